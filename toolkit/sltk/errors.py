@@ -1,0 +1,120 @@
+"""Every error that sltk raises on purpose.
+
+    SltkError                 exit code 1
+    ├── RunError              the run failed: a loss that is not a number, a full disk, …
+    └── InputError            exit code 2: something the user wrote or gave is wrong
+        ├── SpecError         in a spec, or in a `--set`
+        ├── DataError         in a data file
+        ├── ModelError        in a model name, a model directory, or what is asked of a model
+        └── UsageError        on the command line, or in a run directory
+
+An `InputError` holds one or more `Problem`s, so that everything wrong is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file; lines and columns count from 1."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, where it stands, and what would be right."""
+
+    message: str
+    location: Location | None = None
+    path: str | None = None
+    """Dotted path of the key in a spec: `data.train`."""
+    source_line: str | None = None
+    """The line the location names, shown with a caret under `width` characters."""
+    width: int = 1
+    suggestion: str | None = None
+    """The nearest valid name."""
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"error: {self.message}"]
+        if self.location is not None or self.path:
+            where = str(self.location) if self.location else "(spec)"
+            lines.append(f"  --> {where}" + (f"   ({self.path})" if self.path else ""))
+        if self.source_line is not None and self.location is not None and self.location.line:
+            lines += self._excerpt(self.location.line, self.location.column or 1)
+        elif self.suggestion:
+            lines.append(f"   = did you mean `{self.suggestion}`?")
+        lines += [f"   = {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _excerpt(self, line: int, column: int) -> list[str]:
+        gutter = " " * len(str(line))
+        hint = f" did you mean `{self.suggestion}`?" if self.suggestion else ""
+        caret = " " * (column - 1) + "^" * max(1, self.width) + hint
+        return [f" {gutter} |", f" {line} | {self.source_line}", f" {gutter} | {caret}"]
+
+
+class SltkError(Exception):
+    """Base of everything that sltk raises on purpose."""
+
+    exit_code = 1
+
+
+class RunError(SltkError):
+    """The input was sound, the run failed."""
+
+
+class InputError(SltkError):
+    """Something the user wrote is wrong; `problems` says what, all at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Problem | Sequence[Problem]) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems)
+        self.problems: tuple[Problem, ...] = (
+            (problems,) if isinstance(problems, Problem) else tuple(problems)
+        )
+        super().__init__("\n\n".join(str(problem) for problem in self.problems))
+
+
+class SpecError(InputError):
+    """A spec, or a `--set`, is wrong."""
+
+
+class DataError(InputError):
+    """A data file is missing or malformed."""
+
+    @classmethod
+    def at(cls, message: str, file: object, line: int | None = None, *notes: str) -> DataError:
+        """A data error at one line of one file."""
+        return cls(Problem(message, Location(str(file), line), notes=notes))
+
+
+class ModelError(InputError):
+    """A model cannot be had, or cannot do what is asked of it."""
+
+
+class UsageError(InputError):
+    """The command line, or a run directory it names, is wrong."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, if one is close enough to be a slip of the hand."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def at_path(problem: Problem, path: str) -> Problem:
+    """The same problem, said to stand at `path` of a spec."""
+    return replace(problem, path=path)

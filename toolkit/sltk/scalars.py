@@ -1,0 +1,55 @@
+"""Scalars that remember how they were written, and where a relative path in them starts.
+
+A YAML loader gives a value; sltk sometimes needs the text: `unmask: 0111` is a mask and not the number 111.
+And a relative path means a path from the folder of the file that wrote it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+class Written:
+    """Mixin: `source` is the text as written, `base` the folder that relative paths start from."""
+
+    source: str
+    base: Path
+
+
+class WrittenStr(str, Written):
+    """A string that remembers how it was written."""
+
+
+class WrittenInt(int, Written):
+    """An integer that remembers how it was written."""
+
+
+class WrittenFloat(float, Written):
+    """A float that remembers how it was written."""
+
+
+def written(value: Any, source: str, base: Path) -> Any:
+    """`value`, remembering its source text and base folder; booleans and None as they are."""
+    kinds: dict[type, type] = {str: WrittenStr, int: WrittenInt, float: WrittenFloat}
+    kind = kinds.get(type(value))
+    if kind is None:
+        return value
+    marked = kind(value)
+    marked.source, marked.base = source, base
+    return marked
+
+
+def source_text(value: Any) -> Any:
+    """The text as written where it is known, else the value itself."""
+    return value.source if isinstance(value, Written) else value
+
+
+def resolve_path(value: Any) -> Any:
+    """A path, or a list of paths, made absolute against the folder of the file that wrote it."""
+    if isinstance(value, list):
+        return [resolve_path(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    path = Path(value).expanduser()
+    return value.base / path if isinstance(value, Written) and not path.is_absolute() else path
