@@ -1,0 +1,6 @@
+"""Heads: how word vectors become tags. One file a head; the torch modules are in `sltk.nn`."""
+
+from .linear import LinearHead
+from .mlp import MlpHead
+
+__all__ = ["LinearHead", "MlpHead"]

@@ -1,0 +1,53 @@
+"""The `text` writer: for a person to read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from pydantic import Field
+
+from ..registry import register
+from ..slots import Writer
+from ..types import Prediction
+from .safety import harmless
+from .shown import shown_spans, text_and_offsets
+
+_COLORS = (31, 32, 33, 34, 35, 36)  # the ANSI colours that both dark and light terminals show
+_RESET = "\x1b[0m"
+
+
+@register.writer("text")
+class TextWriter(Writer):
+    """A sentence a line, its spans marked: `The [pasta](positive) was fine.`
+
+    Plain tags, which form no spans, mark every word. Control characters are shown as symbols: ␛ for escape.
+    """
+
+    color: bool = Field(default=False, description="colour the spans by type, with ANSI escapes")
+
+    def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
+        """One line a sentence."""
+        for prediction in predictions:
+            yield self._line(prediction) + "\n"
+
+    def _line(self, prediction: Prediction) -> str:
+        text, _ = text_and_offsets(prediction)
+        text = harmless(text)
+        marks: list[tuple[int, int, str]] = []  # where, its rank there, what to insert
+        for order, span in enumerate(shown_spans(prediction)):
+            begin, finish = self._marks(harmless(span.type))
+            # At one place, spans close before others open; of nested ones the inner closes first.
+            marks += [(span.start, order + 1, begin), (span.end, -order - 1, finish)]
+        pieces, done = [], 0
+        for place, _, mark in sorted(marks):
+            pieces += [text[done:place], mark]
+            done = place
+        return "".join([*pieces, text[done:]])
+
+    def _marks(self, type_: str) -> tuple[str, str]:
+        """What opens and closes a span of this type; the colour hangs on the name alone, so runs agree."""
+        if not self.color:
+            return "[", f"]({type_})"
+        color = f"\x1b[{_COLORS[zlib.crc32(type_.encode()) % len(_COLORS)]}m"
+        return f"{color}[", f"]({type_}){_RESET}"
