@@ -1,6 +1,7 @@
 """Heads: how word vectors become tags. One file a head; the torch modules are in `sltk.nn`."""
 
+from .crf import CrfHead
 from .linear import LinearHead
 from .mlp import MlpHead
 
-__all__ = ["LinearHead", "MlpHead"]
+__all__ = ["CrfHead", "LinearHead", "MlpHead"]

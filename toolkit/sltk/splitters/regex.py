@@ -1,8 +1,7 @@
 """The `regex` splitter: words, numbers and punctuation of any script, by one regular expression.
 
 Every alternative either fails after a bounded number of characters or consumes what it has looked at, so the
-time is linear in the text whatever the text is. Quantifiers are possessive (`*+`) where nothing is to be given
-back.
+time is linear in the text whatever the text is. Possessive quantifiers (`*+`) give nothing back.
 """
 
 from __future__ import annotations
