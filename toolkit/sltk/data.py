@@ -1,0 +1,247 @@
+"""From readers to data sets in the model's scheme.
+
+A reader gives sentences as its file has them; a `Dataset` has tags in one scheme, well-formed, with the spans
+they stand for, and says what was repaired or left out on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from typing import Protocol
+
+from . import schemes
+from .errors import DataError, Location, Problem, nearest
+from .labels import LabelSet
+from .readers.holdout import HoldoutReader
+from .slots import Reader, Repair, SchemeName
+from .types import Sentence, Span, Unused
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(slots=True)
+class Dataset:
+    """Sentences with tags in `scheme`, and what became of their annotation on the way.
+
+    Each sentence has `tags` and, unless the tags are plain, the `spans` they stand for.
+    """
+
+    sentences: list[Sentence]
+    scheme: SchemeName
+    read_scheme: SchemeName | None
+    """The scheme the source was in; None where it annotates spans."""
+    repaired: int = 0
+    """Words whose tag was ill-formed where it stood and was read as another."""
+    name: str = "data"
+
+    @property
+    def unused(self) -> list[Unused]:
+        """What could not be used as it stands, in order."""
+        return [unused for sentence in self.sentences for unused in sentence.unused]
+
+    def __iter__(self) -> Iterator[Sentence]:
+        return iter(self.sentences)
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
+class DataSpec(Protocol):
+    """The readers of the splits."""
+
+    @property
+    def train(self) -> Reader | None: ...  # noqa: D102
+    @property
+    def validation(self) -> Reader | None: ...  # noqa: D102
+    @property
+    def test(self) -> Reader | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The sentences of one reader as they are in its file."""
+
+    reader: Reader
+    sentences: list[Sentence]
+    scheme: SchemeName | None
+    """The scheme of their tags, detected where it is not declared; None where they have spans."""
+
+
+def read(reader: Reader) -> Iterator[Sentence]:
+    """The reader's sentences as they come, at most `limit`."""
+    return islice(reader.read(), reader.limit)
+
+
+def read_source(reader: Reader) -> Source:
+    """All sentences of a reader, and the scheme their tags are in.
+
+    Raises:
+        DataError: as the reader; or there are no sentences, or one of them has no annotation.
+    """
+    sentences = list(read(reader))
+    if not sentences:
+        raise DataError.at(
+            "no sentences: the file is empty, or holds nothing that this reader takes for one", _where(reader)
+        )
+    for sentence in sentences:
+        if sentence.tags is None and sentence.spans is None:
+            raise _error(
+                f"reader `{reader.type_name}` gives no tags or spans for this sentence", reader, sentence
+            )
+    tagged = [sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None]
+    if not tagged:
+        return Source(reader, sentences, None)
+    declared: SchemeName | None = getattr(reader, "scheme", None)
+    return Source(reader, sentences, schemes.detect(tagged) if declared in (None, "auto") else declared)
+
+
+def load(reader: Reader, scheme: SchemeName, name: str = "data") -> Dataset:
+    """Read all sentences and bring their tags into `scheme`.
+
+    Raises:
+        DataError: no sentences, a sentence without annotation, a tag that is not in the reader's scheme, or
+            data that cannot be brought into `scheme`; names file and line.
+    """
+    return dataset(read_source(reader), scheme, name)
+
+
+def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None = None) -> dict[str, Dataset]:
+    """The splits that the spec has, or those of them in `names`, with `holdout` taken out of `train`.
+
+    Raises:
+        DataError: as `load`; or the spec has no split of a name, or nothing to hold out from.
+    """
+    readers: dict[str, Reader] = {
+        name: found for name in SPLITS if (found := getattr(data, name)) is not None
+    }
+    wanted = list(readers if names is None else names)
+    for name in wanted:
+        if name not in readers:
+            raise DataError(f"there is no {name} data; this spec has {', '.join(readers) or 'none at all'}")
+    held_out = {name: reader for name, reader in readers.items() if isinstance(reader, HoldoutReader)}
+    sources: dict[str, Source] = {}
+    if held_out and ("train" in wanted or held_out.keys() & set(wanted)):
+        sources = _divided(readers, held_out)
+    return {name: dataset(sources.get(name) or read_source(readers[name]), scheme, name) for name in wanted}
+
+
+def _divided(readers: dict[str, Reader], held_out: dict[str, HoldoutReader]) -> dict[str, Source]:
+    """The training data and what is held out of it, before any scheme is converted."""
+    if "train" not in readers or "train" in held_out:
+        raise DataError(
+            "`holdout` takes sentences out of train, and there is no train data to take them out of"
+        )
+    train = read_source(readers["train"])
+    rest, parts = train.sentences, {}
+    for name, reader in held_out.items():
+        rest, taken = reader.divide(rest)
+        parts[name] = replace(train, sentences=taken)
+    return {"train": replace(train, sentences=rest), **parts}
+
+
+def dataset(source: Source, scheme: SchemeName, name: str = "data") -> Dataset:
+    """The same sentences with tags in `scheme`.
+
+    Raises:
+        DataError: as `load`.
+    """
+    if scheme != "plain" and source.scheme == "plain":
+        raise _is_plain(source, scheme)
+    repair: Repair = getattr(source.reader, "repair", "conlleval")
+    sentences, repaired = [], 0
+    for sentence in source.sentences:
+        try:
+            converted, count = _converted(sentence, source.scheme, scheme, repair)
+        except schemes.SchemeError as error:
+            raise _tag_error(error, source, sentence) from error
+        except ValueError as error:
+            raise _error(str(error), source.reader, sentence) from error
+        sentences.append(converted)
+        repaired += count
+    return Dataset(sentences, scheme, source.scheme, repaired, name)
+
+
+def label_set(data: Dataset) -> LabelSet:
+    """The tags that a model of this data has."""
+    if data.scheme == "plain":
+        return LabelSet.plain(_types(data))
+    return LabelSet.of_types(_types(data), data.scheme)
+
+
+def unseen_types(train: Dataset, other: Dataset) -> list[str]:
+    """Types (or plain tags) of `other` that `train` lacks: a model of `train` cannot predict them."""
+    return sorted(_types(other) - _types(train))
+
+
+def _types(data: Dataset) -> set[str]:
+    if data.scheme == "plain":
+        return {tag for sentence in data for tag in sentence.tags or ()}
+    return {span.type for sentence in data for span in sentence.spans or ()}
+
+
+def _converted(
+    sentence: Sentence, read_scheme: SchemeName | None, scheme: SchemeName, repair: Repair
+) -> tuple[Sentence, int]:
+    """The sentence with tags in `scheme`, and how many of its tags had to be repaired."""
+    repaired, unused = 0, sentence.unused
+    if sentence.spans is not None:
+        spans, dropped = schemes.resolve_overlaps(sentence.spans)
+        unused += tuple(
+            _unused(span, sentence, "overlaps a longer span, or one before it") for span in dropped
+        )
+    elif scheme == "plain":
+        return sentence, 0
+    else:
+        assert sentence.tags is not None
+        assert read_scheme is not None
+        decoded = schemes.decode(sentence.tags, read_scheme, repair)
+        spans, repaired = decoded.spans, decoded.repaired
+    if scheme == "IO":
+        unused += tuple(_unused(span, sentence, _MERGED) for span in _touching(spans))
+    tags = schemes.encode(spans, len(sentence), scheme)
+    return replace(sentence, tags=tags, spans=spans, unused=unused), repaired
+
+
+_MERGED = "touches the span before it, of the same type: IO makes one of the two"
+
+
+def _touching(spans: list[Span]) -> list[Span]:
+    return [right for left, right in pairwise(spans) if left.end == right.start and left.type == right.type]
+
+
+def _unused(span: Span, sentence: Sentence, reason: str) -> Unused:
+    words = " ".join(sentence.words[span.start : span.end])
+    return Unused(sentence.file or "(data)", sentence.line, f"`{words}` ({span.type}) {reason}", span.type)
+
+
+def _where(reader: Reader) -> object:
+    return getattr(reader, "path", None) or f"(reader {reader.type_name})"
+
+
+def _error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> DataError:
+    return DataError.at(message, sentence.file or _where(reader), sentence.line, *notes)
+
+
+def _is_plain(source: Source, scheme: SchemeName) -> DataError:
+    first = next(sentence for sentence in source.sentences if sentence.tags)
+    return _error(
+        f"the tags are plain (`{(first.tags or [''])[0]}`), and cannot be brought into {scheme}",
+        source.reader,
+        first,
+        "set `scheme: plain` in the spec to learn one plain tag a word",
+    )
+
+
+def _tag_error(error: schemes.SchemeError, source: Source, sentence: Sentence) -> DataError:
+    """The error at the line of the word where files have a word a line, else at the sentence."""
+    word = sentence.words[error.index]
+    line = sentence.line
+    if line is not None and getattr(source.reader, "one_word_a_line", False):
+        line += error.index
+    known = {tag for other in source.sentences if other is not sentence for tag in other.tags or ()}
+    tag = (sentence.tags or [])[error.index]
+    suggestion = None if tag in known else nearest(tag, known)
+    where = Location(str(sentence.file or _where(source.reader)), line)
+    return DataError(Problem(f"word {error.index + 1}, `{word}`: {error}", where, suggestion=suggestion))

@@ -1,0 +1,3 @@
+"""Readers: one file a format. Importing this registers them all."""
+
+from . import conll, csv, grammar, holdout, text  # noqa: F401

@@ -1,0 +1,151 @@
+"""Columns: one word a line, a blank line between sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from pydantic import Field
+
+from ..errors import DataError
+from ..registry import register
+from ..slots import TaggedReader
+from ..textfiles import TextFileReader, TextLines
+from ..types import Sentence
+
+_BLANKS = re.compile(r"[ \t]+")
+_NAMED_SEPARATORS = {"tab": "\t", "space": " "}
+
+
+@register.reader("conll")
+class ConllReader(TaggedReader, TextFileReader):
+    """One word a line in columns, a blank line between sentences (CoNLL-2000, CoNLL-2003 and kin)."""
+
+    word_column: int = Field(
+        default=0, description="column of the word, from 0; negative counts from the right"
+    )
+    label_column: int | None = Field(default=-1, description="column of the tag; null reads words alone")
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="between columns: tab, space, or a literal; unset: any white space",
+    )
+    comment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="lines that begin with this are left out; unset: none, words may begin with #",
+    )
+    document_marker: str | None = Field(
+        default="-DOCSTART-",
+        description="a line whose first column is this begins a document; null: no line does",
+    )
+
+    one_word_a_line: ClassVar[bool] = True
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield sentences in order.
+
+        Raises:
+            DataError: the file cannot be read, or a line has too few columns.
+        """
+        lines = self.open()
+        columns = _Columns(self, lines)
+        documents = 0
+        for number, line in lines:
+            if not line or not line.strip(" \t"):
+                yield from columns.finish()
+            elif self.comment and line.startswith(self.comment):
+                continue
+            elif self._begins_document(line):
+                yield from columns.finish()
+                documents += 1
+                columns.document = str(documents)
+            else:
+                columns.add(number, line)
+        yield from columns.finish()
+
+    def _begins_document(self, line: str) -> bool:
+        marker = self.document_marker
+        return bool(marker) and line.startswith(marker or "") and self.splitting()(line)[0] == marker
+
+    def splitting(self) -> Callable[[str], list[str]]:
+        """The function that cuts a line into columns."""
+        if self.separator is None:
+            return _at_blanks
+        separator = _NAMED_SEPARATORS.get(self.separator, self.separator)
+        return lambda line: line.split(separator)
+
+
+def _at_blanks(line: str) -> list[str]:
+    """Columns between runs of blanks and tabs; a no-break space and its like belong to words."""
+    return line.split() if line.isascii() else _BLANKS.split(line.strip(" \t"))
+
+
+class _Columns:
+    """The sentence being read."""
+
+    def __init__(self, reader: ConllReader, lines: TextLines) -> None:
+        self.reader, self.lines = reader, lines
+        self.split = reader.splitting()
+        self.word, self.label = reader.word_column, reader.label_column
+        self.document: str | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.first_line, self.width = 0, 0
+
+    def add(self, number: int, line: str) -> None:
+        fields = self.split(line)
+        if len(fields) != self.width:
+            self._check_width(number, len(fields))
+        self.words.append(fields[self.word])
+        if self.label is not None:
+            self.tags.append(fields[self.label])
+
+    def _check_width(self, number: int, found: int) -> None:
+        """The first line of a sentence sets the number of columns of the others."""
+        path = self.reader.path
+        if self.words:
+            raise DataError.at(
+                f"expected {self.width} columns as in line {self.first_line}, found {found}", path, number
+            )
+        least = self._least()
+        if found < least:
+            raise DataError.at(
+                f"expected ≥ {least} columns, found {found}", path, number, *self._advice(found)
+            )
+        if self.label is not None and self.word % found == self.label % found:
+            raise DataError.at(
+                f"with {found} columns, word_column {self.word} and label_column {self.label} are the same",
+                path,
+                number,
+            )
+        self.first_line, self.width = number, found
+
+    def _least(self) -> int:
+        columns = [column for column in (self.word, self.label) if column is not None]
+        least = max(column + 1 if column >= 0 else -column for column in columns)
+        return max(least, len(columns))
+
+    def _advice(self, found: int) -> tuple[str, ...]:
+        if found == 1 and self.label is not None:
+            return ("a file of words alone is read with `label_column: null`",) + (
+                () if self.reader.separator else ("a word that is white space needs `separator: tab`",)
+            )
+        return ()
+
+    def finish(self) -> Iterator[Sentence]:
+        """The sentence so far, if it has words."""
+        if self.words:
+            yield Sentence(
+                self.words,
+                self.tags if self.label is not None else None,
+                file=str(self.reader.path),
+                line=self.first_line,
+                document=self.document,
+                unused=self.lines.take_replaced(),
+            )
+            self._start()
