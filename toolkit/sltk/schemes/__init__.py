@@ -8,19 +8,20 @@ A tag is `O`, or a letter, a hyphen and a type: `B-PER`. Types may hold hyphens 
     BIOES   E for the last word, S for a span of one word; BILOU and BMES write the same in other letters
     plain   any string, one a word; no spans (part-of-speech tags)
 
-Ill-formed sequences are read in one of two ways. The lenient one is that of the CoNLL shared tasks' `conlleval`:
-every word but `O` is in a span, and a stray I- opens one. (The perl script takes a B- after an E- for a
-continuation; here, as in seqeval, it opens a span.) The strict one is seqeval's strict mode: only spans that are
-well-formed from their first word to their last.
+Ill-formed sequences are read in one of two ways. The lenient one is that of the shared tasks' script
+`conlleval`: every word but `O` is in a span, and a stray I- opens one. (The script takes a B- after an E- for
+a continuation; here, as in seqeval, it opens a span.) The strict one is seqeval's strict mode: only spans that
+are well-formed from their first word to their last.
 """
 
-from .coding import Decoded, chunks, convert, decode, encode, merged, tags_of
+from .coding import Chunk, Decoded, chunks, convert, decode, encode, merged, tags_of
 from .detection import detect, transitions
 from .overlaps import resolve_overlaps
 from .tables import SCHEMES, SchemeError
 
 __all__ = [
     "SCHEMES",
+    "Chunk",
     "Decoded",
     "SchemeError",
     "chunks",

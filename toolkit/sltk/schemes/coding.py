@@ -61,8 +61,8 @@ def _chunks(roles: Iterable[Role], table: Table) -> list[Chunk]:
 def decode(tags: Sequence[str], scheme: SchemeName, repair: Repair = "conlleval") -> Decoded:
     """The spans of a tag sequence, in order. Plain tags have none.
 
-    Where the sequence is ill-formed, `repair` says what is done: `conlleval` reads a stray I- (or E-, L-, M-) as
-    the beginning of a span, `drop` finds exactly the spans that seqeval's strict mode counts, `error` raises.
+    Where the sequence is ill-formed, `repair` says what is done: `conlleval` reads a stray I- (or E-, L-, M-)
+    as the beginning of a span, `drop` finds just the spans that seqeval's strict mode counts, `error` raises.
     `repaired` counts the words whose tag is not the one that `encode` gives them for those spans.
 
     Raises:
@@ -144,7 +144,7 @@ def convert(
 
 
 def merged(spans: Iterable[Span], scheme: SchemeName) -> int:
-    """How many of these spans the scheme runs into the one before: in IO, those that touch one of their type."""
+    """How many of these spans the scheme runs into the one before: in IO, those next to one of their type."""
     if scheme != "IO":
         return 0
     return sum(left.end == right.start and left.type == right.type for left, right in pairwise(sorted(spans)))

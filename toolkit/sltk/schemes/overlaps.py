@@ -10,8 +10,8 @@ from ..types import Span
 def resolve_overlaps(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
     """Spans without overlap, and those left out, both in order of the sentence.
 
-    The longest span is taken first; of equally long ones the leftmost; of those over the same words the one whose
-    type comes first in the alphabet. The order in which the spans are given plays no part.
+    The longest span is taken first; of equally long ones the leftmost; of those over the same words the one
+    whose type comes first in the alphabet. The order in which the spans are given plays no part.
     """
     ranked = sorted(spans, key=lambda span: (span.start - span.end, span.start, span.type))
     taken = bytearray(max((span.end for span in ranked), default=0))

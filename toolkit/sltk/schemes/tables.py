@@ -1,7 +1,7 @@
 """The schemes as data: their letters, and what may stand beside what.
 
-Each scheme writes the four *roles* that a word can have in a span (B, I, E, S) with letters of its own: `L` is
-BILOU's letter for E. A table says for each pair of neighbouring words whether the second continues the span of the
+Each scheme writes the four *roles* that a word can have in a span (B, I, E, S) with letters of its own: `L`
+is BILOU's letter for E. A table says for each pair of neighbours whether the second continues the span of the
 first, closes what came before, and opens a span of its own.
 """
 
@@ -16,7 +16,7 @@ from typing import cast
 Role = tuple[str, str]
 """What a tag says: one of the letters O, B, I, E, S, and the type (empty for O)."""
 Table = Mapping[tuple[str, str, bool], tuple[bool, bool, bool]]
-"""(role before, role, same type) → whether the word continues the span, closes what came before, opens one."""
+"""(role before, role, same type) → whether the word continues the span, closes the one before, opens one."""
 
 OUTSIDE: Role = ("O", "")
 

@@ -1,0 +1,104 @@
+"""From counts of right and wrong to precision, recall and F1, alike for spans and for tags.
+
+Where nothing was predicted precision is 0, where there is no gold recall is 0, as in seqeval.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+TagSequences = Sequence[Sequence[str]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many there are of each type: in the gold annotation, in the prediction, and in both alike."""
+
+    gold: Counter[str]
+    predicted: Counter[str]
+    correct: Counter[str]
+
+    @classmethod
+    def of(cls, gold: Iterable[str], predicted: Iterable[str], correct: Iterable[str]) -> Counts:
+        """Count the types of three lists."""
+        return cls(Counter(gold), Counter(predicted), Counter(correct))
+
+    def micro(self) -> dict[str, float]:
+        """Precision, recall and F1 over all types together."""
+        return _scores(self.gold.total(), self.predicted.total(), self.correct.total())
+
+    def per_type(self) -> dict[str, dict[str, Any]]:
+        """Precision, recall, F1, and `support`, the number of gold ones, of each type, sorted by name."""
+        return {
+            type_: {
+                **_scores(self.gold[type_], self.predicted[type_], self.correct[type_]),
+                "support": self.gold[type_],
+                "predicted": self.predicted[type_],
+                "correct": self.correct[type_],
+            }
+            for type_ in sorted(self.gold.keys() | self.predicted.keys())
+        }
+
+    def averages(self) -> dict[str, float]:
+        """F1 averaged over types, each counting the same (macro) or by its support (weighted)."""
+        types = self.per_type().values()
+        weighted = sum(scores["f1"] * scores["support"] for scores in types)
+        return {
+            "macro_f1": _ratio(sum(scores["f1"] for scores in types), len(types)),
+            "weighted_f1": _ratio(weighted, self.gold.total()),
+        }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _scores(gold: int, predicted: int, correct: int) -> dict[str, float]:
+    precision, recall = _ratio(correct, predicted), _ratio(correct, gold)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": _ratio(2 * precision * recall, precision + recall),
+    }
+
+
+def sizes(gold: TagSequences, predicted: TagSequences) -> dict[str, int]:
+    """The numbers of sentences and words, once it is sure that both sides have the same.
+
+    Raises:
+        ValueError: the sides differ; says in which sentence, from 1.
+    """
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")
+    for number, (right, guess) in enumerate(zip(gold, predicted, strict=True), 1):
+        if len(right) != len(guess):
+            raise ValueError(f"sentence {number} has {len(right)} gold tags but {len(guess)} predicted ones")
+    return {"sentences": len(gold), "words": sum(map(len, gold))}
+
+
+def correct_tags(gold: TagSequences, predicted: TagSequences) -> list[str]:
+    """The tags of all words whose gold and predicted tags are the same."""
+    return [
+        tag
+        for right, guess in zip(gold, predicted, strict=True)
+        for tag, other in zip(right, guess, strict=True)
+        if tag == other
+    ]
+
+
+def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
+    """The share of words whose tags are the same."""
+    return _ratio(len(correct_tags(gold, predicted)), sum(map(len, gold)))
+
+
+def signature(metric: str, **settings: str) -> str:
+    """What a score must name to be compared with another: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
+    try:
+        library = version("sltk")
+    except PackageNotFoundError:
+        library = "not-installed"
+    return "|".join([metric, *(f"{key}:{value}" for key, value in settings.items()), f"sltk:{library}"])
