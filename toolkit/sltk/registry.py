@@ -2,21 +2,23 @@
 
 A component is a pydantic model: its fields are its options, its docstring its help. A *slot* is an abstract
 component (`Reader`, `Head`, …). Validating `{"type": "linear", "dropout": 0.1}` as a `Head` looks the name up
-among the registered heads and validates the rest as that class, so a field annotated `head: Head` is all that a
-spec needs, and a component registered by a user is at once valid in YAML, listed, documented and in the schema.
+among the registered heads and validates the rest as that class, so a field annotated `head: Head` is all that
+a spec needs, and a component registered by a user is at once valid in YAML, listed, documented and in the
+schema.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic.json_schema import GetJsonSchemaHandler, JsonSchemaValue
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from .errors import Problem, SltkError, UsageError, nearest
@@ -25,17 +27,25 @@ from .scalars import resolve_path
 ENTRY_POINT_GROUP = "sltk.components"
 
 
-class UnknownComponent(ValueError):
+class RefusedError(ValueError):
+    """Raised in a validator: what is wrong, and at which key of the model being validated (a dotted path)."""
+
+    def __init__(
+        self, message: str, path: str = "", *, suggestion: str | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        self.problem = Problem(message, path=path, suggestion=suggestion, notes=tuple(notes))
+        super().__init__(message)
+
+
+class UnknownComponentError(RefusedError):
     """A `type` that no component of the slot has; `problem` is the message with what exists."""
 
     def __init__(self, slot: str, name: object) -> None:
-        known = sorted(registry.slot(slot))
-        self.problem = Problem(
-            f"unknown {slot} `{name}`",
-            suggestion=nearest(str(name), known),
-            notes=(f"available {slot}s: {', '.join(known)}",),
+        known = list(registry.slot(slot))
+        note = f"available {slot}s: {', '.join(known)}"
+        super().__init__(
+            f"unknown {slot} `{name}`", "type", suggestion=nearest(str(name), known), notes=(note,)
         )
-        super().__init__(self.problem.message)
 
 
 class RegistrationError(SltkError):
@@ -58,10 +68,11 @@ class Component(BaseModel):
             return value
         if cls.type_name:
             return handler(_own_fields(cls, value))
+        available = f"available {cls.slot}s: {', '.join(registry.slot(cls.slot))}"
         if not isinstance(value, dict):
-            raise ValueError(f"expected a mapping with a `type`, for example {{type: {_some_name(cls.slot)}}}")
+            raise RefusedError(f"expected a mapping with the `type` of a {cls.slot}", notes=[available])
         if "type" not in value:
-            raise ValueError(f"no `type` given; available {cls.slot}s: {', '.join(sorted(registry.slot(cls.slot)))}")
+            raise RefusedError(f"no `type` of {cls.slot} given", notes=[available])
         return registry.find(cls.slot, value["type"]).model_validate(value)
 
     @model_serializer(mode="wrap")
@@ -69,7 +80,9 @@ class Component(BaseModel):
         return {"type": self.type_name, **handler(self)}
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         if cls.type_name or not cls.slot:
             own = handler.resolve_ref_schema(handler(schema))
             own["properties"] = {"type": {"const": cls.type_name}, **own.get("properties", {})}
@@ -79,16 +92,14 @@ class Component(BaseModel):
         return {"oneOf": [handler(component.__pydantic_core_schema__) for component in components]}
 
 
-def _some_name(slot: str) -> str:
-    return next(iter(sorted(registry.slot(slot))), "…")
-
-
 def _own_fields(cls: type[Component], value: Any) -> Any:
     """The mapping without its `type`, paths made absolute against the file that wrote them."""
     if not isinstance(value, dict):
         return value
     return {
-        key: resolve_path(item) if _is_path(cls, key) else item for key, item in value.items() if key != "type"
+        key: resolve_path(item) if _is_path(cls, key) else item
+        for key, item in value.items()
+        if key != "type"
     }
 
 
@@ -111,10 +122,12 @@ class Registry:
         """Register a component; a name that another class of the slot has is an error."""
         if component.slot != slot:
             raise RegistrationError(
-                f"`{component.__qualname__}` cannot be registered as {slot} `{name}`: subclass sltk.{slot.title()}"
+                f"`{component.__qualname__}` cannot be {slot} `{name}`: it is no subclass of sltk.{slot.title()}"
             )
         if not (component.__doc__ or "").strip() or "__doc__" not in vars(component):
-            raise RegistrationError(f"{slot} `{name}` ({component.__qualname__}) needs a docstring: it is its help")
+            raise RegistrationError(
+                f"{slot} `{name}` ({component.__qualname__}) needs a docstring: it is its help"
+            )
         existing = self._slots.setdefault(slot, {}).get(name)
         if existing is not None and not _same_class(existing, component):
             raise RegistrationError(
@@ -138,11 +151,11 @@ class Registry:
         """The component of that name.
 
         Raises:
-            UnknownComponent: there is none; its `problem` lists those that exist.
+            UnknownComponentError: there is none; its `problem` lists those that exist.
         """
         found = self.slot(slot).get(str(name))
         if found is None:
-            raise UnknownComponent(slot, name)
+            raise UnknownComponentError(slot, name)
         return found
 
     def _load(self) -> None:

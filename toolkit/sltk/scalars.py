@@ -6,6 +6,7 @@ And a relative path means a path from the folder of the file that wrote it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,4 +53,33 @@ def resolve_path(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     path = Path(value).expanduser()
-    return value.base / path if isinstance(value, Written) and not path.is_absolute() else path
+    return (
+        _without_detours(value.base / path) if isinstance(value, Written) and not path.is_absolute() else path
+    )
+
+
+def resolve_import(value: Any) -> Any:
+    """One item of `imports:`: a file (`….py`) resolved like any path, the name of a module as it is."""
+    return resolve_path(value) if is_python_file(value) else value
+
+
+def is_python_file(item: object) -> bool:
+    """Whether an item of `imports:` is a file and not the name of a module."""
+    return str(item).endswith(".py") or "/" in str(item)
+
+
+def _without_detours(path: Path) -> Path:
+    """`a/../b` as `b`, unless a link makes that another place."""
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
+
+
+def plain(value: Any) -> Any:
+    """The value without its memory of how it was written, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, Written):
+        return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))  # type: ignore[call-overload]
+    return value

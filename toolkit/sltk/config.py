@@ -1,0 +1,125 @@
+"""A YAML file as a checked `Experiment`, and back.
+
+    text → tree with positions → `extends:` and `--set` laid over → `imports:` run → validated → Experiment
+
+Everything that is wrong is told at once, each at its place; no data or model
+is touched before all of it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from .errors import Problem, SpecError, UsageError
+from .explain import placed, problems_of
+from .imports import load_imports
+from .scalars import resolve_import
+from .sources import Reading, read
+from .spec import DataSpec, Experiment
+from .spec_tree import child, faults
+from .spec_writer import dump as dump
+from .yaml_source import Node
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class InvalidSpecError(SpecError):
+    """A spec that does not validate: nothing was read, downloaded or trained."""
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[M]):
+    """A checked spec, where each part of it is written, and the files of `imports:` that were run."""
+
+    experiment: M
+    tree: Node
+    imported: tuple[Path, ...] = ()
+
+    def problem(self, path: str, message: str, **more: Any) -> Problem:
+        """A problem found later, placed at a dotted path, as in `loaded.problem("backbone.unmask", "…")`."""
+        return placed(Problem(message, **more), path.split(".") if path else (), self.tree)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Experiment]:
+    """Read, merge and check the spec of a run.
+
+    `overrides` are texts `a.b=v` as after `--set`.
+
+    Raises:
+        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
+    """
+    return load_as(Experiment, path, overrides)
+
+
+def load_as(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> Loaded[M]:
+    """`load` for a spec of another kind."""
+    try:
+        reading = read(path, overrides)
+        imported = _run_imports(reading)
+    except SpecError as error:
+        raise InvalidSpecError(error.problems) from error
+    return Loaded(validate(reading, model), reading.tree, imported)
+
+
+def validate(reading: Reading, model: type[M]) -> M:
+    """The spec as `model`.
+
+    Raises:
+        InvalidSpecError: with every problem, those of reading first.
+    """
+    problems = [*reading.problems, *faults(reading.tree)]
+    try:
+        validated = model.model_validate(reading.tree.plain())
+    except ValidationError as error:
+        told = {problem.location for problem in problems}
+        problems += [each for each in problems_of(error, reading.tree, model) if each.location not in told]
+    if problems:
+        raise InvalidSpecError(_in_reading_order(problems))
+    return validated
+
+
+def _in_reading_order(problems: list[Problem]) -> list[Problem]:
+    """File by file, in the order of their first problem, each from top to bottom."""
+    files = list(dict.fromkeys(problem.location.file for problem in problems if problem.location))
+
+    def place(problem: Problem) -> tuple[int, int, int]:
+        at = problem.location
+        return (files.index(at.file), at.line or 0, at.column or 0) if at else (-1, 0, 0)
+
+    return sorted(problems, key=place)
+
+
+def load_data(mapping: Mapping[str, Any]) -> DataSpec:
+    """`{"train": {"type": "conll", …}, …}` as data; relative paths start from the working directory."""
+    return TypeAdapter(DataSpec).validate_python(dict(mapping))
+
+
+def _run_imports(reading: Reading) -> tuple[Path, ...]:
+    """Run `imports:` before validation, which needs the components they register."""
+    found = child(reading.tree, "imports")
+    items = found.node.value if found is not None and isinstance(found.node.value, list) else []
+    imported: list[Path] = []
+    problems: list[Problem] = []
+    for number, node in enumerate(items):
+        if not isinstance(node.value, str):
+            continue
+        try:
+            imported += load_imports([resolve_import(node.value)])
+        except UsageError as error:
+            problems += [_import_problem(each, node, number) for each in error.problems]
+    if problems:
+        # Components of these files are missing now: whatever else validation said would mislead.
+        raise SpecError([*reading.problems, *problems])
+    return tuple(imported)
+
+
+def _import_problem(problem: Problem, node: Node, number: int) -> Problem:
+    """At the line of the file that failed where it is known, else at the item of `imports:`."""
+    if problem.location is not None:
+        return problem
+    return node.mark.problem(problem.message, f"imports.{number}")

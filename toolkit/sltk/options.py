@@ -1,0 +1,106 @@
+"""What a model of the spec allows: its keys, which are required, what the others default to."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from .registry import Component, UnknownComponentError, registry
+from .scalars import source_text
+from .spec_tree import child
+from .yaml_source import Node
+
+
+def allowed_note(model: type[BaseModel]) -> str:
+    """`allowed: path (required), word_column = 0, …`: required keys first."""
+    fields = sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+    return "allowed: " + ", ".join(_with_default(name, field) for name, field in fields)
+
+
+def _with_default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return f"{name} (required)"
+    shown = shown_default(field)
+    return f"{name} = {shown}" if shown else name
+
+
+def shown_default(field: FieldInfo) -> str:
+    """A default as it would be written in a spec; empty for null."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "" if default is None else shown_value(default)
+
+
+def shown_value(value: Any) -> str:
+    """A value as it would be written in a spec, on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Component):
+        return value.type_name
+    if isinstance(value, BaseModel):
+        return "{…}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(shown_value(item) for item in value)}]"
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def described(model: type[BaseModel] | None, path: Sequence[str]) -> str:
+    """Whose key it is: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
+    if model is not None and issubclass(model, Component) and model.type_name:
+        return f" for {model.slot} `{model.type_name}`"
+    return f" in `{path[-1]}`" if path else ""
+
+
+def components_owning(model: type[BaseModel], key: str) -> Iterator[str]:
+    """The keys of `model` whose values have such a key: `trainer` for `epochs`."""
+    for name, field in model.model_fields.items():
+        inner = [kind for kind in models_in(field.annotation) if not issubclass(kind, Component)]
+        if any(key in kind.model_fields for kind in inner):
+            yield name
+
+
+def model_at(model: type[BaseModel], tree: Node, path: Sequence[str]) -> type[BaseModel] | None:
+    """The class that validates the mapping at a path of the tree; None where no class does."""
+    annotation: Any = model
+    node = tree
+    for part in path:
+        current = _pick(models_in(annotation), node)
+        found = child(node, part)
+        if found is None:
+            return None
+        if isinstance(node.value, dict):
+            if current is None or part not in current.model_fields:
+                return None
+            annotation = current.model_fields[part].annotation
+        node = found.node
+    return _pick(models_in(annotation), node)
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models that an annotation mentions: `Reader` for `list[Reader] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in models_in(part)]
+
+
+def _pick(models: Sequence[type[BaseModel]], node: Node) -> type[BaseModel] | None:
+    """The model that a mapping was meant for: by its `type`, else by the keys they share."""
+    named = child(node, "type")
+    kind = str(source_text(named.node.value)) if named is not None else None
+    for model in models:
+        if issubclass(model, Component) and not model.type_name:
+            try:
+                return registry.find(model.slot, kind)
+            except UnknownComponentError:
+                return None
+    keys = set(node.value) if isinstance(node.value, dict) else set()
+    return max(models, key=lambda model: _likeness(model, kind, keys), default=None)
+
+
+def _likeness(model: type[BaseModel], kind: str | None, keys: set[str]) -> tuple[bool, int]:
+    field = model.model_fields.get("type")
+    named = field is not None and kind in typing.get_args(field.annotation)
+    return named, len(keys & set(model.model_fields))

@@ -1,0 +1,162 @@
+"""What a spec holds: every key of the YAML file, its type, its default and what it means.
+
+The defaults of training are the constants of Dukić & Šnajder (2024), §3, where the paper fixes them.
+Components (`{type: …}`) bring their own keys: `sltk show SLOT NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from .registry import RefusedError, registry
+from .scalars import resolve_import
+from .slots import Aligner, Backbone, Head, Metric, Reader, SchemeName, Splitter
+
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
+Schedule = Literal["cosine", "linear", "constant"]
+Tracker = Literal["tensorboard", "wandb"]
+ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
+
+
+class SpecModel(BaseModel):
+    """Base of the parts of a spec: immutable, without room for keys that mean nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+
+class DataSpec(SpecModel):
+    """What is trained on, what is chosen by, and what is scored in the end."""
+
+    train: Reader = Field(description="sentences to train on")
+    validation: Reader | None = Field(
+        default=None,
+        description="sentences to score while training; `{type: holdout}` takes a part of train",
+    )
+    test: Reader | None = Field(default=None, description="sentences to score after training")
+
+
+class TrainerSpec(SpecModel):
+    """How the model is trained."""
+
+    epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
+    max_steps: int | None = Field(
+        default=None, ge=1, description="stop after this many updates instead of `epochs`"
+    )
+    batch_size: int = Field(default=16, ge=1, description="sentences in one forward pass on one device")
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="forward passes whose gradients make one update; the paper used 4"
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, description="peak learning rate")
+    optimizer: Optimizer = Field(default="adamw", description="the 8-bit ones need a GPU; without one: adamw")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.95), description="decay of Adam's running averages of the gradient and of its square"
+    )
+    eps: float = Field(default=1e-5, gt=0, description="Adam's epsilon")
+    weight_decay: float = Field(default=0.1, ge=0, description="decay of weights; biases and norms have none")
+    schedule: Schedule = Field(default="cosine", description="course of the learning rate after warm-up")
+    warmup: int | float = Field(
+        default=0,
+        ge=0,
+        description="updates of linear warm-up; below 1: their share of all updates",
+    )
+    clip: float | None = Field(
+        default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    select: Literal["last", "best"] = Field(
+        default="last", description="keep the model of the last epoch, or that with the best validation F1"
+    )
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="stop after this many epochs without a better validation F1"
+    )
+    recipe: Literal["corrected"] = Field(
+        default="corrected", description="how accumulation and schedule count updates"
+    )
+    save_every: int | None = Field(
+        default=None, ge=1, description="updates between checkpoints; null for one after each epoch"
+    )
+    log_to: list[Tracker] = Field(default=[], description="where else to log, beside log.jsonl")
+    eval_batch_tokens: int = Field(default=4096, ge=1, description="subwords in a forward pass of evaluation")
+    data_seed: int | None = Field(
+        default=None, ge=0, description="seed of the order of sentences; null: `seed`"
+    )
+
+    @model_validator(mode="after")
+    def _warmup_is_share_or_steps(self) -> TrainerSpec:
+        if isinstance(self.warmup, float) and self.warmup >= 1:
+            about = f"expected a share below 1 or a whole number of updates, found `{self.warmup}`"
+            raise RefusedError(about, "warmup")
+        return self
+
+
+def _component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
+    """A default component, looked up when it is needed: importing this module registers nothing."""
+    return lambda: registry.find(slot, name)(**options)
+
+
+def _default_metrics() -> list[Any]:
+    return [registry.find("metric", "seqeval")()]
+
+
+class Experiment(SpecModel):
+    """One run: data, model, training. `extends: other.yaml` starts from another spec."""
+
+    name: str = Field(min_length=1, description="names the run directory, runs/NAME")
+    seed: int = Field(default=120, ge=0, lt=2**32, description="seed of everything random")
+    type: Literal["tagger"] = Field(default="tagger", description="what kind of model is trained")
+    imports: list[ImportPath] = Field(
+        default=[], description="Python files (`my_readers.py`) or modules with components of your own"
+    )
+    data: DataSpec = Field(description="sentences for training, validation and test")
+    splitter: Splitter = Field(
+        default_factory=_component("splitter", "regex"),
+        description="cuts text into words",
+    )
+    scheme: SchemeName = Field(
+        default="IOB2", description="tag scheme the model is trained in; data in other schemes is converted"
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=1,
+        description="most subwords the model sees at once; null: what the model can take",
+    )
+    on_overflow: Literal["window", "error"] = Field(
+        default="window", description="a longer sentence is read in overlapping windows, or is an error"
+    )
+    aligner: Aligner = Field(
+        default_factory=_component("aligner", "first_subword"),
+        description="makes word vectors of subword vectors",
+    )
+    backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
+    head: Head = Field(
+        default_factory=_component("head", "linear", dropout=0.1), description="turns word vectors into tags"
+    )
+    metrics: list[Metric] = Field(
+        default_factory=_default_metrics,
+        min_length=1,
+        description="scores; the first one's F1 selects the best model",
+    )
+    trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="how the model is trained")
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if name in (".", "..") or set(name) & set("/\\\0"):
+            raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
+        return name
+
+    @model_validator(mode="after")
+    def _selection_needs_validation(self) -> Experiment:
+        if self.data.validation is not None:
+            return self
+        if self.trainer.select == "best":
+            raise RefusedError("`select: best` needs `data.validation` to choose by", "trainer.select")
+        if self.trainer.early_stopping is not None:
+            raise RefusedError("`early_stopping` needs `data.validation` to watch", "trainer.early_stopping")
+        return self

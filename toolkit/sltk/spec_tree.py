@@ -1,0 +1,88 @@
+"""Places in a spec: from a path such as `("data", "train", "path")` to where it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .errors import Problem
+from .scalars import source_text
+from .yaml_source import Entry, Mark, Node
+
+Path_ = tuple[str, ...]
+
+
+def dotted(path: Sequence[str]) -> str | None:
+    """`data.train`, as in messages and in `--set`; None for the whole spec."""
+    return ".".join(path) or None
+
+
+def existing(tree: Node, loc: Sequence[Any]) -> Path_:
+    """The parts of `loc` that lead through the tree: pydantic puts names of union members between."""
+    path: list[str] = []
+    node = tree
+    for part in loc:
+        found = child(node, str(part))
+        if found is not None:
+            path.append(str(part))
+            node = found.node
+    return tuple(path)
+
+
+def child(node: Node, part: str) -> Entry | None:
+    """What stands at a key of a mapping, or at a number of a list."""
+    if isinstance(node.value, dict):
+        return node.value.get(part)
+    if isinstance(node.value, list) and part.isdecimal() and int(part) < len(node.value):
+        item: Node = node.value[int(part)]
+        return Entry(item.mark, item)
+    return None
+
+
+def node_at(tree: Node, path: Sequence[str]) -> Node:
+    """The node at a path, or the last one on the way that exists."""
+    node = tree
+    for part in path:
+        found = child(node, part)
+        if found is None:
+            break
+        node = found.node
+    return node
+
+
+def mark_at(tree: Node, path: Sequence[str], *, key: bool = False) -> Mark:
+    """Where to point for a path: at a scalar, or at the key of a mapping or list (with `key`: always)."""
+    mark = Mark(tree.mark.file)
+    node = tree
+    for part in path:
+        found = child(node, part)
+        if found is None:
+            break
+        node = found.node
+        mark = found.key if key or isinstance(node.value, dict | list) else node.mark
+    return mark
+
+
+def found_text(node: Node) -> str:
+    """What stands there, for `expected …, found …`."""
+    if isinstance(node.value, dict):
+        return "a mapping"
+    if isinstance(node.value, list):
+        return "a list"
+    if node.value is None:
+        return "nothing"
+    text = source_text(node.value)
+    return f"`{str(text).lower() if isinstance(text, bool) else text}`"
+
+
+def faults(tree: Node, path: Path_ = ()) -> Iterator[Problem]:
+    """What is wrong with scalars of the tree, each with its path."""
+    if tree.fault is not None:
+        yield replace(tree.fault, path=dotted(path))
+    if isinstance(tree.value, dict):
+        for key, entry in tree.value.items():
+            yield from faults(entry.node, (*path, key))
+    elif isinstance(tree.value, list):
+        for number, node in enumerate(tree.value):
+            yield from faults(node, (*path, str(number)))
