@@ -2,7 +2,7 @@
 
     from sltk import Reader, Sentence, register
 
-What the package offers is listed in `__all__` and imported on first use: importing sltk itself imports no torch.
+What the package offers is listed in `__all__` and imported on first use; `import sltk` loads no torch.
 """
 
 from importlib import import_module

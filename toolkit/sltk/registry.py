@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -122,7 +122,7 @@ class Registry:
         """Register a component; a name that another class of the slot has is an error."""
         if component.slot != slot:
             raise RegistrationError(
-                f"`{component.__qualname__}` cannot be {slot} `{name}`: it is no subclass of sltk.{slot.title()}"
+                f"`{component.__qualname__}` cannot be {slot} `{name}`: no subclass of sltk.{slot.title()}"
             )
         if not (component.__doc__ or "").strip() or "__doc__" not in vars(component):
             raise RegistrationError(

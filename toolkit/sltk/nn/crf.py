@@ -168,7 +168,8 @@ class CrfHead(HeadModule):
     def _emissions(self, vectors_WH: Tensor) -> Tensor:
         # A constant a word changes no probability; this one keeps sums over long sentences near 0, where
         # float32 is exact.
-        return self.scorer(vectors_WH).log_softmax(-1)
+        scores_WL: Tensor = self.scorer(vectors_WH)
+        return scores_WL.log_softmax(-1)
 
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
         """Sum over the sentences of -log p(tags); a word whose tag is -100 may have any.

@@ -40,7 +40,7 @@ class TimeSteps:
 
     def split(self, packed_W: Tensor) -> tuple[Tensor, ...]:
         """One tensor [N, …] a step, of what is packed [W, …]."""
-        return packed_W.index_select(0, self.order).split(self.sizes)
+        return torch.split(packed_W.index_select(0, self.order), self.sizes)
 
     def join(self, steps: Sequence[Tensor]) -> Tensor:
         """The inverse of `split`."""

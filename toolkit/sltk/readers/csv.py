@@ -17,7 +17,7 @@ from ..textfiles import TextFileReader
 from ..types import Sentence
 
 if TYPE_CHECKING:
-    from _csv import _reader
+    from _csv import Reader as Rows
 
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # Checked before `literal_eval`, which would take ['a' 'b'], a printed numpy array, for the one string "ab".
@@ -58,7 +58,7 @@ class CsvReader(TaggedReader, TextFileReader):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
             yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replaced())
 
-    def _next(self, rows: _reader) -> list[str] | None:
+    def _next(self, rows: Rows) -> list[str] | None:
         try:
             return next(rows, None)
         except csv.Error as error:

@@ -10,8 +10,8 @@ A tag is `O`, or a letter, a hyphen and a type: `B-PER`. Types may hold hyphens 
 
 Ill-formed sequences are read in one of two ways. The lenient one is that of the shared tasks' script
 `conlleval`: every word but `O` is in a span, and a stray I- opens one. (The script takes a B- after an E- for
-a continuation; here, as in seqeval, it opens a span.) The strict one is seqeval's strict mode: only spans that
-are well-formed from their first word to their last.
+a continuation; here, as in seqeval, it opens a span.) The strict one is seqeval's strict mode: only spans
+that are well-formed from their first word to their last.
 """
 
 from .coding import Chunk, Decoded, chunks, convert, decode, encode, merged, tags_of

@@ -1,7 +1,9 @@
 """Writers: how labelled sentences become text. One file a format; all of them stream."""
 
 from .conll import ConllWriter
+from .html import HtmlWriter
 from .jsonl import JsonlWriter
+from .spans import SpansWriter
 from .text import TextWriter
 
-__all__ = ["ConllWriter", "JsonlWriter", "TextWriter"]
+__all__ = ["ConllWriter", "HtmlWriter", "JsonlWriter", "SpansWriter", "TextWriter"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 
 from pydantic import Field
@@ -28,15 +27,16 @@ class TextWriter(Writer):
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """One line a sentence."""
+        colors: dict[str, int] = {}  # by type, in order of first occurrence
         for prediction in predictions:
-            yield self._line(prediction) + "\n"
+            yield self._line(prediction, colors) + "\n"
 
-    def _line(self, prediction: Prediction) -> str:
+    def _line(self, prediction: Prediction, colors: dict[str, int]) -> str:
         text, _ = text_and_offsets(prediction)
         text = harmless(text)
         marks: list[tuple[int, int, str]] = []  # where, its rank there, what to insert
         for order, span in enumerate(shown_spans(prediction)):
-            begin, finish = self._marks(harmless(span.type))
+            begin, finish = self._marks(harmless(span.type), colors)
             # At one place, spans close before others open; of nested ones the inner closes first.
             marks += [(span.start, order + 1, begin), (span.end, -order - 1, finish)]
         pieces, done = [], 0
@@ -45,9 +45,9 @@ class TextWriter(Writer):
             done = place
         return "".join([*pieces, text[done:]])
 
-    def _marks(self, type_: str) -> tuple[str, str]:
-        """What opens and closes a span of this type; the colour hangs on the name alone, so runs agree."""
+    def _marks(self, type_: str, colors: dict[str, int]) -> tuple[str, str]:
+        """What opens and closes a span of this type."""
         if not self.color:
             return "[", f"]({type_})"
-        color = f"\x1b[{_COLORS[zlib.crc32(type_.encode()) % len(_COLORS)]}m"
+        color = f"\x1b[{colors.setdefault(type_, _COLORS[len(colors) % len(_COLORS)])}m"
         return f"{color}[", f"]({type_}){_RESET}"

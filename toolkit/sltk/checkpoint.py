@@ -1,0 +1,210 @@
+"""What a `model/` folder holds, and how a model is saved to it and loaded from it.
+
+    sltk.json           labels, scheme, mask, components, base model: everything but numbers
+    tokenizer/          as transformers saves it
+    head.safetensors    head (and aligner): always in full precision
+    adapter/            LoRA weights, as peft saves them          (with `lora`)
+    base/               the backbone's own weights                (fresh, or trained whole)
+
+An exported folder has no adapter and its base beside the rest: `base` in sltk.json says where.
+Safetensors and JSON only. A frozen pretrained base is not copied; sltk.json names it, with its revision or a
+hash of its content, and other weights under the same name are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from . import __version__, atomic
+from .backbones.pretrained import PretrainedBackbone
+from .errors import ModelError, Problem, UsageError
+from .labels import LabelSet
+from .nn import precision
+from .nn.backbone import BuildContext
+from .nn.fingerprint import content_hash
+from .nn.tagger import Tagger
+from .slots import Aligner, Backbone, Head, SchemeName, Splitter
+from .tokenization import SubwordEncoder
+
+FORMAT = 1
+DESCRIPTION = "sltk.json"
+
+
+@dataclass
+class Model:
+    """A tagger with all that is needed to use it."""
+
+    tagger: Tagger
+    labels: LabelSet
+    encoder: SubwordEncoder
+    splitter: Splitter
+    aligner: Aligner
+    backbone: Backbone
+    head: Head
+    max_length: int | None
+    on_overflow: Literal["window", "error"]
+    device: torch.device
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write the model to `folder`, which appears whole or not at all."""
+    with atomic.making(folder) as partial:
+        _save_backbone(model, partial)
+        _save_rest(model, partial, _base(model))
+
+
+def _save_rest(model: Model, folder: Path, base: dict[str, Any]) -> None:
+    """Tokenizer, head and description."""
+    model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
+    save_file(head_state(model.tagger), str(folder / "head.safetensors"))
+    (folder / DESCRIPTION).write_text(json.dumps(_description(model, base), indent=2) + "\n", encoding="utf-8")
+
+
+def head_state(tagger: Tagger) -> dict[str, torch.Tensor]:
+    """Weights and buffers of head and aligner, in full precision."""
+    parts = {"head": tagger.head, "aligner": tagger.aligner}
+    return {
+        f"{part}.{name}": value.detach().contiguous().cpu()
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def _save_backbone(model: Model, folder: Path) -> None:
+    network: Any = model.tagger.backbone.model
+    spec = model.backbone
+    assert isinstance(spec, PretrainedBackbone)
+    if spec.lora is not None:
+        network.save_pretrained(folder / "adapter")
+    if spec.is_trained_whole:
+        network.save_pretrained(folder / "base")
+    elif spec.init == "random":
+        # With an adapter around it the names of the weights change; peft gives back the plain ones.
+        plain = network.get_base_model() if spec.lora is not None else network
+        state = {_plain_name(k): v for k, v in plain.state_dict().items() if "lora_" not in k}
+        plain.save_pretrained(folder / "base", state_dict=state)
+
+
+def _plain_name(name: str) -> str:
+    return name.replace(".base_layer.", ".")
+
+
+def _base(model: Model) -> dict[str, Any]:
+    spec = model.backbone
+    assert isinstance(spec, PretrainedBackbone)
+    if spec.is_trained_whole or spec.init == "random":
+        return {"path": "base"}
+    return model.tagger.backbone.base
+
+
+def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
+    unmask = getattr(model.backbone, "unmask", None)
+    return {
+        "format": FORMAT,
+        "sltk": __version__,
+        "scheme": model.labels.scheme,
+        "labels": list(model.labels.tags),
+        "mask": {"unmask": unmask, "flags": "".join("01"[flag] for flag in model.tagger.backbone.flags)},
+        "spacing": model.encoder.spacing,
+        "max_length": model.max_length,
+        "on_overflow": model.on_overflow,
+        "base": base,
+        "components": {
+            slot: getattr(model, slot).model_dump(mode="json") for slot in ("splitter", "aligner", "backbone", "head")
+        },
+    }
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The description of a saved model.
+
+    Raises:
+        UsageError: the folder holds no model, or one of another version of sltk.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise UsageError(f"`{folder}` holds no sltk model (no {DESCRIPTION}); was its training finished?")
+    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if description.get("format") != FORMAT:
+        raise UsageError(
+            Problem(
+                f"`{folder}` was written by sltk {description.get('sltk', '?')} in format "
+                f"{description.get('format')}; this is sltk {__version__}, which reads format {FORMAT}",
+                notes=("train it again, or use the version that wrote it",),
+            )
+        )
+    return description
+
+
+def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
+    """Load a model for prediction. With `merge`, adapters become part of the weights they adapt.
+
+    Raises:
+        UsageError: no model there, or one of another version.
+        ModelError: its base model cannot be had, or is another than it was trained on.
+    """
+    description = describe(folder)
+    backbone = Backbone.model_validate(description["components"]["backbone"])
+    _check_base(description["base"])
+    labels = LabelSet(tuple(description["labels"]), description["scheme"])
+    device = precision.device()
+    context = BuildContext(device=device, seed=0, saved=folder, prove=prove)
+    packed = backbone.build(context)
+    _check_flags(packed.flags, description["mask"]["flags"])
+    components = description["components"]
+    head = Head.model_validate(components["head"])
+    aligner = Aligner.model_validate(components["aligner"])
+    tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
+    _load_head(tagger, load_file(str(folder / "head.safetensors")))
+    if merge and getattr(backbone, "lora", None) is not None and getattr(backbone, "quantization", None) is None:
+        packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
+    return assemble(
+        tagger.eval(), labels, Splitter.model_validate(components["splitter"]), aligner, backbone, head,
+        description["spacing"], description["max_length"], description["on_overflow"], device,
+    )  # fmt: skip
+
+
+def assemble(
+    tagger: Tagger,
+    labels: LabelSet,
+    splitter: Splitter,
+    aligner: Aligner,
+    backbone: Backbone,
+    head: Head,
+    spacing: Literal["single", "source"],
+    max_length: int | None,
+    on_overflow: Literal["window", "error"],
+    device: torch.device,
+) -> Model:
+    """A model of its parts; the window is what the spec or else the backbone allows."""
+    window = max_length or tagger.backbone.max_length
+    encoder = SubwordEncoder(tagger.backbone.tokenizer, spacing, window, on_overflow)
+    return Model(tagger, labels, encoder, splitter, aligner, backbone, head, max_length, on_overflow, device)
+
+
+def _load_head(tagger: Tagger, state: dict[str, torch.Tensor]) -> None:
+    for part, module in (("head", tagger.head), ("aligner", tagger.aligner)):
+        own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
+        module.load_state_dict(own)  # strict: a missing weight would leave a random head
+
+
+def _check_base(base: dict[str, Any]) -> None:
+    """Refuse a base directory whose weights are not those the adapter was trained on."""
+    if "content" in base and Path(base["name"]).is_dir() and content_hash(Path(base["name"])) != base["content"]:
+        raise ModelError(
+            Problem(
+                f"the weights in `{base['name']}` are not those this model was trained on",
+                notes=("put the original weights back, or train again on the new ones",),
+            )
+        )
+
+
+def _check_flags(flags: tuple[bool, ...], saved: str) -> None:
+    if "".join("01"[flag] for flag in flags) != saved:
+        raise ModelError(f"the saved mask is {saved} block by block, but the model was built with another one")

@@ -1,0 +1,93 @@
+"""A transformers model that runs on packed sentences: `(ids_T, packing) -> vectors_TH`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Packing
+from .proof import Proof
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a backbone needs to know beside its own fields."""
+
+    device: torch.device
+    seed: int
+    texts: Callable[[], Iterable[str]] | None = None
+    """The training text, for a tokenizer that is trained on the spot."""
+    saved: Path | None = None
+    """The `model/` folder of a run: tokenizer, and weights as they were trained, come from there."""
+    gradient_checkpointing: bool = False
+    prove: bool = True
+
+
+class PackedBackbone(nn.Module):
+    """A model, its tokenizer, and its mask.
+
+    Args:
+        model: a transformers base model, perhaps inside a peft model.
+        tokenizer: its tokenizer.
+        flags: one a block, True where the causal mask is removed.
+        packs: False for a family that cannot take our attention (DeBERTa): batches are padded for it.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, flags: tuple[bool, ...], packs: bool = True) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.flags = flags
+        self.packs = packs
+        self.proof: Proof | None = None
+        self.base: dict[str, Any] = {}
+        """Where the weights came from: name, revision or fingerprint."""
+        config: Any = model.config
+        self.hidden_size = int(config.hidden_size)
+        self.position_offset = _position_offset(model)
+        limit = getattr(config, "max_position_embeddings", None)
+        self.max_length: int | None = limit - self.position_offset if limit else None
+
+    def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
+        """Vectors of the T tokens, [T, H]: the state after the last block and the final norm."""
+        return self.states(ids_T, packing, all_states=False)[-1]
+
+    def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
+        """The last hidden state, or that of every block with the embedding first; each [T, H]."""
+        if not self.packs:
+            return [self._padded(ids_T, packing)]
+        positions_T = positions(packing, ids_T.device) + self.position_offset
+        out = self.model(
+            input_ids=ids_T.unsqueeze(0),
+            position_ids=positions_T.unsqueeze(0),
+            packing=packing,
+            **({"output_hidden_states": True} if all_states else {}),
+        )
+        return [state[0] for state in out.hidden_states] if all_states else [out.last_hidden_state[0]]
+
+    def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
+        """The same for a family that brings its own attention: pad, run, and take the padding out again."""
+        lengths_N = torch.tensor([n for _, count, n in packing.runs for _ in range(count)], device=ids_T.device)
+        real_NL = torch.arange(int(lengths_N.max()), device=ids_T.device)[None, :] < lengths_N[:, None]
+        ids_NL = torch.zeros(real_NL.shape, dtype=ids_T.dtype, device=ids_T.device).masked_scatter(real_NL, ids_T)
+        out = self.model(input_ids=ids_NL, attention_mask=real_NL.long())
+        return out.last_hidden_state.flatten(0, 1).index_select(0, real_NL.flatten().nonzero().squeeze(1))
+
+
+def positions(packing: Packing, device: torch.device) -> Tensor:
+    """[T]: the position of each token in its sentence."""
+    runs = [torch.arange(length, device=device).repeat(count) for _, count, length in packing.runs]
+    return torch.cat(runs)
+
+
+def _position_offset(model: nn.Module) -> int:
+    """Number of the first position: RoBERTa and its kin count from the padding index on."""
+    for module in model.modules():
+        if hasattr(module, "create_position_ids_from_input_ids") and hasattr(module, "padding_idx"):
+            return int(module.padding_idx) + 1  # type: ignore[arg-type]
+    return 0

@@ -1,0 +1,66 @@
+"""Subword vectors to word vectors: `(vectors_TH, first_W, last_W) -> vectors_WH`.
+
+`first_W` and `last_W` are the positions of a word's first and last subword among the T tokens of the batch.
+Only `index_select`, `index_add` and `scatter_reduce` are used: the backward of `x[index]` with repeated indices
+is not reproducible on more than one thread.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class First(nn.Module):
+    """The first subword."""
+
+    def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """See the module."""
+        return vectors_TH.index_select(0, first_W)
+
+
+class Last(nn.Module):
+    """The last subword."""
+
+    def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """See the module."""
+        return vectors_TH.index_select(0, last_W)
+
+
+class FirstLast(nn.Module):
+    """The mean of the first and the last subword."""
+
+    def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """See the module."""
+        return (vectors_TH.index_select(0, first_W) + vectors_TH.index_select(0, last_W)) / 2
+
+
+class Mean(nn.Module):
+    """The mean of all subwords."""
+
+    def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """See the module."""
+        tokens_P, word_P = _members(first_W, last_W)
+        sums_WH = vectors_TH.new_zeros(len(first_W), vectors_TH.shape[1])
+        sums_WH = sums_WH.index_add(0, word_P, vectors_TH.index_select(0, tokens_P))
+        return sums_WH / (last_W - first_W + 1).unsqueeze(1).to(vectors_TH.dtype)
+
+
+class Max(nn.Module):
+    """The element-wise maximum over all subwords."""
+
+    def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """See the module."""
+        tokens_P, word_P = _members(first_W, last_W)
+        index_PH = word_P.unsqueeze(1).expand(-1, vectors_TH.shape[1])
+        lowest_WH = vectors_TH.new_full((len(first_W), vectors_TH.shape[1]), -torch.inf)
+        return lowest_WH.scatter_reduce(0, index_PH, vectors_TH.index_select(0, tokens_P), "amax")
+
+
+def _members(first_W: Tensor, last_W: Tensor) -> tuple[Tensor, Tensor]:
+    """The P subwords of all words, and the word that each belongs to."""
+    sizes_W = last_W - first_W + 1
+    word_P = torch.repeat_interleave(torch.arange(len(sizes_W), device=sizes_W.device), sizes_W)
+    begins_W = sizes_W.cumsum(0) - sizes_W
+    within_P = torch.arange(len(word_P), device=sizes_W.device) - begins_W.index_select(0, word_P)
+    return first_W.index_select(0, word_P) + within_P, word_P

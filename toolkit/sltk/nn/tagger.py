@@ -1,0 +1,76 @@
+"""The whole model: backbone, aligner, head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .attention import Packing
+from .backbone import PackedBackbone
+from .batching import Batch
+from .head import IGNORED, HeadModule
+
+
+class Tagger(nn.Module):
+    """Reads a packed batch; gives its loss, or the tag of each word."""
+
+    def __init__(self, backbone: PackedBackbone, aligner: nn.Module, head: HeadModule) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.aligner = aligner
+        self.head = head
+
+    def forward(
+        self,
+        ids_T: Tensor,
+        packing: Packing,
+        first_W: Tensor,
+        last_W: Tensor,
+        labels: Tensor,
+        words_per_sentence: tuple[int, ...],
+        num_items_in_batch: Tensor | int | None = None,
+        **_: Any,
+    ) -> dict[str, Tensor]:
+        """`{"loss"}`: the mean over labelled words, of this batch or of all batches of one update.
+
+        `**_` is there because Trainer passes `num_items_in_batch` only to a forward that takes anything:
+        without it accumulated batches would be averaged as if they had equally many words.
+        """
+        vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W)
+        total = self.head.loss(vectors_WH, labels, words_per_sentence)
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return {"loss": total / (count.clamp(min=1) if isinstance(count, Tensor) else count)}
+
+    def word_vectors(self, ids_T: Tensor, packing: Packing, first_W: Tensor, last_W: Tensor) -> Tensor:
+        """[W, H]: one vector a word."""
+        vectors: Tensor = self.aligner(self.backbone(ids_T, packing), first_W, last_W)
+        return vectors
+
+    def decode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`tags_W` and `scores_W`: the best tag of each word and its probability."""
+        vectors_WH = self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
+        return self.head.decode(vectors_WH, batch["words_per_sentence"])
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """What training changes, by name: adapter and head, or every weight; tied weights once."""
+        seen: set[int] = set()
+        state: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():  # named_parameters names a tied weight once
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                state[name] = parameter.detach().contiguous().cpu()
+        return state
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `trained_state` gave.
+
+        Raises:
+            ValueError: the state is that of another model.
+        """
+        parameters = dict(self.named_parameters())
+        expected = {name for name, parameter in parameters.items() if parameter.requires_grad}
+        if expected != state.keys():
+            raise ValueError(f"trained weights differ in {sorted(expected ^ state.keys())[:3]}")
+        for name, value in state.items():
+            parameters[name].data.copy_(value)
