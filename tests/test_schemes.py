@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ def test_each_scheme_writes_and_reads_the_same_spans(scheme):
         assert schemes.decode(WRITTEN[scheme].split(), scheme, repair) == schemes.Decoded(SPANS, 0)
 
 
-@pytest.mark.parametrize(("source", "target"), product(WRITTEN, WRITTEN))
+@pytest.mark.parametrize(("source", "target"), list(product(WRITTEN, WRITTEN)))
 def test_conversion_keeps_the_spans(source, target):
     """Every scheme but IO converts into every other without loss."""
     assert schemes.convert(WRITTEN[source].split(), source, target) == (WRITTEN[target].split(), 0)
@@ -119,7 +119,7 @@ def test_transitions_allow_exactly_the_well_formed(scheme):
     tags = schemes.tags_of(["A", "B"], scheme)
     start, pairs, end = schemes.transitions(tags, scheme)
     for sequence in (s for length in (1, 2, 3) for s in product(range(len(tags)), repeat=length)):
-        steps = all(pairs[a][b] for a, b in zip(sequence, sequence[1:], strict=False))
+        steps = all(pairs[a][b] for a, b in pairwise(sequence))
         allowed = start[sequence[0]] and steps and end[sequence[-1]]
         words = [tags[number] for number in sequence]
         assert allowed == (schemes.decode(words, scheme).repaired == 0), words

@@ -1,8 +1,8 @@
 """Scoring files of tagged words, like the conlleval script: for `sltk score`.
 
 One word a line, a blank line between sentences; columns stand apart by tabs, or by any white space. With one
-file its last two columns are the gold and the predicted tag; with two the last column of each is the tag and the
-first the word, and both must have the same words.
+file its last two columns are the gold and the predicted tag; with two the last column of each is the tag and
+the first the word, and both must have the same words.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def score_files(
     `scheme` says what both columns are in; `auto` finds out. Plain tags get the keys of `accuracy` instead.
 
     Raises:
-        DataError: a file is missing or empty, a line has too few columns or not as many as the first, the words
-            of two files differ, or a tag is not in the scheme; names file and line.
+        DataError: a file is missing or empty, a line has too few columns or not as many as the first, the
+            words of two files differ, or a tag is not in the scheme; names file and line.
     """
     right, guess = _one_file(gold) if predicted is None else _two_files(gold, predicted)
     named: SchemeName = schemes.detect(right.tags + guess.tags) if scheme == "auto" else scheme
