@@ -15,7 +15,7 @@ from . import schemes
 from .errors import DataError, Location, Problem, nearest
 from .labels import LabelSet
 from .readers.holdout import HoldoutReader
-from .slots import Reader, Repair, SchemeName
+from .slots import Reader, ReaderScheme, Repair, SchemeName
 from .types import Sentence, Span, Unused
 
 SPLITS = ("train", "validation", "test")
@@ -66,7 +66,12 @@ class Source:
     reader: Reader
     sentences: list[Sentence]
     scheme: SchemeName | None
-    """The scheme of their tags, detected where it is not declared; None where they have spans."""
+    """The scheme of their tags, detected where it is not declared; None where they have spans, or nothing."""
+
+    @property
+    def annotated(self) -> bool:
+        """Whether the sentences have tags or spans; all have, or none."""
+        return _is_annotated(self.sentences[0])
 
 
 def read(reader: Reader) -> Iterator[Sentence]:
@@ -78,23 +83,36 @@ def read_source(reader: Reader) -> Source:
     """All sentences of a reader, and the scheme their tags are in.
 
     Raises:
-        DataError: as the reader; or there are no sentences, or one of them has no annotation.
+        DataError: as the reader; or there are no sentences, or some have annotation and others none.
     """
     sentences = list(read(reader))
     if not sentences:
         raise DataError.at(
             "no sentences: the file is empty, or holds nothing that this reader takes for one", _where(reader)
         )
-    for sentence in sentences:
-        if sentence.tags is None and sentence.spans is None:
-            raise _error(
-                f"reader `{reader.type_name}` gives no tags or spans for this sentence", reader, sentence
-            )
+    bare = [sentence for sentence in sentences if not _is_annotated(sentence)]
+    if 0 < len(bare) < len(sentences):
+        raise _error("this sentence has no tags or spans, and others have", reader, bare[0])
+    declared: ReaderScheme = getattr(reader, "scheme", "auto")
+    return Source(reader, sentences, _scheme_of(sentences, declared))
+
+
+def example_source(reader: Reader) -> Source:
+    """The reader's `example()`, whose scheme is its own, whatever the reader's options say of the file."""
+    sentences = reader.example()
+    return Source(reader, sentences, _scheme_of(sentences, "auto"))
+
+
+def _scheme_of(sentences: list[Sentence], declared: ReaderScheme) -> SchemeName | None:
+    """The scheme of the tags; None where there are none, but spans or nothing."""
     tagged = [sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None]
     if not tagged:
-        return Source(reader, sentences, None)
-    declared: SchemeName | None = getattr(reader, "scheme", None)
-    return Source(reader, sentences, schemes.detect(tagged) if declared in (None, "auto") else declared)
+        return None
+    return schemes.detect(tagged) if declared == "auto" else declared
+
+
+def _is_annotated(sentence: Sentence) -> bool:
+    return sentence.tags is not None or sentence.spans is not None
 
 
 def load(reader: Reader, scheme: SchemeName, name: str = "data") -> Dataset:
@@ -147,8 +165,11 @@ def dataset(source: Source, scheme: SchemeName, name: str = "data") -> Dataset:
     Raises:
         DataError: as `load`.
     """
-    if scheme != "plain" and source.scheme == "plain":
-        raise _is_plain(source, scheme)
+    if not source.annotated:
+        message = f"reader `{source.reader.type_name}` finds no tags or spans here"
+        raise _error(message, source.reader, source.sentences[0])
+    if (scheme == "plain") != (source.scheme == "plain"):
+        _check_plain(source, scheme)
     repair: Repair = getattr(source.reader, "repair", "conlleval")
     sentences, repaired = [], 0
     for sentence in source.sentences:
@@ -187,6 +208,7 @@ def _converted(
     """The sentence with tags in `scheme`, and how many of its tags had to be repaired."""
     repaired, unused = 0, sentence.unused
     if sentence.spans is not None:
+        _check_spans(sentence)
         spans, dropped = schemes.resolve_overlaps(sentence.spans)
         unused += tuple(
             _unused(span, sentence, "overlaps a longer span, or one before it") for span in dropped
@@ -224,14 +246,22 @@ def _error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> Dat
     return DataError.at(message, sentence.file or _where(reader), sentence.line, *notes)
 
 
-def _is_plain(source: Source, scheme: SchemeName) -> DataError:
-    first = next(sentence for sentence in source.sentences if sentence.tags)
-    return _error(
-        f"the tags are plain (`{(first.tags or [''])[0]}`), and cannot be brought into {scheme}",
-        source.reader,
-        first,
-        "set `scheme: plain` in the spec to learn one plain tag a word",
-    )
+def _check_plain(source: Source, scheme: SchemeName) -> None:
+    """Plain tags make no spans, nor spans plain tags; tags of any scheme can be learnt as plain ones."""
+    if scheme != "plain":
+        first = next(sentence for sentence in source.sentences if sentence.tags)
+        message = f"the tags are plain (`{(first.tags or [''])[0]}`), and cannot be brought into {scheme}"
+        advice = "set `scheme: plain` in the spec to learn one plain tag a word"
+        raise _error(message, source.reader, first, advice)
+    if source.scheme is None:
+        message = "the annotation is spans, of which there are no plain tags"
+        raise _error(message, source.reader, source.sentences[0], "set `scheme: IOB2` in the spec")
+
+
+def _check_spans(sentence: Sentence) -> None:
+    for span in sentence.spans or ():
+        if not 0 <= span.start < span.end <= len(sentence) or not span.type:
+            raise ValueError(f"{span} has no type, or is not inside a sentence of {len(sentence)} words")
 
 
 def _tag_error(error: schemes.SchemeError, source: Source, sentence: Sentence) -> DataError:

@@ -1,3 +1,3 @@
 """Readers: one file a format. Importing this registers them all."""
 
-from . import conll, csv, grammar, holdout, text  # noqa: F401
+from . import ace05, conll, csv, grammar, holdout, huggingface, jsonl, maven, semeval14, text  # noqa: F401

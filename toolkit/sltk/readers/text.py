@@ -6,25 +6,19 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..registry import register, registry
-from ..slots import Splitter
+from ..registry import register
 from ..textfiles import EncodingErrors, TextFileReader
 from ..types import Sentence
-
-
-def default_splitter() -> Splitter:
-    """The splitter of readers of text: `regex`."""
-    return registry.find("splitter", "regex").model_validate({})  # type: ignore[return-value]
+from .offsets import SplittingReader
 
 
 @register.reader("text")
-class TextReader(TextFileReader):
+class TextReader(SplittingReader, TextFileReader):
     """Text without annotation, one sentence or paragraph a line; an empty line is an empty sentence."""
 
-    splitter: Splitter = Field(default_factory=default_splitter, description="cuts text into words")
     encoding_errors: EncodingErrors = Field(
         default="replace",
-        description="bytes that are not text: replaced by U+FFFD and counted, or an error (strict)",
+        description="bytes that are not text: replaced by U+FFFD and counted (replace), or an error (strict)",
     )
 
     def read(self) -> Iterator[Sentence]:

@@ -1,0 +1,136 @@
+"""JSON objects and the lines they begin at: of an array, or one a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..textfiles import EncodingErrors, TextLines, read_text
+from ..types import Unused
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+class Record:
+    """One JSON object of a file; asking it for what it lacks is an error with file and line."""
+
+    def __init__(self, value: Any, file: str, line: int, unused: tuple[Unused, ...] = ()) -> None:
+        self.file, self.line, self.unused = file, line, unused
+        if not isinstance(value, dict):
+            raise self.error(f"expected an object, found {_shown(value)}")
+        self.value: dict[str, Any] = value
+
+    def __contains__(self, key: str) -> bool:
+        return self.value.get(key) is not None
+
+    def error(self, message: str) -> DataError:
+        """An error at this object."""
+        return DataError.at(message, self.file, self.line)
+
+    def get(self, key: str, kind: type | tuple[type, ...], called: str) -> Any:
+        """The value of a key, which must be there and of that kind; a bool is no number."""
+        if key not in self.value:
+            found = ", ".join(self.value) or "none"
+            raise self.error(f"no `{key}` in this object; its keys: {found}")
+        value = self.value[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            raise self.error(f"`{key}` is {_shown(value)}, not {called}")
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings."""
+        value = self.get(key, list, "a list of strings")
+        for number, item in enumerate(value, 1):
+            if not isinstance(item, str):
+                raise self.error(f"item {number} of `{key}` is {_shown(item)}, not a string")
+        return list(value)
+
+    def integer(self, key: str) -> int:
+        """A whole number."""
+        return int(self.get(key, int, "a whole number"))
+
+    def string(self, key: str) -> str:
+        """A string."""
+        return str(self.get(key, str, "a string"))
+
+    def records(self, key: str) -> list[Record]:
+        """A list of objects."""
+        return [self.inner(item) for item in self.get(key, list, "a list of objects")]
+
+    def record(self, key: str) -> Record:
+        """An object."""
+        return self.inner(self.get(key, dict, "an object"))
+
+    def inner(self, value: Any) -> Record:
+        """A value inside this object, at the same line."""
+        return Record(value, self.file, self.line)
+
+
+def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]:
+    """The objects of a file that is one JSON array.
+
+    Raises:
+        DataError: the file is no JSON, or no array of objects; names the line.
+    """
+    text, unused = read_text(path, encoding, errors)
+    place, line, seen = _skip(text, 0), 1, 0
+    if not text[place:]:
+        return
+    if text[place] != "[":
+        raise DataError.at("expected a JSON array of objects: `[`", path, text.count("\n", 0, place) + 1)
+    place = _skip(text, place + 1)
+    while text[place : place + 1] != "]":
+        line, seen = line + text.count("\n", seen, place), place
+        value, place = _decoded(text, place, path)
+        yield Record(value, str(path), line, unused)
+        unused = ()
+        place = _skip(text, place)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != "]":
+            raise DataError.at("expected `,` or `]`", path, text.count("\n", 0, place) + 1)
+    end = _skip(text, place + 1)
+    if text[end:]:
+        raise DataError.at("more text after the end of the array", path, text.count("\n", 0, end) + 1)
+
+
+def lines(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]:
+    """The objects of a file that has one a line; empty lines are passed over.
+
+    Raises:
+        DataError: a line is no JSON object.
+    """
+    source = TextLines(path, encoding, errors)
+    for number, line in source:
+        if line.strip():
+            value, end = _decoded(line, _skip(line, 0), path, number)
+            if line[_skip(line, end) :]:
+                raise DataError.at(f"more text after the object, at column {end + 1}", path, number)
+            yield Record(value, str(path), number, source.take_replaced())
+
+
+def _decoded(text: str, place: int, path: Path, line: int | None = None) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, place)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON: {error.msg} (column {error.colno})"
+        raise DataError.at(message, path, line or error.lineno) from error
+    except RecursionError as error:
+        found = line or text.count("\n", 0, place) + 1
+        raise DataError.at("JSON nested too deeply", path, found) from error
+
+
+def _skip(text: str, place: int) -> int:
+    found = _BLANK.match(text, place)
+    assert found is not None
+    return found.end()
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:40] + "…"

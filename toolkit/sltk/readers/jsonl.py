@@ -1,0 +1,122 @@
+"""One JSON object a sentence: words and tags, or text and spans of its characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from ..registry import register
+from ..slots import TaggedReader
+from ..textfiles import TextFileReader
+from ..types import Sentence
+from . import json_values
+from .json_values import Record
+from .offsets import CharSpan, OffsetReader, Offsets, annotated
+
+
+@register.reader("jsonl")
+class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
+    """One object a line: `words` and `tags`, or `text` and `spans: [{start, end, type}]` over its characters.
+
+    What the writer `jsonl` writes is read too: `words` that are objects with text, offsets and tag.
+    """
+
+    words_field: str = Field(default="words", description="list of words")
+    tags_field: str = Field(default="tags", description="list of tags, one a word")
+    text_field: str = Field(default="text", description="text of the sentence")
+    spans_field: str = Field(default="spans", description="list of annotated spans of the text")
+    start_field: str = Field(default="start", description="of a span: its first character, from 0")
+    end_field: str = Field(default="end", description="of a span: the character after its last")
+    type_field: str = Field(default="type", description="of a span: its type")
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield a sentence an object; without annotation where an object has neither tags nor spans.
+
+        Raises:
+            DataError: a line is no such object, or its parts contradict each other.
+        """
+        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+            yield self._sentence(record)
+
+    def _sentence(self, record: Record) -> Sentence:
+        if self.tags_field in record:
+            return self._tagged(record, record.strings(self.tags_field))
+        if self.text_field in record:
+            return self._of_text(record, record.string(self.text_field))
+        if self.spans_field in record:
+            raise record.error(
+                f"`{self.spans_field}` are of the characters of `{self.text_field}`, which this object lacks"
+            )
+        return self._tagged(record, None)
+
+    def _tagged(self, record: Record, tags: list[str] | None) -> Sentence:
+        words = record.strings(self.words_field)
+        if tags is not None and len(words) != len(tags):
+            raise record.error(f"{len(words)} words but {len(tags)} tags")
+        text = record.string(self.text_field) if self.text_field in record else None
+        offsets = None if text is None else _located(words, text, record)
+        return Sentence(
+            words, tags, None, text, offsets, file=record.file, line=record.line, unused=record.unused
+        )
+
+    def _of_text(self, record: Record, text: str) -> Sentence:
+        """A sentence of a text: with the words given, else those of the splitter."""
+        offsets, tags = self._words_of(record, text)
+        spans = self._spans(record) if self.spans_field in record else None
+        if tags is not None and not spans:
+            words = [text[start:end] for start, end in offsets]
+            return Sentence(
+                words, tags, None, text, offsets, file=record.file, line=record.line, unused=record.unused
+            )
+        sentence = annotated(
+            text,
+            spans or [],
+            offsets,
+            self.misaligned,
+            file=record.file,
+            line=record.line,
+            unused=record.unused,
+        )
+        if spans is None:
+            sentence.spans = None
+        return sentence
+
+    def _words_of(self, record: Record, text: str) -> tuple[Offsets, list[str] | None]:
+        """Offsets of the words, and their tags where words are objects that have one."""
+        words = record.value.get(self.words_field)
+        if words is None:
+            return self.splitter.split(text), None
+        if not isinstance(words, list) or not words or not isinstance(words[0], dict):
+            return _located(record.strings(self.words_field), text, record), None
+        items = record.records(self.words_field)
+        offsets = [(item.integer("start"), item.integer("end")) for item in items]
+        end_before = 0
+        for start, end in offsets:
+            if not end_before <= start < end <= len(text):
+                raise record.error(
+                    f"the word at [{start}, {end}) overlaps another, is empty or is outside the text"
+                )
+            end_before = end
+        has_tags = all("tag" in item for item in items)
+        return offsets, [item.string("tag") for item in items] if has_tags else None
+
+    def _spans(self, record: Record) -> list[CharSpan]:
+        return [
+            CharSpan(
+                span.integer(self.start_field), span.integer(self.end_field), span.string(self.type_field)
+            )
+            for span in record.records(self.spans_field)
+        ]
+
+
+def _located(words: list[str], text: str, record: Record) -> Offsets:
+    """Where each word stands in the text, in order."""
+    offsets, place = [], 0
+    for number, word in enumerate(words, 1):
+        start = text.find(word, place)
+        if start < 0:
+            raise record.error(f"word {number}, `{word}`, is not in the text after character {place}")
+        place = start + len(word)
+        offsets.append((start, place))
+    return offsets

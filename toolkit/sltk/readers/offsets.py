@@ -1,0 +1,121 @@
+"""From annotated characters of a text to spans over its words.
+
+Splitters know nothing of the annotation, so a span may begin or end inside a word. What is then done is the
+reader's option `misaligned`; a span that is left out or changed is reported in `Sentence.unused`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from ..errors import DataError
+from ..registry import registry
+from ..slots import Reader, Splitter
+from ..types import Sentence, Span, Unused
+
+Misaligned = Literal["split", "widen", "skip", "error"]
+Offsets = list[tuple[int, int]]
+
+
+def default_splitter() -> Splitter:
+    """The splitter of readers of text: `regex`."""
+    found = registry.find("splitter", "regex").model_validate({})
+    assert isinstance(found, Splitter)
+    return found
+
+
+class SplittingReader(Reader):
+    """A reader of text that it cuts into words."""
+
+    splitter: Splitter = Field(default_factory=default_splitter, description="cuts text into words")
+
+
+class OffsetReader(SplittingReader):
+    """A reader of text with annotated characters."""
+
+    misaligned: Misaligned = Field(
+        default="split",
+        description="a span that begins or ends inside a word: cut the word there (split), take the whole "
+        "word (widen), leave the span out (skip), or stop (error)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CharSpan:
+    """Characters `start` to `end` (not included) of a text have the type `type`."""
+
+    start: int
+    end: int
+    type: str
+    line: int | None = None
+    """Where the annotation stands in its file."""
+
+
+def annotated(
+    text: str,
+    spans: Sequence[CharSpan],
+    offsets: Offsets,
+    misaligned: Misaligned,
+    *,
+    file: str,
+    line: int | None,
+    unused: Iterable[Unused] = (),
+    document: str | None = None,
+) -> Sentence:
+    """The sentence with words at `offsets`, which `split` may cut further, and spans over those words.
+
+    Raises:
+        DataError: a span reaches beyond the text; or it is misaligned, and `misaligned` is `error`.
+    """
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            message = f"[{span.start}, {span.end}) are no characters of this text, which has {len(text)}"
+            raise DataError.at(message, file, span.line or line)
+    if misaligned == "split":
+        offsets = list(_cut(offsets, {place for span in spans for place in (span.start, span.end)}))
+    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+    found: list[Span] = []
+    reports = list(unused)
+    for span in spans:
+        first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
+        report = _report(text, span, offsets[first:last], misaligned, file, line)
+        if report is not None:
+            reports.append(report)
+        if report is None or report.type is None:
+            found.append(Span(first, last, span.type))
+    words = [text[start:end] for start, end in offsets]
+    return Sentence(words, None, found, text, offsets, file, line, document, tuple(reports))
+
+
+def _cut(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
+    """The words, cut at those places that lie inside one."""
+    ordered = sorted(places)
+    for start, end in offsets:
+        for place in ordered[bisect_right(ordered, start) : bisect_left(ordered, end)]:
+            yield start, place
+            start = place
+        yield start, end
+
+
+def _report(
+    text: str, span: CharSpan, covered: Offsets, misaligned: Misaligned, file: str, line: int | None
+) -> Unused | None:
+    """What has to be said of a span; its type is set where the span is left out."""
+    shown, where = f"`{text[span.start : span.end]}` ({span.type})", span.line or line
+    if not covered:
+        return Unused(file, where, f"{shown} covers no word", span.type)
+    start, end = covered[0][0], covered[-1][1]
+    if start >= span.start and end <= span.end:
+        return None
+    whole = text[start:end]
+    if misaligned == "error":
+        advice = "`misaligned: split`, `widen` or `skip` goes on"
+        raise DataError.at(f"{shown} begins or ends inside a word: `{whole}`", file, where, advice)
+    if misaligned == "widen":
+        return Unused(file, where, f"{shown} begins or ends inside a word: widened to `{whole}`")
+    return Unused(file, where, f"{shown} begins or ends inside a word: `{whole}`", span.type)
