@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 TagSequences = Sequence[Sequence[str]]
@@ -97,8 +96,6 @@ def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
 
 def signature(metric: str, **settings: str) -> str:
     """What a score must name to be compared with another: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
-    try:
-        library = version("sltk")
-    except PackageNotFoundError:
-        library = "not-installed"
-    return "|".join([metric, *(f"{key}:{value}" for key, value in settings.items()), f"sltk:{library}"])
+    from .. import __version__  # here, because the package imports its components before it is complete
+
+    return "|".join([metric, *(f"{key}:{value}" for key, value in settings.items()), f"sltk:{__version__}"])
