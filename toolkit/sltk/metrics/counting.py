@@ -96,6 +96,6 @@ def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
 
 def signature(metric: str, **settings: str) -> str:
     """What a score must name to be compared with another: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
-    from .. import __version__  # here, because the package imports its components before it is complete
+    from .. import __version__  # here: a component may be imported while the package is
 
     return "|".join([metric, *(f"{key}:{value}" for key, value in settings.items()), f"sltk:{__version__}"])
