@@ -15,7 +15,7 @@ SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
 Mode = Literal["strict", "conlleval"]
 
 EQUAL_TO = "seqeval-1.2.2"
-"""The release of seqeval that the tests compare with. (It strips hyphens off the ends of types; we do not.)"""
+"""The release of seqeval that the tests compare with. (It strips hyphens off the ends of types.)"""
 _SEQEVAL_HAS = ("IOB1", "IOB2", "BIOES", "BILOU")
 # The conlleval script knows no schemes: it reads B, I, E, S and O wherever they stand.
 _READ_AS_BIOES = ("IOB1", "IOB2", "IO", "BIOES")
