@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .config import dump, load_data
     from .errors import DataError, InputError, ModelError, RunError, SltkError, SpecError, UsageError
     from .registry import Component, RefusedError, register
+    from .run import Labeller, load, train
     from .slots import (
         Aligner,
         Backbone,
@@ -37,6 +38,7 @@ __all__ = [
     "FileReader",
     "Head",
     "InputError",
+    "Labeller",
     "Metric",
     "ModelError",
     "Prediction",
@@ -54,14 +56,17 @@ __all__ = [
     "Writer",
     "__version__",
     "dump",
+    "load",
     "load_data",
     "register",
+    "train",
 ]
 
 _HOMES = {
     "config": ("dump", "load_data"),
     "errors": ("DataError", "InputError", "ModelError", "RunError", "SltkError", "SpecError", "UsageError"),
     "registry": ("Component", "RefusedError", "register"),
+    "run": ("Labeller", "load", "train"),
     "slots": (
         "Aligner",
         "Backbone",

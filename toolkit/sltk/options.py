@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -104,3 +106,50 @@ def _likeness(model: type[BaseModel], kind: str | None, keys: set[str]) -> tuple
     field = model.model_fields.get("type")
     named = field is not None and kind in typing.get_args(field.annotation)
     return named, len(keys & set(model.model_fields))
+
+
+def field_rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """Key, type, default and meaning of each field, those of nested settings as `lora.r`."""
+    rows = []
+    for name, field in model.model_fields.items():
+        default = "(required)" if field.is_required() else shown_default(field) or "null"
+        rows.append((prefix + name, type_text(field.annotation), default, field.description or ""))
+        for inner in models_in(field.annotation):
+            if not issubclass(inner, Component):
+                rows += field_rows(inner, f"{prefix}{name}.")
+    return rows
+
+
+_TYPE_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true | false",
+    Path: "path",
+    type(None): "null",
+    Any: "anything",
+}
+
+
+def type_text(annotation: Any) -> str:
+    """An annotation in words: `list of text | null`."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in _TYPE_NAMES:
+        return _TYPE_NAMES[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.slot if issubclass(annotation, Component) and annotation.slot else "mapping"
+    if origin is typing.Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if origin is Annotated:
+        return type_text(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(dict.fromkeys(type_text(part) for part in arguments))
+    if origin in (list, tuple, set):
+        return "list of " + " and ".join(
+            dict.fromkeys(type_text(part) for part in arguments if part is not ...)
+        )
+    return (
+        "mapping"
+        if origin is dict or annotation is dict
+        else str(getattr(annotation, "__name__", annotation))
+    )

@@ -63,13 +63,15 @@ def _replace_items(base: Node, over: Node) -> Node:
     return Node(base.mark, items)
 
 
-def parse_override(text: str) -> Node:
+def parse_override(text: str, flag: str = "--set") -> Node:
     """`a.b=v` as the mapping `{a: {b: v}}`; `v` is YAML, paths in it start from the working directory.
+
+    `flag` is the option of the command line that it came with.
 
     Raises:
         SpecError: there is no `=`, or no key before it, or the value is not YAML.
     """
-    name = f"--set {text}"
+    name = f"{flag} {text}"
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):

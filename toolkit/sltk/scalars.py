@@ -53,9 +53,9 @@ def resolve_path(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     path = Path(value).expanduser()
-    return (
-        _without_detours(value.base / path) if isinstance(value, Written) and not path.is_absolute() else path
-    )
+    if path.is_absolute() or not isinstance(value, Written):
+        return path
+    return _without_detours(value.base / path)
 
 
 def resolve_import(value: Any) -> Any:
@@ -80,6 +80,5 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if isinstance(value, Written):
-        return next(kind(value) for kind in (str, int, float) if isinstance(value, kind))  # type: ignore[call-overload]
-    return value
+    kinds: dict[type, Any] = {WrittenStr: str, WrittenInt: int, WrittenFloat: float}
+    return kinds[type(value)](value) if type(value) in kinds else value

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from .scalars import plain
 from .variables import escape
 from .yaml_source import core_scalar
 
@@ -40,7 +41,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value.absolute())
-    return value
+    return plain(value)
 
 
 class _Dumper(yaml.SafeDumper):

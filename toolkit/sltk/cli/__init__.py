@@ -1,0 +1,21 @@
+"""The command line: the only place that prints, and the only `except SltkError`.
+
+    frame.py                the app, options that commands share, how an error ends a command
+    run_commands.py         train, evaluate, predict, export
+    spec_commands.py        check, schema
+    component_commands.py   list, show
+    data_commands.py        stats, convert, score
+
+Importing this package imports no torch, no transformers and no pydantic: a command imports what it needs
+when it runs, so that `--help` is instant.
+"""
+
+from . import frame
+
+# Each module registers its commands on `frame.app`, and `sltk --help` lists them in this order.
+from . import run_commands  # noqa: F401  # isort: skip
+from . import spec_commands, component_commands, data_commands  # noqa: F401  # isort: skip
+
+main = frame.main
+
+__all__ = ["main"]

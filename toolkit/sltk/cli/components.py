@@ -1,0 +1,61 @@
+"""Components from the command line: `--reader conll --option label_column=3`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from ..errors import SpecError, UsageError
+from ..explain import problems_of
+from ..overlay import overlay, parse_override
+from ..registry import Component, registry
+from ..scalars import written
+from ..yaml_source import Entry, Mark, Node
+
+C = TypeVar("C", bound=Component)
+
+
+def build(
+    slot: type[C], name: str, options: Sequence[str] = (), *, flag: str = "--option", **given: str | None
+) -> C:
+    """The component of a slot with options `k=v`; `given` are keys said elsewhere on the command line.
+
+    Raises:
+        UsageError: there is no such component, or options are wrong; names each by what was typed.
+    """
+    values = {"type": (f"--{slot.slot} {name}", name)}
+    values |= {key: (value, value) for key, value in given.items() if value is not None}
+    tree = Node(
+        Mark(f"--{slot.slot} {name}", from_set=True), {k: _entry(*pair) for k, pair in values.items()}
+    )
+    try:
+        for option in options:
+            tree = overlay(tree, parse_override(option, flag), root=True)
+        return slot.model_validate(tree.plain())
+    except ValidationError as error:
+        raise UsageError(problems_of(error, tree, slot)) from error
+    except SpecError as error:
+        raise UsageError(error.problems) from error
+
+
+def _entry(shown: str, value: str) -> Entry:
+    mark = Mark(shown, from_set=True)
+    return Entry(mark, Node(mark, written(value, value, Path.cwd())))
+
+
+def source_key(reader: str, source: str) -> dict[str, str]:
+    """The key that names a reader's source: `path`, or `name` where it is a hub's and no such path exists."""
+    from ..slots import Reader
+
+    fields = _fields(Reader, reader)
+    return {"name": source} if "name" in fields and not Path(source).exists() else {"path": source}
+
+
+def _fields(slot: type[Component], name: str) -> Sequence[str]:
+    try:
+        return list(registry.find(slot.slot, name).model_fields)
+    except ValueError:
+        return []  # `build` says that there is no such component

@@ -1,0 +1,119 @@
+"""check and schema: specs, without running them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError, Problem
+from .frame import (
+    ImportsOption,
+    JsonOption,
+    SetOption,
+    SpecArgument,
+    app,
+    run_imports,
+    show_json,
+    tell,
+    warn,
+    write,
+)
+
+if TYPE_CHECKING:
+    from ..audit import Audit
+    from ..config import Loaded
+    from ..spec import Experiment
+
+
+@app.command("check", short_help="Check a spec and say what it would do.")
+def check(
+    spec: SpecArgument,
+    data: Annotated[
+        bool, typer.Option("--data", help="read the data and look for what is odd in it")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 2 on a warning too")] = False,
+    json: JsonOption = False,
+    set_: SetOption = None,
+) -> None:
+    """Check a spec and say what it would do; nothing is loaded, downloaded or trained.
+
+    Every mistake is told at once, with its line and the nearest valid name.
+    """
+    from .. import config
+    from ..audit import audit, missing_files
+
+    try:
+        loaded = config.load(spec, set_ or ())
+        for path in loaded.imported:
+            tell(f"imported {path}")
+        warnings = missing_files(loaded)
+        if data and warnings:
+            raise config.InvalidSpecError(warnings)
+        found = audit(loaded) if data else None
+    except InputError as error:
+        if json:
+            show_json(
+                {"spec": str(spec), "sound": False, "problems": [_as_json(each) for each in error.problems]}
+            )
+        raise
+    warnings += found.warnings if found else []
+    if json:
+        show_json(_report(loaded, warnings, found))
+    else:
+        _print(loaded, warnings, found)
+    if strict and warnings:
+        tell("`--strict` takes a warning for an error.")
+        raise typer.Exit(2)
+
+
+@app.command("schema")
+def schema(imports: ImportsOption = None) -> None:
+    """Print the JSON Schema of a spec, for editors.
+
+    Save it (`sltk schema > sltk.schema.json`) and begin a spec with
+    `# yaml-language-server: $schema=sltk.schema.json` to get completion and help while typing.
+    """
+    run_imports(imports)
+    from ..schema import spec_schema
+
+    show_json(spec_schema())
+
+
+def _print(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | None) -> None:
+    from ..summary import summary_lines
+
+    for line in summary_lines(loaded.experiment):
+        write(line)
+    for line in found.lines() if found else ():
+        write(line)
+    for problem in warnings:
+        tell("")
+        warn(problem)
+    count = len(warnings)
+    with_warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
+    write(f"\nThe spec is sound{with_warnings}.")
+
+
+def _report(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | None) -> dict[str, Any]:
+    resolved = loaded.experiment.model_dump(mode="json", serialize_as_any=True)
+    report = {
+        "spec": loaded.tree.mark.file,
+        "sound": True,
+        "warnings": [_as_json(problem) for problem in warnings],
+        "resolved": resolved,
+    }
+    return report | ({"data": found.counts} if found else {})
+
+
+def _as_json(problem: Problem) -> dict[str, Any]:
+    place = problem.location
+    return {
+        "message": problem.message,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+        "path": problem.path,
+        "suggestion": problem.suggestion,
+        "notes": list(problem.notes),
+    }
