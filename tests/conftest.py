@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -24,8 +25,14 @@ def corpora() -> Path:
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """Folder of the real pretrained models, named by SLTK_MODELS; tests that want it are skipped where it is absent."""
+    """Folder of the real pretrained models, named by SLTK_MODELS; tests that want it skip where it is absent."""
     folder = os.environ.get("SLTK_MODELS")
     if not folder or not Path(folder).is_dir():
         pytest.skip("SLTK_MODELS names no folder of models")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def datasets_library() -> ModuleType:
+    """The optional `datasets` package; tests that want it are skipped where it is not installed."""
+    return pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")

@@ -132,13 +132,13 @@ class TextLines:
 def read_text(
     path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict"
 ) -> tuple[str, tuple[Unused, ...]]:
-    """The whole text of a file with `\n` line ends, and what was replaced in it.
+    """The whole text of a file with `\n` between lines, and what was replaced in it.
 
     Raises:
         DataError: as `TextLines`.
     """
     lines = TextLines(path, encoding, errors)
-    return "".join(f"{line}\n" for _, line in lines), lines.take_replaced()
+    return "\n".join(line for _, line in lines), lines.take_replaced()
 
 
 @contextmanager

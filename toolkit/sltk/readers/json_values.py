@@ -84,13 +84,15 @@ def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
     if text[place] != "[":
         raise DataError.at("expected a JSON array of objects: `[`", path, text.count("\n", 0, place) + 1)
     place = _skip(text, place + 1)
-    while text[place : place + 1] != "]":
+    more = text[place : place + 1] != "]"
+    while more:
         line, seen = line + text.count("\n", seen, place), place
         value, place = _decoded(text, place, path)
         yield Record(value, str(path), line, unused)
         unused = ()
         place = _skip(text, place)
-        if text[place : place + 1] == ",":
+        more = text[place : place + 1] == ","
+        if more:
             place = _skip(text, place + 1)
         elif text[place : place + 1] != "]":
             raise DataError.at("expected `,` or `]`", path, text.count("\n", 0, place) + 1)
