@@ -25,7 +25,7 @@ def corpora() -> Path:
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """Folder of the real pretrained models, named by SLTK_MODELS; tests that want it skip where it is absent."""
+    """Folder of the pretrained models, named by SLTK_MODELS; tests that want it skip where it is absent."""
     folder = os.environ.get("SLTK_MODELS")
     if not folder or not Path(folder).is_dir():
         pytest.skip("SLTK_MODELS names no folder of models")
