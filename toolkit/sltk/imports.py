@@ -37,7 +37,7 @@ def load_imports(items: Iterable[str | Path]) -> list[Path]:
 def _load(item: str | Path) -> Path:
     try:
         if is_python_file(item):
-            _run_file(Path(item))
+            _run_file(Path(item).expanduser())
         else:
             importlib.import_module(str(item))
     except KeyboardInterrupt:

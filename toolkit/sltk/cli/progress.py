@@ -50,8 +50,8 @@ class Shown:
         self._close()
         self._begun = time.monotonic()
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(), console=self.console, transient=True,
+            SpinnerColumn(), TextColumn("training"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"), TimeRemainingColumn(), console=self.console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=steps, completed=done, state="")
         self._open(self._bar)

@@ -2,66 +2,68 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .common import component, error_console, import_files, output_console
+from ..errors import Problem, UsageError
+from .frame import (
+    ImportsOption,
+    JsonOption,
+    SetOption,
+    SpecArgument,
+    app,
+    run_imports,
+    show_json,
+    tell,
+    write,
+)
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..slots import Reader, Writer
     from ..types import Prediction, Sentence
 
-Options = Annotated[
-    Optional[list[str]],  # noqa: UP045  (Typer reads the annotation at run time)
-    typer.Option("--option", metavar="K=V", help="An option of the reader; may be repeated."),
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or an exported model")]
+ReaderOption = Annotated[
+    str | None,
+    typer.Option("--reader", metavar="TYPE", help="format of the data: `sltk list reader`"),
 ]
-ReaderName = Annotated[
-    Optional[str],  # noqa: UP045
+OptionOption = Annotated[
+    list[str] | None,
     typer.Option(
-        "--reader", metavar="TYPE", help="Reader of the input, for example conll (`sltk list reader`)."
-    ),
-]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or an exported model.")]
-Imports = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--imports", metavar="FILE", help="Python file with components of your own; may be repeated."
+        "--option", metavar="KEY=VALUE", help="a key of the reader: `sltk show reader TYPE`; repeatable"
     ),
 ]
 
 
+@app.command("train", short_help="Train a model and score it.")
 def train(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The YAML file that describes the run.")],
+    spec: SpecArgument,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="DIR", help="Run directory; runs/NAME if not given."),
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="run directory; without: runs/NAME"),
     ] = None,
-    settings: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--set", metavar="A.B=V", help="Change a setting of the spec; may be repeated."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run that is there already.")] = False,
+    set_: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace a run that is there already")] = False,
     rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Run all of it on a tiny model and a few sentences, offline.")
+        bool, typer.Option("--rehearse", help="run all of it on a tiny model and a few sentences, offline")
     ] = False,
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config
-    from .progress import Shown
     from .tables import score_table
 
-    loaded = config.load(spec, settings or [])
+    loaded = config.load(spec, set_ or ())
     for path in loaded.imported:
-        error_console().print(f"imported {path}", style="dim", highlight=False)
-    with Shown(error_console()) as progress:
+        tell(f"imported {path}")
+    with _progress() as progress:
         if rehearse:
             from ..rehearsal import rehearse as run_rehearsal
 
@@ -70,11 +72,11 @@ def train(
             from .. import run
 
             folder = output or Path("runs") / loaded.experiment.name
-            metrics = run.train(loaded, folder, resume=resume, force=force, progress=progress)
+            metrics = run.train(loaded.experiment, folder, resume=resume, force=force, progress=progress)
     if int(os.environ.get("RANK", "0")) == 0:
         for split in ("validation", "test"):
             if split in metrics:
-                output_console().print(score_table(split, metrics[split]))
+                _console().print(score_table(split, metrics[split]))
         _say_how_it_went(metrics["train"], None if rehearse else folder)
 
 
@@ -82,52 +84,53 @@ def _say_how_it_went(timing: dict[str, Any], folder: Path | None) -> None:
     words = f"{timing['words_per_second']:,.0f} words/s"
     memory = f"{timing['peak_memory_bytes'] / 2**30:.2f} GiB"
     text = f"{timing['steps']} updates in {timing['seconds']:,.0f} s, {words}, peak memory {memory}"
-    output_console().print(text if folder is None else f"{text}\nrun directory: {folder}", highlight=False)
+    write(text if folder is None else f"{text}\nrun directory: {folder}")
 
 
+@app.command("evaluate", short_help="Score a trained model.")
 def evaluate(
-    run: RunFolder,
+    run: RunArgument,
     split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")] = "test",
     data: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--data", metavar="PATH", help="Score on this file instead (needs --reader)."),
+        Path | None,
+        typer.Option("--data", metavar="PATH", help="score on this file instead; needs --reader"),
     ] = None,
-    reader: ReaderName = None,
-    option: Options = None,
+    reader: ReaderOption = None,
+    option: OptionOption = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", metavar="FILE", help="Write the scores there too, as JSON."),
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="write the scores there too, as JSON"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
-    imports: Imports = None,
+    json: JsonOption = False,
+    imports: ImportsOption = None,
 ) -> None:
     """Score a trained model on a split of its data, or on other data."""
     if (data is None) != (reader is None):
         raise UsageError("--data and --reader go together")
-    import_files(imports)
-    chosen: Reader | None = component("reader", reader, option, path=data) if reader and data else None
+    run_imports(imports)
+    chosen = _reader(reader, option, str(data)) if reader else None
     from .. import atomic
     from .. import run as pipelines
-    from .progress import Shown
     from .tables import score_table
 
-    with Shown(error_console()) as progress:
+    with _progress() as progress:
         result = pipelines.evaluate(run, split=split, reader=chosen, progress=progress)
     if output is not None:
         atomic.write_json(output, result.scores)
-    if as_json:
-        typer.echo(json.dumps(result.scores, ensure_ascii=False))
+    if json:
+        show_json(result.scores)
     else:
-        output_console().print(score_table(str(data or split), result.scores))
+        _console().print(score_table(str(data or split), result.scores))
 
 
+@app.command("predict", short_help="Label text.")
 def predict(
-    run: RunFolder,
+    run: RunArgument,
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT…", help="Files, a sentence a line; - is standard input.")
+        list[str], typer.Argument(metavar="INPUT…", help="files, a sentence a line; `-` is standard input")
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="where to write; `-` is standard output")
     ] = "-",
     format_: Annotated[
         str,
@@ -136,21 +139,20 @@ def predict(
         ),
     ] = "text",
     batch_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Subwords in one forward pass.")
+        int, typer.Option(min=1, metavar="N", help="subwords in one forward pass")
     ] = 4096,
-    reader: ReaderName = None,
-    option: Options = None,
-    imports: Imports = None,
+    reader: ReaderOption = None,
+    option: OptionOption = None,
+    imports: ImportsOption = None,
 ) -> None:
     """Label text, a line at a time; or, with --reader, files whose words are kept as they are."""
-    import_files(imports)
+    run_imports(imports)
     writer = _writer(format_, colored=output == "-" and sys.stdout.isatty())
-    readers = [component("reader", reader, option, path=Path(path)) for path in inputs] if reader else None
+    readers = [_reader(reader, option, path) for path in inputs] if reader else None
     _inputs_exist(inputs)
     from .. import run as pipelines
-    from .progress import Shown
 
-    with Shown(error_console()) as progress:
+    with _progress() as progress:
         labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress)
         if readers is None:
             readers = [_text_reader(Path(path), labeller.model.splitter) for path in inputs]
@@ -161,21 +163,46 @@ def predict(
         _write(writer, _counted(predictions, progress), output)
 
 
+@app.command("export", short_help="Write a model whole, for use elsewhere.")
 def export(
-    run: RunFolder,
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the model.")],
+    run: RunArgument,
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder for the model")],
 ) -> None:
     """Write a model whole: merged weights, tokenizer, labels and mask, without need of its base model."""
     from .. import export as exporting
+
+    with _progress() as progress:
+        exporting.export(run, target, progress=progress)
+    write(f"exported to {target}; `sltk.load({str(target)!r})` reads it")
+
+
+def _progress() -> Shown:
+    from rich.console import Console
+
     from .progress import Shown
 
-    with Shown(error_console()) as progress:
-        exporting.export(run, target, progress=progress)
-    output_console().print(f"exported to {target}; `sltk.load({str(target)!r})` reads it", highlight=False)
+    return Shown(Console(stderr=True))
+
+
+def _console() -> Console:
+    """For tables: as wide as the terminal, or 100 characters where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+
+
+def _reader(name: str, options: list[str] | None, source: str) -> Reader:
+    from ..slots import Reader
+    from .components import build, source_key
+
+    return build(Reader, name, options or [], **source_key(name, source))
 
 
 def _writer(name: str, *, colored: bool) -> Writer:
-    found: Writer = component("writer", name, None)
+    from ..slots import Writer
+    from .components import build
+
+    found = build(Writer, name)
     return (
         found.model_copy(update={"color": True}) if colored and "color" in type(found).model_fields else found
     )
@@ -192,7 +219,7 @@ def _inputs_exist(inputs: list[str]) -> None:
     """Complain before the model is loaded."""
     missing = [name for name in inputs if name != "-" and not Path(name).exists()]
     if missing:
-        raise UsageError([UsageError(f"no such file: `{name}`").problems[0] for name in missing])
+        raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
 
 
 def _read_all(readers: list[Reader]) -> Iterator[Sentence]:
