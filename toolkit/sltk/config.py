@@ -79,7 +79,7 @@ def validate(reading: Reading, model: type[M]) -> M:
         told = {problem.location for problem in problems}
         problems += [each for each in problems_of(error, reading.tree, model) if each.location not in told]
     if problems:
-        raise InvalidSpecError(_in_reading_order(problems))
+        raise InvalidSpecError(_in_reading_order(problems, reading.settings))
     return validated
 
 

@@ -108,7 +108,8 @@ def _fault(item: ErrorDetails, loc: tuple[Any, ...], tree: Node, model: type[Bas
         return _Fault(path, expected=_one_of(choices), choices=choices)
     phrase = _EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0])
     if phrase is not None and kind != "value_error":
-        return _Fault(path, expected=phrase.format(**context))
+        limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+        return _Fault(path, expected=phrase.format(**limits))
     message = str(context["error"]) if "error" in context else item["msg"][:1].lower() + item["msg"][1:]
     return _Fault(path, placed(Problem(message), path, tree))
 

@@ -26,9 +26,10 @@ def overlay(base: Node, over: Node, *, root: bool = False) -> Node:
     merged = dict(kept)
     for key, entry in over.value.items():
         if key in kept:
+            node = overlay(kept[key].node, entry.node)
             # `--set a.b=v` names `a` on the way only: its place stays in the file.
-            place = kept[key].key if entry.key.from_set else entry.key
-            merged[key] = Entry(place, overlay(kept[key].node, entry.node))
+            on_the_way = entry.key.from_set and node is not entry.node
+            merged[key] = Entry(kept[key].key if on_the_way else entry.key, node)
         else:
             merged[key] = entry
     return Node(base.mark if over.mark.from_set else over.mark, merged)

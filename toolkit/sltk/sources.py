@@ -16,10 +16,11 @@ from .yaml_source import Mark, Node, Source
 
 @dataclass(frozen=True)
 class Reading:
-    """A spec as one tree, and what is wrong with its form."""
+    """A spec as one tree, what is wrong with its form, and the names of what `--set` laid over it."""
 
     tree: Node
     problems: list[Problem] = field(default_factory=list)
+    settings: tuple[str, ...] = ()
 
 
 def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
@@ -36,7 +37,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
             tree = overlay(tree, parse_override(text), root=True)
         except SpecError as error:
             problems += error.problems
-    return Reading(tree, problems)
+    return Reading(tree, problems, tuple(f"--set {text}" for text in overrides))
 
 
 def _read_file(name: str, file: Path, asked: Mark, opened: tuple[Path, ...]) -> Reading:

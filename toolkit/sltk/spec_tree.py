@@ -69,7 +69,7 @@ def found_text(node: Node) -> str:
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, list):
-        return "a list"
+        return f"a list of {len(node.value)}"
     if node.value is None:
         return "nothing"
     text = source_text(node.value)

@@ -72,7 +72,7 @@ class Node:
     value: Any
     """A scalar, a `list[Node]`, or a `dict[str, Entry]`."""
     fault: Problem | None = None
-    """What is wrong with this scalar; it matters only where the scalar is still there after merging."""
+    """What is wrong with it; that matters only where it is still there after merging."""
 
     def plain(self) -> Any:
         """The values alone, as dicts, lists and scalars that remember their text."""
@@ -101,7 +101,7 @@ class Source:
     from_set: bool = False
 
     def parse(self) -> tuple[Node, list[Problem]]:
-        """The tree, and what is wrong with its form: equal keys, tags that are not allowed.
+        """The tree, and what is wrong with its form: equal keys.
 
         Raises:
             SpecError: the text is not YAML.
@@ -169,13 +169,13 @@ class _Builder:
         try:
             if isinstance(node, yaml.ScalarNode):
                 return self._scalar(node, mark)
-            return Node(mark, self._children(node, mark))
+            if node.tag not in (f"{_STANDARD}seq", f"{_STANDARD}map"):
+                return _with_refused_tag(node, mark)
+            return Node(mark, self._children(node))
         finally:
             self._open.discard(id(node))
 
-    def _children(self, node: yaml.Node, mark: Mark) -> Any:
-        if node.tag not in (f"{_STANDARD}seq", f"{_STANDARD}map"):
-            self._refuse_tag(node, mark)
+    def _children(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.SequenceNode):
             return [self.node(item) for item in node.value]
         return dict(self._entries(node))
@@ -201,10 +201,11 @@ class _Builder:
             return Node(mark, None, mark.problem(str(error), notes=error.notes))
         kind = node.tag.removeprefix(_STANDARD)
         if kind not in (_PLAIN, "str", "int", "float", "bool", "null"):
-            self._refuse_tag(node, mark)
+            return _with_refused_tag(node, mark)
         value = text if kind == "str" else core_scalar(text)
         return Node(mark, written(value, text, Path.cwd() if from_environment else self.source.base))
 
-    def _refuse_tag(self, node: yaml.Node, mark: Mark) -> None:
-        tag = node.tag.replace(_STANDARD, "!!")
-        self.problems.append(mark.problem(f"the tag `{tag}` is not allowed: a spec holds plain values only"))
+
+def _with_refused_tag(node: yaml.Node, mark: Mark) -> Node:
+    tag = node.tag.replace(_STANDARD, "!!")
+    return Node(mark, None, mark.problem(f"the tag `{tag}` is not allowed: a spec holds plain values only"))

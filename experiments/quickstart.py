@@ -1,0 +1,50 @@
+"""The quickstart: trains experiments/quickstart.yaml with the causal mask removed and with it left on.
+
+    make quickstart
+
+Runs the very commands that it prints, then says what the mask did.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RUNS = Path("runs")
+SENTENCES = "The pasta, as my uncle said, was awful.\nA lovely soup arrived before the terrible risotto.\n"
+
+
+def main() -> None:
+    """Train twice, evaluate, predict, compare."""
+    spec = HERE / "quickstart.yaml"
+    for mask in ("0111", "0000"):
+        sltk("train", str(spec), "--set", f"backbone.unmask={mask}", "--output", f"{RUNS}/quickstart_{mask}", "--force")
+    unmasked = RUNS / "quickstart_0111"
+    sltk("evaluate", str(unmasked))
+    sltk("predict", str(unmasked), "-", text=SENTENCES)
+    compare(unmasked, RUNS / "quickstart_0000")
+
+
+def sltk(*arguments: str, text: str | None = None) -> None:
+    """Run one command of sltk, showing it first."""
+    print(f"\n$ sltk {' '.join(arguments)}", flush=True)
+    subprocess.run([sys.executable, "-m", "sltk", *arguments], input=text, text=True, check=True)
+
+
+def compare(unmasked: Path, causal: Path) -> None:
+    """Say what the mask did, from the two run directories."""
+    removed, left_on = (json.loads((run / "metrics.json").read_text())["test"]["f1"] for run in (unmasked, causal))
+    print(
+        f"\nTest F1 with the causal mask left on (0000):           {left_on:.3f}"
+        f"\nTest F1 with it removed from the upper blocks (0111):  {removed:.3f}\n"
+        "\nIn these sentences the words that decide the polarity of a term mostly stand to its right. With the mask"
+        "\non, no block can look there when the term is labelled, so its polarity cannot be known; with the mask off"
+        "\nit can. Both models have the same weights to start from, the same data and the same number of updates."
+    )
+
+
+if __name__ == "__main__":
+    main()
