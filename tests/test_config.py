@@ -175,7 +175,8 @@ conlleval, word_column = 0, label_column = -1, separator, comment, document_mark
         id="missing key of a plain mapping, missing type",
     ),
     pytest.param(
-        SOUND + "trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}\n",
+        SOUND
+        + "trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}\n",
         (),
         """\
         error: expected `last` or `best`, found `bset`
@@ -420,7 +421,9 @@ class TestExtends:
 
     def test_mappings_merge_and_lists_are_replaced(self, folder):
         """What the child says goes over what the base says, key by key."""
-        write(SOUND + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml")
+        write(
+            SOUND + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml"
+        )
         text = "extends: base/base.yaml\nname: child\nmetrics: [{type: accuracy}]\ntrainer: {epochs: 7}\n"
         found = load(text)
         assert (found.name, found.trainer.epochs, found.trainer.batch_size) == ("child", 7, 4)
@@ -439,7 +442,9 @@ class TestExtends:
     def test_paths_start_from_the_file_that_wrote_them(self, folder):
         """A path of the base is relative to the base, one of the child to the child."""
         write(SOUND, "one/base.yaml")
-        write("extends: ../one/base.yaml\ndata: {test: {type: conll, path: ./test.conll}}\n", "two/child.yaml")
+        write(
+            "extends: ../one/base.yaml\ndata: {test: {type: conll, path: ./test.conll}}\n", "two/child.yaml"
+        )
         data = config.load("two/child.yaml").experiment.data
         assert data.train.path == folder / "one/train.conll"
         assert data.test.path == folder / "two/test.conll"
@@ -474,7 +479,9 @@ class TestExtends:
 
     def test_a_missing_base_is_an_error_where_it_is_named(self, folder):
         """The place is the `extends` that names the file."""
-        assert "error: `gone.yaml` does not exist\n  --> spec.yaml:1:10   (extends)" in error("extends: gone.yaml")
+        assert "error: `gone.yaml` does not exist\n  --> spec.yaml:1:10   (extends)" in error(
+            "extends: gone.yaml"
+        )
 
     def test_an_unset_variable_of_the_base_may_be_overridden(self, folder, monkeypatch):
         """What is no longer in the spec after merging cannot be wrong."""
@@ -489,14 +496,27 @@ class TestSet:
 
     def test_values_are_yaml(self, folder):
         """Numbers, lists, mappings and null mean what they mean in a file."""
-        found = load(SOUND, "trainer.learning_rate=5e-4", "trainer.betas=[0.8, 0.9]", "max_length=null", "head={type: crf}")
-        assert (found.trainer.learning_rate, found.trainer.betas, found.max_length) == (5e-4, (0.8, 0.9), None)
+        found = load(
+            SOUND,
+            "trainer.learning_rate=5e-4",
+            "trainer.betas=[0.8, 0.9]",
+            "max_length=null",
+            "head={type: crf}",
+        )
+        assert (found.trainer.learning_rate, found.trainer.betas, found.max_length) == (
+            5e-4,
+            (0.8, 0.9),
+            None,
+        )
         assert found.head.type_name == "crf"
 
     def test_paths_start_from_the_working_directory(self, folder):
         """A path typed on the command line is relative to where it was typed."""
         write(SOUND, "deep/spec.yaml")
-        assert config.load("deep/spec.yaml", ["data.train.path=here"]).experiment.data.train.path == folder / "here"
+        assert (
+            config.load("deep/spec.yaml", ["data.train.path=here"]).experiment.data.train.path
+            == folder / "here"
+        )
 
     def test_items_of_lists_have_numbers(self, folder):
         """`metrics.0.type` is the first metric's type."""
@@ -504,7 +524,9 @@ class TestSet:
         assert found.metrics[0].mode == "conlleval"
         assert found.metrics[1].type_name == "accuracy"
         message = error(SOUND + "metrics: [{type: seqeval}]\n", "metrics.3.type=accuracy")
-        assert message.startswith("error: there is no item 3: the list has 1, counted from 0\n  --> --set metrics.3")
+        assert message.startswith(
+            "error: there is no item 3: the list has 1, counted from 0\n  --> --set metrics.3"
+        )
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_a_new_type_keeps_what_was_set_for_it(self, folder, order):
@@ -570,8 +592,11 @@ class TestDump:
             SOUND.replace("small", '"no"'),
             SOUND.replace("small", '"1e5"'),
             SOUND.replace("small", "'a$${HOME}: #b'"),
-            SOUND + "head: {type: crf}\ntrainer: {warmup: 0.1, clip: null, eps: 1e-12, learning_rate: 2e-4}\n",
-            SOUND.replace("unmask", "quantization: {type: nf4}, lora: {r: 4, target_modules: [q, v]}, unmask"),
+            SOUND
+            + "head: {type: crf}\ntrainer: {warmup: 0.1, clip: null, eps: 1e-12, learning_rate: 2e-4}\n",
+            SOUND.replace(
+                "unmask", "quantization: {type: nf4}, lora: {r: 4, target_modules: [q, v]}, unmask"
+            ),
             SOUND.replace("train.conll", 'train.conll, separator: "\\t", comment: "#"'),
         ],
     )
@@ -588,7 +613,11 @@ class TestDump:
         assert "backbone:\n  type: decoder\n" in text
         assert f"path: {folder}/train.conll" in text
 
-    @given(name=st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min_size=1).filter(str.isprintable))
+    @given(
+        name=st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min_size=1).filter(
+            str.isprintable
+        )
+    )
     def test_keeps_any_text(self, tmp_path_factory, name):
         """Whatever a name looks like, it is text again when it is read."""
         path = tmp_path_factory.mktemp("dump") / "spec.yaml"

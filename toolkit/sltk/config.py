@@ -83,9 +83,10 @@ def validate(reading: Reading, model: type[M]) -> M:
     return validated
 
 
-def _in_reading_order(problems: list[Problem]) -> list[Problem]:
-    """File by file, in the order of their first problem, each from top to bottom."""
-    files = list(dict.fromkeys(problem.location.file for problem in problems if problem.location))
+def _in_reading_order(problems: list[Problem], settings: Sequence[str]) -> list[Problem]:
+    """File by file, in the order of their first problem, each from top to bottom; then what `--set` said."""
+    named = dict.fromkeys(problem.location.file for problem in problems if problem.location)
+    files = [*(name for name in named if name not in settings), *settings]
 
     def place(problem: Problem) -> tuple[int, int, int]:
         at = problem.location

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .labels import LabelSet
-    from .nn.backbone import BuildContext, BuiltBackbone
+    from .nn.backbone import BuildContext, PackedBackbone
 
 SchemeName = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "plain"]
 ReaderScheme = Literal["auto", "IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "plain"]
@@ -54,7 +54,9 @@ class Reader(Component):
 class TaggedReader(Reader):
     """A reader whose sentences carry one tag a word, in some scheme."""
 
-    scheme: ReaderScheme = Field(default="auto", description="scheme of the tags; `auto` looks at all of them")
+    scheme: ReaderScheme = Field(
+        default="auto", description="scheme of the tags; `auto` looks at all of them"
+    )
     repair: Repair = Field(
         default="conlleval",
         description="ill-formed tag sequences: a stray I- opens a span (conlleval), is dropped, or is an error",
@@ -98,7 +100,7 @@ class Backbone(Component):
 
     slot: ClassVar[str] = "backbone"
 
-    def build(self, context: BuildContext) -> BuiltBackbone:
+    def build(self, context: BuildContext) -> PackedBackbone:
         """Load or make the model, with mask, quantization and LoRA as the fields say."""
         raise NotImplementedError
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..slots import Reader, Writer
     from ..types import Prediction, Sentence
+    from .progress import Shown
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or an exported model")]
 ReaderOption = Annotated[
@@ -209,10 +210,9 @@ def _writer(name: str, *, colored: bool) -> Writer:
 
 
 def _text_reader(path: Path, splitter: Any) -> Reader:
-    from ..registry import registry
+    from ..readers.text import TextReader
 
-    found: Reader = registry.find("reader", "text")(path=path, splitter=splitter)  # type: ignore[assignment]
-    return found
+    return TextReader(path=path, splitter=splitter)
 
 
 def _inputs_exist(inputs: list[str]) -> None:
