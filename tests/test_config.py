@@ -121,8 +121,8 @@ ERRORS = [
            |
          6 |     lable_column: 3
            |     ^^^^^^^^^^^^ did you mean `label_column`?
-           = allowed: path (required), limit, encoding = utf-8, encoding_errors = strict, scheme = auto, repair = \
-conlleval, word_column = 0, label_column = -1, separator, comment, document_marker = -DOCSTART-
+           = allowed: path (required), limit, encoding = utf-8, encoding_errors = strict, scheme = auto, \
+repair = conlleval, word_column = 0, label_column = -1, separator, comment, document_marker = -DOCSTART-
 
         error: unknown head `crff`
           --> spec.yaml:9:9   (head.type)
@@ -276,8 +276,8 @@ conlleval, word_column = 0, label_column = -1, separator, comment, document_mark
         SOUND.replace("0111", "0121"),
         (),
         """\
-        error: unknown mask `0121`; expected digits such as 0111, `all`, `none`, `middle`, `first:N`, `last:N`, \
-or a list of block numbers
+        error: unknown mask `0121`; expected digits such as 0111, `all`, `none`, `middle`, `first:N`, \
+`last:N`, or a list of block numbers
           --> spec.yaml:4:53   (backbone.unmask)
            |
          4 | backbone: {type: decoder, name: some/model, unmask: 0121}
@@ -294,9 +294,9 @@ or a list of block numbers
          5 | epochs: 3
            | ^^^^^^
            = `epochs` is a key of `trainer`
-           = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, imports = \
-[], splitter = regex, scheme = IOB2, max_length, on_overflow = window, aligner = first_subword, head = linear, \
-metrics = [seqeval], trainer = {…}""",
+           = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, \
+imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, aligner = first_subword, \
+head = linear, metrics = [seqeval], trainer = {…}""",
         id="a key that belongs elsewhere",
     ),
     pytest.param(

@@ -204,7 +204,8 @@ class TestImports:
         [
             (
                 "x = 1\ny = undefined + x\n",
-                "error: `{file}` cannot be imported: NameError: name 'undefined' is not defined\n  --> {file}:2",
+                "error: `{file}` cannot be imported: NameError: name 'undefined' is not defined\n"
+                "  --> {file}:2",
             ),
             ("def f(:\n", "error: `{file}` cannot be imported: SyntaxError: "),
             ("raise SystemExit(0)\n", "error: `{file}` cannot be imported: SystemExit: 0\n  --> {file}:1"),
@@ -259,7 +260,7 @@ class TestEntryPoints:
         assert "packaged_tsv" not in python(code).stdout.split()
 
     def test_that_fail_are_named(self, package):
-        """A package that cannot be imported is an error that names it, on the command line with exit code 2."""
+        """A package that cannot be imported is an error that names it; exit code 2."""
         (package / "tsv_package.py").write_text("import a_module_that_is_not_there\n")
         done = python("import sys; from sltk.cli import main; sys.exit(main(['list']))", package)
         assert done.returncode == 2

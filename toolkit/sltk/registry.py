@@ -84,12 +84,19 @@ class Component(BaseModel):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         if cls.type_name or not cls.slot:
-            own = handler.resolve_ref_schema(handler(schema))
-            own["properties"] = {"type": {"const": cls.type_name}, **own.get("properties", {})}
-            own["required"] = ["type", *own.get("required", [])]
-            return own
+            return _own_schema(cls, schema, handler)
         components = registry.slot(cls.slot).values()
-        return {"oneOf": [handler(component.__pydantic_core_schema__) for component in components]}
+        return {"oneOf": [_own_schema(each, each.__pydantic_core_schema__, handler) for each in components]}
+
+
+def _own_schema(
+    component: type[Component], schema: CoreSchema, handler: GetJsonSchemaHandler
+) -> JsonSchemaValue:
+    """The JSON Schema of one component, with its `type`."""
+    own = handler.resolve_ref_schema(handler(schema))
+    properties = {"type": {"const": component.type_name}, **own.get("properties", {})}
+    required = ["type", *(key for key in own.get("required", []) if key != "type")]
+    return {**own, "properties": properties, "required": required}
 
 
 def _own_fields(cls: type[Component], value: Any) -> Any:

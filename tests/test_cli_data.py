@@ -1,0 +1,119 @@
+"""stats, convert and score, as commands; what they compute is tested with the modules that compute it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sltk.cli import main
+
+TRAIN = "Ann\tB-PER\nsings\tO\n\nBo\tI-PER\nin\tO\nOslo\tB-LOC\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("train.conll").write_text(TRAIN)
+    return tmp_path
+
+
+def test_stats_counts(folder, capsys):
+    """Sentences, words and spans are counted, as text and as JSON."""
+    assert main(["stats", "train.conll", "--reader", "conll"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("2 sentences, 5 words, 0 documents\n")
+    assert ["PER", "2"] in [line.split() for line in text.splitlines()]
+    assert main(["stats", "train.conll", "--reader", "conll", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert set(counts) == {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused"}
+    assert counts["spans"] == {"LOC": 1, "PER": 2}
+
+
+def test_options_are_keys_of_the_reader(folder, capsys):
+    """`--option k=v` takes YAML values, and paths from the working directory."""
+    assert main(["stats", "train.conll", "--reader", "conll", "--option", "limit=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sentences"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--reader", "conl"],
+            "error: unknown reader `conl`\n  --> --reader conl   (type)\n   = did you mean `conll`?",
+        ),
+        (
+            ["--reader", "conll", "--option", "lable_column=1", "--option", "limit=none"],
+            "error: expected a whole number or nothing, found `none`",
+        ),
+        (["--reader", "conll", "--option", "limit"], "error: expected `key=value`, for example"),
+    ],
+)
+def test_wrong_readers_and_options_are_told_as_they_were_typed(folder, capsys, arguments, message):
+    """The error names the option of the command line and the nearest valid name; exit code 2."""
+    assert main(["stats", "train.conll", *arguments]) == 2
+    text = capsys.readouterr().err
+    assert message.removesuffix(" or nothing, found `none`") in text
+    if "--option" in arguments and len(arguments) > 4:
+        assert "--> --option lable_column=1\n   = did you mean `label_column`?" in text
+        assert "--> --option limit=none   (limit)" in text
+
+
+def test_convert_writes_and_says_what_it_repaired(folder, capsys):
+    """The output has the tags of the scheme asked for; repairs are counted on standard error."""
+    base = ["convert", "train.conll", "-", "--reader", "conll", "--writer", "conll"]
+    assert main([*base, "--option", "scheme=IOB2", "--scheme", "BIOES"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "Ann\tS-PER\nsings\tO\n\nBo\tS-PER\nin\tO\nOslo\tS-LOC\n\n"
+    assert captured.err == "ill-formed tags, read as others: 1\n"
+
+
+def test_convert_leaves_nothing_half_written(folder, capsys):
+    """Where the input is wrong, an output file that was there stays as it was."""
+    Path("out.jsonl").write_text("old\n")
+    Path("train.conll").write_text(TRAIN + "odd\n")
+    assert main(["convert", "train.conll", "out.jsonl", "--reader", "conll", "--writer", "jsonl"]) == 2
+    assert "train.conll:7" in capsys.readouterr().err
+    assert Path("out.jsonl").read_text() == "old\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["out.jsonl", "train.conll"]
+
+
+def test_convert_refuses_unknown_writers_options_and_schemes(folder, capsys):
+    """Each is exit code 2 with what there is."""
+    base = ["convert", "train.conll", "-", "--reader", "conll"]
+    assert main([*base, "--writer", "jsnl"]) == 2
+    assert "unknown writer `jsnl`\n  --> --writer jsnl" in capsys.readouterr().err
+    assert main([*base, "--writer", "jsonl", "--writer-option", "nothing=1"]) == 2
+    assert "--> --writer-option nothing=1" in capsys.readouterr().err
+    assert main([*base, "--writer", "jsonl", "--scheme", "BIOS"]) == 2
+    assert "unknown scheme `BIOS`\n   = did you mean `BIOES`?" in capsys.readouterr().err
+
+
+def test_score_of_two_files_and_of_one(folder, capsys):
+    """Two files, or one with both columns, score the same."""
+    Path("gold.conll").write_text("Ann\tB-PER\nsings\tO\nOslo\tB-LOC\n")
+    Path("guess.conll").write_text("Ann\tB-PER\nsings\tO\nOslo\tO\n")
+    Path("both.conll").write_text("Ann\tB-PER\tB-PER\nsings\tO\tO\nOslo\tB-LOC\tO\n")
+    assert main(["score", "gold.conll", "guess.conll", "--json"]) == 0
+    two = json.loads(capsys.readouterr().out)
+    assert main(["score", "both.conll", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == two
+    assert (two["precision"], two["recall"]) == (1.0, 0.5)
+    assert main(["score", "both.conll"]) == 0
+    assert "precision: 100.00%; recall:  50.00%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.conll"], "gone.conll"),
+        (["train.conll", "--scheme", "IOB"], "unknown scheme `IOB`"),
+        (["train.conll", "--mode", "kind"], "unknown mode `kind`: expected `strict` or `conlleval`"),
+    ],
+)
+def test_score_refuses_what_makes_no_sense(folder, capsys, arguments, message):
+    """A missing file, scheme or mode is exit code 2."""
+    assert main(["score", *arguments]) == 2
+    assert message in capsys.readouterr().err

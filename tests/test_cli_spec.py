@@ -1,0 +1,151 @@
+"""check and schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sltk.cli import main
+from sltk.registry import registry
+
+SPEC = """\
+name: small
+data:
+  train: {type: conll, path: train.conll}
+  test: {type: conll, path: test.conll}
+backbone: {type: decoder, name: some/model, unmask: 0111, lora: {r: 4}}
+trainer: {epochs: 2, gradient_accumulation: 4}
+"""
+TRAIN = "Ann\tB-PER\nsings\tO\n\nBo\tB-PER\nin\tO\nOslo\tB-LOC\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC)
+    Path("train.conll").write_text(TRAIN)
+    Path("test.conll").write_text("Cy\tB-PER\nhums\tO\n")
+    return tmp_path
+
+
+def test_a_sound_spec_is_summed_up(folder, capsys):
+    """The summary says what would be read and trained, mask and LoRA among it."""
+    assert main(["check", "spec.yaml"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = {line.split()[0]: line for line in captured.out.splitlines() if line.strip()}
+    assert lines["mask"].split() == ["mask", "0111"]
+    assert lines["LoRA"].split()[:3] == ["LoRA", "r", "4,"]
+    assert "conll path" in lines["train"]
+    assert "2 epochs, batch 16 × 4, adamw, learning rate 0.0002" in lines["trainer"]
+    assert captured.out.endswith("\nThe spec is sound.\n")
+
+
+def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
+    """Data may be elsewhere: the spec is sound, and `--data` or `--strict` makes it an error."""
+    Path("test.conll").unlink()
+    assert main(["check", "spec.yaml"]) == 0
+    captured = capsys.readouterr()
+    assert (
+        f"warning: there is no `{folder}/test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in captured.err
+    )
+    assert captured.out.endswith("The spec is sound, with 1 warning.\n")
+    assert main(["check", "spec.yaml", "--strict"]) == 2
+    assert main(["check", "spec.yaml", "--data"]) == 2
+    assert f"error: there is no `{folder}/test.conll`\n" in capsys.readouterr().err
+
+
+def test_the_data_is_counted(folder, capsys):
+    """`--data` reads every split and counts."""
+    assert main(["check", "spec.yaml", "--data", "--strict"]) == 0
+    assert "train: 2 sentences, 5 words, scheme IOB2: LOC 1, PER 2\n" in capsys.readouterr().out
+
+
+def test_malformed_data_is_an_error(folder, capsys):
+    """A line with too few columns ends `check --data` with its place and exit code 2."""
+    Path("test.conll").write_text("Cy\tB-PER\nhums\n")
+    assert main(["check", "spec.yaml"]) == 0
+    assert main(["check", "spec.yaml", "--data"]) == 2
+    assert "test.conll:2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("test", "warning"),
+    [
+        ("Cy\tB-ORG\nhums\tO\n", "types that train lacks, which no model can learn from it: ORG"),
+        ("Ann\tB-PER\nsings\tO\n", "sentences that are in train too: 1 of 1\n"),
+        ("Cy\tI-PER\nhums\tI-LOC\n\nDi\tB-PER\n", "ill-formed tags, read as others: 2"),
+        ("Cy\tO\nhums\tO\n", "nothing is annotated: every tag is O"),
+    ],
+)
+def test_the_audit_finds_what_is_odd(folder, capsys, test, warning):
+    """Each oddity is a warning at the split's place; `--strict` makes it exit code 2."""
+    Path("test.conll").write_text(test)
+    if "I-" in test:
+        Path("spec.yaml").write_text(SPEC.replace("path: test.conll", "path: test.conll, scheme: IOB2"))
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    text = capsys.readouterr().err
+    assert f"warning: {warning}" in text
+    assert "--> spec.yaml:4:3   (data.test)" in text
+    assert main(["check", "spec.yaml", "--data", "--strict"]) == 2
+
+
+def test_json_holds_the_resolved_spec(folder, capsys):
+    """`--json` gives the spec with defaults, the warnings and the counts."""
+    assert main(["check", "spec.yaml", "--json", "--data", "--set", "seed=5"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["sound"], report["warnings"]) == (True, [])
+    assert report["resolved"]["seed"] == 5
+    assert report["resolved"]["backbone"]["unmask"] == "0111"
+    assert report["data"]["train"]["types"] == {"LOC": 1, "PER": 2}
+
+
+def test_json_holds_the_problems(folder, capsys):
+    """A wrong spec with `--json` is problems with place, path and suggestion; exit code 2."""
+    assert main(["check", "spec.yaml", "--json", "--set", "trainer.epoch=3"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["sound"] is False
+    (problem,) = report["problems"]
+    assert (problem["message"], problem["suggestion"]) == ("unknown key `epoch` in `trainer`", "epochs")
+    assert (problem["file"], problem["path"]) == ("--set trainer.epoch=3", "trainer")
+
+
+def test_imports_are_said(folder, capsys):
+    """What `imports:` ran is printed."""
+    Path("mine.py").write_text("")
+    Path("spec.yaml").write_text(SPEC + "imports: [mine.py]\n")
+    assert main(["check", "spec.yaml"]) == 0
+    assert capsys.readouterr().err == f"imported {folder}/mine.py\n"
+
+
+def test_the_schema_knows_every_key_and_component(capsys):
+    """The JSON Schema names the fields of a spec, and each component with its keys and their meaning."""
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert {"name", "data", "backbone", "trainer"} <= set(schema["else"]["properties"])
+    assert "extends" in schema["then"]["properties"]
+    definitions = schema["$defs"]
+    readers = {each["properties"]["type"]["const"]: each for each in definitions["Reader"]["oneOf"]}
+    assert list(readers) == list(registry.slot("reader"))
+    conll = readers["conll"]
+    assert conll["properties"]["label_column"]["description"]
+    assert conll["additionalProperties"] is False
+    assert set(conll["required"]) == {"type", "path"}
+    references = {name for name in definitions if f"#/$defs/{name}" in json.dumps(schema)}
+    assert references == set(definitions)
+
+
+def test_the_schema_knows_imported_components(folder, capsys):
+    """`--imports` adds components of one's own to the schema."""
+    Path("mine.py").write_text(
+        "from sltk import Splitter, register\n\n\n"
+        '@register.splitter("cli_test_letters")\n'
+        'class LetterSplitter(Splitter):\n    """Every letter is a word."""\n'
+    )
+    assert main(["schema", "--imports", "mine.py"]) == 0
+    captured = capsys.readouterr()
+    assert "cli_test_letters" in captured.out
+    assert captured.err == "imported mine.py\n"
