@@ -58,6 +58,8 @@ def test_the_defaults_are_those_of_the_paper():
         {"data": {}},
         {"surprise": 1},
         {"trainer": {"warmup": 1.5}},
+        {"trainer": {"epochs": float("inf")}},
+        {"trainer": {"learning_rate": float("nan")}},
         {"trainer": {"warmup": -1}},
         {"trainer": {"betas": [0.9, 1.0]}},
         {"trainer": {"select": "best"}},

@@ -44,6 +44,8 @@ def shown_value(value: Any) -> str:
         return value.type_name
     if isinstance(value, BaseModel):
         return "{…}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {shown_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(shown_value(item) for item in value)}]"
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -55,7 +55,9 @@ class RegistrationError(SltkError):
 class Component(BaseModel):
     """Base of all components. Subclass a slot (`Reader`, `Head`, …), not this."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     slot: ClassVar[str] = ""
     type_name: ClassVar[str] = ""

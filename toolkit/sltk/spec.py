@@ -25,7 +25,9 @@ ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
 class SpecModel(BaseModel):
     """Base of the parts of a spec: immutable, without room for keys that mean nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class DataSpec(SpecModel):
