@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -89,3 +91,19 @@ def test_data_alone_can_be_made():
     """`load_data` takes the part under `data`."""
     data = config.load_data({**PLAIN["data"], "validation": {"type": "holdout", "fraction": 0.2}})
     assert (data.train.type_name, data.validation.fraction, data.test) == ("conll", 0.2, None)
+
+
+def test_readers_cut_text_as_the_spec_says(tmp_path: Path) -> None:
+    """The `splitter` of a spec is that of its readers too, unless a reader has its own."""
+    (tmp_path / "s.yaml").write_text(
+        "name: s\n"
+        "splitter: {type: whitespace}\n"
+        "data:\n"
+        "  train: {type: jsonl, path: a.jsonl}\n"
+        "  test: {type: jsonl, path: b.jsonl, splitter: {type: regex}}\n"
+        "backbone: {type: decoder, name: some/model}\n"
+    )
+    data = config.load(tmp_path / "s.yaml").experiment.data
+    assert data.train.splitter.type_name == "whitespace"  # type: ignore[attr-defined]
+    assert data.test is not None
+    assert data.test.splitter.type_name == "regex"  # type: ignore[attr-defined]

@@ -102,8 +102,9 @@ def _component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     return lambda: registry.find(slot, name)(**options)
 
 
-def _default_metrics() -> list[Any]:
-    return [registry.find("metric", "seqeval")()]
+def _default_metrics(before: dict[str, Any]) -> list[Any]:
+    """Spans where the scheme marks them, words where tags are plain; `before` holds the fields before this one."""
+    return [registry.find("metric", "accuracy" if before.get("scheme") == "plain" else "seqeval")()]
 
 
 class Experiment(SpecModel):
@@ -152,6 +153,21 @@ class Experiment(SpecModel):
         if name in (".", "..") or set(name) & set("/\\\0"):
             raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
         return name
+
+    @model_validator(mode="after")
+    def _one_splitter(self) -> Experiment:
+        """Readers that cut text into words, and say no other way, cut it as prediction will."""
+        readers = {name: getattr(self.data, name) for name in DataSpec.model_fields}
+        cutting = {
+            name: reader.model_copy(update={"splitter": self.splitter})
+            for name, reader in readers.items()
+            if reader is not None
+            and "splitter" in type(reader).model_fields
+            and "splitter" not in reader.model_fields_set
+        }
+        # The model is frozen for its users; a validator may still settle a value.
+        self.__dict__["data"] = self.data.model_copy(update=cutting)
+        return self
 
     @model_validator(mode="after")
     def _selection_needs_validation(self) -> Experiment:

@@ -1,0 +1,233 @@
+"""`sltk train`, `evaluate` and `predict` on the command line, with a model small enough to train in seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from sltk.cli import main
+
+SPEC = """
+name: tiny
+data:
+  train: {type: grammar, part: train, count: 24}
+  validation: {type: grammar, part: validation, count: 8}
+  test: {type: grammar, part: test, count: 8}
+backbone:
+  type: decoder
+  init: random
+  config: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2}
+  tokenizer: {type: train, vocab_size: 300}
+  unmask: 01
+max_length: 64
+trainer: {max_steps: 3, learning_rate: 1e-3}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(SPEC)
+    assert main(["train", str(folder / "tiny.yaml"), "--output", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def labelled(run: Path, text: bytes, tmp_path: Path, *options: str) -> list[dict[str, object]]:
+    """What `predict --format jsonl` says of a file of this content."""
+    (tmp_path / "in.txt").write_bytes(text)
+    output = tmp_path / "out.jsonl"
+    arguments = ["predict", str(run), str(tmp_path / "in.txt"), "--format", "jsonl", "--output", str(output)]
+    assert main([*arguments, *options]) == 0
+    return [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_directory_holds_what_the_contract_says(run: Path) -> None:
+    """Spec, metrics, model, predictions, log and environment are there; the mask stands quoted in the spec."""
+    for name in ("spec.yaml", "metrics.json", "log.jsonl", "environment.json", "predictions/test.conll"):
+        assert (run / name).is_file(), name
+    assert (run / "model" / "sltk.json").is_file()
+    assert "unmask: '01'" in (run / "spec.yaml").read_text()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics.keys() == {"validation", "test", "train"}
+    assert {
+        "precision",
+        "recall",
+        "f1",
+        "accuracy",
+        "per_type",
+        "sentences",
+        "words",
+        "signature",
+    } <= metrics["test"].keys()
+    assert {"seconds", "words_per_second", "epochs", "steps", "peak_memory_bytes"} <= metrics["train"].keys()
+    assert json.loads((run / "environment.json").read_text())["mask_proof"]["holds"] is True
+
+
+def test_words_in_are_words_scored(run: Path) -> None:
+    """The predictions file has every word of the split, once."""
+    lines = (run / "predictions" / "test.conll").read_text(encoding="utf-8").splitlines()
+    scored = json.loads((run / "metrics.json").read_text())["test"]["words"]
+    assert sum(bool(line) for line in lines) == scored
+
+
+def test_evaluate_gives_the_scores_of_training(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reloaded model scores exactly as it did when it was trained."""
+    assert main(["evaluate", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((run / "metrics.json").read_text())["test"]
+
+
+def test_evaluate_on_other_data(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--data` with `--reader` scores a file; tags the model does not know count as errors and are named."""
+    path = tmp_path / "other.conll"
+    path.write_text("The\tO\nsoup\tB-positive\n\nA\tO\nfork\tB-cutlery\n")
+    assert main(["evaluate", str(run), "--data", str(path), "--reader", "conll", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["per_type"]["cutlery"]["support"] == 1
+    assert "B-cutlery" in captured.err
+
+
+HARD = [
+    "",
+    "   ",
+    "plain words .",
+    "emoji 👩‍👩‍👧‍👦 and 🇫🇷 and e\u0301",
+    "Ελληνικά русский 中文 ไทย العربية",
+    "bell \x07 escape \x1b[31m null \x00 end",
+    "\u200b\ufe0f\u200d",
+    "word " * 10_000,
+]
+
+
+def test_predict_keeps_order_words_and_offsets_of_any_text(run: Path, tmp_path: Path) -> None:
+    """Whatever a line holds, there is one object for it, whose offsets cut its words out of the text."""
+    objects = labelled(run, "\n".join(HARD).encode() + b"\n", tmp_path)
+    assert [each["text"] for each in objects] == HARD
+    for each in objects:
+        words = each["words"]
+        assert isinstance(words, list)
+        assert all(str(each["text"])[word["start"] : word["end"]] == word["text"] for word in words)
+    assert [len(each["words"]) for each in objects][:2] == [0, 0]  # type: ignore[arg-type]
+    assert len(objects[-1]["words"]) == 10_000  # type: ignore[arg-type]
+
+
+def test_predict_replaces_and_reports_what_is_not_text(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Invalid UTF-8 becomes U+FFFD, and the line is named."""
+    objects = labelled(run, b"fine\nbad \xff byte\n", tmp_path)
+    assert objects[1]["text"] == "bad \ufffd byte"
+    assert "in.txt:2" in capsys.readouterr().err
+
+
+def test_batch_size_changes_nothing(run: Path, tmp_path: Path) -> None:
+    """A sentence is labelled the same alone and among others."""
+    text = b"The soup was awful .\nA fine , large and rather slow pizza came\nnice\n"
+    for one, many in zip(
+        labelled(run, text, tmp_path, "--batch-tokens", "1"), labelled(run, text, tmp_path), strict=True
+    ):
+        assert [word["tag"] for word in one["words"]] == [word["tag"] for word in many["words"]]  # type: ignore[attr-defined]
+
+
+def test_predict_reads_standard_input(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`-` is standard input, and the result goes to standard output, and nothing else does."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"One line .\n\nTwo lines .\n")))
+    assert main(["predict", str(run), "-", "--format", "jsonl"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["One line .", "", "Two lines ."]
+
+
+def test_predict_keeps_the_words_of_an_annotated_file(run: Path, tmp_path: Path) -> None:
+    """With `--reader` the words are the file's, not the splitter's."""
+    path = tmp_path / "words.conll"
+    path.write_text("don't\tO\nU.S.A.\tO\n\n:-)\tO\n")
+    output = tmp_path / "out.conll"
+    arguments = [
+        "predict",
+        str(run),
+        str(path),
+        "--reader",
+        "conll",
+        "--format",
+        "conll",
+        "--output",
+        str(output),
+    ]
+    assert main(arguments) == 0
+    words = [line.split("\t")[0] for line in output.read_text().splitlines()]
+    assert words == ["don't", "U.S.A.", "", ":-)", ""] or words == ["don't", "U.S.A.", "", ":-)"]
+
+
+@pytest.mark.parametrize("writer", ["text", "conll", "jsonl", "spans", "html"])
+def test_every_writer_can_be_asked_for(run: Path, tmp_path: Path, writer: str) -> None:
+    """Each registered writer is a format of predict."""
+    (tmp_path / "in.txt").write_text("The soup was awful .\n")
+    output = tmp_path / "out"
+    assert main(["predict", str(run), str(tmp_path / "in.txt"), "-f", writer, "-o", str(output)]) == 0
+    assert output.stat().st_size > 0 or writer == "spans"
+
+
+def wrong(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says that ends with exit code 2."""
+    assert main(arguments) == 2
+    return capsys.readouterr().err
+
+
+def test_a_missing_input_is_told_before_the_model_is_loaded(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named, and the output does not appear."""
+    output = tmp_path / "out"
+    message = wrong(["predict", str(run), str(tmp_path / "absent.txt"), "-o", str(output)], capsys)
+    assert "no such file" in message
+    assert "absent.txt" in message
+    assert not output.exists()
+
+
+def test_an_unknown_writer_is_told_with_the_nearest_name(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--format josnl` is answered with `jsonl`."""
+    assert "did you mean `jsonl`" in wrong(["predict", str(run), "-", "-f", "josnl"], capsys)
+
+
+def test_a_run_is_not_written_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Training into a finished run needs --resume or --force."""
+    message = wrong(["train", str(run.parent / "tiny.yaml"), "--output", str(run)], capsys)
+    assert "--force" in message
+    assert "finished run" in message
+
+
+def test_resuming_a_finished_run_does_nothing(run: Path) -> None:
+    """`--resume` of a finished run ends well and changes no file."""
+    before = (run / "metrics.json").stat().st_mtime_ns
+    assert main(["train", str(run.parent / "tiny.yaml"), "--output", str(run), "--resume"]) == 0
+    assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_mask_that_does_not_fit_stops_before_anything_is_written(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three groups of two blocks are refused with the place in the spec."""
+    spec, output = run.parent / "tiny.yaml", tmp_path / "no"
+    message = wrong(["train", str(spec), "--output", str(output), "--set", "backbone.unmask=011"], capsys)
+    assert "3 digits" in message
+    assert "backbone.unmask" in message
+    assert not output.exists()
+
+
+def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty folder is no run."""
+    assert "no run directory" in wrong(["evaluate", str(tmp_path)], capsys)
+
+
+def test_an_unknown_split_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The splits that exist are listed."""
+    message = wrong(["evaluate", str(run), "--split", "dev"], capsys)
+    assert "train" in message
+    assert "validation" in message
