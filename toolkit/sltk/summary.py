@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from .data import SPLITS
+from .estimate import Estimate
 from .options import shown_value
 from .registry import Component
 from .spec import Experiment, TrainerSpec
 
 
-def summary_lines(experiment: Experiment) -> Iterator[str]:
-    """The name, then a line each for data, model and training."""
+def summary_lines(experiment: Experiment, expected: Estimate | None = None) -> Iterator[str]:
+    """The name, then a line each for data, model and training, and for what the run is expected to take."""
     yield f"{experiment.name} (seed {experiment.seed})"
     for split in SPLITS:
         reader = getattr(experiment.data, split)
@@ -26,6 +27,8 @@ def summary_lines(experiment: Experiment) -> Iterator[str]:
     yield _line("head", component_text(experiment.head))
     yield _line("metrics", "; ".join(component_text(metric) for metric in experiment.metrics))
     yield _line("trainer", _trainer_text(experiment.trainer))
+    for label, text in expected.lines() if expected is not None else ():
+        yield _line(label, text)
 
 
 def _line(name: str, text: str) -> str:

@@ -42,11 +42,13 @@ def check(
     """
     from .. import config
     from ..audit import audit, missing_files
+    from ..estimate import check_model
 
     try:
         loaded = config.load(spec, set_ or ())
         for path in loaded.imported:
             tell(f"imported {path}")
+        check_model(loaded)
         warnings = missing_files(loaded)
         if data and warnings:
             raise config.InvalidSpecError(warnings)
@@ -81,9 +83,10 @@ def schema(imports: ImportsOption = None) -> None:
 
 
 def _print(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | None) -> None:
+    from ..estimate import estimate
     from ..summary import summary_lines
 
-    for line in summary_lines(loaded.experiment):
+    for line in summary_lines(loaded.experiment, estimate(loaded.experiment)):
         write(line)
     for line in found.lines() if found else ():
         write(line)
@@ -96,12 +99,16 @@ def _print(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | N
 
 
 def _report(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | None) -> dict[str, Any]:
+    from ..estimate import estimate
+
     resolved = loaded.experiment.model_dump(mode="json", serialize_as_any=True)
+    expected = estimate(loaded.experiment)
     report = {
         "spec": loaded.tree.mark.file,
         "sound": True,
         "warnings": [_as_json(problem) for problem in warnings],
         "resolved": resolved,
+        "estimate": expected.as_json() if expected is not None else None,
     }
     return report | ({"data": found.counts} if found else {})
 
