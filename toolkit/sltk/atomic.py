@@ -42,7 +42,7 @@ def write_json(path: Path, value: Any) -> None:
 def making(folder: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of `folder` when all of it is on disk; on an error nothing changes."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -65,6 +65,23 @@ def publish(partial: Path, folder: Path) -> None:
     else:
         partial.rename(folder)
     _sync(folder.parent)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file or folder of this name was left behind by a process that was killed while writing."""
+    return name.startswith(".") and (".partial-" in name or name.endswith(".old"))
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one. A folder is renamed first: none is seen half removed."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    retired = path if is_partial(path.name) else path.with_name(f".{path.name}.old")
+    if retired != path:
+        shutil.rmtree(retired, ignore_errors=True)
+        path.rename(retired)
+    shutil.rmtree(retired)
 
 
 def _sync(path: Path) -> None:

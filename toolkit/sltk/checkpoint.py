@@ -5,8 +5,9 @@
     head.safetensors    head (and aligner): always in full precision
     adapter/            LoRA weights, as peft saves them          (with `lora`)
     base/               the backbone's own weights                (fresh, or trained whole)
+    imports/            the files of `imports:` that its components come from
 
-An exported folder has no adapter and its base beside the rest: `base` in sltk.json says where.
+An exported folder (export.py) has no adapter: its base holds the merged weights.
 Safetensors and JSON only. A frozen pretrained base is not copied; sltk.json names it, with its revision or a
 hash of its content, and other weights under the same name are refused.
 """
@@ -14,6 +15,7 @@ hash of its content, and other weights under the same name are refused.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +31,7 @@ from .nn import precision
 from .nn.backbone import BuildContext
 from .nn.fingerprint import content_hash
 from .nn.tagger import Tagger
-from .slots import Aligner, Backbone, Head, SchemeName, Splitter
+from .slots import Aligner, Backbone, Head, Splitter
 from .tokenization import SubwordEncoder
 
 FORMAT = 1
@@ -52,18 +54,21 @@ class Model:
     device: torch.device
 
 
-def save(model: Model, folder: Path) -> None:
-    """Write the model to `folder`, which appears whole or not at all."""
+def save(model: Model, folder: Path, imports: Path) -> None:
+    """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
     with atomic.making(folder) as partial:
         _save_backbone(model, partial)
-        _save_rest(model, partial, _base(model))
+        save_rest(model, partial, _base(model), imports)
 
 
-def _save_rest(model: Model, folder: Path, base: dict[str, Any]) -> None:
-    """Tokenizer, head and description."""
+def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
+    """All but the backbone: tokenizer, head, description, and a copy of `imports` if there is such a folder."""
     model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(head_state(model.tagger), str(folder / "head.safetensors"))
-    (folder / DESCRIPTION).write_text(json.dumps(_description(model, base), indent=2) + "\n", encoding="utf-8")
+    if imports.is_dir():
+        shutil.copytree(imports, folder / "imports", ignore=shutil.ignore_patterns(".*"))
+    text = json.dumps(_description(model, base), indent=2, ensure_ascii=False)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
 def head_state(tagger: Tagger) -> dict[str, torch.Tensor]:
@@ -116,7 +121,8 @@ def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
         "on_overflow": model.on_overflow,
         "base": base,
         "components": {
-            slot: getattr(model, slot).model_dump(mode="json") for slot in ("splitter", "aligner", "backbone", "head")
+            slot: getattr(model, slot).model_dump(mode="json")
+            for slot in ("splitter", "aligner", "backbone", "head")
         },
     }
 
@@ -143,31 +149,65 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
-    """Load a model for prediction. With `merge`, adapters become part of the weights they adapt.
+    """Load a model for prediction. With `merge`, adapters become part of the float32 weights they adapt.
 
     Raises:
         UsageError: no model there, or one of another version.
         ModelError: its base model cannot be had, or is another than it was trained on.
     """
     description = describe(folder)
-    backbone = Backbone.model_validate(description["components"]["backbone"])
-    _check_base(description["base"])
+    components = description["components"]
     labels = LabelSet(tuple(description["labels"]), description["scheme"])
     device = precision.device()
-    context = BuildContext(device=device, seed=0, saved=folder, prove=prove)
-    packed = backbone.build(context)
+    backbone = _of_base(Backbone.model_validate(components["backbone"]), description["base"])
+    packed = backbone.build(BuildContext(device=device, seed=0, saved=folder, prove=prove))
+    _check_same(packed.base, description["base"])
     _check_flags(packed.flags, description["mask"]["flags"])
-    components = description["components"]
     head = Head.model_validate(components["head"])
     aligner = Aligner.model_validate(components["aligner"])
     tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
     _load_head(tagger, load_file(str(folder / "head.safetensors")))
-    if merge and getattr(backbone, "lora", None) is not None and getattr(backbone, "quantization", None) is None:
+    if merge and is_mergeable(tagger):
         packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
     return assemble(
         tagger.eval(), labels, Splitter.model_validate(components["splitter"]), aligner, backbone, head,
         description["spacing"], description["max_length"], description["on_overflow"], device,
     )  # fmt: skip
+
+
+def is_mergeable(tagger: Tagger) -> bool:
+    """Whether there is an adapter that can be merged without a loss: in half precision, or in few bits, it cannot."""
+    model: Any = tagger.backbone.model
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
+
+
+def _of_base(backbone: Backbone, base: dict[str, Any]) -> Backbone:
+    """The backbone with the very base it was trained on: the revision of a hub model, the content of a folder."""
+    if (
+        "content" in base
+        and Path(base["name"]).is_dir()
+        and content_hash(Path(base["name"])) != base["content"]
+    ):
+        raise _other_base(base)
+    if base.get("revision"):
+        return backbone.model_copy(update={"revision": base["revision"]})
+    return backbone
+
+
+def _check_same(found: dict[str, Any], base: dict[str, Any]) -> None:
+    """See that what was loaded is what the description names, where it names a base elsewhere."""
+    if "name" in base and any(found.get(key) != base[key] for key in ("content", "revision") if key in base):
+        raise _other_base(base)
+
+
+def _other_base(base: dict[str, Any]) -> ModelError:
+    return ModelError(
+        Problem(
+            f"the weights in `{base['name']}` are not those this model was trained on",
+            notes=("put the original weights back, or train again on the new ones",),
+        )
+    )
 
 
 def assemble(
@@ -190,21 +230,16 @@ def assemble(
 
 def _load_head(tagger: Tagger, state: dict[str, torch.Tensor]) -> None:
     for part, module in (("head", tagger.head), ("aligner", tagger.aligner)):
-        own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
+        own = {
+            name.removeprefix(f"{part}."): value
+            for name, value in state.items()
+            if name.startswith(f"{part}.")
+        }
         module.load_state_dict(own)  # strict: a missing weight would leave a random head
-
-
-def _check_base(base: dict[str, Any]) -> None:
-    """Refuse a base directory whose weights are not those the adapter was trained on."""
-    if "content" in base and Path(base["name"]).is_dir() and content_hash(Path(base["name"])) != base["content"]:
-        raise ModelError(
-            Problem(
-                f"the weights in `{base['name']}` are not those this model was trained on",
-                notes=("put the original weights back, or train again on the new ones",),
-            )
-        )
 
 
 def _check_flags(flags: tuple[bool, ...], saved: str) -> None:
     if "".join("01"[flag] for flag in flags) != saved:
-        raise ModelError(f"the saved mask is {saved} block by block, but the model was built with another one")
+        raise ModelError(
+            f"the saved mask is {saved} block by block, but the model was built with another one"
+        )

@@ -8,14 +8,15 @@ is touched before all of it is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .errors import Problem, SpecError, UsageError
+from .errors import ModelError, Problem, SpecError, UsageError
 from .explain import placed, problems_of
 from .imports import load_imports
 from .scalars import resolve_import
@@ -23,7 +24,8 @@ from .sources import Reading, read
 from .spec import DataSpec, Experiment
 from .spec_tree import child, faults
 from .spec_writer import dump as dump
-from .yaml_source import Node
+from .spec_writer import dump_values
+from .yaml_source import Mark, Node, Source
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -44,6 +46,19 @@ class Loaded(Generic[M]):
         """A problem found later, placed at a dotted path, as in `loaded.problem("backbone.unmask", "…")`."""
         return placed(Problem(message, **more), path.split(".") if path else (), self.tree)
 
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Inside, problems that name a path of the spec get the place where the spec says it."""
+        try:
+            yield
+        except (SpecError, ModelError) as error:
+            raise type(error)([self._placed(problem) for problem in error.problems]) from error
+
+    def _placed(self, problem: Problem) -> Problem:
+        if problem.location is not None or not problem.path:
+            return problem
+        return placed(problem, problem.path.split("."), self.tree)
+
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Experiment]:
     """Read, merge and check the spec of a run.
@@ -56,10 +71,35 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Experiment]:
     return load_as(Experiment, path, overrides)
 
 
+def given(spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]) -> Loaded[Experiment]:
+    """The spec of a run in any of the forms that Python code may have it in: a file, a mapping, or checked.
+
+    Relative paths in a mapping start from the working directory.
+
+    Raises:
+        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
+    """
+    if isinstance(spec, Loaded):
+        return spec
+    if isinstance(spec, Experiment):
+        return Loaded(spec, Node(Mark("(spec)"), {}))
+    if isinstance(spec, Mapping):
+        tree, problems = Source(dump_values(spec), "(spec)", Path.cwd()).parse()
+        return _checked(Reading(tree, problems), Experiment)
+    return load(spec)
+
+
 def load_as(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> Loaded[M]:
     """`load` for a spec of another kind."""
     try:
         reading = read(path, overrides)
+    except SpecError as error:
+        raise InvalidSpecError(error.problems) from error
+    return _checked(reading, model)
+
+
+def _checked(reading: Reading, model: type[M]) -> Loaded[M]:
+    try:
         imported = _run_imports(reading)
     except SpecError as error:
         raise InvalidSpecError(error.problems) from error

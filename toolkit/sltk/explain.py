@@ -72,6 +72,8 @@ def _flatten(
     error: ValidationError, tree: Node, model: type[BaseModel], prefix: tuple[Any, ...] = ()
 ) -> Iterator[_Fault]:
     for item in error.errors(include_url=False):
+        if item["type"] == "default_factory_not_called":
+            continue  # a default that depends on another key, which is itself at fault and told
         loc = (*prefix, *item["loc"])
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import atomic
+
 
 class Progress(Protocol):
     """Hears what happens in a run."""
@@ -54,6 +56,9 @@ class Logged:
     def __init__(self, inner: Progress, path: Path) -> None:
         self.inner = inner
         self.path = path
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if not text.endswith("\n"):  # a kill cut the last line short
+            atomic.write_text(path, text[: text.rfind("\n") + 1])
 
     def note(self, message: str) -> None:
         """Write the note, and pass it on."""
@@ -64,8 +69,8 @@ class Logged:
         """Drop the lines of updates that will be done again."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step(line) <= done]
-            self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            kept = [line for line in lines if json.loads(line).get("step", 0) <= done]
+            atomic.write_text(self.path, "".join(f"{line}\n" for line in kept))
         self.inner.started(steps, done)
 
     def step(self, done: int, words: int) -> None:
@@ -84,11 +89,3 @@ class Logged:
     def _append(self, values: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
-
-
-def _step(line: str) -> int:
-    """The update a log line belongs to; 0 for a note or a line cut short."""
-    try:
-        return int(json.loads(line).get("step", 0))
-    except (ValueError, AttributeError):
-        return 0

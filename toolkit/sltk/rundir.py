@@ -1,53 +1,51 @@
 """What a run directory holds, and when it may be written.
 
-    spec.yaml             resolved: everything needed to run it again
-    imports/              copies of the files named in `imports:`
-    checkpoints/          for --resume
-    log.jsonl             loss, learning rate, scores, notes
-    model/                see checkpoint.py
-    predictions/SPLIT.conll
-    environment.json      versions, device, revision, seed, proof of the mask
-    metrics.json          written last: a run that has it is finished
+spec.yaml             resolved: everything needed to run it again
+imports/              copies of the files named in `imports:`
+environment.json      versions, device, revision, seed, proof of the mask
+checkpoints/          the newest one, and the best where it is wanted: for --resume
+log.jsonl             loss, learning rate, scores, notes
+model/                see checkpoint.py
+predictions/SPLIT.conll
+metrics.json          written last: a run that has it is finished
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
-import subprocess
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import __version__, atomic, config
-from .checkpoint import Model
-from .errors import UsageError
+import yaml
+
+from . import __version__, atomic, config, processes
+from .checkpoint import FORMAT, Model
+from .environment import environment
+from .errors import Problem, UsageError
 from .imports import load_imports
 from .progress import Progress
 from .registry import registry
+from .scalars import is_python_file
 from .spec import Experiment
 from .types import Prediction
 
-_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy")
-
-
-def is_main_process() -> bool:
-    """Whether this process writes files: the only one, or the first of those a launcher started."""
-    return int(os.environ.get("RANK", "0")) == 0
+_BEFORE_SPEC = {"imports", "environment.json", "checkpoints"}
+"""What may lie in the folder of a run that was killed before its spec was written."""
 
 
 class RunDirectory:
-    """One run's folder."""
+    """One run's folder. Only the first process of a run writes in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec = folder / "spec.yaml"
+        self.imports = folder / "imports"
+        self.environment = folder / "environment.json"
         self.log = folder / "log.jsonl"
         self.model = folder / "model"
         self.checkpoints = folder / "checkpoints"
+        self.predictions = folder / "predictions"
         self.metrics = folder / "metrics.json"
 
     def prepare(self, experiment: Experiment, *, resume: bool, force: bool) -> dict[str, Any] | None:
@@ -56,123 +54,161 @@ class RunDirectory:
         Raises:
             UsageError: there is a run already, or another one than is to be resumed, or something else.
         """
-        if not is_main_process():
-            return None
+        if resume and force:
+            raise UsageError("--resume goes on with the run that is there, --force replaces it: choose one")
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"`{self.folder}` is not a directory")
         if not self.spec.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()) and not force:
-                raise UsageError(f"`{self.folder}` holds other files and no run; choose another --output")
+            self._check_empty()
             return None
-        if resume:
-            self._check_same(experiment)
-            return json.loads(self.metrics.read_text()) if self.metrics.exists() else None
-        if not force:
+        if not resume and not force:
             state = "a finished run" if self.metrics.exists() else "an unfinished run"
             raise UsageError(f"`{self.folder}` holds {state}; --resume goes on with it, --force replaces it")
+        if resume:
+            self.check_format()
+            self._check_same(experiment)
+            return json.loads(self.metrics.read_text(encoding="utf-8")) if self.metrics.exists() else None
         return None
 
-    def _check_same(self, experiment: Experiment) -> None:
-        before, now = self.spec.read_text(encoding="utf-8"), self._resolved(experiment)
-        if before != now:
-            differing = [
-                f"{old.strip()} → {new.strip()}"
-                for old, new in zip(before.splitlines(), now.splitlines(), strict=False)
-                if old != new
-            ]
+    def _check_empty(self) -> None:
+        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        others = sorted(name for name in names - _BEFORE_SPEC if not atomic.is_partial(name))
+        if others:
+            shown = ", ".join(others[:3])
             raise UsageError(
-                f"`{self.folder}` holds a run of another spec ({'; '.join(differing[:3]) or 'keys differ'}); "
-                "--force replaces it"
+                f"`{self.folder}` holds other files and no run ({shown}); choose another --output"
+            )
+
+    def check_format(self) -> None:
+        """Refuse a run directory that another version of sltk wrote in another form.
+
+        Raises:
+            UsageError: it did.
+        """
+        written = (
+            json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+        )
+        if written.get("format") != FORMAT:
+            raise UsageError(
+                Problem(
+                    f"`{self.folder}` was written by sltk {written.get('sltk', 'of an older version')} in format "
+                    f"{written.get('format', '?')}; this is sltk {__version__}, which reads format {FORMAT}",
+                    notes=("train it again (--force), or use the version that wrote it",),
+                )
+            )
+
+    def _check_same(self, experiment: Experiment) -> None:
+        """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
+        before = yaml.safe_load(self.spec.read_text(encoding="utf-8"))
+        differing = list(_differences(before, yaml.safe_load(self._resolved(experiment))))
+        for source, name in _copies(experiment.imports):
+            copy = self.imports / name
+            if copy.exists() and copy.read_bytes() != source.read_bytes():
+                differing.append(f"imports: {source} was edited")
+        if differing:
+            raise UsageError(
+                Problem(
+                    f"`{self.folder}` holds a run of another spec",
+                    notes=(*differing[:8], "--force replaces the run, another --output keeps it"),
+                )
             )
 
     def _resolved(self, experiment: Experiment) -> str:
-        imports = [
-            path.__class__("imports") / path.name if path.suffix == ".py" else path for path in experiment.imports
-        ]
+        """The spec as it is stored: with its `imports:` beside it."""
+        names = {source: Path("imports") / name for source, name in _copies(experiment.imports)}
+        imports = [names.get(path, path) for path in experiment.imports]
         return config.dump(experiment.model_copy(update={"imports": imports}))
 
-    def start(self, experiment: Experiment, *, force: bool) -> None:
+    def start(self, experiment: Experiment, model: Model, *, force: bool) -> None:
         """Write what is known before training. With `force`, the run that was here goes first."""
-        if not is_main_process():
+        if not processes.is_first():
             return
         if force:
-            for path in (self.metrics, self.log, self.spec, self.folder / "environment.json"):
-                path.unlink(missing_ok=True)
-            for folder in (self.checkpoints, self.model, self.folder / "predictions", self.folder / "imports"):
-                shutil.rmtree(folder, ignore_errors=True)
+            self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in experiment.imports:
-            if path.suffix == ".py":
-                atomic.write_text(self.folder / "imports" / path.name, path.read_text(encoding="utf-8"))
+        for path in [*self.folder.glob(".*"), *self.folder.glob("*/.*")]:
+            if atomic.is_partial(path.name):
+                atomic.remove(path)
+        for source, name in _copies(experiment.imports):
+            atomic.write_text(self.imports / name, source.read_text(encoding="utf-8"))
+        atomic.write_json(self.environment, environment(experiment.seed, model))
         atomic.write_text(self.spec, self._resolved(experiment))
 
-    def finish(self, experiment: Experiment, metrics: dict[str, Any], model: Model) -> None:
-        """Write what is known after training; `metrics.json` comes last."""
-        if (self.folder / "imports").is_dir():
-            shutil.copytree(self.folder / "imports", self.model / "imports", dirs_exist_ok=True)
-        atomic.write_json(self.folder / "environment.json", environment(experiment, model))
+    def _clear(self) -> None:
+        """Remove a run, its spec last: a run half removed has no checkpoints to go on from, and no metrics."""
+        for path in (
+            self.metrics, self.checkpoints, self.model, self.predictions, self.log, self.environment,
+            self.imports, self.spec,
+        ):  # fmt: skip
+            atomic.remove(path)
+
+    def changes(self, seed: int, model: Model) -> list[str]:
+        """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
+        if not self.environment.exists():
+            return []
+        before = json.loads(self.environment.read_text(encoding="utf-8"))
+        now = environment(seed, model)
+        keys = ("python", "packages", "device", "threads", "processes")
+        return [line for key in keys for line in _differences(before.get(key), now[key], key)]
+
+    def finish(self, metrics: dict[str, Any]) -> None:
+        """Write the metrics: the run is finished."""
         atomic.write_json(self.metrics, metrics)
 
     def write_predictions(self, split: str, predictions: Iterable[Prediction]) -> None:
         """`predictions/SPLIT.conll`: word, gold tag, predicted tag."""
-        if is_main_process():
+        if processes.is_first():
             writer = registry.find("writer", "conll")()
-            with atomic.writing(self.folder / "predictions" / f"{split}.conll") as file:
+            with atomic.writing(self.predictions / f"{split}.conll") as file:
                 file.writelines(writer.render(predictions))  # type: ignore[attr-defined]
 
     def experiment(self, progress: Progress) -> Experiment:
         """The spec of a finished run, its `imports:` run.
 
         Raises:
-            UsageError: there is no run, or it is not finished.
+            UsageError: there is no run, or it is not finished, or its form is that of another version.
         """
         if not self.spec.exists():
             raise UsageError(f"`{self.folder}` is no run directory (no spec.yaml)")
+        self.check_format()
         if not self.metrics.exists():
-            raise UsageError(f"the run in `{self.folder}` is not finished; `sltk train … --resume` goes on with it")
+            raise UsageError(
+                f"the run in `{self.folder}` is not finished; `sltk train … --resume` goes on with it"
+            )
         loaded = config.load(self.spec)
-        for path in loaded.experiment.imports:
+        for path in loaded.imported:
             progress.note(f"imported {path}")
         return loaded.experiment
 
 
 def run_imports(folder: Path, progress: Progress) -> None:
-    """Run the files that came with an exported model, saying which."""
-    for path in sorted((folder / "imports").glob("*.py")):
+    """Run the files that came with a model, saying which."""
+    for path in load_imports(sorted((folder / "imports").glob("*.py"))):
         progress.note(f"imported {path}")
-        load_imports([path])
 
 
-def environment(experiment: Experiment, model: Model) -> dict[str, Any]:
-    """Where and with what the run was made, and the proof that its mask held."""
-    import torch
-
-    proof = model.tagger.backbone.proof
-    return {
-        "sltk": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
-        "threads": torch.get_num_threads(),
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "git_revision": _git_revision(),
-        "seed": experiment.seed,
-        "mask_proof": None if proof is None else vars(proof),
-    }
+def _copies(imports: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Each file of `imports:`, and a name for its copy that no other has."""
+    taken: dict[str, Path] = {}
+    for path in imports:
+        if not is_python_file(str(path)):
+            continue
+        name, number = path.name, 2
+        while name in taken:
+            name, number = f"{path.stem}_{number}{path.suffix}", number + 1
+        taken[name] = path
+    return [(path, name) for name, path in taken.items()]
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """`trainer.epochs: 3 → 5` for each value that is not the same."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*before, *now)):
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+    elif before != now:
+        yield f"{path}: {_shown(before)} → {_shown(now)}"
 
 
-def _git_revision() -> str | None:
-    """Revision of the repository that the run was started in, if it was one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _shown(value: Any) -> str:
+    text = "(unset)" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,13 @@ def dump(spec: BaseModel) -> str:
     values = spec.model_dump(serialize_as_any=True)
     if "imports" in values:
         values["imports"] = [str(path) for path in values["imports"]]
+    return dump_values(values)
+
+
+def dump_values(values: Mapping[str, Any]) -> str:
+    """A mapping as YAML that reads back as it is, whatever its texts look like."""
     return yaml.dump(
-        _plain(values),
+        _plain(dict(values)),
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,

@@ -31,10 +31,13 @@ class Part(BaseModel):
 class Quantization(Part):
     """Frozen weights in few bits, by bitsandbytes (QLoRA)."""
 
-    type: Literal["nf4", "fp4", "int8"] = Field(default="nf4", description="4-bit NormalFloat, 4-bit float, or LLM.int8()")
+    type: Literal["nf4", "fp4", "int8"] = Field(
+        default="nf4", description="4-bit NormalFloat, 4-bit float, or LLM.int8()"
+    )
     double: bool = Field(default=True, description="quantize the quantization constants too (4-bit only)")
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="what products are computed in; `auto`: bfloat16 where the device is fast at it"
+        default="auto",
+        description="what products are computed in; `auto`: bfloat16 where the device is fast at it",
     )
 
 
@@ -59,7 +62,9 @@ class TrainedTokenizer(Part):
 class PretrainedBackbone(Backbone):
     """A transformers model: from a hub, a directory, a GGUF file, or with fresh weights."""
 
-    name: ModelName | None = Field(default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)")
+    name: ModelName | None = Field(
+        default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
+    )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
     gguf_file: str | None = Field(default=None, description="load the weights of this GGUF file of `name`")
     init: Literal["pretrained", "random"] = Field(
@@ -69,10 +74,12 @@ class PretrainedBackbone(Backbone):
         default=None, description="with `init: random`: `model_type` and what its transformers config takes"
     )
     tokenizer: ModelName | TrainedTokenizer | None = Field(
-        default=None, description="hub name or directory, or {type: train, vocab_size: …}; unset: the model's own"
+        default=None,
+        description="hub name or directory, or {type: train, vocab_size: …}; unset: the model's own",
     )
     unmask_window: Literal["keep", "drop"] = Field(
-        default="keep", description="sliding windows in unmasked blocks: as in causal ones, to both sides; or none"
+        default="keep",
+        description="sliding windows in unmasked blocks: as in causal ones, to both sides; or none",
     )
     quantization: Quantization | None = Field(default=None, description="frozen weights in few bits")
     lora: LoRA | None = Field(default=None, description="train low-rank adapters only")
@@ -91,7 +98,9 @@ class PretrainedBackbone(Backbone):
         if self.config is not None and self.name is None and "model_type" not in self.config:
             raise ValueError("`config` needs a `model_type`, for example llama")
         if self.init == "random" and self.name is None and self.tokenizer is None:
-            raise ValueError("`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}")
+            raise ValueError(
+                "`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}"
+            )
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
         return self

@@ -2,7 +2,7 @@
 
 transformers hands queries, keys and values of *all* tokens of a batch, sentences one after the other, to the
 function registered here; attention then runs inside each sentence only. No padding is ever computed, and none
-can be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `assign_flags`.
+can be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `proof.assign_flags`.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size, N sentences of one length L.
 """
@@ -18,8 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 NAME = "sltk"
+
+
+class NotPackedError(RuntimeError):
+    """The attention function was called by something that does not say where sentences end."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ def packed_attention(
     """Attention within each sentence. query [1, H, T, D], key and value [1, K, T, D] → [1, T, H, D].
 
     Raises:
-        RuntimeError: the call did not come through `sltk.nn.tagger`, so nothing says where sentences end.
+        NotPackedError: the call did not come through `PackedBackbone`, so nothing says where sentences end.
     """
+    packing = packing if packing is not None else getattr(module, "sltk_packing", None)
     if packing is None or attention_mask is not None:
-        raise RuntimeError("sltk attention was called without a packing, or with a mask of another making")
+        raise NotPackedError("sltk attention was called without a packing, or with a mask of another making")
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
     window = None if unmasked and module.sltk_drop_window else sliding_window
     if query.shape[1] != key.shape[1]:
@@ -143,6 +149,21 @@ def _explicit(
     else:
         weights = scores.softmax(-1, dtype=torch.float32)
     return F.dropout(weights.to(q.dtype), dropout, training=dropout > 0) @ v
+
+
+def carry_packing(model: nn.Module) -> None:
+    """Bring the packing to the attention of families whose blocks do not hand on what they do not know (Nemotron).
+
+    The block itself gets it, in the recomputation of gradient checkpointing too, and leaves it on its modules.
+    """
+
+    def leave(block: nn.Module, _: Any, arguments: dict[str, Any]) -> None:
+        for module in block.modules():
+            module.sltk_packing = arguments.get("packing")  # type: ignore[assignment]
+
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.register_forward_pre_hook(leave, with_kwargs=True)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

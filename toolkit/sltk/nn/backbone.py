@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class BuildContext:
     """The training text, for a tokenizer that is trained on the spot."""
     saved: Path | None = None
     """The `model/` folder of a run: tokenizer, and weights as they were trained, come from there."""
+    base: Mapping[str, Any] = field(default_factory=dict)
+    """With `saved`: the base that it was trained on, as `PackedBackbone.base` said then."""
     gradient_checkpointing: bool = False
     prove: bool = True
 
@@ -50,8 +52,10 @@ class PackedBackbone(nn.Module):
         config: Any = model.config
         self.hidden_size = int(config.hidden_size)
         self.position_offset = _position_offset(model)
+        self._padding = int(getattr(config, "pad_token_id", None) or 0)
         limit = getattr(config, "max_position_embeddings", None)
         self.max_length: int | None = limit - self.position_offset if limit else None
+        """Subwords that the model has positions for; None where there is no limit."""
 
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the state after the last block and the final norm."""
@@ -72,11 +76,14 @@ class PackedBackbone(nn.Module):
 
     def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """The same for a family that brings its own attention: pad, run, and take the padding out again."""
-        lengths_N = torch.tensor([n for _, count, n in packing.runs for _ in range(count)], device=ids_T.device)
+        lengths_N = torch.tensor(
+            [n for _, count, n in packing.runs for _ in range(count)], device=ids_T.device
+        )
         real_NL = torch.arange(int(lengths_N.max()), device=ids_T.device)[None, :] < lengths_N[:, None]
-        ids_NL = torch.zeros(real_NL.shape, dtype=ids_T.dtype, device=ids_T.device).masked_scatter(real_NL, ids_T)
-        out = self.model(input_ids=ids_NL, attention_mask=real_NL.long())
-        return out.last_hidden_state.flatten(0, 1).index_select(0, real_NL.flatten().nonzero().squeeze(1))
+        padding_NL = torch.full(real_NL.shape, self._padding, dtype=ids_T.dtype, device=ids_T.device)
+        out = self.model(input_ids=padding_NL.masked_scatter(real_NL, ids_T), attention_mask=real_NL.long())
+        states: Tensor = out.last_hidden_state
+        return states.flatten(0, 1).index_select(0, real_NL.flatten().nonzero().squeeze(1))
 
 
 def positions(packing: Packing, device: torch.device) -> Tensor:
@@ -88,6 +95,7 @@ def positions(packing: Packing, device: torch.device) -> Tensor:
 def _position_offset(model: nn.Module) -> int:
     """Number of the first position: RoBERTa and its kin count from the padding index on."""
     for module in model.modules():
-        if hasattr(module, "create_position_ids_from_input_ids") and hasattr(module, "padding_idx"):
-            return int(module.padding_idx) + 1  # type: ignore[arg-type]
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, nn.Embedding) and table.padding_idx is not None:
+            return int(table.padding_idx) + 1
     return 0

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from .. import masking
-from ..backbones.pretrained import PretrainedBackbone, TrainedTokenizer
+from ..backbones.pretrained import TrainedTokenizer
 from ..errors import ModelError, Problem, nearest
-from . import precision, proof
-from .attention import NAME
+from . import lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
 from .backbone import BuildContext, PackedBackbone
+from .fetching import fetched, located
 from .fingerprint import fingerprint
+from .masked import masked
 
-_QUERY_AND_VALUE = (
-    ("q_proj", "v_proj"),
-    ("query", "value"),
-    ("q_lin", "v_lin"),
-    ("query_proj", "value_proj"),
-    ("c_attn",),
-    ("query_key_value",),
-    ("qkv_proj",),
-    ("Wqkv",),
-)
-"""What families call their query and value projections, the usual name first."""
+if TYPE_CHECKING:
+    from ..backbones.pretrained import PretrainedBackbone
 
 
 def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBackbone:
@@ -37,91 +28,71 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     Raises:
         ModelError: it cannot be had, cannot be unmasked, or mask or LoRA targets do not fit it.
     """
-    saved_base = context.saved / "base" if context.saved else None
-    has_saved_base = saved_base is not None and saved_base.exists()
     tokenizer = _tokenizer(spec, context)
-    config = _config(spec, str(saved_base) if has_saved_base else spec.name, len(tokenizer))
+    source = _source(spec, context)
+    config = _config(spec, source or spec.name, len(tokenizer))
     flags = check_shape(spec, config)
-    source = str(saved_base) if has_saved_base else (spec.name if spec.init == "pretrained" else None)
     torch.manual_seed(context.seed)
     model = _weights(spec, config, source, context)
-    backbone = _masked(model, tokenizer, flags, spec, context)
-    if source and not has_saved_base:
+    backbone = masked(model, tokenizer, flags, spec, context)
+    if source is not None and source != _saved_base(context):
         backbone.base = fingerprint(source, getattr(model.config, "_commit_hash", None))
     _set_trainable(backbone, spec, context)
     return backbone
 
 
+def _saved_base(context: BuildContext) -> str | None:
+    """The weights inside a saved model: fresh ones, or ones that were trained whole."""
+    folder = context.saved / "base" if context.saved else None
+    return str(folder) if folder is not None and folder.is_dir() else None
+
+
+def _source(spec: PretrainedBackbone, context: BuildContext) -> str | None:
+    """Where the weights are; None where they are to be made."""
+    saved = _saved_base(context)
+    if saved is not None or spec.init == "random" or spec.name is None:
+        return saved
+    return located(spec.name, dict(context.base))
+
+
 def check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
-    """The flags of the mask, after looking at a model without weights: blocks, family, LoRA targets.
+    """The flags of the mask, after looking at a model without weights: blocks, LoRA targets.
 
     Raises:
         ModelError: the mask or the LoRA targets do not fit the model.
     """
-    blocks = int(config.num_hidden_layers)
+    blocks = getattr(config, "num_hidden_layers", None)
+    if not isinstance(blocks, int) or getattr(config, "is_encoder_decoder", False):
+        kind = f"the family `{config.model_type}` is neither a text encoder nor a decoder-only language model"
+        raise ModelError(Problem(kind, path="backbone.name", notes=("families that work: docs/families.md",)))
     try:
         flags = masking.flags(spec.unmask, blocks)
     except masking.MaskError as error:
         raise ModelError(Problem(str(error), path="backbone.unmask")) from error
     if spec.lora is not None:
         with torch.device("meta"):
-            skeleton = AutoModel.from_config(config, attn_implementation="eager")
-        lora_targets(skeleton, spec.lora.target_modules)
+            skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
+        lora.targets(skeleton, spec.lora.target_modules)
     return flags
-
-
-def lora_targets(model: nn.Module, wanted: list[str] | str | None) -> list[str]:
-    """The names of the layers that get an adapter.
-
-    Raises:
-        ModelError: a name is no linear layer of the model; those that exist are listed.
-    """
-    linear = {name.rsplit(".", 1)[-1] for name, part in model.named_modules() if _is_linear(part)}
-    if wanted == "all-linear":
-        return sorted(linear)
-    if wanted is None:
-        found = next((names for names in _QUERY_AND_VALUE if linear.issuperset(names)), None)
-        if found is None:
-            raise ModelError(
-                Problem(
-                    "no query and value projections known for this family: name them",
-                    path="backbone.lora.target_modules",
-                    notes=(f"linear layers: {', '.join(sorted(linear))}",),
-                )
-            )
-        return list(found)
-    missing = [name for name in wanted if not any(_ends_with(full, name) for full, _ in model.named_modules())]
-    if missing:
-        raise ModelError(
-            Problem(
-                f"the model has no layer `{missing[0]}`",
-                path="backbone.lora.target_modules",
-                suggestion=nearest(missing[0], linear),
-                notes=(f"linear layers: {', '.join(sorted(linear))}",),
-            )
-        )
-    return list(wanted)
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-
-
-def _ends_with(full: str, name: str) -> bool:
-    return full == name or full.endswith(f".{name}")
 
 
 def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
     if context.saved is not None:
-        return AutoTokenizer.from_pretrained(str(context.saved / "tokenizer"))
+        return AutoTokenizer.from_pretrained(str(context.saved / "tokenizer"), trust_remote_code=False)
     if isinstance(spec.tokenizer, TrainedTokenizer):
         if context.texts is None:
             raise ModelError("a tokenizer is to be trained, but there is no training text")
         return train_tokenizer(context.texts(), spec.tokenizer.vocab_size)
     name = spec.tokenizer or spec.name
     assert name is not None
-    extra = {"gguf_file": spec.gguf_file} if spec.gguf_file and spec.tokenizer is None else {}
-    return _fetched(name, lambda: AutoTokenizer.from_pretrained(name, revision=spec.revision or "main", **extra))
+    extra = _of_the_model(spec) if spec.tokenizer is None else {}
+    return fetched(name, lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **extra))
+
+
+def _of_the_model(spec: PretrainedBackbone) -> dict[str, Any]:
+    """Which version, and which file, of `name` is meant."""
+    revision = {"revision": spec.revision} if spec.revision else {}
+    return {**revision, "gguf_file": spec.gguf_file} if spec.gguf_file else revision
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
@@ -129,8 +100,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
+    special = ["<pad>", "<s>", "</s>"]
     bpe = ByteLevelBPETokenizer(add_prefix_space=False)
-    bpe.train_from_iterator(texts, vocab_size=vocab_size, min_frequency=2, special_tokens=["<pad>", "<s>", "</s>"], show_progress=False)
+    bpe.train_from_iterator(
+        texts, vocab_size=vocab_size, min_frequency=2, special_tokens=special, show_progress=False
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe._tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
@@ -138,86 +112,67 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
 
 def _config(spec: PretrainedBackbone, source: str | None, vocabulary: int) -> Any:
     if source is not None:
-        extra = {"gguf_file": spec.gguf_file} if spec.gguf_file and source == spec.name else {}
-        config = _fetched(source, lambda: AutoConfig.from_pretrained(source, revision=spec.revision or "main", **extra))
+        extra = _of_the_model(spec) if source == spec.name else {}
+        config = fetched(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False, **extra))
         if spec.init == "random" and spec.config and source == spec.name:
             config.update(dict(spec.config))
         return config
     settings = {"vocab_size": vocabulary, **(spec.config or {})}
-    model_type = settings.pop("model_type")
+    model_type = str(settings.pop("model_type"))
+    if model_type not in CONFIG_MAPPING:
+        path, suggestion = "backbone.config.model_type", nearest(model_type, CONFIG_MAPPING.keys())
+        raise ModelError(Problem(f"unknown model_type `{model_type}`", path=path, suggestion=suggestion))
     try:
         return AutoConfig.for_model(model_type, **settings)
-    except ValueError as error:
-        from transformers import CONFIG_MAPPING
-
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
         raise ModelError(
-            Problem(
-                f"unknown model_type `{model_type}`",
-                path="backbone.config.model_type",
-                suggestion=nearest(str(model_type), CONFIG_MAPPING.keys()),
-            )
+            Problem(f"no {model_type} config of these values: {reason}", path="backbone.config")
         ) from error
 
 
-def _weights(spec: PretrainedBackbone, config: Any, source: str | None, context: BuildContext) -> nn.Module:
-    dtype = precision.weights_dtype(spec, context.device)
+def _weights(spec: PretrainedBackbone, config: Any, source: str | None, context: BuildContext) -> Any:
     if source is None:
-        return AutoModel.from_config(config, attn_implementation="eager", dtype=dtype).to(context.device)
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager", "use_safetensors": True}
-    if spec.quantization is not None:
+        return _fresh(spec, config, context)
+    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), "config": config}
+    if source == spec.name:
+        options |= _of_the_model(spec)
+    if "gguf_file" in options:
+        return _plain(_load(source, **options)).to(context.device)
+    if spec.quantization is None:
+        return _load(source, use_safetensors=True, **options).to(context.device)
+    if getattr(config, "quantization_config", None) is None:  # a saved base is quantized already
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-        options["device_map"] = {"": context.device}
-    gguf = spec.gguf_file if source == spec.name else None
-    if gguf:
-        options["gguf_file"] = gguf
-        options.pop("use_safetensors")
-    else:
-        options["config"] = config
-    if source == spec.name and spec.revision:
-        options["revision"] = spec.revision
-    model = _fetched(source, lambda: AutoModel.from_pretrained(source, **options))
-    if gguf:
-        del model.config.quantization_config  # dequantized on load: plain weights from here on
-        model.is_quantized, model.hf_quantizer = False, None
-    return model if spec.quantization is not None else model.to(context.device)
+    return _load(source, use_safetensors=True, device_map={"": context.device}, **options)
 
 
-def _masked(
-    model: Any, tokenizer: Any, flags: tuple[bool, ...], spec: PretrainedBackbone, context: BuildContext
-) -> PackedBackbone:
-    """Put our attention under the model, and see that every block obeys its flag."""
-    model.config.use_cache = False
-    backbone = PackedBackbone(model.eval(), tokenizer, flags)
-    try:
-        model.set_attn_implementation(NAME)
-        modules = proof.attention_modules(model, backbone.states)
-    except (ValueError, KeyError, TypeError) as error:
-        modules, reason = [], f" ({error})"
-    else:
-        reason = ""
-    if len(modules) != len(flags):
-        return _unpacked(model, backbone, len(modules), spec, reason)
-    proof.assign_flags(modules, flags, drop_window=spec.unmask_window == "drop")
-    if context.prove:
-        backbone.proof = proof.prove(model, backbone.states, flags)
-    return backbone
+def _load(source: str, **options: Any) -> Any:
+    return fetched(
+        source,
+        lambda: AutoModel.from_pretrained(
+            source, attn_implementation="eager", trust_remote_code=False, **options
+        ),
+    )
 
 
-def _unpacked(model: Any, backbone: PackedBackbone, found: int, spec: PretrainedBackbone, reason: str) -> PackedBackbone:
-    """A family with attention of its own: an encoder runs padded as it is; any mask is refused by name."""
-    family = model.config.model_type
-    if spec.type_name != "encoder" or not all(backbone.flags):
-        raise ModelError(
-            Problem(
-                f"the family `{family}` cannot be unmasked: {found} of its {len(backbone.flags)} blocks take another "
-                f"attention function{reason}",
-                path="backbone.unmask" if spec.type_name == "encoder" else "backbone.name",
-                notes=("families that can: docs/families.md",),
-            )
+def _plain(model: Any) -> Any:
+    """A model loaded from GGUF is dequantized: plain weights from here on, whatever its config says."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized, model.hf_quantizer = False, None
+    return model
+
+
+def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
+    """Random weights; quantized ones by way of a file, for transformers quantizes only what it loads."""
+    if spec.quantization is None:
+        dtype = precision.weights_dtype(spec, context.device)
+        return AutoModel.from_config(config, attn_implementation="eager", dtype=dtype).to(context.device)
+    with tempfile.TemporaryDirectory(prefix="sltk-") as folder:
+        AutoModel.from_config(config, attn_implementation="eager", dtype=torch.float32).save_pretrained(
+            folder
         )
-    model.set_attn_implementation("eager")
-    backbone.packs = False
-    return backbone
+        return _weights(spec, config, folder, context)
 
 
 def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext) -> None:
@@ -226,52 +181,6 @@ def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: 
         model.requires_grad_(False)
     if context.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if spec.lora is None:
-        return
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    if context.saved is not None:
-        backbone.model = PeftModel.from_pretrained(model, str(context.saved / "adapter"))
-        return
-    config = LoraConfig(
-        r=spec.lora.r,
-        lora_alpha=spec.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=spec.lora.dropout,
-        target_modules=lora_targets(model, spec.lora.target_modules),
-        bias="none",
-        fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in model.modules()),
-    )
-    backbone.model = get_peft_model(model, config)
-
-
-def _fetched(name: str, load: Any) -> Any:
-    """Run a loader; say what to do where the hub, or the files, are out of reach."""
-    is_folder = name.startswith(("/", ".", "~"))
-    if is_folder and not Path(name).is_dir():
-        raise ModelError(Problem(f"no model directory `{name}`", path="backbone.name"))
-    try:
-        return load()
-    except ImportError as error:
-        raise ModelError(Problem(f"`{name}` needs another package: {error}", path="backbone.name")) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(_unreachable(name, error, is_folder)) from error
-
-
-def _unreachable(name: str, error: Exception, is_folder: bool) -> Problem:
-    text = str(error)
-    if "safetensors" in text:
-        return Problem(
-            f"`{name}` has no safetensors weights; pickled weights are refused",
-            path="backbone.name",
-            notes=(
-                "convert them once where you trust them: python -c \"from transformers import AutoModel; "
-                f"AutoModel.from_pretrained('{name}').save_pretrained('{Path(name).name}-safetensors')\"",
-            ),
-        )
-    if "gated" in text.lower() or "401" in text or "403" in text:
-        note = f"accept its licence at huggingface.co/{name}, then `hf auth login`"
-    elif is_folder:
-        note = "expected config.json, model.safetensors and tokenizer.json there"
-    else:
-        note = "check the name and the network, or download it elsewhere and give the directory; `--rehearse` needs no hub"
-    return Problem(f"cannot load `{name}`: {text.splitlines()[0]}", path="backbone.name", notes=(note,))
+    if spec.lora is not None:
+        adapter = context.saved / "adapter" if context.saved else None
+        backbone.model = lora.with_adapters(model, spec.lora, adapter)

@@ -22,7 +22,7 @@ def device() -> torch.device:
 def is_fast_in_bfloat16(where: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively; emulated, it is hundreds of times slower than float32."""
     if where.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if where.type == "cpu":
         return bool(torch.backends.cpu.get_cpu_capability() in ("AVX512", "AMX")) and bool(
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -27,7 +27,12 @@ class Predictor:
     """
 
     def __init__(
-        self, tagger: Tagger, encoder: SubwordEncoder, labels: LabelSet, device: torch.device, batch_tokens: int = 4096
+        self,
+        tagger: Tagger,
+        encoder: SubwordEncoder,
+        labels: LabelSet,
+        device: torch.device,
+        batch_tokens: int = 4096,
     ) -> None:
         self.tagger = tagger
         self.encoder = encoder
@@ -82,5 +87,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on the device."""
     if device.type == "cpu":
         return batch
-    moved = {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    moved = {
+        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
+    }
     return moved  # type: ignore[return-value]
