@@ -1,0 +1,100 @@
+"""Small specs and models for the tests of training: a few updates of a two-block model, in about a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+
+
+def backbone(**changes: Any) -> dict[str, Any]:
+    """A fresh two-block decoder whose second block is unmasked."""
+    fresh = {
+        "type": "decoder",
+        "init": "random",
+        "config": LLAMA,
+        "tokenizer": {"type": "train", "vocab_size": 300},
+        "unmask": "01",
+    }
+    return {**fresh, **changes}
+
+
+def spec(trainer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """21 sentences, batches of 8: three updates an epoch, the last of five sentences."""
+    whole = {
+        "name": "tiny",
+        "data": {"train": {"type": "grammar", "count": 21}},
+        "backbone": backbone(),
+        "head": {"type": "linear", "dropout": 0.0},
+        "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
+    }
+    return {**whole, **changes}
+
+
+def with_scores() -> dict[str, Any]:
+    """Training data, and eight sentences each to validate and test on."""
+    parts = {part: {"type": "grammar", "part": part, "count": 8} for part in ("validation", "test")}
+    return {"train": {"type": "grammar", "count": 21}, **parts}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All weights that a finished run has saved."""
+    files = sorted((run / "model").rglob("*.safetensors"))
+    return {
+        f"{file.parent.name}/{name}": value for file in files for name, value in load_file(str(file)).items()
+    }
+
+
+def is_same(left: Path, right: Path) -> bool:
+    """Whether two runs ended in the same weights, bit for bit."""
+    one, other = weights(left), weights(right)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def base_folder(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Path:
+    """A directory as transformers writes one: fresh weights, and a tokenizer trained on a few words."""
+    from transformers import AutoConfig, AutoModel
+
+    from sltk.nn.loading import train_tokenizer
+
+    text = "the soup was awful and the bread was excellent , but nobody at our table called the menu plain ."
+    tokenizer = train_tokenizer([f" {text}"] * 8, 300)
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    torch.manual_seed(seed)
+    whole = AutoConfig.for_model(config["model_type"], vocab_size=len(tokenizer), **settings)
+    AutoModel.from_config(whole).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class Heard:
+    """A progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.values: list[dict[str, Any]] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def started(self, steps: int, done: int) -> None:
+        self.begun = (steps, done)
+
+    def step(self, done: int, words: int) -> None:
+        self.done = done
+
+    def logged(self, values: dict[str, Any]) -> None:
+        self.values.append(values)
+
+    def labelled(self, sentences: int) -> None:
+        pass

@@ -1,0 +1,53 @@
+"""Where and with what a run was made: `environment.json`."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from . import __version__, processes
+from .checkpoint import FORMAT, Model
+
+_PACKAGES = (
+    "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
+)  # fmt: skip
+
+
+def environment(seed: int, model: Model) -> dict[str, Any]:
+    """Versions, device, git revision, seed, and the proof that the mask holds."""
+    proof = model.tagger.backbone.proof
+    return {
+        "format": FORMAT,
+        "sltk": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name(model.device)
+        if model.device.type == "cuda"
+        else model.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": processes.count(),
+        "git_revision": _git_revision(),
+        "seed": seed,
+        "mask_proof": None if proof is None else vars(proof),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the repository that the run was started in, if it was one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

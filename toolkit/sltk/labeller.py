@@ -1,0 +1,44 @@
+"""A trained model at work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .checkpoint import Model
+from .labels import LabelSet
+from .nn.predictor import Predictor
+from .types import Prediction, Sentence
+
+
+class Labeller:
+    """A trained model at work: `sltk.load(RUN).predict(["Some text."])`."""
+
+    def __init__(self, model: Model, batch_tokens: int = 4096) -> None:
+        self.model = model
+        self.batch_tokens = batch_tokens
+
+    @property
+    def labels(self) -> LabelSet:
+        """The tags of the model."""
+        return self.model.labels
+
+    def predict(self, inputs: Iterable[str | list[str] | Sentence] | str) -> list[Prediction]:
+        """Label texts (split into words here), lists of words, or sentences."""
+        return list(self.stream([inputs] if isinstance(inputs, str) else inputs))
+
+    def stream(
+        self, inputs: Iterable[str | list[str] | Sentence], window: int = 2048
+    ) -> Iterator[Prediction]:
+        """The same, one by one and in order, holding at most `window` sentences."""
+        model = self.model
+        predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, self.batch_tokens)
+        yield from predictor.predict(map(self.sentence, inputs), window)
+
+    def sentence(self, given: str | list[str] | Sentence) -> Sentence:
+        """What was given, as a sentence."""
+        if isinstance(given, Sentence):
+            return given
+        if not isinstance(given, str):
+            return Sentence(list(given))
+        offsets = self.model.splitter.split(given)
+        return Sentence([given[start:end] for start, end in offsets], text=given, offsets=offsets)
