@@ -59,12 +59,15 @@ class PackedBackbone(nn.Module):
 
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the state after the last block and the final norm."""
-        return self.states(ids_T, packing, all_states=False)[-1]
+        return self.states(ids_T, packing, all_states=False)[-1][0]
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
-        """The last hidden state, or that of every block with the embedding first; each [T, H]."""
+        """The last hidden state, or that of every block with the embedding first; each [1, T, H].
+
+        They are the very tensors of the model, so that gradients flow between them.
+        """
         if not self.packs:
-            return [self._padded(ids_T, packing)]
+            return [self._padded(ids_T, packing).unsqueeze(0)]
         positions_T = positions(packing, ids_T.device) + self.position_offset
         out = self.model(
             input_ids=ids_T.unsqueeze(0),
@@ -72,7 +75,7 @@ class PackedBackbone(nn.Module):
             packing=packing,
             **({"output_hidden_states": True} if all_states else {}),
         )
-        return [state[0] for state in out.hidden_states] if all_states else [out.last_hidden_state[0]]
+        return list(out.hidden_states) if all_states else [out.last_hidden_state]
 
     def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """The same for a family that brings its own attention: pad, run, and take the padding out again."""

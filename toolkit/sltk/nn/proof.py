@@ -52,7 +52,7 @@ class Forward(Protocol):
     """How the proof runs a model; hidden states after the embedding and each block, or the last one only."""
 
     def __call__(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
-        """Each state is [T, H]."""
+        """Each state is [1, T, H], and the tensor itself that the next block computes with."""
         ...
 
 
@@ -136,7 +136,8 @@ def prove(
     """See that the model, its modules flagged, obeys `flags`; `own` is the flag that the family was made with.
 
     Raises:
-        ModelError: it does not; the message names the blocks.
+        ModelError: blocks do not do what their flag says; the message names them.
+        UnsuitableError: the family does what no mask accounts for.
     """
     begun = time.perf_counter()
     was_training = model.training
@@ -155,26 +156,26 @@ def prove(
     return Proof(len(flags), unmasked, len(seen.modules), difference, seconds)
 
 
-def _check_embedding(state_TH: Tensor, embedded_TH: Tensor) -> None:
+def _check_embedding(state_1TH: Tensor, embedded_1TH: Tensor) -> None:
     """Before the first block no token reaches another (MobileBERT's embedding looks at its neighbours)."""
     for token in (0, 4, 5, 7):
-        if any(other != token for other in _sources(state_TH[token : token + 1], embedded_TH)):
-            raise refusal("words reach each other before the first block, in the embedding")
+        if any(other != token for other in _sources(state_1TH[0, token : token + 1], embedded_1TH)):
+            raise UnsuitableError("words reach each other before the first block, in the embedding")
 
 
 def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
     if len(states) != len(flags) + 1:
-        raise refusal(f"the model shows {len(states) - 1} hidden states for {len(flags)} blocks")
+        raise UnsuitableError(f"the model shows {len(states) - 1} hidden states for {len(flags)} blocks")
     wrong = []
     for block, flag in enumerate(flags):
         seen = {}
         for sentence in (_FIRST, _SECOND):
             earlier, last = slice(sentence.start, sentence.stop - 1), sentence.stop - 1
-            sources = _sources(states[block + 1][earlier], states[block])
+            sources = _sources(states[block + 1][0, earlier], states[block])
             if not sources <= set(range(sentence.start, sentence.stop)):
-                raise refusal(f"in block {block} a word of one sentence reaches another sentence")
+                raise UnsuitableError(f"in block {block} a word of one sentence reaches another sentence")
             if not set(range(earlier.start, earlier.stop)) <= sources:
-                raise refusal(f"in block {block} words do not even reach themselves")
+                raise UnsuitableError(f"in block {block} words do not even reach themselves")
             seen[last] = last in sources
         if set(seen.values()) != {flag}:
             wrong.append(f"{block} (asked: {'unmasked' if flag else 'causal'})")
@@ -182,19 +183,19 @@ def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
         raise refusal(f"these blocks do the opposite of what their mask says: {', '.join(wrong)}")
 
 
-def _sources(outputs_XH: Tensor, inputs_TH: Tensor) -> set[int]:
+def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
     """Positions of the inputs that the outputs depend on."""
     # Weights of different sizes: the plain sum over a normalised vector does not depend on anything.
     weights_XH = torch.cos(torch.arange(outputs_XH.numel(), device=outputs_XH.device)).reshape(
         outputs_XH.shape
     )
     total = (outputs_XH.float() * weights_XH).sum()
-    (gradient,) = torch.autograd.grad(total, inputs_TH, retain_graph=True, allow_unused=True)
+    (gradient,) = torch.autograd.grad(total, inputs_1TH, retain_graph=True, allow_unused=True)
     if gradient is None:
-        raise refusal("the model shows hidden states that are not those it computes with")
+        raise UnsuitableError("the model shows hidden states that are not those it computes with")
     if not bool(gradient.isfinite().all()):
         raise refusal("the model computes numbers that are not finite; try dtype: float32")
-    reached_T = gradient.reshape(-1, gradient.shape[-1]).ne(0).any(-1)
+    reached_T = gradient[0].ne(0).any(-1)
     return set(reached_T.nonzero().flatten().tolist())
 
 
@@ -204,7 +205,7 @@ def _stock_difference(model: Any, forward: Forward, modules: Sequence[nn.Module]
     assign_flags(modules, [own] * len(modules), drop_window=False)
     ids_T = probe(model)
     with torch.inference_mode():
-        ours_TH = forward(ids_T, Packing.of_lengths(_LENGTHS), False)[-1]
+        ours_TH = forward(ids_T, Packing.of_lengths(_LENGTHS), False)[-1][0]
         model.set_attn_implementation("eager")
         try:
             stock_TH = torch.cat(
