@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 NAME = "sltk"
 
@@ -60,6 +59,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     packing: Packing | None = None,
+    position_ids: Tensor | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -72,7 +72,8 @@ def packed_attention(
     Raises:
         NotPackedError: the call did not come through `PackedBackbone`, so nothing says where sentences end.
     """
-    packing = packing if packing is not None else getattr(module, "sltk_packing", None)
+    # Blocks of some families (Nemotron, StableLM) hand on the positions, but nothing that they do not know.
+    packing = packing if packing is not None else getattr(position_ids, "sltk_packing", None)
     if packing is None or attention_mask is not None:
         raise NotPackedError("sltk attention was called without a packing, or with a mask of another making")
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
@@ -149,21 +150,6 @@ def _explicit(
     else:
         weights = scores.softmax(-1, dtype=torch.float32)
     return F.dropout(weights.to(q.dtype), dropout, training=dropout > 0) @ v
-
-
-def carry_packing(model: nn.Module) -> None:
-    """Bring the packing to the attention of families whose blocks do not hand on what they do not know (Nemotron).
-
-    The block itself gets it, in the recomputation of gradient checkpointing too, and leaves it on its modules.
-    """
-
-    def leave(block: nn.Module, _: Any, arguments: dict[str, Any]) -> None:
-        for module in block.modules():
-            module.sltk_packing = arguments.get("packing")  # type: ignore[assignment]
-
-    for module in model.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            module.register_forward_pre_hook(leave, with_kwargs=True)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -68,10 +68,11 @@ class PackedBackbone(nn.Module):
         """
         if not self.packs:
             return [self._padded(ids_T, packing).unsqueeze(0)]
-        positions_T = positions(packing, ids_T.device) + self.position_offset
+        positions_1T = (positions(packing, ids_T.device) + self.position_offset).unsqueeze(0)
+        positions_1T.sltk_packing = packing  # type: ignore[attr-defined]  # see `packed_attention`
         out = self.model(
             input_ids=ids_T.unsqueeze(0),
-            position_ids=positions_T.unsqueeze(0),
+            position_ids=positions_1T,
             packing=packing,
             **({"output_hidden_states": True} if all_states else {}),
         )

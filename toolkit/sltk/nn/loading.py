@@ -180,7 +180,7 @@ def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: 
     if not spec.is_trained_whole:
         model.requires_grad_(False)
     if context.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     if spec.lora is not None:
         adapter = context.saved / "adapter" if context.saved else None
         backbone.model = lora.with_adapters(model, spec.lora, adapter)

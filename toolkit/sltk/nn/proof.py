@@ -26,7 +26,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..errors import ModelError, Problem
-from .attention import NAME, NotPackedError, Packing, carry_packing
+from .attention import NAME, Packing
 
 _LENGTHS = (5, 3)
 """The probe: two sentences, so that leaks between sentences show too."""
@@ -79,7 +79,8 @@ def attention_modules(model: nn.Module, forward: Forward) -> list[nn.Module]:
     for module in model.modules():
         module.sltk_unmasked, module.sltk_drop_window = False, False  # type: ignore[assignment]
     try:
-        seen = _first_pass(model, forward)
+        with _spy() as seen, torch.inference_mode():
+            forward(probe(model), Packing.of_lengths(_LENGTHS), False)
     finally:
         for module in model.modules():
             del module.sltk_unmasked, module.sltk_drop_window
@@ -87,18 +88,6 @@ def attention_modules(model: nn.Module, forward: Forward) -> list[nn.Module]:
     for module in seen.modules:
         module.sltk_unmasked, module.sltk_drop_window = False, False  # type: ignore[assignment]
     return seen.modules
-
-
-def _first_pass(model: nn.Module, forward: Forward) -> _Seen:
-    ids_T, packing = probe(model), Packing.of_lengths(_LENGTHS)
-    try:
-        with _spy() as seen, torch.inference_mode():
-            forward(ids_T, packing, False)
-    except NotPackedError:
-        carry_packing(model)
-        with _spy() as seen, torch.inference_mode():
-            forward(ids_T, packing, False)
-    return seen
 
 
 def _check_rules(model: Any, seen: _Seen) -> None:
