@@ -1,0 +1,111 @@
+"""Writes the parts of the documentation that follow from the code: `python docs/generate.py`.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test fails where one is out of
+date, and this script brings all of them up to date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from sltk.options import field_rows
+from sltk.registry import SLOTS, registry
+from sltk.spec import DataSpec, Experiment, TrainerSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "toolkit" / "sltk"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "specs.md", ROOT / "docs" / "components.md")
+_PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def generated(text: str) -> str:
+    """The page with its generated parts as the code has them now."""
+    return _PART.sub(lambda part: part[1] + PARTS[part[2]]() + part[3], text)
+
+
+def keys_table(model: type[BaseModel]) -> str:
+    """A row a key, those of nested settings as `lora.r`; keys of `data` and `trainer` have their own tables."""
+    rows = [row for row in field_rows(model) if not row[0].startswith(("data.", "trainer."))]
+    return _table(
+        ("key", "type", "default", "meaning"),
+        ((f"`{key}`", kind, _code(default), meaning) for key, kind, default, meaning in rows),
+    )
+
+
+def _code(default: str) -> str:
+    return default if default in ("(required)", "null") else f"`{default}`"
+
+
+def components() -> str:
+    """Every component: its help and its keys."""
+    return "\n".join(_component_texts())
+
+
+def _component_texts() -> Iterator[str]:
+    for slot in _slots():
+        yield f"## {slot}s\n"
+        for name, component in registry.slot(slot).items():
+            yield f"### `{name}`\n"
+            yield inspect.cleandoc(component.__doc__ or "") + "\n"
+            if component.model_fields:
+                yield keys_table(component)
+
+
+def component_names() -> str:
+    """The names of all components by slot."""
+    rows = ((slot, ", ".join(f"`{name}`" for name in registry.slot(slot))) for slot in _slots())
+    return _table(("slot", "components"), rows)
+
+
+def tree() -> str:
+    """A line for each file of the package: the first line of its docstring."""
+    lines = ["```text", "toolkit/sltk/"]
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent != PACKAGE, path)):
+        parts = path.relative_to(PACKAGE).parts
+        about = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+        if parts[-1] == "__init__.py" and len(parts) > 1:
+            lines.append(f"  {parts[0] + '/':<25}{about}")
+        else:
+            lines.append(f"  {'  ' * (len(parts) - 1) + parts[-1]:<25}{about}")
+    return "\n".join([*lines, "```", ""])
+
+
+def _slots() -> list[str]:
+    return [slot for slot in SLOTS if registry.slot(slot)]
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = [tuple(header)]
+    cells.append(tuple("---" for _ in cells[0]))
+    cells += [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n"
+
+
+PARTS = {
+    "spec": lambda: keys_table(Experiment),
+    "data": lambda: keys_table(DataSpec),
+    "trainer": lambda: keys_table(TrainerSpec),
+    "components": components,
+    "names": component_names,
+    "tree": tree,
+}
+
+
+def main() -> None:
+    """Rewrite the pages whose generated parts are out of date, and say which."""
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = generated(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"updated {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The documentation is true: links, specs, code, commands and generated tables."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from sltk import config
+from sltk.cli import frame
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+_BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A block of code: where it stands, its language, what stands after that, and the code."""
+
+    page: str
+    language: str
+    title: str
+    text: str
+
+
+def blocks(*languages: str) -> list[Block]:
+    return [
+        Block(page.name, *match.groups())
+        for page in PAGES
+        for match in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if match[1] in languages
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#…` may name on a page, as GitHub makes it of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    """Each file that a page links to is there, and so is each heading."""
+    prose = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", page.read_text(encoding="utf-8")))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        found = page.parent / file if file else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    """The script that writes the generated parts."""
+    spec = spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@each_page
+def test_generated_parts_are_current(page: Path, generator: ModuleType) -> None:
+    """Tables of keys and components and the tree of files say what the code says: else `docs/generate.py`."""
+    text = page.read_text(encoding="utf-8")
+    assert generator.generated(text) == text
+    assert ("<!-- generated:" in text) == (page in generator.PAGES)
+
+
+def test_the_readme_shows_the_quickstart_spec() -> None:
+    """The spec on the first screen is the file, letter by letter."""
+    shown = [block for block in blocks("yaml") if block.title == "experiments/quickstart.yaml"]
+    assert [block.page for block in shown] == ["README.md"]
+    assert shown[0].text == (ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8")
+
+
+def python_files() -> dict[str, str]:
+    """The files of Python code that pages show, by their names."""
+    titled = [(re.match(r'title="(.+)"', block.title), block.text) for block in blocks("python")]
+    return {title[1]: text for title, text in titled if title}
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: f"{block.page}-{block.text[:20]!r}")
+def test_yaml_validates(block: Block, tmp_path: Path) -> None:
+    """A block is a sound spec: whole, or laid over one that trains a decoder."""
+    for name, text in python_files().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "base.yaml").write_text(
+        "name: base\ndata:\n  train: {type: grammar}\n  validation: {type: holdout}\n"
+        "backbone: {type: decoder, name: some/model}\n",
+        encoding="utf-8",
+    )
+    whole = re.search("^(name|extends):", block.text, re.MULTILINE)
+    (tmp_path / "spec.yaml").write_text(block.text if whole else f"extends: base.yaml\n{block.text}")
+    assert config.load(tmp_path / "spec.yaml").experiment.name
+
+
+def test_pages_show_one_file_of_a_name() -> None:
+    """Code that two pages show as one file is the same on both."""
+    shown = {(block.title, block.text) for block in blocks("python") if block.title}
+    assert len(shown) == len(python_files())
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """Training, loading and predicting from Python go as shown, on fewer sentences and updates."""
+    (code,) = [block.text for block in blocks("python") if "sltk.train(" in block.text]
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "quickstart.yaml").write_text(
+        f"extends: {ROOT / 'experiments' / 'quickstart.yaml'}\n"
+        "data: {train: {count: 40}, validation: {count: 10}, test: {count: 10}}\ntrainer: {max_steps: 2}\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "toolkit"))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "['The', 'soup', 'was', 'awful', '.']" in done.stdout
+    assert (tmp_path / "runs" / "quickstart" / "metrics.json").is_file()
+
+
+def commands() -> dict[str, set[str]]:
+    """The long options of each command."""
+    group = get_command(frame.app)
+    assert isinstance(group, TyperGroup)
+    return {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        for name, command in group.commands.items()
+    }
+
+
+def commands_shown() -> Iterator[tuple[str, str, list[str]]]:
+    """Each `sltk COMMAND …` in code: the page, the command, its options."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        code = [block[3] for block in _BLOCK.finditer(text) if block[1] == "console"]
+        code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", _BLOCK.sub("", text))
+        for line in "\n".join(code).splitlines():
+            for name, rest in re.findall(r"(?<![\w./-])sltk ([a-z]+)(.*)", line):
+                yield page.name, name, re.findall(r"(?<!\w)--[a-z-]+", rest.partition("#")[0])
+
+
+def test_commands_that_are_shown_exist() -> None:
+    """Each command in the documentation is one of the program, and takes the options shown with it."""
+    known = commands()
+    shown = list(commands_shown())
+    assert {name for _, name, _ in shown} == set(known)
+    for page, name, options in shown:
+        assert set(options) <= known[name] | {"--debug", "--help"}, (page, name)
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """docs/contracts.md names every command and every option."""
+    contracts = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    for name, options in commands().items():
+        assert f"`sltk {name}" in contracts
+        for option in options:
+            assert option in contracts, (name, option)
