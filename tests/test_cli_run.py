@@ -50,7 +50,7 @@ def test_a_run_directory_holds_what_the_contract_says(run: Path) -> None:
     for name in ("spec.yaml", "metrics.json", "log.jsonl", "environment.json", "predictions/test.conll"):
         assert (run / name).is_file(), name
     assert (run / "model" / "sltk.json").is_file()
-    assert "unmask: '01'" in (run / "spec.yaml").read_text()
+    assert 'unmask: "01"' in (run / "spec.yaml").read_text()
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() == {"validation", "test", "train"}
     assert {

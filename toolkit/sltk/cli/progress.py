@@ -72,7 +72,9 @@ class Shown:
                 for name in ("precision", "recall", "f1", "accuracy")
                 if f"eval_{name}" in values
             )
-            self.console.print(f"epoch {values.get('epoch', 0):g}  validation  {scores}", highlight=False)
+            self.console.print(
+                f"epoch {values.get('epoch', 0):g}  validation  {scores}", highlight=False, soft_wrap=True
+            )
 
     def labelled(self, sentences: int) -> None:
         """Move the counter of labelled sentences."""

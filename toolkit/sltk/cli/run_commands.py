@@ -59,7 +59,7 @@ def train(
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config
-    from .tables import score_table
+    from .tables import show_scores
 
     loaded = config.load(spec, set_ or ())
     for path in loaded.imported:
@@ -73,11 +73,11 @@ def train(
             from .. import run
 
             folder = output or Path("runs") / loaded.experiment.name
-            metrics = run.train(loaded.experiment, folder, resume=resume, force=force, progress=progress)
+            metrics = run.train(loaded, folder, resume=resume, force=force, progress=progress)
     if int(os.environ.get("RANK", "0")) == 0:
         for split in ("validation", "test"):
             if split in metrics:
-                _console().print(score_table(split, metrics[split]))
+                show_scores(_console(), split, metrics[split])
         _say_how_it_went(metrics["train"], None if rehearse else folder)
 
 
@@ -112,7 +112,7 @@ def evaluate(
     chosen = _reader(reader, option, str(data)) if reader else None
     from .. import atomic
     from .. import run as pipelines
-    from .tables import score_table
+    from .tables import show_scores
 
     with _progress() as progress:
         result = pipelines.evaluate(run, split=split, reader=chosen, progress=progress)
@@ -121,7 +121,7 @@ def evaluate(
     if json:
         show_json(result.scores)
     else:
-        _console().print(score_table(str(data or split), result.scores))
+        show_scores(_console(), str(data or split), result.scores)
 
 
 @app.command("predict", short_help="Label text.")

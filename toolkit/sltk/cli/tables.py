@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = ("precision", "recall", "f1")
 
 
-def score_table(title: str, scores: Mapping[str, Any]) -> Table:
+def show_scores(console: Console, title: str, scores: Mapping[str, Any]) -> None:
+    """The table of a split, and under it the signature that says how it was scored."""
+    console.print(_table(title, scores))
+    console.print(scores.get("signature", ""), style="dim", soft_wrap=True)
+
+
+def _table(title: str, scores: Mapping[str, Any]) -> Table:
     """One row a type, and the sum; for plain tags their accuracy and F1."""
-    table = Table(title=title, title_justify="left", title_style="bold", caption=scores.get("signature"))
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("type")
     for name in (*_COLUMNS, "support"):
         table.add_column(name, justify="right")
