@@ -29,7 +29,6 @@ from .errors import ModelError, Problem, UsageError
 from .labels import LabelSet
 from .nn import precision
 from .nn.backbone import BuildContext
-from .nn.fingerprint import content_hash
 from .nn.tagger import Tagger
 from .slots import Aligner, Backbone, Head, Splitter
 from .tokenization import SubwordEncoder
@@ -159,9 +158,13 @@ def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
     components = description["components"]
     labels = LabelSet(tuple(description["labels"]), description["scheme"])
     device = precision.device()
-    backbone = _of_base(Backbone.model_validate(components["backbone"]), description["base"])
-    packed = backbone.build(BuildContext(device=device, seed=0, saved=folder, prove=prove))
-    _check_same(packed.base, description["base"])
+    base = description["base"]
+    backbone = _pinned(Backbone.model_validate(components["backbone"]), base)
+    packed = backbone.build(BuildContext(device=device, seed=0, saved=folder, base=base, prove=prove))
+    if base.get("revision") and packed.base.get("revision") != base["revision"]:
+        raise ModelError(
+            f"`{base['name']}` is of revision {packed.base.get('revision')}, not {base['revision']}"
+        )
     _check_flags(packed.flags, description["mask"]["flags"])
     head = Head.model_validate(components["head"])
     aligner = Aligner.model_validate(components["aligner"])
@@ -182,32 +185,9 @@ def is_mergeable(tagger: Tagger) -> bool:
     return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
 
 
-def _of_base(backbone: Backbone, base: dict[str, Any]) -> Backbone:
-    """The backbone with the very base it was trained on: the revision of a hub model, the content of a folder."""
-    if (
-        "content" in base
-        and Path(base["name"]).is_dir()
-        and content_hash(Path(base["name"])) != base["content"]
-    ):
-        raise _other_base(base)
-    if base.get("revision"):
-        return backbone.model_copy(update={"revision": base["revision"]})
-    return backbone
-
-
-def _check_same(found: dict[str, Any], base: dict[str, Any]) -> None:
-    """See that what was loaded is what the description names, where it names a base elsewhere."""
-    if "name" in base and any(found.get(key) != base[key] for key in ("content", "revision") if key in base):
-        raise _other_base(base)
-
-
-def _other_base(base: dict[str, Any]) -> ModelError:
-    return ModelError(
-        Problem(
-            f"the weights in `{base['name']}` are not those this model was trained on",
-            notes=("put the original weights back, or train again on the new ones",),
-        )
-    )
+def _pinned(backbone: Backbone, base: dict[str, Any]) -> Backbone:
+    """The backbone with the very revision of a hub model that it was trained on."""
+    return backbone.model_copy(update={"revision": base["revision"]}) if base.get("revision") else backbone
 
 
 def assemble(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,7 +82,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def located(name: str, base: dict[str, Any]) -> str:
+def located(name: str, base: Mapping[str, Any]) -> str:
     """Where the base of a saved model is now: where it was, or of the same name in `$SLTK_MODELS`.
 
     Args:

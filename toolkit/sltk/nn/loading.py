@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,29 +32,42 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     """
     tokenizer = _tokenizer(spec, context)
     source = _source(spec, context)
-    config = _config(spec, source or spec.name, len(tokenizer))
+    config = _config(spec, source, len(tokenizer))
     flags = check_shape(spec, config)
     torch.manual_seed(context.seed)
     model = _weights(spec, config, source, context)
     backbone = masked(model, tokenizer, flags, spec, context)
-    if source is not None and source != _saved_base(context):
-        backbone.base = fingerprint(source, getattr(model.config, "_commit_hash", None))
+    if source is not None and not source.is_inside_run:
+        backbone.base = fingerprint(source.name, getattr(model.config, "_commit_hash", None))
     _set_trainable(backbone, spec, context)
     return backbone
 
 
-def _saved_base(context: BuildContext) -> str | None:
-    """The weights inside a saved model: fresh ones, or ones that were trained whole."""
-    folder = context.saved / "base" if context.saved else None
-    return str(folder) if folder is not None and folder.is_dir() else None
+@dataclass(frozen=True)
+class _Source:
+    """Where weights are, and which version and which file of them is meant."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    is_inside_run: bool = False
+    """Fresh weights, or ones that were trained whole: a run saves them itself."""
 
 
-def _source(spec: PretrainedBackbone, context: BuildContext) -> str | None:
+def _source(spec: PretrainedBackbone, context: BuildContext) -> _Source | None:
     """Where the weights are; None where they are to be made."""
-    saved = _saved_base(context)
-    if saved is not None or spec.init == "random" or spec.name is None:
-        return saved
-    return located(spec.name, dict(context.base))
+    if context.saved is not None:
+        # An export that transformers can read too has its weights beside the rest.
+        places = (context.saved / "base", context.saved)
+        for folder in (folder for folder in places if (folder / "config.json").is_file()):
+            return _Source(str(folder), is_inside_run=True)
+    if spec.init == "random" or spec.name is None:
+        return None
+    return _Source(located(spec.name, context.base), _options(spec))
+
+
+def _options(spec: PretrainedBackbone) -> dict[str, Any]:
+    options = {"revision": spec.revision, "gguf_file": spec.gguf_file}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
@@ -85,14 +100,8 @@ def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
         return train_tokenizer(context.texts(), spec.tokenizer.vocab_size)
     name = spec.tokenizer or spec.name
     assert name is not None
-    extra = _of_the_model(spec) if spec.tokenizer is None else {}
+    extra = _options(spec) if spec.tokenizer is None else {}
     return fetched(name, lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **extra))
-
-
-def _of_the_model(spec: PretrainedBackbone) -> dict[str, Any]:
-    """Which version, and which file, of `name` is meant."""
-    revision = {"revision": spec.revision} if spec.revision else {}
-    return {**revision, "gguf_file": spec.gguf_file} if spec.gguf_file else revision
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
@@ -110,13 +119,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     )
 
 
-def _config(spec: PretrainedBackbone, source: str | None, vocabulary: int) -> Any:
+def _config(spec: PretrainedBackbone, source: _Source | None, vocabulary: int) -> Any:
+    if source is None and spec.name is not None:
+        return _read_config(_Source(spec.name, _options(spec)), dict(spec.config or {}))
     if source is not None:
-        extra = _of_the_model(spec) if source == spec.name else {}
-        config = fetched(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False, **extra))
-        if spec.init == "random" and spec.config and source == spec.name:
-            config.update(dict(spec.config))
-        return config
+        return _read_config(source, {})
     settings = {"vocab_size": vocabulary, **(spec.config or {})}
     model_type = str(settings.pop("model_type"))
     if model_type not in CONFIG_MAPPING:
@@ -131,28 +138,44 @@ def _config(spec: PretrainedBackbone, source: str | None, vocabulary: int) -> An
         ) from error
 
 
-def _weights(spec: PretrainedBackbone, config: Any, source: str | None, context: BuildContext) -> Any:
+def _read_config(source: _Source, changes: dict[str, Any]) -> Any:
+    read = functools.partial(AutoConfig.from_pretrained, source.name, trust_remote_code=False)
+    config = fetched(source.name, lambda: read(**source.options))
+    config.update(changes)
+    return config
+
+
+def _weights(spec: PretrainedBackbone, config: Any, source: _Source | None, context: BuildContext) -> Any:
     if source is None:
         return _fresh(spec, config, context)
-    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), "config": config}
-    if source == spec.name:
-        options |= _of_the_model(spec)
+    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
     if "gguf_file" in options:
-        return _plain(_load(source, **options)).to(context.device)
+        return _plain(_load(source.name, **options)).to(context.device)
+    options |= {"config": config, "use_safetensors": True}
     if spec.quantization is None:
-        return _load(source, use_safetensors=True, **options).to(context.device)
+        return _load(source.name, **options).to(context.device)
     if getattr(config, "quantization_config", None) is None:  # a saved base is quantized already
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-    return _load(source, use_safetensors=True, device_map={"": context.device}, **options)
+    return _differentiable(_load(source.name, device_map={"": context.device}, **options))
 
 
-def _load(source: str, **options: Any) -> Any:
-    return fetched(
-        source,
-        lambda: AutoModel.from_pretrained(
-            source, attn_implementation="eager", trust_remote_code=False, **options
-        ),
+def _load(name: str, **options: Any) -> Any:
+    load = functools.partial(
+        AutoModel.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
     )
+    return fetched(name, lambda: load(**options))
+
+
+def _differentiable(model: Any) -> Any:
+    """Keep bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward pass of evaluation.
+
+    Its products of repacked weights have no gradient, in training afterwards neither: all adapters but those of
+    the last block would silently stay as they are.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def _plain(model: Any) -> Any:
@@ -172,7 +195,7 @@ def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
         AutoModel.from_config(config, attn_implementation="eager", dtype=torch.float32).save_pretrained(
             folder
         )
-        return _weights(spec, config, folder, context)
+        return _weights(spec, config, _Source(folder), context)
 
 
 def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext) -> None:

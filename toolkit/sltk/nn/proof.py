@@ -206,9 +206,7 @@ def _stock_difference(model: Any, forward: Forward, modules: Sequence[nn.Module]
         module.sltk_unmasked, module.sltk_drop_window = flag, drop  # type: ignore[assignment]
     difference = relative_difference(ours_TH, stock_TH)
     if not difference <= tolerance(model):
-        raise refusal(
-            f"{difference:.1%} away from what the stock model gives, with the mask it was made with"
-        )
+        raise UnsuitableError(f"its output is {difference:.1%} away from what the stock model gives")
     return difference
 
 
