@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -115,26 +116,39 @@ def test_pages_show_one_file_of_a_name() -> None:
     assert len(shown) == len(python_files())
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    """Training, loading and predicting from Python go as shown, on fewer sentences and updates."""
+@pytest.fixture(scope="module")
+def readme_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the Python of README.md prints, and the run it leaves, on fewer sentences and updates."""
     (code,) = [block.text for block in blocks("python") if "sltk.train(" in block.text]
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "quickstart.yaml").write_text(
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "experiments").mkdir()
+    (folder / "experiments" / "quickstart.yaml").write_text(
         f"extends: {ROOT / 'experiments' / 'quickstart.yaml'}\n"
         "data: {train: {count: 40}, validation: {count: 10}, test: {count: 10}}\ntrainer: {max_steps: 2}\n"
     )
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "toolkit"))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "['The', 'soup', 'was', 'awful', '.']" in done.stdout
-    assert (tmp_path / "runs" / "quickstart" / "metrics.json").is_file()
+    return done.stdout, folder / "runs" / "quickstart"
+
+
+def test_the_python_of_the_readme_runs(readme_run: tuple[str, Path]) -> None:
+    """Training, loading and predicting from Python go as shown."""
+    printed, _ = readme_run
+    assert "['The', 'soup', 'was', 'awful', '.']" in printed
+
+
+def test_every_file_and_key_of_a_run_is_documented(readme_run: tuple[str, Path]) -> None:
+    """docs/contracts.md names what a run directory holds, and each key of metrics.json."""
+    contracts = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    _, run = readme_run
+    for path in [*run.iterdir(), *(run / "model").iterdir()]:
+        assert f"`{path.name}{'/' if path.is_dir() else ''}" in contracts
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics) == {"validation", "test", "train"}
+    for key in [*metrics["test"], *metrics["train"]]:
+        assert f"`{key}`" in contracts
 
 
 def commands() -> dict[str, set[str]]:
