@@ -89,10 +89,19 @@ def _save_backbone(model: Model, folder: Path) -> None:
     if spec.is_trained_whole:
         network.save_pretrained(folder / "base")
     elif spec.init == "random":
-        # With an adapter around it the names of the weights change; peft gives back the plain ones.
-        plain = network.get_base_model() if spec.lora is not None else network
-        state = {_plain_name(k): v for k, v in plain.state_dict().items() if "lora_" not in k}
-        plain.save_pretrained(folder / "base", state_dict=state)
+        _save_fresh(network.get_base_model() if spec.lora is not None else network, folder / "base")
+
+
+def _save_fresh(network: Any, folder: Path) -> None:
+    """Save a frozen model that is in no hub; adapters change the names of its weights, which are plain here."""
+    state = {_plain_name(k): v for k, v in network.state_dict().items() if "lora_" not in k}
+    if getattr(network, "hf_quantizer", None) is None:
+        network.save_pretrained(folder, state_dict=state)
+        return
+    # A quantized model's `save_pretrained` takes no state: it would save its own, with the names of adapters.
+    network.config.save_pretrained(folder)
+    weights = {name: value.contiguous().cpu() for name, value in state.items()}
+    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def _plain_name(name: str) -> str:
