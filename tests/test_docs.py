@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -188,3 +189,15 @@ def test_every_command_and_option_is_documented() -> None:
         assert f"`sltk {name}" in contracts
         for option in options:
             assert option in contracts, (name, option)
+
+
+def test_every_dependency_has_a_reason() -> None:
+    """docs/dependencies.md has a row for each package that pyproject.toml asks for, and for each extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *(item for items in extras.values() for item in items)]:
+        name = re.split(r"[><=\[;, ]", requirement)[0]
+        assert re.search(rf"^\|.*\b{name}\b", page, re.MULTILINE | re.IGNORECASE), name
+    for extra in extras:
+        assert f"| `{extra}` |" in page
