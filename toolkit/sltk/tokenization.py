@@ -8,13 +8,17 @@ order, and no subword belongs to two words; words for which a tokenizer breaks t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
-from .errors import DataError
+from .errors import DataError, Problem, SpecError
 from .types import Sentence
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, as JSON may hold one: tokenizers take none."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class SubwordEncoder:
 
     Raises:
         ValueError: the tokenizer has no fast implementation, hence no offsets.
+        SpecError: `max_length` leaves no room beside the special tokens.
     """
 
     def __init__(
@@ -67,15 +72,25 @@ class SubwordEncoder:
         on_overflow: Literal["window", "error"] = "window",
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
-            raise ValueError(f"{type(tokenizer).__name__} reports no character offsets (it is not a fast tokenizer)")
+            raise ValueError(
+                f"{type(tokenizer).__name__} reports no character offsets (it is not a fast tokenizer)"
+            )
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._backend.encode_special_tokens = True  # a word `</s>` is a word like any other
         self.spacing = spacing
         self.max_length = max_length
         self.on_overflow = on_overflow
         self._unknown = _some_id(tokenizer)
         self._prefix, self._suffix = _special_ids(tokenizer)
+        if max_length is not None and max_length <= len(self._prefix) + len(self._suffix):
+            kept = (
+                f"the model's {len(self._prefix) + len(self._suffix)} special tokens leave no room for words"
+            )
+            raise SpecError(Problem(f"max_length {max_length}: {kept}", path="max_length"))
+        reserved = [tokenizer.convert_ids_to_tokens(number) for number in (*self._prefix, *self._suffix)]
+        self._reserved = re.compile("|".join(map(re.escape, reserved))) if reserved else None
         self._lead = " " if self._wants_leading_space() else ""
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Encoding]:
@@ -84,8 +99,10 @@ class SubwordEncoder:
         Raises:
             DataError: a sentence is longer than `max_length` and `on_overflow` is `error`.
         """
-        sources = [s.with_text() if self.spacing == "source" else Sentence(s.words).with_text() for s in sentences]
-        texts = [self._lead + str(source.text) for source in sources]
+        sources = [
+            s.with_text() if self.spacing == "source" else Sentence(s.words).with_text() for s in sentences
+        ]
+        texts = [_SURROGATE.sub("\ufffd", self._lead + str(source.text)) for source in sources]
         encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         return [
             self._windows(self._pieces(source, text, tokens), sentence)
@@ -96,40 +113,51 @@ class SubwordEncoder:
         """Give each token to the word it lies in; re-tokenise the words for which that does not work."""
         shift = len(self._lead)
         bounds = [(start + shift, end + shift) for start, end in source.offsets or []]
-        pieces = _Pieces([[] for _ in bounds])
+        # One bound more, so that the next word always has a start.
+        bounds.append((len(text) + 1, len(text) + 1))
+        count = len(bounds) - 1
+        of_word: list[list[int]] = [[] for _ in range(count)]
+        pieces = _Pieces(of_word)
         broken: set[int] = set()
-        word, last_owner = 0, 0
+        word = reached = 0
         for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True):
-            start, end = _without_space(text, start, end, bounds, word)
-            while word < len(bounds) and bounds[word][1] <= start:
+            if start < end and (text[start].isspace() or text[end - 1].isspace()):
+                start, end = _without_space(text, start, end, bounds, word)
+            while word < count and bounds[word][1] <= start:
                 word += 1
-            if word == len(bounds) or end <= bounds[word][0]:
+            if start < reached:
+                broken.update(range(count))  # offsets that run backwards cannot be trusted at all
+            reached = start
+            if end <= bounds[word][0]:
                 pieces.before.setdefault(word, []).append(token)  # white space, or a token of no width
                 continue
-            if word < last_owner:
-                broken.update(range(len(bounds)))  # offsets that run backwards cannot be trusted at all
-            across = word
-            while across + 1 < len(bounds) and bounds[across + 1][0] < end:
-                across += 1
-            if across > word:
-                broken.update(range(word, across + 1))
-            pieces.of_word[word].append(token)
-            last_owner = word
-        broken.update(number for number, ids in enumerate(pieces.of_word) if not ids)
-        return self._repaired(pieces, broken, source, text) if broken else pieces
+            if bounds[word + 1][0] < end:
+                broken.update(other for other in range(word, count) if bounds[other][0] < end)
+            of_word[word].append(token)
+        broken.update(number for number, ids in enumerate(of_word) if not ids)
+        if broken:
+            self._repair(pieces, broken, source, text)
+        if self._reserved is not None and self._reserved.search(text):
+            self._disarm(pieces)
+        return pieces
 
-    def _repaired(self, pieces: _Pieces, broken: set[int], source: Sentence, text: str) -> _Pieces:
+    def _disarm(self, pieces: _Pieces) -> None:
+        """A word `</s>` is no end of the text, though some vocabularies (Unigram's) have it as a piece."""
+        reserved = {*self._prefix, *self._suffix}
+        for ids in (*pieces.of_word, *pieces.before.values()):
+            ids[:] = [self._unknown if number in reserved else number for number in ids]
+
+    def _repair(self, pieces: _Pieces, broken: set[int], source: Sentence, text: str) -> None:
         """Tokenise each broken word by itself, as a word after a space if it stands after one."""
         offsets = source.offsets or []
         shift = len(self._lead)
         for number in broken:
             start = offsets[number][0] + shift
             spaced = self._lead if start > 0 and text[start - 1].isspace() else ""
-            word = source.words[number]
+            word = text[start : offsets[number][1] + shift]
             ids = self._backend.encode(spaced + word, add_special_tokens=False).ids if word.strip() else []
             pieces.of_word[number] = ids or [self._unknown]
             pieces.before.pop(number, None)
-        return pieces
 
     def _windows(self, pieces: _Pieces, sentence: Sentence) -> Encoding:
         room = None if self.max_length is None else self.max_length - len(self._prefix) - len(self._suffix)
@@ -172,11 +200,12 @@ class SubwordEncoder:
         def tokens(text: str) -> list[int]:
             return list(self._backend.encode(text, add_special_tokens=False).ids)
 
-        inside = tokens("a b")[-1:]
-        return tokens("b") != inside and tokens(" b") == inside
+        return tokens("a b") == [*tokens("a"), *tokens(" b")] != [*tokens("a"), *tokens("b")]
 
 
-def _without_space(text: str, start: int, end: int, bounds: list[tuple[int, int]], word: int) -> tuple[int, int]:
+def _without_space(
+    text: str, start: int, end: int, bounds: list[tuple[int, int]], word: int
+) -> tuple[int, int]:
     """A token's offsets without the white space around it, unless a word itself is that white space."""
     if start == end or not (text[start].isspace() or text[end - 1].isspace()):
         return start, end
@@ -197,12 +226,14 @@ def _flat(pieces: _Pieces) -> tuple[list[int], list[int], list[int]]:
     """All subwords in order, and the position of the first and last of each word."""
     ids: list[int] = []
     first, last = [], []
+    before = pieces.before
     for number, own in enumerate(pieces.of_word):
-        ids += pieces.before.get(number, ())
+        if before and number in before:
+            ids += before[number]
         first.append(len(ids))
         ids += own
         last.append(len(ids) - 1)
-    ids += pieces.before.get(len(pieces.of_word), ())
+    ids += before.get(len(pieces.of_word), ())
     return ids, first, last
 
 

@@ -1,0 +1,284 @@
+"""Words to subwords, with tokenizers of every kind trained here on a few sentences."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from sltk.errors import DataError, SpecError
+from sltk.tokenization import Encoding, SubwordEncoder
+from sltk.types import Sentence
+
+TEXT = [
+    "The little harbour town of Brannock sleeps under a grey sky, and nobody minds.",
+    "Ines and Tomás walked to the harbour; the boats were already out on the water.",
+    "A grey cat sleeps on the warm stones. Nobody walked past it, not even Tomás!",
+    "Über den Dächern der Stadt flogen 17 Möwen, und Ines zählte sie laut.",
+    "猫は石の上で眠る。 the cat sleeps, the boats sleep, the town sleeps",
+] * 3
+
+
+def byte_level(add_prefix_space: bool) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<pad>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXT, trainer)
+    return tokenizer
+
+
+def llama2() -> Tokenizer:
+    """▁ in front and for every space, bytes for what is not in the vocabulary, a BOS."""
+    learning = Tokenizer(models.BPE(unk_token="<unk>"))
+    learning.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    learning.pre_tokenizer = pre_tokenizers.Split(Regex("▁"), "merged_with_next")
+    learning.train_from_iterator(
+        TEXT,
+        trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False),
+    )
+    learnt = json.loads(learning.to_str())["model"]
+    vocabulary: dict[str, int] = learnt["vocab"]
+    for byte in range(256):
+        vocabulary[f"<0x{byte:02X}>"] = len(vocabulary)
+    merges = [tuple(merge) for merge in learnt["merges"]]
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = learning.normalizer
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])]
+    )
+    return tokenizer
+
+
+def metaspace_bpe() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.train_from_iterator(
+        TEXT, trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>"], show_progress=False)
+    )
+    return tokenizer
+
+
+def xlm_roberta() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer.train_from_iterator(
+        TEXT,
+        trainers.UnigramTrainer(
+            vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False
+        ),
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def wordpiece(lowercase: bool) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer.train_from_iterator(
+        TEXT, trainers.WordPieceTrainer(vocab_size=250, special_tokens=special, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+KINDS: dict[str, tuple[Callable[[], Tokenizer], dict[str, str]]] = {
+    "byte-level": (lambda: byte_level(False), {"pad_token": "<pad>"}),
+    "byte-level, prefix space": (lambda: byte_level(True), {"eos_token": "</s>"}),
+    "llama2": (llama2, {"unk_token": "<unk>", "bos_token": "<s>"}),
+    "metaspace bpe": (metaspace_bpe, {"unk_token": "<unk>"}),
+    "xlm-roberta": (xlm_roberta, {"unk_token": "<unk>", "pad_token": "<pad>"}),
+    "bert cased": (lambda: wordpiece(False), {"unk_token": "[UNK]", "pad_token": "[PAD]"}),
+    "bert uncased": (lambda: wordpiece(True), {"unk_token": "[UNK]", "pad_token": "[PAD]"}),
+}
+SPECIAL = {"llama2": 1, "xlm-roberta": 2, "bert cased": 2, "bert uncased": 2}
+EVERY = pytest.mark.parametrize("kind", KINDS)
+
+
+@functools.cache
+def tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    make, special = KINDS[kind]
+    return PreTrainedTokenizerFast(tokenizer_object=make(), **special)
+
+
+def encoder(kind: str, **settings: Any) -> SubwordEncoder:
+    return SubwordEncoder(tokenizer(kind), **settings)
+
+
+def pieces(encoding: Encoding) -> list[list[int]]:
+    """The ids of each word of an encoding of one window."""
+    (window,) = encoding.windows
+    return [window.ids[first : last + 1] for first, last in zip(window.first, window.last, strict=True)]
+
+
+def check(encoding: Encoding, words: int, kind: str, max_length: int | None = None) -> None:
+    """Every word once, in order, with pieces of its own; special tokens at the ends alone."""
+    assert encoding.words == words
+    assert sum(len(window.first) for window in encoding.windows) == words
+    specials = {"llama2": ([1], []), "xlm-roberta": ([0], [2])}
+    before, after = specials.get(kind, ([2], [3]) if "bert" in kind else ([], []))
+    for window in encoding.windows:
+        assert max_length is None or len(window.ids) <= max_length
+        assert window.ids[: len(before)] == before
+        assert window.ids[len(window.ids) - len(after) :] == after
+        inner = window.ids[len(before) : len(window.ids) - len(after)]
+        assert not {*before, *after} & set(inner)
+        assert all(first <= last for first, last in zip(window.first, window.last, strict=True))
+        assert all(last < first for last, first in zip(window.last, window.first[1:]))  # noqa: B905
+        assert not window.first or (
+            window.first[0] >= len(before) and window.last[-1] < len(window.ids) - len(after)
+        )
+
+
+STRANGE = [
+    "", " ", "\t\n", "\u200b", "\u200d", "\ufeff", "\ufe0f",
+    "\x00", "\x07", "\u00a0", "\u3000", "\u0301", "e\u0301", "👩\u200d👩\u200d👧",
+    "🇩🇪", "❤\ufe0f",
+    "猫猫", "مرحبا", "Ünïcödé", "ﬁ", "①", "½", "\u202e", "\ud800",
+    "</s>", "<s>", "[SEP]", "<0x41>", "▁", "Ġ", "##s", "a b", " a", "a ", "\U000e0001",
+]  # fmt: skip
+WORD = st.one_of(st.sampled_from(STRANGE), st.sampled_from(" ".join(TEXT[:5]).split()), st.text(max_size=5))
+
+
+@EVERY
+@settings(max_examples=150, deadline=None)
+@given(words=st.lists(WORD, max_size=9))
+@example(words=STRANGE)
+@example(words=[" ", "a", " ", " ", "b", ""])
+def test_any_words_get_pieces_of_their_own_in_order(kind: str, words: list[str]) -> None:
+    """Whatever the words hold, each has at least one piece, and no piece belongs to two of them."""
+    (encoding,) = encoder(kind).encode([Sentence(words)])
+    check(encoding, len(words), kind)
+
+
+@EVERY
+@settings(max_examples=100, deadline=None)
+@given(text=st.one_of(st.text(max_size=30), st.lists(WORD, max_size=6).map("".join)), data=st.data())
+def test_any_words_of_any_text_get_pieces_of_their_own(kind: str, text: str, data: st.DataObject) -> None:
+    """With `source` spacing words may touch, be parts of a token, or leave text between them."""
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=8)))
+    offsets = [(start, end) for start, end in pairwise(cuts) if data.draw(st.booleans())]
+    sentence = Sentence([text[start:end] for start, end in offsets], text=text, offsets=offsets)
+    (encoding,) = encoder(kind, spacing="source").encode([sentence])
+    check(encoding, len(offsets), kind)
+
+
+@EVERY
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(WORD, min_size=1, max_size=25), size=st.integers(6, 14))
+def test_windows_answer_for_every_word_once_and_are_never_too_long(
+    kind: str, words: list[str], size: int
+) -> None:
+    """However long the sentence, each word is answered for by one window, in order, and cut words are counted."""
+    (whole,) = encoder(kind).encode([Sentence(words)])
+    (encoding,) = encoder(kind, max_length=size).encode([Sentence(words)])
+    check(encoding, len(words), kind, size)
+    room = size - SPECIAL.get(kind, 0)
+    cut = sum(len(own) > room for own in pieces(whole))
+    assert encoding.cut_words == cut
+    assert len(encoding.windows) > 1 or len(encoding.windows[0].ids) == len(whole.windows[0].ids) or cut
+
+
+@EVERY
+def test_plain_words_have_the_tokens_of_the_joined_text(kind: str) -> None:
+    """The model reads what it would read had the text been given to it, a leading space apart."""
+    for text in TEXT[:5]:
+        words = text.split(" ")
+        (encoding,) = encoder(kind).encode([Sentence(words)])
+        (window,) = encoding.windows
+        lead = " " if kind == "byte-level" else ""
+        assert window.ids == tokenizer(kind)(lead + text)["input_ids"]
+
+
+@EVERY
+def test_a_word_is_one_token_sequence_wherever_it_stands(kind: str) -> None:
+    """The first word of a sentence is tokenised like one in the middle: after a space."""
+    first, middle = encoder(kind).encode([Sentence(["harbour", "town"]), Sentence(["town", "harbour"])])
+    assert pieces(first)[0] == pieces(middle)[1]
+
+
+def test_accents_and_case_do_not_shift_words_of_an_uncased_tokenizer() -> None:
+    """Offsets are those of the text before it was normalised."""
+    (encoding,) = encoder("bert uncased").encode([Sentence(["TOMÁS", "walked", "über", "猫は"])])
+    ids = pieces(encoding)
+    plain = encoder("bert uncased").encode([Sentence(["tomas", "walked", "uber", "猫", "は"])])[0]
+    assert [*ids[:3], ids[3]] == [*pieces(plain)[:3], pieces(plain)[3] + pieces(plain)[4]]
+
+
+@EVERY
+def test_encoding_sentences_together_is_encoding_them_one_by_one(kind: str) -> None:
+    """A batch keeps the order and mixes nothing; empty sentences have no words."""
+    sentences = [Sentence(text.split()) for text in TEXT[:5]] + [Sentence([]), Sentence(["a"])]
+    together = encoder(kind).encode(sentences)
+    assert together == [encoder(kind).encode([sentence])[0] for sentence in sentences]
+    assert together[5].words == 0
+
+
+def test_windows_overlap_so_that_words_see_both_sides() -> None:
+    """Every window but the first and last holds words around those that it answers for."""
+    words = ["town"] * 100
+    (encoding,) = encoder("bert cased", max_length=22).encode([Sentence(words)])
+    inner = encoding.windows[1:-1]
+    assert len(inner) > 3
+    assert all(window.first[0] - 1 >= 4 and len(window.ids) - 2 - window.last[-1] >= 4 for window in inner)
+
+
+def test_a_word_longer_than_the_model_reads_keeps_its_ends_and_is_counted() -> None:
+    """The middle of such a word is left out; its first and last subword stay."""
+    words = ["the", "harbour" * 40, "sleeps"]
+    (whole,) = encoder("byte-level").encode([Sentence(words)])
+    (encoding,) = encoder("byte-level", max_length=16).encode([Sentence(words)])
+    assert encoding.cut_words == 1
+    long = pieces(whole)[1]
+    found = [w.ids[f : l + 1] for w in encoding.windows for f, l in zip(w.first, w.last, strict=True)][1]  # noqa: E741
+    assert (found[0], found[-1], len(found)) == (long[0], long[-1], 16)
+
+
+def test_a_long_sentence_is_an_error_that_names_its_place_where_the_spec_says_so() -> None:
+    """`on_overflow: error` names file and line, and says what else there is."""
+    strict = encoder("bert cased", max_length=12, on_overflow="error")
+    assert strict.encode([Sentence(["town"] * 10)])[0].words == 10
+    with pytest.raises(DataError, match="11 subwords; the model reads 10") as error:
+        strict.encode([Sentence(["town"] * 11, file="news.conll", line=7)])
+    assert "--> news.conll:7" in str(error.value)
+    assert "on_overflow: window" in str(error.value)
+
+
+def test_a_tokenizer_without_offsets_is_refused() -> None:
+    """A slow tokenizer cannot tell which subword belongs to which word."""
+
+    class SlowTokenizer:
+        is_fast = False
+
+    with pytest.raises(ValueError, match="SlowTokenizer reports no character offsets"):
+        SubwordEncoder(SlowTokenizer())
+
+
+def test_a_limit_that_leaves_no_room_beside_the_special_tokens_is_refused() -> None:
+    """Two special tokens and a limit of two subwords leave nothing for words."""
+    with pytest.raises(SpecError, match="no room"):
+        encoder("bert cased", max_length=2)
