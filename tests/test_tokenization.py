@@ -200,7 +200,6 @@ def test_windows_answer_for_every_word_once_and_are_never_too_long(
     room = size - SPECIAL.get(kind, 0)
     cut = sum(len(own) > room for own in pieces(whole))
     assert encoding.cut_words == cut
-    assert len(encoding.windows) > 1 or len(encoding.windows[0].ids) == len(whole.windows[0].ids) or cut
 
 
 @EVERY
@@ -245,6 +244,21 @@ def test_windows_overlap_so_that_words_see_both_sides() -> None:
     inner = encoding.windows[1:-1]
     assert len(inner) > 3
     assert all(window.first[0] - 1 >= 4 and len(window.ids) - 2 - window.last[-1] >= 4 for window in inner)
+
+
+@EVERY
+def test_a_window_is_a_stretch_of_the_whole_sentence(kind: str) -> None:
+    """What a model reads in a window is what it would read there of the whole, pieces between words included."""
+    words = " ".join(TEXT[:5]).split()
+    before = 1 if kind in SPECIAL else 0
+    after = 1 if SPECIAL.get(kind) == 2 else 0
+    (whole,) = encoder(kind).encode([Sentence(words)])
+    (encoding,) = encoder(kind, max_length=24).encode([Sentence(words)])
+    assert len(encoding.windows) > 3
+    stretch = whole.windows[0].ids
+    for window in encoding.windows:
+        inner = window.ids[before : len(window.ids) - after]
+        assert any(stretch[start : start + len(inner)] == inner for start in range(len(stretch)))
 
 
 def test_a_word_longer_than_the_model_reads_keeps_its_ends_and_is_counted() -> None:

@@ -183,12 +183,15 @@ class SubwordEncoder:
 
     def _overlapping(self, pieces: _Pieces, room: int) -> Encoding:
         """Windows that overlap by half; each word is answered for by the window that sees most around it."""
-        words = [ids if len(ids) <= room else ids[: room - 1] + ids[-1:] for ids in pieces.of_word]
-        runs = list(_runs([len(ids) for ids in words], room))
+        fitted = _fitted(pieces, room)
+        words, before = fitted.of_word, fitted.before
+        sizes = [len(ids) + len(before.get(number, ())) for number, ids in enumerate(words)]
+        runs = list(_runs(sizes, room))
         borders = [0, *((run[0] + previous[1]) // 2 for previous, run in pairwise(runs)), len(words)]
         windows = []
         for (start, end), (own_start, own_end) in zip(runs, pairwise(borders), strict=True):
-            ids, first, last = _flat(_Pieces(words[start:end]))
+            within = {number - start: before[number] for number in range(start, end) if number in before}
+            ids, first, last = _flat(_Pieces(words[start:end], within))
             owned = slice(own_start - start, own_end - start)
             windows.append(self._window(ids, first[owned], last[owned]))
         cut = sum(len(ids) > room for ids in pieces.of_word)
@@ -235,6 +238,17 @@ def _flat(pieces: _Pieces) -> tuple[list[int], list[int], list[int]]:
         last.append(len(ids) - 1)
     ids += before.get(len(pieces.of_word), ())
     return ids, first, last
+
+
+def _fitted(pieces: _Pieces, room: int) -> _Pieces:
+    """No word alone longer than `room`: its middle is left out, and what stands before it if that is too much."""
+    words = [ids if len(ids) <= room else ids[: room - 1] + ids[-1:] for ids in pieces.of_word]
+    before = {
+        number: ids
+        for number, ids in pieces.before.items()
+        if number < len(words) and len(ids) + len(words[number]) <= room
+    }
+    return _Pieces(words, before)
 
 
 def _runs(sizes: list[int], room: int) -> Iterator[tuple[int, int]]:
