@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from . import masking, model_files
@@ -91,7 +91,7 @@ def estimate(experiment: Experiment) -> Estimate | None:
     backbone = experiment.backbone
     if not isinstance(backbone, PretrainedBackbone):
         return None
-    source = _Source.of(backbone)
+    source = Source.of(backbone)
     notes = list(source.notes)
     if source.name and source.name.startswith(GATED) and source.download is not None and source.download > 0:
         notes.append(f"accept the licence at huggingface.co/{source.name}, then `hf auth login`")
@@ -125,7 +125,7 @@ def check_model(loaded: Loaded[Experiment]) -> None:
     backbone = loaded.experiment.backbone
     if not isinstance(backbone, PretrainedBackbone):
         return
-    source = _Source.of(backbone)
+    source = Source.of(backbone)
     problems = [
         loaded.problem(
             found.path or "backbone", found.message, suggestion=found.suggestion, notes=found.notes
@@ -136,7 +136,7 @@ def check_model(loaded: Loaded[Experiment]) -> None:
         raise InvalidSpecError(problems)
 
 
-def _problems(backbone: PretrainedBackbone, source: _Source) -> Iterator[Problem]:
+def _problems(backbone: PretrainedBackbone, source: Source) -> Iterator[Problem]:
     place = "backbone.name" if backbone.name else "backbone.config.model_type"
     if source.family in REFUSED:
         yield Problem(
@@ -216,7 +216,7 @@ def _mask_text(backbone: PretrainedBackbone, found: Shape) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Where the shape of a model is known from."""
 
     name: str | None
@@ -225,9 +225,10 @@ class _Source:
     download: int | None
     """Bytes to fetch; None where that is not known."""
     notes: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, backbone: PretrainedBackbone) -> _Source:
+    def of(cls, backbone: PretrainedBackbone) -> Source:
         """What this machine and the tables know of a backbone's model."""
         if backbone.gguf_file:
             return cls(backbone.name, None, None, None, ("the shape of a GGUF file is not looked at here",))
@@ -247,7 +248,8 @@ class _Source:
             found = shape_of_headers(config, model_files.read_headers(folder))
         if found is None and family not in REFUSED:
             notes = (_unknown_shape(family),)
-        return cls(name, family, found, _download(backbone, config, found, folder is not None), notes)
+        download = _download(backbone, config, found, folder is not None)
+        return cls(name, family, found, download, notes, config)
 
 
 def _vocabulary_of(backbone: PretrainedBackbone) -> dict[str, Any]:

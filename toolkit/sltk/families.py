@@ -65,12 +65,10 @@ def shape(config: Config) -> Shape | None:
     return Shape(name, sizes["blocks"], total, linear, sizes, family.tied if tied is None else bool(tied))
 
 
-def tiny_config(name: str, blocks: int) -> dict[str, Any] | None:
-    """The config of a tiny model of a family, as transformers takes it; None where the family is not known."""
-    family = FAMILIES.get(name)
-    if family is None:
-        return None
-    wanted = {"hidden": 64, "blocks": blocks, "heads": 4, "ffn": 128, "positions": 512}
+def tiny_config(name: str, blocks: int) -> dict[str, Any]:
+    """The config of a tiny model of a family, as transformers takes it; in the usual terms for one not in the table."""
+    family = FAMILIES.get(name, Family({}))
+    wanted = {"hidden": 64, "blocks": blocks, "heads": 4, "ffn": 128, "positions": 1024}
     if family.linear.get("self_attn.k_proj") == ("hidden", "keys") or name == "phi3":
         wanted["key_heads"] = 2
     if "head_dim" in family.defaults or name == "gpt_oss":

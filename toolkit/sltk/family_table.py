@@ -1,6 +1,8 @@
 """Model families as a table: what their blocks are made of, and whether their causal mask can be removed.
 
-A test holds every family to transformers' own count of parameters and list of linear layers. A size is a product such as `2*ffn*hidden` of whole numbers and of the names in `Sizes`.
+A test holds every family to transformers' own count of parameters and list of linear layers.
+
+A size is a product such as `2*ffn*hidden` of whole numbers and of the names in `Sizes`.
 """
 
 from __future__ import annotations
@@ -395,6 +397,8 @@ QUERY_AND_VALUE = (
     ("query_key_value",),
     ("qkv_proj",),
     ("Wqkv",),
+    ("in_proj",),
+    ("q", "v"),
 )
 """What families call their query and value projections, the usual name first: LoRA's default targets."""
 
