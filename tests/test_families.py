@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from torch import Tensor
 import sltk.builtin  # noqa: F401
 from sltk.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.errors import ModelError
+from sltk.family_table import FAMILIES as SIZED
+from sltk.family_table import REFUSED
 from sltk.nn.attention import Packing
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from tiny_families import BY_NAME, FAMILIES
@@ -246,3 +250,22 @@ def test_a_window_that_only_a_mask_knows_of_is_refused() -> None:
     )
     with pytest.raises(ModelError, match=r"`qwen2_moe` cannot be unmasked.*window"):
         spec.build(BuildContext(torch.device("cpu"), 0, texts=lambda: ["a"]))
+
+
+def test_the_families_page_says_what_is_tested_here() -> None:
+    """docs/families.md is what `python docs/families.py` writes."""
+    script = Path(__file__).parent.parent / "docs" / "families.py"
+    loader = importlib.util.spec_from_file_location("families_page", script)
+    assert loader is not None
+    assert loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    loader.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page()
+
+
+def test_what_check_knows_of_families_is_what_was_found_here() -> None:
+    """Families that `check` and `--rehearse` know are tested here, and those that `check` refuses are refused."""
+    assert not [name for name in SIZED if name not in BY_NAME]
+    wrong = [name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")]
+    assert not wrong
+    assert not [name for name in REFUSED if name in BY_NAME and BY_NAME[name].support != "none"]

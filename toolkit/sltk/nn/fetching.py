@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from huggingface_hub.errors import StrictDataclassError
+
 from ..errors import ModelError, Problem
 from .fingerprint import content_hash
 
@@ -29,7 +31,7 @@ def fetched(name: str, load: Callable[[], T]) -> T:
         raise ModelError(
             Problem(f"`{name}` needs another package: {_first_line(error)}{package}", path="backbone.name")
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         raise ModelError(_problem(name, error)) from error
 
 

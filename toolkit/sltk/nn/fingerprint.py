@@ -10,11 +10,17 @@ _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
 
 def fingerprint(name: str, revision: str | None) -> dict[str, Any]:
-    """`{"name", "revision"}` for a hub model, `{"name", "content"}` for a directory."""
+    """`{"name", "revision"}` for a hub model that was loaded just now, `{"name", "content"}` for a directory.
+
+    `revision` is what was asked for: a branch, a tag, or None; what is recorded is the commit that it stands for.
+    """
     folder = Path(name)
     if folder.is_dir():
         return {"name": name, "content": content_hash(folder)}
-    return {"name": name, "revision": revision}
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return {"name": name, "revision": Path(config).parent.name if isinstance(config, str) else revision}
 
 
 def content_hash(folder: Path) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from .. import masking
@@ -22,6 +23,9 @@ from .masked import masked
 
 if TYPE_CHECKING:
     from ..backbones.pretrained import PretrainedBackbone
+
+_MISFITS = (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, StrictDataclassError)
+"""What transformers raises where the values of a config do not fit each other."""
 
 
 def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBackbone:
@@ -38,7 +42,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     model = _weights(spec, config, source, context)
     backbone = masked(model, tokenizer, flags, spec, context)
     if source is not None and not source.is_inside_run:
-        backbone.base = fingerprint(source.name, getattr(model.config, "_commit_hash", None))
+        backbone.base = fingerprint(source.name, source.options.get("revision"))
     _set_trainable(backbone, spec, context)
     return backbone
 
@@ -86,7 +90,9 @@ def check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
         raise ModelError(Problem(str(error), path="backbone.unmask")) from error
     if spec.lora is not None:
         with torch.device("meta"):
-            skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
+            skeleton = _of_values(
+                config.model_type, lambda: AutoModel.from_config(config, attn_implementation="eager")
+            )
         lora.targets(skeleton, spec.lora.target_modules)
     return flags
 
@@ -129,13 +135,17 @@ def _config(spec: PretrainedBackbone, source: _Source | None, vocabulary: int) -
     if model_type not in CONFIG_MAPPING:
         path, suggestion = "backbone.config.model_type", nearest(model_type, CONFIG_MAPPING.keys())
         raise ModelError(Problem(f"unknown model_type `{model_type}`", path=path, suggestion=suggestion))
+    return _of_values(model_type, lambda: AutoConfig.for_model(model_type, **settings))
+
+
+def _of_values(model_type: str, make: Callable[[], Any]) -> Any:
+    """What `make` makes of the values of a config; they may not fit each other."""
     try:
-        return AutoConfig.for_model(model_type, **settings)
-    except (ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            Problem(f"no {model_type} config of these values: {reason}", path="backbone.config")
-        ) from error
+        return make()
+    except _MISFITS as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        message = f"no {model_type} model can be made of these values: {reason}"
+        raise ModelError(Problem(message, path="backbone.config")) from error
 
 
 def _read_config(source: _Source, changes: dict[str, Any]) -> Any:
@@ -188,13 +198,13 @@ def _plain(model: Any) -> Any:
 
 def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
     """Random weights; quantized ones by way of a file, for transformers quantizes only what it loads."""
+    dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context.device)
+    make = functools.partial(AutoModel.from_config, config, attn_implementation="eager", dtype=dtype)
+    model = _of_values(config.model_type, make)
     if spec.quantization is None:
-        dtype = precision.weights_dtype(spec, context.device)
-        return AutoModel.from_config(config, attn_implementation="eager", dtype=dtype).to(context.device)
+        return model.to(context.device)
     with tempfile.TemporaryDirectory(prefix="sltk-") as folder:
-        AutoModel.from_config(config, attn_implementation="eager", dtype=torch.float32).save_pretrained(
-            folder
-        )
+        model.save_pretrained(folder)
         return _weights(spec, config, _Source(folder), context)
 
 

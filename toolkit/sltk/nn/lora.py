@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..errors import ModelError, Problem, nearest
+from ..family_table import QUERY_AND_VALUE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     from ..backbones.pretrained import LoRA
 
 _PATH = "backbone.lora.target_modules"
-_QUERY_AND_VALUE = (
-    ("q_proj", "v_proj"),
-    ("query", "value"),
-    ("q_lin", "v_lin"),
-    ("query_proj", "value_proj"),
-    ("q", "v"),
-    ("c_attn",),
-    ("query_key_value",),
-    ("qkv_proj",),
-    ("Wqkv",),
-)
-"""What families call their query and value projections, the usual name first."""
 
 
 def targets(model: nn.Module, wanted: list[str] | str | None) -> list[str]:
@@ -60,7 +49,7 @@ def targets(model: nn.Module, wanted: list[str] | str | None) -> list[str]:
 
 def _query_and_value(linear: Iterable[str]) -> list[str]:
     known = set(linear)
-    found = next((names for names in _QUERY_AND_VALUE if known.issuperset(names)), None)
+    found = next((names for names in QUERY_AND_VALUE if known.issuperset(names)), None)
     if found is None:
         message = "no query and value projections known for this family: name them"
         raise ModelError(Problem(message, path=_PATH, notes=(f"linear layers: {', '.join(sorted(known))}",)))

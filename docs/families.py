@@ -1,0 +1,92 @@
+"""Writes docs/families.md: `python docs/families.py`. A test fails where the page is out of date.
+
+The families, and what holds of each, stand in tests/tiny_families.py, where tests hold them to it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModel, __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from sltk.nn import lora, quiet  # noqa: E402, F401  (`quiet` acts when imported)
+from tiny_families import FAMILIES, Family  # noqa: E402
+
+PAGE = ROOT / "docs" / "families.md"
+_HEAD = """\
+# Model families
+
+Whether a family can be unmasked is not looked up: it is proven each time a model is built, on two tiny sentences.
+
+1. Every block's attention runs through sltk's function.
+2. In each block the last word reaches earlier words exactly if the mask says so, and no word reaches another sentence.
+   This is read off the gradient, which is exactly zero where there is no path, in any number format.
+3. With the mask that the family was made with, the output is the stock model's.
+
+A model that fails is refused by name; nothing is trained or predicted with another mask than was asked for.
+Below are the families that the tests build with random weights, with transformers {version}.
+For each they also compare vectors and gradients of a batch with those of its sentences alone, padded batches of the
+stock model, and gradients with and without checkpointing.
+A family that is not listed is tried all the same.
+
+*Adapters* are the layers that get one where `lora.target_modules` is unset.
+"""
+_SECTIONS = (
+    (
+        "Decoders that take any mask",
+        "`unmask` may be any mask; the default is `none`.",
+        "decoder",
+        "any mask",
+    ),
+    (
+        "Encoders that take any mask",
+        "The default is `all`; `none` gives the causal-masked encoder.",
+        "encoder",
+        "any mask",
+    ),
+    ("Encoders with one mask for all blocks", "`unmask` is `all` or `none`.", "encoder", "one mask for all"),
+    (
+        "Encoders that run as they are",
+        "`unmask` is `all`. They bring attention of their own, and run on padded batches: slower, with equal results.",
+        "encoder",
+        "own mask only",
+    ),
+    ("Decoders that are refused", "They cannot be unmasked block by block.", "decoder", "none"),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD.format(version=__version__)]
+    for title, about, kind, support in _SECTIONS:
+        rows = [family for family in FAMILIES if (family.kind, family.support) == (kind, support)]
+        parts.append(f"## {title}\n\n{about}\n\n{_table(rows, refused=support == 'none')}")
+    return "\n".join(parts)
+
+
+def _table(families: list[Family], refused: bool) -> str:
+    if refused:
+        lines = [
+            "| family | why |",
+            "|---|---|",
+            *(f"| `{family.name}` | {family.note} |" for family in families),
+        ]
+    else:
+        lines = ["| family | adapters | of note |", "|---|---|---|"]
+        lines += [f"| `{family.name}` | {_adapters(family)} | {family.note} |" for family in families]
+    return "\n".join(lines) + "\n"
+
+
+def _adapters(family: Family) -> str:
+    with torch.device("meta"):
+        model = AutoModel.from_config(AutoConfig.for_model(family.name, **family.config()))
+    return ", ".join(f"`{name}`" for name in lora.targets(model, None))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
