@@ -103,6 +103,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project") / "specs").parent
 
 
+def test_components_of_ones_own_can_be_rehearsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rehearsal runs them, on examples where a data file is absent, and leaves nothing behind."""
+    spec = write_project(tmp_path / "project")
+    (tmp_path / "project" / "test.tsv").unlink()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert cli.main(["train", str(spec), "--rehearse"]) == 0
+    assert "test.tsv" in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
 @pytest.mark.parametrize("slot", COMPONENTS)
 def test_list_and_show_know_imported_components(
     slot: str, project: Path, capsys: pytest.CaptureFixture[str]
