@@ -20,6 +20,7 @@ from sltk.family_table import FAMILIES, KEYS, REFUSED
 from sltk.known_models import KNOWN
 from sltk.memory import largest_batch
 from sltk.spec import Experiment
+from tiny_families import BY_NAME
 
 DATA = "data: {train: {type: grammar}}\n"
 QLORA = "quantization: {type: nf4}, lora: {r: 64, target_modules: [%s]}"
@@ -157,7 +158,7 @@ def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
         ),
         (
             "type: decoder, name: gpt2, lora: {target_modules: [c_attn, q_proj]}",
-            ("backbone.lora.target_modules.1", "the model has no layer `q_proj`"),
+            ("backbone.lora.target_modules.1", "the model has no linear layer `q_proj`"),
         ),
         (
             "type: encoder, name: microsoft/deberta-v3-base, unmask: none",
@@ -199,6 +200,11 @@ def test_families_that_cannot_be_unmasked_are_refused_by_name(tmp_path: Path, fa
     ((path, message),) = problems(loaded(tmp_path, backbone))
     assert path == "backbone.config.model_type"
     assert f"`{family}` cannot be unmasked" in message
+
+
+def test_check_refuses_every_family_that_building_refuses() -> None:
+    """What the tests of real models find impossible to unmask is refused before anything is loaded."""
+    assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED
 
 
 def test_a_lora_target_may_be_a_longer_path(tmp_path: Path) -> None:
@@ -255,7 +261,7 @@ def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Pat
     assert (found.parameters, found.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
     assert found.memory_gpu_bytes is None
     wrong = loaded(tmp_path, "type: decoder, name: ./m, lora: {r: 2, target_modules: [narrow]}")
-    assert problems(wrong) == [("backbone.lora.target_modules.0", "the model has no layer `narrow`")]
+    assert problems(wrong) == [("backbone.lora.target_modules.0", "the model has no linear layer `narrow`")]
 
 
 def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:

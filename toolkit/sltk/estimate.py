@@ -166,7 +166,7 @@ def _target_problems(lora: LoRA, found: Shape) -> Iterator[Problem]:
     for number, target in enumerate(lora.target_modules):
         if not _targeted(found, target):
             yield Problem(
-                f"the model has no layer `{target}`",
+                f"the model has no linear layer `{target}`",
                 path=f"backbone.lora.target_modules.{number}",
                 suggestion=nearest(target, names),
                 notes=(f"linear layers: {', '.join(names)}",),

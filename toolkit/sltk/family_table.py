@@ -327,6 +327,7 @@ FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
+    "camembert": _BERT,
     "electra": replace(
         _BERT,
         outside=("vocabulary*embedding", "positions*embedding", "types*embedding", "2*embedding"),
@@ -416,6 +417,7 @@ REFUSED = frozenset(
         "rwkv",
         "qwen3_next",
         "lfm2",
+        "llama4_text",
     )
 )
 """Families whose attention transformers does not let others replace, or that have none in some blocks."""
