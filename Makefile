@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where wheels come from is pip's own configuration; versions come from constraints.txt.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test lint types schema clean
+.PHONY: quickstart test lint types generated clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python experiments/quickstart.py
@@ -25,6 +25,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# What follows from the code: brought up to date here, held current by tests.
+generated: $(INSTALLED)
+	$(BIN)/sltk schema > experiments/sltk.schema.json
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/families.py
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache

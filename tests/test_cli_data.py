@@ -117,3 +117,17 @@ def test_score_refuses_what_makes_no_sense(folder, capsys, arguments, message):
     """A missing file, scheme or mode is exit code 2."""
     assert main(["score", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named_as_it_was_typed(folder, capsys):
+    """Not by its absolute path; the nearest name in the folder is offered."""
+    assert main(["stats", "trian.conll", "--reader", "conll"]) == 2
+    assert "  --> trian.conll\n   = did you mean `train.conll`?" in capsys.readouterr().err
+
+
+def test_a_dash_is_standard_input_for_any_reader_of_files(folder, capsys, monkeypatch):
+    """`sltk stats - --reader conll` reads what is piped to it."""
+    with Path("train.conll").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert main(["stats", "-", "--reader", "conll"]) == 0
+    assert capsys.readouterr().out.startswith("2 sentences, 5 words")

@@ -103,6 +103,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project") / "specs").parent
 
 
+def test_a_metric_needs_no_keys_that_the_built_in_ones_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first metric with scores of its own only is computed, written and shown without a fault."""
+    spec = write_project(tmp_path / "project")
+    (tmp_path / "project" / "bare.py").write_text(
+        FILES["my_metric.py"]
+        .replace('"accuracy": share', '"share": share')
+        .replace("whole_sentences", "bare")
+    )
+    extended = tmp_path / "project" / "bare.yaml"
+    extended.write_text(
+        f"extends: {spec.name}\nimports: [my_reader.py, my_head.py, bare.py]\nmetrics: [{{type: bare}}]\n"
+    )
+    assert cli.main(["train", str(extended), "--output", str(tmp_path / "run")]) == 0
+    assert "bare|scheme:IOB2" in capsys.readouterr().out
+    assert "share" in json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
+
+
 def test_components_of_ones_own_can_be_rehearsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

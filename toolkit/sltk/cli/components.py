@@ -12,25 +12,31 @@ from ..errors import SpecError, UsageError
 from ..explain import problems_of
 from ..overlay import overlay, parse_override
 from ..registry import Component, registry
-from ..scalars import written
 from ..yaml_source import Entry, Mark, Node
 
 C = TypeVar("C", bound=Component)
 
 
 def build(
-    slot: type[C], name: str, options: Sequence[str] = (), *, flag: str = "--option", **given: str | None
+    slot: type[C],
+    name: str,
+    options: Sequence[str] = (),
+    *,
+    flag: str = "--option",
+    type_flag: str | None = None,
+    **given: str | None,
 ) -> C:
     """The component of a slot with options `k=v`; `given` are keys said elsewhere on the command line.
+
+    `type_flag` is the option that its name came with, where that is not the slot's name.
 
     Raises:
         UsageError: there is no such component, or options are wrong; names each by what was typed.
     """
-    values = {"type": (f"--{slot.slot} {name}", name)}
+    typed = f"{type_flag or f'--{slot.slot}'} {name}"
+    values = {"type": (typed, name)}
     values |= {key: (value, value) for key, value in given.items() if value is not None}
-    tree = Node(
-        Mark(f"--{slot.slot} {name}", from_set=True), {k: _entry(*pair) for k, pair in values.items()}
-    )
+    tree = Node(Mark(typed, from_set=True), {k: _entry(*pair) for k, pair in values.items()})
     try:
         for option in options:
             tree = overlay(tree, parse_override(option, flag), root=True)
@@ -42,8 +48,9 @@ def build(
 
 
 def _entry(shown: str, value: str) -> Entry:
+    """A value as it was typed: paths stay relative, as a person knows them, and `-` stays `-`."""
     mark = Mark(shown, from_set=True)
-    return Entry(mark, Node(mark, written(value, value, Path.cwd())))
+    return Entry(mark, Node(mark, value))
 
 
 def source_key(reader: str, source: str) -> dict[str, str]:

@@ -90,7 +90,7 @@ def _say_how_it_went(timing: dict[str, Any], folder: Path | None) -> None:
 
 @app.command("evaluate", short_help="Score a trained model.")
 def evaluate(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")],
     split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")] = "test",
     data: Annotated[
         Path | None,
@@ -203,7 +203,7 @@ def _writer(name: str, *, colored: bool) -> Writer:
     from ..slots import Writer
     from .components import build
 
-    found = build(Writer, name)
+    found = build(Writer, name, type_flag="--format")
     return (
         found.model_copy(update={"color": True}) if colored and "color" in type(found).model_fields else found
     )

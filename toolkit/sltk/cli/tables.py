@@ -32,7 +32,8 @@ def _table(title: str, scores: Mapping[str, Any]) -> Table:
         table.add_row("micro average", *_cells(scores), f"{support:,}", style="bold")
     if "macro_f1" in scores:
         table.add_row("macro average", "", "", _number(scores["macro_f1"]), "")
-    table.add_row("accuracy of words", "", "", _number(scores["accuracy"]), f"{scores.get('words', 0):,}")
+    if "accuracy" in scores:
+        table.add_row("accuracy of words", "", "", _number(scores["accuracy"]), f"{scores.get('words', 0):,}")
     return table
 
 
