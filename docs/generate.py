@@ -63,6 +63,12 @@ def component_names() -> str:
     return _table(("slot", "components"), rows)
 
 
+def quickstart() -> str:
+    """The spec of the quickstart, as it is."""
+    path = "experiments/quickstart.yaml"
+    return f"```yaml {path}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
+
+
 def tree() -> str:
     """A line for each file of the package: the first line of its docstring."""
     lines = ["```text", "toolkit/sltk/"]
@@ -93,6 +99,7 @@ PARTS = {
     "trainer": lambda: keys_table(TrainerSpec),
     "components": components,
     "names": component_names,
+    "quickstart": quickstart,
     "tree": tree,
 }
 

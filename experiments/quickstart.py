@@ -21,7 +21,15 @@ def main() -> None:
     """Train twice, evaluate, predict, compare."""
     spec = HERE / "quickstart.yaml"
     for mask in ("0111", "0000"):
-        sltk("train", str(spec), "--set", f"backbone.unmask={mask}", "--output", f"{RUNS}/quickstart_{mask}", "--force")
+        sltk(
+            "train",
+            str(spec),
+            "--set",
+            f"backbone.unmask={mask}",
+            "--output",
+            f"{RUNS}/quickstart_{mask}",
+            "--force",
+        )
     unmasked = RUNS / "quickstart_0111"
     sltk("evaluate", str(unmasked))
     sltk("predict", str(unmasked), "-", text=SENTENCES)
@@ -36,7 +44,9 @@ def sltk(*arguments: str, text: str | None = None) -> None:
 
 def compare(unmasked: Path, causal: Path) -> None:
     """Say what the mask did, from the two run directories."""
-    removed, left_on = (json.loads((run / "metrics.json").read_text())["test"]["f1"] for run in (unmasked, causal))
+    removed, left_on = (
+        json.loads((run / "metrics.json").read_text())["test"]["f1"] for run in (unmasked, causal)
+    )
     print(
         f"\nTest F1 with the causal mask left on (0000):           {left_on:.3f}"
         f"\nTest F1 with it removed from the upper blocks (0111):  {removed:.3f}\n"

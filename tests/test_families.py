@@ -266,6 +266,8 @@ def test_the_families_page_says_what_is_tested_here() -> None:
 def test_what_check_knows_of_families_is_what_was_found_here() -> None:
     """Families that `check` and `--rehearse` know are tested here, and those that `check` refuses are refused."""
     assert not [name for name in SIZED if name not in BY_NAME]
-    wrong = [name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")]
+    wrong = [
+        name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")
+    ]
     assert not wrong
     assert not [name for name in REFUSED if name in BY_NAME and BY_NAME[name].support != "none"]

@@ -224,7 +224,7 @@ class PartsOfSpeech(Reader):
 
 def test_plain_tags_are_trained_and_scored_by_accuracy(tmp_path: Path) -> None:
     """With `scheme: plain` the first metric is accuracy, which also chooses the best epoch."""
-    data = dict.fromkeys(("train", "validation", "test"), {"type": "parts_of_speech"})
+    data = {split: {"type": "parts_of_speech"} for split in ("train", "validation", "test")}
     spec = tiny.spec({"epochs": 8, "select": "best"}, scheme="plain", data=data)
     metrics = sltk.train(spec, tmp_path / "run")
     assert metrics["test"]["accuracy"] == 1.0
