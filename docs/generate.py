@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that follow from the code: `python docs/generate.py`.
+"""Writes the parts of the documentation that follow from the code: `make generated`, or this file alone.
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test fails where one is out of
 date, and this script brings all of them up to date.
