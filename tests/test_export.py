@@ -81,11 +81,13 @@ def test_an_export_gives_the_same_scores_without_the_base(
     "lora", [{"lora": {"r": 4, "target_modules": "all-linear"}}, {"freeze": True}], ids=["lora", "frozen"]
 )
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_an_export_of_quantized_weights_is_dequantized(
-    tmp_path: Path, quantization: str, lora: dict[str, Any]
+    tmp_path: Path, quantization: str, lora: dict[str, Any], family: str
 ) -> None:
     """NF4 gives the same scores to 1e-5; int8, which rounds inputs too, to 0.05."""
-    base = tiny.base_folder(tmp_path / "base", {**tiny.LLAMA, "hidden_size": 64})
+    config = {**tiny.LLAMA, "hidden_size": 64} if family == "llama" else {**GPT2, "n_embd": 64}
+    base = tiny.base_folder(tmp_path / "base", config)
     backbone = {
         "type": "decoder",
         "name": str(base),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModel
 
 _OF_ADAPTERS = (
     "base_layer",
@@ -28,33 +29,52 @@ def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
     config = copy.deepcopy(base.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    dtype = next(
-        parameter.dtype
-        for name, parameter in base.named_parameters()
-        if "lora_" not in name and parameter.is_floating_point()
-    )
-    config.dtype = dtype
+    config.dtype = dtype = _dtype(base)
+    transposed = _stored_transposed(config)
     state: dict[str, Tensor] = {}
     for name, module in base.named_modules():
         if not set(name.split(".")) & set(_OF_ADAPTERS):
-            state |= {
-                f"{name}.{key}" if name else key: value.to(dtype).cpu() for key, value in _own(module).items()
-            }
+            own = _own(module, name in transposed)
+            state |= {f"{name}.{key}" if name else key: value.to(dtype).cpu() for key, value in own.items()}
     return config, state
 
 
-def _own(module: Any) -> dict[str, Tensor]:
+def _dtype(base: nn.Module) -> torch.dtype:
+    named = base.named_parameters()
+    return next(p.dtype for name, p in named if "lora_" not in name and p.is_floating_point())
+
+
+def _stored_transposed(config: Any) -> set[str]:
+    """Names of GPT-2's linear layers, whose weights are [in, out] unless they are quantized."""
+    with torch.device("meta"):
+        skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
+    return {name for name, part in skeleton.named_modules() if type(part).__name__ == "Conv1D"}
+
+
+def _own(module: Any, transposed: bool) -> dict[str, Tensor]:
     """A module's own weights and buffers; of an adapted layer, the sum of the layer and its adapters."""
     layer = getattr(module, "base_layer", module)
-    own = {key: value.detach() for key, value in layer.named_parameters(recurse=False)}
     kept = set(layer.state_dict())
+    own = {key: value.detach() for key, value in layer.named_parameters(recurse=False)}
     own |= {key: value for key, value in layer.named_buffers(recurse=False) if key in kept}
     if "weight" in own and not own["weight"].is_floating_point():
-        own["weight"] = _dequantized(layer)
+        weight = _dequantized(layer)
+        own["weight"] = weight.T.contiguous() if transposed else weight
     if layer is not module:
-        delta = sum(module.get_delta_weight(adapter).float() for adapter in module.active_adapters)
-        own["weight"] = own["weight"].float() + delta
+        delta = _delta(module)
+        own["weight"] = own["weight"].float() + (delta.T if transposed else delta)
     return own
+
+
+def _delta(module: Any) -> Tensor:
+    """What the adapters of a layer add to its weight, [out, in]: `alpha / r * B @ A`."""
+    changes = [
+        module.lora_B[name].weight.detach().float()
+        @ module.lora_A[name].weight.detach().float()
+        * module.scaling[name]
+        for name in module.active_adapters
+    ]
+    return torch.stack(changes).sum(0)
 
 
 def _dequantized(layer: nn.Module) -> Tensor:
