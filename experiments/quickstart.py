@@ -14,7 +14,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RUNS = Path("runs")
-SENTENCES = "The pasta, as my uncle said, was awful.\nA lovely soup arrived before the terrible risotto.\n"
+SENTENCES = (
+    "The risotto, as my uncle said, was awful.\n"
+    "The goat cheese, which a friend had mentioned, proved superb, but the music was plain.\n"
+)
 
 
 def main() -> None:
