@@ -338,3 +338,33 @@ def test_words_per_second_and_notes_reach_progress(tmp_path: Path) -> None:
     sltk.train(tiny.spec(data=tiny.with_scores()), tmp_path / "run", progress=heard)
     assert [note.split(":")[0] for note in heard.notes[:3]] == ["train", "validation", "test"]
     assert heard.notes[-2:] == ["scoring validation", "scoring test"]
+
+
+def test_an_exported_model_is_scored_on_data_that_is_given(run: Path, tmp_path: Path) -> None:
+    """It has no splits of its own, and gets the scores that its run gets."""
+    from sltk.export import export
+    from sltk.registry import registry
+
+    export(run, tmp_path / "exported")
+    reader = registry.find("reader", "grammar").model_validate({"part": "test", "count": 8})
+    assert evaluate(tmp_path / "exported", reader=reader).scores == evaluate(run, split="test").scores  # type: ignore[arg-type]
+    with pytest.raises(sltk.SltkError, match="--data and --reader"):
+        evaluate(tmp_path / "exported")
+
+
+def test_a_metric_that_cannot_choose_is_told_when_it_is_to_choose(tmp_path: Path) -> None:
+    """`select: best` by a metric without F1 or accuracy is an error, not a choice among zeros."""
+    from sltk import Metric, register
+
+    @register.metric("words_seen")
+    class WordsSeen(Metric):
+        """How many words there are."""
+
+        def compute(self, gold: Any, predicted: Any, scheme: Any) -> dict[str, Any]:
+            return {"words": sum(map(len, gold)), "signature": "words_seen"}
+
+    spec = tiny.spec(
+        {"epochs": 1, "select": "best"}, data=tiny.with_scores(), metrics=[{"type": "words_seen"}]
+    )
+    with pytest.raises(sltk.SltkError, match="neither `f1` nor `accuracy`"):
+        sltk.train(spec, tmp_path / "run")

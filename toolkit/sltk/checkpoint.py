@@ -135,6 +135,11 @@ def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_model(folder: Path) -> bool:
+    """Whether the folder itself is a model: that of a run, or an exported one."""
+    return (folder / DESCRIPTION).is_file()
+
+
 def describe(folder: Path) -> dict[str, Any]:
     """The description of a saved model.
 

@@ -137,7 +137,8 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     wanted = list(readers if names is None else names)
     for name in wanted:
         if name not in readers:
-            raise DataError(f"there is no {name} data; this spec has {', '.join(readers) or 'none at all'}")
+            about = f"there is no {name} data; this spec has {', '.join(readers) or 'none at all'}"
+            raise DataError(Problem(about, suggestion=nearest(name, readers)))
     held_out = {name: reader for name, reader in readers.items() if isinstance(reader, HoldoutReader)}
     sources: dict[str, Source] = {}
     if held_out and ("train" in wanted or held_out.keys() & set(wanted)):

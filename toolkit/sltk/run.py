@@ -8,7 +8,7 @@ Everything they call is one step of the line above, and lives in the module of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from . import building, checkpoint, config, data, processes, rundir
 from .checkpoint import Model
 from .config import Loaded
 from .data import Dataset
+from .errors import SpecError, UsageError
 from .labeller import Labeller
 from .nn.batching import Sample
 from .progress import Logged, Progress, Silent
 from .reporting import name_of, tell_about
 from .rundir import RunDirectory
-from .slots import Reader
-from .spec import Experiment
+from .slots import Metric, Reader, SchemeName
+from .spec import Experiment, TrainerSpec, default_metrics
 from .types import Prediction, Sentence
 
 Spec = str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]
@@ -94,9 +95,14 @@ def _trained_and_scored(
     """Train the model in place and score it; what `metrics.json` holds."""
     from .training import Task, fit  # Trainer takes seconds to import: only here
 
-    def score() -> dict[str, float]:
-        return _to_choose_by(_score(experiment, _labelled(model, splits["validation"], experiment, Silent())))
+    def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
+        return _score(experiment.metrics, experiment.scheme, predictions)
 
+    def score() -> dict[str, float]:
+        predictions = _labelled(model, splits["validation"], batch_tokens, Silent())
+        return _to_choose_by(experiment, scored(predictions))
+
+    batch_tokens = experiment.trainer.eval_batch_tokens
     training = splits["train"].sentences
     task = Task(
         model.tagger, samples, model.device, experiment.seed,
@@ -107,9 +113,9 @@ def _trained_and_scored(
     metrics: dict[str, Any] = {}
     for name in [split for split in ("validation", "test") if split in splits]:
         progress.note(f"scoring {name}")
-        predictions = list(_labelled(model, splits[name], experiment, progress))
+        predictions = list(_labelled(model, splits[name], batch_tokens, progress))
         run.write_predictions(name, predictions)
-        metrics[name] = _score(experiment, predictions)
+        metrics[name] = scored(predictions)
     return {**metrics, "train": cost}
 
 
@@ -124,26 +130,39 @@ class Evaluation:
 def evaluate(
     folder: str | Path, *, split: str = "test", reader: Reader | None = None, progress: Progress | None = None
 ) -> Evaluation:
-    """Score a finished run on one of its splits, or on what `reader` reads.
+    """Score a finished run on one of its splits, or a run or an exported model on what `reader` reads.
 
     Raises:
-        UsageError: no finished run there.
+        UsageError: no finished run there; or an exported model, which has no splits, and no `reader`.
         DataError: it has no such split, or the data cannot be read.
     """
     progress = progress or Silent()
-    run = RunDirectory(Path(folder))
-    experiment = run.experiment(progress)
-    if reader is not None:
-        dataset = data.load(reader, experiment.scheme)
+    folder = Path(folder)
+    if checkpoint.is_model(folder):
+        if reader is None:
+            raise UsageError(
+                f"`{folder}` is an exported model, without data of its own: give --data and --reader"
+            )
+        model_at = model_folder(folder, progress)
+        scheme = checkpoint.describe(model_at)["scheme"]
+        metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
+        dataset = data.load(reader, scheme)
     else:
-        dataset = data.load_splits(experiment.data, experiment.scheme, [split])[split]
-    model = checkpoint.load(run.model)
+        run = RunDirectory(folder)
+        experiment = run.experiment(progress)
+        model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
+        batch_tokens = experiment.trainer.eval_batch_tokens
+        if reader is not None:
+            dataset = data.load(reader, scheme)
+        else:
+            dataset = data.load_splits(experiment.data, scheme, [split])[split]
+    model = checkpoint.load(model_at)
     tell_about({dataset.name: dataset}, progress)
     strange = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if strange:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(strange))}")
-    predictions = list(_labelled(model, dataset, experiment, progress))
-    return Evaluation(_score(experiment, predictions), predictions)
+    predictions = list(_labelled(model, dataset, batch_tokens, progress))
+    return Evaluation(_score(metrics, scheme, predictions), predictions)
 
 
 def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | None = None) -> Labeller:
@@ -163,7 +182,7 @@ def model_folder(folder: Path, progress: Progress) -> Path:
     Raises:
         UsageError: there is none, or its training is not finished.
     """
-    if (folder / checkpoint.DESCRIPTION).is_file():
+    if checkpoint.is_model(folder):
         rundir.run_imports(folder, progress)
         return folder
     run = RunDirectory(folder)
@@ -172,32 +191,42 @@ def model_folder(folder: Path, progress: Progress) -> Path:
 
 
 def _labelled(
-    model: Model, sentences: Iterable[Sentence], experiment: Experiment, progress: Progress
+    model: Model, sentences: Iterable[Sentence], batch_tokens: int, progress: Progress
 ) -> Iterator[Prediction]:
-    labeller = Labeller(model, experiment.trainer.eval_batch_tokens)
+    labeller = Labeller(model, batch_tokens)
     for number, prediction in enumerate(labeller.stream(sentences), start=1):
         if number % 256 == 0:
             progress.labelled(256)
         yield prediction
 
 
-def _score(experiment: Experiment, predictions: Iterable[Prediction]) -> dict[str, Any]:
+def _score(
+    metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
+) -> dict[str, Any]:
     """The first metric's scores, and those of the others under their names."""
     pairs = [(list(prediction.sentence.tags or ()), prediction.tags) for prediction in predictions]
     gold, tags = [gold for gold, _ in pairs], [tags for _, tags in pairs]
-    first, *others = experiment.metrics
-    scores = first.compute(gold, tags, experiment.scheme)
-    return {
-        **scores,
-        **{metric.type_name: metric.compute(gold, tags, experiment.scheme) for metric in others},
-    }
+    first, *others = metrics
+    scores = first.compute(gold, tags, scheme)
+    return {**scores, **{metric.type_name: metric.compute(gold, tags, scheme) for metric in others}}
 
 
-def _to_choose_by(scores: dict[str, Any]) -> dict[str, float]:
-    """The numbers that training shows after an epoch, and as `score` the one that it chooses by."""
+def _to_choose_by(experiment: Experiment, scores: dict[str, Any]) -> dict[str, float]:
+    """The numbers that training shows after an epoch, and as `score` the one that it chooses by.
+
+    Raises:
+        SpecError: training is to choose by them, and there is none that it could choose by.
+    """
     shown = ("precision", "recall", "f1", "accuracy")
     main: dict[str, float] = {key: float(scores[key]) for key in shown if key in scores}
-    return {**main, "score": main.get("f1", main.get("accuracy", 0.0))}
+    chosen = main.get("f1", main.get("accuracy"))
+    spec = experiment.trainer
+    if chosen is None and (spec.select == "best" or spec.early_stopping is not None):
+        raise SpecError(
+            f"metric `{experiment.metrics[0].type_name}` gives neither `f1` nor `accuracy`: "
+            "nothing to choose the best epoch by"
+        )
+    return {**main, "score": 0.0 if chosen is None else chosen}
 
 
 __all__ = ["Evaluation", "Labeller", "evaluate", "load", "train"]

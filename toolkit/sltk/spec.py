@@ -102,9 +102,9 @@ def _component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     return lambda: registry.find(slot, name)(**options)
 
 
-def _default_metrics(before: dict[str, Any]) -> list[Any]:
-    """Spans where the scheme marks them, words where tags are plain; `before` holds the fields before this one."""
-    return [registry.find("metric", "accuracy" if before.get("scheme") == "plain" else "seqeval")()]
+def default_metrics(scheme: str | None) -> list[Any]:
+    """Spans are scored where the scheme marks them, words where tags are plain."""
+    return [registry.find("metric", "accuracy" if scheme == "plain" else "seqeval")()]
 
 
 class Experiment(SpecModel):
@@ -141,7 +141,7 @@ class Experiment(SpecModel):
         default_factory=_component("head", "linear", dropout=0.1), description="turns word vectors into tags"
     )
     metrics: list[Metric] = Field(
-        default_factory=_default_metrics,
+        default_factory=lambda before: default_metrics(before.get("scheme")),
         min_length=1,
         description="scores; the first one's F1 selects the best model",
     )
