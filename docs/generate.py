@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -104,15 +105,15 @@ PARTS = {
 }
 
 
-def main() -> None:
-    """Rewrite the pages whose generated parts are out of date, and say which."""
-    for page in PAGES:
-        before = page.read_text(encoding="utf-8")
-        after = generated(before)
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-            print(f"updated {page.relative_to(ROOT)}")
+def main() -> int:
+    """Rewrite the pages whose generated parts are out of date, and say which; with `--check`, only say."""
+    stale = [page for page in PAGES if generated(text := page.read_text(encoding="utf-8")) != text]
+    for page in stale:
+        print(f"{'out of date' if '--check' in sys.argv else 'updated'}: {page.relative_to(ROOT)}")
+        if "--check" not in sys.argv:
+            page.write_text(generated(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return 1 if stale and "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

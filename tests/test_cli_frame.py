@@ -183,7 +183,7 @@ def test_ctrl_c_is_exit_code_130(folder):
     with open("endless.conll", "w"):  # opens once the other side reads
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert err == "interrupted\n"
 

@@ -42,7 +42,8 @@ def laid_out(words: list[tuple[int, int]]) -> tuple[list[int], list[int], int]:
 
 def test_every_registered_aligner_is_tested_here() -> None:
     """A new aligner needs its loop in this file."""
-    assert set(registry.slot("aligner")) == set(NAIVE)
+    own = {name for name, part in registry.slot("aligner").items() if part.__module__.startswith("sltk.")}
+    assert own == set(NAIVE)
 
 
 @settings(max_examples=40, deadline=None)

@@ -119,6 +119,7 @@ def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_wi
         module.sltk_drop_window = drop_window  # type: ignore[assignment]
 
 
+@torch.enable_grad()
 def prove(
     model: Any, forward: Forward, modules: Sequence[nn.Module], flags: Sequence[bool], *, own: bool
 ) -> Proof:
@@ -132,7 +133,7 @@ def prove(
     was_training = model.training
     model.eval()
     ids_T, packing = probe(model), Packing.of_lengths(_LENGTHS)
-    with _spy() as seen, _tracked_embedding(model) as embedded, torch.enable_grad():
+    with _spy() as seen, _tracked_embedding(model) as embedded:
         states = forward(ids_T, packing, True)
     if [id(module) for module in seen.modules] != [id(module) for module in modules]:
         raise refusal(f"{len(seen.modules)} calls of sltk's attention function for {len(flags)} blocks")
