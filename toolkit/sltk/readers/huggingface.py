@@ -123,8 +123,8 @@ def _library() -> Any:
 
 
 def _table(file: Path) -> Any:
-    import pyarrow  # type: ignore[import-untyped]
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    import pyarrow
+    from pyarrow import parquet
 
     try:
         return parquet.read_table(file)
