@@ -179,7 +179,12 @@ def test_ctrl_c_is_exit_code_130(folder):
     os.mkfifo("endless.conll")
     code = "import sys; from sltk.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "stats", "endless.conll", "--reader", "conll"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    # A shell starts what runs in its background deaf to Ctrl-C; this process is to hear it.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     with open("endless.conll", "w"):  # opens once the other side reads
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)

@@ -27,6 +27,8 @@ def silence() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=rf"{library.replace('.', '[.]')}([.].*)?$")
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    # peft looks for the config of a base that was made on the spot; no vocabulary changes here.
+    warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
 
     from huggingface_hub.utils.tqdm import enable_progress_bars
     from transformers.utils import logging as transformers_logging
