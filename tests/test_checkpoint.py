@@ -23,13 +23,6 @@ from sltk.run import load
 TEXTS = ["The soup, my uncle said, was awful.", "Nobody had booked ahead; it was unremarkably plain", "", "x"]
 FEW_BITS = {"compute_dtype": "float32"}
 ENCODER = {"type": "encoder", "unmask": "all"}
-BERT = {
-    "model_type": "bert",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
 FRESH: dict[str, dict[str, Any]] = {
     "fresh": {},
     "fresh-lora": {"lora": {"r": 4}},
@@ -122,7 +115,7 @@ def test_every_head_and_aligner_comes_back(
 @pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}], ids=["whole", "lora"])
 def test_an_encoder_comes_back(tmp_path: Path, before: list[Any], changes: dict[str, Any]) -> None:
     """Causal blocks and all."""
-    backbone = tiny.backbone(type="encoder", config=BERT, unmask="10", **changes)
+    backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="10", **changes)
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
     assert_comes_back(tmp_path / "run", before[0])
 
@@ -165,7 +158,7 @@ def test_a_checkpoint_holds_only_what_is_trained(tmp_path: Path, base: Path, kin
 
 def test_tied_weights_are_saved_once(tmp_path: Path, before: list[Any]) -> None:
     """A family whose layers share their weights (ALBERT) trains, is resumed from and comes back."""
-    albert = {**BERT, "model_type": "albert", "embedding_size": 16, "num_hidden_groups": 1}
+    albert = {**tiny.BERT, "model_type": "albert", "embedding_size": 16, "num_hidden_groups": 1}
     backbone = tiny.backbone(type="encoder", config=albert, unmask="all")
     metrics = sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
     assert_comes_back(tmp_path / "run", before[0])

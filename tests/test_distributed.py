@@ -36,11 +36,7 @@ sltk.train(spec, Path(sys.argv[2]) / name, resume=True)
 """
 
 BERT = {
-    "model_type": "bert",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
+    **tiny.BERT,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }

@@ -20,17 +20,10 @@ SENTENCES = [
     ["Nobody", "called", "the", "goat", "cheese", "plain", ",", "and", "unremarkable-ish", "it", "was"],
     ["ok"],
 ]
-BERT = {
-    "model_type": "bert",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
 QWEN = {**tiny.LLAMA, "model_type": "qwen2", "num_key_value_heads": 1}
 GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2}
 MODERN = {
-    **BERT,
+    **tiny.BERT,
     "model_type": "modernbert",
     **dict.fromkeys(("pad_token_id", "cls_token_id", "sep_token_id"), 0),
 }
@@ -116,7 +109,7 @@ def test_transformers_alone_reads_the_export_of_a_causal_decoder(
 @pytest.mark.parametrize("aligner", ["first_subword", "last_subword"])
 def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, aligner: str) -> None:
     """An unmasked encoder with a linear head is what transformers calls a token classifier."""
-    backbone = tiny.backbone(type="encoder", config=BERT, unmask="all")
+    backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")
     check_with_transformers(
         trained(tmp_path / "run", backbone, aligner={"type": aligner}), tmp_path / "export"
     )
@@ -150,7 +143,7 @@ def check_with_transformers(run: Path, target: Path) -> None:
         ({"backbone": tiny.backbone(unmask="01")}, "cannot remove the causal mask"),
         ({"backbone": tiny.backbone(unmask="all")}, "cannot remove the causal mask"),
         (
-            {"backbone": tiny.backbone(type="encoder", config=BERT, unmask="none")},
+            {"backbone": tiny.backbone(type="encoder", config=tiny.BERT, unmask="none")},
             "cannot make an encoder's blocks causal",
         ),
         ({"backbone": tiny.backbone(type="encoder", config=MODERN, unmask="all")}, "has other layers"),

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import sltk
 import tiny
 from sltk import Sentence, register
-from sltk.nn.pooling import First
+from sltk.nn.pooling import FirstSubword
 from sltk.slots import Aligner, Reader
 
 
@@ -164,7 +164,7 @@ class SpoiltAligner(Aligner):
     """Word vectors that are no numbers from the fourth update on."""
 
     def build(self) -> nn.Module:
-        class Spoilt(First):
+        class Spoilt(FirstSubword):
             calls = 0
 
             def forward(self, *args: Any) -> Any:
@@ -193,7 +193,7 @@ class SpoiltGradient(Aligner):
     """Word vectors that are numbers, with a gradient that is none."""
 
     def build(self) -> nn.Module:
-        class Spoilt(First):
+        class Spoilt(FirstSubword):
             def forward(self, *args: Any) -> Any:
                 vectors = super().forward(*args)
                 return (

@@ -15,6 +15,7 @@ LLAMA = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
 }
+BERT = {**LLAMA, "model_type": "bert"}
 
 
 def backbone(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The built-in aligners; the arithmetic is in `sltk.nn.pooling`."""
+"""The built-in aligners; the arithmetic is in `sltk.nn.pooling`, in classes of the same names."""
 
 from __future__ import annotations
 
@@ -11,56 +11,37 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@register.aligner("first_subword")
-class FirstSubword(Aligner):
-    """A word is its first subword, as in the paper (section 3)."""
+class SubwordAligner(Aligner):
+    """An aligner whose module is the class of its own name in `sltk.nn.pooling`."""
 
     def build(self) -> nn.Module:
         """The pooling module."""
-        from ..nn.pooling import First
+        from ..nn import pooling
 
-        return First()
+        module: nn.Module = getattr(pooling, type(self).__name__)()
+        return module
+
+
+@register.aligner("first_subword")
+class FirstSubword(SubwordAligner):
+    """A word is its first subword, as in the paper (section 3)."""
 
 
 @register.aligner("last_subword")
-class LastSubword(Aligner):
+class LastSubword(SubwordAligner):
     """A word is its last subword: the first that has read the whole word where blocks are causal."""
-
-    def build(self) -> nn.Module:
-        """The pooling module."""
-        from ..nn.pooling import Last
-
-        return Last()
 
 
 @register.aligner("mean")
-class Mean(Aligner):
+class Mean(SubwordAligner):
     """A word is the mean of its subwords."""
-
-    def build(self) -> nn.Module:
-        """The pooling module."""
-        from ..nn.pooling import Mean
-
-        return Mean()
 
 
 @register.aligner("first_last")
-class FirstLast(Aligner):
+class FirstLast(SubwordAligner):
     """A word is the mean of its first and its last subword."""
-
-    def build(self) -> nn.Module:
-        """The pooling module."""
-        from ..nn.pooling import FirstLast
-
-        return FirstLast()
 
 
 @register.aligner("max")
-class Max(Aligner):
+class Max(SubwordAligner):
     """A word is the element-wise maximum of its subwords."""
-
-    def build(self) -> nn.Module:
-        """The pooling module."""
-        from ..nn.pooling import Max
-
-        return Max()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-class First(nn.Module):
+class FirstSubword(nn.Module):
     """The first subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class First(nn.Module):
         return vectors_TH.index_select(0, first_W)
 
 
-class Last(nn.Module):
+class LastSubword(nn.Module):
     """The last subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
