@@ -43,10 +43,7 @@ def child(node: Node, part: str) -> Entry | None:
 def node_at(tree: Node, path: Sequence[str]) -> Node:
     """The node at a path, or the last one on the way that exists."""
     node = tree
-    for part in path:
-        found = child(node, part)
-        if found is None:
-            break
+    for found in _entries(tree, path):
         node = found.node
     return node
 
@@ -54,14 +51,20 @@ def node_at(tree: Node, path: Sequence[str]) -> Node:
 def mark_at(tree: Node, path: Sequence[str], *, key: bool = False) -> Mark:
     """Where to point for a path: at a scalar, or at the key of a mapping or list (with `key`: always)."""
     mark = Mark(tree.mark.file)
+    for found in _entries(tree, path):
+        mark = found.key if key or isinstance(found.node.value, dict | list) else found.node.mark
+    return mark
+
+
+def _entries(tree: Node, path: Sequence[str]) -> Iterator[Entry]:
+    """The entries on the way of a path, as far as they exist."""
     node = tree
     for part in path:
         found = child(node, part)
         if found is None:
-            break
+            return
+        yield found
         node = found.node
-        mark = found.key if key or isinstance(node.value, dict | list) else node.mark
-    return mark
 
 
 def found_text(node: Node) -> str:
