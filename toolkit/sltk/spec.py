@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from .recipes import RecipeName
 from .registry import RefusedError, registry
 from .scalars import resolve_import
 from .slots import Aligner, Backbone, Head, Metric, Reader, SchemeName, Splitter
@@ -77,8 +78,10 @@ class TrainerSpec(SpecModel):
     early_stopping: int | None = Field(
         default=None, ge=1, description="stop after this many epochs without a better validation F1"
     )
-    recipe: Literal["corrected"] = Field(
-        default="corrected", description="how accumulation and schedule count updates"
+    recipe: RecipeName = Field(
+        default="corrected",
+        description="how accumulation and schedule count updates: as the paper's released code did, "
+        "with true accumulation, or with both corrected",
     )
     save_every: int | None = Field(
         default=None, ge=1, description="updates between checkpoints; null for one after each epoch"

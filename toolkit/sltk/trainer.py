@@ -25,6 +25,7 @@ from . import atomic, processes
 from .errors import RunError, UsageError
 from .nn.batching import Sample, ignored, pack
 from .nn.tagger import Tagger
+from .recipes import Recipe
 
 TRAINED = "trained.safetensors"
 STATE = "trainer_state.json"
@@ -86,6 +87,7 @@ class TaggerTrainer(Trainer):  # type: ignore[misc]
     Args:
         evaluate: scores of the model as it is now, the one to choose by as `score`; None without validation.
         describe: names a training sentence, given its number in the data.
+        recipe: which gradients make an update, and what the schedule counts.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class TaggerTrainer(Trainer):  # type: ignore[misc]
         evaluate: Callable[[], dict[str, float]] | None,
         describe: Callable[[int], str],
         callbacks: list[TrainerCallback],
+        recipe: Recipe,
     ) -> None:
+        self._recipe = recipe
         self._data_seed = data_seed
         self._score = evaluate
         self._describe = describe
@@ -129,18 +133,37 @@ class TaggerTrainer(Trainer):  # type: ignore[misc]
         return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=pack)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The batches of one update, and how many words with a tag they have, in all processes."""
+        """The batches of one update, and what its loss is divided by: their words with a tag, in all processes."""
         batches, words = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._numbers = [number for batch in batches for number in batch["numbers"]]
+        counted = batches if self._recipe.accumulates else batches[-1:]
+        if not self._recipe.accumulates:
+            words = self._get_num_items_in_batch(counted, device)
+        self._numbers = [number for batch in counted for number in batch["numbers"]]
         self.session.words += int(words or 0)
+        if not self._recipe.accumulates:
+            words = words * self.args.gradient_accumulation_steps
         return batches, words
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass; a loss that is not a number ends the run."""
+        """One forward and backward pass; a loss that is not a number ends the run.
+
+        Where a recipe would throw a gradient away, it is not computed in the first place.
+        """
+        if not self._recipe.accumulates and not self.accelerator.gradient_state.sync_gradients:
+            return torch.zeros((), device=self.args.device)
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not self._recipe.accumulates:
+            loss = loss * self.args.gradient_accumulation_steps  # what is logged is the mean over words
         if not math.isfinite(loss.item()):
             self._fail(f"the loss became {loss.item()}", inputs["numbers"])
         return loss
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule, over the horizon of the recipe."""
+        horizon = self._recipe.horizon(
+            num_training_steps, len(self.get_train_dataloader()), self.args.gradient_accumulation_steps
+        )
+        return super().create_scheduler(horizon, optimizer)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm of the gradient; one that is not a number would spoil the weights, and ends the run."""

@@ -17,6 +17,7 @@ from . import processes
 from .nn.batching import Sample
 from .nn.tagger import Tagger
 from .progress import Progress
+from .recipes import RECIPES
 from .spec import TrainerSpec
 from .trainer import TaggerTrainer, checkpoints
 
@@ -107,6 +108,7 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
         evaluate=task.evaluate,
         describe=task.describe,
         callbacks=callbacks,
+        recipe=RECIPES[spec.recipe],
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer
