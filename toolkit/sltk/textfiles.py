@@ -76,19 +76,24 @@ class TextLines:
         DataError: the file is missing, a folder or unreadable, or a line is not text in the encoding.
     """
 
-    def __init__(self, path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict") -> None:
-        self.path, self.encoding, self.errors = path, encoding, errors
+    def __init__(
+        self, path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict", *, raw: bool = False
+    ) -> None:
+        """`raw` lines keep their ends, and the first one a byte-order mark of UTF-8: every character counts."""
+        self.path, self.encoding, self.errors, self.raw = path, encoding, errors, raw
         self._replaced: list[tuple[int, int]] = []
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         self._replaced.clear()
         with open_binary(self.path) as source:
             encoding = _encoding_of(source, self.encoding)
+            if self.raw and encoding == "utf-8-sig":
+                encoding = "utf-8"
             # newline="\n": no translation; universal newlines would cut lines at a lone "\r".
             text = io.TextIOWrapper(source, encoding=encoding, errors="sltk.mark", newline="\n")
             try:
                 for number, line in enumerate(text, 1):
-                    if line.endswith("\n"):
+                    if line.endswith("\n") and not self.raw:
                         line = line[:-2] if line.endswith("\r\n") else line[:-1]
                     if not line.isascii() and _BAD.search(line):
                         line = self._without_bad(number, line)
@@ -130,15 +135,17 @@ class TextLines:
 
 
 def read_text(
-    path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict"
+    path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict", *, raw: bool = False
 ) -> tuple[str, tuple[Unused, ...]]:
     """The whole text of a file with `\n` between lines, and what was replaced in it.
+
+    With `raw` it is the text character by character, for offsets that count all of them.
 
     Raises:
         DataError: as `TextLines`.
     """
-    lines = TextLines(path, encoding, errors)
-    return "\n".join(line for _, line in lines), lines.take_replaced()
+    lines = TextLines(path, encoding, errors, raw=raw)
+    return ("" if raw else "\n").join(line for _, line in lines), lines.take_replaced()
 
 
 @contextmanager

@@ -1,3 +1,22 @@
 """Readers: one file a format. Importing this registers them all."""
 
-from . import ace05, conll, csv, grammar, holdout, huggingface, jsonl, maven, semeval14, text  # noqa: F401
+from . import (  # noqa: F401
+    ace05,
+    brat,
+    conll,
+    conllu,
+    csv,
+    docbin,
+    doccano,
+    dygie,
+    grammar,
+    holdout,
+    huggingface,
+    jsonl,
+    label_studio,
+    maven,
+    oneie,
+    semeval14,
+    spert,
+    text,
+)

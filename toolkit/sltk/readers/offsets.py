@@ -54,6 +54,8 @@ class CharSpan:
     type: str
     line: int | None = None
     """Where the annotation stands in its file."""
+    file: str | None = None
+    """That file, where it is not the one of the text."""
 
 
 def annotated(
@@ -75,7 +77,7 @@ def annotated(
     for span in spans:
         if not 0 <= span.start < span.end <= len(text):
             message = f"[{span.start}, {span.end}) are no characters of this text, which has {len(text)}"
-            raise DataError.at(message, file, span.line or line)
+            raise DataError.at(message, span.file or file, span.line or line)
     if misaligned == "split":
         offsets = list(_cut(offsets, {place for span in spans for place in (span.start, span.end)}))
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
@@ -107,6 +109,7 @@ def _report(
 ) -> Unused | None:
     """What has to be said of a span; its type is set where the span is left out."""
     shown, where = f"`{text[span.start : span.end]}` ({span.type})", span.line or line
+    file = span.file or file
     if not covered:
         return Unused(file, where, f"{shown} covers no word", span.type)
     start, end = covered[0][0], covered[-1][1]
