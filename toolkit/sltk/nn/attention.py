@@ -82,8 +82,9 @@ def packed_attention(
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     pieces = []
-    for start, count, length in packing.runs:
-        q_NHLD, k_NHLD, v_NHLD = (_sentences(x, start, count, length) for x in (query, key, value))
+    of_runs = zip(*(_by_run(x, packing) for x in (query, key, value)), strict=True)
+    for (_, count, length), qkv_HTD in zip(packing.runs, of_runs, strict=True):
+        q_NHLD, k_NHLD, v_NHLD = (_sentences(x_HTD, count, length) for x_HTD in qkv_HTD)
         rule = _Rule(causal=not unmasked, window=window if window is not None and window < length else None)
         if softcap is None and s_aux is None:
             out = _fused(q_NHLD, k_NHLD, v_NHLD, rule, scaling, dropout)
@@ -110,10 +111,18 @@ class _Rule:
         return seen if self.window is None else seen & (distance.abs() < self.window)
 
 
-def _sentences(x: Tensor, start: int, count: int, length: int) -> Tensor:
-    """[1, H, T, D] → [N, H, L, D]: the sentences of one run."""
-    run = x[0, :, start : start + count * length]
-    return run.reshape(x.shape[1], count, length, x.shape[3]).transpose(0, 1)
+def _by_run(x: Tensor, packing: Packing) -> tuple[Tensor, ...]:
+    """[1, H, T, D] → [H, N * L, D] for each run.
+
+    One split and no slices: its gradient is one `cat`, where that of each slice would be as large as `x`.
+    """
+    runs: tuple[Tensor, ...] = x[0].split([count * length for _, count, length in packing.runs], dim=1)
+    return runs
+
+
+def _sentences(run_HTD: Tensor, count: int, length: int) -> Tensor:
+    """[H, N * L, D] → [N, H, L, D]: the sentences of one run."""
+    return run_HTD.reshape(run_HTD.shape[0], count, length, run_HTD.shape[2]).transpose(0, 1)
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, rule: _Rule, scaling: float | None, dropout: float) -> Tensor:
