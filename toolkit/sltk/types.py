@@ -82,6 +82,26 @@ def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     return " ".join(words), offsets
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a language model wrote when it was asked for the spans of a sentence, and what of it was of no use."""
+
+    text: str
+    is_cut: bool = False
+    """Whether it ran into the limit of its length."""
+    pieces: int = 0
+    malformed: int = 0
+    """Pieces that are not `span text:option`."""
+    unknown_type: int = 0
+    """Pieces whose option is none of those given."""
+    unmatched: int = 0
+    """Pieces whose text is not in the sentence, or not where it could be."""
+    lost_sentence: bool = False
+    """Whether a piece that could not be used cost all the others."""
+    seconds: float = field(default=0.0, compare=False)
+    """Its share of the time that its batch took."""
+
+
 @dataclass(slots=True)
 class Prediction:
     """A sentence as a model labelled it. Gold annotation stays in `sentence`."""
@@ -91,6 +111,8 @@ class Prediction:
     scores: list[float] | None = None
     """Probability of each word's tag."""
     spans: list[Span] = field(default_factory=list)
+    response: Response | None = None
+    """What a model of type `instruct` wrote."""
 
     @property
     def words(self) -> list[str]:
