@@ -36,3 +36,9 @@ def models() -> Path:
 def datasets_library() -> ModuleType:
     """The optional `datasets` package; tests that want it are skipped where it is not installed."""
     return pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
+
+
+@pytest.fixture(scope="session")
+def spacy_library() -> ModuleType:
+    """The optional `spacy` package; tests that want it are skipped where it is not installed."""
+    return pytest.importorskip("spacy", reason="the extra `spacy` is not installed")

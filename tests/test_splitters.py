@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sltk.errors import UsageError
 from sltk.slots import Splitter
-from sltk.splitters import RegexSplitter, WhitespaceSplitter
+from sltk.splitters import RegexSplitter, SpacySplitter, WhitespaceSplitter
+from sltk.splitters import spacy as spacy_splitter
 
 # All of Unicode, lone surrogates included, and the characters that the expression treats specially, often.
 SPECIAL = (
@@ -29,6 +34,10 @@ def words(text: str) -> list[str]:
 @given(text=TEXTS)
 def test_words_partition_what_is_not_white_space(splitter: Splitter, text: str) -> None:
     """Words are in order, not empty, do not overlap, hold no white space, and leave nothing else out."""
+    assert_partition(splitter, text)
+
+
+def assert_partition(splitter: Splitter, text: str) -> None:
     done, rest = 0, []
     for start, end in splitter.split(text):
         assert done <= start < end
@@ -57,6 +66,8 @@ def test_splitting_is_local(text: str) -> None:
         ("Well, it rained (a lot).", "Well , it rained ( a lot ) ."),
         ("1,000.50 at 12:30 on 3/4/2020, 3% of $5", "1,000.50 at 12:30 on 3/4/2020 , 3 % of $ 5"),
         ("1, 2. 3", "1 , 2 . 3"),
+        ("-5 (+.5) .05 −3,000 1e-5", "-5 ( +.5 ) .05 −3,000 1e-5"),
+        ("1-2 a-3 no.5 $-5 - 5 +x", "1-2 a-3 no . 5 $ - 5 - 5 + x"),
         ("the 3rd of 10km", "the 3rd of 10km"),
         ("a well-known F-16 pre- --x", "a well-known F-16 pre - - - x"),
         ("max_length and _x", "max_length and _ x"),
@@ -76,6 +87,10 @@ def test_splitting_is_local(text: str) -> None:
         ("www.a.example/é, HTTP://B.example!", "www.a.example/é , HTTP://B.example !"),
         ("mail first.last+x@mail.a.example.", "mail first.last+x@mail.a.example ."),
         ("#fun @some_one! C# a@b", "#fun @some_one ! C # a @ b"),
+        ("Shop.example.com/a?b=1, or example.org!", "Shop.example.com/a?b=1 , or example.org !"),
+        ("example.co.uk/ a.com's b.com. x@a.com", "example.co.uk/ a.com 's b.com . x@a.com"),
+        ("so good.common a.company.", "so good . common a . company ."),
+        ("見てa.com。", "見 て a.com 。"),
         ("https:// http", "https : / / http"),
         # scripts
         ("東京に行く。", "東 京 に 行 く 。"),
@@ -118,6 +133,10 @@ HOSTILE = [
     "http://",
     "http://)",
     "www.",
+    "a.com/)",
+    "a.com",
+    ".com",
+    "-.5",
     "#_",
     "_",
     "1,",
@@ -136,3 +155,52 @@ def test_hostile_text_is_split_in_linear_time(unit: str) -> None:
     assert found[0][0] == 0
     assert found[-1][1] == len(text)
     assert all(before[1] == after[0] for before, after in pairwise(found))
+
+
+# spaCy is slow to import: only the tests that ask for `spacy_library` need it.
+
+
+@given(text=TEXTS)
+@settings(deadline=None)  # the first text loads spaCy
+def test_words_of_spacy_partition_the_text(spacy_library: ModuleType, text: str) -> None:
+    """The splitter `spacy` keeps the contract too: any text, and no word holds white space."""
+    assert_partition(SpacySplitter(), text)
+
+
+def test_spacy_words(spacy_library: ModuleType) -> None:
+    """Words are those of the language's rules; a language is loaded once."""
+    text = "We'd  paid 5km earlier."
+    english = [text[start:end] for start, end in SpacySplitter().split(text)]
+    assert english == ["We", "'d", "paid", "5", "km", "earlier", "."]
+    assert SpacySplitter(lang="xx").split("We'd") == [(0, 4)]
+    assert spacy_splitter._tokenizer("en", None) is spacy_splitter._tokenizer("en", None)
+
+
+def test_an_installed_pipeline(spacy_library: ModuleType, tmp_path: Path) -> None:
+    """`pipeline` takes the tokenizer of a pipeline, with the rules that were added to it."""
+    pipeline = spacy_library.blank("en")
+    pipeline.tokenizer.add_special_case("gimme", [{"ORTH": "gim"}, {"ORTH": "me"}])
+    pipeline.to_disk(tmp_path / "pipeline")
+    assert SpacySplitter(pipeline=str(tmp_path / "pipeline")).split("gimme") == [(0, 3), (3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lang": "qq"}, "cannot load the language `qq`"),
+        ({"pipeline": "no_such_pipeline"}, "python -m spacy download no_such_pipeline"),
+    ],
+)
+def test_what_spacy_lacks(spacy_library: ModuleType, options: dict[str, str], message: str) -> None:
+    """A language or pipeline that is not there is one error."""
+    with pytest.raises(UsageError) as caught:
+        SpacySplitter(**options).split("a b")
+    assert message in str(caught.value)
+
+
+def test_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra to install; the splitter itself can be made and listed without it."""
+    spacy_splitter._tokenizer.cache_clear()
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(UsageError, match=r"pip install 'sltk\[spacy\]'"):
+        SpacySplitter().split("a b")

@@ -13,16 +13,36 @@ from ..textfiles import EncodingErrors, TextLines, read_text
 from ..types import Unused
 
 _BLANK = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice: whichever value were taken, the other would be lost."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    keys = [key for key, _ in pairs]
+    repeated = next(key for number, key in enumerate(keys) if key in keys[:number])
+    raise _RepeatedKeyError(f"an object has the key {shown(repeated)} twice")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 class Record:
-    """One JSON object of a file; asking it for what it lacks is an error with file and line."""
+    """One JSON object of a file; asking it for what it lacks is an error with file, line and path.
 
-    def __init__(self, value: Any, file: str, line: int, unused: tuple[Unused, ...] = ()) -> None:
-        self.file, self.line, self.unused = file, line, unused
+    The path, as in `item 12 → entities[3]`, counts items of the file from 1 and of lists from 0.
+    """
+
+    def __init__(
+        self, value: Any, file: str, line: int, unused: tuple[Unused, ...] = (), path: str = ""
+    ) -> None:
+        self.file, self.line, self.unused, self.path = file, line, unused, path
         if not isinstance(value, dict):
-            raise self.error(f"expected an object, found {_shown(value)}")
+            raise self.error(f"expected an object, found {shown(value)}")
         self.value: dict[str, Any] = value
 
     def __contains__(self, key: str) -> bool:
@@ -30,7 +50,7 @@ class Record:
 
     def error(self, message: str) -> DataError:
         """An error at this object."""
-        return DataError.at(message, self.file, self.line)
+        return DataError.at(f"{self.path}: {message}" if self.path else message, self.file, self.line)
 
     def get(self, key: str, kind: type | tuple[type, ...], called: str) -> Any:
         """The value of a key, which must be there and of that kind; a bool is no number."""
@@ -39,7 +59,7 @@ class Record:
             raise self.error(f"no `{key}` in this object; its keys: {found}")
         value = self.value[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-            raise self.error(f"`{key}` is {_shown(value)}, not {called}")
+            raise self.error(f"`{key}` is {shown(value)}, not {called}")
         return value
 
     def strings(self, key: str) -> list[str]:
@@ -47,7 +67,7 @@ class Record:
         value = self.get(key, list, "a list of strings")
         for number, item in enumerate(value, 1):
             if not isinstance(item, str):
-                raise self.error(f"item {number} of `{key}` is {_shown(item)}, not a string")
+                raise self.error(f"item {number} of `{key}` is {shown(item)}, not a string")
         return list(value)
 
     def integer(self, key: str) -> int:
@@ -60,15 +80,20 @@ class Record:
 
     def records(self, key: str) -> list[Record]:
         """A list of objects."""
-        return [self.inner(item) for item in self.get(key, list, "a list of objects")]
+        items = self.get(key, list, "a list of objects")
+        return [self.inner(item, f"{key}[{number}]") for number, item in enumerate(items)]
 
     def record(self, key: str) -> Record:
         """An object."""
-        return self.inner(self.get(key, dict, "an object"))
+        return self.inner(self.get(key, dict, "an object"), key)
 
-    def inner(self, value: Any) -> Record:
-        """A value inside this object, at the same line."""
-        return Record(value, self.file, self.line)
+    def inner(self, value: Any, step: str) -> Record:
+        """A value inside this object, at the same line, one step further."""
+        return Record(value, self.file, self.line, path=self.at(step))
+
+    def at(self, step: str) -> str:
+        """The path of what is one step further in."""
+        return f"{self.path} → {step}" if self.path else step
 
 
 def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]:
@@ -78,7 +103,7 @@ def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
         DataError: the file is no JSON, or no array of objects; names the line.
     """
     text, unused = read_text(path, encoding, errors)
-    place, line, seen = _skip(text, 0), 1, 0
+    place, line, seen, number = _skip(text, 0), 1, 0, 0
     if not text[place:]:
         return
     if text[place] != "[":
@@ -86,9 +111,9 @@ def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
     place = _skip(text, place + 1)
     more = text[place : place + 1] != "]"
     while more:
-        line, seen = line + text.count("\n", seen, place), place
+        line, seen, number = line + text.count("\n", seen, place), place, number + 1
         value, place = _decoded(text, place, path)
-        yield Record(value, str(path), line, unused)
+        yield Record(value, str(path), line, unused, f"item {number}")
         unused = ()
         place = _skip(text, place)
         more = text[place : place + 1] == ","
@@ -122,9 +147,11 @@ def _decoded(text: str, place: int, path: Path, line: int | None = None) -> tupl
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg} (column {error.colno})"
         raise DataError.at(message, path, line or error.lineno) from error
-    except RecursionError as error:
-        found = line or text.count("\n", 0, place) + 1
-        raise DataError.at("JSON nested too deeply", path, found) from error
+    except (RecursionError, ValueError) as error:  # a whole number may have too many digits
+        message = (
+            "JSON nested too deeply" if isinstance(error, RecursionError) else f"not valid JSON: {error}"
+        )
+        raise DataError.at(message, path, line or text.count("\n", 0, place) + 1) from error
 
 
 def _skip(text: str, place: int) -> int:
@@ -133,6 +160,10 @@ def _skip(text: str, place: int) -> int:
     return found.end()
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def shown(value: Any) -> str:
+    """A value as JSON for a message, cut short."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "something nested too deeply"
     return text if len(text) <= 40 else text[:40] + "…"

@@ -30,6 +30,8 @@ _FORMAT = "[\u200b\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]"
 _APOSTROPHES = "'’ʼ"
 _URL = '[^\\s<>"' + _SPACELESS + "\u3000-\u303f\uff00-\uffef]"
 _URL_END = '[^\\s<>"' + _SPACELESS + "\u3000-\u303f\uff00-\uffef.,;:!?'’”»()\\[\\]{}…]"
+# Names of hosts are known by their end alone: a full stop without a space after it is a slip in `so good.The end`.
+_TOP = r"(?i:com|org|net|edu|gov|mil|int|info|io|co\.(?:uk|jp|nz|za|in|kr))"
 _CLITICS = ("s", "m", "d", "re", "ve", "ll")
 
 
@@ -54,15 +56,18 @@ def _pattern() -> re.Pattern[str]:
     # … and for emoji also skin tones and the letters of subdivision flags.
     emoji_extend = f"[{marks}\u00ad\u200c\u200d\u2060\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
     run = f"{_WORD}(?:{_WORD}++|{extend}++)*+"
+    sign = r"(?:(?<![^\s(\[{])(?:[-+−]\.?|\.)(?=\d))?"  # of a number: -5, +.5; a hyphen after a word is none
     join = rf"(?:(?<=\d)[.,:/٫٬](?=\d)|[-‐‑_·״׳](?={_WORD})|[{_APOSTROPHES}](?={_LETTER}))"
     alternatives = (
         rf"(?:(?i:https?|ftp)://|(?i:www)\.){_URL}*{_URL_END}",
+        rf"(?<!{_WORD})(?<![_@])(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}\.){{1,8}}"
+        rf"{_TOP}(?!{_WORD}|[-@])(?:[/?#]{_URL}*{_URL_END}|/)?",
         r"[\w.+%-]{1,64}+@[^\W_][\w-]{0,62}+(?:\.[^\W_][\w-]{0,62}+){1,8}+",
         f"[{_APOSTROPHES}](?i:{'|'.join(_CLITICS)})(?!{_WORD})",
         r"[0-9#*]\ufe0f?\u20e3",
         rf"(?<!{_WORD})[#＃@]_*+(?:{run}_*+)++",
         rf"(?:{_LETTER}\.){{2,}}+(?:{_LETTER}(?!{_WORD}))?",
-        f"(?P<word>{run}(?:{join}{run})*+)",
+        f"(?P<word>{sign}{run}(?:{join}{run})*+)",
         f"[{_SPACELESS}]{extend}*+",
         r"\.{3,}+",
         "[\U0001f1e6-\U0001f1ff]{2}",
@@ -76,10 +81,11 @@ class RegexSplitter(Splitter):
     """Words, numbers and punctuation of any script; the default.
 
     Runs of letters, marks and digits are words, and stay whole across a hyphen (`well-known`), an underscore,
-    an apostrophe (`O'Brien`) and, between digits, `. , : /` (`1,000.50`, `12:30`). English contractions come
-    apart as in the Penn Treebank: `do|n't`, `it|'s`, `they|'ll`. URLs, e-mail addresses, hashtags, mentions,
-    dotted initials (`U.S.`), an ellipsis and emoji sequences stay whole; other punctuation is one word a
-    character. Han, kana, Thai, Lao, Khmer and Myanmar are cut by character, with the marks on it.
+    an apostrophe (`O'Brien`) and, between digits, `. , : /` (`1,000.50`, `12:30`); a sign or point before a
+    number belongs to it (`-.5`). English contractions come apart as in the Penn Treebank: `do|n't`, `it|'s`,
+    `they|'ll`. URLs, also `mail.example.com/x`, e-mail addresses, hashtags, mentions, dotted initials (`U.S.`),
+    an ellipsis and emoji sequences stay whole; other punctuation is one word a character. Han, kana, Thai, Lao,
+    Khmer and Myanmar are cut by character, with the marks on it.
     Every character that is not white space belongs to exactly one word.
     """
 
