@@ -93,7 +93,8 @@ def _trained_and_scored(
     resume: bool,
 ) -> dict[str, Any]:
     """Train the model in place and score it; what `metrics.json` holds."""
-    from .training import Task, fit  # Trainer takes seconds to import: only here
+    from .trainer import Examples  # Trainer takes seconds to import: only here
+    from .training import Task, fit
 
     def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
         return _score(experiment.metrics, experiment.scheme, predictions)
@@ -105,7 +106,7 @@ def _trained_and_scored(
     batch_tokens = experiment.trainer.eval_batch_tokens
     training = splits["train"].sentences
     task = Task(
-        model.tagger, samples, model.device, experiment.seed,
+        model.tagger, Examples(samples), model.device, experiment.seed,
         evaluate=score if "validation" in splits else None,
         describe=lambda number: name_of(training[number]),
     )  # fmt: skip

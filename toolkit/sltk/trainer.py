@@ -11,7 +11,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 
 from . import atomic, processes
 from .errors import RunError, UsageError
-from .nn.batching import Sample, ignored, pack
-from .nn.tagger import Tagger
+from .nn.batching import ignored, pack
+from .nn.trained import TrainedModule
 from .recipes import Recipe
 
 TRAINED = "trained.safetensors"
@@ -41,10 +42,19 @@ class EpochBatches(Sampler[list[int]]):
     trained on twice and no process waits for another.
     """
 
-    def __init__(self, samples: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        samples: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> None:
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.rank, self.processes = rank, processes
         self.epoch = 0
+        self._on_epoch = on_epoch
 
     @property
     def batch_sampler(self) -> EpochBatches:
@@ -54,6 +64,8 @@ class EpochBatches(Sampler[list[int]]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
         self.epoch = epoch
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
 
     def __len__(self) -> int:
         return math.ceil(self.samples / (self.batch_size * self.processes))
@@ -68,23 +80,33 @@ class EpochBatches(Sampler[list[int]]):
             yield own or [-1 - shared[0]]
 
 
-class _Samples(torch.utils.data.Dataset[Sample]):
-    """The training samples; a negative position asks for a sentence without its loss."""
+@dataclass(frozen=True)
+class Examples(torch.utils.data.Dataset[Any]):
+    """What is trained on, and how it becomes a batch; here sentences with tags.
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
+    A batch is a mapping with `labels` (a tensor, -100 where there is no loss) and `numbers` (of its samples).
+    """
+
+    samples: Sequence[Any]
+    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = pack
+    without_loss: Callable[[Any], Any] = ignored
+    """The same sample with no loss: what a process computes when there is nothing left for it."""
+    on_epoch: Callable[[int], None] | None = None
+    """Told the number of each epoch before its samples are asked for."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, position: int) -> Sample:
-        return self.samples[position] if position >= 0 else ignored(self.samples[-1 - position])
+    def __getitem__(self, position: int) -> Any:
+        """A negative position asks for a sample without its loss."""
+        return self.samples[position] if position >= 0 else self.without_loss(self.samples[-1 - position])
 
 
-class TaggerTrainer(Trainer):  # type: ignore[misc]
-    """Trainer for a `Tagger`.
+class PackedTrainer(Trainer):  # type: ignore[misc]
+    """Trainer for a `Tagger`, or another network that reads packed batches.
 
     Args:
+        network: its forward takes a batch, and `num_items_in_batch`, and gives `{"loss"}`.
         evaluate: scores of the model as it is now, the one to choose by as `score`; None without validation.
         describe: names a training sentence, given its number in the data.
         recipe: which gradients make an update, and what the schedule counts.
@@ -92,8 +114,8 @@ class TaggerTrainer(Trainer):  # type: ignore[misc]
 
     def __init__(
         self,
-        tagger: Tagger,
-        samples: Sequence[Sample],
+        network: TrainedModule,
+        examples: Examples,
         arguments: TrainingArguments,
         *,
         data_seed: int,
@@ -112,25 +134,26 @@ class TaggerTrainer(Trainer):  # type: ignore[misc]
         """Sentences of the update that is being computed, in this process."""
         self.session = Session()
         super().__init__(
-            model=tagger,
+            model=network,
             args=arguments,
-            train_dataset=_Samples(samples),
-            eval_dataset=_Samples(samples[:1]) if evaluate else None,  # asked for, never read: see `evaluate`
-            data_collator=pack,
+            train_dataset=examples,
+            eval_dataset=examples if evaluate else None,  # asked for, never read: see `evaluate`
+            data_collator=examples.collate,
             callbacks=callbacks,
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Packed batches of this process's share."""
-        args = self.args
+        args, examples = self.args, self.train_dataset
         batches = EpochBatches(
-            len(self.train_dataset),
+            len(examples),
             args.per_device_train_batch_size,
             self._data_seed,
             args.process_index,
             args.world_size,
+            examples.on_epoch,
         )
-        return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=pack)
+        return DataLoader(examples, batch_sampler=batches, collate_fn=examples.collate)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The batches of one update, and what its loss is divided by: their words with a tag, in all processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
 
 from . import processes
-from .nn.batching import Sample
-from .nn.tagger import Tagger
+from .nn.trained import TrainedModule
 from .progress import Progress
 from .recipes import RECIPES
 from .spec import TrainerSpec
-from .trainer import TaggerTrainer, checkpoints
+from .trainer import Examples, PackedTrainer, checkpoints
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch",
@@ -32,22 +31,22 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, and by whose judgement.
+    """What is trained, on what, and by whose judgement."""
 
-    `evaluate` gives the scores of the model as it is now, the one to choose by as `score`; `describe` names a
-    training sentence, given its number.
-    """
-
-    tagger: Tagger
-    samples: Sequence[Sample]
+    network: TrainedModule
+    examples: Examples
     device: torch.device
     seed: int
     evaluate: Callable[[], dict[str, float]] | None
+    """The scores of the network as it is now, the one to choose by as `score`; None without validation."""
     describe: Callable[[int], str]
+    """Names a training sentence, given its number."""
+    callbacks: tuple[TrainerCallback, ...] = ()
+    """Who else hears what the Trainer does."""
 
 
 def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resume: bool) -> dict[str, Any]:
-    """Train the tagger in place, with checkpoints in `folder`; returns the `train` part of `metrics.json`.
+    """Train the network in place, with checkpoints in `folder`; returns the `train` part of `metrics.json`.
 
     With `resume` it goes on from the newest complete checkpoint, and ends in the very weights that an
     uninterrupted run ends in (on a CPU, with as many threads).
@@ -67,9 +66,9 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
     return _cost(trainer, task)
 
 
-def _cost(trainer: TaggerTrainer, task: Task) -> dict[str, Any]:
+def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
     state, session = trainer.state, trainer.session
-    parameters = list(task.tagger.parameters())
+    parameters = list(task.network.parameters())
     return {
         "seconds": round(session.seconds, 3),
         "evaluation_seconds": round(session.evaluating, 3),
@@ -92,17 +91,17 @@ def peak_memory(device: torch.device) -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> TaggerTrainer:
+def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> PackedTrainer:
     """A trainer as the spec describes it, writing checkpoints to `folder`."""
-    batches = math.ceil(len(task.samples) / (spec.batch_size * processes.count()))
+    batches = math.ceil(len(task.examples) / (spec.batch_size * processes.count()))
     saving = Saving(spec.save_every, math.ceil(batches / spec.gradient_accumulation))
     reporter = _Reporter(progress)
-    callbacks: list[TrainerCallback] = [saving, reporter]
+    callbacks: list[TrainerCallback] = [saving, reporter, *task.callbacks]
     if spec.early_stopping is not None:
         callbacks.append(Patience(spec.early_stopping))
-    trainer = TaggerTrainer(
-        task.tagger,
-        task.samples,
+    trainer = PackedTrainer(
+        task.network,
+        task.examples,
         training_arguments(task, spec, folder, progress),
         data_seed=task.seed if spec.data_seed is None else spec.data_seed,
         evaluate=task.evaluate,
@@ -147,7 +146,7 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         average_tokens_across_devices=True,
-        ddp_find_unused_parameters=_has_unused_parameters(task.tagger),
+        ddp_find_unused_parameters=_has_unused_parameters(task.network),
         **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
     )
     _ = arguments.device  # settles how many devices there are …
@@ -163,9 +162,9 @@ def _usable_optimizer(wanted: str, device: torch.device, progress: Progress) -> 
     return "adamw"
 
 
-def _has_unused_parameters(tagger: Tagger) -> bool:
+def _has_unused_parameters(network: TrainedModule) -> bool:
     """Whether some trained weights never get a gradient: BERT's pooler, which taggers have no use for."""
-    return any("pooler" in name for name, p in tagger.named_parameters() if p.requires_grad)
+    return any("pooler" in name for name, p in network.named_parameters() if p.requires_grad)
 
 
 class Saving(TrainerCallback):  # type: ignore[misc]
@@ -201,7 +200,7 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.trainer: TaggerTrainer | None = None
+        self.trainer: PackedTrainer | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:

@@ -10,9 +10,10 @@ from .attention import Packing
 from .backbone import PackedBackbone
 from .batching import Batch
 from .head import IGNORED, HeadModule
+from .trained import TrainedModule
 
 
-class Tagger(nn.Module):
+class Tagger(TrainedModule):
     """Reads a packed batch; gives its loss, or the tag of each word."""
 
     def __init__(self, backbone: PackedBackbone, aligner: nn.Module, head: HeadModule) -> None:
@@ -51,26 +52,3 @@ class Tagger(nn.Module):
         """`tags_W` and `scores_W`: the best tag of each word and its probability."""
         vectors_WH = self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
         return self.head.decode(vectors_WH, batch["words_per_sentence"])
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """What training changes, by name: adapter and head, or every weight; tied weights once."""
-        seen: set[int] = set()
-        state: dict[str, Tensor] = {}
-        for name, parameter in self.named_parameters():  # named_parameters names a tied weight once
-            if parameter.requires_grad and id(parameter) not in seen:
-                seen.add(id(parameter))
-                state[name] = parameter.detach().contiguous().cpu()
-        return state
-
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `trained_state` gave.
-
-        Raises:
-            ValueError: the state is that of another model.
-        """
-        parameters = dict(self.named_parameters())
-        expected = {name for name, parameter in parameters.items() if parameter.requires_grad}
-        if expected != state.keys():
-            raise ValueError(f"trained weights differ in {sorted(expected ^ state.keys())[:3]}")
-        for name, value in state.items():
-            parameters[name].data.copy_(value)
