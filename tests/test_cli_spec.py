@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("spec.yaml").write_text(SPEC)
     Path("train.conll").write_text(TRAIN)
-    Path("test.conll").write_text("Cy\tB-PER\nhums\tO\n")
+    Path("test.conll").write_text("Cy\tB-PER\nhums\tO\nnear\tO\nLima\tB-LOC\n")
     return tmp_path
 
 
@@ -58,9 +60,58 @@ def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
 
 
 def test_the_data_is_counted(folder, capsys):
-    """`--data` reads every split and counts."""
+    """`--data` reads every split and shows its counts side by side; nothing odd is exit code 0 under `--strict`."""
     assert main(["check", "spec.yaml", "--data", "--strict"]) == 0
-    assert "train: 2 sentences, 5 words, scheme IOB2: LOC 1, PER 2\n" in capsys.readouterr().out
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = (
+        ["data", "train", "test"],
+        ["sentences", "2", "1"],
+        ["words", "5", "4"],
+        ["documents", "not", "marked", "not", "marked"],
+        ["scheme", "IOB2", "IOB2"],
+        ["spans", "3", "2"],
+        ["PER", "2", "1"],
+        ["LOC", "1", "1"],
+        ["that", "are", "in", "train", "too", "0"],
+    )
+    assert [row for row in rows if row in shown] == list(shown)
+
+
+def test_a_tokenizer_out_of_reach_is_a_note(folder, capsys):
+    """Without the tokenizer on this machine subwords are not counted, and that is said; it is no warning."""
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    captured = capsys.readouterr()
+    assert "note: the tokenizer of `some/model` is not on this machine" in captured.out
+    assert "subwords a word" not in captured.out
+    assert captured.err == ""
+
+
+def test_a_trained_tokenizer_is_counted_with(folder, capsys):
+    """A tokenizer that the spec trains is trained for the audit too: subwords are in the table and in the JSON."""
+    random = (
+        "backbone: {type: decoder, init: random, unmask: none, tokenizer: {type: train, vocab_size: 260},"
+    )
+    shape = " config: {model_type: llama, hidden_size: 8, max_position_embeddings: 6}}\n"
+    kept = [line for line in SPEC.splitlines(keepends=True) if not line.startswith("backbone")]
+    Path("spec.yaml").write_text("".join(kept) + random + shape)
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    out = capsys.readouterr().out
+    assert "subwords a word" in out
+    assert "longer than 6 subwords" in out
+    assert main(["check", "spec.yaml", "--data", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tokenizer"] == {"found": True, "limit": 6, "note": None}
+    assert report["data"]["train"]["subwords"]["over_limit"] == 2
+
+
+def test_the_audit_imports_no_torch(folder):
+    """Subwords are counted without torch and without transformers."""
+    code = (
+        "import sys; from sltk.cli import main; code = main(['check', 'spec.yaml', '--data']); "
+        "assert code == 0 and not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_malformed_data_is_an_error(folder, capsys):
@@ -75,6 +126,8 @@ def test_malformed_data_is_an_error(folder, capsys):
     ("test", "warning"),
     [
         ("Cy\tB-ORG\nhums\tO\n", "types that train lacks, which no model can learn from it: ORG"),
+        ("Cy\tB-PER\n\nCy\tB-PER\n", "repeated sentences: 1 of 2"),
+        ("Cy\tB-PER\n\nCy\tB-LOC\n", "the same words with different tags: 1 times"),
         ("Ann\tB-PER\nsings\tO\n", "sentences that are in train too: 1 of 1\n"),
         ("Cy\tI-PER\nhums\tI-LOC\n\nDi\tB-PER\n", "ill-formed tags, read as others: 2"),
         ("Cy\tO\nhums\tO\n", "nothing is annotated: every tag is O"),
@@ -100,6 +153,8 @@ def test_json_holds_the_resolved_spec(folder, capsys):
     assert report["resolved"]["seed"] == 5
     assert report["resolved"]["backbone"]["unmask"] == "0111"
     assert report["data"]["train"]["types"] == {"LOC": 1, "PER": 2}
+    assert report["data"]["train"]["words_per_sentence"]["longest"] == 3
+    assert report["between"]["overlaps"][0]["sentences"] == 0
 
 
 def test_json_holds_the_problems(folder, capsys):

@@ -295,8 +295,8 @@ repair = conlleval, word_column = 0, label_column = -1, separator, comment, docu
            | ^^^^^^
            = `epochs` is a key of `trainer`
            = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, \
-imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, aligner = first_subword, \
-head = linear, metrics = [seqeval], trainer = {…}""",
+imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, document_context = 0, \
+aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}""",
         id="a key that belongs elsewhere",
     ),
     pytest.param(

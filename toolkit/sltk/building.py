@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
 
 import torch
 
-from . import checkpoint
+from . import checkpoint, data, sharing
 from .checkpoint import Model
 from .data import Dataset
 from .errors import DataError
@@ -16,7 +16,28 @@ from .nn.backbone import BuildContext
 from .nn.batching import Sample
 from .nn.tagger import Tagger
 from .progress import Progress
+from .slots import Reader
 from .spec import Experiment
+from .tokenization import spacing_of
+
+
+def load_splits(experiment: Experiment) -> dict[str, Dataset]:
+    """The data of the spec; in a sweep, runs on the same data share it.
+
+    Raises:
+        DataError: as `data.load_splits`.
+    """
+    readers = [reader for name in data.SPLITS if (reader := getattr(experiment.data, name)) is not None]
+    key = (experiment.data.model_dump_json(serialize_as_any=True), experiment.scheme, *map(_files, readers))
+    return sharing.kept(
+        "data", key, lambda: data.load_splits(experiment.data, experiment.scheme), most=2
+    )
+
+
+def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:
+    """The files of a reader as they are now."""
+    paths = [value for _, value in reader if isinstance(value, Path) and value.exists()]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
 def build(experiment: Experiment, labels: LabelSet, training: Dataset) -> Model:
@@ -38,15 +59,9 @@ def build(experiment: Experiment, labels: LabelSet, training: Dataset) -> Model:
     tagger = Tagger(backbone, experiment.aligner.build(), head).to(device)  # type: ignore[arg-type]
     return checkpoint.assemble(
         tagger, labels, experiment.splitter, experiment.aligner, experiment.backbone, experiment.head,
-        spacing(experiment, training), experiment.max_length, experiment.on_overflow, device,
+        spacing_of(experiment.aligner.spacing, training), experiment.max_length, experiment.on_overflow,
+        device, experiment.document_context,
     )  # fmt: skip
-
-
-def spacing(experiment: Experiment, training: Dataset) -> Literal["single", "source"]:
-    """What the model reads between words: as asked, or the source text where all of the training data has it."""
-    if experiment.aligner.spacing != "auto":
-        return experiment.aligner.spacing
-    return "source" if all(sentence.text is not None for sentence in training) else "single"
 
 
 def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sample]:

@@ -28,7 +28,7 @@ from .backbones.pretrained import PretrainedBackbone
 from .errors import ModelError, Problem, UsageError
 from .labels import LabelSet
 from .nn import precision
-from .nn.backbone import BuildContext
+from .nn.backbone import BuildContext, PackedBackbone
 from .nn.tagger import Tagger
 from .slots import Aligner, Backbone, Head, Splitter
 from .tokenization import SubwordEncoder
@@ -52,21 +52,31 @@ class Model:
     on_overflow: Literal["window", "error"]
     device: torch.device
 
+    @property
+    def network(self) -> Tagger:
+        """What is trained."""
+        return self.tagger
+
 
 def save(model: Model, folder: Path, imports: Path) -> None:
     """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
     with atomic.making(folder) as partial:
-        _save_backbone(model, partial)
-        save_rest(model, partial, _base(model), imports)
+        save_backbone(model.tagger.backbone, model.backbone, partial)
+        save_rest(model, partial, base_of(model.tagger.backbone, model.backbone), imports)
 
 
 def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
     """All but the backbone: tokenizer, head, description, and a copy of `imports` if there is such a folder."""
     model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(head_state(model.tagger), str(folder / "head.safetensors"))
+    write_description(_description(model, base), folder, imports)
+
+
+def write_description(description: dict[str, Any], folder: Path, imports: Path) -> None:
+    """Write `sltk.json`, and a copy of the folder `imports` if there is one."""
     if imports.is_dir():
         shutil.copytree(imports, folder / "imports", ignore=shutil.ignore_patterns(".*"))
-    text = json.dumps(_description(model, base), indent=2, ensure_ascii=False)
+    text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
@@ -80,16 +90,18 @@ def head_state(tagger: Tagger) -> dict[str, torch.Tensor]:
     }
 
 
-def _save_backbone(model: Model, folder: Path) -> None:
-    network: Any = model.tagger.backbone.model
-    spec = model.backbone
+def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:
+    """Write `adapter/` and `base/`, each where there is need of it; a language model with its output embedding."""
     assert isinstance(spec, PretrainedBackbone)
+    network: Any = backbone.model
     if spec.lora is not None:
         network.save_pretrained(folder / "adapter")
+        network = network.get_base_model()
+    network = backbone.language_model or network
     if spec.is_trained_whole:
         network.save_pretrained(folder / "base")
     elif spec.init == "random":
-        _save_fresh(network.get_base_model() if spec.lora is not None else network, folder / "base")
+        _save_fresh(network, folder / "base")
 
 
 def _save_fresh(network: Any, folder: Path) -> None:
@@ -100,7 +112,8 @@ def _save_fresh(network: Any, folder: Path) -> None:
         return
     # A quantized model's `save_pretrained` takes no state: it would save its own, with the names of adapters.
     network.config.save_pretrained(folder)
-    weights = {name: value.contiguous().cpu() for name, value in state.items()}
+    once = {value.data_ptr(): name for name, value in reversed(state.items())}  # tied weights by their first name
+    weights = {name: state[name].contiguous().cpu() for name in once.values()}
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
@@ -108,12 +121,12 @@ def _plain_name(name: str) -> str:
     return name.replace(".base_layer.", ".")
 
 
-def _base(model: Model) -> dict[str, Any]:
-    spec = model.backbone
+def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
+    """Where the base of a saved model is: beside it, or by name."""
     assert isinstance(spec, PretrainedBackbone)
     if spec.is_trained_whole or spec.init == "random":
         return {"path": "base"}
-    return model.tagger.backbone.base
+    return backbone.base
 
 
 def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +140,7 @@ def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
         "spacing": model.encoder.spacing,
         "max_length": model.max_length,
         "on_overflow": model.on_overflow,
+        "document_context": model.encoder.document_context,
         "base": base,
         "components": {
             slot: getattr(model, slot).model_dump(mode="json")
@@ -173,28 +187,41 @@ def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
     labels = LabelSet(tuple(description["labels"]), description["scheme"])
     device = precision.device()
     base = description["base"]
-    backbone = _pinned(Backbone.model_validate(components["backbone"]), base)
-    packed = backbone.build(BuildContext(device=device, seed=0, saved=folder, base=base, prove=prove))
+    context = BuildContext(device=device, seed=0, saved=folder, base=base, prove=prove)
+    backbone, packed = load_backbone(description, context)
+    head = Head.model_validate(components["head"])
+    aligner = Aligner.model_validate(components["aligner"])
+    tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
+    _load_head(tagger, load_file(str(folder / "head.safetensors")))
+    if merge and is_mergeable(packed):
+        packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
+    return assemble(
+        tagger.eval(), labels, Splitter.model_validate(components["splitter"]), aligner, backbone, head,
+        description["spacing"], description["max_length"], description["on_overflow"], device,
+        description.get("document_context", 0),
+    )  # fmt: skip
+
+
+def load_backbone(description: dict[str, Any], context: BuildContext) -> tuple[Backbone, PackedBackbone]:
+    """The backbone of a saved model: what the spec says of it, and the thing itself.
+
+    Raises:
+        ModelError: its base model cannot be had, or is another than it was trained on, or has another mask.
+    """
+    base = description["base"]
+    backbone = _pinned(Backbone.model_validate(description["components"]["backbone"]), base)
+    packed = backbone.build(context)
     if base.get("revision") and packed.base.get("revision") != base["revision"]:
         raise ModelError(
             f"`{base['name']}` is of revision {packed.base.get('revision')}, not {base['revision']}"
         )
     _check_flags(packed.flags, description["mask"]["flags"])
-    head = Head.model_validate(components["head"])
-    aligner = Aligner.model_validate(components["aligner"])
-    tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
-    _load_head(tagger, load_file(str(folder / "head.safetensors")))
-    if merge and is_mergeable(tagger):
-        packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
-    return assemble(
-        tagger.eval(), labels, Splitter.model_validate(components["splitter"]), aligner, backbone, head,
-        description["spacing"], description["max_length"], description["on_overflow"], device,
-    )  # fmt: skip
+    return backbone, packed
 
 
-def is_mergeable(tagger: Tagger) -> bool:
+def is_mergeable(backbone: PackedBackbone) -> bool:
     """Whether there is an adapter that can be merged without a loss: in half precision, or in few bits, it cannot."""
-    model: Any = tagger.backbone.model
+    model: Any = backbone.model
     dtypes = {parameter.dtype for parameter in model.parameters()}
     return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
 
@@ -215,10 +242,11 @@ def assemble(
     max_length: int | None,
     on_overflow: Literal["window", "error"],
     device: torch.device,
+    document_context: int = 0,
 ) -> Model:
     """A model of its parts; the window is what the spec or else the backbone allows."""
     window = max_length or tagger.backbone.max_length
-    encoder = SubwordEncoder(tagger.backbone.tokenizer, spacing, window, on_overflow)
+    encoder = SubwordEncoder(tagger.backbone.tokenizer, spacing, window, on_overflow, document_context)
     return Model(tagger, labels, encoder, splitter, aligner, backbone, head, max_length, on_overflow, device)
 
 

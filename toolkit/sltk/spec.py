@@ -100,9 +100,13 @@ class TrainerSpec(SpecModel):
         return self
 
 
-def _component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
+def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     """A default component, looked up when it is needed: importing this module registers nothing."""
     return lambda: registry.find(slot, name)(**options)
+
+
+def _is_holdout(reader: Reader | None) -> bool:
+    return reader is not None and reader.type_name == "holdout"
 
 
 def default_metrics(scheme: str | None) -> list[Any]:
@@ -121,7 +125,7 @@ class Experiment(SpecModel):
     )
     data: DataSpec = Field(description="sentences for training, validation and test")
     splitter: Splitter = Field(
-        default_factory=_component("splitter", "regex"),
+        default_factory=component("splitter", "regex"),
         description="cuts text into words",
     )
     scheme: SchemeName = Field(
@@ -135,13 +139,18 @@ class Experiment(SpecModel):
     on_overflow: Literal["window", "error"] = Field(
         default="window", description="a longer sentence is read in overlapping windows, or is an error"
     )
+    document_context: int = Field(
+        default=0,
+        ge=0,
+        description="subwords of the same document read on each side of a sentence, and not labelled; 0: none",
+    )
     aligner: Aligner = Field(
-        default_factory=_component("aligner", "first_subword"),
+        default_factory=component("aligner", "first_subword"),
         description="makes word vectors of subword vectors",
     )
     backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
     head: Head = Field(
-        default_factory=_component("head", "linear", dropout=0.1), description="turns word vectors into tags"
+        default_factory=component("head", "linear", dropout=0.1), description="turns word vectors into tags"
     )
     metrics: list[Metric] = Field(
         default_factory=lambda before: default_metrics(before.get("scheme")),
@@ -170,6 +179,15 @@ class Experiment(SpecModel):
         }
         # The model is frozen for its users; a validator may still settle a value.
         self.__dict__["data"] = self.data.model_copy(update=cutting)
+        return self
+
+    @model_validator(mode="after")
+    def _context_is_there(self) -> Experiment:
+        """`holdout` takes single sentences out of their documents: their neighbours are not in their split."""
+        held_out = [name for name in DataSpec.model_fields if _is_holdout(getattr(self.data, name))]
+        if self.document_context and held_out:
+            about = "`holdout` takes sentences away from their neighbours, which `document_context` is about"
+            raise RefusedError(f"{about}: give {held_out[0]} a file of its own", "document_context")
         return self
 
     @model_validator(mode="after")

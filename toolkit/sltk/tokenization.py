@@ -9,12 +9,14 @@ order, and no subword belongs to two words; words for which a tokenizer breaks t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from .documents import context
 from .errors import DataError, Problem, SpecError
+from .pieces import Flat, Pieces, fitted, flat, runs
 from .types import Sentence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -42,14 +44,6 @@ class Encoding:
     """Words of which some subwords were left out, because the word alone is longer than the model reads."""
 
 
-@dataclass(slots=True)
-class _Pieces:
-    """Subwords of a sentence: those of each word, and those that stand before it and belong to none."""
-
-    of_word: list[list[int]]
-    before: dict[int, list[int]] = field(default_factory=dict)
-
-
 class SubwordEncoder:
     """Encodes sentences for one tokenizer.
 
@@ -58,6 +52,8 @@ class SubwordEncoder:
         spacing: what stands between words: `single` spaces, or what the `source` text has.
         max_length: subwords a window may have, special tokens included; None for no limit.
         on_overflow: what happens to a longer sentence: `window` or `error`.
+        document_context: subwords of its document that are read on each side of a sentence, as far as there is
+            room beside it; whole words, which have no vectors.
 
     Raises:
         ValueError: the tokenizer has no fast implementation, hence no offsets.
@@ -70,6 +66,7 @@ class SubwordEncoder:
         spacing: Literal["single", "source"] = "single",
         max_length: int | None = None,
         on_overflow: Literal["window", "error"] = "window",
+        document_context: int = 0,
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(
@@ -82,7 +79,8 @@ class SubwordEncoder:
         self.spacing = spacing
         self.max_length = max_length
         self.on_overflow = on_overflow
-        self._unknown = _some_id(tokenizer)
+        self.document_context = document_context
+        self.unknown = _some_id(tokenizer)
         self._prefix, self._suffix = _special_ids(tokenizer)
         if max_length is not None and max_length <= len(self._prefix) + len(self._suffix):
             kept = (
@@ -93,23 +91,47 @@ class SubwordEncoder:
         self._reserved = re.compile("|".join(map(re.escape, reserved))) if reserved else None
         self._lead = " " if self._wants_leading_space() else ""
 
-    def encode(self, sentences: Sequence[Sentence]) -> list[Encoding]:
-        """Encode sentences, each by itself; the order is kept.
+    @property
+    def special_tokens(self) -> int:
+        """How many special tokens stand around the subwords of a window."""
+        return len(self._prefix) + len(self._suffix)
+
+    def encode(
+        self,
+        sentences: Sequence[Sentence],
+        before: Sequence[Sentence] = (),
+        after: Sequence[Sentence] = (),
+    ) -> list[Encoding]:
+        """Encode sentences; the order is kept.
+
+        Each is encoded by itself, but for `document_context`, which is taken from the sentences around it: of
+        `sentences`, and of those that stand `before` and `after` them.
 
         Raises:
             DataError: a sentence is longer than `max_length` and `on_overflow` is `error`.
         """
+        if not self.document_context:
+            split = self._split(sentences)
+            return [self._windows(p, s) for p, s in zip(split, sentences, strict=True)]
+        whole = [*before, *sentences, *after]
+        split = self._split(whole)
+        flats = [flat(pieces) for pieces in split]
+        numbers = range(len(before), len(before) + len(sentences))
+        return [self._in_context(number, split[number], whole, flats) for number in numbers]
+
+    def _split(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+        """The subwords of each sentence."""
         sources = [
             s.with_text() if self.spacing == "source" else Sentence(s.words).with_text() for s in sentences
         ]
         texts = [_SURROGATE.sub("\ufffd", self._lead + str(source.text)) for source in sources]
         encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         return [
-            self._windows(self._pieces(source, text, tokens), sentence)
-            for sentence, source, text, tokens in zip(sentences, sources, texts, encoded, strict=True)
+            self._pieces(source, text, tokens)
+            for source, text, tokens in zip(sources, texts, encoded, strict=True)
         ]
 
-    def _pieces(self, source: Sentence, text: str, tokens: Any) -> _Pieces:
+    def _pieces(self, source: Sentence, text: str, tokens: Any) -> Pieces:
         """Give each token to the word it lies in; re-tokenise the words for which that does not work."""
         shift = len(self._lead)
         bounds = [(start + shift, end + shift) for start, end in source.offsets or []]
@@ -117,7 +139,7 @@ class SubwordEncoder:
         bounds.append((len(text) + 1, len(text) + 1))
         count = len(bounds) - 1
         of_word: list[list[int]] = [[] for _ in range(count)]
-        pieces = _Pieces(of_word)
+        pieces = Pieces(of_word)
         broken: set[int] = set()
         word = reached = 0
         for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True):
@@ -141,13 +163,13 @@ class SubwordEncoder:
             self._disarm(pieces)
         return pieces
 
-    def _disarm(self, pieces: _Pieces) -> None:
+    def _disarm(self, pieces: Pieces) -> None:
         """A word `</s>` is no end of the text, though some vocabularies (Unigram's) have it as a piece."""
         reserved = {*self._prefix, *self._suffix}
         for ids in (*pieces.of_word, *pieces.before.values()):
-            ids[:] = [self._unknown if number in reserved else number for number in ids]
+            ids[:] = [self.unknown if number in reserved else number for number in ids]
 
-    def _repair(self, pieces: _Pieces, broken: set[int], source: Sentence, text: str) -> None:
+    def _repair(self, pieces: Pieces, broken: set[int], source: Sentence, text: str) -> None:
         """Tokenise each broken word by itself, as a word after a space if it stands after one."""
         offsets = source.offsets or []
         shift = len(self._lead)
@@ -156,24 +178,41 @@ class SubwordEncoder:
             spaced = self._lead if start > 0 and text[start - 1].isspace() else ""
             word = text[start : offsets[number][1] + shift]
             ids = self._backend.encode(spaced + word, add_special_tokens=False).ids if word.strip() else []
-            pieces.of_word[number] = ids or [self._unknown]
+            pieces.of_word[number] = ids or [self.unknown]
             pieces.before.pop(number, None)
 
-    def _windows(self, pieces: _Pieces, sentence: Sentence) -> Encoding:
-        room = None if self.max_length is None else self.max_length - len(self._prefix) - len(self._suffix)
-        ids, first, last = _flat(pieces)
-        if room is None or len(ids) <= room:
-            return Encoding([self._window(ids, first, last)], len(first))
+    @property
+    def _room(self) -> int | None:
+        return None if self.max_length is None else self.max_length - self.special_tokens
+
+    def _in_context(
+        self, number: int, pieces: Pieces, sentences: Sequence[Sentence], flats: Sequence[Flat]
+    ) -> Encoding:
+        """A sentence among its neighbours, where the model can read more than the sentence."""
+        own = flats[number]
+        spare = None if self._room is None else self._room - len(own.ids)
+        most = self.document_context if spare is None else min(self.document_context, spare // 2)
+        if most <= 0 or not own.first:
+            return self._windows(pieces, sentences[number])
+        left, right = context(sentences, flats, number, most)
+        first, last = ([position + len(left) for position in side] for side in (own.first, own.last))
+        return Encoding([self._window(Flat([*left, *own.ids, *right], first, last))], len(own.first))
+
+    def _windows(self, pieces: Pieces, sentence: Sentence) -> Encoding:
+        room, whole = self._room, flat(pieces)
+        if room is None or len(whole.ids) <= room:
+            return Encoding([self._window(whole)], len(whole.first))
         if self.on_overflow == "error":
             raise DataError.at(
-                f"a sentence has {len(ids)} subwords; the model reads {room}",
+                f"a sentence has {len(whole.ids)} subwords; the model reads {room}",
                 sentence.file or "(input)",
                 sentence.line,
                 "`on_overflow: window` reads it in overlapping windows",
             )
         return self._overlapping(pieces, room)
 
-    def _window(self, ids: list[int], first: list[int], last: list[int]) -> Window:
+    def _window(self, whole: Flat) -> Window:
+        ids, first, last = whole
         before = len(self._prefix)
         if not before and not self._suffix:
             return Window(ids, first, last)
@@ -181,19 +220,19 @@ class SubwordEncoder:
             [*self._prefix, *ids, *self._suffix], [p + before for p in first], [p + before for p in last]
         )
 
-    def _overlapping(self, pieces: _Pieces, room: int) -> Encoding:
+    def _overlapping(self, pieces: Pieces, room: int) -> Encoding:
         """Windows that overlap by half; each word is answered for by the window that sees most around it."""
-        fitted = _fitted(pieces, room)
-        words, before = fitted.of_word, fitted.before
+        cut_to_fit = fitted(pieces, room)
+        words, before = cut_to_fit.of_word, cut_to_fit.before
         sizes = [len(ids) + len(before.get(number, ())) for number, ids in enumerate(words)]
-        runs = list(_runs(sizes, room))
-        borders = [0, *((run[0] + previous[1]) // 2 for previous, run in pairwise(runs)), len(words)]
+        stretches = list(runs(sizes, room))
+        borders = [0, *((run[0] + previous[1]) // 2 for previous, run in pairwise(stretches)), len(words)]
         windows = []
-        for (start, end), (own_start, own_end) in zip(runs, pairwise(borders), strict=True):
+        for (start, end), (own_start, own_end) in zip(stretches, pairwise(borders), strict=True):
             within = {number - start: before[number] for number in range(start, end) if number in before}
-            ids, first, last = _flat(_Pieces(words[start:end], within))
+            ids, first, last = flat(Pieces(words[start:end], within))
             owned = slice(own_start - start, own_end - start)
-            windows.append(self._window(ids, first[owned], last[owned]))
+            windows.append(self._window(Flat(ids, first[owned], last[owned])))
         cut = sum(len(ids) > room for ids in pieces.of_word)
         return Encoding(windows, len(words), cut)
 
@@ -225,49 +264,13 @@ def _without_space(
     return (max(start, bounds[word][0]), end) if inside else (end, end)
 
 
-def _flat(pieces: _Pieces) -> tuple[list[int], list[int], list[int]]:
-    """All subwords in order, and the position of the first and last of each word."""
-    ids: list[int] = []
-    first, last = [], []
-    before = pieces.before
-    for number, own in enumerate(pieces.of_word):
-        if before and number in before:
-            ids += before[number]
-        first.append(len(ids))
-        ids += own
-        last.append(len(ids) - 1)
-    ids += before.get(len(pieces.of_word), ())
-    return ids, first, last
-
-
-def _fitted(pieces: _Pieces, room: int) -> _Pieces:
-    """No word alone longer than `room`: its middle is left out, and what stands before it if that is too much."""
-    words = [ids if len(ids) <= room else ids[: room - 1] + ids[-1:] for ids in pieces.of_word]
-    before = {
-        number: ids
-        for number, ids in pieces.before.items()
-        if number < len(words) and len(ids) + len(words[number]) <= room
-    }
-    return _Pieces(words, before)
-
-
-def _runs(sizes: list[int], room: int) -> Iterator[tuple[int, int]]:
-    """Runs of words [start, end) of at most `room` subwords, each starting in the middle of the one before."""
-    start = 0
-    while True:
-        end, used = start, 0
-        while end < len(sizes) and used + sizes[end] <= room:
-            used += sizes[end]
-            end += 1
-        yield start, end
-        if end == len(sizes):
-            return
-        # Step back over half of the window, and forward by at least one word.
-        back, overlap = end, 0
-        while back - 1 > start and overlap + sizes[back - 1] <= room // 2:
-            back -= 1
-            overlap += sizes[back]
-        start = back
+def spacing_of(
+    asked: Literal["auto", "single", "source"], training: Iterable[Sentence]
+) -> Literal["single", "source"]:
+    """What the model reads between words: as asked, or the source text where all of the training data has it."""
+    if asked != "auto":
+        return asked
+    return "source" if all(sentence.text is not None for sentence in training) else "single"
 
 
 def _special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:

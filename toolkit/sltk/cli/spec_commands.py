@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,8 +89,12 @@ def _print(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | N
 
     for line in summary_lines(loaded.experiment, estimate(loaded.experiment)):
         write(line)
-    for line in found.lines() if found else ():
-        write(line)
+    if found:
+        from rich.console import Console
+
+        from .audit_tables import show_audit
+
+        show_audit(Console(highlight=False, width=None if sys.stdout.isatty() else 100), found)
     for problem in warnings:
         tell("")
         warn(problem)
@@ -110,7 +115,7 @@ def _report(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | 
         "resolved": resolved,
         "estimate": expected.as_json() if expected is not None else None,
     }
-    return report | ({"data": found.counts} if found else {})
+    return report | (found.as_json() if found else {})
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from .. import masking
+from .. import local_tokenizer, masking
 from ..backbones.pretrained import TrainedTokenizer
 from ..errors import ModelError, Problem, nearest
 from . import lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
@@ -20,6 +20,7 @@ from .backbone import BuildContext, PackedBackbone
 from .fetching import fetched, located
 from .fingerprint import fingerprint
 from .masked import masked
+from .sharing import shared_model
 
 if TYPE_CHECKING:
     from ..backbones.pretrained import PretrainedBackbone
@@ -39,8 +40,9 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     config = _config(spec, source, len(tokenizer))
     flags = check_shape(spec, config)
     torch.manual_seed(context.seed)
-    model = _weights(spec, config, source, context)
-    backbone = masked(model, tokenizer, flags, spec, context)
+    model = _shared_weights(spec, config, source, context)
+    backbone = masked(model.base_model if context.language_model else model, tokenizer, flags, spec, context)
+    backbone.language_model = model if context.language_model else None
     if source is not None and not source.is_inside_run:
         backbone.base = fingerprint(source.name, source.options.get("revision"))
     _set_trainable(backbone, spec, context)
@@ -112,17 +114,10 @@ def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     """A byte-level BPE tokenizer trained on `texts`; any text can be encoded with it."""
-    from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
-    special = ["<pad>", "<s>", "</s>"]
-    bpe = ByteLevelBPETokenizer(add_prefix_space=False)
-    bpe.train_from_iterator(
-        texts, vocab_size=vocab_size, min_frequency=2, special_tokens=special, show_progress=False
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
-    )
+    trained = local_tokenizer.train(texts, vocab_size)
+    return PreTrainedTokenizerFast(tokenizer_object=trained, **local_tokenizer.TRAINED_SPECIAL)
 
 
 def _config(spec: PretrainedBackbone, source: _Source | None, vocabulary: int) -> Any:
@@ -160,20 +155,48 @@ def _weights(spec: PretrainedBackbone, config: Any, source: _Source | None, cont
         return _fresh(spec, config, context)
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
     if "gguf_file" in options:
-        return _plain(_load(source.name, **options)).to(context.device)
+        return _plain(_load(source.name, context, **options)).to(context.device)
     options |= {"config": config, "use_safetensors": True}
     if spec.quantization is None:
-        return _load(source.name, **options).to(context.device)
+        return _load(source.name, context, **options).to(context.device)
     if getattr(config, "quantization_config", None) is None:  # a saved base is quantized already
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-    return _differentiable(_load(source.name, device_map={"": context.device}, **options))
+    return _differentiable(_load(source.name, context, device_map={"": context.device}, **options))
 
 
-def _load(name: str, **options: Any) -> Any:
+def _kind(context: BuildContext) -> Any:
+    return AutoModelForCausalLM if context.language_model else AutoModel
+
+
+def _shared_weights(
+    spec: PretrainedBackbone, config: Any, source: _Source | None, context: BuildContext
+) -> Any:
+    """The weights; in a sweep they are loaded once for all runs that leave them as they are."""
+    make = functools.partial(_weights, spec, config, source, context)
+    quantization = spec.quantization
+    # The first forward pass through int8 weights changes them.
+    is_changed = spec.is_trained_whole or (quantization is not None and quantization.type == "int8")
+    if source is None or source.is_inside_run or is_changed or context.language_model:
+        return make()
+    dtype = precision.weights_dtype(spec, context.device)
+    key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device))
+    return shared_model(key, make, context.device)
+
+
+def _load(name: str, context: BuildContext, **options: Any) -> Any:
     load = functools.partial(
-        AutoModel.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
+        _kind(context).from_pretrained, name, attn_implementation="eager", trust_remote_code=False
     )
-    return fetched(name, lambda: load(**options))
+    model, found = fetched(name, lambda: load(output_loading_info=True, **options))
+    output = "" if model.get_output_embeddings() is None else _name_in(model, model.get_output_embeddings())
+    if context.language_model and any(key.startswith(f"{output}.") for key in found["missing_keys"]):
+        about = f"`{name}` has no output embedding (`{output}`): it cannot generate"
+        raise ModelError(Problem(about, path="backbone.name"))
+    return model
+
+
+def _name_in(model: Any, part: Any) -> str:
+    return next((name for name, module in model.named_modules() if module is part), "")
 
 
 def _differentiable(model: Any) -> Any:
@@ -199,7 +222,7 @@ def _plain(model: Any) -> Any:
 def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
     """Random weights; quantized ones by way of a file, for transformers quantizes only what it loads."""
     dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context.device)
-    make = functools.partial(AutoModel.from_config, config, attn_implementation="eager", dtype=dtype)
+    make = functools.partial(_kind(context).from_config, config, attn_implementation="eager", dtype=dtype)
     model = _of_values(config.model_type, make)
     if spec.quantization is None:
         return model.to(context.device)
@@ -211,7 +234,7 @@ def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
 def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext) -> None:
     model: Any = backbone.model
     if not spec.is_trained_whole:
-        model.requires_grad_(False)
+        (backbone.language_model or model).requires_grad_(False)
     if context.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     if spec.lora is not None:

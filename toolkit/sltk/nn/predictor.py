@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import torch
 
 from .. import schemes
+from ..documents import Stretch, stretches
 from ..labels import LabelSet
 from ..tokenization import SubwordEncoder
 from ..types import Prediction, Sentence, Span, span_score
@@ -44,12 +44,12 @@ class Predictor:
 
     def predict(self, sentences: Iterable[Sentence], window: int = SORT_WINDOW) -> Iterator[Prediction]:
         """Yield a prediction a sentence, in order, holding at most `window` sentences at a time."""
-        waiting = iter(sentences)
-        while chunk := list(islice(waiting, window)):
-            yield from self._chunk(chunk)
+        for stretch in stretches(sentences, window, self.encoder.document_context):
+            yield from self._chunk(stretch)
 
-    def _chunk(self, sentences: list[Sentence]) -> list[Prediction]:
-        encodings = self.encoder.encode(sentences)
+    def _chunk(self, stretch: Stretch) -> list[Prediction]:
+        sentences = stretch.sentences
+        encodings = self.encoder.encode(sentences, stretch.before, stretch.after)
         self.cut_words += sum(encoding.cut_words for encoding in encodings)
         samples = [
             Sample(encoding, [IGNORED] * encoding.words, number) for number, encoding in enumerate(encodings)
