@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
+from sltk.cli import main
 from sltk.data import load, load_splits
 from sltk.readers.ace05 import Ace05Reader
 from sltk.readers.conll import ConllReader
@@ -90,3 +92,18 @@ def test_ace_format(corpora, part, sentences, triggers):
     assert (found["sentences"], sum(found["spans"].values())) == (sentences, triggers)
     assert len(found["spans"]) == 8
     assert statistics(Ace05Reader(path=path, types="trigger"))["spans"] == {"trigger": triggers}
+
+
+@pytest.mark.parametrize(
+    ("path", "reader", "wanted"),
+    [
+        ("brat", "brat", {"documents": 4, "spans": {"Disease": 64}}),
+        ("conllu/en_ewt-ud-dev.conllu", "conllu", {"sentences": 2001, "words": 25147, "spans": {}}),
+        ("conll2000/test.txt", "conll", {"sentences": 2012, "words": 47377, "scheme": "IOB2"}),
+    ],
+)
+def test_stats_as_a_command(corpora, capsys, path, reader, wanted):
+    """What `sltk stats --json` prints of a folder and of files."""
+    assert main(["stats", str(corpora / path), "--reader", reader, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {key: found[key] for key in wanted} == wanted

@@ -6,9 +6,9 @@ they stand for, and says what was repaired or left out on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Protocol
 
 from . import schemes
@@ -79,36 +79,49 @@ def read(reader: Reader) -> Iterator[Sentence]:
     return islice(reader.read(), reader.limit)
 
 
-def read_source(reader: Reader) -> Source:
-    """All sentences of a reader, and the scheme their tags are in.
+def checked(reader: Reader) -> Iterator[Sentence]:
+    """The reader's sentences as they come, of which all are annotated, or none.
 
     Raises:
         DataError: as the reader; or there are no sentences, or some have annotation and others none.
     """
-    sentences = list(read(reader))
-    if not sentences:
+    first: Sentence | None = None
+    for sentence in read(reader):
+        first = sentence if first is None else first
+        if _is_annotated(sentence) != _is_annotated(first):
+            bare = first if _is_annotated(sentence) else sentence
+            raise _error("this sentence has no tags or spans, and others have", reader, bare)
+        yield sentence
+    if first is None:
         raise DataError.at(
             "no sentences: the file is empty, or holds nothing that this reader takes for one", _where(reader)
         )
-    bare = [sentence for sentence in sentences if not _is_annotated(sentence)]
-    if 0 < len(bare) < len(sentences):
-        raise _error("this sentence has no tags or spans, and others have", reader, bare[0])
+
+
+def read_source(reader: Reader) -> Source:
+    """All sentences of a reader, and the scheme their tags are in.
+
+    Raises:
+        DataError: as `checked`.
+    """
+    sentences = list(checked(reader))
     declared: ReaderScheme = getattr(reader, "scheme", "auto")
-    return Source(reader, sentences, _scheme_of(sentences, declared))
+    return Source(reader, sentences, scheme_of(sentences, declared))
 
 
 def example_source(reader: Reader) -> Source:
     """The reader's `example()`, whose scheme is its own, whatever the reader's options say of the file."""
     sentences = reader.example()
-    return Source(reader, sentences, _scheme_of(sentences, "auto"))
+    return Source(reader, sentences, scheme_of(sentences, "auto"))
 
 
-def _scheme_of(sentences: list[Sentence], declared: ReaderScheme) -> SchemeName | None:
-    """The scheme of the tags; None where there are none, but spans or nothing."""
-    tagged = [sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None]
-    if not tagged:
+def scheme_of(sentences: Iterable[Sentence], declared: ReaderScheme) -> SchemeName | None:
+    """The scheme of the tags; None where there are none, but spans or nothing. Holds one sentence at a time."""
+    tagged = (sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None)
+    first = next(tagged, None)
+    if first is None:
         return None
-    return schemes.detect(tagged) if declared == "auto" else declared
+    return schemes.detect(chain((first,), tagged)) if declared == "auto" else declared
 
 
 def _is_annotated(sentence: Sentence) -> bool:
@@ -250,7 +263,7 @@ def _error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> Dat
 def _check_plain(source: Source, scheme: SchemeName) -> None:
     """Plain tags make no spans, nor spans plain tags; tags of any scheme can be learnt as plain ones."""
     if scheme != "plain":
-        first = next(sentence for sentence in source.sentences if sentence.tags)
+        first = next((sentence for sentence in source.sentences if sentence.tags), source.sentences[0])
         message = f"the tags are plain (`{(first.tags or [''])[0]}`), and cannot be brought into {scheme}"
         advice = "set `scheme: plain` in the spec to learn one plain tag a word"
         raise _error(message, source.reader, first, advice)

@@ -20,6 +20,7 @@ from .types import Prediction, Sentence
 if TYPE_CHECKING:
     from torch import nn
 
+    from .executors.work import Work
     from .labels import LabelSet
     from .nn.backbone import BuildContext, PackedBackbone
 
@@ -116,9 +117,20 @@ class Head(Component):
 
 
 class Metric(Component):
-    """Compares predicted with gold tags."""
+    """Compares predictions with gold annotation."""
 
     slot: ClassVar[str] = "metric"
+    needs_spans: ClassVar[bool] = False
+    """Whether it has nothing to count where tags are plain."""
+
+    def score(self, predictions: Sequence[Prediction], scheme: SchemeName) -> dict[str, Any]:
+        """Scores of labelled sentences, as `compute` gives them; their tags, gold and predicted, are in `scheme`.
+
+        This is what runs call. Write `compute` where tags are enough, and this one where they are not: predictions
+        have the words, their probabilities and the text too.
+        """
+        gold = [prediction.sentence.tags or () for prediction in predictions]
+        return self.compute(gold, [prediction.tags for prediction in predictions], scheme)
 
     def compute(
         self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: SchemeName
@@ -137,4 +149,24 @@ class Writer(Component):
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield pieces of the output text as predictions arrive; never holds them all."""
+        raise NotImplementedError
+
+    def save(self, predictions: Iterable[Prediction], path: Path) -> None:
+        """Write the output to `path`, whole or not at all.
+
+        Override it where the output is several files; `render` then says so with a `UsageError`.
+        """
+        from . import atomic
+
+        with atomic.writing(path) as file:
+            file.writelines(self.render(predictions))
+
+
+class Executor(Component):
+    """Runs the runs of a sweep."""
+
+    slot: ClassVar[str] = "executor"
+
+    def execute(self, work: Work) -> None:
+        """Do the runs of `work`, and tell it what becomes of each; returns when none is left."""
         raise NotImplementedError

@@ -11,7 +11,8 @@ from ..errors import UsageError, nearest
 from .frame import ImportsOption, JsonOption, app, run_imports, show_json, show_table, tell, write
 
 if TYPE_CHECKING:
-    from ..data import Dataset
+    from ..conversion import Conversion
+    from ..slots import Metric
 
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="a file, or a folder where the reader takes one")
@@ -55,14 +56,15 @@ def stats(
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
     show_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
-    _tell_unused([f"{each['file']}:{each['line']}: {each['reason']}" for each in counts["unused"]])
+    unused = [f"{each['file']}:{each['line']}: {each['reason']}" for each in counts["unused"]]
+    _tell_unused(unused, len(unused))
 
 
 @app.command("convert", short_help="Write annotation in another format or scheme.")
 def convert(
     source: InputArgument,
     output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="the file to write; `-` is standard output")
+        str, typer.Argument(metavar="OUTPUT", help="the file or folder to write; `-` is standard output")
     ],
     reader: ReaderOption,
     writer: Annotated[
@@ -84,17 +86,19 @@ def convert(
     Example: `sltk convert eng.train train.jsonl --reader conll --option label_column=3 --writer jsonl`
     """
     run_imports(imports)
-    from ..conversion import gold_predictions, target
-    from ..data import read_source
+    from ..conversion import Conversion
     from ..slots import Reader, Writer
     from .components import build, source_key
 
-    render = build(Writer, writer, writer_option or [], flag="--writer-option")
+    target = build(Writer, writer, writer_option or [], flag="--writer-option")
     named: Any = _scheme(scheme, _SCHEMES) if scheme else None
-    read = read_source(build(Reader, reader, option or [], **source_key(reader, source)))
-    data = target(read, named)
-    _write_pieces(output, render.render(gold_predictions(read, data)))
-    _tell_lost(data)
+    conversion = Conversion(build(Reader, reader, option or [], **source_key(reader, source)), named)
+    if output == "-":
+        for piece in target.render(conversion.predictions()):
+            typer.echo(piece, nl=False)
+    else:
+        target.save(conversion.predictions(), Path(output))
+    _tell_lost(conversion)
 
 
 @app.command("score", short_help="Score predicted tags, like conlleval.")
@@ -110,22 +114,66 @@ def score(
         str, typer.Option("--scheme", metavar="NAME", help="scheme of the tags; `auto` looks")
     ] = "IOB2",
     mode: Annotated[
-        str, typer.Option("--mode", metavar="strict|conlleval", help="how ill-formed tag sequences count")
-    ] = "strict",
+        str | None,
+        typer.Option(
+            "--mode", metavar="strict|conlleval", help="how ill-formed tag sequences count  [default: strict]"
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", metavar="TYPE", help="another metric: partial, spans, … (`sltk list metric`)"
+        ),
+    ] = None,
+    metric_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric-option",
+            metavar="KEY=VALUE",
+            help="a key of the metric: `sltk show metric TYPE`; repeatable",
+        ),
+    ] = None,
     json: JsonOption = False,
+    imports: ImportsOption = None,
 ) -> None:
-    """Score predicted tags like conlleval: two files, or one whose last two columns are gold and predicted."""
+    """Score predicted tags like conlleval: two files, or one whose last two columns are gold and predicted.
+
+    Example: `sltk score gold.conll predicted.conll --metric partial`
+    """
+    run_imports(imports)
     from ..scoring import report, score_files
 
     named: Any = _scheme(scheme, ("auto", *_SCHEMES))
-    if mode not in ("strict", "conlleval"):
+    if mode not in (None, "strict", "conlleval"):
         raise UsageError(f"unknown mode `{mode}`: expected `strict` or `conlleval`")
-    counted: Any = mode
-    scores = score_files(gold, predicted, named, counted)
+    counted: Any = mode or "strict"
+    chosen = _metric(metric, metric_option or [], mode)
+    scores = score_files(gold, predicted, named, counted, chosen)
     if json:
         show_json(scores)
-    else:
+    elif chosen is None:
         write(report(scores))
+    else:
+        from .tables import console, show_scores
+
+        show_scores(console(), chosen.type_name, scores)
+
+
+def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:
+    """The metric that was asked for; None where none was."""
+    from ..slots import Metric
+    from .components import build
+
+    if name is None:
+        if options:
+            raise UsageError("`--metric-option` needs `--metric`")
+        return None
+    built = build(Metric, name, options, flag="--metric-option")
+    if mode is None:
+        return built
+    if "mode" not in type(built).model_fields:
+        raise UsageError(f"`--mode` means nothing to the metric `{name}`: it counts no spans")
+    return built.model_copy(update={"mode": mode})
 
 
 def _scheme(given: str, known: tuple[str, ...]) -> str:
@@ -138,28 +186,19 @@ def _scheme(given: str, known: tuple[str, ...]) -> str:
     return given
 
 
-def _write_pieces(output: str, pieces: Any) -> None:
-    from .. import atomic
+def _tell_lost(conversion: Conversion) -> None:
+    if conversion.repaired:
+        tell(f"ill-formed tags, read as others: {conversion.repaired}")
+    shown = [f"{each.file}:{each.line}: {each.reason}" for each in conversion.unused]
+    _tell_unused(shown, conversion.unused_count)
 
-    if output == "-":
-        for piece in pieces:
-            typer.echo(piece, nl=False)
+
+def _tell_unused(lines: list[str], count: int) -> None:
+    if not count:
         return
-    with atomic.writing(Path(output)) as file:
-        file.writelines(pieces)
-
-
-def _tell_lost(data: Dataset) -> None:
-    if data.repaired:
-        tell(f"ill-formed tags, read as others: {data.repaired}")
-    _tell_unused([f"{each.file}:{each.line}: {each.reason}" for each in data.unused])
-
-
-def _tell_unused(lines: list[str]) -> None:
-    if not lines:
-        return
-    tell(f"annotations that cannot be used as they are: {len(lines)}")
-    for line in lines[:_SHOWN]:
+    tell(f"annotations that cannot be used as they are: {count}")
+    shown = lines[:_SHOWN]
+    for line in shown:
         tell(f"  {line}")
-    if len(lines) > _SHOWN:
-        tell(f"  … and {len(lines) - _SHOWN} more (`sltk stats --json` lists all)")
+    if count > len(shown):
+        tell(f"  … and {count - len(shown)} more (`sltk stats --json` lists all)")

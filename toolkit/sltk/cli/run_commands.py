@@ -24,8 +24,6 @@ from .frame import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..slots import Reader, Writer
     from ..types import Prediction, Sentence
     from .progress import Shown
@@ -59,7 +57,7 @@ def train(
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config
-    from .tables import show_scores
+    from .tables import console, show_scores
 
     loaded = config.load(spec, set_ or ())
     for path in loaded.imported:
@@ -77,7 +75,7 @@ def train(
     if int(os.environ.get("RANK", "0")) == 0:
         for split in ("validation", "test"):
             if split in metrics:
-                show_scores(_console(), split, metrics[split])
+                show_scores(console(), split, metrics[split])
         _say_how_it_went(metrics["train"], None if rehearse else folder)
 
 
@@ -112,7 +110,7 @@ def evaluate(
     chosen = _reader(reader, option, str(data)) if reader else None
     from .. import atomic
     from .. import run as pipelines
-    from .tables import show_scores
+    from .tables import console, show_scores
 
     with _progress() as progress:
         result = pipelines.evaluate(run, split=split, reader=chosen, progress=progress)
@@ -121,7 +119,7 @@ def evaluate(
     if json:
         show_json(result.scores)
     else:
-        show_scores(_console(), str(data or split), result.scores)
+        show_scores(console(), str(data or split), result.scores)
 
 
 @app.command("predict", short_help="Label text.")
@@ -185,13 +183,6 @@ def _progress() -> Shown:
     return Shown(Console(stderr=True))
 
 
-def _console() -> Console:
-    """For tables: as wide as the terminal, or 100 characters where there is none."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-
-
 def _reader(name: str, options: list[str] | None, source: str) -> Reader:
     from ..slots import Reader
     from .components import build, source_key
@@ -253,15 +244,11 @@ def _counted(predictions: Iterable[Prediction], progress: Any) -> Iterator[Predi
 
 
 def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> None:
-    from .. import atomic
-
-    pieces = writer.render(predictions)
     if output != "-":
-        with atomic.writing(Path(output)) as file:
-            file.writelines(pieces)
+        writer.save(predictions, Path(output))
         return
     shown = _harmless if sys.stdout.isatty() and not getattr(writer, "color", False) else str
-    for piece in pieces:
+    for piece in writer.render(predictions):
         sys.stdout.write(shown(piece))
         sys.stdout.flush()
 

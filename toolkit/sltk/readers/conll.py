@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..errors import DataError
 from ..registry import register
 from ..slots import TaggedReader
 from ..textfiles import TextFileReader, TextLines
-from ..types import Sentence
+from ..types import Sentence, Span
+from .brackets import BracketError, spans_of
 
 _BLANKS = re.compile(r"[ \t]+")
+_NAMED_DOCUMENT = re.compile(r"document \((\S+)\); part (\d+)")
 _NAMED_SEPARATORS = {"tab": "\t", "space": " "}
 
 
 @register.reader("conll")
 class ConllReader(TaggedReader, TextFileReader):
-    """One word a line in columns, a blank line between sentences (CoNLL-2000, CoNLL-2003 and kin)."""
+    """One word a line in columns, a blank line between sentences (CoNLL-2000, CoNLL-2003 and kin).
+
+    `labels: brackets` reads spans as CoNLL-2012 (OntoNotes) writes them: `(PERSON*`, `*)`, `(GPE)`.
+    """
 
     word_column: int = Field(
         default=0, description="column of the word, from 0; negative counts from the right"
     )
     label_column: int | None = Field(default=-1, description="column of the tag; null reads words alone")
+    labels: Literal["tags", "brackets"] = Field(
+        default="tags", description="what the label column holds: a tag a word, or brackets around spans"
+    )
     separator: str | None = Field(
         default=None,
         min_length=1,
@@ -38,16 +46,23 @@ class ConllReader(TaggedReader, TextFileReader):
     )
     document_marker: str | None = Field(
         default="-DOCSTART-",
-        description="a line whose first column is this begins a document; null: no line does",
+        description="a line whose first column is this begins a document; null: no line does; `#begin` in "
+        "CoNLL-2012",
     )
 
     one_word_a_line: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _brackets_have_a_column(self) -> ConllReader:
+        if self.labels == "brackets" and self.label_column is None:
+            raise ValueError("`labels: brackets` needs a `label_column`")
+        return self
 
     def read(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 
         Raises:
-            DataError: the file cannot be read, or a line has too few columns.
+            DataError: the file cannot be read, a line has too few columns, or brackets do not match.
         """
         lines = self.open()
         columns = _Columns(self, lines)
@@ -60,7 +75,7 @@ class ConllReader(TaggedReader, TextFileReader):
             elif self._begins_document(line):
                 yield from columns.finish()
                 documents += 1
-                columns.document = str(documents)
+                columns.document = _document_name(line) or str(documents)
             else:
                 columns.add(number, line)
         yield from columns.finish()
@@ -75,6 +90,12 @@ class ConllReader(TaggedReader, TextFileReader):
             return _at_blanks
         separator = _NAMED_SEPARATORS.get(self.separator, self.separator)
         return lambda line: line.split(separator)
+
+
+def _document_name(line: str) -> str | None:
+    """`NAME_PART` for `#begin document (NAME); part PART`, as CoNLL-2012 has it."""
+    found = _NAMED_DOCUMENT.search(line)
+    return f"{found[1]}_{found[2]}" if found else None
 
 
 def _at_blanks(line: str) -> list[str]:
@@ -140,12 +161,20 @@ class _Columns:
     def finish(self) -> Iterator[Sentence]:
         """The sentence so far, if it has words."""
         if self.words:
+            has_tags = self.label is not None and self.reader.labels == "tags"
             yield Sentence(
                 self.words,
-                self.tags if self.label is not None else None,
+                self.tags if has_tags else None,
+                self._spans() if self.reader.labels == "brackets" else None,
                 file=str(self.reader.path),
                 line=self.first_line,
                 document=self.document,
                 unused=self.lines.take_replaced(),
             )
             self._start()
+
+    def _spans(self) -> list[Span]:
+        try:
+            return spans_of(self.tags)
+        except BracketError as error:
+            raise DataError.at(str(error), self.reader.path, self.first_line + error.index) from error

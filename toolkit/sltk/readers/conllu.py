@@ -76,6 +76,13 @@ class ConlluReader(TaggedReader, TextFileReader):
         if before is not None:
             yield replace(before, unused=(*before.unused, *left_out.reports()))
 
+    @classmethod
+    def example(cls) -> list[Sentence]:
+        """Sentences with parts of speech."""
+        from ..example import plain_sentences
+
+        return plain_sentences()
+
     def _blocks(self) -> Iterator[_Block]:
         """The rows of each sentence; what a file says of a document holds until it says so again."""
         lines = self.open()

@@ -32,8 +32,11 @@ class ConllWriter(Writer):
                 continue
             if gold is not None and gold != (sentence.tags is not None):
                 raise _mixed(sentence)
+            block = _block(sentence, prediction.tags)
+            if gold is None and block.startswith("\ufeff"):
+                yield "\ufeff"  # the first one of a file is taken for a byte-order mark, and not read as text
             gold = sentence.tags is not None
-            yield _block(sentence, prediction.tags)
+            yield block
 
 
 def _block(sentence: Sentence, predicted: list[str]) -> str:
