@@ -85,7 +85,7 @@ def given(spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]
         return Loaded(spec, Node(Mark("(spec)"), {}))
     if isinstance(spec, Mapping):
         tree, problems = Source(dump_values(spec), "(spec)", Path.cwd()).parse()
-        return _checked(Reading(tree, problems), Experiment)
+        return checked(Reading(tree, problems), Experiment)
     return load(spec)
 
 
@@ -95,10 +95,15 @@ def load_as(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> 
         reading = read(path, overrides)
     except SpecError as error:
         raise InvalidSpecError(error.problems) from error
-    return _checked(reading, model)
+    return checked(reading, model)
 
 
-def _checked(reading: Reading, model: type[M]) -> Loaded[M]:
+def checked(reading: Reading, model: type[M]) -> Loaded[M]:
+    """A spec that is read, as `model`; its `imports:` are run first.
+
+    Raises:
+        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
+    """
     try:
         imported = _run_imports(reading)
     except SpecError as error:

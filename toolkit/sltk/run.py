@@ -64,7 +64,7 @@ def train(
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
     with loaded.placing():
-        splits = data.load_splits(experiment.data, experiment.scheme)
+        splits = building.load_splits(experiment)
         tell_about(splits, told)
         model = building.build(experiment, data.label_set(splits["train"]), splits["train"])
     samples = building.encode_all(splits["train"], model, told)

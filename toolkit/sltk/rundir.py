@@ -13,7 +13,7 @@ metrics.json          written last: a run that has it is finished
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import yaml
 
 from . import __version__, atomic, config, processes
 from .checkpoint import FORMAT, Model
+from .differences import differences
 from .environment import environment
 from .errors import Problem, UsageError
 from .imports import load_imports
@@ -100,7 +101,7 @@ class RunDirectory:
     def _check_same(self, experiment: Experiment) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
         before = yaml.safe_load(self.spec.read_text(encoding="utf-8"))
-        differing = list(_differences(before, yaml.safe_load(self._resolved(experiment))))
+        differing = list(differences(before, yaml.safe_load(self._resolved(experiment))))
         for source, name in _copies(experiment.imports):
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():
@@ -149,7 +150,7 @@ class RunDirectory:
         before = json.loads(self.environment.read_text(encoding="utf-8"))
         now = environment(seed, model)
         keys = ("python", "packages", "device", "threads", "processes")
-        return [line for key in keys for line in _differences(before.get(key), now[key], key)]
+        return [line for key in keys for line in differences(before.get(key), now[key], key)]
 
     def finish(self, metrics: dict[str, Any]) -> None:
         """Write the metrics: the run is finished."""
@@ -198,17 +199,3 @@ def _copies(imports: Iterable[Path]) -> list[tuple[Path, str]]:
             name, number = f"{path.stem}_{number}{path.suffix}", number + 1
         taken[name] = path
     return [(path, name) for name, path in taken.items()]
-
-
-def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """`trainer.epochs: 3 → 5` for each value that is not the same."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*before, *now)):
-            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-    elif before != now:
-        yield f"{path}: {_shown(before)} → {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    text = "(unset)" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from .scalars import plain
+from . import scalars
 from .variables import escape
 from .yaml_source import core_scalar
 
@@ -23,10 +23,16 @@ def dump(spec: BaseModel) -> str:
     Text that looks like a number or a truth value is quoted, masks among it; relative paths are written
     from the root, since the text may be stored in another folder, but for `imports:`, which may move with it.
     """
+    return dump_values(plain_values(spec))
+
+
+def plain_values(spec: BaseModel) -> dict[str, Any]:
+    """The spec with every default, as `dump` writes it, before it is text."""
     values = spec.model_dump(serialize_as_any=True)
     if "imports" in values:
         values["imports"] = [str(path) for path in values["imports"]]
-    return dump_values(values)
+    plain: dict[str, Any] = _plain(values)
+    return plain
 
 
 def dump_values(values: Mapping[str, Any]) -> str:
@@ -47,7 +53,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value.absolute())
-    return plain(value)
+    return scalars.plain(value)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,0 +1,27 @@
+"""Sweeps: many runs of one spec in which some keys vary.
+
+plan = sweeps.plan("sweep.yaml")
+outcome = sweeps.run(plan, "runs/sweep")
+"""
+
+from .index import Row
+from .plan import Change, Plan, PlannedRun, change, is_sweep, plan
+from .runner import Outcome, Selection, look, run
+from .status import Running, Status, Watcher
+
+__all__ = [
+    "Change",
+    "Outcome",
+    "Plan",
+    "PlannedRun",
+    "Row",
+    "Running",
+    "Selection",
+    "Status",
+    "Watcher",
+    "change",
+    "is_sweep",
+    "look",
+    "plan",
+    "run",
+]
