@@ -204,12 +204,17 @@ def _labelled(
 def _score(
     metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
 ) -> dict[str, Any]:
-    """The first metric's scores, and those of the others under their names."""
-    pairs = [(list(prediction.sentence.tags or ()), prediction.tags) for prediction in predictions]
-    gold, tags = [gold for gold, _ in pairs], [tags for _, tags in pairs]
+    """The first metric's scores, and those of the others under their names: `accuracy_2` where one is taken."""
+    labelled = list(predictions)
     first, *others = metrics
-    scores = first.compute(gold, tags, scheme)
-    return {**scores, **{metric.type_name: metric.compute(gold, tags, scheme) for metric in others}}
+    scores = first.score(labelled, scheme)
+    for metric in others:
+        name, number = metric.type_name, 1
+        while name in scores:
+            number += 1
+            name = f"{metric.type_name}_{number}"
+        scores[name] = metric.score(labelled, scheme)
+    return scores
 
 
 def _to_choose_by(experiment: Experiment, scores: dict[str, Any]) -> dict[str, float]:

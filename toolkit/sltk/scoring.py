@@ -16,19 +16,22 @@ from typing import Any
 from . import schemes
 from .errors import DataError
 from .metrics.accuracy import AccuracyMetric
-from .metrics.seqeval import Mode, SeqevalMetric
-from .slots import ReaderScheme, SchemeName
+from .metrics.seqeval import SeqevalMetric
+from .metrics.spanwise import Mode, SpanMetric
+from .slots import Metric, ReaderScheme, SchemeName
 from .textfiles import TextLines
+from .types import Prediction, Sentence
 
 DOCUMENT_MARKER = "-DOCSTART-"
 
 
 @dataclass(slots=True)
 class _Tagged:
-    """The last columns of one sentence's lines, first word and line numbers with them."""
+    """The words of one sentence, its last columns but one and its last, and the line of each word."""
 
     words: list[str] = field(default_factory=list)
-    tags: list[list[str]] = field(default_factory=list)
+    before_last: list[str] = field(default_factory=list)
+    last: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
 
@@ -37,37 +40,49 @@ class _Side:
     """The tags of all sentences from one column, and where each stands."""
 
     file: Path
+    words: list[list[str]]
     tags: list[list[str]]
     lines: list[list[int]]
 
 
 def score_files(
-    gold: Path, predicted: Path | None = None, scheme: ReaderScheme = "IOB2", mode: Mode = "strict"
+    gold: Path,
+    predicted: Path | None = None,
+    scheme: ReaderScheme = "IOB2",
+    mode: Mode = "strict",
+    metric: Metric | None = None,
 ) -> dict[str, Any]:
-    """The scores of a file of gold and predicted tags, or of two files: the keys of the metric `seqeval`.
+    """The scores of a file of gold and predicted tags, or of two files.
 
-    `scheme` says what both columns are in; `auto` finds out. Plain tags get the keys of `accuracy` instead.
+    `scheme` says what both columns are in; `auto` finds out. Unset, `metric` is `seqeval` in `mode`, and
+    `accuracy` for plain tags. Files hold no probabilities for a metric to look at.
 
     Raises:
         DataError: a file is missing or empty, a line has too few columns or not as many as the first, the
             words of two files differ, or a tag is not in the scheme; names file and line.
+        SpecError: the metric cannot be computed of such tags.
     """
     right, guess = _one_file(gold) if predicted is None else _two_files(gold, predicted)
     named: SchemeName = schemes.detect(right.tags + guess.tags) if scheme == "auto" else scheme
-    if named == "plain":
-        return AccuracyMetric().compute(right.tags, guess.tags, named)
-    metric = SeqevalMetric(mode=mode)
+    chosen = metric or (AccuracyMetric() if named == "plain" else SeqevalMetric(mode=mode))
     try:
-        return metric.compute(right.tags, guess.tags, named)
+        return chosen.score(_predictions(right, guess), named)
     except schemes.SchemeError:
-        raise _first_bad_tag((right, guess), metric.read_as(named)) from None
+        read_as = chosen.read_as(named) if isinstance(chosen, SpanMetric) else named
+        raise _first_bad_tag((right, guess), read_as) from None
+
+
+def _predictions(right: _Side, guess: _Side) -> list[Prediction]:
+    return [
+        Prediction(Sentence(words, tags=gold), predicted)
+        for words, gold, predicted in zip(right.words, right.tags, guess.tags, strict=True)
+    ]
 
 
 def _one_file(path: Path) -> tuple[_Side, _Side]:
     sentences = list(_sentences(path, 2, 2))
-    lines = [sentence.lines for sentence in sentences]
-    gold, predicted = ([[tags[i] for tags in sentence.tags] for sentence in sentences] for i in (0, 1))
-    return _Side(path, gold, lines), _Side(path, predicted, lines)
+    gold = [sentence.before_last for sentence in sentences]
+    return _side(path, sentences, gold), _side(path, sentences)
 
 
 def _two_files(gold: Path, predicted: Path) -> tuple[_Side, _Side]:
@@ -77,9 +92,11 @@ def _two_files(gold: Path, predicted: Path) -> tuple[_Side, _Side]:
     return _side(gold, right), _side(predicted, guess)
 
 
-def _side(path: Path, sentences: list[_Tagged]) -> _Side:
-    tags = [[last for (last,) in sentence.tags] for sentence in sentences]
-    return _Side(path, tags, [sentence.lines for sentence in sentences])
+def _side(path: Path, sentences: list[_Tagged], tags: list[list[str]] | None = None) -> _Side:
+    """One side of what was read: the tags of the last column, unless others are given."""
+    words = [sentence.words for sentence in sentences]
+    last = [sentence.last for sentence in sentences]
+    return _Side(path, words, tags or last, [sentence.lines for sentence in sentences])
 
 
 def _sentences(path: Path, least: int, tags: int) -> Iterator[_Tagged]:
@@ -98,7 +115,8 @@ def _sentences(path: Path, least: int, tags: int) -> Iterator[_Tagged]:
             raise _wrong_width(path, number, len(columns), width, first)
         found_any = True
         sentence.words.append(columns[0])
-        sentence.tags.append(columns[-tags:])
+        sentence.before_last.append(columns[-2])
+        sentence.last.append(columns[-1])
         sentence.lines.append(number)
     if sentence.words:
         yield sentence

@@ -159,12 +159,14 @@ class Experiment(SpecModel):
     )
     trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="how the model is trained")
 
-    @field_validator("name")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if name in (".", "..") or set(name) & set("/\\\0"):
-            raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
-        return name
+    @model_validator(mode="after")
+    def _metrics_have_something_to_count(self) -> Experiment:
+        """Found out before training, not after it."""
+        for number, metric in enumerate(self.metrics):
+            if self.scheme == "plain" and metric.needs_spans:
+                about = f"metric `{metric.type_name}` counts spans, and plain tags mark none: use `accuracy`"
+                raise RefusedError(about, f"metrics.{number}")
+        return self
 
     @model_validator(mode="after")
     def _one_splitter(self) -> Experiment:

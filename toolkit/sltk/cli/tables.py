@@ -1,45 +1,181 @@
-"""Scores as tables."""
+"""Scores as tables: of each metric by type and in all, and what else it has to show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+Scores = Mapping[str, Any]
 
 _COLUMNS = ("precision", "recall", "f1")
+_AVERAGES = {"macro_f1": "macro average", "weighted_f1": "weighted average"}
+_PAIRS = ("correct", "incorrect", "partial", "missed", "spurious")
+_MATRIX = 8
+"""Types that a matrix of confusions may have; of more, the most frequent confusions are listed."""
+_LISTED = 12
+# Shown in the first table, or no scores; other numbers are a metric's own, and shown by their names.
+_KNOWN = {
+    *_COLUMNS, *_AVERAGES, "accuracy", "support", "predicted", "correct", "sentences", "words",
+}  # fmt: skip
 
 
-def show_scores(console: Console, title: str, scores: Mapping[str, Any]) -> None:
-    """The table of a split, and under it the signature that says how it was scored."""
-    console.print(_table(title, scores))
-    console.print(scores.get("signature", ""), style="dim", soft_wrap=True)
+def console() -> Console:
+    """For tables: as wide as the terminal, or 100 characters where there is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 
 
-def _table(title: str, scores: Mapping[str, Any]) -> Table:
-    """One row a type, and the sum; for plain tags their accuracy and F1."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("type")
-    for name in (*_COLUMNS, "support"):
-        table.add_column(name, justify="right")
-    for kind, values in scores.get("per_type", {}).items():
-        table.add_row(kind, *_cells(values), f"{values.get('support', 0):,}")
+def show_scores(console: Console, title: str, scores: Scores) -> None:
+    """The tables of a split, of each of its metrics, and under each the signature that says how it was scored."""
+    for table in _tables(title, scores):
+        console.print(table)
+    console.print(Text(scores.get("signature", ""), style="dim"), soft_wrap=True)
+    for name, value in scores.items():
+        if isinstance(value, Mapping) and "signature" in value:
+            console.print()
+            show_scores(console, f"{title}: {name}", value)
+
+
+def _tables(title: str, scores: Scores) -> Iterable[Table]:
+    """What there is to show of one metric."""
+    yield _by_type(title, scores)
+    if "table" in scores:
+        yield _partial(scores["table"])
+    if "confusion" in scores:
+        yield _confusion(scores["confusion"])
+    if "thresholds" in scores:
+        yield _thresholds(scores["thresholds"])
+    if "calibration" in scores:
+        yield _calibration(scores["calibration"])
+
+
+def _by_type(title: str, scores: Scores) -> Table:
+    """One row a type, and the sum; for plain tags their accuracy and F1; then whatever else is one number."""
+    intervals = scores.get("intervals", {})
+    columns = (*_COLUMNS, *(["interval of f1"] if intervals else []), "support")
+    table = _table(title, "type", columns, title_style="bold")
+
+    def add(
+        name: str, values: Scores, interval: Sequence[float] | None = None, count: int | None = None
+    ) -> None:
+        between = [_interval(interval)] if intervals else []
+        cells = [_number(values.get(column)) for column in _COLUMNS]
+        _row(table, name, *cells, *between, "" if count is None else f"{count:,}")
+
+    per_type = scores.get("per_type", {})
+    for kind, values in per_type.items():
+        add(kind, values, intervals.get("per_type", {}).get(kind), values.get("support", 0))
     table.add_section()
     if "f1" in scores:
-        support = sum(values.get("support", 0) for values in scores.get("per_type", {}).values())
-        table.add_row("micro average", *_cells(scores), f"{support:,}", style="bold")
-    if "macro_f1" in scores:
-        table.add_row("macro average", "", "", _number(scores["macro_f1"]), "")
+        support = sum(values.get("support", 0) for values in per_type.values())
+        add("micro average", scores, intervals.get("f1"), support)
+    for key, name in _AVERAGES.items():
+        if key in scores:
+            add(name, {"f1": scores[key]}, intervals.get(key))
+    if "boundaries" in scores:
+        add("types left out", scores["boundaries"])
     if "accuracy" in scores:
-        table.add_row("accuracy of words", "", "", _number(scores["accuracy"]), f"{scores.get('words', 0):,}")
+        add("accuracy of words", {"f1": scores["accuracy"]}, count=scores.get("words", 0))
+    for key, value in scores.items():
+        if key not in _KNOWN and isinstance(value, int | float):
+            add(key, {"f1": value})
     return table
 
 
-def _cells(values: Mapping[str, Any]) -> list[str]:
-    return [_number(values.get(name)) for name in _COLUMNS]
+def _partial(rows: Scores) -> Table:
+    """SemEval-2013's four ways to compare spans, one a row."""
+    table = _table("", "compared by", (*_PAIRS, *_COLUMNS))
+    for name, row in rows.items():
+        _row(table, name, *(f"{row[key]:,}" for key in _PAIRS), *(_number(row[key]) for key in _COLUMNS))
+    return table
+
+
+def _confusion(confusion: Scores) -> Table:
+    """Gold types down, predicted types across, of spans with both ends right; the last column and row the rest."""
+    types, missed, spurious = confusion["types"], confusion["missed"], confusion["spurious"]
+    down = sorted(types.keys() | missed.keys())
+    across = sorted({other for found in types.values() for other in found} | spurious.keys())
+    if max(len(down), len(across)) > _MATRIX:
+        return _most_frequent(confusion)
+    table = _table("", "gold \\ predicted", (*across, "(missed)"))
+    for kind in down:
+        found = types.get(kind, {})
+        _row(table, kind, *(_count(found.get(other)) for other in across), _count(missed.get(kind)))
+    _row(table, "(spurious)", *(_count(spurious.get(other)) for other in across), "")
+    return table
+
+
+def _most_frequent(confusion: Scores) -> Table:
+    """What went wrong most often, of spans with both ends right and of those without a counterpart."""
+    wrong = [
+        (number, kind, other)
+        for kind, found in confusion["types"].items()
+        for other, number in found.items()
+        if kind != other
+    ]
+    wrong += [(number, kind, "(missed)") for kind, number in confusion["missed"].items()]
+    wrong += [(number, "(spurious)", kind) for kind, number in confusion["spurious"].items()]
+    wrong.sort(key=lambda each: -each[0])
+    table = _table("", "gold", ("predicted", "spans"))
+    for number, kind, other in wrong[:_LISTED]:
+        _row(table, kind, other, f"{number:,}")
+    if len(wrong) > _LISTED:
+        _row(table, f"… and {len(wrong) - _LISTED} more", "", f"{sum(each[0] for each in wrong[_LISTED:]):,}")
+    return table
+
+
+def _thresholds(rows: Sequence[Scores]) -> Table:
+    table = _table("", "score at least", (*_COLUMNS, "predicted", "correct"))
+    for row in rows:
+        counts = (f"{row[key]:,}" for key in ("predicted", "correct"))
+        _row(table, f"{row['threshold']:g}", *(_number(row[key]) for key in _COLUMNS), *counts)
+    return table
+
+
+def _calibration(calibration: Scores) -> Table:
+    """Mean score and share of right ones in each bin, of words and of spans."""
+    table = _table("", "calibration", ("bin", "mean score", "accuracy", "count"))
+    for kind, found in calibration.items():
+        for each in found["bins"]:
+            between = f"{each['from']:.2f} to {each['to']:.2f}"
+            numbers = (_number(each["score"]), _number(each["accuracy"]))
+            _row(table, kind, between, *numbers, f"{each['count']:,}")
+        _row(table, f"{kind}: error", "", "", _number(found["ece"]), f"{found['count']:,}")
+        table.add_section()
+    return table
+
+
+def _table(title: str, first: str, columns: Iterable[str], title_style: str = "") -> Table:
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        title_style=title_style,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column(first, no_wrap=True)
+    for name in columns:
+        table.add_column(Text(name), justify="right")
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    # Types come from data: Text, so that `[b]` is no markup.
+    table.add_row(*map(Text, cells), style="bold" if cells[0] == "micro average" else None)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _count(value: int | None) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"{bounds[0]:.4f}–{bounds[1]:.4f}"

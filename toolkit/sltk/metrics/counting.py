@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..schemes import Chunk
+
 TagSequences = Sequence[Sequence[str]]
 
 
@@ -26,15 +28,35 @@ class Counts:
         """Count the types of three lists."""
         return cls(Counter(gold), Counter(predicted), Counter(correct))
 
+    @classmethod
+    def of_spans(cls, sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> Counts:
+        """Count gold and predicted spans sentence by sentence; right are those with both ends and type right."""
+        wanted: list[str] = []
+        found: list[str] = []
+        correct: list[str] = []
+        for gold, predicted in sentences:
+            wanted += [type_ for _, _, type_ in gold]
+            found += [type_ for _, _, type_ in predicted]
+            correct += [type_ for _, _, type_ in set(gold).intersection(predicted)]
+        return cls.of(wanted, found, correct)
+
     def micro(self) -> dict[str, float]:
         """Precision, recall and F1 over all types together."""
-        return _scores(self.gold.total(), self.predicted.total(), self.correct.total())
+        return scores_of(self.gold.total(), self.predicted.total(), self.correct.total())
+
+    def totals(self) -> dict[str, int]:
+        """How many there are in all."""
+        return {
+            "support": self.gold.total(),
+            "predicted": self.predicted.total(),
+            "correct": self.correct.total(),
+        }
 
     def per_type(self) -> dict[str, dict[str, Any]]:
         """Precision, recall, F1, and `support`, the number of gold ones, of each type, sorted by name."""
         return {
             type_: {
-                **_scores(self.gold[type_], self.predicted[type_], self.correct[type_]),
+                **scores_of(self.gold[type_], self.predicted[type_], self.correct[type_]),
                 "support": self.gold[type_],
                 "predicted": self.predicted[type_],
                 "correct": self.correct[type_],
@@ -47,21 +69,23 @@ class Counts:
         types = self.per_type().values()
         weighted = sum(scores["f1"] * scores["support"] for scores in types)
         return {
-            "macro_f1": _ratio(sum(scores["f1"] for scores in types), len(types)),
-            "weighted_f1": _ratio(weighted, self.gold.total()),
+            "macro_f1": ratio(sum(scores["f1"] for scores in types), len(types)),
+            "weighted_f1": ratio(weighted, self.gold.total()),
         }
 
 
-def _ratio(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
+    """A share; 0 where there is nothing to have a share of."""
     return part / whole if whole else 0.0
 
 
-def _scores(gold: int, predicted: int, correct: int) -> dict[str, float]:
-    precision, recall = _ratio(correct, predicted), _ratio(correct, gold)
+def scores_of(gold: int, predicted: int, correct: float) -> dict[str, float]:
+    """Precision, recall and F1 of `correct` right ones (halves count for partly right ones)."""
+    precision, recall = ratio(correct, predicted), ratio(correct, gold)
     return {
         "precision": precision,
         "recall": recall,
-        "f1": _ratio(2 * precision * recall, precision + recall),
+        "f1": ratio(2 * precision * recall, precision + recall),
     }
 
 
@@ -91,10 +115,10 @@ def correct_tags(gold: TagSequences, predicted: TagSequences) -> list[str]:
 
 def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
     """The share of words whose tags are the same."""
-    return _ratio(len(correct_tags(gold, predicted)), sum(map(len, gold)))
+    return ratio(len(correct_tags(gold, predicted)), sum(map(len, gold)))
 
 
-def signature(metric: str, **settings: str) -> str:
+def signature(metric: str, **settings: object) -> str:
     """What a score must name to be compared with another: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
     from .. import __version__  # here: a component may be imported while the package is
 
