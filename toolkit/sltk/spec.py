@@ -159,6 +159,13 @@ class Experiment(SpecModel):
     )
     trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="how the model is trained")
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if name in (".", "..") or set(name) & set("/\\\0"):
+            raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
+        return name
+
     @model_validator(mode="after")
     def _metrics_have_something_to_count(self) -> Experiment:
         """Found out before training, not after it."""
