@@ -170,3 +170,7 @@ class Executor(Component):
     def execute(self, work: Work) -> None:
         """Do the runs of `work`, and tell it what becomes of each; returns when none is left."""
         raise NotImplementedError
+
+    def for_shard(self) -> Executor:
+        """What runs one shard of the sweep, which a scheduler has started: this very executor."""
+        return self
