@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from . import __version__, processes
-from .checkpoint import FORMAT, Model
+from .checkpoint import FORMAT
+from .models import Model
 
 _PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
@@ -19,7 +20,7 @@ _PACKAGES = (
 
 def environment(seed: int, model: Model) -> dict[str, Any]:
     """Versions, device, git revision, seed, and the proof that the mask holds."""
-    proof = model.tagger.backbone.proof
+    proof = model.network.backbone.proof
     return {
         "format": FORMAT,
         "sltk": __version__,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .checkpoint import Model
+from . import models
 from .labels import LabelSet
-from .nn.predictor import Predictor
+from .models import Model
 from .types import Prediction, Sentence
 
 
@@ -30,9 +30,8 @@ class Labeller:
         self, inputs: Iterable[str | list[str] | Sentence], window: int = 2048
     ) -> Iterator[Prediction]:
         """The same, one by one and in order, holding at most `window` sentences."""
-        model = self.model
-        predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, self.batch_tokens)
-        yield from predictor.predict(map(self.sentence, inputs), window)
+        kind = models.type_of(self.model)
+        yield from kind.predict(self.model, map(self.sentence, inputs), self.batch_tokens, window)
 
     def sentence(self, given: str | list[str] | Sentence) -> Sentence:
         """What was given, as a sentence."""

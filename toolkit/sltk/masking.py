@@ -47,6 +47,11 @@ def parse(value: Any) -> MaskText:
     raise MaskError(f"unknown mask `{text}`; expected {_FORMS}")
 
 
+def is_causal(mask: MaskText) -> bool:
+    """Whether no block is unmasked, in a model of any depth."""
+    return not mask if isinstance(mask, list) else bool(re.fullmatch("none|0+|(first|last):0+", mask))
+
+
 def groups(blocks: int, count: int) -> list[range]:
     """`count` runs of block numbers, as even as possible, the first ones longer.
 

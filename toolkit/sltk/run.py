@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import building, checkpoint, config, data, processes, rundir
-from .checkpoint import Model
+from . import building, checkpoint, config, data, models, processes, rundir
 from .config import Loaded
 from .data import Dataset
 from .errors import SpecError, UsageError
 from .labeller import Labeller
-from .nn.batching import Sample
+from .models import Model
 from .progress import Logged, Progress, Silent
 from .reporting import name_of, tell_about
 from .rundir import RunDirectory
@@ -63,13 +62,14 @@ def train(
     if finished is not None:
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
+    kind = models.TYPES[experiment.type]
     with loaded.placing():
         splits = building.load_splits(experiment)
         tell_about(splits, told)
-        model = building.build(experiment, data.label_set(splits["train"]), splits["train"])
-    samples = building.encode_all(splits["train"], model, told)
-    for name in splits.keys() - {"train"}:
-        building.check_lengths(splits[name], model)
+        model = kind.build(experiment, splits["train"])
+        for name in splits.keys() - {"train"}:
+            kind.check(splits[name], model)
+    samples = kind.encode(splits["train"], model, told)
     if resume:
         for change in run.changes(experiment.seed, model):
             told.note(f"not as when the run began: {change}")
@@ -77,7 +77,7 @@ def train(
     log = Logged(told, run.log) if processes.is_first() else told
     metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume)
     if processes.is_first():
-        checkpoint.save(model, run.model, run.imports)
+        kind.save(model, run.model, run.imports)
         run.finish(metrics)
     processes.meet()
     return metrics
@@ -86,7 +86,7 @@ def train(
 def _trained_and_scored(
     experiment: Experiment,
     model: Model,
-    samples: list[Sample],
+    samples: list[Any],
     splits: dict[str, Dataset],
     run: RunDirectory,
     progress: Progress,
@@ -103,10 +103,11 @@ def _trained_and_scored(
         predictions = _labelled(model, splits["validation"], batch_tokens, Silent())
         return _to_choose_by(experiment, scored(predictions))
 
+    kind = models.type_of(model)
     batch_tokens = experiment.trainer.eval_batch_tokens
     training = splits["train"].sentences
     task = Task(
-        model.tagger, Examples(samples), model.device, experiment.seed,
+        model.network, Examples(samples, kind.collate, kind.without_loss), model.device, experiment.seed,
         evaluate=score if "validation" in splits else None,
         describe=lambda number: name_of(training[number]),
     )  # fmt: skip
@@ -116,7 +117,7 @@ def _trained_and_scored(
         progress.note(f"scoring {name}")
         predictions = list(_labelled(model, splits[name], batch_tokens, progress))
         run.write_predictions(name, predictions)
-        metrics[name] = scored(predictions)
+        metrics[name] = scored(predictions) | kind.account(model, predictions, scored)
     return {**metrics, "train": cost}
 
 
@@ -157,13 +158,19 @@ def evaluate(
             dataset = data.load(reader, scheme)
         else:
             dataset = data.load_splits(experiment.data, scheme, [split])[split]
-    model = checkpoint.load(model_at)
+    model = models.load(model_at)
     tell_about({dataset.name: dataset}, progress)
     strange = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if strange:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(strange))}")
     predictions = list(_labelled(model, dataset, batch_tokens, progress))
-    return Evaluation(_score(metrics, scheme, predictions), predictions)
+
+
+    def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
+        return _score(metrics, scheme, predictions)
+
+    account = models.type_of(model).account(model, predictions, scored)
+    return Evaluation(scored(predictions) | account, predictions)
 
 
 def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | None = None) -> Labeller:
@@ -174,7 +181,7 @@ def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | N
         ModelError: its base model cannot be had, or is not the one it was trained on.
     """
     model = model_folder(Path(folder), progress or Silent())
-    return Labeller(checkpoint.load(model), batch_tokens)
+    return Labeller(models.load(model), batch_tokens)
 
 
 def model_folder(folder: Path, progress: Progress) -> Path:

@@ -20,11 +20,12 @@ from typing import Any
 import yaml
 
 from . import __version__, atomic, config, processes
-from .checkpoint import FORMAT, Model
+from .checkpoint import FORMAT
 from .differences import differences
 from .environment import environment
 from .errors import Problem, UsageError
 from .imports import load_imports
+from .models import Model
 from .progress import Progress
 from .registry import registry
 from .scalars import is_python_file

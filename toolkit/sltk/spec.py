@@ -10,8 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from .instruct.settings import InstructSpec
+from .masking import is_causal
 from .recipes import RecipeName
 from .registry import RefusedError, registry
 from .scalars import resolve_import
@@ -114,12 +125,19 @@ def default_metrics(scheme: str | None) -> list[Any]:
     return [registry.find("metric", "accuracy" if scheme == "plain" else "seqeval")()]
 
 
+_OF_TAGGERS = {"aligner", "document_context", "head", "on_overflow"}
+"""Keys of a spec that only a tagger has a use for."""
+
+
 class Experiment(SpecModel):
     """One run: data, model, training. `extends: other.yaml` starts from another spec."""
 
     name: str = Field(min_length=1, description="names the run directory, runs/NAME")
     seed: int = Field(default=120, ge=0, lt=2**32, description="seed of everything random")
-    type: Literal["tagger"] = Field(default="tagger", description="what kind of model is trained")
+    type: Literal["tagger", "instruct"] = Field(
+        default="tagger",
+        description="what kind of model is trained: one that tags words, or one that writes spans (`instruct:`)",
+    )
     imports: list[ImportPath] = Field(
         default=[], description="Python files (`my_readers.py`) or modules with components of your own"
     )
@@ -158,6 +176,9 @@ class Experiment(SpecModel):
         description="scores; the first one's F1 selects the best model",
     )
     trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="how the model is trained")
+    instruct: InstructSpec | None = Field(
+        default=None, description="with `type: instruct`: prompt, options, decoding"
+    )
 
     @field_validator("name")
     @classmethod
@@ -198,6 +219,33 @@ class Experiment(SpecModel):
             about = "`holdout` takes sentences away from their neighbours, which `document_context` is about"
             raise RefusedError(f"{about}: give {held_out[0]} a file of its own", "document_context")
         return self
+
+    @model_validator(mode="after")
+    def _type_has_its_keys(self) -> Experiment:
+        """Each type of model has keys of its own; what would be without effect is refused."""
+        if self.type == "tagger":
+            if self.instruct is not None:
+                raise RefusedError("`instruct` is for `type: instruct`", "instruct")
+            return self
+        if self.instruct is None:
+            raise RefusedError("`type: instruct` needs `instruct`: an instruction, and options", "type")
+        for key in _OF_TAGGERS & self.model_fields_set:
+            raise RefusedError(f"`{key}` is for `type: tagger`: a model that writes spans has none", key)
+        if self.scheme == "plain":
+            raise RefusedError("a model that writes spans needs a scheme of spans", "scheme")
+        if self.backbone.type_name != "decoder":
+            raise RefusedError("only a decoder writes", "backbone.type")
+        if not is_causal(getattr(self.backbone, "unmask", "none")):
+            about = "a model that writes must not see what is still to be written: its blocks are causal"
+            raise RefusedError(about, "backbone.unmask", notes=["`unmask: none`, or leave it out"])
+        return self
+
+    @model_serializer(mode="wrap")
+    def _own_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the keys that are for the other type of model."""
+        values: dict[str, Any] = handler(self)
+        foreign = {"instruct"} if self.type == "tagger" else _OF_TAGGERS
+        return {key: value for key, value in values.items() if key not in foreign}
 
     @model_validator(mode="after")
     def _selection_needs_validation(self) -> Experiment:

@@ -81,7 +81,7 @@ class SubwordEncoder:
         self.on_overflow = on_overflow
         self.document_context = document_context
         self.unknown = _some_id(tokenizer)
-        self._prefix, self._suffix = _special_ids(tokenizer)
+        self._prefix, self._suffix = special_ids(tokenizer)
         if max_length is not None and max_length <= len(self._prefix) + len(self._suffix):
             kept = (
                 f"the model's {len(self._prefix) + len(self._suffix)} special tokens leave no room for words"
@@ -273,7 +273,7 @@ def spacing_of(
     return "source" if all(sentence.text is not None for sentence in training) else "single"
 
 
-def _special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+def special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
     """What the model expects before and after a text: [CLS] and [SEP], a BOS, or nothing."""
     plain = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids
     full = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True).ids

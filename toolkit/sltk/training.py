@@ -54,6 +54,8 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
     Raises:
         RunError: the loss or the gradient became something that is not a number.
     """
+    if not len(task.examples):
+        return untrained(task.network, task.device)
     trainer = make_trainer(task, spec, folder, progress)
     newest = next(reversed(checkpoints(folder).values()), None) if resume else None
     if resume:
@@ -81,6 +83,15 @@ def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in parameters),
         "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
     }
+
+
+def untrained(network: TrainedModule, device: torch.device) -> dict[str, Any]:
+    """The same where nothing is trained: a model that is asked as it is."""
+    return {
+        "seconds": 0.0, "evaluation_seconds": 0.0, "words_per_second": 0.0, "words": 0, "epochs": 0, "steps": 0,
+        "loss": None, "peak_memory_bytes": peak_memory(device),
+        "parameters": sum(p.numel() for p in network.parameters()), "trained_parameters": 0,
+    }  # fmt: skip
 
 
 def peak_memory(device: torch.device) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ModelError, Problem
 from .automaton import Automaton, State
+from .settings import OPTION, SPAN
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _WORD_START = "\u2581"
@@ -44,12 +45,22 @@ class Vocabulary:
                 node.numbers.append(number)
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Vocabulary:
+    def of(cls, tokenizer: Any, options: Iterable[str] = ()) -> Vocabulary:
         """The vocabulary of a tokenizer of transformers.
 
         Raises:
-            ModelError: its subwords are neither byte-level BPE nor SentencePiece: they cannot be spelt.
+            ModelError: its subwords are neither byte-level BPE nor SentencePiece: they cannot be spelt. Or the
+                options cannot be written with them.
         """
+        found = cls._of(tokenizer)
+        for text in (OPTION, SPAN, *options):
+            if not found.spells(text.encode()):
+                about = f"the tokenizer has no subwords to write `{text}` with"
+                raise ModelError(Problem(about, path="instruct.options"))
+        return found
+
+    @classmethod
+    def _of(cls, tokenizer: Any) -> Vocabulary:
         decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
         kinds = {part["type"] for part in decoder.get("decoders", [decoder]) if "type" in part}
         added = set(tokenizer.added_tokens_decoder)

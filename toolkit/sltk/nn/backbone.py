@@ -28,6 +28,8 @@ class BuildContext:
     """With `saved`: the base that it was trained on, as `PackedBackbone.base` said then."""
     gradient_checkpointing: bool = False
     prove: bool = True
+    language_model: bool = False
+    """Whether the output embedding is wanted too, for a model that generates."""
 
 
 class PackedBackbone(nn.Module):
@@ -46,6 +48,8 @@ class PackedBackbone(nn.Module):
         self.tokenizer = tokenizer
         self.flags = flags
         self.packs = packs
+        self.language_model: nn.Module | None = None
+        """With an output embedding: the model around `model`, which shares its weights."""
         self.proof: Proof | None = None
         self.base: dict[str, Any] = {}
         """Where the weights came from: name, revision or fingerprint."""
@@ -68,15 +72,16 @@ class PackedBackbone(nn.Module):
         """
         if not self.packs:
             return [self._padded(ids_T, packing).unsqueeze(0)]
-        positions_1T = (positions(packing, ids_T.device) + self.position_offset).unsqueeze(0)
-        positions_1T.sltk_packing = packing  # type: ignore[attr-defined]  # see `packed_attention`
         out = self.model(
-            input_ids=ids_T.unsqueeze(0),
-            position_ids=positions_1T,
-            packing=packing,
-            **({"output_hidden_states": True} if all_states else {}),
+            **self.inputs(ids_T, packing), **({"output_hidden_states": True} if all_states else {})
         )
         return list(out.hidden_states) if all_states else [out.last_hidden_state]
+
+    def inputs(self, ids_T: Tensor, packing: Packing) -> dict[str, Any]:
+        """A packed batch as the transformers model takes it."""
+        positions_1T = (positions(packing, ids_T.device) + self.position_offset).unsqueeze(0)
+        positions_1T.sltk_packing = packing  # type: ignore[attr-defined]  # see `packed_attention`
+        return {"input_ids": ids_T.unsqueeze(0), "position_ids": positions_1T, "packing": packing}
 
     def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """The same for a family that brings its own attention: pad, run, and take the padding out again."""
