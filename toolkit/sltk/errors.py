@@ -46,7 +46,7 @@ class Problem:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"error: {self.message}"]
+        lines = [f"error: {_short(self.message)}"]
         if self.location is not None or self.path:
             where = str(self.location) if self.location else "(spec)"
             lines.append(f"  --> {where}" + (f"   ({self.path})" if self.path else ""))
@@ -54,7 +54,7 @@ class Problem:
             lines += self._excerpt(self.location.line, self.location.column or 1)
         elif self.suggestion:
             lines.append(f"   = did you mean `{self.suggestion}`?")
-        lines += [f"   = {note}" for note in self.notes]
+        lines += [f"   = {_short(note)}" for note in self.notes]
         return "\n".join(lines)
 
     def _excerpt(self, line: int, column: int) -> list[str]:
@@ -62,6 +62,11 @@ class Problem:
         hint = f" did you mean `{self.suggestion}`?" if self.suggestion else ""
         caret = " " * (column - 1) + "^" * max(1, self.width) + hint
         return [f" {gutter} |", f" {line} | {self.source_line}", f" {gutter} | {caret}"]
+
+
+def _short(message: str) -> str:
+    """The message without the middle of what it quotes, where that is longer than anyone would read."""
+    return message if len(message) <= 2000 else f"{message[:1000]} … {message[-200:]}"
 
 
 class SltkError(Exception):

@@ -14,7 +14,7 @@ from ..textfiles import TextFileReader, TextLines, read_text
 from ..types import Sentence, Unused
 from .offsets import CharSpan, OffsetReader, annotated
 
-_SPAN = re.compile(r"(\S.*?) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
+_SPAN = re.compile(r"(\S.*?) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
 _OTHERS = {
     "R": "relation",
     "E": "event",

@@ -19,7 +19,7 @@ from ..types import Sentence, Unused
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7}
 _KEYED = {"feats": 5, "misc": 9}
 _FORM, _MISC, _WIDTH = 1, 9, 10
-_ID = re.compile(r"(?P<first>\d+)(?:(?P<kind>[-.])(?P<second>\d+))?", re.ASCII)
+_ID = re.compile(r"(?P<first>\d{1,9})(?:(?P<kind>[-.])(?P<second>\d{1,9}))?", re.ASCII)
 _COMMENT = re.compile(r"#\s*(newdoc|text)\b\s*(?:id\s*)?(?:=\s*)?(.*)")
 
 RowKind = Literal["word", "range", "empty"]

@@ -81,5 +81,11 @@ class CsvReader(TaggedReader, TextFileReader):
         if not _LIST.fullmatch(cell):
             shown = cell if len(cell) <= 40 else cell[:40] + "…"
             raise DataError.at(f"column `{column}` holds no list of strings: {shown}", self.path, line)
-        found: list[str] = ast.literal_eval(cell.strip())
+        try:
+            found: list[str] = ast.literal_eval(cell.strip())
+            "".join(found).encode()
+        except (SyntaxError, ValueError) as error:  # such as `\x` without digits, or half of a surrogate pair
+            raise DataError.at(
+                f"column `{column}` holds a string that is none: {error}", self.path, line
+            ) from error
         return found

@@ -13,6 +13,7 @@ from ..textfiles import EncodingErrors, TextLines, read_text
 from ..types import Unused
 
 _BLANK = re.compile(r"[ \t\r\n]*")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _RepeatedKeyError(ValueError):
@@ -143,15 +144,23 @@ def lines(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
 
 def _decoded(text: str, place: int, path: Path, line: int | None = None) -> tuple[Any, int]:
     try:
-        return _DECODER.raw_decode(text, place)
+        value, end = _DECODER.raw_decode(text, place)
+        if _SURROGATE.search(text, place, end):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg} (column {error.colno})"
         raise DataError.at(message, path, line or error.lineno) from error
-    except (RecursionError, ValueError) as error:  # a whole number may have too many digits
-        message = (
-            "JSON nested too deeply" if isinstance(error, RecursionError) else f"not valid JSON: {error}"
-        )
-        raise DataError.at(message, path, line or text.count("\n", 0, place) + 1) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError.at(_why(error), path, line or text.count("\n", 0, place) + 1) from error
+    return value, end
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "JSON nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return "half of a surrogate pair, such as \\ud83d, stands alone: it is no character"
+    return f"not valid JSON: {error}"  # a whole number may have too many digits
 
 
 def _skip(text: str, place: int) -> int:

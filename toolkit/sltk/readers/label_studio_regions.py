@@ -10,6 +10,8 @@ from ..types import Unused
 from .json_values import Record, shown
 from .offsets import CharSpan
 
+_TYPES = ("labels", "hypertextlabels")
+
 
 @dataclass
 class Regions:
@@ -49,16 +51,18 @@ def _labelled(annotation: Record, keys: Sequence[str]) -> Iterator[tuple[str, Re
     for key in keys:
         if key != "result" and not _is_of_regions(annotation.value[key]):
             continue
-        for region in annotation.records(key) if key in annotation else ():
-            value = region.record("value") if "value" in region else region
-            if "start" in value:  # choices, relations and ratings are of no characters
+        for region in annotation.records(key):
+            is_labelled = region.value.get("type") in _TYPES
+            value = region.record("value") if is_labelled or "value" in region else region
+            # Choices, relations and ratings are of no characters.
+            if is_labelled or value.value.keys() & {"start", "labels"}:
                 yield key, region, value
 
 
 def _is_of_regions(items: Any) -> bool:
     """Whether a key of a JSON-MIN task holds regions, and no data of the task's own."""
     return isinstance(items, list) and any(
-        isinstance(item, dict) and "start" in item and "end" in item for item in items
+        isinstance(item, dict) and ("labels" in item or {"start", "end"} <= item.keys()) for item in items
     )
 
 

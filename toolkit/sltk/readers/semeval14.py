@@ -57,7 +57,7 @@ class _Parser:
         self._done: list[tuple[int, str, list[CharSpan]]] = []
         self._line = 0
         self._text: list[str] | None = None
-        self._in_text = False
+        self._in_text = self._in_sentence = False
         self._terms: list[tuple[int, dict[str, str]]] = []
         self._expat = parser = expat.ParserCreate()
         parser.StartElementHandler = self._start
@@ -73,6 +73,8 @@ class _Parser:
         except expat.ExpatError as error:
             message = f"not well-formed XML: {expat.errors.messages[error.code]} (column {error.offset + 1})"
             raise DataError.at(message, self.path, error.lineno) from error
+        except (LookupError, ValueError) as error:  # of an `encoding` that the parser does not know
+            raise self._error(f"not well-formed XML: {error}") from error
 
     def take(self) -> list[tuple[int, str, list[CharSpan]]]:
         """The sentences completed since this was last asked."""
@@ -86,9 +88,14 @@ class _Parser:
         raise self._error("a document type declaration: this reader takes none, for safety")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name in ("sentence", "text", "aspectTerm") and self._in_sentence == (name == "sentence"):
+            raise self._error(f"`{name}` is {'inside' if self._in_sentence else 'outside'} a `sentence`")
         if name == "sentence":
+            self._in_sentence = True
             self._line, self._text, self._terms = self._expat.CurrentLineNumber, None, []
         elif name == "text":
+            if self._text is not None:
+                raise self._error("a second `text` of this sentence")
             self._text, self._in_text = [], True
         elif name == "aspectTerm":
             self._terms.append((self._expat.CurrentLineNumber, attributes))
@@ -101,6 +108,7 @@ class _Parser:
         if name == "text":
             self._in_text = False
         elif name == "sentence":
+            self._in_sentence = False
             if self._text is None:
                 raise self._error("this sentence has no `text`", self._line)
             text = "".join(self._text)

@@ -1,0 +1,593 @@
+"""Good files of every format, and the ways in which the fuzz tests break them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from sltk.registry import registry
+from sltk.slots import Reader
+
+Counted = tuple[int, int | None]
+"""Characters of words that are not white space, and annotated spans (None: not known without a scheme)."""
+
+
+@dataclass(frozen=True)
+class Good:
+    """A sound file of one format, and how to count what is in it without sltk."""
+
+    name: str
+    reader: str
+    text: str
+    count: Callable[[str], Counted]
+    span: tuple[str, str] = ("", "")
+    """Where a span has its offsets: the text before and between the two numbers; the first such place is taken."""
+    word: str = ""
+    """A word as the file writes it, where it could be a number or something worse."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, folder: Path, content: bytes) -> Path:
+        """A file with this content, or for brat a pair whose annotations have it."""
+        if self.reader == "brat":
+            (folder / "a.txt").write_text(BRAT_TEXT, encoding="utf-8")
+            (folder / "a.ann").write_bytes(content)
+            return folder / "a.txt"
+        path = folder / "data.file"
+        path.write_bytes(content)
+        return path
+
+    def open(self, path: Path) -> Reader:
+        """The reader of such a file."""
+        made = registry.find("reader", self.reader).model_validate({"path": path, **self.options})
+        assert isinstance(made, Reader)
+        return made
+
+    def with_offsets(self, start: str, end: str) -> str:
+        """The text with the offsets of a span written so."""
+        before, between = map(re.escape, self.span)
+        found = re.search(rf"({before})-?\d+({between})-?\d+", self.text)
+        assert found is not None, self.name
+        return "".join((self.text[: found.start()], found[1], start, found[2], end, self.text[found.end() :]))
+
+
+def visible(texts: Iterable[str]) -> int:
+    """How many characters are not white space."""
+    return sum(len("".join(text.split())) for text in texts)
+
+
+def _lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
+
+
+def _of_conll(text: str) -> Counted:
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
+    words = [
+        re.split(r"[ \t]+", line.strip(" \t"))[0] for line in lines if not re.match(r"-DOCSTART-(\s|$)", line)
+    ]
+    return visible(words), None
+
+
+def _of_csv(text: str) -> Counted:
+    rows = list(csv.DictReader(io.StringIO(text)))
+    return visible(word for row in rows for word in re.findall(r"'([^']*)'", row["tokens"])), None
+
+
+def _of_conllu(text: str) -> Counted:
+    rows = [row for row in _rows(text) if not row[0].startswith("#")]
+    return visible(row[1] for row in rows if row[0].isdecimal()), None
+
+
+def _of_semeval(text: str) -> Counted:
+    found = ElementTree.fromstring(text.encode())
+    texts = ["".join(each.itertext()) for each in found.iter("text")]
+    return visible(texts), sum(1 for _ in found.iter("aspectTerm"))
+
+
+def _of_label_studio(text: str) -> Counted:
+    tasks = json.loads(text)
+    annotated = [task for task in tasks if task.get("annotations")]
+    results = [region for task in annotated for region in task["annotations"][0]["result"]]
+    labels = [label for region in results for label in region.get("value", {}).get("labels") or () if label]
+    return visible(task["data"]["text"] for task in annotated or tasks), len(labels)
+
+
+def _of_label_studio_min(text: str) -> Counted:
+    """An item for each annotation; of a task that has several, and of one without any, it is said that."""
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    texts: dict[str, str] = {}
+    every = json.loads(text)
+    for number, task in enumerate(every):
+        lists = [value for value in task.values() if isinstance(value, list)]
+        regions = [each for value in lists for each in value if each.keys() & {"labels", "start"}]
+        name = str(task.get("id", f"item {number}"))
+        if name not in tasks and ("annotation_id" in task or any(each.get("labels") for each in regions)):
+            tasks[name], texts[name] = regions, task["text"]
+    labels = [
+        label for found in tasks.values() for each in found for label in each.get("labels", ()) if label
+    ]
+    return visible(texts.values() if tasks else [task["text"] for task in every]), len(labels)
+
+
+def _of_maven(text: str) -> Counted:
+    documents = _lines(text)
+    words = [word for each in documents for content in each["content"] for word in content["tokens"]]
+    events = [event for each in documents for event in each.get("events") or ()]
+    return visible(words), sum(len(event["mention"]) for event in events)
+
+
+def _of_dygie(text: str) -> Counted:
+    documents = _lines(text)
+    words = [word for each in documents for sentence in each["sentences"] for word in sentence]
+    return visible(words), sum(len(spans) for each in documents for spans in each.get("ner") or ())
+
+
+def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Callable[[str], Counted]:
+    def count(text: str) -> Counted:
+        found = load(text)
+        return visible(word for each in found for word in each[words]), sum(
+            len(each.get(spans) or ()) for each in found
+        )
+
+    return count
+
+
+def _of_text(text_key: str, spans: str) -> Callable[[str], Counted]:
+    def count(text: str) -> Counted:
+        found = _lines(text)
+        return visible(each[text_key] for each in found), sum(len(each.get(spans) or ()) for each in found)
+
+    return count
+
+
+BRAT_TEXT = "Zoë Lind saw 東京 today.\nShe left 🙂 at 5.\n"
+_WORDS = ["Zoë", "Lind", "saw", "東京", "today"]
+_TAGS = ["B-PER", "I-PER", "O", "B-LOC", "O"]
+_TEXT = "Zoë Lind saw 東京 today."
+_MORE = "She left 🙂 at 5."
+
+
+def _json_lines(*objects: Any) -> str:
+    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
+
+
+def _json_array(*objects: Any) -> str:
+    return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in objects) + "\n]\n"
+
+
+def _conllu_row(number: str, word: str, tag: str) -> str:
+    return "\t".join((number, word, word, tag, *"__0_", "_", "_")) + "\n"
+
+
+def _region(start: int, end: int, label: str) -> dict[str, Any]:
+    value = {"start": start, "end": end, "labels": [label]}
+    return {"value": value, "from_name": "label", "to_name": "text", "type": "labels"}
+
+
+_START_END = ('"start": ', ', "end": ')
+_SPANS = [{"start": 0, "end": 8, "type": "PER"}, {"start": 13, "end": 15, "type": "LOC"}]
+
+GOOD = [
+    Good(
+        "conll",
+        "conll",
+        "-DOCSTART- O\n\n" + "".join(f"{w} {t}\n" for w, t in zip(_WORDS, _TAGS, strict=True)) + "\nHi O\n",
+        _of_conll,
+    ),
+    Good(
+        "conllu",
+        "conllu",
+        "# text = Zoë sleeps\n" + _conllu_row("1", "Zoë", "PROPN") + _conllu_row("2-3", "sleeps", "_")
+        + _conllu_row("2", "sleep", "VERB") + _conllu_row("3", "s", "PART") + "\n" + _conllu_row("1", "東", "X"),
+        _of_conllu,
+    ),
+    Good(
+        "csv",
+        "csv",
+        f'tokens,tags\n"{_WORDS}","{_TAGS}"\n' + "\"['Hi']\",\"['O']\"\n",
+        _of_csv,
+    ),
+    Good(
+        "jsonl-tags",
+        "jsonl",
+        _json_lines({"words": _WORDS, "tags": _TAGS}, {"words": ["Hi"], "tags": ["O"]}),
+        lambda text: (visible(word for each in _lines(text) for word in each["words"]), None),
+        word='"Zoë"',
+    ),
+    Good(
+        "jsonl-spans",
+        "jsonl",
+        _json_lines({"text": _TEXT, "spans": _SPANS}, {"text": _MORE, "spans": []}),
+        _of_text("text", "spans"),
+        _START_END,
+        '"PER"',
+    ),
+    Good(
+        "semeval14",
+        "semeval14",
+        f'<?xml version="1.0"?>\n<sentences>\n<sentence id="1"><text>{_TEXT}</text><aspectTerms>'
+        '<aspectTerm term="Zoë Lind" polarity="positive" from="0" to="8"/></aspectTerms></sentence>\n'
+        f'<sentence id="2"><text>{_MORE}</text></sentence>\n</sentences>\n',
+        _of_semeval,
+        ('from="', '" to="'),
+    ),
+    Good(
+        "ace05",
+        "ace05",
+        _json_array(
+            {
+                "words": _WORDS,
+                "golden-event-mentions": [{"trigger": {"start": 2, "end": 3}, "event_type": "See"}],
+            },
+            {"words": ["Hi"], "golden-event-mentions": []},
+        ),
+        _of_words(json.loads, "words", "golden-event-mentions"),
+        _START_END,
+        '"Zoë"',
+    ),
+    Good(
+        "maven",
+        "maven",
+        _json_lines(
+            {
+                "id": "d",
+                "content": [{"tokens": _WORDS}, {"tokens": ["Hi"]}],
+                "events": [{"type": "See", "mention": [{"sent_id": 0, "offset": [2, 3]}]}],
+            }
+        ),
+        _of_maven,
+        ('"offset": [', ", "),
+        '"Zoë"',
+    ),
+    Good(
+        "doccano",
+        "doccano",
+        _json_lines(
+            {"id": 1, "text": _TEXT, "label": [[0, 8, "PER"], [13, 15, "LOC"]]},
+            {"id": 2, "text": _MORE, "label": []},
+        ),
+        _of_text("text", "label"),
+        ('"label": [[', ", "),
+        '"PER"',
+    ),
+    Good(
+        "doccano-objects",
+        "doccano",
+        _json_lines(
+            {
+                "id": 1,
+                "text": _TEXT,
+                "entities": [{"label": "PER", "start_offset": 0, "end_offset": 8}],
+            }
+        ),
+        _of_text("text", "entities"),
+        ('"start_offset": ', ', "end_offset": '),
+        '"PER"',
+    ),
+    Good(
+        "label_studio",
+        "label_studio",
+        _json_array(
+            {
+                "id": 1,
+                "data": {"text": _TEXT},
+                "annotations": [{"result": [_region(0, 8, "PER"), _region(13, 15, "LOC")]}],
+            },
+            {"id": 2, "data": {"text": _MORE}, "annotations": [{"result": []}]},
+        ),
+        _of_label_studio,
+        _START_END,
+        '"PER"',
+    ),
+    Good(
+        "label_studio-min",
+        "label_studio",
+        _json_array(
+            {"id": 1, "text": _TEXT, "annotation_id": 1, "label": [_region(0, 8, "PER")["value"]]},
+            {"id": 2, "text": _MORE, "annotation_id": 2},
+        ),
+        _of_label_studio_min,
+        _START_END,
+        '"PER"',
+    ),
+    Good(
+        "spert",
+        "spert",
+        _json_array(
+            {"tokens": _WORDS, "entities": [{"type": "PER", "start": 0, "end": 2}]},
+            {"tokens": ["Hi"], "entities": []},
+        ),
+        _of_words(json.loads, "tokens", "entities"),
+        _START_END,
+        '"Zoë"',
+    ),
+    Good(
+        "dygie",
+        "dygie",
+        _json_lines(
+            {"doc_key": "d", "sentences": [_WORDS, ["Hi"]], "ner": [[[0, 1, "PER"], [3, 3, "LOC"]], []]}
+        ),
+        _of_dygie,
+        ('"ner": [[[', ", "),
+        '"Zoë"',
+    ),
+    Good(
+        "oneie",
+        "oneie",
+        _json_lines(
+            {"tokens": _WORDS, "entity_mentions": [{"entity_type": "PER", "start": 0, "end": 2}]},
+            {"tokens": ["Hi"], "entity_mentions": []},
+        ),
+        _of_words(_lines, "tokens", "entity_mentions"),
+        _START_END,
+        '"Zoë"',
+    ),
+    Good(
+        "brat",
+        "brat",
+        "T1\tPER 0 8\tZoë Lind\nT2\tLOC 13 15;16 21\t東京 today\nR1\tsaw Arg1:T1 Arg2:T2\n",
+        lambda text: (
+            visible([BRAT_TEXT]),
+            sum(line.startswith("T") for line in text.replace("\r\n", "\n").split("\n")),
+        ),
+        ("PER ", " "),
+    ),
+    Good("text", "text", BRAT_TEXT, lambda text: (visible([text]), 0)),
+]  # fmt: skip
+
+
+def _middle(content: bytes, inserted: bytes) -> bytes:
+    return content[: len(content) // 2] + inserted + content[len(content) // 2 :]
+
+
+_LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+_PAGE = b"<!DOCTYPE html>\n<html><body>404: not found</body></html>\n"
+
+SAME: dict[str, Callable[[str], bytes]] = {
+    "bom": lambda text: text.encode("utf-8-sig"),
+    "crlf": lambda text: text.replace("\n", "\r\n").encode(),
+    "utf16-bom": lambda text: text.encode("utf-16"),
+    "utf16be-bom": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    "no-line-end": lambda text: text.rstrip("\n").encode(),
+}
+"""Other ways to write the same file: what is read must be the same."""
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "blank": lambda _: b" \n\t\n\r\n",
+    "half": lambda good: good[: len(good) // 2],
+    "third": lambda good: good[: len(good) // 3],
+    "last-missing": lambda good: good[:-2],
+    "first-missing": lambda good: good[1:],
+    "inside-a-character": lambda good: good[: good.index(b"\xab")] if b"\xab" in good else good[:-5],
+    "twice": lambda good: good + good,
+    "lines-reversed": lambda good: b"".join(reversed(good.splitlines(keepends=True))),
+    "every-second-line": lambda good: b"".join(good.splitlines(keepends=True)[::2]),
+    "nul": lambda good: _middle(good, b"\x00"),
+    "nuls": lambda good: b"\x00" * 4096,
+    "nul-at-end": lambda good: good + b"\x00" * 10,
+    "utf16le-without-bom": lambda good: good.decode().encode("utf-16-le"),
+    "utf16be-without-bom": lambda good: good.decode().encode("utf-16-be"),
+    "utf16-odd": lambda good: good.decode().encode("utf-16")[:-1],
+    "utf32": lambda good: good.decode().encode("utf-32"),
+    "latin-1": lambda good: good.decode().encode("latin-1", "replace"),
+    "shift-jis": lambda good: good.decode().encode("shift-jis", "replace"),
+    "invalid-utf8": lambda good: _middle(good, b"\xff\xfe\xfd"),
+    "overlong-utf8": lambda good: _middle(good, b"\xc0\xaf"),
+    "surrogate-utf8": lambda good: _middle(good, b"\xed\xa0\x80"),
+    "two-boms": lambda good: b"\xef\xbb\xbf" * 2 + good,
+    "bom-inside": lambda good: _middle(good, b"\xef\xbb\xbf"),
+    "old-mac": lambda good: good.replace(b"\n", b"\r"),
+    "line-separators": lambda good: good.replace(b"\n", "\u2028\x85\x0c\n".encode()),
+    "control-characters": lambda good: _middle(good, bytes(range(1, 9)) + b"\x1b[2J"),
+    "tabs": lambda good: good.replace(b" ", b"\t"),
+    "spaces": lambda good: good.replace(b"\t", b" "),
+    "no-spaces": lambda good: good.replace(b" ", b""),
+    "mixed-separators": lambda good: good.replace(b" ", b"\t", 1).replace(b",", b";", 1),
+    "extra-column": lambda good: _middle(good, b" x\ty,z\n"),
+    "other-quotes": lambda good: good.replace(b'"', b"'"),
+    "unclosed": lambda good: good.replace(b"]", b"", 1).replace(b"</text>", b"", 1),
+    "digits-gone": lambda good: re.sub(rb"\d+", b"", good),
+    "digits-grown": lambda good: re.sub(rb"\d+", b"9" * 5000, good),
+    "digits-negative": lambda good: re.sub(rb"\d+", rb"-\g<0>", good),
+    "lower-case": lambda good: good.lower(),
+    "huge-line": lambda good: _middle(good, b"a" * 500_000),
+    "huge-line-of-words": lambda good: _middle(good, b"a b " * 20_000),
+    "deep": lambda good: _middle(good, b"[" * 50_000),
+    "deep-from-the-start": lambda good: b'[{"a":' * 20_000 + good,
+    "gzip": lambda good: gzip.compress(good, mtime=0),
+    "lfs-pointer": lambda _: _LFS,
+    "web-page": lambda _: _PAGE,
+}
+
+OFFSETS = {
+    "negative": ("-1", "2"),
+    "both-negative": ("-3", "-1"),
+    "swapped": ("2", "0"),
+    "beyond": ("0", "9999"),
+    "far-beyond": ("0", "9" * 4000),
+    "too-many-digits": ("0", "9" * 5000),
+    "fraction": ("0", "1.5"),
+    "exponent": ("0", "1e2"),
+    "infinite": ("0", "1e999"),
+    "nan": ("NaN", "2"),
+    "string": ('"0"', '"2"'),
+    "null": ("null", "2"),
+    "true": ("true", "2"),
+    "list": ("[0]", "2"),
+    "other-digits": ("٠", "٢"),
+    "leading-zero": ("00", "02"),
+    "hexadecimal": ("0x0", "0x2"),
+    "sign": ("+0", "+2"),
+    "blank": (" ", " "),
+}
+
+WORDS = {
+    "number": "5",
+    "null": "null",
+    "true": "true",
+    "nan": "NaN",
+    "infinity": "-Infinity",
+    "list": '["a"]',
+    "object": '{"a": "b"}',
+    "empty": '""',
+    "blank": '" "',
+    "line-end": r'"a\nb"',
+    "surrogate": r'"\ud800"',
+    "surrogates-swapped": r'"\ude00\ud83d"',
+    "escaped-nul": r'"\u0000"',
+    "bad-escape": r'"\x41"',
+    "raw-tab": '"a\tb"',
+    "huge": '"' + "a" * 300_000 + '"',
+    "deep": "[" * 60_000 + "]" * 60_000,
+    "deep-but-readable": "[" * 300 + "]" * 300,
+    "twice": '"a", "a": 1',
+    "unquoted": "a",
+}
+
+_BOMB = "<!DOCTYPE s [" + '<!ENTITY a0 "ha">' + "".join(
+    f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10)
+) + "]>"  # fmt: skip
+
+
+def _xml(old: str, new: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return change
+
+
+XML: dict[str, Callable[[str], str]] = {
+    "entity-bomb": lambda text: text.replace("<sentences>", _BOMB + "<sentences>").replace("saw", "&a9;"),
+    "external-entity": lambda text: text.replace(
+        "<sentences>", '<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><sentences>'
+    ).replace("saw", "&x;"),
+    "external-dtd": _xml("<sentences>", '<!DOCTYPE s SYSTEM "http://x.example/s.dtd"><sentences>'),
+    "unknown-entity": _xml("saw", "&what;"),
+    "surrogate-reference": _xml("saw", "&#xD800;"),
+    "nul-reference": _xml("saw", "&#0;"),
+    "unclosed-element": _xml("</sentence>", ""),
+    "unclosed-attribute": _xml('polarity="positive"', 'polarity="positive'),
+    "repeated-attribute": _xml('from="0"', 'from="0" from="1"'),
+    "no-offset": _xml('from="0"', ""),
+    "no-polarity": _xml('polarity="positive"', 'polarity=""'),
+    "no-text": _xml(f"<text>{_TEXT}</text>", ""),
+    "two-texts": _xml("</text>", "</text><text>more</text>"),
+    "text-outside": _xml("<sentence id", "<text>lost</text><sentence id"),
+    "term-outside": _xml("</sentences>", '<aspectTerm term="a" from="0" to="1" polarity="x"/></sentences>'),
+    "sentence-in-sentence": _xml("<text>", '<sentence id="0"><text>lost</text></sentence><text>'),
+    "markup-in-text": _xml("saw", "<b>saw</b>"),
+    "cdata": _xml("saw", "<![CDATA[saw]]>"),
+    "deep-elements": _xml("saw", "<b>" * 50_000),
+    "other-term": _xml('term="Zoë Lind"', 'term="Zoe"'),
+    "two-roots": lambda text: text + "<sentences/>",
+    "encoding-unknown": _xml("?>", ' encoding="klingon"?>'),
+    "encoding-of-two-bytes": _xml("?>", ' encoding="shift_jis"?>'),
+    "encoding-utf-16": _xml("?>", ' encoding="utf-16"?>'),
+    "encoding-no-text": _xml("?>", ' encoding="base64"?>'),
+}
+
+COLUMNS: dict[str, str] = {
+    "one-column": "a\nb\n",
+    "column-missing": "a O\nb\n",
+    "column-too-many": "a O\nb x O\n",
+    "unknown-letter": "a B-PER\nb X-PER\n",
+    "no-type": "a B-PER\nb I-\n",
+    "no-letter": "a B-PER\nb -PER\n",
+    "stray-inside": "a B-PER\n\nb I-PER\n",
+    "mixed-schemes": "a B-PER\nb E-PER\nc L-LOC\nd M-LOC\n",
+    "plain-and-spans": "a NOUN\nb B-PER\n",
+    "only-documents": "-DOCSTART- O\n\n-DOCSTART- O\n",
+    "marker-inside": "a O\n-DOCSTART- O\nb O\n",
+    "no-break-space": "a\u00a0O\nb O\n",
+}
+
+CSV: dict[str, str] = {
+    "no-header": "\"['a']\",\"['O']\"\n",
+    "no-rows": "tokens,tags\n",
+    "repeated-header": "tokens,tokens,tags\n\"['a']\",\"['b']\",\"['O']\"\n",
+    "unclosed-quote": "tokens,tags\n\"['a'],\"['O']\"\n",
+    "no-list": "tokens,tags\na,O\n",
+    "a-call": "tokens,tags\n\"[print('a')]\",\"['O']\"\n",
+    "numbers": 'tokens,tags\n"[1]","[2]"\n',
+    "unequal": "tokens,tags\n\"['a', 'b']\",\"['O']\"\n",
+    "printed-array": "tokens,tags\n\"['a' 'b']\",\"['O' 'O']\"\n",
+    "bad-escape": "tokens,tags\n\"['\\x']\",\"['O']\"\n",
+    "bad-name": "tokens,tags\n\"['\\N{no such}']\",\"['O']\"\n",
+    "surrogate": "tokens,tags\n\"['\\ud800']\",\"['O']\"\n",
+    "line-end-in-string": "tokens,tags\n\"['a\nb']\",\"['O']\"\n",
+    "nul-in-string": "tokens,tags\n\"['a\x00b']\",\"['O']\"\n",
+    "cell-missing": "tokens,tags\n\"['a']\"\n",
+    "deep": 'tokens,tags\n"' + "[" * 5000 + '","[\'O\']"\n',
+}
+
+CONLLU: dict[str, str] = {
+    "nine-columns": "1\ta\ta\tX\t_\t_\t0\t_\t_\n",
+    "spaces": "1 a a X _ _ 0 _ _ _\n",
+    "id-missing": _conllu_row("1", "a", "X") + _conllu_row("3", "b", "X"),
+    "id-twice": _conllu_row("1", "a", "X") * 2,
+    "id-huge": _conllu_row("9" * 5000, "a", "X"),
+    "id-negative": _conllu_row("-1", "a", "X"),
+    "id-other-digits": _conllu_row("١", "a", "X"),
+    "range-huge": _conllu_row("1-" + "9" * 5000, "ab", "_") + _conllu_row("1", "a", "X"),
+    "range-swapped": _conllu_row("2-1", "ab", "_") + _conllu_row("1", "a", "X"),
+    "range-alone": _conllu_row("1-2", "ab", "_"),
+    "only-empty-nodes": _conllu_row("0.1", "a", "X"),
+    "no-form": _conllu_row("1", "", "X"),
+    "no-tag": _conllu_row("1", "a", "_"),
+    "only-comments": "# text = a\n\n# newdoc\n",
+}
+
+BRAT: dict[str, str] = {
+    "no-tabs": "T1 PER 0 8 Zoë Lind\n",
+    "no-offsets": "T1\tPER\tZoë Lind\n",
+    "fragment-without-end": "T1\tPER 0 3;4\tZoë Lind\n",
+    "fragments-swapped": "T1\tPER 4 8;0 3\tLind Zoë\n",
+    "fragments-overlap": "T1\tPER 0 5;4 8\tZoë LLind\n",
+    "nested": "T1\tPER 0 8\tZoë Lind\nT2\tFIRST 0 3\tZoë\nT3\tLAST 4 8\tLind\n",
+    "same-span-twice": "T1\tPER 0 3\tZoë\nT1\tPER 0 3\tZoë\n",
+    "inside-a-word": "T1\tPER 1 3\toë\nT2\tX 5 7\tin\n",
+    "across-lines": "T1\tPER 16 29\ttoday. She\n",
+    "white-space": "T1\tGAP 3 4\t \n",
+    "unknown-kind": "X1\tPER 0 3\tZoë\n",
+    "relations-alone": "R1\tsaw Arg1:T1 Arg2:T2\n",
+}
+
+
+def _specials() -> Iterable[tuple[str, Good, bytes]]:
+    named = {good.name: good for good in GOOD}
+    yield from (
+        (f"semeval14-xml-{n}", named["semeval14"], f(named["semeval14"].text).encode())
+        for n, f in XML.items()
+    )
+    tables = {"conll": COLUMNS, "csv": CSV, "conllu": CONLLU, "brat": BRAT}
+    for reader, table in tables.items():
+        yield from ((f"{reader}-file-{name}", named[reader], text.encode()) for name, text in table.items())
+
+
+def corpus() -> list[tuple[str, Good, bytes]]:
+    """Every broken file: its name, what it was made of, and its bytes."""
+    made: list[tuple[str, Good, bytes]] = []
+    for good in GOOD:
+        content = good.text.encode()
+        made += [(f"{good.name}-{name}", good, change(content)) for name, change in BROKEN.items()]
+        if good.span[0]:
+            for name, offsets in OFFSETS.items():
+                made.append((f"{good.name}-offsets-{name}", good, good.with_offsets(*offsets).encode()))
+        if good.word:
+            for name, word in WORDS.items():
+                content = good.text.replace(good.word, word, 1).encode()
+                made.append((f"{good.name}-word-{name}", good, content))
+    return [*made, *_specials()]
