@@ -26,6 +26,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..errors import ModelError, Problem
+from . import varlen
 from .attention import NAME, Packing
 
 _LENGTHS = (5, 3)
@@ -46,6 +47,8 @@ class Proof:
     packed: bool = True
     """False for an encoder with attention of its own, which runs as it is, on padded batches."""
     holds: bool = True
+    kernel: str = "by length"
+    """What computes attention: a kernel for many lengths (`varlen.py`), or a call for each length."""
 
 
 class Forward(Protocol):
@@ -143,7 +146,9 @@ def prove(
     model.train(was_training)
     unmasked = [block for block, flag in enumerate(flags) if flag]
     seconds = round(time.perf_counter() - begun, 3)
-    return Proof(len(flags), unmasked, len(seen.modules), difference, seconds)
+    state = next(p for p in model.parameters() if p.is_floating_point())
+    kernel = varlen.chosen(state.device, state.dtype) or Proof.kernel
+    return Proof(len(flags), unmasked, len(seen.modules), difference, seconds, kernel=kernel)
 
 
 def _check_embedding(state_1TH: Tensor, embedded_1TH: Tensor) -> None:

@@ -1,0 +1,190 @@
+"""How fast one labels: the token-classification pipeline of transformers, and sltk.
+
+    python benchmarks/prediction.py                        decoder of 135M parameters
+    python benchmarks/prediction.py --shape minilm --data eng.testb
+
+Both run one exported model in one process and must give the same labels; repetitions take turns.
+
+    pipeline_default   a batch of one sentence, as the pipeline runs unless told otherwise
+    pipeline_best      the batch size that a first round finds fastest
+    sltk               `sltk.load(DIR).predict(sentences)`
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    TokenClassificationPipeline,
+)
+
+import sltk
+from shared import (
+    SHAPES,
+    Measured,
+    Peak,
+    machine,
+    make_model,
+    matmul_rate,
+    parameters_outside_embedding,
+    report,
+    seconds,
+    sentences,
+)
+from sltk import Sentence
+from sltk.export import export
+
+BATCH_SIZES = (1, 4, 8, 16, 32)
+
+
+def trained(shape: str, folder: Path, corpus: list[Sentence]) -> Path:
+    """An exported model of this shape that transformers can load too; it was trained for one update."""
+    encoder = isinstance(SHAPES[shape], BertConfig)
+    make_model(shape, folder / "base", corpus)
+    words = folder / "train.jsonl"
+    words.write_text("".join(_json_line(sentence) for sentence in corpus[:16]), encoding="utf-8")
+    spec = {
+        "name": "benchmark",
+        "data": {"train": {"type": "jsonl", "path": str(words)}},
+        "backbone": {
+            "type": "encoder" if encoder else "decoder",
+            "name": str(folder / "base"),
+            "unmask": "all" if encoder else "none",
+            "lora": {"r": 64, "alpha": 16},
+        },
+        "trainer": {"max_steps": 1},
+    }
+    sltk.train(spec, output=folder / "run")
+    export(folder / "run", folder / "exported")
+    return folder / "exported"
+
+
+def _json_line(sentence: Sentence) -> str:
+    import json
+
+    return json.dumps({"words": sentence.words, "tags": sentence.tags}) + "\n"
+
+
+class Pipeline:
+    """transformers' pipeline, its labels brought to words by the offsets that it gives."""
+
+    def __init__(self, folder: Path, lead: str) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForTokenClassification.from_pretrained(folder)
+        self.run = TokenClassificationPipeline(model=model, tokenizer=tokenizer, ignore_labels=[])
+        self.lead = lead
+
+    def labels(self, corpus: list[Sentence], batch_size: int) -> list[list[str]]:
+        texts = [self.lead + " ".join(sentence.words) for sentence in corpus]
+        found = self.run(texts, batch_size=batch_size)
+        return [self._of_words(*pair) for pair in zip(corpus, found, strict=True)]
+
+    def _of_words(self, sentence: Sentence, entities: list[dict[str, Any]]) -> list[str]:
+        """The label of each word's first token: the first that ends behind the word's beginning."""
+        labels, position = [], 0
+        begins = len(self.lead)
+        for word in sentence.words:
+            while entities[position]["end"] <= begins:
+                position += 1
+            labels.append(entities[position]["entity"])
+            begins += len(word) + 1
+        return labels
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    corpus = sentences(options.sentences, options.data)
+    exported = trained(options.shape, folder, corpus)
+    labeller = sltk.load(exported)
+    pipeline = Pipeline(exported, "" if isinstance(SHAPES[options.shape], BertConfig) else " ")
+    device = labeller.model.device
+    rate = matmul_rate(device)
+    best = _best_batch_size(pipeline, corpus[: options.search], device)
+    contenders: dict[str, Callable[[], list[list[str]]]] = {
+        "pipeline_default": lambda: pipeline.labels(corpus, 1),
+        "pipeline_best": lambda: pipeline.labels(corpus, best),
+        "sltk": lambda: [prediction.tags for prediction in labeller.predict(corpus)],
+    }
+    measured, labels = timed(contenders, corpus, options.repetitions, device)
+    words = sum(map(len, corpus))
+    same = {name: _same(labels[name], labels["sltk"]) for name in ("pipeline_default", "pipeline_best")}
+    weights = parameters_outside_embedding(labeller.model.tagger.backbone)
+    tokens = sum(len(w.ids) for e in labeller.model.encoder.encode(corpus) for w in e.windows)
+    used = 2 * weights * tokens / statistics.median(measured["sltk"].seconds)
+    return {
+        "contenders": {name: each.to_json() for name, each in measured.items()},
+        "matmul_share": round(used / max(rate, matmul_rate(device)), 3),
+        "matmul_rate": round(rate / 1e9, 1),
+        "best_batch_size": best,
+        "words": words,
+        "words_with_other_labels": {name: words - count for name, count in same.items()},
+        "shape": options.shape,
+        "machine": machine(device),
+    }
+
+
+def _best_batch_size(pipeline: Pipeline, corpus: list[Sentence], device: torch.device) -> int:
+    pipeline.labels(corpus[:8], 1)
+    times = {size: seconds(lambda size=size: pipeline.labels(corpus, size), device) for size in BATCH_SIZES}
+    return min(times, key=times.__getitem__)
+
+
+def timed(
+    contenders: dict[str, Callable[[], list[list[str]]]],
+    corpus: list[Sentence],
+    repetitions: int,
+    device: torch.device,
+) -> tuple[dict[str, Measured], dict[str, list[list[str]]]]:
+    """What each took, and the labels it gave."""
+    labels: dict[str, list[list[str]]] = {}
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    peaks = dict.fromkeys(contenders, 0)
+    peak = Peak(device)
+    for _ in range(repetitions):
+        for name, run in contenders.items():
+            peak.start()
+            taken[name].append(seconds(lambda name=name, run=run: labels.update({name: run()}), device))
+            peaks[name] = max(peaks[name], peak.bytes())
+    words = sum(map(len, corpus))
+    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}, labels
+
+
+def _same(theirs: list[list[str]], ours: list[list[str]]) -> int:
+    pairs = zip(theirs, ours, strict=True)
+    return sum(a == b for left, right in pairs for a, b in zip(left, right, strict=True))
+
+
+def main() -> None:
+    """Run it and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="decoder-135m")
+    parser.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
+    parser.add_argument("--sentences", type=int, default=400)
+    parser.add_argument("--search", type=int, default=100, help="sentences that the batch size is chosen by")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(options, Path(folder))
+    others = ", ".join(f"{name} {count}" for name, count in result["words_with_other_labels"].items())
+    notes = [
+        f"best batch size of the pipeline: {result['best_batch_size']}",
+        f"square matrix product: {result['matmul_rate']} GFLOP/s; sltk at {result['matmul_share']:.2f} of it",
+        f"words with another label than sltk's, of {result['words']:,}: {others}",
+    ]
+    report(result, f"Prediction, {options.shape}", notes, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""What the benchmarks have in common: sentences, models with fresh weights, the machine's own rate, tables.
+
+Nothing is downloaded: models have the shape of real ones and random weights, which cost the same to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModel,
+    BertConfig,
+    BertTokenizerFast,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
+
+from sltk import Sentence
+
+SHAPES: dict[str, PretrainedConfig] = {
+    "decoder-135m": LlamaConfig(
+        hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+        num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
+    ),
+    "minilm": BertConfig(
+        hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12, vocab_size=30522,
+    ),
+    "decoder-7b": LlamaConfig(max_position_embeddings=2048),  # the defaults of transformers are Llama 2 7B
+    "tiny": LlamaConfig(
+        hidden_size=64, intermediate_size=172, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, vocab_size=2000, max_position_embeddings=2048,
+    ),
+    "tiny-encoder": BertConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=2000,
+    ),
+}  # fmt: skip
+
+TYPES = ("PER", "LOC", "ORG", "MISC")
+# Words a sentence has in news text: many of a headline's seven or so, a hump near twenty-five, a thin tail.
+_LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 23, 26, 29, 32, 36, 42, 50)
+_SHARES = (1, 5, 4, 4, 6, 8, 9, 9, 7, 5, 5, 4, 4, 5, 5, 5, 5, 4, 3, 2, 1)
+
+
+def sentences(count: int, path: Path | None, seed: int = 0) -> list[Sentence]:
+    """Sentences of a CoNLL file, or made-up ones of such lengths, with one span in four words or so."""
+    if path is not None:
+        from sltk.readers.conll import ConllReader
+
+        return [s for s in ConllReader(path=path, limit=count).read() if s.words]
+    chance = random.Random(seed)
+    vocabulary = ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(8000)]
+    return [_sentence(chance, vocabulary) for _ in range(count)]
+
+
+_SYLLABLES = tuple(a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er"))
+
+
+def _sentence(chance: random.Random, vocabulary: Sequence[str]) -> Sentence:
+    length = chance.choices(_LENGTHS, _SHARES)[0]
+    # Words are as unequal in frequency as those of a language, so that tokenizers cut rare ones only.
+    words = [vocabulary[int(len(vocabulary) * chance.random() ** 3)] for _ in range(length)]
+    tags = ["B-" + chance.choice(TYPES) if chance.random() < 0.15 else "O" for _ in words]
+    return Sentence(words, tags)
+
+
+def make_model(shape: str, folder: Path, corpus: Iterable[Sentence], seed: int = 0) -> Path:
+    """Write a model of this shape with fresh weights, and a tokenizer trained on the corpus, to `folder`."""
+    config = SHAPES[shape]
+    texts = [" ".join(sentence.words) for sentence in corpus]
+    train = _wordpiece if isinstance(config, BertConfig) else _byte_level
+    train(texts, min(config.vocab_size, 6000)).save_pretrained(folder)
+    torch.manual_seed(seed)
+    config.pad_token_id = 0
+    AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def _byte_level(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=["<pad>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([" " + text for text in texts], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>")
+
+
+def _wordpiece(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    )
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
+    tokenizer.post_processor = processors.BertProcessing(*ends)
+    return BertTokenizerFast(tokenizer_object=tokenizer)
+
+
+def parameters_outside_embedding(model: torch.nn.Module) -> int:
+    """Weights that every token is multiplied with: all but tables that are looked up, adapters left out."""
+    looked_up = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    return sum(p.numel() for n, p in model.named_parameters() if id(p) not in looked_up and "lora_" not in n)
+
+
+def matmul_rate(device: torch.device, size: int = 1536, repetitions: int = 12) -> float:
+    """Floating-point operations a second in a product of square matrices; the best of several."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    size = 8192 if device.type == "cuda" else size
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    left @ right
+    return max(2 * size**3 / seconds(lambda: left @ right, device) for _ in range(repetitions))
+
+
+def seconds(work: Callable[[], Any], device: torch.device) -> float:
+    """Wall-clock seconds of one call."""
+    _finish(device)
+    begun = time.perf_counter()
+    work()
+    _finish(device)
+    return time.perf_counter() - begun
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Peak:
+    """The most memory held since the last `start`: of the GPU, else of this process."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def start(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            _give_back()
+            _reset_high_water_mark()
+
+    def bytes(self) -> int:
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return _high_water_mark()
+
+
+def _give_back() -> None:
+    """Have the C library return freed memory, or one contender's peak would be counted for the next."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    if platform.system() == "Linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _reset_high_water_mark() -> None:
+    if platform.system() == "Linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _high_water_mark() -> int:
+    if platform.system() != "Linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+
+@dataclass
+class Measured:
+    """One contender's repetitions."""
+
+    words: int
+    seconds: list[float]
+    peak_memory_bytes: int
+
+    @property
+    def words_per_second(self) -> float:
+        return self.words / statistics.median(self.seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "words_per_second": round(self.words_per_second, 1),
+            "words_per_second_of_each": [round(self.words / each, 1) for each in self.seconds],
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What ran it, to stand beside the figures."""
+    import transformers
+
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
+    return {
+        "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "transformers": transformers.__version__, "python": platform.python_version(),
+    }  # fmt: skip
+
+
+def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bool) -> None:
+    """Print the contenders as a table with ratios to sltk, or everything as JSON."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in ("contender", "words/s", "sltk is faster by", "peak memory"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    ours = result["contenders"]["sltk"]["words_per_second"]
+    for name, scores in result["contenders"].items():
+        ratio = f"{ours / scores['words_per_second']:.2f}"
+        table.add_row(
+            name,
+            f"{scores['words_per_second']:,.0f}",
+            ratio,
+            f"{scores['peak_memory_bytes'] / 2**30:.2f} GiB",
+        )
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)

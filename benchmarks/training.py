@@ -1,0 +1,337 @@
+"""How fast one trains: the authors' recipe, transformers' own token classification, and sltk.
+
+    python benchmarks/training.py                          decoder of 135M parameters
+    python benchmarks/training.py --shape minilm           an encoder of 6 blocks
+    python benchmarks/training.py --shape decoder-7b --quantization nf4        on a GPU
+
+All three train the same weights on the same batches of sentences, in one process, through transformers' `Trainer`;
+repetitions take turns, so that what disturbs the machine disturbs all. What differs:
+
+    authors        batches padded to their longest sentence, gradient checkpointing
+    transformers   AutoModelForTokenClassification, DataCollatorForTokenClassification: padded
+    sltk           batches packed end to end
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    BitsAndBytesConfig,
+    DataCollatorForTokenClassification,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from shared import (
+    SHAPES,
+    Measured,
+    Peak,
+    machine,
+    make_model,
+    matmul_rate,
+    parameters_outside_embedding,
+    report,
+    sentences,
+)
+from sltk import Sentence, building, data
+from sltk.nn.batching import Sample
+from sltk.nn.head import IGNORED
+from sltk.progress import Silent
+from sltk.spec import Experiment
+from sltk.trainer import EpochBatches
+from sltk.training import Task, make_trainer
+
+LEARNING_RATE, SEED = 2e-4, 120
+
+
+class SameOrder(Trainer):
+    """Trainer on the batches that sltk trains on."""
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        size = self.args.per_device_train_batch_size
+        batches = EpochBatches(len(self.train_dataset), size, SEED)
+        return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)
+
+
+class Clock:
+    """Times of the updates and losses of a trainer, taken in its own loop."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.losses: list[float] = []
+        self.times: list[float] = []
+        self._step: Callable[..., torch.Tensor] = trainer.training_step
+        trainer.training_step = self.training_step
+        trainer.pop_callback(PrinterCallback)
+
+    def training_step(self, *args: Any, **more: Any) -> torch.Tensor:
+        self.times.append(time.perf_counter())
+        loss = self._step(*args, **more)
+        self.losses.append(loss.item())
+        return loss
+
+
+def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: float) -> Experiment:
+    """The run as a spec of sltk; the paper's LoRA, every block as its family has it."""
+    encoder = isinstance(SHAPES[options.shape], BertConfig)
+    quantization = {"type": options.quantization} if options.quantization else None
+    return Experiment.model_validate(
+        {
+            "name": "benchmark",
+            "seed": SEED,
+            "data": {"train": {"type": "grammar"}},
+            "backbone": {
+                "type": "encoder" if encoder else "decoder",
+                "name": str(base),
+                "unmask": "all" if encoder else "none",
+                "quantization": quantization,
+                "lora": {"r": 64, "alpha": 16, "dropout": dropout},
+            },
+            "head": {"type": "linear", "dropout": dropout},
+            "trainer": {
+                "batch_size": options.batch_size,
+                "max_steps": updates,
+                "learning_rate": LEARNING_RATE,
+            },
+        }
+    )
+
+
+def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
+    """sltk's model, and the sentences as all contenders read them."""
+    training = data.dataset(data.Source(spec.data.train, corpus, "IOB2"), "IOB2")
+    model = building.build(spec, data.label_set(training), training)
+    return model, building.encode_all(training, model, Silent())
+
+
+def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: float) -> Any:
+    """transformers' token classifier with the same weights, adapters and head."""
+    from peft import LoraConfig, get_peft_model
+
+    dtype = next(p.dtype for p in ours.tagger.backbone.parameters() if p.is_floating_point())
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=["score", "classifier"],
+    )  # fmt: skip
+    model = AutoModelForTokenClassification.from_pretrained(
+        base,
+        num_labels=len(ours.labels.tags),
+        dtype=dtype,
+        quantization_config=bits if options.quantization else None,
+    )
+    targets = ["query", "value"] if isinstance(SHAPES[options.shape], BertConfig) else ["q_proj", "v_proj"]
+    lora = LoraConfig(
+        task_type="TOKEN_CLS", r=64, lora_alpha=16, lora_dropout=dropout, target_modules=targets
+    )
+    model = get_peft_model(model, lora).to(ours.device)
+    _share_frozen(model, ours.tagger.backbone.model)
+    _take_over(model, ours.tagger)
+    if not dropout:
+        _without_dropout(model)
+    return model
+
+
+def _share_frozen(model: Any, ours: Any) -> None:
+    """Have both models use the same frozen weights, so that no contender's memory counts another's."""
+    own = dict(ours.named_parameters())
+    prefix = f"base_model.model.{model.base_model.model.base_model_prefix}."
+    for name, parameter in list(model.named_parameters()):
+        if not parameter.requires_grad and name.startswith(prefix):
+            shared = own["base_model.model." + name.removeprefix(prefix)]
+            assert torch.equal(shared, parameter)
+            module, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(module), leaf, shared)
+
+
+def _take_over(model: torch.nn.Module, tagger: torch.nn.Module) -> None:
+    """Adapters and head of sltk's model; names differ in what stands before the block's."""
+    adapters = {_in_block(n): p for n, p in tagger.named_parameters() if "lora_" in n}
+    weight, bias = (p for n, p in tagger.head.named_parameters())
+    taken = 0
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data.copy_(adapters[_in_block(name)])
+            taken += 1
+        elif "modules_to_save" in name:
+            parameter.data.copy_(weight if name.endswith("weight") else bias)
+    assert taken == len(adapters)
+
+
+def _in_block(name: str) -> str:
+    return name[name.index("layer") :]
+
+
+def _without_dropout(model: torch.nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout") and isinstance(module.attention_dropout, float):
+            module.attention_dropout = 0.0
+
+
+def other_trainer(
+    options: argparse.Namespace, model: Any, samples: list[Sample], tokenizer: Any, spec: Experiment
+) -> Any:
+    """Trainer on padded batches of the very subwords that sltk reads."""
+    arguments = TrainingArguments(
+        output_dir=tempfile.gettempdir(), per_device_train_batch_size=options.batch_size,
+        max_steps=spec.trainer.max_steps, learning_rate=LEARNING_RATE, adam_beta1=0.9, adam_beta2=0.95,
+        adam_epsilon=1e-5, weight_decay=0.1, lr_scheduler_type="cosine", max_grad_norm=1.0, seed=SEED,
+        save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )  # fmt: skip
+    collator = DataCollatorForTokenClassification(tokenizer)
+    return SameOrder(
+        model, arguments, train_dataset=[_padded_later(s) for s in samples], data_collator=collator
+    )
+
+
+def _padded_later(sample: Sample) -> dict[str, list[int]]:
+    """One sentence as transformers' recipe has it: a label on each word's first subword."""
+    (window,) = sample.encoding.windows
+    labels = [IGNORED] * len(window.ids)
+    for position, tag in zip(window.first, sample.tags, strict=True):
+        labels[position] = tag
+    return {"input_ids": window.ids, "attention_mask": [1] * len(window.ids), "labels": labels}
+
+
+class Race:
+    """The three contenders, ready to train for `updates` updates at a time."""
+
+    def __init__(
+        self, options: argparse.Namespace, folder: Path, corpus: Any, updates: int, dropout: float
+    ) -> None:
+        self.options, self.folder = options, folder
+        self.spec = experiment(options, folder / "base", updates, dropout)
+        self.model, self.samples = sltk_model(self.spec, corpus)
+        if not dropout:
+            _without_dropout(self.model.tagger)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder / "base")
+        self.other = other_model(options, folder / "base", self.model, dropout)
+        self.state = self.model.tagger.trained_state()
+        batches = EpochBatches(len(self.samples), options.batch_size, SEED)
+        self.batches = [[self.samples[number] for number in batch] for batch in batches][:updates]
+
+    def trainer(self, contender: str) -> tuple[Any, Clock]:
+        """A new trainer of a contender whose weights are those of the beginning."""
+        self.model.tagger.load_trained_state(self.state)
+        if contender == "sltk":
+            task = Task(self.model.tagger, self.samples, self.model.device, SEED, None, str)
+            trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Silent())
+        else:
+            _take_over(self.other, self.model.tagger)
+            _checkpoint_gradients(self.other, contender == "authors")
+            trainer = other_trainer(self.options, self.other, self.samples, self.tokenizer, self.spec)
+        return trainer, Clock(trainer)
+
+
+def _checkpoint_gradients(model: Any, wanted: bool) -> None:
+    if wanted:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_disable()
+
+
+def timed(race: Race, repetitions: int) -> dict[str, Measured]:
+    """Words/s and peak memory. A repetition is timed from the start of its second update to that of its last."""
+    contenders = ("authors", "transformers", "sltk")
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    peaks = dict.fromkeys(contenders, 0)
+    peak = Peak(race.model.device)
+    for _ in range(repetitions):
+        for name in contenders:
+            trainer, clock = race.trainer(name)
+            peak.start()
+            trainer.train()
+            taken[name].append(clock.times[-1] - clock.times[1])
+            peaks[name] = max(peaks[name], peak.bytes())
+    words = sum(len(sample.tags) for batch in race.batches[1:-1] for sample in batch)
+    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}
+
+
+def loss_difference(race: Race) -> float:
+    """Largest relative difference of a loss of sltk from that of transformers' recipe, without dropout."""
+    losses = {}
+    for name in ("transformers", "sltk"):
+        trainer, clock = race.trainer(name)
+        trainer.train()
+        losses[name] = clock.losses
+    pairs = zip(losses["transformers"], losses["sltk"], strict=True)
+    return max(abs(theirs - ours) / theirs for theirs, ours in pairs)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    corpus = sentences(max(options.updates + 2, options.loss_updates) * options.batch_size, options.data)
+    make_model(options.shape, folder / "base", corpus)
+    race = Race(options, folder, corpus, options.updates + 2, dropout=0.1)
+    device = race.model.device
+    rate = matmul_rate(device)
+    measured = timed(race, options.repetitions)
+    rate = max(rate, matmul_rate(device))
+    tokens = sum(sample.tokens for batch in race.batches[1:-1] for sample in batch)
+    weights = parameters_outside_embedding(race.model.tagger.backbone)
+    # Forward and the gradient by the input, two operations each a weight: frozen weights need no gradient.
+    rates = {name: 4 * weights * tokens / statistics.median(each.seconds) for name, each in measured.items()}
+    padding = [
+        len(batch) * max(s.tokens for s in batch) / sum(s.tokens for s in batch) for batch in race.batches
+    ]
+    del race
+    without_dropout = Race(options, folder, corpus, options.loss_updates, dropout=0.0)
+    return {
+        "contenders": {name: each.to_json() for name, each in measured.items()},
+        "matmul_share": round(rates["sltk"] / rate, 3),
+        "matmul_shares": {name: round(each / rate, 3) for name, each in rates.items()},
+        "matmul_rate": round(rate / 1e9, 1),
+        "loss_difference": loss_difference(without_dropout) if options.loss_updates else None,
+        "padding": round(statistics.mean(padding), 2),
+        "shape": options.shape,
+        "machine": machine(device),
+    }
+
+
+def main() -> None:
+    """Run it and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="decoder-135m")
+    parser.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--updates", type=int, default=4, help="timed updates of a repetition")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument(
+        "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
+    )
+    parser.add_argument("--quantization", choices=["nf4"], help="frozen weights in few bits")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(options, Path(folder))
+    difference = result["loss_difference"]
+    notes = [
+        f"a padded batch is {result['padding']} times as long as its sentences",
+        f"square matrix product: {result['matmul_rate']} GFLOP/s; of that rate: "
+        + ", ".join(f"{name} {share:.2f}" for name, share in result["matmul_shares"].items()),
+        "losses were not compared"
+        if difference is None
+        else f"largest relative difference of losses: {difference:.1e}",
+    ]
+    report(result, f"Training, {options.shape}, batches of {options.batch_size}", notes, options.json)
+
+
+if __name__ == "__main__":
+    main()
