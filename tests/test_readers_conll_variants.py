@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from sltk.cli import main
 from sltk.data import load
 from sltk.errors import DataError
 from sltk.readers.brackets import BracketError, spans_of
@@ -148,3 +150,10 @@ def test_bracket_errors_name_the_line(write):
     assert f"{path}:2" in str(caught.value)
     with pytest.raises(ValidationError, match="needs a `label_column`"):
         ConllReader(path=path, labels="brackets", label_column=None)
+
+
+def test_conll_2012_on_the_command_line(write, capsys):
+    """`#end` is a value, not a comment of YAML; the keys of the page on data are those that it takes."""
+    options = [part for key, value in CONLL_2012.items() for part in ("--option", f"{key}={value}")]
+    assert main(["stats", str(write(ONTONOTES)), "--reader", "conll", "--json", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["documents"] == 2

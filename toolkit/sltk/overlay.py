@@ -5,6 +5,7 @@ Mappings merge deeply, lists and scalars are replaced, and a component whose `ty
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from .errors import Location, Problem, SpecError
@@ -77,6 +78,8 @@ def parse_override(text: str, flag: str = "--set") -> Node:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise SpecError(Problem("expected `key=value`, for example `--set trainer.epochs=3`", Location(name)))
+    if value.startswith("#"):  # YAML would take it for a comment, and there is none on a command line
+        value = json.dumps(value)
     node, problems = Source(value, name, Path.cwd(), from_set=True).parse()
     if problems:
         raise SpecError(problems)

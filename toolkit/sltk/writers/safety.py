@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
+_CELL_PICTURES = {code: _PICTURES[code] for code in map(ord, "\t\n\r")}
 _C1_AND_SURROGATES = re.compile("[\x80-\x9f\ud800-\udfff]")
 
 
@@ -18,7 +19,7 @@ def cell(text: str) -> str:
 
     All else stays, so that the file has the words that went in. The symbols keep every offset as it was.
     """
-    return encodable(text).translate({code: _PICTURES[code] for code in map(ord, "\t\n\r")})
+    return encodable(text).translate(_CELL_PICTURES)
 
 
 def harmless(text: str) -> str:

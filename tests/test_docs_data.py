@@ -1,0 +1,45 @@
+"""The formats that docs/data.md shows are those that the readers read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sltk.cli import main
+from sltk.registry import registry
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "data.md"
+_EXAMPLE = re.compile(r"^```text (\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE_NAMES = {"doc.txt", "doc.ann"}
+
+
+def examples() -> dict[str, list[tuple[list[str], str]]]:
+    """For each reader its examples: what stands after its name, and the file."""
+    found: dict[str, list[tuple[list[str], str]]] = {}
+    for reader, rest, content in _EXAMPLE.findall(PAGE.read_text(encoding="utf-8")):
+        found.setdefault(reader, []).append((rest.split(), content))
+    return found
+
+
+@pytest.mark.parametrize("reader", examples())
+def test_examples_are_read(reader, tmp_path, capsys):
+    """Each is a sound file of its reader, with annotation that is used, unless it is plain text."""
+    for words, content in examples()[reader]:
+        name = next(iter(_FILE_NAMES & set(words)), "file")
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        if name == "doc.txt":
+            continue
+        options = [part for word in words if "=" in word for part in ("--option", word)]
+        assert main(["stats", str(tmp_path / name), "--reader", reader, "--json", *options]) == 0
+        counts = json.loads(capsys.readouterr().out)
+        assert counts["sentences"] > 0
+        assert bool(counts["tags"] or counts["spans"]) == (reader != "text")
+
+
+def test_every_reader_is_on_the_page():
+    """The table of readers names all of them."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert [name for name in registry.slot("reader") if f"`{name}`" not in page] == []
