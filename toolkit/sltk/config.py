@@ -79,14 +79,20 @@ def given(spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]
     Raises:
         InvalidSpecError: the spec is wrong; `problems` holds everything that is.
     """
+    return given_as(Experiment, spec)
+
+
+def given_as(model: type[M], spec: str | Path | Mapping[str, Any] | M | Loaded[M]) -> Loaded[M]:
+    """`given` for a spec of another kind."""
     if isinstance(spec, Loaded):
         return spec
-    if isinstance(spec, Experiment):
+    if isinstance(spec, model):
         return Loaded(spec, Node(Mark("(spec)"), {}))
     if isinstance(spec, Mapping):
         tree, problems = Source(dump_values(spec), "(spec)", Path.cwd()).parse()
-        return checked(Reading(tree, problems), Experiment)
-    return load(spec)
+        return checked(Reading(tree, problems), model)
+    assert isinstance(spec, str | Path)
+    return load_as(model, spec)
 
 
 def load_as(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> Loaded[M]:

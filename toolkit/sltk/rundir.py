@@ -7,6 +7,7 @@ checkpoints/          the newest one, and the best where it is wanted: for --res
 log.jsonl             loss, learning rate, scores, notes
 model/                see checkpoint.py
 predictions/SPLIT.conll
+corpus/, steps/       of `sltk pretrain`: text as numbers while it trains, and models kept on the way
 metrics.json          written last: a run that has it is finished
 """
 
@@ -32,7 +33,7 @@ from .scalars import is_python_file
 from .spec import Experiment
 from .types import Prediction
 
-_BEFORE_SPEC = {"imports", "environment.json", "checkpoints"}
+_BEFORE_SPEC = {"imports", "environment.json", "checkpoints", "corpus"}
 """What may lie in the folder of a run that was killed before its spec was written."""
 
 
@@ -48,6 +49,8 @@ class RunDirectory:
         self.model = folder / "model"
         self.checkpoints = folder / "checkpoints"
         self.predictions = folder / "predictions"
+        self.corpus = folder / "corpus"
+        self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 
     def prepare(self, experiment: Experiment, *, resume: bool, force: bool) -> dict[str, Any] | None:
@@ -139,7 +142,7 @@ class RunDirectory:
     def _clear(self) -> None:
         """Remove a run, its spec last: a run half removed has no checkpoints to go on from, and no metrics."""
         for path in (
-            self.metrics, self.checkpoints, self.model, self.predictions, self.log, self.environment,
+            self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.environment,
             self.imports, self.spec,
         ):  # fmt: skip
             atomic.remove(path)

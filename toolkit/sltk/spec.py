@@ -125,6 +125,13 @@ def default_metrics(scheme: str | None) -> list[Any]:
     return [registry.find("metric", "accuracy" if scheme == "plain" else "seqeval")()]
 
 
+def folder_name(name: str) -> str:
+    """The name of a run, which names its directory."""
+    if name in (".", "..") or set(name) & set("/\\\0"):
+        raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
+    return name
+
+
 _OF_TAGGERS = {"aligner", "document_context", "head", "on_overflow"}
 """Keys of a spec that only a tagger has a use for."""
 
@@ -180,12 +187,7 @@ class Experiment(SpecModel):
         default=None, description="with `type: instruct`: prompt, options, decoding"
     )
 
-    @field_validator("name")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if name in (".", "..") or set(name) & set("/\\\0"):
-            raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
-        return name
+    _names_a_folder = field_validator("name")(folder_name)
 
     @model_validator(mode="after")
     def _metrics_have_something_to_count(self) -> Experiment:

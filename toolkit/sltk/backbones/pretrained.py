@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..masking import Mask
+from ..registry import RefusedError
 from ..scalars import plain, resolve_path
 from ..slots import Backbone
 
@@ -83,6 +84,11 @@ class PretrainedBackbone(Backbone):
     )
     quantization: Quantization | None = Field(default=None, description="frozen weights in few bits")
     lora: LoRA | None = Field(default=None, description="train low-rank adapters only")
+    adapter: ModelName | None = Field(
+        default=None,
+        description="start from the LoRA weights of this run directory, of `sltk pretrain` or `sltk train`; "
+        "needs `lora` with the same settings",
+    )
     freeze: bool = Field(default=False, description="train the head alone")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="dtype of the weights; `auto`: float32 on a CPU and in full fine-tuning"
@@ -101,6 +107,8 @@ class PretrainedBackbone(Backbone):
             raise ValueError(
                 "`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}"
             )
+        if self.adapter is not None and self.lora is None:
+            raise RefusedError("`adapter` needs `lora`, with the settings it was trained with", "adapter")
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
         return self

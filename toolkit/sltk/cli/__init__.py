@@ -3,6 +3,7 @@
     frame.py                the app, options that commands share, how an error ends a command
     run_commands.py         train, evaluate, predict, export
     sweep_commands.py       sweep
+    pretrain_commands.py    pretrain
     spec_commands.py        check, schema
     component_commands.py   list, show
     data_commands.py        stats, convert, score
@@ -15,7 +16,7 @@ from . import frame
 
 # Each module registers its commands on `frame.app`, and `sltk --help` lists them in this order.
 from . import run_commands  # noqa: F401  # isort: skip
-from . import sweep_commands  # noqa: F401  # isort: skip
+from . import sweep_commands, pretrain_commands  # noqa: F401  # isort: skip
 from . import spec_commands, component_commands, data_commands  # noqa: F401  # isort: skip
 
 main = frame.main

@@ -69,7 +69,7 @@ class Shown:
         if "eval_score" in values:
             scores = "  ".join(
                 f"{name} {values[f'eval_{name}']:.4f}"
-                for name in ("precision", "recall", "f1", "accuracy")
+                for name in ("precision", "recall", "f1", "accuracy", "loss", "perplexity")
                 if f"eval_{name}" in values
             )
             self.console.print(
@@ -96,3 +96,8 @@ class Shown:
         if self._bar is not None:
             self._bar.stop()
         self._bar = None
+
+
+def shown() -> Shown:
+    """Progress on standard error."""
+    return Shown(Console(stderr=True))

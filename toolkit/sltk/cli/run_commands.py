@@ -176,11 +176,9 @@ def export(
 
 
 def _progress() -> Shown:
-    from rich.console import Console
+    from .progress import shown
 
-    from .progress import Shown
-
-    return Shown(Console(stderr=True))
+    return shown()
 
 
 def _reader(name: str, options: list[str] | None, source: str) -> Reader:

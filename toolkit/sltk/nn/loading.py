@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+)
 
 from .. import local_tokenizer, masking
 from ..backbones.pretrained import TrainedTokenizer
@@ -105,7 +112,10 @@ def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
     if isinstance(spec.tokenizer, TrainedTokenizer):
         if context.texts is None:
             raise ModelError("a tokenizer is to be trained, but there is no training text")
-        return train_tokenizer(context.texts(), spec.tokenizer.vocab_size)
+        trained = train_tokenizer(context.texts(), spec.tokenizer.vocab_size)
+        if context.language_model:  # whatever the objective, so that the models of both are of one size
+            trained.add_special_tokens({"mask_token": "<mask>"})
+        return trained
     name = spec.tokenizer or spec.name
     assert name is not None
     extra = _options(spec) if spec.tokenizer is None else {}
@@ -153,19 +163,23 @@ def _read_config(source: _Source, changes: dict[str, Any]) -> Any:
 def _weights(spec: PretrainedBackbone, config: Any, source: _Source | None, context: BuildContext) -> Any:
     if source is None:
         return _fresh(spec, config, context)
+    kind = _kind(spec, context)
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
     if "gguf_file" in options:
-        return _plain(_load(source.name, context, **options)).to(context.device)
+        return _plain(_load(source.name, kind, **options)).to(context.device)
     options |= {"config": config, "use_safetensors": True}
     if spec.quantization is None:
-        return _load(source.name, context, **options).to(context.device)
+        return _load(source.name, kind, **options).to(context.device)
     if getattr(config, "quantization_config", None) is None:  # a saved base is quantized already
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-    return _differentiable(_load(source.name, context, device_map={"": context.device}, **options))
+    return _differentiable(_load(source.name, kind, device_map={"": context.device}, **options))
 
 
-def _kind(context: BuildContext) -> Any:
-    return AutoModelForCausalLM if context.language_model else AutoModel
+def _kind(spec: PretrainedBackbone, context: BuildContext) -> Any:
+    """What transformers is to make; the output layer of an encoder is the same whether it is causal or not."""
+    if not context.language_model:
+        return AutoModel
+    return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
 
 
 def _shared_weights(
@@ -183,20 +197,14 @@ def _shared_weights(
     return shared_model(key, make, context.device)
 
 
-def _load(name: str, context: BuildContext, **options: Any) -> Any:
-    load = functools.partial(
-        _kind(context).from_pretrained, name, attn_implementation="eager", trust_remote_code=False
-    )
+def _load(name: str, kind: Any, **options: Any) -> Any:
+    load = functools.partial(kind.from_pretrained, name, attn_implementation="eager", trust_remote_code=False)
     model, found = fetched(name, lambda: load(output_loading_info=True, **options))
-    output = "" if model.get_output_embeddings() is None else _name_in(model, model.get_output_embeddings())
-    if context.language_model and any(key.startswith(f"{output}.") for key in found["missing_keys"]):
-        about = f"`{name}` has no output embedding (`{output}`): it cannot generate"
+    missing = [key for key in found["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
+    if kind is not AutoModel and missing:
+        about = f"`{name}` has no output layer to predict tokens with (`{sorted(missing)[0]}` is missing)"
         raise ModelError(Problem(about, path="backbone.name"))
     return model
-
-
-def _name_in(model: Any, part: Any) -> str:
-    return next((name for name, module in model.named_modules() if module is part), "")
 
 
 def _differentiable(model: Any) -> Any:
@@ -222,7 +230,9 @@ def _plain(model: Any) -> Any:
 def _fresh(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
     """Random weights; quantized ones by way of a file, for transformers quantizes only what it loads."""
     dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context.device)
-    make = functools.partial(_kind(context).from_config, config, attn_implementation="eager", dtype=dtype)
+    make = functools.partial(
+        _kind(spec, context).from_config, config, attn_implementation="eager", dtype=dtype
+    )
     model = _of_values(config.model_type, make)
     if spec.quantization is None:
         return model.to(context.device)
@@ -240,3 +250,5 @@ def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: 
     if spec.lora is not None:
         adapter = context.saved / "adapter" if context.saved else None
         backbone.model = lora.with_adapters(model, spec.lora, adapter)
+        if spec.adapter is not None and adapter is None:
+            lora.start_from(backbone.model, spec.adapter, backbone.base)
