@@ -40,6 +40,10 @@ def refused(path: Path, **options: Any) -> str:
     return str(caught.value)
 
 
+def assert_names(path: Path, error: DataError) -> None:
+    assert f"--> {path}" in str(error)
+
+
 def test_documents_without_sentences_are_sentences(tmp_path, doc):
     """Words, text, offsets and entities are those of the document; tokens of white space are left out."""
     (sentence,) = DocBinReader(path=saved(tmp_path, doc)).read()
@@ -112,6 +116,23 @@ def test_damaged_files(tmp_path, doc):
         assert "not a readable DocBin" in told
     assert "this is a folder" in refused(tmp_path)
     assert "no such file" in refused(tmp_path / "none.spacy")
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x05, 0xFF])
+@pytest.mark.parametrize("part", range(20))
+def test_every_part_of_a_file_may_be_damaged(tmp_path, doc, part, byte):
+    """A byte changed anywhere inside: an error in form, or a result whose spans are all accounted for."""
+    path = saved(tmp_path, doc)
+    inner = bytearray(zlib.decompress(path.read_bytes()))
+    inner[part * len(inner) // 20] = byte
+    path.write_bytes(zlib.compress(bytes(inner)))
+    reader = DocBinReader(path=path)
+    try:
+        counts, data = statistics(reader), load(reader, "IOB2")
+    except DataError as error:
+        return assert_names(path, error)
+    used = sum(len(sentence.spans) for sentence in data)
+    assert sum(counts["spans"].values()) == used + sum(item.type is not None for item in data.unused)
 
 
 def test_a_file_made_to_fill_the_memory(tmp_path, spacy_library):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sltk.readers.jsonl import JsonlReader
 from sltk.readers.label_studio import LabelStudioReader
 from sltk.readers.oneie import OneIEReader
 from sltk.readers.spert import SpertReader
+from sltk.registry import registry
 from sltk.slots import Reader
 from sltk.statistics import statistics
 from sltk.types import Sentence, Span
@@ -410,6 +412,32 @@ def test_bad_oneie_lines(lines: Write, annotation: Any, changes: Any, message: s
 
 
 # JSON
+
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats_json.md"
+EXAMPLES = re.findall(r"^## (\w+)\n.*?^```json\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentences", "spans"),
+    [
+        ("doccano", {}, 5, {"LOC": 2, "PER": 2}),
+        ("label_studio", {}, 3, {"LOC": 1, "PER": 1}),
+        ("spert", {}, 3, {"LOC": 2, "PER": 1}),
+        ("dygie", {}, 6, {"LOC": 2, "PER": 2}),
+        ("dygie", {"annotation": "events"}, 6, {"Fire": 1, "Leave": 1, "Wait": 1}),
+        ("oneie", {}, 5, {"GPE": 1, "PER": 1}),
+        ("oneie", {"annotation": "events"}, 5, {"Conflict:Attack": 1}),
+    ],
+)
+def test_the_documented_examples_are_read(
+    tmp_path: Path, name: str, options: dict[str, str], sentences: int, spans: dict[str, int]
+) -> None:
+    """Each example of docs/formats_json.md is a file of its format, all of which can be used."""
+    path = tmp_path / "example"
+    path.write_text(dict(EXAMPLES)[name], encoding="utf-8")
+    counts = statistics(registry.find("reader", name).model_validate({"path": path, **options}))
+    assert (counts["sentences"], counts["spans"], counts["unused"]) == (sentences, spans, [])
 
 
 @pytest.mark.parametrize(
