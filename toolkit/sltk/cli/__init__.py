@@ -7,6 +7,7 @@
     spec_commands.py        check, schema
     component_commands.py   list, show
     data_commands.py        stats, convert, score
+    report_commands.py      report
 
 Importing this package imports no torch, no transformers and no pydantic: a command imports what it needs
 when it runs, so that `--help` is instant.
@@ -17,7 +18,7 @@ from . import frame
 # Each module registers its commands on `frame.app`, and `sltk --help` lists them in this order.
 from . import run_commands  # noqa: F401  # isort: skip
 from . import sweep_commands, pretrain_commands  # noqa: F401  # isort: skip
-from . import spec_commands, component_commands, data_commands  # noqa: F401  # isort: skip
+from . import spec_commands, component_commands, data_commands, report_commands  # noqa: F401  # isort: skip
 
 main = frame.main
 

@@ -1,0 +1,257 @@
+"""What `sltk report` reads and how it puts runs in order; what does not compare, or is damaged, is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import recorded
+import sltk
+import tiny
+from sltk import DataError, UsageError
+from sltk.cli import main
+from sltk.reports import arrange, choice_text, collect, read_records, read_run, report, weigh, write_records
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run that finds some spans and misses others."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    sltk.train(tiny.spec({"epochs": 10, "learning_rate": 0.02}, data=tiny.with_scores()), folder)
+    return folder
+
+
+def errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that is refused says."""
+    assert main(["report", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_counts_of_sentences_add_up_to_the_scores(run: Path) -> None:
+    """The counts a sentence of a record give the F1 of metrics.json, and so do the rows of its confusion."""
+    record = read_run(run)
+    scores, counts = record.scores["test"], record.counts["test"]
+    assert scores["predicted"] > 0
+    assert len(counts.gold) == scores["sentences"]
+    assert (sum(counts.gold), sum(counts.predicted)) == (scores["support"], scores["predicted"])
+    assert sum(counts.correct) == scores["correct"]
+    assert sum(n for gold, _, n in record.confusion["test"] if gold) == scores["support"]
+    assert sum(n for gold, guess, n in record.confusion["test"] if gold == guess) == scores["correct"]
+
+
+def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
+    """Writing and reading records changes nothing; large counts stay numbers, small ones are digits."""
+    records = recorded.study(["0011"], seeds=[1])
+    large = records[0].model_copy(
+        update={"counts": {"test": records[0].counts["test"].model_copy(update={"gold": [12, 3]})}}
+    )
+    write_records(tmp_path / "a.jsonl", [*records, large.model_copy(update={"seed": 2})])
+    back = read_records(tmp_path / "a.jsonl")
+    assert back[0].json_line() == records[0].json_line()
+    assert back[1].counts["test"].gold == [12, 3]
+    assert '"gold":"' in records[0].json_line()
+
+
+def test_the_choice_by_validation_is_told_with_its_distance_from_the_best() -> None:
+    """The best by validation, its test score, and how far below the best test score that is."""
+    records = recorded.study(["0000", "0001", "0011"], seeds=[1])
+    f1 = {"0000": (0.5, 0.6), "0001": (0.7, 0.65), "0011": (0.6, 0.68)}
+    for record in records:
+        for split, value in zip(("validation", "test"), f1[record.mask or ""], strict=True):
+            record.scores[split]["f1"] = value
+    assert choice_text(arrange(records).tasks[0]) == (
+        "Best by validation: 0001, F1 70.00 (n = 1). On test it has 65.00, 3.00 below the best, 0011."
+    )
+
+
+def test_runs_of_different_data_are_refused_with_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other test sentences end with code 2 and the keys that differ; nothing is written."""
+    records = [*recorded.study(["00"], seeds=[1]), *recorded.study(["01"], seeds=[1], sentences=50)]
+    write_records(tmp_path / "a.jsonl", records)
+    message = errors([str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "out")], capsys)
+    assert "do not compare" in message
+    assert "test.sentences: 60 → 50" in message
+    assert "--tasks" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_training_data_is_refused() -> None:
+    """Runs on the same test sentences do not compare if they were trained on other data."""
+    one, other = recorded.study(["00"], seeds=[1, 2])
+    other.data["train"] = {"reader": {"type": "conll", "path": "other.train"}}
+    with pytest.raises(UsageError, match=r"train\.reader\.path: news\.train → other\.train"):
+        arrange([one, other])
+
+
+def test_how_the_same_gold_was_read_makes_no_difference() -> None:
+    """Test data under another path is the same data where its digest is."""
+    one, other = recorded.study(["00"], seeds=[1, 2])
+    one.data["test"]["reader"] = {"type": "conll", "path": "a.conll"}
+    other.data["test"]["reader"] = {"type": "conll", "path": "b.conll"}
+    assert len(arrange([one, other]).tasks) == 1
+
+
+def test_runs_scored_differently_are_refused() -> None:
+    """Strict and lenient scores do not stand in one table; another version of sltk alone is no reason."""
+    one, other, newer = recorded.study(["00", "01", "11"], seeds=[1])
+    other.scores["test"]["signature"] = "seqeval|mode:conlleval|sltk:0.1.0"
+    newer.scores["test"]["signature"] = "seqeval|sltk:9.9"
+    with pytest.raises(UsageError, match=r"test\.scored by: seqeval → seqeval\|mode:conlleval"):
+        arrange([one, other])
+    assert len(arrange([one, newer]).tasks) == 1
+
+
+def test_other_settings_make_series() -> None:
+    """Where the learning rate differs too, each rate is a series, compared with its own 00."""
+    records = [
+        *recorded.study(["00", "01"], trainer={"learning_rate": 1e-4, "save_every": 5}),
+        *recorded.study(["00", "01"], trainer={"learning_rate": 2e-4, "save_every": None}),
+    ]
+    study = arrange(records)
+    labels = [each.label for each in study.tasks[0].configurations]
+    assert labels == [
+        f"{mask}, learning_rate {rate}" for rate in ("0.0001", "0.0002") for mask in ("00", "01")
+    ]
+    pairs = [(each.one.label, each.other.label) for each in weigh(study)[0].comparisons]
+    assert pairs == [(labels[1], labels[0]), (labels[3], labels[2])]
+
+
+def test_settings_alone_are_configurations() -> None:
+    """Where masks are the same, what differs names the configurations; numbers are in their order."""
+    records = [each for size in (16, 8) for each in recorded.study(["01"], trainer={"batch_size": size})]
+    assert [each.label for each in arrange(records).tasks[0].configurations] == [
+        "batch_size 8",
+        "batch_size 16",
+    ]
+
+
+def test_a_baseline_can_be_chosen() -> None:
+    """The configuration that others are compared with can be named; a wrong name is refused with the nearest."""
+    records = recorded.study(["00", "01", "11"])
+    evidence = weigh(arrange(records, baseline="11"))[0]
+    assert [(each.one.label, each.other.label) for each in evidence.comparisons] == [
+        ("00", "11"),
+        ("01", "11"),
+    ]
+    with pytest.raises(UsageError, match=r"no configuration `111`(.|\n)*did you mean `11`"):
+        arrange(records, baseline="111")
+
+
+def test_tests_use_the_seeds_that_both_have() -> None:
+    """Pairs are of one seed; the note says that not all configurations have the same seeds."""
+    records = [*recorded.study(["00"], seeds=[1, 2, 3]), *recorded.study(["01"], seeds=[2, 3, 4])]
+    study = arrange(records)
+    assert weigh(study)[0].comparisons[0].t.n == 2
+    assert any("not all configurations have the same seeds" in note for note in study.tasks[0].notes)
+
+
+def test_differences_of_the_machine_are_noted() -> None:
+    """Runs made with one and with two threads stand in one table, under a note."""
+    one, other = recorded.study(["00"], seeds=[1, 2])
+    other.environment["threads"] = 2
+    assert "not all runs were made alike: threads 1, 2" in arrange([one, other]).tasks[0].notes
+
+
+def test_none_and_0000_are_one_configuration() -> None:
+    """`none` and `all` are the masks of zeros and of ones, where masks are digits."""
+    study = arrange(recorded.study(["none", "0011", "all"], quality=lambda mask: 0.5))
+    assert [each.label for each in study.tasks[0].configurations] == ["0000", "0011", "1111"]
+
+
+def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
+    """A run that labels words, not spans, is ranked by accuracy; its tags are told apart word by word."""
+    data = {
+        "train": {"type": "conll", "path": str(tmp_path / "words.conll"), "scheme": "plain"},
+        "test": {"type": "conll", "path": str(tmp_path / "words.conll"), "scheme": "plain"},
+    }
+    (tmp_path / "words.conll").write_text("The\tDET\nsoup\tNOUN\n\nA\tDET\nfork\tNOUN\n" * 4)
+    spec = tiny.spec({"max_steps": 2}, data=data, scheme="plain", metrics=[{"type": "accuracy"}])
+    sltk.train(spec, tmp_path / "run")
+    done = report([tmp_path / "run"], tmp_path / "out")
+    record = done.found.records[0]
+    assert sum(count for *_, count in record.confusion["test"]) == record.scores["test"]["words"] == 16
+    assert (
+        f"accuracy {100 * record.scores['test']['accuracy']:.2f}"
+        in (tmp_path / "out" / "report.md").read_text()
+    )
+
+
+def test_a_run_given_twice_counts_once(run: Path, tmp_path: Path) -> None:
+    """The same run as a directory and as a record is one run, and that is said."""
+    write_records(tmp_path / "runs.jsonl", [read_run(run)])
+    found = collect([run, tmp_path, run.parent])
+    assert len(found.records) == 1
+    assert found.notes == ["1 run was given twice, and counted once"]
+
+
+def test_two_results_of_one_setting_and_seed_are_refused() -> None:
+    """A seed cannot be counted twice: the two runs are named."""
+    one, other = (
+        recorded.study(["00"], seeds=[1]),
+        recorded.study(["00"], seeds=[1], quality=lambda mask: 0.9),
+    )
+    with pytest.raises(UsageError, match="the same seed 1, and different results"):
+        arrange([*one, *other])
+
+
+def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> None:
+    """A run without metrics is no part of a report, and is named; alone it is an error."""
+    for name in ("whole", "half"):
+        shutil.copytree(run, tmp_path / name, ignore=shutil.ignore_patterns("model", "checkpoints"))
+    (tmp_path / "half" / "metrics.json").unlink()
+    found = collect([tmp_path])
+    assert (len(found.records), found.unfinished) == (1, [str(tmp_path / "half")])
+    with pytest.raises(UsageError, match="no finished run"):
+        collect([tmp_path / "half"])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("metrics.json", "{", "cannot read"),
+        ("metrics.json", "[]", "expected a mapping"),
+        ("spec.yaml", "name: x\n", "no `seed`"),
+        ("predictions/test.conll", "word\tO\n", "tab-separated"),
+        ("predictions/test.conll", "word\tB-PER\tX-PER\n", "X-PER"),
+        ("predictions/test.conll", "word\tB-positive\tO\n", "not the predictions that were scored"),
+    ],
+)  # fmt: skip
+def test_damage_is_named(run: Path, tmp_path: Path, file: str, text: str, message: str) -> None:
+    """A file of a run directory that was damaged by hand is an error that names it."""
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("model", "checkpoints"))
+    (tmp_path / "run" / file).write_text(text)
+    with pytest.raises(DataError, match=message) as error:
+        collect([tmp_path / "run"])
+    assert Path(file).name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("{}", "not a file of records"), ('{"record":1}', "`name`"), ('{"record":2', "not a record")],
+)
+def test_a_damaged_record_is_named_with_its_line(tmp_path: Path, line: str, message: str) -> None:
+    """A line that is no record is an error at its line."""
+    (tmp_path / "a.jsonl").write_text(line + "\n")
+    with pytest.raises(DataError, match=message) as error:
+        collect([tmp_path / "a.jsonl"])
+    assert "a.jsonl:1" in str(error.value)
+
+
+def test_a_folder_that_is_no_report_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that holds anything but a report is refused before anything is read."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    message = errors([str(tmp_path), "--output", str(tmp_path / "mine")], capsys)
+    assert "thesis.tex" in message
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("missing", ["nowhere", ""])
+def test_nothing_to_report_on(tmp_path: Path, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there, or holds no run, is an error that says so."""
+    message = errors([str(tmp_path / missing)], capsys)
+    assert "no such file or folder" in message or "no finished run" in message

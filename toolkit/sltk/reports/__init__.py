@@ -1,0 +1,46 @@
+"""`sltk report`: finished runs as tables, figures and tests.
+
+    records.py      one run as one JSON object; files of them can be committed
+    discovery.py    finds runs and records; run_reader.py and predictions.py read a run directory
+    comparable.py   which runs may stand in one table
+    study.py        tasks, configurations, seeds, means
+    evidence.py     the tests of `sltk.significance` that the runs allow
+    tables.py, figures.py, diagnostics.py, pages.py    text and pictures
+    assembly.py     READ THIS FIRST: all of it in a line
+
+Imports no torch.
+"""
+
+from .assembly import Report, report
+from .discovery import Found, collect
+from .evidence import Comparison, Evidence, weigh
+from .figures import Point, checkpoint_curves
+from .plotting import save, style
+from .records import Record, read_records, write_records
+from .run_reader import read_run
+from .study import Configuration, Study, Summary, Task, arrange
+from .tables import choice_text
+
+__all__ = [
+    "Comparison",
+    "Configuration",
+    "Evidence",
+    "Found",
+    "Point",
+    "Record",
+    "Report",
+    "Study",
+    "Summary",
+    "Task",
+    "arrange",
+    "checkpoint_curves",
+    "choice_text",
+    "collect",
+    "read_records",
+    "read_run",
+    "report",
+    "save",
+    "style",
+    "weigh",
+    "write_records",
+]

@@ -1,0 +1,83 @@
+"""Finds runs: run directories below folders, and files of records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import Problem, UsageError
+from .records import Record, is_records, read_records
+from .run_reader import is_finished, is_run, read_run
+
+
+@dataclass
+class Found:
+    """The records of all finished runs, and the folders of those that are not finished."""
+
+    records: list[Record] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(paths: Sequence[Path]) -> Found:
+    """The runs in and below the given folders, and those of files of records; each run once.
+
+    Raises:
+        UsageError: a path is not there, or there is no finished run below any.
+        DataError: a run directory or a record is damaged.
+    """
+    missing = [Problem(f"no such file or folder: `{path}`") for path in paths if not path.exists()]
+    if missing:
+        raise UsageError(missing)
+    found = Found()
+    for place in dict.fromkeys(place for path in paths for place in _places(path)):
+        if place.is_file():
+            found.records += read_records(place)
+        elif is_finished(place):
+            found.records.append(read_run(place))
+        else:
+            found.unfinished.append(str(place))
+    if not found.records:
+        raise UsageError(_nothing(paths, found.unfinished))
+    found.records = _each_once(found)
+    return found
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Run directories and files of records in or below a path, in the order of their names."""
+    if path.is_file() or is_run(path):
+        yield path
+        return
+    for folder, folders, files in os.walk(path):
+        inside = Path(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        runs = [name for name in folders if is_run(inside / name)]
+        yield from (inside / name for name in runs)
+        folders[:] = [name for name in folders if name not in runs]
+        yield from (
+            inside / name for name in sorted(files) if name.endswith(".jsonl") and is_records(inside / name)
+        )
+
+
+def _nothing(paths: Sequence[Path], unfinished: list[str]) -> Problem:
+    places = ", ".join(f"`{path}`" for path in paths)
+    note = (
+        f"unfinished: {', '.join(unfinished[:5])}"
+        if unfinished
+        else "a run directory has spec.yaml and metrics.json"
+    )
+    return Problem(f"no finished run in {places}", notes=(note,))
+
+
+def _each_once(found: Found) -> list[Record]:
+    """Records without those that say the same: a run given as a directory and as a record, say."""
+    kept: dict[str, Record] = {}
+    for record in found.records:
+        kept.setdefault(record.json_line(), record)
+    if doubles := len(found.records) - len(kept):
+        found.notes.append(
+            f"{doubles} run{'s were' if doubles > 1 else ' was'} given twice, and counted once"
+        )
+    return list(kept.values())

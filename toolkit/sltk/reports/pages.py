@@ -1,0 +1,216 @@
+"""A report as HTML, Markdown, LaTeX and CSV. All of it is text that was escaped for where it stands."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from ..writers.safety import harmless
+from .study import Study
+from .tables import Table, all_runs
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #6d727b; --rule: #e2e2df; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e6ea; --paper: #17191c; --faint: #9298a2;
+  --rule: #2f3238; }} }}
+body {{ font: 1rem/1.6 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 64rem; margin: 2.5rem auto; padding: 0 1.25rem; }}
+h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
+  padding-top: 1rem; }} h3 {{ font-size: 1rem; margin: 1.8rem 0 .4rem; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }}
+th, td {{ text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; }}
+td.long {{ white-space: normal; min-width: 14rem; text-align: left; color: var(--faint); }}
+tr.strong td {{ font-weight: 700; }}
+p.note {{ color: var(--faint); font-size: .85rem; max-width: 46rem; margin: .4rem 0; }}
+figure {{ margin: 1rem 0; }} img {{ max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }}
+figcaption {{ color: var(--faint); font-size: .85rem; }}
+</style>
+</head>
+<body>
+"""
+
+
+_SCREEN = 60
+"""Width of a figure on a screen, in percent of its pixels: text in figures is as large as text around them."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: name of its files, what it shows, and itself as PNG."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, sentences, pictures and tables under it."""
+
+    title: str
+    sentences: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+def html(title: str, sections: Sequence[Section]) -> str:
+    """One page that needs no other file and no script."""
+    return "".join(_html(title, sections))
+
+
+def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
+    yield _HEAD.format(title=_safe(title))
+    yield f"<h1>{_safe(title)}</h1>\n"
+    for section in sections:
+        yield f"<h2>{_safe(section.title)}</h2>\n"
+        yield from (f"<p>{_safe(sentence)}</p>\n" for sentence in section.sentences)
+        yield from map(_html_picture, section.pictures)
+        yield from map(_html_table, section.tables)
+    yield "</body>\n</html>\n"
+
+
+def _html_picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
+    caption = _safe(picture.caption)
+    width = int.from_bytes(picture.png[16:20], "big") * _SCREEN // 100  # its pixels, from the header
+    return (
+        f'<figure><img alt="{caption}" width="{width}" src="data:image/png;base64,{data}">\n'
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f"<th>{_safe(name)}</th>" for name in table.columns)
+    rows = []
+    for place, row in enumerate(table.rows):
+        strong = ' class="strong"' if place in table.strong else ""
+        cells = (_html_cell(name, cell) for name, cell in zip(table.columns, row, strict=True))
+        rows.append(f"<tr{strong}>{''.join(cells)}</tr>\n")
+    note = f'<p class="note">{_safe(table.note)}</p>\n' if table.note else ""
+    return (
+        f'<h3>{_safe(table.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{''.join(rows)}</tbody>\n</table></div>\n{note}"
+    )
+
+
+def _html_cell(column: str, text: str) -> str:
+    long = ' class="long"' if column == "notes" else ""
+    return f"<td{long}>{_safe(text)}</td>"
+
+
+def _safe(text: str) -> str:
+    return escape(harmless(text))
+
+
+def markdown(title: str, sections: Sequence[Section]) -> str:
+    """The same as Markdown, with links to the figures."""
+    parts = [f"# {_plain(title)}\n"]
+    for section in sections:
+        parts.append(f"## {_plain(section.title)}\n")
+        parts += [f"{_plain(sentence)}\n" for sentence in section.sentences]
+        parts += [f"![{_plain(each.caption)}](figures/{each.name}.png)\n" for each in section.pictures]
+        parts += map(_markdown_table, section.tables)
+    return "\n".join(parts)
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [f"### {_plain(table.title)}\n", _row(map(_plain, table.columns))]
+    lines.append(_row("---" if place == 0 else "---:" for place in range(len(table.columns))))
+    for place, row in enumerate(table.rows):
+        strong = place in table.strong
+        lines.append(_row(f"**{_plain(cell)}**" if strong and cell else _plain(cell) for cell in row))
+    return "\n".join([*lines, *(["", _plain(table.note)] if table.note else []), ""])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", harmless(text))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$",
+}  # fmt: skip
+
+
+def latex(study: Study) -> str:
+    """A table of means and deviations: rows are configurations, columns splits of tasks; needs `booktabs`."""
+    labels = list(dict.fromkeys(each.label for task in study.tasks for each in task.configurations))
+    spans = [len(task.splits) for task in study.tasks]
+    ends = [1 + sum(spans[: place + 1]) for place in range(len(spans))]
+    heads = " & ".join(
+        rf"\multicolumn{{{span}}}{{c}}{{{_tex(task.name)}}}"
+        for task, span in zip(study.tasks, spans, strict=True)
+    )
+    rules = " ".join(
+        rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)
+    )
+    splits = " & ".join(split for task in study.tasks for split in task.splits)
+    rows = [" & ".join([_tex(label), *_latex_cells(study, label)]) + r" \\" for label in labels]
+    return "\n".join(
+        [
+            "% Needs \\usepackage{booktabs}. Mean ± sample standard deviation over seeds, in points;",
+            "% bold: the best by validation.",
+            rf"\begin{{tabular}}{{l{'r' * sum(spans)}}}",
+            r"\toprule",
+            rf" & {heads} \\",
+            rules,
+            rf"configuration & {splits} \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _latex_cells(study: Study, label: str) -> Iterator[str]:
+    for task in study.tasks:
+        found = next((each for each in task.configurations if each.label == label), None)
+        best = len(task.configurations) > 1 and found is task.best(task.splits[0])
+        for split in task.splits:
+            summary = found.summary(split) if found else None
+            text = _tex(summary.points()) if summary else "--"
+            yield rf"\textbf{{{text}}}" if best else text
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in harmless(text))
+
+
+_MEASURES = ("precision", "recall", "f1", "accuracy")
+_COSTS = ("steps", "seconds", "words_per_second", "peak_memory_bytes", "trained_parameters")
+
+
+def results_csv(study: Study) -> str:
+    """A row a run; scores are fractions."""
+    scores = [(split, name) for split in ("validation", "test") for name in _MEASURES]
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    columns = ("task", "run", "configuration", "mask", "seed")
+    rows.writerow([*columns, *(f"{split}_{name}" for split, name in scores), *_COSTS])
+    for task, configuration, record in all_runs(study):
+        found = [record.scores.get(split, {}).get(name, "") for split, name in scores]
+        costs = [record.train.get(name, "") for name in _COSTS]
+        mask = configuration.mask or ""
+        rows.writerow([task.name, record.name, configuration.label, mask, record.seed, *found, *costs])
+    return file.getvalue()
