@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from fuzz_cases import GOOD, SAME, Good, corpus, visible
 from sltk.data import load
 from sltk.errors import InputError
+from sltk.readers.conll import ConllReader
 from sltk.registry import registry
 from sltk.slots import FileReader
 from sltk.statistics import statistics
@@ -119,6 +120,17 @@ def test_other_ways_to_write_a_file(good: Good, writing: str, tmp_path: Path) ->
     assert found is not None
     assert found[0] == expected[0]
     assert [each.words for each in found[1]] == [each.words for each in expected[1]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark(encoding: str, tmp_path: Path) -> None:
+    """As UTF-8 it would be letters and NULs: it is refused, and read with the encoding that the error names."""
+    path = tmp_path / "x.conll"
+    path.write_bytes("Mira B-PER\nslept O\n".encode(encoding))
+    with pytest.raises(InputError, match=f"set `encoding: {encoding}`"):
+        list(ConllReader(path=path).read())
+    (sentence,) = ConllReader(path=path, encoding=encoding).read()
+    assert sentence.words == ["Mira", "slept"]
 
 
 @each_good

@@ -87,6 +87,10 @@ class TextLines:
         self._replaced.clear()
         with open_binary(self.path) as source:
             encoding = _encoding_of(source, self.encoding)
+            unmarked = _utf16_without_mark(source) if codecs.lookup(encoding).name == "utf-8" else None
+            if unmarked:
+                message = f"this looks like {unmarked.upper()} without a byte-order mark"
+                raise DataError.at(message, self.path, 1, f"set `encoding: {unmarked}`")
             if self.raw and encoding == "utf-8-sig":
                 encoding = "utf-8"
             # newline="\n": no translation; universal newlines would cut lines at a lone "\r".
@@ -189,6 +193,14 @@ def _near(path: Path) -> tuple[str, ...]:
 def _encoding_of(source: io.BufferedReader, encoding: str) -> str:
     start = source.peek(4)[:4]
     return next((name for mark, name in _MARKS if start.startswith(mark)), encoding)
+
+
+def _utf16_without_mark(source: io.BufferedReader) -> str | None:
+    """The encoding of text whose first letters alternate with zeros; as UTF-8 it would be letters and NULs."""
+    zeros = [byte == 0 for byte in source.peek(4)[:4]]
+    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(
+        tuple(zeros)
+    )
 
 
 def _shown(encoding: str) -> str:
