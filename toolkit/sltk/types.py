@@ -51,6 +51,8 @@ class Sentence:
     document: str | None = None
     unused: tuple[Unused, ...] = ()
     """Annotations of this sentence that are not among its tags or spans."""
+    heads: list[int | None] | None = None
+    """Of each word, the number of the word that governs it, None for the root; where the source has a tree."""
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):
@@ -69,8 +71,9 @@ class Sentence:
             return self
         text, offsets = joined(self.words)
         return Sentence(
-            self.words, self.tags, self.spans, text, offsets, self.file, self.line, self.document, self.unused
-        )
+            self.words, self.tags, self.spans, text, offsets, self.file, self.line, self.document, self.unused,
+            self.heads,
+        )  # fmt: skip
 
 
 def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:

@@ -35,6 +35,15 @@ def stats(
     source: InputArgument,
     reader: ReaderOption,
     option: OptionOption = None,
+    dependencies: Annotated[
+        bool, typer.Option("--dependencies", help="count which way the arcs of labelled words point")
+    ] = False,
+    parser: Annotated[
+        str | None,
+        typer.Option(
+            "--parser", metavar="PIPELINE", help="a spaCy pipeline that parses, where the data has no trees"
+        ),
+    ] = None,
     json: JsonOption = False,
     imports: ImportsOption = None,
 ) -> None:
@@ -42,12 +51,19 @@ def stats(
 
     Example: `sltk stats eng.train --reader conll --option label_column=3`
     """
+    if parser is not None and not dependencies:
+        raise UsageError("--parser is for --dependencies")
     run_imports(imports)
     from ..slots import Reader
     from ..statistics import statistics
     from .components import build, source_key
 
-    counts = statistics(build(Reader, reader, option or [], **source_key(reader, source)))
+    built = build(Reader, reader, option or [], **source_key(reader, source))
+    counts = statistics(built)
+    if dependencies:
+        from ..dependencies import directions, spacy_parser
+
+        counts["dependencies"] = directions(built, spacy_parser(parser) if parser else None)
     if json:
         show_json(counts)
         return
@@ -56,8 +72,27 @@ def stats(
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
     show_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
+    if dependencies:
+        _show_arcs(counts["dependencies"])
     unused = [f"{each['file']}:{each['line']}: {each['reason']}" for each in counts["unused"]]
     _tell_unused(unused, len(unused))
+
+
+def _show_arcs(found: dict[str, Any]) -> None:
+    """Arcs of labelled words by type, and how many of them point right."""
+    rows = [*found["per_type"].items(), ("all", found)]
+    cells = [
+        (name, str(row["words"]), str(row["arcs"]), str(row["right"]), _share_text(row["share"]))
+        for name, row in rows
+    ]
+    write("")
+    show_table(["labelled words", "words", "arcs", "to the right", "share"], cells)
+    if found["sentences_without_tree"]:
+        tell(f"sentences without a tree, left out: {found['sentences_without_tree']}")
+
+
+def _share_text(share: float | None) -> str:
+    return "–" if share is None else f"{share:.4f}"
 
 
 @app.command("convert", short_help="Write annotation in another format or scheme.")

@@ -18,7 +18,7 @@ from ..types import Sentence, Unused
 
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7}
 _KEYED = {"feats": 5, "misc": 9}
-_FORM, _MISC, _WIDTH = 1, 9, 10
+_FORM, _HEAD, _MISC, _WIDTH = 1, 6, 9, 10
 _ID = re.compile(r"(?P<first>\d{1,9})(?:(?P<kind>[-.])(?P<second>\d{1,9}))?", re.ASCII)
 _COMMENT = re.compile(r"#\s*(newdoc|text)\b\s*(?:id\s*)?(?:=\s*)?(.*)")
 
@@ -118,6 +118,7 @@ class ConlluReader(TaggedReader, TextFileReader):
             line=block.rows[0].line,
             document=block.document,
             unused=block.unused,
+            heads=_heads(words),
         )
 
     def _tag(self, row: _Row) -> str:
@@ -216,6 +217,14 @@ class _LeftOut:
         called = {"range": "multi-word token(s), whose words are taken", "empty": "empty node(s), left out"}
         for kind, line in self.lines.items():
             yield Unused(str(self.path), line, f"{self.counts[kind]} {called[kind]}: such rows are no words")
+
+
+def _heads(words: list[_Row]) -> list[int | None] | None:
+    """The word that governs each, by number from 0; None where a word has no head, or one that is no word."""
+    cells = [row.fields[_HEAD] for row in words]
+    if not all(cell.isascii() and cell.isdigit() and int(cell) <= len(words) for cell in cells):
+        return None
+    return [int(cell) - 1 if int(cell) else None for cell in cells]
 
 
 def _keys(cell: str) -> dict[str, str]:
