@@ -198,9 +198,9 @@ def _encoding_of(source: io.BufferedReader, encoding: str) -> str:
 def _utf16_without_mark(source: io.BufferedReader) -> str | None:
     """The encoding of text whose first letters alternate with zeros; as UTF-8 it would be letters and NULs."""
     zeros = [byte == 0 for byte in source.peek(4)[:4]]
-    return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(
-        tuple(zeros)
-    )
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False, True, False] else None
 
 
 def _shown(encoding: str) -> str:
