@@ -6,7 +6,8 @@ import functools
 import json
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
@@ -92,9 +93,9 @@ def xlm_roberta() -> Tokenizer:
     return tokenizer
 
 
-def wordpiece(lowercase: bool) -> Tokenizer:
+def wordpiece(**normalization: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.normalizer = normalizers.BertNormalizer(**normalization)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer.train_from_iterator(
@@ -106,23 +107,144 @@ def wordpiece(lowercase: bool) -> Tokenizer:
     return tokenizer
 
 
-KINDS: dict[str, tuple[Callable[[], Tokenizer], dict[str, str]]] = {
-    "byte-level": (lambda: byte_level(False), {"pad_token": "<pad>"}),
-    "byte-level, prefix space": (lambda: byte_level(True), {"eos_token": "</s>"}),
-    "llama2": (llama2, {"unk_token": "<unk>", "bos_token": "<s>"}),
-    "metaspace bpe": (metaspace_bpe, {"unk_token": "<unk>"}),
-    "xlm-roberta": (xlm_roberta, {"unk_token": "<unk>", "pad_token": "<pad>"}),
-    "bert cased": (lambda: wordpiece(False), {"unk_token": "[UNK]", "pad_token": "[PAD]"}),
-    "bert uncased": (lambda: wordpiece(True), {"unk_token": "[UNK]", "pad_token": "[PAD]"}),
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Llama-3 and Qwen cut text before its bytes are merged."""
+
+
+def llama3(normalizer: Any = None) -> Tokenizer:
+    """A pattern and then bytes, a BOS; Qwen brings its text into NFC first, and has no BOS."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|begin_of_text|>", "<|end_of_text|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXT, trainer)
+    tail = processors.ByteLevel(trim_offsets=False)
+    if normalizer is None:
+        template = processors.TemplateProcessing(
+            single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
+        )
+        tail = processors.Sequence([tail, template])
+    else:
+        tokenizer.normalizer = normalizer
+    tokenizer.post_processor = tail
+    return tokenizer
+
+
+def roberta() -> Tokenizer:
+    """GPT-2's bytes between <s> and </s>, offsets without the space."""
+    tokenizer = byte_level(True)
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    ids = [tokenizer.token_to_id(token) for token in ("</s>", "<s>")]
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", ids[0]), ("<s>", ids[1]), trim_offsets=True, add_prefix_space=True
+    )
+    return tokenizer
+
+
+def gemma() -> Tokenizer:
+    """▁ for every space and none in front, whole texts merged at once, bytes as a fallback, a BOS."""
+    learnt = json.loads(llama2().to_str())["model"]
+    merges = [tuple(merge) for merge in learnt["merges"]]
+    model = models.BPE(learnt["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", learnt["vocab"]["<s>"])]
+    )
+    return tokenizer
+
+
+def mistral() -> Tokenizer:
+    """▁ by the pre-tokenizer, before the first word too, and texts not cut at spaces; BOS and EOS."""
+    tokenizer = metaspace_bpe()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    ids = {token: tokenizer.token_to_id(token) for token in ("<s>", "</s>")}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=list(ids.items())
+    )
+    return tokenizer
+
+
+def albert() -> Tokenizer:
+    """Unigram of lowercased text without accents, ▁ in front of nothing but what follows a space."""
+    tokenizer = xlm_roberta()
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    return tokenizer
+
+
+def modern_bert() -> Tokenizer:
+    """GPT-2's bytes of NFC text between [CLS] and [SEP]."""
+    tokenizer = byte_level(False)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.add_special_tokens(["[CLS]", "[SEP]"])
+    ids = {token: tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]")}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=list(ids.items())
+    )
+    return tokenizer
+
+
+class Kind(NamedTuple):
+    """A tokenizer to train, its special tokens, and how many of them stand before and after a text."""
+
+    make: Callable[[], Tokenizer]
+    roles: dict[str, str]
+    before: int = 0
+    after: int = 0
+
+
+BERT = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+KINDS: dict[str, Kind] = {
+    "byte-level": Kind(lambda: byte_level(False), {"pad_token": "<pad>"}),
+    "byte-level, prefix space": Kind(lambda: byte_level(True), {"eos_token": "</s>"}),
+    "roberta": Kind(roberta, {"pad_token": "<pad>"}, 1, 1),
+    "llama3": Kind(llama3, {"eos_token": "<|end_of_text|>"}, 1),
+    "qwen": Kind(lambda: llama3(normalizers.NFC()), {"eos_token": "<|end_of_text|>"}),
+    "modern bert": Kind(modern_bert, {"pad_token": "<pad>"}, 1, 1),
+    "llama2": Kind(llama2, {"unk_token": "<unk>", "bos_token": "<s>"}, 1),
+    "gemma": Kind(gemma, {"unk_token": "<unk>", "bos_token": "<s>"}, 1),
+    "metaspace bpe": Kind(metaspace_bpe, {"unk_token": "<unk>"}),
+    "mistral": Kind(mistral, {"unk_token": "<unk>"}, 1, 1),
+    "xlm-roberta": Kind(xlm_roberta, {"unk_token": "<unk>", "pad_token": "<pad>"}, 1, 1),
+    "albert": Kind(albert, {"unk_token": "<unk>", "pad_token": "<pad>"}, 1, 1),
+    "bert cased": Kind(lambda: wordpiece(lowercase=False), BERT, 1, 1),
+    "bert uncased": Kind(lambda: wordpiece(lowercase=True), BERT, 1, 1),
+    "bert cased without accents": Kind(lambda: wordpiece(lowercase=False, strip_accents=True), BERT, 1, 1),
+    "bert uncased with accents": Kind(lambda: wordpiece(lowercase=True, strip_accents=False), BERT, 1, 1),
+    "bert, Chinese not cut": Kind(
+        lambda: wordpiece(lowercase=True, handle_chinese_chars=False, clean_text=False), BERT, 1, 1
+    ),
 }
-SPECIAL = {"llama2": 1, "xlm-roberta": 2, "bert cased": 2, "bert uncased": 2}
 EVERY = pytest.mark.parametrize("kind", KINDS)
 
 
 @functools.cache
 def tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    make, special = KINDS[kind]
-    return PreTrainedTokenizerFast(tokenizer_object=make(), **special)
+    return PreTrainedTokenizerFast(tokenizer_object=KINDS[kind].make(), **KINDS[kind].roles)
+
+
+@functools.cache
+def special_ids(kind: str) -> tuple[list[int], list[int]]:
+    """What stands before and after a text."""
+    ids = tokenizer(kind)("a")["input_ids"]
+    return ids[: KINDS[kind].before], ids[len(ids) - KINDS[kind].after :]
 
 
 def encoder(kind: str, **settings: Any) -> SubwordEncoder:
@@ -139,8 +261,7 @@ def check(encoding: Encoding, words: int, kind: str, max_length: int | None = No
     """Every word once, in order, with pieces of its own; special tokens at the ends alone."""
     assert encoding.words == words
     assert sum(len(window.first) for window in encoding.windows) == words
-    specials = {"llama2": ([1], []), "xlm-roberta": ([0], [2])}
-    before, after = specials.get(kind, ([2], [3]) if "bert" in kind else ([], []))
+    before, after = special_ids(kind)
     for window in encoding.windows:
         assert max_length is None or len(window.ids) <= max_length
         assert window.ids[: len(before)] == before
@@ -197,9 +318,13 @@ def test_windows_answer_for_every_word_once_and_are_never_too_long(
     (whole,) = encoder(kind).encode([Sentence(words)])
     (encoding,) = encoder(kind, max_length=size).encode([Sentence(words)])
     check(encoding, len(words), kind, size)
-    room = size - SPECIAL.get(kind, 0)
+    room = size - KINDS[kind].before - KINDS[kind].after
     cut = sum(len(own) > room for own in pieces(whole))
     assert encoding.cut_words == cut
+
+
+WITHOUT_PREFIX = {"byte-level", "llama3", "qwen", "modern bert", "gemma", "albert"}
+"""For these a word at the start of a text is another token than after a space."""
 
 
 @EVERY
@@ -209,7 +334,7 @@ def test_plain_words_have_the_tokens_of_the_joined_text(kind: str) -> None:
         words = text.split(" ")
         (encoding,) = encoder(kind).encode([Sentence(words)])
         (window,) = encoding.windows
-        lead = " " if kind == "byte-level" else ""
+        lead = " " if kind in WITHOUT_PREFIX else ""
         assert window.ids == tokenizer(kind)(lead + text)["input_ids"]
 
 
@@ -237,6 +362,86 @@ def test_encoding_sentences_together_is_encoding_them_one_by_one(kind: str) -> N
     assert together[5].words == 0
 
 
+class Misreporting:
+    """A tokenizer whose tokens are right and whose offsets are what `distort` makes of them."""
+
+    is_fast = True
+    unk_token_id = property(lambda self: tokenizer(self.kind).unk_token_id)
+    pad_token_id = property(lambda self: tokenizer(self.kind).pad_token_id)
+    eos_token_id = bos_token_id = None
+
+    def __init__(self, kind: str, distort: Callable[[list[tuple[int, int]]], list[tuple[int, int]]]) -> None:
+        self.kind = kind
+        self.backend_tokenizer = self
+        self._true, self._distort = tokenizer(kind).backend_tokenizer, distort
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._true, name)
+
+    def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
+        found = self._true.encode_batch(texts, add_special_tokens=add_special_tokens)
+        return [SimpleNamespace(ids=each.ids, offsets=self._distort(each.offsets)) for each in found]
+
+    def convert_ids_to_tokens(self, number: int) -> str:
+        return str(self._true.id_to_token(number))
+
+
+DISTORTIONS: dict[str, Callable[[list[tuple[int, int]]], list[tuple[int, int]]]] = {
+    "all empty": lambda offsets: [(0, 0) for _ in offsets],
+    "all of the first word": lambda offsets: [(0, 1) for _ in offsets],
+    "all of everything": lambda offsets: [(0, offsets[-1][1]) for _ in offsets],
+    "beyond the text": lambda offsets: [(start + 10**6, end + 10**6) for start, end in offsets],
+    "backwards": lambda offsets: offsets[::-1],
+    "end before start": lambda offsets: [(end, start) for start, end in offsets],
+    "negative": lambda offsets: [(start - 50, end - 50) for start, end in offsets],
+}
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+@pytest.mark.parametrize("kind", ["byte-level", "llama2", "bert cased"])
+def test_offsets_that_are_plainly_wrong_are_not_believed(kind: str, name: str) -> None:
+    """Each word is tokenised by itself then, and has the subwords that it has in the text."""
+    lying = SubwordEncoder(Misreporting(kind, DISTORTIONS[name]))
+    sentences = [Sentence(text.split(" ")) for text in TEXT[:4]]
+    for sentence, found in zip(sentences, lying.encode(sentences), strict=True):
+        check(found, len(sentence), kind)
+        assert pieces(found) == pieces(encoder(kind).encode([sentence])[0])
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "xlm-roberta"])
+@settings(max_examples=80, deadline=None)
+@given(words=st.lists(WORD, max_size=9), data=st.data())
+def test_whatever_offsets_say_each_word_has_pieces_of_its_own(
+    kind: str, words: list[str], data: st.DataObject
+) -> None:
+    """However wrong they are, no word is without a piece, and no piece belongs to two."""
+    edge = st.integers(-3, 40)
+    drawn = data.draw(st.lists(st.tuples(edge, edge), min_size=1, max_size=30))
+    lying = Misreporting(kind, lambda offsets: [drawn[n % len(drawn)] for n in range(len(offsets))])
+    (encoding,) = SubwordEncoder(lying).encode([Sentence(words)])
+    check(encoding, len(words), kind)
+
+
+def test_a_long_sentence_of_broken_words_takes_no_time_to_mend() -> None:
+    """Ten thousand words without one usable offset are mended one by one, not each beside all others."""
+    lying = SubwordEncoder(Misreporting("byte-level", DISTORTIONS["all empty"]))
+    (encoding,) = lying.encode([Sentence(["town"] * 10_000)])
+    check(encoding, 10_000, "byte-level")
+
+
+@EVERY
+def test_characters_without_a_width_are_the_unknown_token(kind: str) -> None:
+    """Where a tokenizer makes nothing of a word, the model reads that there is something it does not know."""
+    reading = encoder(kind)
+    backend = tokenizer(kind).backend_tokenizer
+    for word in ("\u200b", "\ufe0f", "\x07", "\u0301", "\u200d"):
+        (encoding,) = reading.encode([Sentence(["the", word, "cat"])])
+        bare = backend.encode(f" {word}", add_special_tokens=False).ids
+        assert pieces(encoding)[1] != []
+        if not bare:
+            assert pieces(encoding)[1] == [reading.unknown]
+
+
 def test_windows_overlap_so_that_words_see_both_sides() -> None:
     """Every window but the first and last holds words around those that it answers for."""
     words = ["town"] * 100
@@ -246,12 +451,33 @@ def test_windows_overlap_so_that_words_see_both_sides() -> None:
     assert all(window.first[0] - 1 >= 4 and len(window.ids) - 2 - window.last[-1] >= 4 for window in inner)
 
 
+@pytest.mark.parametrize(("count", "room"), [(100, 20), (37, 9), (20, 20), (21, 20), (64, 7)])
+def test_each_word_is_answered_for_where_it_is_most_central(count: int, room: int) -> None:
+    """Of all windows that hold a word, its own has the most around it, a word more or less where two are equal."""
+    (encoding,) = encoder("bert cased", max_length=room + 2).encode([Sentence(["town"] * count)])
+    runs, owner = [], []
+    for number, window in enumerate(encoding.windows):
+        start = len(owner) - (window.first[0] - 1)
+        runs.append((start, start + len(window.ids) - 2))
+        owner += [number] * len(window.first)
+    assert (runs[0][0], runs[-1][1], len(owner)) == (0, count, count)
+
+    def around(word: int, run: tuple[int, int]) -> int:
+        """Words to the nearer edge; an edge of the text is none."""
+        left = count if run[0] == 0 else word - run[0]
+        right = count if run[1] == count else run[1] - 1 - word
+        return min(left, right)
+
+    for word, own in enumerate(owner):
+        others = [around(word, run) for run in runs if run[0] <= word < run[1]]
+        assert around(word, runs[own]) >= max(others) - 1
+
+
 @EVERY
 def test_a_window_is_a_stretch_of_the_whole_sentence(kind: str) -> None:
     """What a model reads in a window is what it would read there of the whole, pieces between words included."""
     words = " ".join(TEXT[:5]).split()
-    before = 1 if kind in SPECIAL else 0
-    after = 1 if SPECIAL.get(kind) == 2 else 0
+    before, after = KINDS[kind].before, KINDS[kind].after
     (whole,) = encoder(kind).encode([Sentence(words)])
     (encoding,) = encoder(kind, max_length=24).encode([Sentence(words)])
     assert len(encoding.windows) > 3

@@ -14,13 +14,27 @@ from typing import Any, TextIO
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """A text file that takes the place of `path` when all of it is on disk; on an error nothing changes."""
+    with _partial(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole binary file at once."""
+    with _partial(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """Where to write what then takes the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

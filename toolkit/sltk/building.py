@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from . import checkpoint, data, sharing
+from . import accounting, checkpoint, data, sharing, token_cache
 from .checkpoint import Model
 from .data import Dataset
 from .errors import DataError
@@ -29,9 +29,7 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
     """
     readers = [reader for name in data.SPLITS if (reader := getattr(experiment.data, name)) is not None]
     key = (experiment.data.model_dump_json(serialize_as_any=True), experiment.scheme, *map(_files, readers))
-    return sharing.kept(
-        "data", key, lambda: data.load_splits(experiment.data, experiment.scheme), most=2
-    )
+    return sharing.kept("data", key, lambda: data.load_splits(experiment.data, experiment.scheme), most=2)
 
 
 def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:
@@ -70,7 +68,9 @@ def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sampl
     Raises:
         DataError: there is not one word; or a sentence is too long, and the spec wants an error then.
     """
-    encodings = model.encoder.encode(dataset.sentences)
+    encodings, cached = token_cache.encode(model.encoder, dataset.sentences)
+    if cached is not None:
+        progress.note(f"tokenised before: read from {cached}")
     number_of = model.labels.index
     samples = [
         Sample(encoding, [number_of[tag] for tag in sentence.tags or ()], number)
@@ -85,6 +85,7 @@ def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sampl
         progress.note(f"{cut} words alone are longer than the model reads: their middle was left out")
     if not samples:
         raise DataError("the training data has no words")
+    accounting.check_trained(dataset, encodings, progress)
     return samples
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import building, checkpoint, config, data, models, processes, rundir
+from .accounting import all_labelled
 from .config import Loaded
 from .data import Dataset
 from .errors import SpecError, UsageError
@@ -24,7 +25,7 @@ from .reporting import name_of, tell_about
 from .rundir import RunDirectory
 from .slots import Metric, Reader, SchemeName
 from .spec import Experiment, TrainerSpec, default_metrics
-from .types import Prediction, Sentence
+from .types import Prediction
 
 Spec = str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]
 
@@ -199,10 +200,11 @@ def model_folder(folder: Path, progress: Progress) -> Path:
 
 
 def _labelled(
-    model: Model, sentences: Iterable[Sentence], batch_tokens: int, progress: Progress
+    model: Model, dataset: Dataset, batch_tokens: int, progress: Progress
 ) -> Iterator[Prediction]:
-    labeller = Labeller(model, batch_tokens)
-    for number, prediction in enumerate(labeller.stream(sentences), start=1):
+    """A prediction for each sentence, with a tag for each word: that none is missed is asserted, and told."""
+    predictions = Labeller(model, batch_tokens).stream(dataset)
+    for number, prediction in enumerate(all_labelled(dataset, predictions, progress), start=1):
         if number % 256 == 0:
             progress.labelled(256)
         yield prediction
@@ -231,7 +233,8 @@ def _to_choose_by(experiment: Experiment, scores: dict[str, Any]) -> dict[str, f
         SpecError: training is to choose by them, and there is none that it could choose by.
     """
     shown = ("precision", "recall", "f1", "accuracy")
-    main: dict[str, float] = {key: float(scores[key]) for key in shown if key in scores}
+    # Another metric's scores may stand under the name of a score that the first one does not give.
+    main = {key: float(scores[key]) for key in shown if isinstance(scores.get(key), int | float)}
     chosen = main.get("f1", main.get("accuracy"))
     spec = experiment.trainer
     if chosen is None and (spec.select == "best" or spec.early_stopping is not None):

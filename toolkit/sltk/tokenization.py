@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from .alignment import assigned, beside
 from .documents import context
 from .errors import DataError, Problem, SpecError
 from .pieces import Flat, Pieces, fitted, flat, runs
@@ -96,6 +97,13 @@ class SubwordEncoder:
         """How many special tokens stand around the subwords of a window."""
         return len(self._prefix) + len(self._suffix)
 
+    def settings(self) -> tuple[object, ...]:
+        """All that encodings depend on, sentences apart: the tokenizer itself, and what this was made with."""
+        return (
+            self._backend.to_str(), self._prefix, self._suffix, self.unknown, self._lead,
+            self.spacing, self.max_length, self.on_overflow, self.document_context,
+        )  # fmt: skip
+
     def encode(
         self,
         sentences: Sequence[Sentence],
@@ -135,28 +143,8 @@ class SubwordEncoder:
         """Give each token to the word it lies in; re-tokenise the words for which that does not work."""
         shift = len(self._lead)
         bounds = [(start + shift, end + shift) for start, end in source.offsets or []]
-        # One bound more, so that the next word always has a start.
-        bounds.append((len(text) + 1, len(text) + 1))
-        count = len(bounds) - 1
-        of_word: list[list[int]] = [[] for _ in range(count)]
-        pieces = Pieces(of_word)
-        broken: set[int] = set()
-        word = reached = 0
-        for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True):
-            if start < end and (text[start].isspace() or text[end - 1].isspace()):
-                start, end = _without_space(text, start, end, bounds, word)
-            while word < count and bounds[word][1] <= start:
-                word += 1
-            if start < reached:
-                broken.update(range(count))  # offsets that run backwards cannot be trusted at all
-            reached = start
-            if end <= bounds[word][0]:
-                pieces.before.setdefault(word, []).append(token)  # white space, or a token of no width
-                continue
-            if bounds[word + 1][0] < end:
-                broken.update(other for other in range(word, count) if bounds[other][0] < end)
-            of_word[word].append(token)
-        broken.update(number for number, ids in enumerate(of_word) if not ids)
+        pieces, broken = assigned(tokens, text, bounds)
+        broken.update(number for number, ids in enumerate(pieces.of_word) if not ids)
         if broken:
             self._repair(pieces, broken, source, text)
         if self._reserved is not None and self._reserved.search(text):
@@ -170,16 +158,32 @@ class SubwordEncoder:
             ids[:] = [self.unknown if number in reserved else number for number in ids]
 
     def _repair(self, pieces: Pieces, broken: set[int], source: Sentence, text: str) -> None:
-        """Tokenise each broken word by itself, as a word after a space if it stands after one."""
-        offsets = source.offsets or []
-        shift = len(self._lead)
-        for number in broken:
-            start = offsets[number][0] + shift
-            spaced = self._lead if start > 0 and text[start - 1].isspace() else ""
-            word = text[start : offsets[number][1] + shift]
-            ids = self._backend.encode(spaced + word, add_special_tokens=False).ids if word.strip() else []
+        """Tokenise each broken word by itself, as a word after a space if it stands after one.
+
+        Where a word has no token in the text and has some by itself, a word beside it has got them: that one is
+        tokenised by itself too.
+        """
+        alone = {number: self._alone(number, source, text) for number in broken}
+        vanished = [number for number, (_, ids) in alone.items() if ids and not pieces.of_word[number]]
+        for number in beside(vanished, pieces.of_word) - alone.keys():
+            alone[number] = self._alone(number, source, text)
+        for number, (lead, ids) in alone.items():
             pieces.of_word[number] = ids or [self.unknown]
             pieces.before.pop(number, None)
+            if lead and ids:
+                pieces.before[number] = lead
+
+    def _alone(self, number: int, source: Sentence, text: str) -> tuple[list[int], list[int]]:
+        """What the tokenizer makes of the space before a word, and of the word."""
+        shift = len(self._lead)
+        start, end = (offset + shift for offset in (source.offsets or [])[number])
+        word = text[start:end]
+        if not word.strip():
+            return [], []
+        spaced = self._lead if start > 0 and text[start - 1].isspace() else ""
+        found = self._backend.encode(spaced + word, add_special_tokens=False)
+        inside = next((n for n, (_, end) in enumerate(found.offsets) if end > len(spaced)), 0)
+        return found.ids[:inside], found.ids[inside:]
 
     @property
     def _room(self) -> int | None:
@@ -243,25 +247,6 @@ class SubwordEncoder:
             return list(self._backend.encode(text, add_special_tokens=False).ids)
 
         return tokens("a b") == [*tokens("a"), *tokens(" b")] != [*tokens("a"), *tokens("b")]
-
-
-def _without_space(
-    text: str, start: int, end: int, bounds: list[tuple[int, int]], word: int
-) -> tuple[int, int]:
-    """A token's offsets without the white space around it, unless a word itself is that white space."""
-    if start == end or not (text[start].isspace() or text[end - 1].isspace()):
-        return start, end
-    tight_start, tight_end = start, end
-    while tight_start < end and text[tight_start].isspace():
-        tight_start += 1
-    while tight_end > tight_start and text[tight_end - 1].isspace():
-        tight_end -= 1
-    if tight_start < tight_end:
-        return tight_start, tight_end
-    while word < len(bounds) and bounds[word][1] <= start:
-        word += 1
-    inside = word < len(bounds) and bounds[word][0] < end
-    return (max(start, bounds[word][0]), end) if inside else (end, end)
 
 
 def spacing_of(

@@ -21,6 +21,11 @@ class TextReader(SplittingReader, TextFileReader):
         description="bytes that are not text: replaced by U+FFFD and counted (replace), or an error (strict)",
     )
 
+    one_document: bool = Field(
+        default=False,
+        description="the lines are one document: a model with `document_context` reads a line among its neighbours",
+    )
+
     def read(self) -> Iterator[Sentence]:
         """Yield a sentence a line as the lines come; holds one at a time."""
         lines = self.open()
@@ -32,6 +37,7 @@ class TextReader(SplittingReader, TextFileReader):
                 offsets=offsets,
                 file=str(self.path),
                 line=number,
+                document="1" if self.one_document else None,
                 unused=lines.take_replaced(),
             )
 
