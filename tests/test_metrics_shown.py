@@ -14,7 +14,7 @@ import tiny
 from sltk import cli, config
 from sltk.cli.tables import show_scores
 from sltk.errors import InputError
-from sltk.metrics import PartialMetric, SpansMetric
+from sltk.metrics import AccuracyMetric, PartialMetric, SpansMetric
 
 ROWS = [("Mina", "B-PER", "B-PER"), ("Okoro", "I-PER", "O"), ("left", "O", "O"), None,
         ("Turku", "B-LOC", "B-PER"), (".", "O", "O")]  # fmt: skip
@@ -50,6 +50,7 @@ def test_each_metric_of_a_run_has_its_place(run):
     assert "mode:conlleval" in scores["seqeval"]["signature"]
     assert 0 <= scores["accuracy"] == scores["accuracy_2"]["accuracy"] <= 1
     assert scores["partial"]["table"]["strict"]["correct"] == scores["correct"]
+    assert scores["spans"]["accuracy"] == scores["partial"]["accuracy"] == scores["accuracy"]
 
 
 def test_a_run_scores_the_probabilities_of_its_model(run):
@@ -79,6 +80,17 @@ def test_a_metric_without_anything_to_count_is_told_before_training():
     spec = tiny.spec(scheme="plain", metrics=[{"type": "accuracy"}, {"type": "partial"}])
     with pytest.raises(InputError, match=r"metric `partial` counts spans(.|\n)*\(metrics.1\)"):
         config.given(spec)
+
+
+def test_scores_of_another_metric_may_have_the_name_of_a_score():
+    """Where the first metric gives no accuracy, that name holds the scores of the metric, and both are shown."""
+    tags = [["B-A"]]
+    scores = PartialMetric().compute(tags, tags, "IOB2")
+    del scores["accuracy"]
+    scores["accuracy"] = AccuracyMetric().compute(tags, tags, "IOB2")
+    text = shown(scores)
+    assert "a title[/b]: accuracy" in text
+    assert text.count("accuracy of words") == 1
 
 
 def score(*arguments: str) -> int:

@@ -79,7 +79,7 @@ def _by_type(title: str, scores: Scores) -> Table:
             add(name, {"f1": scores[key]}, intervals.get(key))
     if "boundaries" in scores:
         add("types left out", scores["boundaries"])
-    if "accuracy" in scores:
+    if isinstance(scores.get("accuracy"), int | float):
         add("accuracy of words", {"f1": scores["accuracy"]}, count=scores.get("words", 0))
     for key, value in scores.items():
         if key not in _KNOWN and isinstance(value, int | float):

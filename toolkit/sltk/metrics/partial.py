@@ -9,7 +9,7 @@ from typing import Any
 from ..registry import register
 from ..schemes import Chunk
 from ..slots import SchemeName
-from .counting import TagSequences, ratio, scores_of, signature, sizes
+from .counting import TagSequences, accuracy, ratio, scores_of, signature, sizes
 from .matching import Pair, matched
 from .spanwise import SpanMetric
 
@@ -62,6 +62,7 @@ class PartialMetric(SpanMetric):
         return {
             **_summary(sentences),
             "macro_f1": ratio(sum(each["f1"] for each in per_type.values()), len(per_type)),
+            "accuracy": accuracy(gold, predicted),
             "per_type": per_type,
             **counted,
             "signature": signature("partial", scheme=scheme, mode=self.mode),

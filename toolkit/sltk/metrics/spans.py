@@ -15,7 +15,7 @@ from ..slots import SchemeName
 from ..types import Prediction, span_score
 from .bootstrap import intervals
 from .calibration import above_thresholds, calibration
-from .counting import Counts, TagSequences, signature, sizes
+from .counting import Counts, TagSequences, accuracy, signature, sizes
 from .spanwise import SpanMetric
 
 Sentences = list[tuple[list[Chunk], list[Chunk]]]
@@ -80,6 +80,7 @@ class SpansMetric(SpanMetric):
         return {
             **counts.micro(),
             **counts.averages(),
+            "accuracy": accuracy(gold, predicted),
             **counts.totals(),
             "per_type": counts.per_type(),
             "boundaries": _boundaries(sentences),
