@@ -42,3 +42,9 @@ def datasets_library() -> ModuleType:
 def spacy_library() -> ModuleType:
     """The optional `spacy` package; tests that want it are skipped where it is not installed."""
     return pytest.importorskip("spacy", reason="the extra `spacy` is not installed")
+
+
+@pytest.fixture(scope="session")
+def ray_library() -> ModuleType:
+    """The optional `ray` package; tests that want it are skipped where it is not installed."""
+    return pytest.importorskip("ray", reason="the extra `ray` is not installed")

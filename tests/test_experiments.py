@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sltk import config
+from sltk import config, sweeps
 from sltk.audit import missing_files
 from sltk.backbones import PretrainedBackbone
 from sltk.estimate import check_model, estimate
@@ -18,7 +18,9 @@ from sltk.spec import Experiment
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 PARTS = sorted(path.stem for path in FOLDER.glob("_*.yaml"))
-SPECS = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+SWEEPS = [name for name in ALL if name.startswith("sweep_")]
+SPECS = [name for name in ALL if name not in SWEEPS]
 MODELS = {
     "llama2_7b": ("meta-llama/Llama-2-7b-hf", 33_554_432),
     "mistral_7b": ("mistralai/Mistral-7B-v0.1", 27_262_976),
@@ -55,6 +57,29 @@ def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
     for problem in missing_files(loaded):
         assert problem.location is not None
         assert problem.location.line
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_is_sound_without_data_or_models(name: str) -> None:
+    """So is each of its runs, and what it extends is the spec of a run that is shipped too."""
+    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    sweeps.check_models(plan)
+    assert plan.name == name
+    assert all(problem.location and problem.location.line for problem in sweeps.missing_files(plan))
+    assert sweeps.is_sweep(FOLDER / f"{name}.yaml")
+    assert name.removeprefix("sweep_") in SPECS
+
+
+@pytest.mark.parametrize(
+    "name", [f"sweep_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+)
+def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
+    """16 masks of four digits with the seeds 120 to 124; all else is the spec of a single run."""
+    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    chosen = {(run.experiment.backbone.unmask, run.experiment.seed) for run in plan.runs}  # type: ignore[attr-defined]
+    assert chosen == {(f"{mask:04b}", seed) for mask in range(16) for seed in range(120, 125)}
+    alone = experiment(name.removeprefix("sweep_"), f"name={name}", "backbone.unmask=0011", "seed=124")
+    assert alone in [run.experiment for run in plan.runs]
 
 
 def test_the_paper_has_a_spec_for_each_model_and_task() -> None:
@@ -127,7 +152,7 @@ def test_the_sentences_are_as_many_as_the_papers(corpora: Path, monkeypatch: pyt
         assert [len(split) for split in splits.values()] == sizes
 
 
-@pytest.mark.parametrize("name", [*PARTS, *SPECS])
+@pytest.mark.parametrize("name", [*PARTS, *ALL])
 def test_data_and_models_are_found_by_environment(name: str) -> None:
     """No spec holds a path of one machine: data comes from SLTK_DATA, local models from SLTK_MODELS."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
@@ -147,7 +172,7 @@ def test_the_schema_is_what_sltk_schema_prints() -> None:
     assert json.loads((FOLDER / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", ALL)
 def test_editors_find_the_schema(name: str) -> None:
     """The first line of a spec names the schema beside it."""
     first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
@@ -157,4 +182,4 @@ def test_editors_find_the_schema(name: str) -> None:
 def test_the_index_names_every_spec() -> None:
     """README.md has each spec in its table."""
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert [name for name in SPECS if f"`{name}`" not in index and f"`{name}.yaml`" not in index] == []
+    assert [name for name in ALL if f"`{name}`" not in index and f"`{name}.yaml`" not in index] == []

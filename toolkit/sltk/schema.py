@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .spec import Experiment
+from .sweeps.spec import SweepPart
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the environment"}
 
@@ -12,12 +13,15 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the
 def spec_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a run's spec.
 
-    A spec that `extends:` another may leave anything out, so that only its keys at the top are checked there.
+    A spec that `extends:` another may leave anything out, and so may a sweep, which says it run by run; of these
+    only the keys at the top are checked.
     Where a number or a truth value is expected, `${NAME}` may stand.
     """
     schema = _with_variables(Experiment.model_json_schema())
     definitions = schema.pop("$defs", {})
     description = schema.pop("description", "")
+    sweeping = _with_variables(SweepPart.model_json_schema())
+    own = {key: sweeping["properties"][key] for key in ("sweep", "executor")}
     extends = {"type": "string", "description": "another spec that this one starts from"}
     top = {name: {"description": field.description} for name, field in Experiment.model_fields.items()}
     return {
@@ -25,10 +29,10 @@ def spec_schema() -> dict[str, Any]:
         "title": "sltk spec",
         "description": description,
         "type": "object",
-        "if": {"required": ["extends"]},
-        "then": {"properties": {**top, "extends": extends}, "additionalProperties": False},
+        "if": {"anyOf": [{"required": ["extends"]}, {"required": ["sweep"]}]},
+        "then": {"properties": {**top, "extends": extends, **own}, "additionalProperties": False},
         "else": schema,
-        "$defs": definitions,
+        "$defs": {**sweeping.get("$defs", {}), **definitions},
     }
 
 

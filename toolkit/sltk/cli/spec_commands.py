@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,7 +46,11 @@ def check(
     from .. import config
     from ..audit import audit, missing_files
     from ..estimate import check_model
+    from ..sweeps import is_sweep
 
+    if is_sweep(spec):
+        _check_sweep(spec, set_ or (), data=data, strict=strict, json=json)
+        return
     try:
         loaded = config.load(spec, set_ or ())
         for path in loaded.imported:
@@ -65,6 +71,26 @@ def check(
         show_json(_report(loaded, warnings, found))
     else:
         _print(loaded, warnings, found)
+    if strict and warnings:
+        tell("`--strict` takes a warning for an error.")
+        raise typer.Exit(2)
+
+
+def _check_sweep(spec: Path, overrides: Sequence[str], *, data: bool, strict: bool, json: bool) -> None:
+    from .sweep_check import check_sweep, show_sweep
+
+    try:
+        report, warnings = check_sweep(spec, overrides, data=data, as_json=_as_json)
+    except InputError as error:
+        if json:
+            show_json(
+                {"spec": str(spec), "sound": False, "problems": [_as_json(each) for each in error.problems]}
+            )
+        raise
+    if json:
+        show_json(report)
+    else:
+        show_sweep(spec, overrides, warnings)
     if strict and warnings:
         tell("`--strict` takes a warning for an error.")
         raise typer.Exit(2)

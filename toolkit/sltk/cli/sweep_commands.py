@@ -64,6 +64,7 @@ def sweep(
     plan = sweeps.plan(spec, set_ or ())
     for path in plan.imported:
         tell(f"imported {path}")
+    sweeps.check_models(plan)
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name
     if dry_run:

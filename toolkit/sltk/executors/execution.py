@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -24,7 +25,7 @@ def execute(job: Job, tell: Tell) -> dict[str, Any]:
         try:
             event = {"event": "finished", "metrics": _train(job, tell)}
         except (Exception, SystemExit) as error:
-            print(explained(error), file=sys.stderr)
+            os.write(2, explained(error).encode(errors="replace"))
             failure = Failure.of(error)
             event = {"event": "failed", "kind": failure.kind, "message": failure.message}
         finally:
@@ -33,13 +34,21 @@ def execute(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def _train(job: Job, tell: Tell) -> dict[str, Any]:
-    from .. import run
+    from .. import run, training  # noqa: F401  (imported now, before `_settle`)
 
+    _settle()
     folder = Path(job.folder)
     # A process that was left behind by a killed sweep may live on for a moment.
     with locking.held(Path(job.lock), wait=60), sharing.sharing():
         resume = not job.force and (folder / "spec.yaml").exists()
         return run.train(job.spec, folder, resume=resume, force=job.force, progress=Told(tell))
+
+
+@functools.cache
+def _settle() -> None:
+    """Take what the libraries have made for good: looking through a million objects after each run takes seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def _release() -> None:

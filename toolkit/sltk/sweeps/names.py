@@ -28,17 +28,19 @@ def names(choices: Sequence[Choice]) -> list[str]:
 def _name(choice: Choice, short: dict[str, str]) -> str:
     if choice.name and _GIVEN.fullmatch(choice.name):
         return choice.name
-    whole = choice.name or ",".join(_part(setting, short) for setting in choice.settings) or "run"
-    fit = _UNFIT.sub("-", whole).strip(".-")[:_LONGEST]
-    if fit == whole and not any(_is_cut(setting) for setting in choice.settings if choice.name is None):
+    parts = [choice.name] if choice.name else [_part(group, short) for group in choice.groups]
+    whole = ",".join(part for part in parts if part) or "run"
+    fit = _UNFIT.sub("-", whole).strip(".-")[:_LONGEST] or "run"
+    if fit == whole and not any(_is_cut(group) for group in choice.groups if not choice.name):
         return fit
     exact = json.dumps([whole, *([each.key, each.node.plain()] for each in choice.settings)], default=str)
     return f"{fit}~{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
 
 
-def _part(setting: Setting, short: dict[str, str]) -> str:
-    text = value_text(setting)
-    return text if setting.key == "name" else f"{short[setting.key]}={text}"
+def _part(group: Sequence[Setting], short: dict[str, str]) -> str:
+    """Settings that go together: their `name` where they have one, else each."""
+    named = [value_text(setting) for setting in group if setting.key == "name"]
+    return ",".join(named or [f"{short[setting.key]}={value_text(setting)}" for setting in group])
 
 
 def value_text(setting: Setting) -> str:
@@ -53,8 +55,12 @@ def value_text(setting: Setting) -> str:
     return str(source_text(value)).rstrip("/").rpartition("/")[2]
 
 
-def _is_cut(setting: Setting) -> bool:
-    """Whether the value is not all in the name."""
+def _is_cut(group: Sequence[Setting]) -> bool:
+    """Whether settings without a name have values that are not all in the name of the run."""
+    return not any(setting.key == "name" for setting in group) and any(map(_is_long, group))
+
+
+def _is_long(setting: Setting) -> bool:
     value = setting.node.plain()
     if isinstance(value, dict):
         return set(value) != {"type"}

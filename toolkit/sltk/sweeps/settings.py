@@ -33,10 +33,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choice:
-    """The settings of a run, and its name where one is given."""
+    """The settings of a run, those that go together side by side, and its name where one is given."""
 
-    settings: tuple[Setting, ...]
+    groups: tuple[tuple[Setting, ...], ...]
     name: str | None = None
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """All of them, in the order in which they are laid over the spec."""
+        return tuple(itertools.chain.from_iterable(self.groups))
 
 
 def choices(sweep: Node) -> Iterator[Choice]:
@@ -44,11 +49,11 @@ def choices(sweep: Node) -> Iterator[Choice]:
     given: dict[str, Entry] = sweep.value
     if "runs" in given and given["runs"].node.value:
         for name, entry in given["runs"].node.value.items():
-            yield Choice(tuple(_settings(entry.node)), name)
+            yield Choice((tuple(_settings(entry.node)),), name)
         return
     axes = [axis for part in PARTS if part in given for axis in _axes(part, given[part].node)]
     for combination in itertools.product(*axes):
-        yield Choice(tuple(itertools.chain.from_iterable(combination)))
+        yield Choice(combination)
 
 
 Axis = list[tuple[Setting, ...]]

@@ -1,0 +1,95 @@
+"""Sweeps on Ray: a real cluster of two workers on this machine, one of which is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sltk
+import tiny
+from sltk import sweeps
+from sltk.errors import UsageError
+
+LONG = {"epochs": 20, "save_every": 12, "batch_size": 8, "learning_rate": 0.01}
+
+
+def spec(executor: dict[str, Any]) -> dict[str, Any]:
+    """Three runs of sixty updates."""
+    return {
+        **tiny.spec(
+            LONG, data={"train": {"type": "grammar", "count": 21}, "test": {"type": "grammar", "count": 8}}
+        ),
+        "sweep": {"grid": {"seed": [1, 2, 3]}},
+        "executor": executor,
+    }
+
+
+class Killer:
+    """Kills the process of the first run that has a checkpoint, once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.killed: str | None = None
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def began(self, status: sweeps.Status) -> None:
+        pass
+
+    def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
+        pass
+
+    def show(self, status: sweeps.Status) -> None:
+        for run in status.running:
+            begun = list((self.folder / "runs" / run.name / "checkpoints").glob("checkpoint-*"))
+            if self.killed is None and begun:
+                self.killed = run.name
+                holder = json.loads((self.folder / ".locks" / f"run.{run.name}").read_text())
+                os.kill(holder["process"], signal.SIGKILL)
+
+
+def test_a_killed_worker_s_run_goes_on_from_its_last_checkpoint(
+    ray_library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all runs end as they would alone; the driver has their logs."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    ray_library.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
+        object_store_memory=80 * 2**20,
+    )  # fmt: skip
+    killer = Killer(tmp_path / "sweep")
+    try:
+        plan = sweeps.plan(spec({"type": "ray", "gpus": 0}))
+        outcome = sweeps.run(plan, tmp_path / "sweep", watcher=killer)
+    finally:
+        ray_library.shutdown()
+    assert [row.state for row in outcome.rows.values()] == ["done"] * 3
+    assert killer.killed is not None
+    assert outcome.rows[killer.killed].deaths == 0
+    assert any("its Ray worker was lost" in note for note in killer.notes)
+    assert any(f"{killer.killed}: going on from checkpoint-" in note for note in killer.notes)
+    assert (tmp_path / "sweep/logs" / f"{killer.killed}.log").exists()
+    alone = next(run for run in plan.runs if run.name == killer.killed)
+    sltk.train(alone.experiment, tmp_path / "alone")
+    assert tiny.is_same(tmp_path / "alone", tmp_path / "sweep/runs" / killer.killed)
+
+
+def test_a_run_that_needs_more_than_there_is_is_refused(ray_library: Any, tmp_path: Path) -> None:
+    """Ray itself would wait for ever."""
+    ray_library.init(
+        num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False,
+        object_store_memory=80 * 2**20,
+    )  # fmt: skip
+    try:
+        with pytest.raises(UsageError, match="a run needs 8 CPUs, and the Ray cluster has 1 CPUs"):
+            sweeps.run(sweeps.plan(spec({"type": "ray", "cpus": 8})), tmp_path / "sweep")
+    finally:
+        ray_library.shutdown()
