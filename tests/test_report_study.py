@@ -79,6 +79,17 @@ def test_runs_of_different_data_are_refused_with_what_differs(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -> None:
+    """Where the plan of a sweep varies the data, different data are meant."""
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(run, tmp_path / "runs" / "one", ignore=shutil.ignore_patterns("model", "checkpoints"))
+    plan = "sweep: {runs: {one: {data.train.limit: 9}, other: {data.train.limit: 8}}}\n"
+    (tmp_path / "sweep.yaml").write_text(plan)
+    assert collect([tmp_path]).varies_data
+    (tmp_path / "sweep.yaml").write_text(plan.replace("data.train.limit", "seed"))
+    assert not collect([tmp_path]).varies_data
+
+
 def test_other_training_data_is_refused() -> None:
     """Runs on the same test sentences do not compare if they were trained on other data."""
     one, other = recorded.study(["00"], seeds=[1, 2])

@@ -61,7 +61,7 @@ def test_sign_flip_of_five_seeds_cannot_be_significant_two_sided():
     """Five pairs of one sign give 2/32, and the note says that no p below that is possible."""
     result = sign_flip([1, 2, 3, 4, 5], [0] * 5)
     assert result.p == 2 / 32
-    assert result.notes == ("5 pairs cannot give a p below 0.0625",)
+    assert result.notes == ("sign flips of 5 pairs cannot give a p below 0.0625",)
     assert sign_flip([1, 2, 3, 4, 5], [0] * 5, "greater").p == 1 / 32
 
 

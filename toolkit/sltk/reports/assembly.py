@@ -58,6 +58,9 @@ def report(
     notes = list(found.notes)
     if found.unfinished:
         notes.append(f"{len(found.unfinished)} unfinished, left out: {', '.join(found.unfinished[:5])}")
+    if found.varies_data and not separate:
+        notes.append("the sweep varies its data: each data set is a task")
+    separate = separate or found.varies_data
     study = arrange(found.records, separate=separate, baseline=baseline, notes=notes)
     evidence = weigh(study)
     with atomic.making(output) as folder:
@@ -128,14 +131,15 @@ def _pictures(study: Study, folder: Path) -> Iterator[Picture]:
 
 
 def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Picture]) -> Iterator[Section]:
-    yield Section("Figures", pictures=pictures)
+    short = [f"{task.name}: {choice_text(task)}" for task in study.tasks]
+    yield Section("In short", short, pictures=pictures)
     for task, tests in zip(study.tasks, evidence, strict=True):
         tables = [
             score_table(task),
             *([type_table(task)] if diagnostics.has_types(task) else []),
             *tests_of(task, tests),
         ]
-        yield Section(task.name, [choice_text(task), *map(_sentence, task.notes)], tables)
+        yield Section(task.name, [*map(_sentence, task.notes)], tables)
     yield Section("What was read", [*map(_sentence, study.notes), *_data_lines(study)], [run_table(study)])
 
 

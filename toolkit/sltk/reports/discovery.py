@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ..errors import Problem, UsageError
 from .records import Record, is_records, read_records
 from .run_reader import is_finished, is_run, read_run
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -19,6 +24,8 @@ class Found:
     records: list[Record] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    varies_data: bool = False
+    """Whether runs belong to a sweep that varies the data, so that different data are meant."""
 
 
 def collect(paths: Sequence[Path]) -> Found:
@@ -32,13 +39,16 @@ def collect(paths: Sequence[Path]) -> Found:
     if missing:
         raise UsageError(missing)
     found = Found()
-    for place in dict.fromkeys(place for path in paths for place in _places(path)):
+    places = list(dict.fromkeys(place for path in paths for place in _places(path)))
+    for place in places:
         if place.is_file():
             found.records += read_records(place)
         elif is_finished(place):
             found.records.append(read_run(place))
         else:
             found.unfinished.append(str(place))
+    sweeps = {place.resolve().parents[1] / "sweep.yaml" for place in places if place.is_dir()}
+    found.varies_data = any(map(_varies_data, sorted(sweeps)))
     if not found.records:
         raise UsageError(_nothing(paths, found.unfinished))
     found.records = _each_once(found)
@@ -59,6 +69,15 @@ def _places(path: Path) -> Iterator[Path]:
         yield from (
             inside / name for name in sorted(files) if name.endswith(".jsonl") and is_records(inside / name)
         )
+
+
+def _varies_data(sweep: Path) -> bool:
+    """Whether the plan of a sweep gives its runs different keys under `data`."""
+    try:
+        plan = yaml.load(sweep.read_text(encoding="utf-8"), Loader=_LOADER)["sweep"]["runs"]
+        return any(str(key).partition(".")[0] == "data" for settings in plan.values() for key in settings)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+        return False  # no sweep, or none that says how its runs differ: nothing is taken for meant
 
 
 def _nothing(paths: Sequence[Path], unfinished: list[str]) -> Problem:

@@ -26,14 +26,14 @@ _HEAD = """<!doctype html>
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e6ea; --paper: #17191c; --faint: #9298a2;
   --rule: #2f3238; }} }}
 body {{ font: 1rem/1.6 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 64rem; margin: 2.5rem auto; padding: 0 1.25rem; }}
+  max-width: 76rem; margin: 2.5rem auto; padding: 0 1.25rem; }}
 h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
   padding-top: 1rem; }} h3 {{ font-size: 1rem; margin: 1.8rem 0 .4rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }}
 th, td {{ text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
-td.long {{ white-space: normal; min-width: 14rem; text-align: left; color: var(--faint); }}
+th.long, td.long {{ white-space: normal; min-width: 14rem; text-align: left; color: var(--faint); }}
 tr.strong td {{ font-weight: 700; }}
 p.note {{ color: var(--faint); font-size: .85rem; max-width: 46rem; margin: .4rem 0; }}
 figure {{ margin: 1rem 0; }} img {{ max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }}
@@ -94,7 +94,7 @@ def _html_picture(picture: Picture) -> str:
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{_safe(name)}</th>" for name in table.columns)
+    head = "".join(_html_cell(name, name, "th") for name in table.columns)
     rows = []
     for place, row in enumerate(table.rows):
         strong = ' class="strong"' if place in table.strong else ""
@@ -107,9 +107,9 @@ def _html_table(table: Table) -> str:
     )
 
 
-def _html_cell(column: str, text: str) -> str:
+def _html_cell(column: str, text: str, tag: str = "td") -> str:
     long = ' class="long"' if column == "notes" else ""
-    return f"<td{long}>{_safe(text)}</td>"
+    return f"<{tag}{long}>{_safe(text)}</{tag}>"
 
 
 def _safe(text: str) -> str:
