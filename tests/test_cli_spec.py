@@ -127,7 +127,7 @@ def test_malformed_data_is_an_error(folder, capsys):
     [
         ("Cy\tB-ORG\nhums\tO\n", "types that train lacks, which no model can learn from it: ORG"),
         ("Cy\tB-PER\n\nCy\tB-PER\n", "repeated sentences: 1 of 2"),
-        ("Cy\tB-PER\n\nCy\tB-LOC\n", "the same words with different tags: 1 times"),
+        ("Cy\tB-PER\n\nCy\tB-LOC\n", "the same words with different tags: 1\n"),
         ("Ann\tB-PER\nsings\tO\n", "sentences that are in train too: 1 of 1\n"),
         ("Cy\tI-PER\nhums\tI-LOC\n\nDi\tB-PER\n", "ill-formed tags, read as others: 2"),
         ("Cy\tO\nhums\tO\n", "nothing is annotated: every tag is O"),

@@ -166,7 +166,6 @@ def evaluate(
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(strange))}")
     predictions = list(_labelled(model, dataset, batch_tokens, progress))
 
-
     def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
         return _score(metrics, scheme, predictions)
 
@@ -199,9 +198,7 @@ def model_folder(folder: Path, progress: Progress) -> Path:
     return run.model
 
 
-def _labelled(
-    model: Model, dataset: Dataset, batch_tokens: int, progress: Progress
-) -> Iterator[Prediction]:
+def _labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
     """A prediction for each sentence, with a tag for each word: that none is missed is asserted, and told."""
     predictions = Labeller(model, batch_tokens).stream(dataset)
     for number, prediction in enumerate(all_labelled(dataset, predictions, progress), start=1):

@@ -52,7 +52,7 @@ def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
         yield Finding(name, f"repeated sentences: {counts.duplicates} of {counts.sentences}")
     if counts.noise:
         yield Finding(
-            name, f"the same words with different tags: {len(counts.noise)} times", _noise_notes(counts.noise)
+            name, f"the same words with different tags: {len(counts.noise)}", _noise_notes(counts.noise)
         )
 
 
@@ -81,7 +81,7 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
         if overlap.sentences:
             yield _overlap(overlap, splits[overlap.split].sentences)
     if between.noise:
-        message = f"the same words with different tags in different splits: {len(between.noise)} times"
+        message = f"the same words with different tags in different splits: {len(between.noise)}"
         yield Finding("train", message, _noise_notes(between.noise))
 
 
