@@ -159,6 +159,10 @@ def test_only_chooses_by_settings(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "grid: {backbone.unmask: {every: 2}, seed: [120, 121]}")
     assert [run.name for run in plan.only(["unmask=01", "seed=121"]).runs] == ["unmask=01,seed=121"]
     assert len(plan.only(["backbone.unmask=11"]).runs) == 2
+    rates = plan_of(tmp_path, "grid: {trainer.learning_rate: [2e-4, 1e-4]}")
+    assert len(rates.only(["learning_rate=0.0002"]).runs) == 1
+    with pytest.raises(UsageError, match="no run has that"):
+        plan.only(["unmask=1"])
     for condition, told in (
         ("sed=120", "`seed`"),
         ("seed=12", "values of seed: 120, 121"),

@@ -57,8 +57,11 @@ def train(
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config
+    from ..sweeps import is_sweep
     from .tables import console, show_scores
 
+    if is_sweep(spec):
+        raise UsageError(f"`{spec}` is the spec of a sweep: `sltk sweep {spec}` runs it")
     loaded = config.load(spec, set_ or ())
     for path in loaded.imported:
         tell(f"imported {path}")

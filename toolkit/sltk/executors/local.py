@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import selectors
@@ -66,8 +67,7 @@ def _do_here(work: Work) -> None:
     from .execution import execute
 
     while (job := work.next()) is not None:
-        name = job.name
-        _pass_on(execute(job, lambda event, name=name: work.heard(name, event)), name, work)
+        _pass_on(execute(job, functools.partial(work.heard, job.name)), job.name, work)
 
 
 def _serve(workers: list[_Worker], work: Work, selector: selectors.BaseSelector) -> None:

@@ -21,7 +21,7 @@ from ..sources import Reading, read
 from ..spec import Experiment
 from ..spec_tree import child
 from ..spec_writer import dump_values, plain_values
-from ..yaml_source import Node, Source
+from ..yaml_source import Node, Source, core_scalar
 from . import resolved
 from .names import names, value_text
 from .settings import Choice, choices, laid_over
@@ -82,7 +82,7 @@ class Plan:
         for condition in conditions:
             key, _, value = condition.partition("=")
             name = self._varied(key.strip(), condition)
-            found = [run for run in runs if run.settings.get(name) == value.strip()]
+            found = [run for run in runs if _is_value(name, run.settings.get(name), value.strip())]
             if not found:
                 there = list(dict.fromkeys(run.settings[name] for run in runs if name in run.settings))
                 note = f"values of {name}: {', '.join(there) or 'none that is left'}"
@@ -108,6 +108,15 @@ class Plan:
     def shard(self, part: int, of: int) -> Plan:
         """Every `of`-th run, from the `part`-th on, counted from 1."""
         return replace(self, runs=self.runs[part - 1 :: of])
+
+
+def _is_value(key: str, text: str | None, wanted: str) -> bool:
+    """Whether a setting is what was asked for: `2e-4` is 0.0002, but the mask 0111 is not 111."""
+    if text is None or text == wanted:
+        return text is not None
+    values = core_scalar(text), core_scalar(wanted)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return numbers and values[0] == values[1] and key.rpartition(".")[2] != "unmask"
 
 
 def is_sweep(path: str | Path) -> bool:

@@ -118,11 +118,10 @@ def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
     absent = [key for key in (*splits, "train") if not isinstance(metrics, dict) or key not in metrics]
     if absent:
         yield f"metrics.json has no {', '.join(absent)}"
-    needed = [
-        "model/sltk.json",
-        "model/head.safetensors",
-        *(f"predictions/{name}.conll" for name in splits),
-    ]
+    needed = ["model/sltk.json", *(["model/head.safetensors"] if run.experiment.type == "tagger" else [])]
     for name in needed:
         if not (folder / name).is_file():
             yield f"{name} is gone"
+    for split in splits:
+        if not any((folder / "predictions").glob(f"{split}.*")):
+            yield f"predictions/{split}.conll is gone"

@@ -109,6 +109,8 @@ def run(
     """
     folder, select, watcher = Path(folder), select or Selection(), watcher or Unwatched()
     _check_folder(folder)
+    if not folder.exists():
+        select.of(plan)  # what is asked for is there: else no folder is made
     with _locked(folder, select):
         plan = _settled(plan, folder, on_change)
         index = Index(folder / select.index)
