@@ -18,7 +18,7 @@ from .errors import Problem, nearest
 from .families import Linear, Shape, ends_with, shape
 from .family_table import FAMILIES, QUERY_AND_VALUE, REFUSED
 from .known_models import GATED, known_config
-from .memory import DTYPE_BYTES, Trained, training_bytes
+from .memory import DTYPE_BYTES, Trained, prompt_subwords, training_bytes
 from .spec import Experiment
 
 GIB = 2**30
@@ -40,6 +40,8 @@ class Estimate:
     memory_cpu_bytes: int | None = None
     """Of the whole process, in float32."""
     download_bytes: int | None = None
+    has_head: bool = True
+    """Whether a head is trained too."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -57,7 +59,8 @@ class Estimate:
         if self.parameters is not None:
             yield "parameters", f"{self.parameters:,}"
         if self.trained_parameters is not None and self.share is not None:
-            yield "trained", f"{self.trained_parameters:,} ({self.share:.2%}), and the head"
+            head = ", and the head" if self.has_head else ""
+            yield "trained", f"{self.trained_parameters:,} ({self.share:.2%}){head}"
         if self.memory_gpu_bytes is not None and self.memory_cpu_bytes is not None:
             gpu, cpu = size_text(self.memory_gpu_bytes), size_text(self.memory_cpu_bytes)
             yield "memory", f"about {gpu} on a GPU, {cpu} of main memory on a CPU"
@@ -93,6 +96,8 @@ def estimate(experiment: Experiment) -> Estimate | None:
         return None
     source = Source.of(backbone)
     notes = list(source.notes)
+    if experiment.instruct is not None:
+        notes.append(f"prompts have about {prompt_subwords(experiment.instruct)} subwords beside the sentence")
     if source.name and source.name.startswith(GATED) and source.download is not None and source.download > 0:
         notes.append(f"accept the licence at huggingface.co/{source.name}, then `hf auth login`")
     if source.shape is None:
@@ -111,6 +116,7 @@ def estimate(experiment: Experiment) -> Estimate | None:
         memory_gpu_bytes=memory["gpu"],
         memory_cpu_bytes=memory["cpu"],
         download_bytes=source.download,
+        has_head=experiment.instruct is None,
         notes=tuple(notes),
     )
 

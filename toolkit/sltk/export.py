@@ -2,6 +2,7 @@
 
     model.safetensors, config.json   merged weights, as transformers' own token classifier of the family
     base/                            merged weights alone, where transformers has no classifier that is equal
+                                     (a model that writes spans: as the family's causal language model)
     tokenizer/, head.safetensors, sltk.json, imports/          as in a run's `model/`: see checkpoint.py
 
 LoRA is merged in float32. Quantized weights are dequantized first: of NF4 the very numbers that were multiplied
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForTokenClassification,
 )
 
@@ -28,6 +30,7 @@ from . import atomic, checkpoint
 from .backbones.pretrained import PretrainedBackbone
 from .checkpoint import Model
 from .errors import ModelError, UsageError
+from .instruct import model as instruct
 from .nn import merging
 from .nn.attention import Packing
 from .progress import Progress, Silent
@@ -56,6 +59,9 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
     progress, target = progress or Silent(), Path(target)
     _check_free(target)
     folder = model_folder(Path(run), progress)
+    if checkpoint.describe(folder).get("type") == "instruct":
+        _export_language_model(folder, target)
+        return
     model = checkpoint.load(folder, merge=False)
     if not isinstance(model.backbone, PretrainedBackbone):
         raise ModelError(f"a backbone of type `{model.backbone.type_name}` cannot be exported")
@@ -72,6 +78,22 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
             _empty(partial)
             _save(AutoModel, config, state, partial / "base")
             checkpoint.save_rest(exported, partial, {"path": "base"}, folder / "imports")
+
+
+def _export_language_model(folder: Path, target: Path) -> None:
+    """Write a model that writes spans as transformers' own causal language model of the family."""
+    model = instruct.load(folder, merge=False)
+    assert isinstance(model.backbone, PretrainedBackbone)
+    config, state = merging.plain_weights(model.network.backbone.model)
+    whole: Any = model.network.backbone.language_model
+    prefix = f"{whole.base_model_prefix}."
+    output = {name: value.cpu() for name, value in whole.state_dict().items() if not name.startswith(prefix)}
+    exported = replace(model, backbone=_exported_spec(model.backbone))
+    with atomic.making(target) as partial:
+        named = {f"{prefix}{name}": value for name, value in state.items()}
+        _save(AutoModelForCausalLM, config, named | output, partial)
+        exported.network.backbone.tokenizer.save_pretrained(partial)
+        instruct.save_rest(exported, partial, {"path": "."}, folder / "imports")
 
 
 def _check_free(target: Path) -> None:
@@ -137,6 +159,7 @@ def _check_plain(model: Model, config: Any) -> None:
 def _save(kind: Any, config: Any, state: dict[str, Tensor], folder: Path) -> None:
     skeleton = _skeleton(kind, config)
     _fill(skeleton, {name: value for name, value in state.items() if name in skeleton.state_dict()})
+    skeleton.tie_weights()
     skeleton.save_pretrained(folder)
 
 

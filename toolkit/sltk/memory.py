@@ -19,6 +19,8 @@ from typing import Literal
 from .backbones.pretrained import PretrainedBackbone, Quantization
 from .families import Shape
 from .family_table import FAMILIES
+from .instruct.prompt import Prompter
+from .instruct.settings import InstructSpec
 from .spec import Experiment, TrainerSpec
 
 Place = Literal["gpu", "cpu"]
@@ -29,6 +31,11 @@ PROCESS_BYTES = 620_000_000
 """Python, torch, transformers and data of a small run: the measured peak of a run of a 0.5M model."""
 SENTENCE_MEAN, SENTENCE_SPREAD = 24, 14
 """Subwords of a sentence of news or reviews; CoNLL-2003 has 23 on the average."""
+RESPONSE_MEAN = 8
+"""Subwords of a response: one span or two."""
+_LETTERS = 4
+_SCORED = 1024
+"""Tokens for which a language model holds scores at once."""
 _BLOCK, _DOUBLE_BLOCK = 64, 256
 """bitsandbytes keeps a constant for 64 weights, and for 256 of these constants one of a second level."""
 
@@ -56,11 +63,26 @@ def training_bytes(shape: Shape, experiment: Experiment, trained: Sequence[Train
     trainer = experiment.trainer
     held = weights_bytes(shape, backbone, place) + _optimizer_bytes(trained, trainer, backbone, place)
     tokens = largest_batch(trainer.batch_size, experiment.max_length)
+    if experiment.instruct is not None:
+        tokens += trainer.batch_size * prompt_subwords(experiment.instruct)
     kept = tokens * _activation_bytes(shape, backbone, trained, trainer, place)
     gradients = 4 * sum(part.parameters for part in trained)
     passing = kept + gradients + _temporary_bytes(shape, backbone, trained, trainer, place)
+    if experiment.instruct is not None:
+        passing += _score_bytes(shape, tokens)
     scoring = trainer.eval_batch_tokens * _forward_width(shape) * _bytes_a_number(backbone, place)
     return round(held + max(passing, scoring) + (PROCESS_BYTES if place == "cpu" else 0))
+
+
+def prompt_subwords(spec: InstructSpec) -> int:
+    """Subwords of a prompt and its response, beside those of the sentence: a subword has about four letters."""
+    text = Prompter(spec).prompt([])
+    return round(len(text) / _LETTERS) + RESPONSE_MEAN + spec.shots * (SENTENCE_MEAN + RESPONSE_MEAN)
+
+
+def _score_bytes(shape: Shape, tokens: int) -> float:
+    """Scores of the vocabulary, their softmax and its gradient, in float32, for the tokens that are held at once."""
+    return 3 * 4 * min(tokens, _SCORED) * shape.sizes.get("vocabulary", 0)
 
 
 def largest_batch(sentences: int, max_length: int | None) -> int:

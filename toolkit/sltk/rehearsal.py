@@ -21,6 +21,7 @@ from .config import Loaded
 from .errors import RunError
 from .estimate import Source, check_model
 from .families import tiny_config
+from .instruct.settings import InstructSpec
 from .progress import Progress, Silent
 from .readers.holdout import HoldoutReader
 from .readers.jsonl import JsonlReader
@@ -35,6 +36,7 @@ _ANNOTATED = 4
 _SEARCHED = 1000
 _POSITIONS = 512
 _VOCABULARY = 400
+_RESPONSE = 24
 _AGREEMENT = 0.95
 """Share of tags that a model gives again once it is saved and loaded; a lost head gives far fewer."""
 
@@ -59,17 +61,41 @@ def rehearse(loaded: Loaded[Experiment], *, progress: Progress | None = None) ->
 def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Experiment:
     """The experiment in small; data that is made for it lies in `folder`."""
     length = experiment.max_length
-    if length is not None and length > _POSITIONS:
-        progress.note(f"rehearsal: max_length {_POSITIONS} for {length}")
-        length = _POSITIONS
+    if length is not None and (length > _POSITIONS or experiment.instruct is not None):
+        # A tokenizer trained on the spot cuts prompts into more subwords than the true one.
+        small = _POSITIONS if experiment.instruct is None else None
+        progress.note(f"rehearsal: max_length {small or 'of the tiny model'} for {length}")
+        length = small
+    few = _data(experiment, folder, progress)
     return experiment.model_copy(
         update={
             "max_length": length,
-            "data": _data(experiment, folder, progress),
+            "data": few,
             "backbone": _backbone(experiment.backbone, progress),
             "trainer": _trainer(experiment.trainer, progress),
+            "instruct": _instruct(experiment, few, folder, progress),
         }
     )
+
+
+def _instruct(
+    experiment: Experiment, few: DataSpec, folder: Path, progress: Progress
+) -> InstructSpec | None:
+    """Short responses, and an option for each type that examples have and the true data has not."""
+    spec = experiment.instruct
+    if spec is None:
+        return None
+    options = dict(spec.options)
+    for reader in (getattr(few, name) for name in data.SPLITS):
+        if isinstance(reader, JsonlReader) and reader.path.parent == folder:
+            found = data.load(reader, experiment.scheme)
+            for type_ in sorted({span.type for each in found for span in each.spans or ()} - options.keys()):
+                options[type_] = f"example {len(options) - len(spec.options) + 1}"
+    added = ", ".join(type_ for type_ in options if type_ not in spec.options)
+    if added:
+        progress.note(f"rehearsal: options for the types of the examples: {added}")
+    progress.note(f"rehearsal: responses of at most {_RESPONSE} subwords")
+    return spec.model_copy(update={"options": options, "max_response": min(spec.max_response, _RESPONSE)})
 
 
 def _run(loaded: Loaded[Experiment], folder: Path, progress: Progress) -> dict[str, Any]:

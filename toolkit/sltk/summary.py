@@ -23,8 +23,12 @@ def summary_lines(experiment: Experiment, expected: Estimate | None = None) -> I
         yield _line(split, component_text(reader) if reader is not None else "none")
     yield _line("words", f"splitter {component_text(experiment.splitter)}, scheme {experiment.scheme}")
     yield from _backbone_lines(experiment.backbone)
-    yield _line("aligner", component_text(experiment.aligner))
-    yield _line("head", component_text(experiment.head))
+    if experiment.instruct is not None:
+        yield _line("instruct", changed_text(experiment.instruct, leave_out=("options",)))
+        yield _line("options", shown_value(experiment.instruct.options))
+    else:
+        yield _line("aligner", component_text(experiment.aligner))
+        yield _line("head", component_text(experiment.head))
     yield _line("metrics", "; ".join(component_text(metric) for metric in experiment.metrics))
     yield _line("trainer", _trainer_text(experiment.trainer))
     for label, text in expected.lines() if expected is not None else ():
