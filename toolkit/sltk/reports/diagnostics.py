@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .figures import shade
+from .figures import deviation, shade
 from .plotting import COLORS, FAINT, panels, shown, stacked
 from .records import Record
 from .study import Configuration, Summary, Task
@@ -50,7 +50,7 @@ def _curve_panel(
             x, mean, color=color, marker=marker, linewidth=1.6 if each.label in colored else 0.9, label=name
         )
         if each.label in colored:
-            shade(ax, x, mean, [scale * (summary.sd or 0.0) for _, summary in points], color)
+            shade(ax, x, mean, [deviation(summary.sd, scale) for _, summary in points], color)
     ax.set_title(shown(task.name))
     ax.set_xlabel("epoch")
     ax.set_ylabel(y_label)
@@ -108,7 +108,7 @@ def _type_points(
     known = [(place + offset, Summary.of(found[name])) for place, name in enumerate(types) if found[name]]
     ax.errorbar(
         [100 * summary.mean for _, summary in known], [y for y, _ in known],
-        xerr=[100 * (summary.sd or 0.0) for _, summary in known],
+        xerr=[deviation(summary.sd, 100) for _, summary in known],
         linestyle="none", marker="o", color=color, capsize=2.5, elinewidth=1.1, label=shown(each.label),
     )  # fmt: skip
 

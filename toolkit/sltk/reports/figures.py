@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,13 +78,18 @@ def _curve(
     known = [(x, summary) for x, summary in points if summary is not None]
     x = [x for x, _ in known]
     mean = [100 * summary.mean for _, summary in known]
-    sd = [100 * (summary.sd or 0.0) for _, summary in known]
+    sd = [deviation(summary.sd, 100) for _, summary in known]
     look = {"color": COLORS[color % len(COLORS)], "marker": MARKERS[color % len(MARKERS)], "label": label}
     if not joined or len(known) == 1:
         ax.errorbar(x, mean, yerr=sd, linestyle="none", capsize=3, **look)
         return
     ax.plot(x, mean, linestyle=line, **look)
     shade(ax, x, mean, sd, look["color"])
+
+
+def deviation(sd: float | None, scale: float) -> float:
+    """A deviation as it is drawn; that of one seed is not 0 but unknown, and leaves a gap."""
+    return math.nan if sd is None else scale * sd
 
 
 def shade(ax: Any, x: Sequence[float], mean: Sequence[float], sd: Sequence[float], color: str) -> None:
@@ -118,7 +124,7 @@ def checkpoint_curves(
             ax.plot(
                 x, mean, linestyle="--", linewidth=1.2, marker="o", markersize=3.2, color=color, label=name
             )
-            shade(ax, x, mean, [100 * (each.sd or 0.0) for each in points], color)
+            shade(ax, x, mean, [deviation(each.sd, 100) for each in points], color)
         ax.set_title(shown(task))
         ax.set_xlabel(x_label)
         ax.set_ylabel(y_label)

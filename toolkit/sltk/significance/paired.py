@@ -110,7 +110,7 @@ def sign_flip(
     notes = few(n)
     least = (2 if alternative == "two-sided" else 1) / 2**n
     if least > 0.05:
-        notes = (f"sign flips of {n} pairs cannot give a p below {least:g}",)
+        notes = (f"sign flips of {n} pair{'s' if n > 1 else ''} cannot give a p below {least:g}",)
     return TestResult("sign flip" if exact else "sign flip, sampled", n, mean, p, mean, notes)
 
 
