@@ -146,6 +146,15 @@ def test_mistakes_on_the_command_line_read_like_other_errors(capsys, arguments, 
     assert captured.err.startswith(expected)
 
 
+def test_an_error_cannot_command_the_terminal(folder, capsys):
+    """Control characters of the data that it quotes are shown as symbols."""
+    (folder / "a.conll").write_text("word B-\x1b[2J\nword X-\x1b[2J\n", encoding="utf-8")
+    assert main(["stats", "a.conll", "--reader", "conll", "--option", "scheme=IOB2"]) == 2
+    captured = capsys.readouterr()
+    assert "X-␛[2J" in captured.err
+    assert "\x1b" not in captured.err
+
+
 def test_a_wrong_spec_tells_all_and_says_that_nothing_happened(folder, capsys):
     """Errors go to standard error, counted, with exit code 2."""
     assert main(["check", "spec.yaml", "--set", "seed=x", "--set", "head.type=crff"]) == 2

@@ -147,6 +147,7 @@ def test_rows_of_lists(write):
         ("tokens,tags\n['a'],\"['O','O']\"\n", 2, "1 words but 2 tags"),
         ("tokens,tags\n['a','b'],['O']\n", 2, "expected 2 columns, found 3"),
         ("tokens,tags\n\"['a']\"x,[]\n", 2, "not well-formed CSV"),
+        ("tokens,tags,tokens\n[],[],[]\n", 1, "2 columns `tokens`"),
     ],
 )
 def test_bad_rows(write, content, line, message):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import Location
 from ..spec import Experiment
-from ..writers.safety import harmless
+from ..safety import harmless
 from .between import Between, Overlap
 from .counts import Noise, SplitCounts
 from .subwords import SubwordCounts

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..errors import InputError, Location, Problem, SltkError, nearest
+from ..safety import harmless
 
 PROGRAM = "sltk"
 
@@ -146,7 +147,11 @@ def warn(problem: Problem) -> None:
 
 
 def _show(text: str) -> None:
-    """An error or warning, its first word coloured where standard error is a terminal."""
+    """An error or warning, its first word coloured where standard error is a terminal.
+
+    It may quote data, and data may hold what a terminal would obey.
+    """
+    text = "\n".join(map(harmless, text.split("\n")))
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         text = re.sub(r"^error:", typer.style("error:", fg="red", bold=True), text, flags=re.MULTILINE)
         text = re.sub(r"^warning:", typer.style("warning:", fg="yellow", bold=True), text, flags=re.MULTILINE)

@@ -66,6 +66,8 @@ class CsvReader(TaggedReader, TextFileReader):
 
     def _column(self, header: list[str], which: str) -> int:
         name = getattr(self, f"{which}_column")
+        if header.count(name) > 1:
+            raise DataError.at(f"the header has {header.count(name)} columns `{name}`", self.path, 1)
         if name in header:
             return header.index(name)
         raise DataError(

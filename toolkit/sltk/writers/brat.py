@@ -13,7 +13,7 @@ from ..errors import DataError, UsageError
 from ..registry import register
 from ..slots import Writer
 from ..types import Prediction, Sentence
-from .safety import cell, encodable
+from ..safety import cell, encodable
 from .shown import CharSpan, shown_spans, text_and_offsets
 
 

@@ -8,7 +8,7 @@ from ..errors import DataError
 from ..registry import register
 from ..slots import Writer
 from ..types import Prediction, Sentence
-from .safety import cell
+from ..safety import cell
 
 
 @register.writer("conll")

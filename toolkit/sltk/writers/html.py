@@ -11,7 +11,7 @@ from pydantic import Field
 from ..registry import register
 from ..slots import Writer
 from ..types import Prediction
-from .safety import harmless
+from ..safety import harmless
 from .shown import CharSpan, shown_spans, text_and_offsets
 
 _HEAD = """<!doctype html>
