@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor
@@ -71,7 +71,16 @@ def ignored(sample: Sample) -> Sample:
     return Sample(sample.encoding, [IGNORED] * len(sample.tags), sample.number)
 
 
-def by_token_budget(samples: Iterable[Sample], budget: int) -> Iterator[list[int]]:
+class Measured(Protocol):
+    """Something that takes room in a batch."""
+
+    @property
+    def tokens(self) -> int:
+        """Subwords of it."""
+        ...
+
+
+def by_token_budget(samples: Iterable[Measured], budget: int) -> Iterator[list[int]]:
     """Positions of the samples, longest first, in batches of at most `budget` subwords (or one sentence)."""
     sizes = [sample.tokens for sample in samples]
     batch: list[int] = []
