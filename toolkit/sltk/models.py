@@ -81,7 +81,6 @@ class _Tagger:
     collate = staticmethod(batching.pack)
     without_loss = staticmethod(batching.ignored)
     check = staticmethod(building.check_lengths)
-    save = staticmethod(checkpoint.save)
 
     def build(self, experiment: Experiment, training: Dataset) -> checkpoint.Model:
         return building.build(experiment, data.label_set(training), training)
@@ -96,6 +95,9 @@ class _Tagger:
         self, model: checkpoint.Model, predictions: Sequence[Prediction], score: Score
     ) -> dict[str, Any]:
         return {}
+
+    def save(self, model: checkpoint.Model, folder: Path, imports: Path) -> None:
+        checkpoint.save(model, folder, imports)
 
     def load(self, folder: Path) -> checkpoint.Model:
         return checkpoint.load(folder)
