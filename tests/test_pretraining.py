@@ -15,7 +15,9 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 import sltk
 import tiny
 from sltk import config
-from sltk.pretraining.pipeline import build, pretrain
+from sltk.nn.objectives import Block
+from sltk.pretraining.corpus import Blocks, sources, texts, write_blocks
+from sltk.pretraining.pipeline import Pretraining, build, pretrain
 from sltk.pretraining.snapshots import Moments, snapshots
 from sltk.pretraining.spec import PretrainSpec
 
@@ -57,6 +59,12 @@ def adapted(base: Path, folder: Path, **changes: Any) -> Any:
     return spec(folder, backbone=decoder, boundaries="none", **changes)
 
 
+def built(given: Any) -> Pretraining:
+    """The untrained model of a spec."""
+    wanted = config.given_as(PretrainSpec, given).experiment
+    return build(wanted, sources(wanted)["corpus"])
+
+
 def labelling(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return tiny.spec({"epochs": 1}, data=tiny.with_scores(), backbone=backbone, **changes)
 
@@ -84,12 +92,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_loss_is_that_of_transformers_own_language_model(tmp_path: Path, family: str) -> None:
     """Block by block, the scores scaled and capped as the family does."""
-    given = spec(tmp_path, backbone=backbone(type="decoder", config=FAMILIES[family]))
-    made = build(config.given_as(PretrainSpec, given).experiment)
+    made = built(spec(tmp_path, backbone=backbone(type="decoder", config=FAMILIES[family])))
     network = made.network.eval()
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
-    from sltk.nn.objectives import Block
-
     batch = made.objective([Block(row, number) for number, row in enumerate(ids)])
     ours = network(**batch)["loss"]
     made.backbone.language_model.set_attn_implementation("eager")
@@ -100,9 +105,7 @@ def test_the_loss_is_that_of_transformers_own_language_model(tmp_path: Path, fam
 
 def test_a_masked_language_model_predicts_with_its_own_output_layer(tmp_path: Path) -> None:
     """RoBERTa's loss on what is hidden equals that of transformers."""
-    from sltk.nn.objectives import Block
-
-    made = build(config.given_as(PretrainSpec, spec(tmp_path, "mlm")).experiment)
+    made = built(spec(tmp_path, "mlm"))
     network = made.network.eval()
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
     batch = made.objective([Block(row, number) for number, row in enumerate(ids)])
@@ -116,11 +119,9 @@ def test_a_masked_language_model_predicts_with_its_own_output_layer(tmp_path: Pa
 
 def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
     """Each between its marks, nothing lost but the remainder, which is counted."""
-    from sltk.pretraining.corpus import Blocks, write_blocks
-
     wanted = config.given_as(PretrainSpec, spec(tmp_path)).experiment
-    tokenizer = build(wanted).backbone.tokenizer
-    account = write_blocks(wanted.corpus, tokenizer, wanted, tmp_path / "corpus")
+    tokenizer = built(spec(tmp_path)).backbone.tokenizer
+    account = write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "corpus")
     blocks = Blocks(tmp_path / "corpus", tokenizer, 16)
     expected = [
         number
@@ -135,15 +136,13 @@ def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
 
 def test_words_of_annotated_data_are_joined_by_spaces(tmp_path: Path) -> None:
     """With `spacing: single`, or where the reader has no text; `auto` takes the text where there is one."""
-    from sltk.pretraining.corpus import all_texts
-
     line = {"text": "Soup,  cold", "spans": []}
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     found = {}
     for spacing in ("auto", "single", "source"):
         given = spec(tmp_path, corpus={"type": "jsonl", "path": str(tmp_path / "a.jsonl")}, spacing=spacing)
         wanted = config.given_as(PretrainSpec, given).experiment
-        found[spacing] = list(all_texts(wanted.corpus, wanted))
+        found[spacing] = [text for text, _ in texts(sources(wanted)["corpus"](), spacing)]
     assert found == {"auto": ["Soup,  cold"], "single": ["Soup , cold"], "source": ["Soup,  cold"]}
 
 
@@ -152,6 +151,16 @@ def test_tags_are_left_alone(tmp_path: Path) -> None:
     data = {"type": "grammar", "count": 30}
     metrics = pretrain(spec(tmp_path, corpus=data, trainer={"max_steps": 1}), tmp_path / "run")
     assert metrics["corpus"]["sentences"] == 30
+
+
+def test_a_part_of_the_corpus_can_be_held_out(tmp_path: Path) -> None:
+    """As in a run: its sentences are not trained on, whose tokenizer does not see them either."""
+    wanted = config.given_as(
+        PretrainSpec, spec(tmp_path, validation={"type": "holdout", "count": 5, "seed": 1})
+    ).experiment
+    read = {name: [sentence.line for sentence in found()] for name, found in sources(wanted).items()}
+    assert (len(read["corpus"]), len(read["validation"])) == (25, 5)
+    assert sorted(read["corpus"] + read["validation"]) == list(range(1, 31))
 
 
 def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
@@ -165,9 +174,7 @@ def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
 
 def test_fifteen_percent_are_hidden_by_eighty_ten_ten(tmp_path: Path) -> None:
     """Never a special token; what is hidden depends on the epoch and the block, not on its batch."""
-    from sltk.nn.objectives import Block
-
-    made = build(config.given_as(PretrainSpec, spec(tmp_path, "mlm")).experiment)
+    made = built(spec(tmp_path, "mlm"))
     tokenizer = made.backbone.tokenizer
     draw = torch.Generator().manual_seed(3)
     rows = torch.randint(len(tokenizer), (300, 128), generator=draw)
@@ -245,9 +252,9 @@ def test_a_causal_objective_runs_without_a_leak_by_default(tmp_path: Path, mask:
     """00 in all of its spellings; and where nothing is said an encoder is causal too."""
     read = json.loads(mask) if mask == "[]" else mask
     given = spec(tmp_path, backbone=backbone(unmask=read))
-    assert not any(build(config.given_as(PretrainSpec, given).experiment).backbone.flags)
-    assert not any(build(config.given_as(PretrainSpec, spec(tmp_path)).experiment).backbone.flags)
-    assert all(build(config.given_as(PretrainSpec, spec(tmp_path, "mlm")).experiment).backbone.flags)
+    assert not any(built(given).backbone.flags)
+    assert not any(built(spec(tmp_path)).backbone.flags)
+    assert all(built(spec(tmp_path, "mlm")).backbone.flags)
 
 
 def test_a_leak_that_is_asked_for_is_trained(tmp_path: Path) -> None:

@@ -96,3 +96,16 @@ def test_one_source():
         HuggingFaceReader()
     with pytest.raises(ValidationError, match="give `name`"):
         HuggingFaceReader(name="a/b", path=Path("c"))
+
+
+def test_texts_without_annotation(tmp_path, datasets_library):
+    """`text_column` takes whole texts, for pre-training; a column that holds something else is named."""
+    rows = {"text": ["Soup,  cold", ""], "number": [1, 2]}
+    datasets_library.Dataset.from_dict(rows).to_parquet(tmp_path / "x.parquet")
+    first, second = HuggingFaceReader(path=tmp_path / "x.parquet", text_column="text").read()
+    assert (first.words, first.text, first.offsets) == (["Soup,", "cold"], "Soup,  cold", [(0, 5), (7, 11)])
+    assert (second.words, first.tags, first.line) == ([], None, 1)
+    with pytest.raises(DataError, match="no column `txt`"):
+        list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="txt").read())
+    with pytest.raises(DataError, match="holds 1, which is no text"):
+        list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="number").read())

@@ -85,8 +85,12 @@ def _download_text(size: int) -> str:
     )
 
 
-def estimate(experiment: Experiment) -> Estimate | None:
+def estimate(experiment: Experiment, block_tokens: int | None = None) -> Estimate | None:
     """What the run would take; None where the backbone is of a kind of one's own.
+
+    Args:
+        experiment: the spec; for language modelling its backbone and trainer.
+        block_tokens: tokens of a batch in language modelling; None for labelling.
 
     Raises:
         ModelError: the model's files on this machine are damaged.
@@ -97,7 +101,9 @@ def estimate(experiment: Experiment) -> Estimate | None:
     source = Source.of(backbone)
     notes = list(source.notes)
     if experiment.instruct is not None:
-        notes.append(f"prompts have about {prompt_subwords(experiment.instruct)} subwords beside the sentence")
+        notes.append(
+            f"prompts have about {prompt_subwords(experiment.instruct)} subwords beside the sentence"
+        )
     if source.name and source.name.startswith(GATED) and source.download is not None and source.download > 0:
         notes.append(f"accept the licence at huggingface.co/{source.name}, then `hf auth login`")
     if source.shape is None:
@@ -106,7 +112,10 @@ def estimate(experiment: Experiment) -> Estimate | None:
     trained = _trained(backbone, found)
     memory: dict[Literal["gpu", "cpu"], int | None] = {"gpu": None, "cpu": None}
     if trained is not None and found.sizes:
-        memory = {place: training_bytes(found, experiment, trained, place) for place in ("gpu", "cpu")}  # type: ignore[misc]
+        memory = {
+            place: training_bytes(found, experiment, trained, place, block_tokens)  # type: ignore[misc]
+            for place in ("gpu", "cpu")
+        }
     return Estimate(
         family=found.family,
         blocks=found.blocks,
@@ -116,7 +125,7 @@ def estimate(experiment: Experiment) -> Estimate | None:
         memory_gpu_bytes=memory["gpu"],
         memory_cpu_bytes=memory["cpu"],
         download_bytes=source.download,
-        has_head=experiment.instruct is None,
+        has_head=experiment.instruct is None and block_tokens is None,
         notes=tuple(notes),
     )
 

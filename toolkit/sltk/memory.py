@@ -52,23 +52,29 @@ class Trained:
     """Numbers in the largest tensor of them."""
 
 
-def training_bytes(shape: Shape, experiment: Experiment, trained: Sequence[Trained], place: Place) -> int:
+def training_bytes(
+    shape: Shape,
+    experiment: Experiment,
+    trained: Sequence[Trained],
+    place: Place,
+    block_tokens: int | None = None,
+) -> int:
     """Peak memory of training: on a GPU as torch counts its allocations, on a CPU of the whole process.
 
     Sentences are packed without padding, so a batch of B sentences has about B · 24 subwords, and the largest of
-    many about B · 24 + 3 · 14 · √B.
+    many about B · 24 + 3 · 14 · √B. In language modelling a batch has `block_tokens`, and scores for each.
     """
     backbone = experiment.backbone
     assert isinstance(backbone, PretrainedBackbone)
     trainer = experiment.trainer
     held = weights_bytes(shape, backbone, place) + _optimizer_bytes(trained, trainer, backbone, place)
-    tokens = largest_batch(trainer.batch_size, experiment.max_length)
+    tokens = block_tokens or largest_batch(trainer.batch_size, experiment.max_length)
     if experiment.instruct is not None:
         tokens += trainer.batch_size * prompt_subwords(experiment.instruct)
     kept = tokens * _activation_bytes(shape, backbone, trained, trainer, place)
     gradients = 4 * sum(part.parameters for part in trained)
     passing = kept + gradients + _temporary_bytes(shape, backbone, trained, trainer, place)
-    if experiment.instruct is not None:
+    if experiment.instruct is not None or block_tokens is not None:
         passing += _score_bytes(shape, tokens)
     scoring = trainer.eval_batch_tokens * _forward_width(shape) * _bytes_a_number(backbone, place)
     return round(held + max(passing, scoring) + (PROCESS_BYTES if place == "cpu" else 0))

@@ -71,16 +71,14 @@ def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Exp
         update={
             "max_length": length,
             "data": few,
-            "backbone": _backbone(experiment.backbone, progress),
-            "trainer": _trainer(experiment.trainer, progress),
+            "backbone": small_backbone(experiment.backbone, progress),
+            "trainer": small_trainer(experiment.trainer, progress),
             "instruct": _instruct(experiment, few, folder, progress),
         }
     )
 
 
-def _instruct(
-    experiment: Experiment, few: DataSpec, folder: Path, progress: Progress
-) -> InstructSpec | None:
+def _instruct(experiment: Experiment, few: DataSpec, folder: Path, progress: Progress) -> InstructSpec | None:
     """Short responses, and an option for each type that examples have and the true data has not."""
     spec = experiment.instruct
     if spec is None:
@@ -142,7 +140,7 @@ def _same(before: list[list[str]], after: list[Prediction], when: str) -> None:
         raise RunError(f"rehearsal: the model {when} labels {len(old) - equal} of {len(old)} words otherwise")
 
 
-def _trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
+def small_trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
     """Two epochs of a few updates each."""
     small: dict[str, Any] = {
         "epochs": 2,
@@ -161,7 +159,7 @@ def _trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
     return trainer.model_copy(update=small)
 
 
-def _backbone(backbone: Any, progress: Progress) -> Any:
+def small_backbone(backbone: Any, progress: Progress) -> Any:
     """A tiny model of the same family; a backbone of one's own stays as it is."""
     if not isinstance(backbone, PretrainedBackbone):
         progress.note(f"rehearsal: the backbone `{backbone.type_name}` is not known here and stays as it is")
@@ -183,8 +181,11 @@ def _backbone(backbone: Any, progress: Progress) -> Any:
     weights = "pretrained weights" if backbone.init == "pretrained" else "the model"
     progress.note(f"rehearsal: a fresh {family} model of {blocks} blocks, hidden size 64, for {weights}")
     progress.note("rehearsal: its tokenizer is trained on the spot")
+    if backbone.adapter is not None:
+        progress.note(f"rehearsal: fresh adapters for those of `{backbone.adapter}`")
     update = {
         "name": None, "revision": None, "gguf_file": None, "init": "random", "config": config, "lora": lora,
+        "adapter": None,
         "tokenizer": TrainedTokenizer(vocab_size=_VOCABULARY),
     }  # fmt: skip
     return backbone.model_copy(update=update)
@@ -219,7 +220,7 @@ def _few(name: str, reader: Reader, experiment: Experiment, folder: Path, progre
     if isinstance(reader, HoldoutReader):
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
         return reader.model_copy(update={"count": 4, "fraction": None})
-    absent = next(_absent(reader), None)
+    absent = next(absences(reader), None)
     if absent is None:
         limit = _enough(reader)
         progress.note(f"rehearsal: {name}: the first {limit} sentences")
@@ -228,12 +229,15 @@ def _few(name: str, reader: Reader, experiment: Experiment, folder: Path, progre
     return _example(name, reader, experiment, folder)
 
 
-def _absent(reader: Reader) -> Iterator[str]:
+def absences(reader: Reader) -> Iterator[str]:
     """What a reader would read and is not on this machine."""
     for field in type(reader).model_fields:
         value = getattr(reader, field)
         if isinstance(value, Path) and not value.exists():
             yield f"`{value}`, which is not here"
+        for inner in value if isinstance(value, list) else ():
+            if isinstance(inner, Reader):
+                yield from absences(inner)
     if reader.type_name == "huggingface" and getattr(reader, "path", None) is None:
         yield f"`{getattr(reader, 'name', None)}`, which is on the hub"
 

@@ -20,22 +20,23 @@ def summary_lines(experiment: Experiment, expected: Estimate | None = None) -> I
     yield f"{experiment.name} (seed {experiment.seed})"
     for split in SPLITS:
         reader = getattr(experiment.data, split)
-        yield _line(split, component_text(reader) if reader is not None else "none")
-    yield _line("words", f"splitter {component_text(experiment.splitter)}, scheme {experiment.scheme}")
-    yield from _backbone_lines(experiment.backbone)
+        yield summary_line(split, component_text(reader) if reader is not None else "none")
+    yield summary_line("words", f"splitter {component_text(experiment.splitter)}, scheme {experiment.scheme}")
+    yield from backbone_lines(experiment.backbone)
     if experiment.instruct is not None:
-        yield _line("instruct", changed_text(experiment.instruct, leave_out=("options",)))
-        yield _line("options", shown_value(experiment.instruct.options))
+        yield summary_line("instruct", changed_text(experiment.instruct, leave_out=("options",)))
+        yield summary_line("options", shown_value(experiment.instruct.options))
     else:
-        yield _line("aligner", component_text(experiment.aligner))
-        yield _line("head", component_text(experiment.head))
-    yield _line("metrics", "; ".join(component_text(metric) for metric in experiment.metrics))
-    yield _line("trainer", _trainer_text(experiment.trainer))
+        yield summary_line("aligner", component_text(experiment.aligner))
+        yield summary_line("head", component_text(experiment.head))
+    yield summary_line("metrics", "; ".join(component_text(metric) for metric in experiment.metrics))
+    yield summary_line("trainer", trainer_text(experiment.trainer))
     for label, text in expected.lines() if expected is not None else ():
-        yield _line(label, text)
+        yield summary_line(label, text)
 
 
-def _line(name: str, text: str) -> str:
+def summary_line(name: str, text: str) -> str:
+    """One line: what, and what of it."""
     return f"  {name:<13}{text}"
 
 
@@ -55,16 +56,16 @@ def changed_text(model: BaseModel, *, leave_out: tuple[str, ...] = ()) -> str:
     return ", ".join(parts)
 
 
-def _backbone_lines(backbone: Component) -> Iterator[str]:
+def backbone_lines(backbone: Component) -> Iterator[str]:
     """The backbone, and on lines of their own the parts of it that matter most."""
     own = {"unmask": "mask", "quantization": "quantization", "lora": "LoRA"}
-    yield _line("backbone", component_text(backbone, leave_out=tuple(own)))
+    yield summary_line("backbone", component_text(backbone, leave_out=tuple(own)))
     for key, label in own.items():
         value: Any = getattr(backbone, key, None)
         if isinstance(value, BaseModel):
-            yield _line(label, _all_text(value))
+            yield summary_line(label, _all_text(value))
         elif value is not None:
-            yield _line(label, shown_value(value))
+            yield summary_line(label, shown_value(value))
 
 
 def _all_text(model: BaseModel) -> str:
@@ -72,7 +73,8 @@ def _all_text(model: BaseModel) -> str:
     return ", ".join(f"{name} {shown_value(value)}" for name, value in values.items() if value is not None)
 
 
-def _trainer_text(trainer: TrainerSpec) -> str:
+def trainer_text(trainer: TrainerSpec) -> str:
+    """Length, batches and optimizer, and the keys that differ from their defaults."""
     length = f"{trainer.max_steps} updates" if trainer.max_steps else f"{trainer.epochs:g} epochs"
     batch = f"batch {trainer.batch_size}"
     if trainer.gradient_accumulation > 1:

@@ -61,7 +61,7 @@ def _say_how_it_went(metrics: dict[str, Any]) -> None:
 
 def _say_how_to_go_on(spec: Any, folder: Path) -> None:
     write(f"run directory: {folder}")
-    start = (
-        f"backbone.adapter={folder}" if spec.language_model.lora else f"backbone.name=./{folder / 'model'}"
-    )
+    model = folder / "model"
+    name = model if model.is_absolute() else f"./{model}"
+    start = f"backbone.adapter={folder}" if spec.language_model.lora else f"backbone.name={name}"
     write(f"start labelling from it: sltk train SPEC --set {start}")

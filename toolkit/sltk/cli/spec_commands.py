@@ -46,10 +46,14 @@ def check(
     from .. import config
     from ..audit import audit, missing_files
     from ..estimate import check_model
+    from ..pretraining.spec import is_pretraining
     from ..sweeps import is_sweep
 
     if is_sweep(spec):
         _check_sweep(spec, set_ or (), data=data, strict=strict, json=json)
+        return
+    if is_pretraining(spec):
+        _check_pretraining(spec, set_ or (), data=data, strict=strict, json=json)
         return
     try:
         loaded = config.load(spec, set_ or ())
@@ -62,9 +66,7 @@ def check(
         found = audit(loaded) if data else None
     except InputError as error:
         if json:
-            show_json(
-                {"spec": str(spec), "sound": False, "problems": [_as_json(each) for each in error.problems]}
-            )
+            show_json(_refused(spec, error))
         raise
     warnings += found.warnings if found else []
     if json:
@@ -83,14 +85,30 @@ def _check_sweep(spec: Path, overrides: Sequence[str], *, data: bool, strict: bo
         report, warnings = check_sweep(spec, overrides, data=data, as_json=_as_json)
     except InputError as error:
         if json:
-            show_json(
-                {"spec": str(spec), "sound": False, "problems": [_as_json(each) for each in error.problems]}
-            )
+            show_json(_refused(spec, error))
         raise
     if json:
         show_json(report)
     else:
         show_sweep(spec, overrides, warnings)
+    if strict and warnings:
+        tell("`--strict` takes a warning for an error.")
+        raise typer.Exit(2)
+
+
+def _check_pretraining(spec: Path, overrides: Sequence[str], *, data: bool, strict: bool, json: bool) -> None:
+    from .pretrain_check import check_pretraining, show_pretraining
+
+    try:
+        report, warnings = check_pretraining(spec, overrides, data=data, as_json=_as_json)
+    except InputError as error:
+        if json:
+            show_json(_refused(spec, error))
+        raise
+    if json:
+        show_json(report)
+    else:
+        show_pretraining(spec, overrides, report, warnings)
     if strict and warnings:
         tell("`--strict` takes a warning for an error.")
         raise typer.Exit(2)
@@ -142,6 +160,11 @@ def _report(loaded: Loaded[Experiment], warnings: list[Problem], found: Audit | 
         "estimate": expected.as_json() if expected is not None else None,
     }
     return report | (found.as_json() if found else {})
+
+
+def _refused(spec: Path, error: InputError) -> dict[str, Any]:
+    """What `--json` says of a spec that is wrong."""
+    return {"spec": str(spec), "sound": False, "problems": [_as_json(each) for each in error.problems]}
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from .. import atomic, data
 from ..errors import DataError, Problem
 from ..nn.objectives import Block
-from ..slots import Reader
+from ..readers.holdout import HoldoutReader
 from ..types import Sentence, Unused
 from .spec import PretrainSpec
 
@@ -63,16 +63,38 @@ class Account:
         return "; ".join(filter(None, (text, *parts)))
 
 
-def texts(reader: Reader, spacing: Literal["auto", "single", "source"]) -> Iterator[tuple[str, Sentence]]:
+Sentences = Callable[[], Iterable[Sentence]]
+"""Reads a text from its beginning, as often as it is called."""
+
+
+def sources(spec: PretrainSpec) -> dict[str, Sentences]:
+    """The text of `corpus`, and of `validation` where there is one; `holdout` takes it out of the corpus.
+
+    Raises:
+        DataError: as the reader, where it is read for `holdout`, which holds all of it in memory.
+    """
+    held_out = spec.validation
+    if isinstance(held_out, HoldoutReader):
+        rest, taken = held_out.divide(list(data.read(spec.corpus)))
+        return {"corpus": lambda: rest, "validation": lambda: taken}
+    found: dict[str, Sentences] = {"corpus": lambda: data.read(spec.corpus)}
+    if held_out is not None:
+        found["validation"] = lambda: data.read(held_out)
+    return found
+
+
+def texts(
+    sentences: Iterable[Sentence], spacing: Literal["auto", "single", "source"]
+) -> Iterator[tuple[str, Sentence]]:
     """The text of each sentence, and the sentence, as they are read.
 
     Raises:
-        DataError: as the reader; or the source text is wanted, and a sentence has none.
+        DataError: the source text is wanted, and a sentence has none.
     """
-    for sentence in data.read(reader):
+    for sentence in sentences:
         if spacing == "source" and sentence.text is None:
             raise DataError.at(
-                f"reader `{reader.type_name}` gives words and no text; `spacing: single` joins them",
+                "this reader gives words and no text; `spacing: single` joins them",
                 sentence.file or "(data)",
                 sentence.line,
             )
@@ -80,17 +102,17 @@ def texts(reader: Reader, spacing: Literal["auto", "single", "source"]) -> Itera
         yield _SURROGATE.sub("\ufffd", joined), sentence
 
 
-def write_blocks(reader: Reader, tokenizer: Any, spec: PretrainSpec, folder: Path) -> Account:
+def write_blocks(sentences: Iterable[Sentence], tokenizer: Any, spec: PretrainSpec, folder: Path) -> Account:
     """Write a corpus as token numbers to `folder`, which appears whole or not at all; holds a little at a time.
 
     Raises:
-        DataError: as the reader; or there is less text than one block.
+        DataError: as their reader; or there is less text than one block.
     """
     account = Account()
     encode = _encoder(tokenizer, spec.boundaries)
     with atomic.making(folder) as partial:
         with (partial / TOKENS).open("wb") as file:
-            for numbers in _encoded(texts(reader, spec.spacing), encode, account):
+            for numbers in _encoded(texts(sentences, spec.spacing), encode, account):
                 file.write(np.array(numbers, dtype=_dtype(tokenizer)).tobytes())
         account.blocks, account.dropped_tokens = divmod(account.tokens, spec.block_size)
         if not account.blocks:
@@ -189,8 +211,3 @@ def batches(blocks: Sequence[Block], size: int, collate: Any) -> Iterator[Any]:
 def first_words(block: Block, tokenizer: Any) -> str:
     """Names a block in an error."""
     return f"block {block.number + 1}: {str(tokenizer.decode(block.ids.tolist()))[:100]!r}"
-
-
-def all_texts(reader: Reader, spec: PretrainSpec) -> Iterable[str]:
-    """What a tokenizer is trained on."""
-    return (text for text, _ in texts(reader, spec.spacing))

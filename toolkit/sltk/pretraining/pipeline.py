@@ -22,8 +22,7 @@ from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
 from ..progress import Logged, Progress, Silent
 from ..rundir import RunDirectory
-from ..slots import Reader
-from .corpus import Account, Blocks, all_texts, batches, first_words, write_blocks
+from .corpus import Account, Blocks, Sentences, batches, first_words, sources, texts, write_blocks
 from .snapshots import Snapshots, check_moments, save_pretrained
 from .spec import PretrainSpec
 
@@ -78,16 +77,17 @@ def pretrain(
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
     with loaded.placing():
-        made = build(wanted)
-        texts = _written(wanted, made.backbone.tokenizer, run, told, resume)
-        moments = check_moments(wanted.snapshots, _updates_per_epoch(wanted, texts.train))
+        read = sources(wanted)
+        made = build(wanted, read["corpus"])
+        blocks = _written(wanted, read, made.backbone.tokenizer, run, told, resume)
+        moments = check_moments(wanted.snapshots, _updates_per_epoch(wanted, blocks.train))
     if resume:
         for change in run.changes(wanted.seed, made):
             told.note(f"not as when the run began: {change}")
     run.start(wanted, made, force=force)
     log = Logged(told, run.log) if processes.is_first() else told
     kept = (Snapshots(made.backbone, wanted, run.steps, moments),) if moments is not None else ()
-    metrics = _trained(wanted, made, texts, run, log, resume, kept)
+    metrics = _trained(wanted, made, blocks, run, log, resume, kept)
     if processes.is_first():
         train = metrics["train"]
         save_pretrained(
@@ -99,8 +99,8 @@ def pretrain(
     return metrics
 
 
-def build(spec: PretrainSpec) -> Pretraining:
-    """The untrained language model that the spec describes.
+def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
+    """The untrained language model that the spec describes; `corpus` is what a tokenizer is trained on.
 
     Raises:
         ModelError: it cannot be had or cannot do what the spec asks.
@@ -110,7 +110,7 @@ def build(spec: PretrainSpec) -> Pretraining:
     context = BuildContext(
         device=device,
         seed=spec.seed,
-        texts=lambda: all_texts(spec.corpus, spec),
+        texts=lambda: (text for text, _ in texts(corpus(), spec.spacing)),
         gradient_checkpointing=spec.trainer.gradient_checkpointing,
         language_model=True,
     )
@@ -139,19 +139,21 @@ class _Texts:
 
 
 def _written(
-    spec: PretrainSpec, tokenizer: Any, run: RunDirectory, progress: Progress, resume: bool
+    spec: PretrainSpec,
+    read: Mapping[str, Sentences],
+    tokenizer: Any,
+    run: RunDirectory,
+    progress: Progress,
+    resume: bool,
 ) -> _Texts:
     """The text as blocks on disk; the first process writes them, unless a run that is resumed has them."""
-    readers: dict[str, Reader] = {"corpus": spec.corpus}
-    if spec.validation is not None:
-        readers["validation"] = spec.validation
-    for name, reader in readers.items():
+    for name, sentences in read.items():
         if processes.is_first() and not (resume and Account.of(run.corpus / name)):
-            account = write_blocks(reader, tokenizer, spec, run.corpus / name)
+            account = write_blocks(sentences(), tokenizer, spec, run.corpus / name)
             progress.note(f"{name}: {account}")
     processes.meet()
-    blocks = {name: Blocks(run.corpus / name, tokenizer, spec.block_size) for name in readers}
-    accounts = {name: found for name in readers if (found := Account.of(run.corpus / name))}
+    blocks = {name: Blocks(run.corpus / name, tokenizer, spec.block_size) for name in read}
+    accounts = {name: found for name in read if (found := Account.of(run.corpus / name))}
     return _Texts(blocks["corpus"], blocks.get("validation"), accounts)
 
 

@@ -3,6 +3,7 @@
 from . import (  # noqa: F401
     ace05,
     brat,
+    concat,
     conll,
     conllu,
     csv,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class HuggingFaceReader(TaggedReader):
     tags_column: str = Field(
         default="tags", description="column of tag lists: names, or numbers of class labels"
     )
+    text_column: str | None = Field(
+        default=None,
+        description="column of texts, read without annotation instead of words and tags; cut at white space",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> HuggingFaceReader:
@@ -47,6 +52,9 @@ class HuggingFaceReader(TaggedReader):
             DataError: the data set, a column or the names of the tags cannot be had.
         """
         found = self._dataset(_library())
+        if self.text_column is not None:
+            yield from self._texts(found, self.text_column)
+            return
         for column in (self.words_column, self.tags_column):
             if column not in found.column_names:
                 raise self._no_column(column, found.column_names)
@@ -58,6 +66,20 @@ class HuggingFaceReader(TaggedReader):
             if len(words) != len(tags):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self._source, number)
             yield Sentence(list(words), tags, file=self._source, line=number)
+
+    def _texts(self, found: Any, column: str) -> Iterator[Sentence]:
+        """A sentence a row, of one column of texts."""
+        if column not in found.column_names:
+            raise self._no_column(column, found.column_names)
+        for number, row in enumerate(found.select_columns([column]), 1):
+            text = row[column]
+            if not isinstance(text, str):
+                raise DataError.at(
+                    f"column `{column}` holds {text!r:.40}, which is no text", self._source, number
+                )
+            offsets = [found.span() for found in re.finditer(r"\S+", text)]
+            words = [text[start:end] for start, end in offsets]
+            yield Sentence(words, text=text, offsets=offsets, file=self._source, line=number)
 
     @property
     def _source(self) -> str:
@@ -93,7 +115,7 @@ class HuggingFaceReader(TaggedReader):
         return found[self.split]
 
     def _no_column(self, column: str, known: list[str]) -> DataError:
-        note = f"columns: {', '.join(known)}; choose with `words_column` and `tags_column`"
+        note = f"columns: {', '.join(known)}; choose with `words_column` and `tags_column`, or `text_column`"
         where = Location(self._source)
         return DataError(
             Problem(f"no column `{column}`", where, suggestion=nearest(column, known), notes=(note,))

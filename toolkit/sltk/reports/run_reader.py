@@ -101,12 +101,18 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _portable(value: Any) -> Any:
-    """The value with only the last part of each absolute path: folders are of one machine."""
+    """The value with only the last part of each absolute path: folders are of one machine.
+
+    Of a model that pre-training kept on the way, `RUN/steps/0003`: other runs have a 0003, too.
+    """
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(item) for item in value]
-    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+    if not isinstance(value, str) or not value.startswith("/"):
+        return value
+    path = Path(value)
+    return "/".join(path.parts[-3:]) if path.parent.name == "steps" else path.name
 
 
 def _curve(path: Path) -> Curve:

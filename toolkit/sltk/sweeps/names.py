@@ -71,7 +71,8 @@ def _short_keys(choices: Sequence[Choice]) -> dict[str, str]:
     """`seed` for `seed`, `unmask` for `backbone.unmask`; as many parts as tell the varied keys apart."""
     keys = list(dict.fromkeys(setting.key for choice in choices for setting in choice.settings))
     endings = Counter(ending for key in keys for ending in _endings(key))
-    return {key: next(ending for ending in _endings(key) if endings[ending] == 1) for key in keys}
+    # `name`, which names settings, has no longer form that `backbone.name` has not too.
+    return {key: next((end for end in _endings(key) if endings[end] == 1), key) for key in keys}
 
 
 def _endings(key: str) -> list[str]:

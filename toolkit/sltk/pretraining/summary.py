@@ -1,0 +1,68 @@
+"""What a pretrain spec would do, in a few lines, and which of its files are not there. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config import Loaded
+from ..errors import Problem
+from ..estimate import Estimate, estimate
+from ..slots import Reader
+from ..spec import Experiment
+from ..summary import backbone_lines, component_text, summary_line, trainer_text
+from .spec import PretrainSpec
+
+
+def summary_lines(spec: PretrainSpec) -> Iterator[str]:
+    """The name, then a line each for text, objective, model and training, and for what it is expected to take."""
+    yield f"{spec.name} (seed {spec.seed}): pre-training"
+    for name, reader in readers(spec).items():
+        yield summary_line(name, component_text(reader))
+    boundaries = {"tokenizer": "the tokenizer's own marks", "both": "marks on both sides", "none": "no marks"}
+    yield summary_line(
+        "objective",
+        f"{spec.objective}, blocks of {spec.block_size} tokens, {boundaries[spec.boundaries]} around sentences",
+    )
+    if spec.snapshots is not None:
+        yield summary_line("snapshots", f"{spec.snapshots} an epoch, and the untrained model")
+    yield from backbone_lines(spec.backbone)
+    yield summary_line("trainer", trainer_text(spec.trainer))
+    expected = expected_of(spec)
+    for label, text in expected.lines() if expected is not None else ():
+        yield summary_line(label, text)
+
+
+def readers(spec: PretrainSpec) -> dict[str, Reader]:
+    """What is read, by the key that says it."""
+    found = {"corpus": spec.corpus, "validation": spec.validation}
+    return {name: reader for name, reader in found.items() if reader is not None}
+
+
+def expected_of(spec: PretrainSpec) -> Estimate | None:
+    """What the run would take, as far as the model's shape is known; a batch has its blocks' tokens.
+
+    Raises:
+        ModelError: the model's files on this machine are damaged.
+    """
+    as_run = Experiment.model_construct(
+        backbone=spec.backbone, trainer=spec.trainer, max_length=None, instruct=None
+    )
+    return estimate(as_run, block_tokens=spec.trainer.batch_size * spec.block_size)
+
+
+def missing_files(loaded: Loaded[PretrainSpec]) -> list[Problem]:
+    """A problem for each path of a reader where nothing is."""
+    found = (each for name, reader in readers(loaded.experiment).items() for each in _paths(reader, name))
+    return [loaded.problem(place, f"there is no `{path}`") for place, path in found if not path.exists()]
+
+
+def _paths(reader: Reader, place: str) -> Iterator[tuple[str, Path]]:
+    """The paths of a reader, and of the readers inside it, each with the key that says it."""
+    for field in type(reader).model_fields:
+        value = getattr(reader, field)
+        if isinstance(value, Path):
+            yield f"{place}.{field}", value
+        for number, inner in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(inner, Reader):
+                yield from _paths(inner, f"{place}.{field}.{number}")
