@@ -5,20 +5,31 @@ from __future__ import annotations
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from . import __version__, processes
 from .checkpoint import FORMAT
-from .models import Model
 
 _PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
 )  # fmt: skip
 
 
-def environment(seed: int, model: Model) -> dict[str, Any]:
+class Built(Protocol):
+    """What there is to say of any model that is trained."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+
+    @property
+    def network(self) -> Any:
+        """A `TrainedModule` with its `backbone`."""
+
+
+def environment(seed: int, model: Built) -> dict[str, Any]:
     """Versions, device, git revision, seed, and the proof that the mask holds."""
     proof = model.network.backbone.proof
     return {

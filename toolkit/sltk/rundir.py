@@ -14,19 +14,19 @@ metrics.json          written last: a run that has it is finished
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
+from pydantic import BaseModel
 
 from . import __version__, atomic, config, processes
 from .checkpoint import FORMAT
 from .differences import differences
-from .environment import environment
+from .environment import Built, environment
 from .errors import Problem, UsageError
 from .imports import load_imports
-from .models import Model
 from .progress import Progress
 from .registry import registry
 from .scalars import is_python_file
@@ -35,6 +35,21 @@ from .types import Prediction
 
 _BEFORE_SPEC = {"imports", "environment.json", "checkpoints", "corpus"}
 """What may lie in the folder of a run that was killed before its spec was written."""
+
+
+class Recorded(Protocol):
+    """The spec of a run of any kind."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+
+    @property
+    def imports(self) -> list[Path]:
+        """Files, or names of modules, with components of one's own."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> BaseModel:
+        """The same with other values."""
 
 
 class RunDirectory:
@@ -53,7 +68,7 @@ class RunDirectory:
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 
-    def prepare(self, experiment: Experiment, *, resume: bool, force: bool) -> dict[str, Any] | None:
+    def prepare(self, experiment: Recorded, *, resume: bool, force: bool) -> dict[str, Any] | None:
         """See that the run may be written here; changes nothing. The metrics, if it is finished already.
 
         Raises:
@@ -102,7 +117,7 @@ class RunDirectory:
                 )
             )
 
-    def _check_same(self, experiment: Experiment) -> None:
+    def _check_same(self, experiment: Recorded) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
         before = yaml.safe_load(self.spec.read_text(encoding="utf-8"))
         differing = list(differences(before, yaml.safe_load(self._resolved(experiment))))
@@ -118,13 +133,13 @@ class RunDirectory:
                 )
             )
 
-    def _resolved(self, experiment: Experiment) -> str:
+    def _resolved(self, experiment: Recorded) -> str:
         """The spec as it is stored: with its `imports:` beside it."""
         names = {source: Path("imports") / name for source, name in _copies(experiment.imports)}
         imports = [names.get(path, path) for path in experiment.imports]
         return config.dump(experiment.model_copy(update={"imports": imports}))
 
-    def start(self, experiment: Experiment, model: Model, *, force: bool) -> None:
+    def start(self, experiment: Recorded, model: Built, *, force: bool) -> None:
         """Write what is known before training. With `force`, the run that was here goes first."""
         if not processes.is_first():
             return
@@ -147,7 +162,7 @@ class RunDirectory:
         ):  # fmt: skip
             atomic.remove(path)
 
-    def changes(self, seed: int, model: Model) -> list[str]:
+    def changes(self, seed: int, model: Built) -> list[str]:
         """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []

@@ -59,17 +59,20 @@ class LanguageModel(TrainedModule):
         vectors_TH = self.backbone(ids_T, packing)
         wanted_N = (labels != IGNORED).nonzero().squeeze(1)
         vectors_NH, labels_N = vectors_TH.index_select(0, wanted_N), labels.index_select(0, wanted_N)
-        total = vectors_TH.sum().float() * 0.0  # a gradient even where nothing is to be predicted
-        for vectors, numbers in zip(vectors_NH.split(_ROWS), labels_N.split(_ROWS), strict=True):
+        total: Tensor = vectors_TH.sum().float() * 0.0  # a gradient even where nothing is to be predicted
+        pieces = zip(torch.split(vectors_NH, _ROWS), torch.split(labels_N, _ROWS), strict=True)  # type: ignore[no-untyped-call]
+        for vectors, numbers in pieces:
             # Scores are computed again in the backward pass, and never held for all tokens.
-            total = total + checkpoint(
+            part: Tensor = checkpoint(
                 self._loss, vectors, numbers, use_reentrant=False, preserve_rng_state=False
             )
+            total = total + part
         return total
 
     def _loss(self, vectors_NH: Tensor, labels_N: Tensor) -> Tensor:
         scores_NV = self.scores(vectors_NH)
-        return F.cross_entropy(scores_NV.float(), labels_N, reduction="sum")
+        loss: Tensor = F.cross_entropy(scores_NV.float(), labels_N, reduction="sum")
+        return loss
 
     def scores(self, vectors_NH: Tensor) -> Tensor:
         """[N, V]: a score for each entry of the vocabulary."""

@@ -45,7 +45,7 @@ def expected_of(spec: PretrainSpec) -> Estimate | None:
     Raises:
         ModelError: the model's files on this machine are damaged.
     """
-    as_run = Experiment.model_construct(
+    as_run = Experiment.model_construct(  # type: ignore[call-arg]  # of which estimates look at no more
         backbone=spec.backbone, trainer=spec.trainer, max_length=None, instruct=None
     )
     return estimate(as_run, block_tokens=spec.trainer.batch_size * spec.block_size)
