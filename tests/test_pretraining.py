@@ -16,10 +16,11 @@ import sltk
 import tiny
 from sltk import config
 from sltk.nn.objectives import Block
-from sltk.pretraining.corpus import Blocks, sources, texts, write_blocks
+from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.pipeline import Pretraining, build, pretrain
 from sltk.pretraining.snapshots import Moments, snapshots
 from sltk.pretraining.spec import PretrainSpec
+from sltk.pretraining.text import sources, texts
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
 SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,8 +143,6 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(name: str) -> Non
 def test_the_index_names_every_spec() -> None:
     """README.md maps each claim to a spec: no spec without a line, and no line without its file."""
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    import re
-
     named = set(re.findall(r"`((?:\.\./)?[a-z0-9_]+)\.yaml`", text))
     known = {path.stem for path in FOLDER.glob("*.yaml")}
     assert {name for name in known if name not in named} == set()
@@ -203,3 +204,13 @@ def test_sources_can_be_read_one_after_the_other(tmp_path: Path) -> None:
     sentences = list(read(reader))
     assert len(sentences) == 5
     assert all(sentence.tags is None and sentence.spans is None for sentence in sentences)
+
+
+def test_checking_imports_no_torch(tmp_path: Path) -> None:
+    """Neither the spec nor, with --data, its text needs it."""
+    (tmp_path / "text.txt").write_text("the soup was awful .\n" * 40, encoding="utf-8")
+    changes = ["corpus={type: text, path: text.txt}", "validation={type: holdout}"]
+    command = ["check", str(FOLDER / "tapt_smollm2_absa.yaml"), "--data"]
+    arguments = [*command, *(word for change in changes for word in ("--set", change))]
+    code = f"import sys; from sltk.cli import main; code = main({arguments}); sys.exit(code or 'torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)

@@ -71,7 +71,7 @@ def _loaded(spec: Path, overrides: Sequence[str]) -> Loaded[PretrainSpec]:
 
 def _counts(spec: PretrainSpec) -> dict[str, dict[str, int]]:
     """Sentences and words of the text, read once and not held."""
-    from ..pretraining.corpus import sources
+    from ..pretraining.text import sources
 
     counts = {}
     for name, sentences in sources(spec).items():

@@ -3,6 +3,7 @@
     corpus → Reader → text → tokenizer → blocks → Backbone → vectors → output layer → loss
 
     spec.py        what a pretrain spec says
+    text.py        the text, sentence by sentence
     corpus.py      text as a file of token numbers, cut into blocks
     snapshots.py   models kept on the way: when, where, and what is in the folder of one
     pipeline.py    READ THIS FIRST: the run

@@ -7,8 +7,7 @@ over at the end is dropped, and counted (paper §3, §6).
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,17 +16,15 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 
-from .. import atomic, data
+from .. import atomic
 from ..errors import DataError, Problem
 from ..nn.objectives import Block
-from ..readers.holdout import HoldoutReader
 from ..types import Sentence, Unused
 from .spec import PretrainSpec
+from .text import texts
 
 TOKENS, ACCOUNT = "tokens.bin", "account.json"
 _BATCH = 1000
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, as JSON may hold one: tokenizers take none."""
 
 
 @dataclass
@@ -61,45 +58,6 @@ class Account:
             f"{self.replaced} places replaced that are no text" if self.replaced else "",
         ]
         return "; ".join(filter(None, (text, *parts)))
-
-
-Sentences = Callable[[], Iterable[Sentence]]
-"""Reads a text from its beginning, as often as it is called."""
-
-
-def sources(spec: PretrainSpec) -> dict[str, Sentences]:
-    """The text of `corpus`, and of `validation` where there is one; `holdout` takes it out of the corpus.
-
-    Raises:
-        DataError: as the reader, where it is read for `holdout`, which holds all of it in memory.
-    """
-    held_out = spec.validation
-    if isinstance(held_out, HoldoutReader):
-        rest, taken = held_out.divide(list(data.read(spec.corpus)))
-        return {"corpus": lambda: rest, "validation": lambda: taken}
-    found: dict[str, Sentences] = {"corpus": lambda: data.read(spec.corpus)}
-    if held_out is not None:
-        found["validation"] = lambda: data.read(held_out)
-    return found
-
-
-def texts(
-    sentences: Iterable[Sentence], spacing: Literal["auto", "single", "source"]
-) -> Iterator[tuple[str, Sentence]]:
-    """The text of each sentence, and the sentence, as they are read.
-
-    Raises:
-        DataError: the source text is wanted, and a sentence has none.
-    """
-    for sentence in sentences:
-        if spacing == "source" and sentence.text is None:
-            raise DataError.at(
-                "this reader gives words and no text; `spacing: single` joins them",
-                sentence.file or "(data)",
-                sentence.line,
-            )
-        joined = " ".join(sentence.words) if spacing == "single" else str(sentence.with_text().text)
-        yield _SURROGATE.sub("\ufffd", joined), sentence
 
 
 def write_blocks(sentences: Iterable[Sentence], tokenizer: Any, spec: PretrainSpec, folder: Path) -> Account:

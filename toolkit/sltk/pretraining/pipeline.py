@@ -22,9 +22,10 @@ from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
 from ..progress import Logged, Progress, Silent
 from ..rundir import RunDirectory
-from .corpus import Account, Blocks, Sentences, batches, first_words, sources, texts, write_blocks
+from .corpus import Account, Blocks, batches, first_words, write_blocks
 from .snapshots import Snapshots, check_moments, save_pretrained
 from .spec import PretrainSpec
+from .text import Sentences, sources, texts
 
 Spec = str | Path | Mapping[str, Any] | PretrainSpec | Loaded[PretrainSpec]
 

@@ -19,8 +19,8 @@ from ..readers.holdout import HoldoutReader
 from ..readers.text import TextReader
 from ..rehearsal import SENTENCES, absences, small_backbone, small_trainer
 from ..slots import Backbone, Reader
-from .corpus import texts
 from .spec import PretrainSpec
+from .text import texts
 
 _BLOCK = 16
 _SNAPSHOTS = 2
