@@ -47,11 +47,11 @@ from shared import (
     sentences,
 )
 from sltk import Sentence, building, data
-from sltk.nn.batching import Sample
+from sltk.nn.batching import Sample, ignored, pack
 from sltk.nn.head import IGNORED
 from sltk.progress import Silent
 from sltk.spec import Experiment
-from sltk.trainer import EpochBatches
+from sltk.trainer import EpochBatches, Examples
 from sltk.training import Task, make_trainer
 
 LEARNING_RATE, SEED = 2e-4, 120
@@ -228,7 +228,8 @@ class Race:
         """A new trainer of a contender whose weights are those of the beginning."""
         self.model.tagger.load_trained_state(self.state)
         if contender == "sltk":
-            task = Task(self.model.tagger, self.samples, self.model.device, SEED, None, str)
+            examples = Examples(self.samples, pack, ignored)
+            task = Task(self.model.tagger, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Silent())
         else:
             _take_over(self.other, self.model.tagger)

@@ -21,7 +21,7 @@ from sltk.spec import DataSpec, Experiment, TrainerSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "toolkit" / "sltk"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "specs.md", ROOT / "docs" / "components.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("specs", "components", "source")))
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -70,17 +70,28 @@ def quickstart() -> str:
     return f"```yaml {path}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
+def folders() -> str:
+    """A line for each folder of the package: the first line of its docstring."""
+    inits = sorted(PACKAGE.glob("*/__init__.py"))
+    return _listing((f"{path.parent.name}/", path) for path in inits)
+
+
 def tree() -> str:
-    """A line for each file of the package: the first line of its docstring."""
-    lines = ["```text", "toolkit/sltk/"]
-    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent != PACKAGE, path)):
-        parts = path.relative_to(PACKAGE).parts
-        about = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-        if parts[-1] == "__init__.py" and len(parts) > 1:
-            lines.append(f"  {parts[0] + '/':<25}{about}")
-        else:
-            lines.append(f"  {'  ' * (len(parts) - 1) + parts[-1]:<25}{about}")
-    return "\n".join([*lines, "```", ""])
+    """A line for each file of the package."""
+    files = sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent != PACKAGE, path))
+    return _listing((_shown(path.relative_to(PACKAGE)), path) for path in files)
+
+
+def _shown(path: Path) -> str:
+    if path.name == "__init__.py" and len(path.parts) > 1:
+        return f"{path.parent.name}/"
+    return "  " * (len(path.parts) - 1) + path.name
+
+
+def _listing(files: Iterable[tuple[str, Path]]) -> str:
+    about = ((shown, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for shown, path in files)
+    lines = (f"  {shown:<25}{(text or '').splitlines()[0]}" for shown, text in about)
+    return "\n".join(["```text", "toolkit/sltk/", *lines, "```", ""])
 
 
 def _slots() -> list[str]:
@@ -101,6 +112,7 @@ PARTS = {
     "components": components,
     "names": component_names,
     "quickstart": quickstart,
+    "folders": folders,
     "tree": tree,
 }
 

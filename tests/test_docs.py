@@ -16,8 +16,9 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from sltk import config
+from sltk import config, sweeps
 from sltk.cli import frame
+from sltk.pretraining.spec import PretrainSpec, is_pretraining
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,19 +86,29 @@ def python_files() -> dict[str, str]:
     return {title[1]: text for title, text in titled if title}
 
 
+BASES = {
+    "base.yaml": "name: base\ndata:\n  train: {type: grammar}\n  validation: {type: holdout}\n"
+    "backbone: {type: decoder, name: some/model}\n",
+    "sweep.yaml": "extends: base.yaml\nsweep: {grid: {seed: [120, 121]}}\n",
+}
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: f"{block.page}-{block.text[:20]!r}")
 def test_yaml_validates(block: Block, tmp_path: Path) -> None:
-    """A block is a sound spec: whole, or laid over one that trains a decoder."""
-    for name, text in python_files().items():
+    """A block is a sound spec: whole, or laid over one that trains a decoder, or a sweep of it."""
+    shipped = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "experiments").glob("*.yaml")}
+    for name, text in (shipped | BASES | python_files()).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "base.yaml").write_text(
-        "name: base\ndata:\n  train: {type: grammar}\n  validation: {type: holdout}\n"
-        "backbone: {type: decoder, name: some/model}\n",
-        encoding="utf-8",
-    )
     whole = re.search("^(name|extends):", block.text, re.MULTILINE)
-    (tmp_path / "spec.yaml").write_text(block.text if whole else f"extends: base.yaml\n{block.text}")
-    assert config.load(tmp_path / "spec.yaml").experiment.name
+    base = "sweep.yaml" if re.search("^(sweep|search|executor):", block.text, re.MULTILINE) else "base.yaml"
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(block.text if whole else f"extends: {base}\n{block.text}", encoding="utf-8")
+    if sweeps.is_sweep(spec):
+        assert sweeps.plan(spec).runs
+    elif is_pretraining(spec):
+        assert config.load_as(PretrainSpec, spec).experiment.name
+    else:
+        assert config.load(spec).experiment.name
 
 
 def test_pages_show_one_file_of_a_name() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +26,10 @@ from .errors import Problem, SltkError, UsageError, nearest
 from .scalars import resolve_path
 
 ENTRY_POINT_GROUP = "sltk.components"
+SAME_AS = "x-same-as"
+"""In a JSON Schema, stands for the schema of the slot that it names, inside that very schema."""
+_expanding: ContextVar[frozenset[str]] = ContextVar("_expanding", default=frozenset())
+"""Slots whose JSON Schema is being made."""
 
 
 class RefusedError(ValueError):
@@ -87,8 +92,16 @@ class Component(BaseModel):
     ) -> JsonSchemaValue:
         if cls.type_name or not cls.slot:
             return _own_schema(cls, schema, handler)
-        components = registry.slot(cls.slot).values()
-        return {"oneOf": [_own_schema(each, each.__pydantic_core_schema__, handler) for each in components]}
+        if cls.slot in _expanding.get():  # a reader of readers: said by name, or it would never end
+            return {SAME_AS: cls.__name__}
+        outer = _expanding.set(_expanding.get() | {cls.slot})
+        try:
+            components = registry.slot(cls.slot).values()
+            return {
+                "oneOf": [_own_schema(each, each.__pydantic_core_schema__, handler) for each in components]
+            }
+        finally:
+            _expanding.reset(outer)
 
 
 def _own_schema(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .registry import SAME_AS
 from .spec import Experiment
 from .sweeps.spec import SweepPart
 
@@ -37,11 +38,13 @@ def spec_schema() -> dict[str, Any]:
 
 
 def _with_variables(schema: Any) -> Any:
-    """The schema with `${NAME}` allowed wherever a number or truth value is."""
+    """The schema with `${NAME}` allowed wherever a number or truth value is, and slots inside slots by reference."""
     if isinstance(schema, list):
         return [_with_variables(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
+    if SAME_AS in schema:
+        return {"$ref": f"#/$defs/{schema[SAME_AS]}"}
     inner = {key: _with_variables(value) for key, value in schema.items()}
     if schema.get("type") in ("integer", "number", "boolean"):
         about = {key: inner.pop(key) for key in ("description", "title", "default") if key in inner}
