@@ -122,7 +122,7 @@ ERRORS = [
          6 |     lable_column: 3
            |     ^^^^^^^^^^^^ did you mean `label_column`?
            = allowed: path (required), limit, encoding = utf-8, encoding_errors = strict, scheme = auto, \
-repair = conlleval, word_column = 0, label_column = -1, separator, comment, document_marker = -DOCSTART-
+repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTART-
 
         error: unknown head `crff`
           --> spec.yaml:9:9   (head.type)
@@ -296,7 +296,7 @@ repair = conlleval, word_column = 0, label_column = -1, separator, comment, docu
            = `epochs` is a key of `trainer`
            = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, \
 imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, document_context = 0, \
-aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}""",
+aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, instruct""",
         id="a key that belongs elsewhere",
     ),
     pytest.param(
