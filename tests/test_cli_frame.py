@@ -155,6 +155,19 @@ def test_an_error_cannot_command_the_terminal(folder, capsys):
     assert "\x1b" not in captured.err
 
 
+def test_errors_name_files_as_they_were_given(folder, capsys):
+    """A file named in a spec is shown from where the command runs; one written from the root stays so."""
+    (folder / "specs").mkdir()
+    spec = folder / "specs" / "spec.yaml"
+    text = "name: a\ndata: {train: {type: conll, path: DATA}}\nbackbone: {type: decoder, name: some/model}\n"
+    spec.write_text(text.replace("DATA", "../data/words.conll"), encoding="utf-8")
+    assert main(["check", "specs/spec.yaml", "--data"]) == 2
+    assert "error: there is no `data/words.conll`\n  --> specs/spec.yaml:2:35" in capsys.readouterr().err
+    spec.write_text(text.replace("DATA", f"{folder}/data/words.conll"), encoding="utf-8")
+    assert main(["check", "specs/spec.yaml", "--data"]) == 2
+    assert f"there is no `{folder}/data/words.conll`" in capsys.readouterr().err
+
+
 def test_a_wrong_spec_tells_all_and_says_that_nothing_happened(folder, capsys):
     """Errors go to standard error, counted, with exit code 2."""
     assert main(["check", "spec.yaml", "--set", "seed=x", "--set", "head.type=crff"]) == 2

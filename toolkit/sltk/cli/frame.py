@@ -151,11 +151,24 @@ def _show(text: str) -> None:
 
     It may quote data, and data may hold what a terminal would obey.
     """
-    text = "\n".join(map(harmless, text.split("\n")))
+    text = "\n".join(map(harmless, _as_given(text).split("\n")))
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         text = re.sub(r"^error:", typer.style("error:", fg="red", bold=True), text, flags=re.MULTILINE)
         text = re.sub(r"^warning:", typer.style("warning:", fg="yellow", bold=True), text, flags=re.MULTILINE)
     tell(text)
+
+
+_EXCERPT = re.compile(r"^ *\d+ \|.*", re.MULTILINE)
+
+
+def _as_given(text: str) -> str:
+    """Files below the working directory by relative paths, unless a person wrote them from the root.
+
+    Paths in a spec are made absolute when it is read; errors name them as they were given.
+    """
+    here = os.path.join(os.getcwd(), "")
+    written = [*sys.argv[1:], *_EXCERPT.findall(text)]
+    return text if any(here in each for each in written) else text.replace(here, "")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
