@@ -50,13 +50,11 @@ def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
     Path("test.conll").unlink()
     assert main(["check", "spec.yaml"]) == 0
     captured = capsys.readouterr()
-    assert (
-        f"warning: there is no `{folder}/test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in captured.err
-    )
+    assert "warning: there is no `test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in captured.err
     assert captured.out.endswith("The spec is sound, with 1 warning.\n")
     assert main(["check", "spec.yaml", "--strict"]) == 2
     assert main(["check", "spec.yaml", "--data"]) == 2
-    assert f"error: there is no `{folder}/test.conll`\n" in capsys.readouterr().err
+    assert "error: there is no `test.conll`\n" in capsys.readouterr().err
 
 
 def test_the_data_is_counted(folder, capsys):
