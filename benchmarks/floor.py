@@ -1,0 +1,100 @@
+"""The least time that one update of LoRA training can take here: its matrix products alone, nothing between them.
+
+    python benchmarks/floor.py                       decoder of 135M parameters, a packed batch of 370 subwords
+    python benchmarks/floor.py --tokens 1000         the padded batch of the same sentences
+
+What `benchmarks/training.py` gives as the share of the machine's rate cannot be above what this prints: products
+of a batch's shape run slower than large square ones, and adapters, which the share does not count, take time too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BertConfig, PretrainedConfig
+
+from shared import SHAPES, matmul_rate, seconds
+
+RANK = 64
+
+
+def layers(config: PretrainedConfig) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """[in, out] of the linear layers of one block, and of those that have adapters (query and value)."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    if isinstance(config, BertConfig):
+        return [(hidden, hidden)] * 4 + [(hidden, inner), (inner, hidden)], [(hidden, hidden)] * 2
+    head = hidden // config.num_attention_heads
+    query, value = config.num_attention_heads * head, config.num_key_value_heads * head
+    every = [(hidden, query), (hidden, value), (hidden, value), (query, hidden)]
+    return [*every, (hidden, inner), (hidden, inner), (inner, hidden)], [(hidden, query), (hidden, value)]
+
+
+def products(config: PretrainedConfig, tokens: int) -> list[tuple[Tensor, Tensor]]:
+    """The factors of every product of one block, forwards and backwards."""
+    factors = []
+    every, adapted = layers(config)
+    for size, out in every:
+        weight = torch.randn(out, size)
+        factors += [(torch.randn(tokens, size), weight.T), (torch.randn(tokens, out), weight)]
+    for size, out in adapted:
+        down, up = torch.randn(RANK, size), torch.randn(out, RANK)
+        x, low, high = torch.randn(tokens, size), torch.randn(tokens, RANK), torch.randn(tokens, out)
+        factors += [(x, down.T), (low, up.T)]  # forwards
+        factors += [(high, up), (low, down)]  # gradients by inputs
+        factors += [(high.T, low), (low.T, x)]  # gradients by weights
+    return factors
+
+
+def measure(shape: str, tokens: int, repetitions: int) -> dict[str, Any]:
+    """Everything that `--json` prints."""
+    config, device = SHAPES[shape], torch.device("cpu")
+    factors = products(config, tokens)
+    blocks = config.num_hidden_layers
+
+    def update() -> None:
+        for _ in range(blocks):
+            for left, right in factors:
+                left @ right
+
+    rate = matmul_rate(device)
+    update()
+    taken = statistics.median(seconds(update, device) for _ in range(repetitions))
+    rate = max(rate, matmul_rate(device))
+    every, adapted = layers(config)
+    counted = 4 * blocks * tokens * sum(size * out for size, out in every)
+    of_adapters = 6 * blocks * tokens * RANK * sum(size + out for size, out in adapted)
+    return {
+        "seconds": round(taken, 3),
+        "share": round(counted / taken / rate, 3),
+        "share_with_adapters": round((counted + of_adapters) / taken / rate, 3),
+        "matmul_rate": round(rate / 1e9, 1),
+        "threads": torch.get_num_threads(),
+        "tokens": tokens,
+    }
+
+
+def main() -> None:
+    """Run it and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="decoder-135m")
+    parser.add_argument("--tokens", type=int, default=370)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = measure(options.shape, options.tokens, options.repetitions)
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    print(f"{result['seconds']} s an update of {result['tokens']} subwords, {result['threads']} threads")
+    print(f"square product: {result['matmul_rate']} GFLOP/s; the share cannot be above {result['share']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
