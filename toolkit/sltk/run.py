@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import building, checkpoint, config, data, models, processes, rundir
 from .accounting import all_labelled
@@ -27,6 +27,9 @@ from .slots import Metric, Reader, SchemeName
 from .spec import Experiment, TrainerSpec, default_metrics
 from .types import Prediction
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
 Spec = str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]
 
 
@@ -37,6 +40,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Train, score on validation and test, and write a run directory.
 
@@ -46,6 +50,7 @@ def train(
         resume: go on with the run that is there. It ends as if it had never been interrupted.
         force: replace the run that is there, once the new one has its data and its model.
         progress: hears how it goes.
+        callbacks: hear what transformers' Trainer does, and may end it with an exception.
 
     Returns:
         What `metrics.json` holds.
@@ -76,7 +81,7 @@ def train(
             told.note(f"not as when the run began: {change}")
     run.start(experiment, model, force=force)
     log = Logged(told, run.log) if processes.is_first() else told
-    metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume)
+    metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume, callbacks)
     if processes.is_first():
         kind.save(model, run.model, run.imports)
         run.finish(metrics)
@@ -92,6 +97,7 @@ def _trained_and_scored(
     run: RunDirectory,
     progress: Progress,
     resume: bool,
+    callbacks: Sequence[TrainerCallback],
 ) -> dict[str, Any]:
     """Train the model in place and score it; what `metrics.json` holds."""
     from .trainer import Examples  # Trainer takes seconds to import: only here
@@ -110,7 +116,7 @@ def _trained_and_scored(
     task = Task(
         model.network, Examples(samples, kind.collate, kind.without_loss), model.device, experiment.seed,
         evaluate=score if "validation" in splits else None,
-        describe=lambda number: name_of(training[number]),
+        describe=lambda number: name_of(training[number]), callbacks=tuple(callbacks),
     )  # fmt: skip
     cost = fit(task, experiment.trainer, run.checkpoints, progress, resume=resume)
     metrics: dict[str, Any] = {}

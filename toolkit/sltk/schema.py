@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .registry import SAME_AS
+from .search.spec import SearchPart
 from .spec import Experiment
 from .sweeps.spec import SweepPart
 
@@ -22,7 +23,9 @@ def spec_schema() -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     description = schema.pop("description", "")
     sweeping = _with_variables(SweepPart.model_json_schema())
+    searching = _with_variables(SearchPart.model_json_schema())
     own = {key: sweeping["properties"][key] for key in ("sweep", "executor")}
+    own["search"] = searching["properties"]["search"]
     extends = {"type": "string", "description": "another spec that this one starts from"}
     top = {name: {"description": field.description} for name, field in Experiment.model_fields.items()}
     return {
@@ -30,10 +33,10 @@ def spec_schema() -> dict[str, Any]:
         "title": "sltk spec",
         "description": description,
         "type": "object",
-        "if": {"anyOf": [{"required": ["extends"]}, {"required": ["sweep"]}]},
+        "if": {"anyOf": [{"required": ["extends"]}, {"required": ["sweep"]}, {"required": ["search"]}]},
         "then": {"properties": {**top, "extends": extends, **own}, "additionalProperties": False},
         "else": schema,
-        "$defs": {**sweeping.get("$defs", {}), **definitions},
+        "$defs": {**searching.get("$defs", {}), **sweeping.get("$defs", {}), **definitions},
     }
 
 

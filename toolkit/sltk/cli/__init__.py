@@ -3,6 +3,7 @@
     frame.py                the app, options that commands share, how an error ends a command
     run_commands.py         train, evaluate, predict, export
     sweep_commands.py       sweep
+    search_commands.py      search
     pretrain_commands.py    pretrain
     spec_commands.py        check, schema
     component_commands.py   list, show
@@ -17,7 +18,7 @@ from . import frame
 
 # Each module registers its commands on `frame.app`, and `sltk --help` lists them in this order.
 from . import run_commands  # noqa: F401  # isort: skip
-from . import sweep_commands, pretrain_commands  # noqa: F401  # isort: skip
+from . import sweep_commands, search_commands, pretrain_commands  # noqa: F401  # isort: skip
 from . import spec_commands, component_commands, data_commands, report_commands  # noqa: F401  # isort: skip
 
 main = frame.main

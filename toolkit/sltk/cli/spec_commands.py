@@ -47,9 +47,10 @@ def check(
     from ..audit import audit, missing_files
     from ..estimate import check_model
     from ..pretraining.spec import is_pretraining
+    from ..search import is_search
     from ..sweeps import is_sweep
 
-    if is_sweep(spec):
+    if is_sweep(spec) or is_search(spec):
         _check_sweep(spec, set_ or (), data=data, strict=strict, json=json)
         return
     if is_pretraining(spec):
@@ -79,10 +80,12 @@ def check(
 
 
 def _check_sweep(spec: Path, overrides: Sequence[str], *, data: bool, strict: bool, json: bool) -> None:
-    from .sweep_check import check_sweep, show_sweep
+    from ..search import is_search
+    from .sweep_check import check_search, check_sweep, show_sweep
 
+    check = check_search if is_search(spec) else check_sweep
     try:
-        report, warnings = check_sweep(spec, overrides, data=data, as_json=_as_json)
+        report, warnings = check(spec, overrides, data=data, as_json=_as_json)
     except InputError as error:
         if json:
             show_json(_refused(spec, error))

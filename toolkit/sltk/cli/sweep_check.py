@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
 from .frame import tell, warn, write
+from .search_commands import told
 
 if TYPE_CHECKING:
     from ..sweeps import Plan
@@ -21,9 +22,16 @@ def check_sweep(
     Raises:
         InvalidSpecError: the spec, or that of a run, is wrong; or with `data` files are missing.
     """
+    from .. import sweeps
+
+    return _checked(sweeps.plan(spec, overrides), spec, data=data, as_json=as_json)
+
+
+def _checked(
+    plan: Plan, spec: Path, *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
     from .. import config, sweeps
 
-    plan = sweeps.plan(spec, overrides)
     for path in plan.imported:
         tell(f"imported {path}")
     sweeps.check_models(plan)
@@ -42,13 +50,31 @@ def check_sweep(
     return report, warnings
 
 
+def check_search(
+    spec: Path, overrides: Sequence[str], *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The same of a search, whose masks are a sweep.
+
+    Raises:
+        InvalidSpecError: the spec, or that of a run, is wrong; or with `data` files are missing.
+    """
+    from .. import search
+
+    plan = search.plan(spec, overrides)
+    report, warnings = _checked(plan.sweep, spec, data=data, as_json=as_json)
+    return report | {"search": plan.settings.model_dump(mode="json")}, warnings
+
+
 def show_sweep(spec: Path, overrides: Sequence[str], warnings: Sequence[Problem]) -> None:
     """The sweep in a few lines, the spec of its first run, and the warnings."""
-    from .. import sweeps
+    from .. import search, sweeps
     from ..estimate import estimate
     from ..summary import component_text, summary_lines
 
-    plan = sweeps.plan(spec, overrides)
+    searched = search.plan(spec, overrides) if search.is_search(spec) else None
+    plan = searched.sweep if searched else sweeps.plan(spec, overrides)
+    for line in told(searched) if searched else ():
+        write(line)
     write(f"{plan.name}: a sweep of {len(plan.runs)} runs, executor {component_text(plan.executor)}")
     for line in _varied(plan):
         write(line)

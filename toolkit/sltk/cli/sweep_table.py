@@ -43,19 +43,25 @@ class Shown:
         """One dim line."""
         self.console.print(Text(message, style="dim"), soft_wrap=True)
 
+    def lines(self, status: Status) -> Iterator[str]:
+        """What is said of the whole."""
+        return summary(status)
+
     def began(self, status: Status) -> None:
         """The plan in a few lines; then the table, where there is a terminal."""
-        for line in summary(status):
+        for line in self.lines(status):
             self.console.print(line, soft_wrap=True, markup=False)
         if self.console.is_terminal and status.count("waiting"):
-            self._live = Live(_table(status), console=self.console, transient=True, auto_refresh=False)
+            self._live = Live(
+                _table(status, self.lines(status)), console=self.console, transient=True, auto_refresh=False
+            )
             self._live.start()
 
     def ended(self, row: Row, status: Status) -> None:
         """A line a run."""
         finished = status.count("done") + status.count("failed")
         place = f"{finished}/{len(status.rows)}"
-        left = f", {_time(status.seconds_left)} left" if status.seconds_left else ""
+        left = f", {time_text(status.seconds_left)} left" if status.seconds_left else ""
         self.console.print(f"{place}  {told_run(row)}{left}", soft_wrap=True, markup=False)
 
     def show(self, status: Status) -> None:
@@ -63,7 +69,7 @@ class Shown:
         now = time.monotonic()
         if self._live is not None and now - self._last >= _SECONDS_BETWEEN:
             self._last = now
-            self._live.update(_table(status), refresh=True)
+            self._live.update(_table(status, self.lines(status)), refresh=True)
 
 
 def summary(status: Status) -> Iterator[str]:
@@ -79,8 +85,8 @@ def summary(status: Status) -> Iterator[str]:
 def _left(status: Status) -> str:
     if status.seconds_left is None or status.bytes_left is None:
         return "time and disk are not known before the first run is finished"
-    each = f"{_time(status.seconds_a_run)} and {size_text(status.bytes_a_run or 0)} a run"
-    return f"about {_time(status.seconds_left)} and {size_text(status.bytes_left)} of disk, at {each}"
+    each = f"{time_text(status.seconds_a_run)} and {size_text(status.bytes_a_run or 0)} a run"
+    return f"about {time_text(status.seconds_left)} and {size_text(status.bytes_left)} of disk, at {each}"
 
 
 def told_run(row: Row) -> str:
@@ -90,10 +96,10 @@ def told_run(row: Row) -> str:
         return f"{row.name}: {first}"
     scores = (("validation", row.validation), ("test", row.test))
     shown = "  ".join(f"{split} {value:.4f}" for split, value in scores if value is not None)
-    return f"{row.name}: {shown}  ({_time(row.seconds)})"
+    return f"{row.name}: {shown}  ({time_text(row.seconds)})"
 
 
-def _table(status: Status) -> RenderableType:
+def _table(status: Status, lines: Iterator[str]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name, justify in (
         ("running", "left"),
@@ -105,16 +111,16 @@ def _table(status: Status) -> RenderableType:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for run in status.running:
         table.add_row(Text(run.name), *_cells(run))
-    return Group(table, Text("\n".join(summary(status)), style="dim"))
+    return Group(table, Text("\n".join(lines), style="dim"))
 
 
 def _cells(run: Running) -> tuple[str, ...]:
     steps = f"{run.done}/{run.steps}" if run.doing == "training" else run.doing
     loss, score = (("" if value is None else f"{value:.4f}") for value in (run.loss, run.score))
-    return steps, loss, score, _time(run.seconds)
+    return steps, loss, score, time_text(run.seconds)
 
 
-def _time(seconds: float | None) -> str:
+def time_text(seconds: float | None) -> str:
     """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
     if seconds is None:
         return "?"

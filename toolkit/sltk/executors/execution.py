@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import os
 import sys
 import time
@@ -34,14 +35,20 @@ def execute(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def _train(job: Job, tell: Tell) -> dict[str, Any]:
-    from .. import run, training  # noqa: F401  (imported now, before `_settle`)
+    from .. import training  # noqa: F401  (imported now, before `_settle`)
+
+    module, _, name = job.function.partition(":")
+    function = getattr(importlib.import_module(module), name)
 
     _settle()
     folder = Path(job.folder)
     # A process that was left behind by a killed sweep may live on for a moment.
     with locking.held(Path(job.lock), wait=60), sharing.sharing():
         resume = not job.force and (folder / "spec.yaml").exists()
-        return run.train(job.spec, folder, resume=resume, force=job.force, progress=Told(tell))
+        metrics: dict[str, Any] = function(
+            job.spec, folder, resume=resume, force=job.force, progress=Told(tell), **job.options
+        )
+        return metrics
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -27,6 +27,11 @@ class Job:
     """The file that is locked while the run is running, absolute."""
     force: bool = False
     """Replace the run that is there, instead of going on with it."""
+
+    function: str = "sltk.run:train"
+    """What is called with spec, folder, `resume`, `force`, `progress` and `options`; it gives the metrics."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Plain values too."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values that `Job(**values)` takes."""

@@ -28,7 +28,7 @@ from .settings import Choice, choices, laid_over
 from .spec import SweepPart
 
 MOST_RUNS = 20_000
-_OWN_KEYS = ("sweep", "executor")
+_OWN_KEYS = ("sweep", "executor", "search")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,15 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     Raises:
         InvalidSpecError: the spec is wrong, or that of any run; `problems` holds everything that is.
     """
-    reading = _reading(spec, overrides)
+    return planned(read_any(spec, overrides))
+
+
+def planned(reading: Reading) -> Plan:
+    """The plan of a sweep spec that is read.
+
+    Raises:
+        InvalidSpecError: as `plan`.
+    """
     _check_is_sweep(reading)
     part = config.checked(reading, SweepPart)
     base = Node(
@@ -150,7 +158,12 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     return Plan(name, tuple(runs), part.experiment.executor, part.imported)
 
 
-def _reading(spec: str | Path | Mapping[str, Any], overrides: Sequence[str]) -> Reading:
+def read_any(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
+    """A spec, not checked yet: of a file with what it extends, or of a mapping.
+
+    Raises:
+        InvalidSpecError: it cannot be read.
+    """
     if not isinstance(spec, Mapping):
         try:
             return read(spec, overrides)

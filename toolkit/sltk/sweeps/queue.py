@@ -53,6 +53,10 @@ class RunQueue:
         """How it stands."""
         return Status(self.rows, tuple(self._running.values()))
 
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._waiting
+
     def next(self) -> Job | None:
         """The next run; None where none waits, or the disk is full."""
         if self.stopped is None and self._waiting:

@@ -9,7 +9,7 @@ SWEEP/index.sqlite    see index.py
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,6 +92,7 @@ def run(
     select: Selection | None = None,
     on_change: OnChange = "refuse",
     watcher: Watcher | None = None,
+    queue: Callable[..., RunQueue] = RunQueue,
 ) -> Outcome:
     """Do the runs of a plan that are not done yet.
 
@@ -103,6 +104,7 @@ def run(
         on_change: where the folder holds another plan: an error that says what differs; or go on with the plan
             that is there; or add the new runs to it.
         watcher: hears how it goes.
+        queue: makes the work that the executor is given, from what `RunQueue` takes.
 
     Raises:
         UsageError: another process works in the folder; or it holds another plan, or something else.
@@ -117,7 +119,7 @@ def run(
         try:
             if index.replaced:
                 watcher.note(f"the index was damaged, and made anew; the old one is {index.replaced}")
-            return _run(plan, folder, executor or plan.executor, select, index, watcher)
+            return _run(plan, folder, executor or plan.executor, select, index, watcher, queue)
         finally:
             index.close()
 
@@ -139,7 +141,13 @@ def _known(path: Path) -> dict[str, Row]:
 
 
 def _run(
-    plan: Plan, folder: Path, executor: Executor, select: Selection, index: Index, watcher: Watcher
+    plan: Plan,
+    folder: Path,
+    executor: Executor,
+    select: Selection,
+    index: Index,
+    watcher: Watcher,
+    make_queue: Callable[..., RunQueue],
 ) -> Outcome:
     chosen = select.of(plan)
     rows = _rows(chosen, folder, index.rows())
@@ -148,10 +156,10 @@ def _run(
         rows = {name: _retried(row) for name, row in rows.items()}
     index.put(*rows.values())
     waiting = _waiting(chosen, rows)[: select.limit]
-    queue = RunQueue(folder, waiting, rows, index, watcher, force, select.limit, select.arguments)
+    queue = make_queue(folder, waiting, rows, index, watcher, force, select.limit, select.arguments)
     watcher.began(queue.status())
     try:
-        if waiting:
+        if not queue.is_idle():
             (executor.for_shard() if select.shard else executor).execute(queue)
     except BaseException:
         queue.interrupted()

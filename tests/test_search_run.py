@@ -1,0 +1,232 @@
+"""Searches that train: in the folder of a sweep, resumable, with one model for all masks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sltk
+import tiny
+from sltk import building, data, search, sweeps
+from sltk.cli import main
+from sltk.config import InvalidSpecError
+from sltk.errors import ModelError, RunError
+from sltk.masking import flags
+from sltk.nn.batching import pack
+from sltk.nn.switching import MaskSwitch
+from sltk.progress import Silent
+from sltk.search.training import _DrawMasks
+
+HERE = {"type": "local", "isolated": False}
+MASKS = ["00", "01", "10", "11"]
+
+
+def spec(strategy: str = "combined", budget: float = 0.9, **changes: Any) -> dict[str, Any]:
+    """Four masks of two digits, four epochs of three updates."""
+    search_ = {"strategy": strategy, "budget": budget, "masks": {"every": 2}}
+    whole = tiny.spec({"epochs": 4}, data=tiny.with_scores(), **changes)
+    return {**whole, "search": search_, "executor": HERE}
+
+
+def outputs(experiment: Any, mask: str | None = None) -> torch.Tensor:
+    """Word vectors of a few sentences, by a model built as the spec says, and perhaps switched afterwards."""
+    loaded = sltk.config.given(experiment).experiment
+    training = data.load_splits(loaded.data, loaded.scheme, ["train"])["train"]
+    model = building.build(loaded, data.label_set(training), training)
+    if mask is not None:
+        MaskSwitch(model.network.backbone).set(flags(mask, 2))
+    model.network.eval()
+    batch = pack(building.encode_all(training, model, Silent())[:6])
+    with torch.inference_mode():
+        found: torch.Tensor = model.network.word_vectors(
+            batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
+        )
+    return found
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("lora", [None, {"r": 4}])
+def test_a_switched_model_is_the_model_built_with_that_mask(mask: str, lora: dict[str, Any] | None) -> None:
+    """Bit for bit, with adapters and without; and the masks differ."""
+    own = {"unmask": mask, "lora": lora}
+    built = outputs(tiny.spec(backbone=tiny.backbone(**own)))
+    other = "01" if mask != "01" else "10"
+    unswitched = outputs(tiny.spec(backbone=tiny.backbone(**{**own, "unmask": other})))
+    switched = outputs(tiny.spec(backbone=tiny.backbone(**{**own, "unmask": other})), mask)
+    assert torch.equal(built, switched)
+    assert not torch.equal(built, unswitched)
+
+
+def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
+    """So a run with a switch in it is as random as one without."""
+    loaded = sltk.config.given(tiny.spec()).experiment
+    training = data.load_splits(loaded.data, loaded.scheme, ["train"])["train"]
+    backbone = building.build(loaded, data.label_set(training), training).network.backbone.train()
+    before = torch.get_rng_state()
+    switch = MaskSwitch(backbone)
+    assert torch.equal(before, torch.get_rng_state())
+    assert backbone.training
+    assert (switch.blocks, backbone.flags) == (2, (False, True))
+    backbone.packs = False
+    with pytest.raises(ModelError, match="cannot be switched"):
+        MaskSwitch(backbone)
+
+
+def test_every_mask_is_drawn_as_often_as_any_other() -> None:
+    """Once in each cycle, in an order that differs from cycle to cycle and depends on the batch alone."""
+    drawing = _DrawMasks(MASKS, 120, drop_window=False)
+    cycles = [[drawing.mask_of(4 * cycle + place) for place in range(4)] for cycle in range(8)]
+    assert all(sorted(cycle) == MASKS for cycle in cycles)
+    assert len({tuple(cycle) for cycle in cycles}) > 1
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "search"
+    search.run(search.plan(spec()), folder)
+    return folder
+
+
+def test_a_search_tells_what_it_found_and_what_it_cost(whole: Path) -> None:
+    """Everything is on the bill, and the best is among the runs that were trained to the end."""
+    result = json.loads((whole / "search.json").read_text())
+    finished = {each["mask"]: each["validation"] for each in result["tried"] if each["finished"]}
+    assert result["validation"] == max(finished.values()) == finished[result["mask"]]
+    assert set(result["shared"]) == set(MASKS)
+    assert 1 < result["spent"] <= 0.9 * 4
+    assert result["share"] == pytest.approx(result["spent"] / 4, abs=1e-3)
+    metrics = json.loads((whole / "runs" / result["run"] / "metrics.json").read_text())
+    assert result["test"] == metrics["test"]["f1"]
+
+
+def test_a_run_that_was_paused_ends_as_one_that_was_not(whole: Path, tmp_path: Path) -> None:
+    """Each finished run, paused after the first and second epoch, is the run trained alone, bit for bit."""
+    plan = search.plan(spec())
+    finished = [run for run in plan.runs.values() if (whole / "runs" / run.name / "metrics.json").exists()]
+    assert finished
+    for run in finished:
+        sltk.train(run.experiment, tmp_path / run.name)
+        inside = whole / "runs" / run.name
+        assert tiny.is_same(inside, tmp_path / run.name)
+        logs = ((folder / "log.jsonl").read_text().splitlines() for folder in (inside, tmp_path / run.name))
+        paused, unpaused = ([line for line in log if "going on from" not in line] for log in logs)
+        assert paused == unpaused
+
+
+def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> None:
+    """What is on disk is not trained again, and the result is the same; here after each piece of work."""
+    wanted = json.loads((whole / "search.json").read_text())
+    folder = tmp_path / "search"
+    for _ in range(30):
+        try:
+            search.run(search.plan(spec()), folder, watcher=_Killer())
+            break
+        except KeyboardInterrupt:
+            continue
+    got = json.loads((folder / "search.json").read_text())
+    assert {**got, "seconds": 0} == {**wanted, "seconds": 0}
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
+    search.run(search.plan(spec()), folder)
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()
+    }
+
+
+class _Killer:
+    """Interrupts as soon as a piece of work has ended."""
+
+    def note(self, message: str) -> None:
+        pass
+
+    def began(self, status: sweeps.Status) -> None:
+        pass
+
+    def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
+        raise KeyboardInterrupt
+
+    def show(self, status: sweeps.Status) -> None:
+        pass
+
+
+def test_a_sweep_completes_a_search(whole: Path, tmp_path: Path) -> None:
+    """The folder is that of a sweep: the rest can be trained, and a search afterwards finds it all there."""
+    folder = tmp_path / "search"
+    shutil.copytree(whole, folder)
+    plan = search.plan(spec("random", budget=1))
+    outcome = sweeps.run(plan.sweep, folder)
+    assert len(outcome.names("done")) == 4
+    result = search.run(plan, folder)
+    assert result.spent == 4
+    assert result.validation == max(outcome.metrics(name)["validation"]["f1"] for name in outcome.rows)
+
+
+def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None:
+    """Without any run that works there is no result, and the reason is told once."""
+    wrong = spec("random", budget=1)
+    wrong["data"]["test"] = {"type": "conll", "path": str(tmp_path / "absent.conll")}
+    with pytest.raises(RunError, match=r"no run was finished(.|\n)*no such file(.|\n)*--retry"):
+        search.run(search.plan(wrong), tmp_path / "search")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search": {"strateg": "halving", "masks": {"every": 2}}}, "did you mean `strategy`"),
+        ({"search": {"strategy": "halv", "masks": {"every": 2}}}, "search.strategy"),
+        ({"search": {"budget": 2, "masks": {"every": 2}}}, "search.budget"),
+        ({"search": {"budget": 0.3, "masks": {"every": 2}}}, "a budget of 0.5 is enough"),
+        ({"search": {}}, "nothing says which masks"),
+        ({"search": {"masks": {"every": 2}}, "sweep": {"grid": {"seed": [1]}}}, "says already which masks"),
+        ({"search": {}, "sweep": {"grid": {"seed": [1, 2]}}}, "two masks at least"),
+        ({"search": {}, "sweep": {"grid": {"trainer.batch_size": [1, 2]}}}, "`trainer.batch_size` varies too"),
+        ({"search": {"strategy": "halving", "masks": {"every": 2}}, "trainer": {"max_steps": 4}}, "pauses runs"),
+        ({"data": {"train": {"type": "grammar"}}}, "chooses by validation"),
+        ({"executor": {"type": "slurm"}}, "only writes a script"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_searched_is_refused(changes: dict[str, Any], message: str) -> None:
+    """Before anything is read or trained, with the key that is wrong."""
+    with pytest.raises(InvalidSpecError, match=message.replace(".", r"\.")):
+        search.plan({**spec("random"), **changes})
+
+
+SPEC = """\
+name: small
+data:
+  train: {type: grammar, count: 21}
+  validation: {type: grammar, part: validation, count: 8}
+backbone:
+  type: decoder
+  init: random
+  config: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2}
+  tokenizer: {type: train, vocab_size: 300}
+trainer: {epochs: 2, batch_size: 8, learning_rate: 0.01}
+search: {strategy: halving, budget: 0.5, masks: {every: 2}}
+executor: {type: local, isolated: false}
+"""
+
+
+def test_the_command_line_searches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` says what would be done, `search` does it and names the best mask; a slip is told at its line."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SPEC)
+    assert main(["check", str(path)]) == 0
+    assert "4 masks, strategy halving" in capsys.readouterr().out
+    folder = tmp_path / "out"
+    assert main(["search", str(path), "--output", str(folder), "--dry-run"]) == 0
+    assert not folder.exists()
+    assert main(["search", str(path), "--output", str(folder)]) == 0
+    result = json.loads((folder / "search.json").read_text())
+    assert f"best mask: {result['mask']}" in capsys.readouterr().out
+    path.write_text(SPEC.replace("halving", "halvin"))
+    assert main(["search", str(path)]) == 2
+    assert "small.yaml:11:20" in capsys.readouterr().err
+    path.write_text(SPEC.replace("search:", "trainers:"))
+    assert main(["search", str(path)]) == 2
+    assert "no `search`" in capsys.readouterr().err
