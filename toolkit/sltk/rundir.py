@@ -27,9 +27,11 @@ from .differences import differences
 from .environment import Built, environment
 from .errors import Problem, UsageError
 from .imports import load_imports
+from .origin import origin_of
 from .progress import Progress
 from .registry import registry
 from .scalars import is_python_file
+from .slots import Backbone
 from .spec import Experiment
 from .types import Prediction
 
@@ -47,6 +49,10 @@ class Recorded(Protocol):
     @property
     def imports(self) -> list[Path]:
         """Files, or names of modules, with components of one's own."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """Which model it starts from."""
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> BaseModel:
         """The same with other values."""
@@ -151,7 +157,8 @@ class RunDirectory:
                 atomic.remove(path)
         for source, name in _copies(experiment.imports):
             atomic.write_text(self.imports / name, source.read_text(encoding="utf-8"))
-        atomic.write_json(self.environment, environment(experiment.seed, model))
+        begun = environment(experiment.seed, model) | _origin(experiment.backbone)
+        atomic.write_json(self.environment, begun)
         atomic.write_text(self.spec, self._resolved(experiment))
 
     def _clear(self) -> None:
@@ -205,6 +212,12 @@ def run_imports(folder: Path, progress: Progress) -> None:
     """Run the files that came with a model, saying which."""
     for path in load_imports(sorted((folder / "imports").glob("*.py"))):
         progress.note(f"imported {path}")
+
+
+def _origin(backbone: Backbone) -> dict[str, Any]:
+    """The model of a pre-training run that a run starts from, which may be gone or elsewhere later."""
+    found = origin_of(getattr(backbone, "adapter", None), getattr(backbone, "name", None))
+    return {} if found is None else {"origin": found.model_dump(mode="json")}
 
 
 def _copies(imports: Iterable[Path]) -> list[tuple[Path, str]]:

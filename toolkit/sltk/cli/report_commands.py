@@ -43,12 +43,13 @@ def report(
     Example: `sltk report runs/absa --output reports/absa --records absa.jsonl`
     """
     from .. import reports
-    from ..reports.tables import choice_text, score_table
+    from ..reports.assembly import main_table
+    from ..reports.tables import choice_text
 
     target = output or Path("reports") / (sources[0].resolve().stem or "report")
     done = reports.report(sources, target, separate=tasks, baseline=baseline, records=records)
     for task in done.study.tasks:
-        table = score_table(task)
+        table = main_table(task)
         write(task.name)
         rows = [
             (f"{row[0]} *" if place in table.strong else row[0], *row[1:])

@@ -13,7 +13,6 @@ A folder of a pre-trained model, `model/` at the end among them, holds
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,8 @@ from .. import __version__, atomic, processes
 from ..checkpoint import FORMAT
 from ..errors import Problem, SpecError, UsageError
 from ..nn.backbone import PackedBackbone
+from ..origin import DESCRIPTION
 from .spec import PretrainSpec
-
-DESCRIPTION = "pretraining.json"
 
 
 def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, **progress: Any) -> None:
@@ -134,13 +132,4 @@ def snapshots(run: Path) -> list[Path]:
                 notes=("`sltk pretrain … --resume` writes again what comes after the last checkpoint",),
             )
         )
-    return found
-
-
-def describe(folder: Path) -> dict[str, Any] | None:
-    """What `pretraining.json` says of a folder; None where it holds no pre-trained model."""
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -4,6 +4,7 @@
     discovery.py    finds runs and records; run_reader.py and predictions.py read a run directory
     comparable.py   which runs may stand in one table
     study.py        tasks, configurations, seeds, means
+    checkpoints.py  curves over the checkpoints of pre-training
     evidence.py     the tests of `sltk.significance` that the runs allow
     tables.py, figures.py, diagnostics.py, pages.py    text and pictures
     assembly.py     READ THIS FIRST: all of it in a line

@@ -9,14 +9,14 @@ from typing import Any
 
 from .. import atomic
 from ..errors import UsageError
-from . import diagnostics, figures, pages, plotting
+from . import checkpoints, diagnostics, figures, pages, plotting
 from .comparable import flat
 from .discovery import Found, collect
 from .evidence import Evidence, weigh
 from .pages import Picture, Section
 from .records import write_records
 from .study import Study, Task, arrange
-from .tables import choice_text, run_table, score_table, tests_of, type_table
+from .tables import Table, choice_text, run_table, score_table, tests_of, type_table
 
 FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
 """What a report's folder holds."""
@@ -106,7 +106,9 @@ class _Kind:
 
 _KINDS = (
     _Kind("configurations", "Score by configuration, mean with ± one standard deviation over seeds",
-          figures.configurations),
+          figures.configurations, lambda task: not checkpoints.is_over_checkpoints(task)),
+    _Kind("checkpoints", "Score by checkpoint of pre-training, mean with ± one standard deviation over seeds",
+          checkpoints.figure, checkpoints.has_checkpoints),
     _Kind("learning_curves", "Training loss and validation score by epoch, mean over seeds",
           diagnostics.learning_curves, diagnostics.has_curves),
     _Kind("types", "F1 by type, most frequent first, with one standard deviation over seeds",
@@ -135,12 +137,18 @@ def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Pic
     yield Section("In short", short, pictures=pictures)
     for task, tests in zip(study.tasks, evidence, strict=True):
         tables = [
+            *([checkpoints.table(task)] if checkpoints.has_checkpoints(task) else []),
             score_table(task),
             *([type_table(task)] if diagnostics.has_types(task) else []),
             *tests_of(task, tests),
         ]
         yield Section(task.name, [*map(_sentence, task.notes)], tables)
     yield Section("What was read", [*map(_sentence, study.notes), *_data_lines(study)], [run_table(study)])
+
+
+def main_table(task: Task) -> Table:
+    """The one table of a task where there is room for one: checkpoints if that is what differs, else scores."""
+    return checkpoints.table(task) if checkpoints.is_over_checkpoints(task) else score_table(task)
 
 
 def _sentence(note: str) -> str:

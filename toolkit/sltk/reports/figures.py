@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from .order import is_digits
@@ -126,6 +127,7 @@ def checkpoint_curves(
             )
             shade(ax, x, mean, [deviation(each.sd, 100) for each in points], color)
         ax.set_title(shown(task))
+        ax.locator_params(axis="x", integer=all(each.x == int(each.x) for each in chain(*members.values())))
         ax.set_xlabel(x_label)
         ax.set_ylabel(y_label)
         ax.legend(loc="best", fontsize=8)

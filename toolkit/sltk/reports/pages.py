@@ -207,10 +207,15 @@ def results_csv(study: Study) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     columns = ("task", "run", "configuration", "mask", "seed")
-    rows.writerow([*columns, *(f"{split}_{name}" for split, name in scores), *_COSTS])
+    origin = ("pretraining", "checkpoint")
+    rows.writerow([*columns, *(f"{split}_{name}" for split, name in scores), *_COSTS, *origin])
     for task, configuration, record in all_runs(study):
         found = [record.scores.get(split, {}).get(name, "") for split, name in scores]
         costs = [record.train.get(name, "") for name in _COSTS]
         mask = configuration.mask or ""
-        rows.writerow([task.name, record.name, configuration.label, mask, record.seed, *found, *costs])
+        start = record.origin
+        begun = (start.run, start.snapshot) if start else ("", "")
+        rows.writerow(
+            [task.name, record.name, configuration.label, mask, record.seed, *found, *costs, *begun]
+        )
     return file.getvalue()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from .. import atomic
 from ..errors import DataError
+from ..origin import Origin
 
 MARK = '{"record":'
 """How each line of a file of records begins."""
@@ -72,6 +73,7 @@ class Record(BaseModel):
     confusion: dict[str, list[tuple[str, str, int]]] = Field(
         default={}, description="[gold type, predicted type, how often], an empty type where there is no span"
     )
+    origin: Origin | None = Field(default=None, description="the pre-trained model that it starts from")
     environment: dict[str, Any] = {}
     source: str = Field(default="", exclude=True, description="where it was read from")
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..errors import DataError
+from ..origin import Origin, origin_of
 from .predictions import Counting, gold_digest, read_predictions, tag_confusion
 from .records import Curve, Record
 
@@ -52,6 +53,7 @@ def read_run(folder: Path) -> Record:
         name=str(spec["name"]), seed=int(spec["seed"]), settings=settings, data=data, scores=scores,
         mask=None if mask is None else mask if isinstance(mask, str) else json.dumps(mask),
         train=metrics.get("train", {}), curve=_curve(folder / "log.jsonl"), **details,
+        origin=_origin(folder, spec["backbone"], environment),
         environment={key: environment[key] for key in _ENVIRONMENT if key in environment}, source=str(folder),
     )  # fmt: skip
 
@@ -86,6 +88,18 @@ def _details(
                     f"and metrics.json says {values[key]}", path,
                 )  # fmt: skip
     return found
+
+
+def _origin(folder: Path, backbone: dict[str, Any], environment: dict[str, Any]) -> Origin | None:
+    """What the run wrote down when it began; of older runs, what can be seen now."""
+    if "origin" not in environment:
+        return origin_of(backbone.get("adapter"), backbone.get("name"))
+    try:
+        return Origin.model_validate(environment["origin"])
+    except ValueError as error:
+        raise DataError.at(
+            f"`origin` is no pre-trained model: {error}", folder / "environment.json"
+        ) from error
 
 
 def _mapping(path: Path) -> dict[str, Any]:

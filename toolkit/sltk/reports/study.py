@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import Problem, UsageError, nearest
+from ..origin import Origin
 from .comparable import by_data, flat
 from .order import gray_code, is_digits, natural, same_form, sort_key
 from .records import Record
@@ -53,6 +54,11 @@ class Configuration:
     mask: str | None
     label: str
     runs: dict[int, Record]
+
+    @property
+    def origin(self) -> Origin | None:
+        """The pre-trained model that its runs start from."""
+        return next(iter(self.runs.values())).origin
 
     def scores(self, split: str) -> dict[int, float]:
         """The score of each seed."""
@@ -187,11 +193,11 @@ def arrange(
 
 def _task(name: str, records: Sequence[Record]) -> Task:
     masks = same_form(record.mask for record in records)
-    settings = [dict(_setting(record, masks)) for record in records]
-    varied = _varied(settings)
+    settings = [dict(setting_of(record, masks)) for record in records]
+    varied = varied_keys(settings)
     groups: dict[tuple[str, str | None], dict[int, Record]] = {}
     for record, setting in zip(records, settings, strict=True):
-        series = ", ".join(f"{varied[key]} {_shown(setting.get(key))}" for key in varied if key != MASK)
+        series = ", ".join(f"{varied[key]} {value_text(setting.get(key))}" for key in varied if key != MASK)
         runs = groups.setdefault((series, masks.get(record.mask or "")), {})
         if record.seed in runs:
             raise UsageError(_twice(runs[record.seed], record))
@@ -204,7 +210,7 @@ def _task(name: str, records: Sequence[Record]) -> Task:
     return Task(name, records[0].measure, configurations, notes=_notes(configurations))
 
 
-def _setting(record: Record, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def setting_of(record: Record, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """What a configuration is: every setting but those that are no difference."""
     for key, value in flat(record.settings):
         if key == MASK:
@@ -213,7 +219,7 @@ def _setting(record: Record, masks: Mapping[str, str]) -> Iterator[tuple[str, An
             yield key, value
 
 
-def _varied(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def varied_keys(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Keys whose values differ between runs, and a short name for each: its last part, if no other has it."""
     keys = dict.fromkeys(key for setting in settings for key in setting)
     varied = [key for key in keys if len({repr(setting.get(key)) for setting in settings}) > 1]
@@ -221,7 +227,8 @@ def _varied(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {key: name if last.count(name) == 1 else key for key, name in zip(varied, last, strict=True)}
 
 
-def _shown(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value of a setting, in a label."""
     return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
