@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -76,10 +78,12 @@ def test_brat_output_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
 
 
 def test_brat_refuses_what_it_cannot_hold(tmp_path):
-    """A type with white space in it would be read as something else."""
+    """A type with white space in it is an error, unless it is said what stands for it."""
     source = Given(sentences=[Sentence(["a"], spans=[Span(0, 1, "two words")], file="in", line=4)])
-    with pytest.raises(DataError, match="in:4"):
+    with pytest.raises(DataError, match=r"in:4\s.*`--writer-option spaces=_`"):
         BratWriter().save(Conversion(source).predictions(), tmp_path / "x")
+    BratWriter(spaces="_").save(Conversion(source).predictions(), tmp_path / "x.ann")
+    assert (tmp_path / "x.ann").read_text() == "T1\ttwo_words 0 1\ta\n"
     with pytest.raises(UsageError, match="several files"):
         "".join(convert(source, BratWriter()))
 
@@ -98,6 +102,13 @@ def test_convert_as_a_command(tmp_path, monkeypatch):
     for source, target, reader, writer, options in steps:
         assert main(["convert", source, target, "--reader", reader, "--writer", writer, *options]) == 0
     assert Path("e.conll").read_bytes() == Path("a.conll").read_bytes()
+
+
+def test_standard_input_is_converted(tmp_path):
+    """It can be read but once, and is held."""
+    command = [sys.executable, "-m", "sltk", "convert", "-", "-", "--reader", "conll", "--writer", "conll"]
+    done = subprocess.run(command, input=b"Ada I-X\nBo B-X\n\n", capture_output=True, check=True)
+    assert done.stdout == b"Ada\tI-X\nBo\tB-X\n\n"
 
 
 LONG = 20 * AT_ONCE

@@ -17,6 +17,7 @@ from sltk.conversion import convert
 from sltk.data import dataset, example_source, label_set, load, load_splits, unseen_types
 from sltk.errors import DataError
 from sltk.readers.conll import ConllReader
+from sltk.readers.conllu import ConlluReader
 from sltk.readers.holdout import HoldoutReader
 from sltk.readers.text import TextReader
 from sltk.registry import registry
@@ -70,6 +71,14 @@ def conll(tmp_path: Path, *tags: str, name: str = "x.conll", **options: object) 
         "\n".join("".join(f"w{i} {tag}\n" for i, tag in enumerate(line.split())) for line in tags)
     )
     return ConllReader(path=path, **options)
+
+
+UNIVERSAL = "".join(
+    f"{number}\t{form}\t_\tX\t_\t_\t_\t_\t_\t{misc}\n"
+    for number, form, misc in [
+        ("1", "a", "Name=B-A"), ("2-3", "bc", "_"), ("2", "b", "_"), ("3", "c", "Name=X-A"),
+    ]
+)  # fmt: skip
 
 
 def refused(call, *arguments) -> str:
@@ -139,6 +148,22 @@ def test_a_tag_that_is_not_in_the_scheme(tmp_path):
     assert "did you mean `B-PER`?" in told
     declared = conll(tmp_path, "B-X E-X", scheme="IOB2")
     assert "`E-X` is not a tag of IOB2" in refused(load, declared, "IOB2")
+
+
+@pytest.mark.parametrize(
+    ("reader", "content", "options", "line"),
+    [
+        (ConllReader, "a O\n# mid\nb B-A\n# mid\nc X-A\n", {"comment": "#"}, 5),
+        (ConlluReader, UNIVERSAL, {"column": "misc:Name", "scheme": "IOB2"}, 4),
+    ],
+)
+def test_a_bad_tag_is_found_at_its_own_line(tmp_path, reader, content, options, line):
+    """Comments, and rows that are no words, may stand between the words of a sentence."""
+    path = tmp_path / "x"
+    path.write_text(content)
+    told = refused(load, reader(path=path, **options), "IOB2")
+    assert "X-A" in told
+    assert f"{path}:{line}" in told
 
 
 def test_plain_tags_need_a_plain_scheme(tmp_path):

@@ -14,12 +14,13 @@ from tokenizers import Tokenizer, processors
 
 import sltk
 import tiny
-from sltk import local_tokenizer
+from sltk import config, local_tokenizer
 from sltk import run as pipelines
 from sltk.documents import stretches
 from sltk.errors import InputError
 from sltk.local_tokenizer import LocalTokenizer
 from sltk.readers.text import TextReader
+from sltk.rehearsal import rehearse
 from sltk.tokenization import Encoding, SubwordEncoder
 from sltk.types import Prediction, Sentence
 
@@ -236,3 +237,17 @@ def test_holdout_has_no_neighbours_to_give() -> None:
     data = {"train": {"type": "grammar"}, "validation": {"type": "holdout"}}
     with pytest.raises(InputError, match="`holdout` takes sentences away from their neighbours"):
         sltk.train(tiny.spec(data=data, document_context=8))
+
+
+def test_whole_documents_may_be_held_out(tmp_path: Path) -> None:
+    """With `by: document` they keep their sentences: such a spec is rehearsed and trained."""
+    path = tmp_path / "x.conll"
+    path.write_text("-DOCSTART- O\n\nInes B-X\nwalked O\n\nto O\nBrannock B-X\n\n" * 9)
+    held_out = {"type": "holdout", "by": "document", "count": 4}
+    data = {"train": {"type": "conll", "path": str(path)}, "validation": held_out}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(json.dumps(tiny.spec(data=data, document_context=8)))
+    assert rehearse(config.load(spec))["validation"]["sentences"] == 16
+    sltk.train(spec, output=tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["sentences"] == 8

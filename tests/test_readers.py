@@ -76,6 +76,7 @@ def test_conll_without_labels(write):
         ("|", "a b|O", "a b"),
         (None, "a \t O  ", "a"),
         (None, "1\u00a0000 O", "1\u00a0000"),
+        (None, "a\x0bb\x1fc O", "a\x0bb\x1fc"),
     ],
 )
 def test_conll_separators(write, separator, line, word):
@@ -112,6 +113,7 @@ def test_conll_document_marker_is_an_option(write):
         ("a X O\n", {"label_column": -4}, 1, "expected ≥ 4 columns, found 3"),
         ("a O\n", {"word_column": 1}, 1, "the same"),
         ("a\tO\n", {"separator": "space"}, 1, "expected ≥ 2 columns, found 1"),
+        ("a\tO\nb c\tO\n", {}, 2, "needs `separator: tab`"),
     ],
 )
 def test_conll_wrong_columns(write, content, options, line, message):

@@ -152,6 +152,7 @@ def test_words_are_those_of_the_splitter(pair):
         ("T1\tPER 3 3\t", "[3, 3) is empty"),
         ("T1\tPER 4 7;0 3\tBob Ada", "[0, 3) is empty, out of order"),
         ("T1\tPER 0\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`, found `T1\tPER 0\tAda`"),
+        ("T1\tPER 0 3 4 7\tAda Bob", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("T1 PER 0 3 Ada", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("T1\tPER -1 3\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("Z1\tPER 0 3\tAda", "`Z1\tPER 0 3\tAda` is no annotation of brat"),

@@ -104,6 +104,14 @@ def test_an_entity_of_white_space_is_listed(tmp_path, doc):
     assert "covers no word" in load(reader, "IOB2").unused[0].reason
 
 
+def test_an_empty_document_is_an_empty_sentence(tmp_path, doc, spacy_library):
+    """It is annotated as much as any, and the documents after it are read."""
+    path = saved(tmp_path, spacy_library.blank("en")(""), doc)
+    empty, other = load(DocBinReader(path=path), "IOB2")
+    assert (empty.words, empty.spans, empty.text) == ([], [], "")
+    assert len(other) == 9
+
+
 def test_damaged_files(tmp_path, doc):
     """What is no DocBin, or part of one, is an error that names the file."""
     good = saved(tmp_path, doc).read_bytes()

@@ -16,6 +16,7 @@ from sltk import schemes
 from sltk.errors import DataError
 from sltk.readers.grammar import GrammarReader
 from sltk.readers.holdout import HoldoutReader
+from sltk.types import Sentence
 
 PROGRAM = """
 from sltk.readers.grammar import GrammarReader
@@ -121,6 +122,27 @@ def test_holdout_leaves_some(total, count):
     else:
         with pytest.raises(DataError, match="leave some"):
             reader.divide(range(total))
+
+
+DOCUMENTS = st.lists(st.sampled_from(["1", "2", "3", None]), min_size=2, max_size=30)
+
+
+@given(DOCUMENTS, st.integers(0, 9))
+def test_holdout_may_take_whole_documents(documents, seed):
+    """No document is in two parts, and sentences of no document go by themselves; all keep their order."""
+    sentences = [Sentence([str(n)], document=document) for n, document in enumerate(documents)]
+    units = {document or n for n, document in enumerate(documents)}
+    reader = HoldoutReader(by="document", fraction=0.5, seed=seed)
+    if set(documents) == {None} or len(units) < 2:
+        with pytest.raises(DataError, match=r"train marks none|leave some"):
+            reader.divide(sentences)
+        return
+    rest, held_out = reader.divide(sentences)
+    assert len({s.document or int(s.words[0]) for s in held_out}) == len(units) // 2
+    assert not {s.document for s in rest} & {s.document for s in held_out} - {None}
+    for part in (rest, held_out):
+        assert [int(s.words[0]) for s in part] == sorted(int(s.words[0]) for s in part)
+    assert len(rest) + len(held_out) == len(sentences)
 
 
 def test_holdout_takes_one_size():

@@ -81,6 +81,14 @@ def test_bad_data_sets(tmp_path, table, datasets_library):
         tags(path=path)
     with pytest.raises(DataError, match="1 words but 0 tags"):
         tags(path=path, tags_column="short")
+    cells = {"tokens": [["a"], ["b"]], "none": [["O"], None], "text": ["a", "b"], "holes": [["a"], [None]]}
+    datasets_library.Dataset.from_dict(cells).to_parquet(path)
+    with pytest.raises(DataError, match=r"column `none` holds None, which is no list\s.*:2"):
+        tags(path=path, tags_column="none")
+    with pytest.raises(DataError, match="column `text` holds 'a', which is no list"):
+        tags(path=path, words_column="text", tags_column="tokens")
+    with pytest.raises(DataError, match=r"column `holes` holds \[None\], which is no list of words"):
+        tags(path=path, words_column="holes", tags_column="tokens")
 
 
 def test_without_the_library(monkeypatch):

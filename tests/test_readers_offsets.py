@@ -75,7 +75,7 @@ GLUED = review("The soup-great!", ("soup", 4, 8, "positive"))
 @pytest.mark.parametrize(
     ("misaligned", "words", "spans", "unused"),
     [
-        ("split", ["The", "soup", "-great!"], [Span(1, 2, "positive")], []),
+        ("split", ["The", "soup", "-great!"], [Span(1, 2, "positive")], [None]),
         ("widen", ["The", "soup-great!"], [Span(1, 2, "positive")], [None]),
         ("skip", ["The", "soup-great!"], [], ["positive"]),
     ],
@@ -86,7 +86,7 @@ def test_a_term_inside_a_word(tmp_path, misaligned, words, spans, unused):
     (sentence,) = reader.read()
     assert (sentence.words, sentence.spans) == (words, spans)
     assert [item.type for item in sentence.unused] == unused
-    assert all(item.line == 3 and "soup" in item.reason for item in sentence.unused)
+    assert all(item.line == 3 and "inside a word: `soup-great!`" in item.reason for item in sentence.unused)
 
 
 def test_a_term_inside_a_word_may_be_an_error(tmp_path):
@@ -140,7 +140,9 @@ def test_split_keeps_every_span(data):
     offsets = RegexSplitter().split(text)
     sentence = annotated(text, spans, offsets, "split", file="x", line=1)
     assert "".join(sentence.words) == "".join(text[start:end] for start, end in offsets)
-    assert len(sentence.spans) + len(sentence.unused) == len(spans)
+    assert len(sentence.spans) + sum(item.type is not None for item in sentence.unused) == len(spans)
+    cut = {place for pair in pairs for place in pair if any(s < place < e for s, e in offsets)}
+    assert sum(item.type is None for item in sentence.unused) == sum(bool(cut & {*pair}) for pair in pairs)
     for span in sentence.spans:
         start, end = pairs[int(span.type)]
         covered = sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
@@ -188,6 +190,18 @@ def test_json_span_fields_are_options(tmp_path):
     assert next(reader.read()).spans == [Span(1, 2, "T")]
 
 
+SPANS_OF_AB = [{"start": 0, "end": 1, "type": "T"}]
+
+
+def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
+    """A field that is null is not read; spans that are none take nothing from tags."""
+    record = {"words": ["a", "b"], "tags": ["O", "O"], "text": "a b", "spans": SPANS_OF_AB}
+    path = lines(tmp_path, record)
+    assert next(JsonlReader(path=path, spans_field=None).read()).tags == ["O", "O"]
+    assert next(JsonlReader(path=path, tags_field=None).read()).spans == [Span(0, 1, "T")]
+    assert next(JsonlReader(path=lines(tmp_path, record | {"spans": []})).read()).tags == ["O", "O"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -205,6 +219,12 @@ def test_json_span_fields_are_options(tmp_path):
         ({"text": "ab", "spans": [{"start": 0, "end": 2}]}, "no `type`"),
         ({"text": "ab", "words": ["c"]}, "word 1, `c`, is not in the text"),
         ({"text": "ab", "words": [{"start": 1, "end": 1}]}, "is empty"),
+        ({"text": "ab", "words": [{"start": 0, "end": 1, "text": "b"}]}, 'at [0, 1) is `a`, not "b"'),
+        (
+            {"text": "ab", "words": [{"start": 0, "end": 1}, {"start": 1, "end": 2, "tag": "O"}]},
+            "words[0]: no `tag`",
+        ),
+        ({"words": ["a"], "tags": ["O"], "spans": SPANS_OF_AB}, "both `tags` and `spans` annotate"),
     ],
 )
 def test_bad_json_lines(tmp_path, content, message):

@@ -85,4 +85,6 @@ def _gold(source: Source, data: Dataset) -> Iterator[Prediction]:
 def _can_be_read_twice(reader: Reader) -> bool:
     """Whether the source is no pipe: standard input, or a named one."""
     path = getattr(reader, "path", None)
-    return not isinstance(path, Path) or path.is_file() or path.is_dir() or not path.exists()
+    if not isinstance(path, Path) or path.is_file() or path.is_dir():
+        return True
+    return str(path) != "-" and not path.exists()

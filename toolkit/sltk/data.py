@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import Protocol
 
 from . import schemes
@@ -235,16 +235,12 @@ def _converted(
         decoded = schemes.decode(sentence.tags, read_scheme, repair)
         spans, repaired = decoded.spans, decoded.repaired
     if scheme == "IO":
-        unused += tuple(_unused(span, sentence, _MERGED) for span in _touching(spans))
+        unused += tuple(_unused(span, sentence, _MERGED) for span in schemes.merged(spans))
     tags = schemes.encode(spans, len(sentence), scheme)
     return replace(sentence, tags=tags, spans=spans, unused=unused), repaired
 
 
 _MERGED = "touches the span before it, of the same type: IO makes one of the two"
-
-
-def _touching(spans: list[Span]) -> list[Span]:
-    return [right for left, right in pairwise(spans) if left.end == right.start and left.type == right.type]
 
 
 def _unused(span: Span, sentence: Sentence, reason: str) -> Unused:
@@ -281,9 +277,7 @@ def _check_spans(sentence: Sentence) -> None:
 def _tag_error(error: schemes.SchemeError, source: Source, sentence: Sentence) -> DataError:
     """The error at the line of the word where files have a word a line, else at the sentence."""
     word = sentence.words[error.index]
-    line = sentence.line
-    if line is not None and getattr(source.reader, "one_word_a_line", False):
-        line += error.index
+    line = sentence.word_lines[error.index] if sentence.word_lines else sentence.line
     known = {tag for other in source.sentences if other is not sentence for tag in other.tags or ()}
     tag = (sentence.tags or [])[error.index]
     suggestion = None if tag in known else nearest(tag, known)

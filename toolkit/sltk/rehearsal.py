@@ -218,6 +218,10 @@ def _data(experiment: Experiment, folder: Path, progress: Progress) -> DataSpec:
 def _few(name: str, reader: Reader, experiment: Experiment, folder: Path, progress: Progress) -> Reader:
     """The reader, for a few sentences of its own; or one of its example, where its data is not here."""
     if isinstance(reader, HoldoutReader):
+        train = experiment.data.train
+        if reader.by == "document" and not isinstance(train, HoldoutReader):
+            progress.note(f"rehearsal: {name}: as train, whose first sentences may be of one document")
+            return _few(name, train, experiment, folder, progress)
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
         return reader.model_copy(update={"count": 4, "fraction": None})
     absent = next(absences(reader), None)

@@ -116,8 +116,9 @@ def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     return lambda: registry.find(slot, name)(**options)
 
 
-def _is_holdout(reader: Reader | None) -> bool:
-    return reader is not None and reader.type_name == "holdout"
+def _takes_sentences(reader: Reader | None) -> bool:
+    """Whether it is a `holdout` of single sentences."""
+    return reader is not None and reader.type_name == "holdout" and getattr(reader, "by", None) == "sentence"
 
 
 def default_metrics(scheme: str | None) -> list[Any]:
@@ -215,11 +216,12 @@ class Experiment(SpecModel):
 
     @model_validator(mode="after")
     def _context_is_there(self) -> Experiment:
-        """`holdout` takes single sentences out of their documents: their neighbours are not in their split."""
-        held_out = [name for name in DataSpec.model_fields if _is_holdout(getattr(self.data, name))]
-        if self.document_context and held_out:
+        """`holdout` takes single sentences out of their documents, unless it is told to take whole ones."""
+        apart = [name for name in DataSpec.model_fields if _takes_sentences(getattr(self.data, name))]
+        if self.document_context and apart:
             about = "`holdout` takes sentences away from their neighbours, which `document_context` is about"
-            raise RefusedError(f"{about}: give {held_out[0]} a file of its own", "document_context")
+            advice = f"say `by: document` in {apart[0]}, or give it a file of its own"
+            raise RefusedError(f"{about}: {advice}", "document_context")
         return self
 
     @model_validator(mode="after")

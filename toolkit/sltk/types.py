@@ -53,6 +53,8 @@ class Sentence:
     """Annotations of this sentence that are not among its tags or spans."""
     heads: list[int | None] | None = None
     """Of each word, the number of the word that governs it, None for the root; where the source has a tree."""
+    word_lines: Sequence[int] | None = field(default=None, repr=False, compare=False)
+    """Of each word its line, where the source has a word a line."""
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):
@@ -72,7 +74,7 @@ class Sentence:
         text, offsets = joined(self.words)
         return Sentence(
             self.words, self.tags, self.spans, text, offsets, self.file, self.line, self.document, self.unused,
-            self.heads,
+            self.heads, self.word_lines,
         )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _over_limit(counts: SubwordCounts) -> str:
 
 def _odd(audit: Audit) -> _Rows:
     yield _row(audit, "repaired tags", lambda split: f"{split.repaired:,}")
-    yield _row(audit, "annotations not used", lambda split: f"{len(split.unused):,}")
+    yield _row(audit, "annotations not used as they are", lambda split: f"{len(split.unused):,}")
     yield _row(audit, "repeated sentences", lambda split: f"{split.duplicates:,}")
     for other in audit.splits:
         shared = {each.split: each.sentences for each in audit.between.overlaps if each.other == other}

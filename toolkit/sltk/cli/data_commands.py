@@ -27,7 +27,6 @@ OptionOption = Annotated[
     ),
 ]
 _SHOWN = 10
-_SCHEMES = ("IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "plain")
 
 
 @app.command("stats", short_help="Count what is in a data file.")
@@ -68,7 +67,8 @@ def stats(
         show_json(counts)
         return
     write(f"{counts['sentences']} sentences, {counts['words']} words, {counts['documents']} documents")
-    write(f"scheme: {counts['scheme'] or 'spans'}; repaired tags: {counts['repaired']}\n")
+    scheme = counts["scheme"] or ("spans" if counts["spans"] else "none, for there are no tags")
+    write(f"scheme: {scheme}; repaired tags: {counts['repaired']}\n")
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
     show_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
@@ -122,11 +122,12 @@ def convert(
     """
     run_imports(imports)
     from ..conversion import Conversion
+    from ..schemes import SCHEMES
     from ..slots import Reader, Writer
     from .components import build, source_key
 
     target = build(Writer, writer, writer_option or [], flag="--writer-option")
-    named: Any = _scheme(scheme, _SCHEMES) if scheme else None
+    named: Any = _scheme(scheme, SCHEMES) if scheme else None
     conversion = Conversion(build(Reader, reader, option or [], **source_key(reader, source)), named)
     if output == "-":
         for piece in target.render(conversion.predictions()):
@@ -176,9 +177,10 @@ def score(
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
+    from ..schemes import SCHEMES
     from ..scoring import report, score_files
 
-    named: Any = _scheme(scheme, ("auto", *_SCHEMES))
+    named: Any = _scheme(scheme, ("auto", *SCHEMES))
     if mode not in (None, "strict", "conlleval"):
         raise UsageError(f"unknown mode `{mode}`: expected `strict` or `conlleval`")
     counted: Any = mode or "strict"

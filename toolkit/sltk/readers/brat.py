@@ -14,7 +14,8 @@ from ..textfiles import TextFileReader, TextLines, read_text
 from ..types import Sentence, Unused
 from .offsets import CharSpan, OffsetReader, annotated
 
-_SPAN = re.compile(r"(\S.*?) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
+# A type of several words is none of brat's own, but is read; numbers are no part of one.
+_SPAN = re.compile(r"(\S+(?: [^\s\d]\S*)*) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
 _OTHERS = {
     "R": "relation",
     "E": "event",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -49,8 +49,6 @@ class ConllReader(TaggedReader, TextFileReader):
         description="a line whose first column is this begins a document; null: no line does; `#begin` in "
         "CoNLL-2012",
     )
-
-    one_word_a_line: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _brackets_have_a_column(self) -> ConllReader:
@@ -99,8 +97,10 @@ def _document_name(line: str) -> str | None:
 
 
 def _at_blanks(line: str) -> list[str]:
-    """Columns between runs of blanks and tabs; a no-break space and its like belong to words."""
-    return line.split() if line.isascii() else _BLANKS.split(line.strip(" \t"))
+    """Columns between runs of blanks and tabs; a no-break space and a control character belong to words."""
+    if line.isascii() and line.replace("\t", " ").isprintable():
+        return line.split()  # the same, faster
+    return _BLANKS.split(line.strip(" \t"))
 
 
 class _Columns:
@@ -116,47 +116,46 @@ class _Columns:
     def _start(self) -> None:
         self.words: list[str] = []
         self.tags: list[str] = []
-        self.first_line, self.width = 0, 0
+        self.word_lines: list[int] = []
+        self.width = 0
 
     def add(self, number: int, line: str) -> None:
         fields = self.split(line)
         if len(fields) != self.width:
-            self._check_width(number, len(fields))
+            self._check_width(number, line, len(fields))
         self.words.append(fields[self.word])
+        self.word_lines.append(number)
         if self.label is not None:
             self.tags.append(fields[self.label])
 
-    def _check_width(self, number: int, found: int) -> None:
+    def _check_width(self, number: int, line: str, found: int) -> None:
         """The first line of a sentence sets the number of columns of the others."""
         path = self.reader.path
         if self.words:
-            raise DataError.at(
-                f"expected {self.width} columns as in line {self.first_line}, found {found}", path, number
-            )
+            message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {found}"
+            raise DataError.at(message, path, number, *self._advice(line, found))
         least = self._least()
         if found < least:
-            raise DataError.at(
-                f"expected ≥ {least} columns, found {found}", path, number, *self._advice(found)
-            )
+            message = f"expected ≥ {least} columns, found {found}"
+            raise DataError.at(message, path, number, *self._advice(line, found))
         if self.label is not None and self.word % found == self.label % found:
             raise DataError.at(
                 f"with {found} columns, word_column {self.word} and label_column {self.label} are the same",
                 path,
                 number,
             )
-        self.first_line, self.width = number, found
+        self.width = found
 
     def _least(self) -> int:
         columns = [column for column in (self.word, self.label) if column is not None]
         least = max(column + 1 if column >= 0 else -column for column in columns)
         return max(least, len(columns))
 
-    def _advice(self, found: int) -> tuple[str, ...]:
+    def _advice(self, line: str, found: int) -> Iterator[str]:
         if found == 1 and self.label is not None:
-            return ("a file of words alone is read with `label_column: null`",) + (
-                () if self.reader.separator else ("a word that is white space needs `separator: tab`",)
-            )
-        return ()
+            yield "a file of words alone is read with `label_column: null`"
+        if "\t" in line and not self.reader.separator:
+            yield "columns are cut at blanks, too: a word or type with a blank needs `separator: tab`"
 
     def finish(self) -> Iterator[Sentence]:
         """The sentence so far, if it has words."""
@@ -167,9 +166,10 @@ class _Columns:
                 self.tags if has_tags else None,
                 self._spans() if self.reader.labels == "brackets" else None,
                 file=str(self.reader.path),
-                line=self.first_line,
+                line=self.word_lines[0],
                 document=self.document,
                 unused=self.lines.take_replaced(),
+                word_lines=_compact(self.word_lines),
             )
             self._start()
 
@@ -177,4 +177,10 @@ class _Columns:
         try:
             return spans_of(self.tags)
         except BracketError as error:
-            raise DataError.at(str(error), self.reader.path, self.first_line + error.index) from error
+            raise DataError.at(str(error), self.reader.path, self.word_lines[error.index]) from error
+
+
+def _compact(numbers: list[int]) -> Sequence[int]:
+    """The same numbers; in little memory where no comment stands between them."""
+    first, after = numbers[0], numbers[-1] + 1
+    return range(first, after) if after - first == len(numbers) else numbers

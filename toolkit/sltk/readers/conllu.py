@@ -119,6 +119,7 @@ class ConlluReader(TaggedReader, TextFileReader):
             document=block.document,
             unused=block.unused,
             heads=_heads(words),
+            word_lines=[row.line for row in words],
         )
 
     def _tag(self, row: _Row) -> str:

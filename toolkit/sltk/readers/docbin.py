@@ -52,7 +52,8 @@ class DocBinReader(FileReader):
         annotated = self.spans_key is not None or doc.has_annotation("ENT_IOB")
         spans = self._spans(doc, number)
         reports = self._reports(doc, number)
-        bounds = [sentence.start for sentence in doc.sents] if doc.has_annotation("SENT_START") else [0]
+        marked = len(doc) and doc.has_annotation("SENT_START")  # an empty document says that it has all
+        bounds = [sentence.start for sentence in doc.sents] if marked else [0]
         crossed = {bound for span in spans for bound in range(span.start + 1, span.end)}
         bounds = [bound for bound in bounds if bound not in crossed]
         for start, end in zip(bounds, [*bounds[1:], len(doc)], strict=True):

@@ -61,11 +61,16 @@ class HuggingFaceReader(TaggedReader):
         names = _label_names(found.features[self.tags_column])
         rows = found.select_columns([self.words_column, self.tags_column])
         for number, row in enumerate(rows, 1):
-            words = row[self.words_column]
-            tags = [self._name(tag, names, number) for tag in row[self.tags_column]]
+            words = self._list(row[self.words_column], self.words_column, number)
+            if not all(isinstance(word, str) for word in words):
+                raise self._bad_cell(self.words_column, words, "list of words", number)
+            tags = [
+                self._name(tag, names, number)
+                for tag in self._list(row[self.tags_column], self.tags_column, number)
+            ]
             if len(words) != len(tags):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self._source, number)
-            yield Sentence(list(words), tags, file=self._source, line=number)
+            yield Sentence(words, tags, file=self._source, line=number)
 
     def _texts(self, found: Any, column: str) -> Iterator[Sentence]:
         """A sentence a row, of one column of texts."""
@@ -74,12 +79,18 @@ class HuggingFaceReader(TaggedReader):
         for number, row in enumerate(found.select_columns([column]), 1):
             text = row[column]
             if not isinstance(text, str):
-                raise DataError.at(
-                    f"column `{column}` holds {text!r:.40}, which is no text", self._source, number
-                )
+                raise self._bad_cell(column, text, "text", number)
             offsets = [found.span() for found in re.finditer(r"\S+", text)]
             words = [text[start:end] for start, end in offsets]
             yield Sentence(words, text=text, offsets=offsets, file=self._source, line=number)
+
+    def _list(self, cell: Any, column: str, row: int) -> list[Any]:
+        if not isinstance(cell, list):
+            raise self._bad_cell(column, cell, "list", row)
+        return cell
+
+    def _bad_cell(self, column: str, cell: Any, wanted: str, row: int) -> DataError:
+        return DataError.at(f"column `{column}` holds {cell!r:.40}, which is no {wanted}", self._source, row)
 
     @property
     def _source(self) -> str:

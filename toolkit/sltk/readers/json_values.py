@@ -49,9 +49,9 @@ class Record:
     def __contains__(self, key: str) -> bool:
         return self.value.get(key) is not None
 
-    def error(self, message: str) -> DataError:
+    def error(self, message: str, *notes: str) -> DataError:
         """An error at this object."""
-        return DataError.at(f"{self.path}: {message}" if self.path else message, self.file, self.line)
+        return DataError.at(f"{self.path}: {message}" if self.path else message, self.file, self.line, *notes)
 
     def get(self, key: str, kind: type | tuple[type, ...], called: str) -> Any:
         """The value of a key, which must be there and of that kind; a bool is no number."""

@@ -11,7 +11,7 @@ from ..slots import TaggedReader
 from ..textfiles import TextFileReader
 from ..types import Sentence
 from . import json_values
-from .json_values import Record
+from .json_values import Record, shown
 from .offsets import CharSpan, OffsetReader, Offsets, annotated
 
 
@@ -23,9 +23,11 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
     """
 
     words_field: str = Field(default="words", description="list of words")
-    tags_field: str = Field(default="tags", description="list of tags, one a word")
+    tags_field: str | None = Field(default="tags", description="list of tags, one a word; null: not read")
     text_field: str = Field(default="text", description="text of the sentence")
-    spans_field: str = Field(default="spans", description="list of annotated spans of the text")
+    spans_field: str | None = Field(
+        default="spans", description="list of annotated spans of the text; null: not read"
+    )
     start_field: str = Field(default="start", description="of a span: its first character, from 0")
     end_field: str = Field(default="end", description="of a span: the character after its last")
     type_field: str = Field(default="type", description="of a span: its type")
@@ -40,11 +42,17 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
             yield self._sentence(record)
 
     def _sentence(self, record: Record) -> Sentence:
-        if self.tags_field in record:
-            return self._tagged(record, record.strings(self.tags_field))
+        tags, spans = self._tags(record), self._spans(record)
+        if tags is not None:
+            if spans:
+                raise record.error(
+                    f"both `{self.tags_field}` and `{self.spans_field}` annotate this object",
+                    "`tags_field: null` reads the spans alone, `spans_field: null` the tags",
+                )
+            return self._tagged(record, tags)
         if self.text_field in record:
-            return self._of_text(record, record.string(self.text_field))
-        if self.spans_field in record:
+            return self._of_text(record, record.string(self.text_field), spans)
+        if spans is not None:
             raise record.error(
                 f"`{self.spans_field}` are of the characters of `{self.text_field}`, which this object lacks"
             )
@@ -60,10 +68,9 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
             words, tags, None, text, offsets, file=record.file, line=record.line, unused=record.unused
         )
 
-    def _of_text(self, record: Record, text: str) -> Sentence:
+    def _of_text(self, record: Record, text: str, spans: list[CharSpan] | None) -> Sentence:
         """A sentence of a text: with the words given, else those of the splitter."""
         offsets, tags = self._words_of(record, text)
-        spans = self._spans(record) if self.spans_field in record else None
         if tags is not None and not spans:
             words = [text[start:end] for start, end in offsets]
             return Sentence(
@@ -90,24 +97,41 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
         if not isinstance(words, list) or not words or not isinstance(words[0], dict):
             return _located(record.strings(self.words_field), text, record), None
         items = record.records(self.words_field)
-        offsets = [(item.integer("start"), item.integer("end")) for item in items]
-        end_before = 0
-        for start, end in offsets:
-            if not end_before <= start < end <= len(text):
-                raise record.error(
-                    f"the word at [{start}, {end}) overlaps another, is empty or is outside the text"
-                )
-            end_before = end
-        has_tags = all("tag" in item for item in items)
-        return offsets, [item.string("tag") for item in items] if has_tags else None
+        has_tags = any("tag" in item for item in items)
+        return _offsets(items, text), [item.string("tag") for item in items] if has_tags else None
 
-    def _spans(self, record: Record) -> list[CharSpan]:
+    def _tags(self, record: Record) -> list[str] | None:
+        if self.tags_field is None or self.tags_field not in record:
+            return None
+        return record.strings(self.tags_field)
+
+    def _spans(self, record: Record) -> list[CharSpan] | None:
+        if self.spans_field is None or self.spans_field not in record:
+            return None
         return [
             CharSpan(
                 span.integer(self.start_field), span.integer(self.end_field), span.string(self.type_field)
             )
             for span in record.records(self.spans_field)
         ]
+
+
+def _offsets(words: list[Record], text: str) -> Offsets:
+    """Where words given as objects say that they stand; what they say of their text must be there."""
+    found, end_before = [], 0
+    for word in words:
+        start, end = word.integer("start"), word.integer("end")
+        if not end_before <= start < end <= len(text):
+            raise word.error(
+                f"the word at [{start}, {end}) overlaps another, is empty or is outside the text"
+            )
+        if "text" in word and word.string("text") != text[start:end]:
+            raise word.error(
+                f"the text at [{start}, {end}) is `{text[start:end]}`, not {shown(word.value['text'])}"
+            )
+        found.append((start, end))
+        end_before = end
+    return found
 
 
 def _located(words: list[str], text: str, record: Record) -> Offsets:

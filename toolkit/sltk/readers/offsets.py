@@ -78,20 +78,33 @@ def annotated(
         if not 0 <= span.start < span.end <= len(text):
             message = f"[{span.start}, {span.end}) are no characters of this text, which has {len(text)}"
             raise DataError.at(message, span.file or file, span.line or line)
+    uncut = _Words(offsets)
     if misaligned == "split":
         offsets = list(_cut(offsets, {place for span in spans for place in (span.start, span.end)}))
-    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+    cut = _Words(offsets)
     found: list[Span] = []
     reports = list(unused)
     for span in spans:
-        first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
-        report = _report(text, span, offsets[first:last], misaligned, file, line)
+        first, last = uncut.covered(span)
+        report = _report(text, span, uncut.offsets[first:last], misaligned, file, line)
         if report is not None:
             reports.append(report)
         if report is None or report.type is None:
-            found.append(Span(first, last, span.type))
+            found.append(Span(*cut.covered(span), span.type))
     words = [text[start:end] for start, end in offsets]
     return Sentence(words, None, found, text, offsets, file, line, document, tuple(reports))
+
+
+class _Words:
+    """Looks up the words that a span takes in, whole or in part."""
+
+    def __init__(self, offsets: Offsets) -> None:
+        self.offsets = offsets
+        self._starts, self._ends = [start for start, _ in offsets], [end for _, end in offsets]
+
+    def covered(self, span: CharSpan) -> tuple[int, int]:
+        """The first of them, and the one after the last."""
+        return bisect_right(self._ends, span.start), bisect_left(self._starts, span.end)
 
 
 def _cut(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
@@ -113,12 +126,14 @@ def _report(
     if not covered:
         return Unused(file, where, f"{shown} covers no word", span.type)
     start, end = covered[0][0], covered[-1][1]
-    if start >= span.start and end <= span.end:
+    if span.start <= start and end <= span.end:
         return None
-    whole = text[start:end]
+    torn = [piece for piece in (covered[0], covered[-1]) if piece[0] < span.start or span.end < piece[1]]
+    words = ", ".join(f"`{text[first:last]}`" for first, last in dict.fromkeys(torn))
+    about = f"{shown} begins or ends inside a word: {words}"
     if misaligned == "error":
-        advice = "`misaligned: split`, `widen` or `skip` goes on"
-        raise DataError.at(f"{shown} begins or ends inside a word: `{whole}`", file, where, advice)
-    if misaligned == "widen":
-        return Unused(file, where, f"{shown} begins or ends inside a word: widened to `{whole}`")
-    return Unused(file, where, f"{shown} begins or ends inside a word: `{whole}`", span.type)
+        raise DataError.at(about, file, where, "`misaligned: split`, `widen` or `skip` goes on")
+    if misaligned == "skip":
+        return Unused(file, where, about, span.type)
+    done = "cut there" if misaligned == "split" else f"widened to `{text[start:end]}`"
+    return Unused(file, where, f"{about}, {done}")

@@ -143,8 +143,10 @@ def convert(
     return encode(decoded.spans, len(tags), target), decoded.repaired
 
 
-def merged(spans: Iterable[Span], scheme: SchemeName) -> int:
-    """How many of these spans the scheme runs into the one before: in IO, those next to one of their type."""
-    if scheme != "IO":
-        return 0
-    return sum(left.end == right.start and left.type == right.type for left, right in pairwise(sorted(spans)))
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The spans that IO runs into the one before: those next to one of their type."""
+    return [
+        right
+        for left, right in pairwise(sorted(spans))
+        if left.end == right.start and left.type == right.type
+    ]

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import Field
+
 from .. import atomic
 from ..errors import DataError, UsageError
 from ..registry import register
+from ..safety import cell, encodable
 from ..slots import Writer
 from ..types import Prediction, Sentence
-from ..safety import cell, encodable
 from .shown import CharSpan, shown_spans, text_and_offsets
 
 
@@ -24,6 +26,12 @@ class BratWriter(Writer):
     A sentence is a line. A line end in a word becomes its symbol, ␊ or ␍; between words it stays where a span
     crosses it, and is a space elsewhere. Plain tags are spans of one word. Scores are not written.
     """
+
+    spaces: str | None = Field(
+        default=None,
+        pattern=r"^[^\s]*$",
+        description="what stands for white space in types, which brat's cannot hold; unset: an error",
+    )
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Not for this writer, whose output is more than one text.
@@ -40,18 +48,18 @@ class BratWriter(Writer):
 
         Raises:
             UsageError: `path` is a file, or a folder that is not empty.
-            DataError: a type has white space in it, which this format cannot hold.
+            DataError: a type has white space in it, and `spaces` is unset.
         """
         if path.suffix in (".txt", ".ann"):
             text_path, annotation_path = path.with_suffix(".txt"), path.with_suffix(".ann")
             with atomic.writing(text_path) as text, atomic.writing(annotation_path) as annotations:
-                pair = _Pair(text, annotations)
+                pair = _Pair(text, annotations, self.spaces)
                 for prediction in predictions:
                     pair.add(prediction)
             return
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise UsageError(f"`{path}` is there already: the writer `brat` makes a new folder")
-        with atomic.making(path) as folder, _Documents(folder) as documents:
+        with atomic.making(path) as folder, _Documents(folder, self.spaces) as documents:
             for prediction in predictions:
                 documents.pair_of(prediction.sentence.document).add(prediction)
 
@@ -59,8 +67,8 @@ class BratWriter(Writer):
 class _Pair:
     """One text and its annotations, as far as they are written."""
 
-    def __init__(self, text: TextIO, annotations: TextIO) -> None:
-        self.text, self.annotations = text, annotations
+    def __init__(self, text: TextIO, annotations: TextIO, spaces: str | None) -> None:
+        self.text, self.annotations, self.spaces = text, annotations, spaces
         self._length = 0  # characters of the text so far
         self._spans = 0
 
@@ -74,7 +82,18 @@ class _Pair:
         self._write(line + "\n")
         for span in spans:
             self._spans += 1
-            self.annotations.write(_annotation(self._spans, span, line, base, prediction.sentence))
+            type_ = self._type(span.type, prediction.sentence)
+            self.annotations.write(_annotation(self._spans, span, type_, line, base))
+
+    def _type(self, type_: str, sentence: Sentence) -> str:
+        """The type without white space."""
+        if not re.search(r"\s", type_):
+            return type_
+        if self.spaces is None:
+            message = f"the type `{type_}` has white space in it, which brat cannot hold"
+            advice = "`--writer-option spaces=_` writes `_` for it"
+            raise DataError.at(message, sentence.file or "(input)", sentence.line, advice)
+        return re.sub(r"\s", self.spaces, type_)
 
     def _write(self, text: str) -> None:
         self.text.write(text)
@@ -84,8 +103,8 @@ class _Pair:
 class _Documents:
     """The pairs of a folder, of which the one last written to is open."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, spaces: str | None) -> None:
+        self._folder, self._spaces = folder, spaces
         self._pairs: dict[str | None, _Pair] = {}
         self._names: dict[str | None, str] = {}
         self._open: str | None = None
@@ -103,7 +122,7 @@ class _Documents:
             self._files.close()
             name = self._names.setdefault(document, self._new_name(document or "document"))
             text, annotations = (self._file(f"{name}{suffix}") for suffix in (".txt", ".ann"))
-            pair = self._pairs.setdefault(document, _Pair(text, annotations))
+            pair = self._pairs.setdefault(document, _Pair(text, annotations, self._spaces))
             pair.text, pair.annotations = text, annotations
             self._open = document
         return self._pairs[document]
@@ -143,15 +162,12 @@ def _between(text: str, start: int, end: int, spans: list[CharSpan]) -> str:
     return gap
 
 
-def _annotation(number: int, span: CharSpan, line: str, base: int, sentence: Sentence) -> str:
+def _annotation(number: int, span: CharSpan, type_: str, line: str, base: int) -> str:
     """One line; a span that crosses lines is written in parts, as brat does."""
-    if re.search(r"\s", span.type):
-        message = f"the type `{span.type}` has white space in it, which brat cannot hold"
-        raise DataError.at(message, sentence.file or "(input)", sentence.line)
     parts = [
         (span.start + found.start(), span.start + found.end())
         for found in re.finditer("[^\n]+", line[span.start : span.end])
     ]
     places = ";".join(f"{base + start} {base + end}" for start, end in parts)
     said = " ".join(line[start:end] for start, end in parts)
-    return f"T{number}\t{span.type} {places}\t{said}\n"
+    return f"T{number}\t{type_} {places}\t{said}\n"

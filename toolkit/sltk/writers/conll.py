@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import DataError
 from ..registry import register
+from ..safety import cell
 from ..slots import Writer
 from ..types import Prediction, Sentence
-from ..safety import cell
 
 
 @register.writer("conll")

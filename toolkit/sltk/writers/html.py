@@ -9,9 +9,9 @@ from html import escape
 from pydantic import Field
 
 from ..registry import register
+from ..safety import harmless
 from ..slots import Writer
 from ..types import Prediction
-from ..safety import harmless
 from .shown import CharSpan, shown_spans, text_and_offsets
 
 _HEAD = """<!doctype html>

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..registry import register
+from ..safety import cell
 from ..slots import Writer
 from ..types import Prediction
-from ..safety import cell
 from .shown import text_and_offsets
 
 _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "type", "score", "text")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pydantic import Field
 
 from ..registry import register
+from ..safety import harmless
 from ..slots import Writer
 from ..types import Prediction
-from ..safety import harmless
 from .shown import shown_spans, text_and_offsets
 
 _COLORS = (31, 32, 33, 34, 35, 36)  # the ANSI colours that both dark and light terminals show
