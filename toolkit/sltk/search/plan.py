@@ -59,10 +59,19 @@ class SearchPlan:
             DataError: the data cannot be read.
             InvalidSpecError: the budget is too small for the strategy.
         """
-        shared = 1 + len(self.runs) * self._scoring_price() if self.settings.strategy in NEEDS_SHARED else 1.0
-        space = Space(list(self.runs), self.epochs, self.settings.budget * len(self.runs), shared)
-        self._check_budget(space, 1 + (shared if self.settings.strategy in NEEDS_SHARED else 0))
+        needs = self.settings.strategy in NEEDS_SHARED
+        price = self.shared_price() if needs else 1.0
+        space = Space(list(self.runs), self.epochs, self.settings.budget * len(self.runs), price)
+        self._check_budget(space, 1 + price if needs else 1.0)
         return space
+
+    def shared_price(self) -> float:
+        """The shared run and the scoring of all masks with its weights, in full runs; reads the data.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return 1 + len(self.runs) * self._scoring_price()
 
     def _scoring_price(self) -> float:
         """Scoring validation, as a part of a full run. A forward and backward pass costs three forward passes."""
@@ -77,7 +86,7 @@ class SearchPlan:
         return scored / max(1.0, 3 * trained * epochs + scored * (math.ceil(epochs) + 1))
 
     def _check_budget(self, space: Space, least: float) -> None:
-        if space.affords() and space.budget >= least - 1e-9:
+        if space.budget >= least - 1e-9:
             return
         share = math.ceil(100 * least / len(self.runs)) / 100
         about = (
@@ -104,7 +113,7 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     """
     reading = read_any(spec, overrides)
     if child(reading.tree, "search") is None:
-        note = "it says `search: {strategy: combined, budget: 0.25}`, beside `sweep:`"
+        note = "it says `search: {strategy: linear, budget: 0.25}`, beside `sweep:`"
         raise InvalidSpecError(
             reading.tree.mark.problem("this is no spec of a search: it has no `search`", notes=(note,))
         )

@@ -29,7 +29,7 @@ class SearchQueue(RunQueue):
         super().__init__(*given)
         self.plan, self.search = plan, search
         self.shared_failed: str | None = None
-        self._runs = {run.name: run for run in plan.runs.values()} | {SHARED: _shared_run(plan)}
+        self._runs = {run.name: run for run in plan.runs.values()} | {SHARED: shared_run(plan)}
         self._waiting.clear()
         self._asked: dict[str, Request] = {}
         """Requests that are waiting or running, by the name of the run."""
@@ -145,10 +145,16 @@ def evaluations(log: Path) -> list[float]:
     return [found[step] for step in sorted(found)]
 
 
-def _shared_run(plan: SearchPlan) -> PlannedRun:
+def shared_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
     """The run of the model that all masks share: no test, and the last epoch, since no epoch is the best of all."""
     experiment = plan.experiment
     trainer = experiment.trainer.model_copy(update={"select": "last", "early_stopping": None})
     data = experiment.data.model_copy(update={"test": None})
-    changed: Experiment = experiment.model_copy(update={"name": "shared", "trainer": trainer, "data": data})
+    changes = {
+        "name": "shared",
+        "trainer": trainer,
+        "data": data,
+        "seed": experiment.seed if seed is None else seed,
+    }
+    changed: Experiment = experiment.model_copy(update=changes)
     return PlannedRun(SHARED, {}, Loaded(changed, plan.loaded.tree))

@@ -3,7 +3,7 @@
 random      full runs of masks drawn at random: what the others must beat
 halving     many masks for a few epochs, the better ones for more (successive halving, Jamieson & Talwalkar 2016)
 shared      one model for all masks, then full runs of those that score best with its weights
-linear      full runs chosen by expected improvement under Bayesian linear regression on the digits
+linear      a mask and its opposite, then full runs by expected improvement under linear regression on the digits
 gaussian    the same under a Gaussian process
 combined    the shared model's scores, corrected by a Gaussian process as partial runs come in, halved to full runs
 """
@@ -18,8 +18,8 @@ from random import Random
 from .requests import FAILED, Batches, Request, Shared, Space, Strategy, Trial
 from .surrogate import Surrogate
 
-_FIRST_DRAWS = 3
-"""Masks drawn at random before a model over the digits says anything."""
+_FIRST_DRAWS = 2
+"""Masks trained before a model over the digits says anything: one drawn at random, and its opposite."""
 
 
 def at_random(space: Space, chance: Random) -> Batches:
@@ -39,8 +39,10 @@ def shared(space: Space, chance: Random) -> Batches:
 
 
 def by_surrogate(space: Space, chance: Random, *, interactions: bool) -> Batches:
-    """Full runs by expected improvement, after a few random ones."""
-    waiting = _shuffled(space, chance)
+    """Full runs by expected improvement, after one at random and its opposite, which differ in every digit."""
+    drawn = _shuffled(space, chance)
+    opposite = drawn[0].translate(str.maketrans("01", "10"))
+    waiting = sorted(drawn, key=lambda mask: (mask != drawn[0], mask != opposite))
     model = Surrogate(space.masks, interactions=interactions)
     while waiting and space.affords(space.whole(waiting[0])):
         known = _sound(space.finished)
