@@ -27,7 +27,9 @@ def test_stats_counts(folder, capsys):
     assert ["PER", "2"] in [line.split() for line in text.splitlines()]
     assert main(["stats", "train.conll", "--reader", "conll", "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
-    assert set(counts) == {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused"}
+    assert set(counts) == {
+        *("sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused", "adjusted")
+    }
     assert counts["spans"] == {"LOC": 1, "PER": 2}
 
 

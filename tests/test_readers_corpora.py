@@ -47,16 +47,27 @@ def test_conll2000(corpora, part, counts):
 
 
 @pytest.mark.parametrize(
-    ("name", "sentences", "polarities"),
+    ("name", "sentences", "polarities", "cut"),
     [
-        ("Restaurants_Train_v2", 3041, {"conflict": 91, "negative": 805, "neutral": 633, "positive": 2164}),
-        ("Restaurants_Test_Gold", 800, {"conflict": 14, "negative": 196, "neutral": 196, "positive": 728}),
+        (
+            "Restaurants_Train_v2",
+            3041,
+            {"conflict": 91, "negative": 805, "neutral": 633, "positive": 2164},
+            [4027, 25002, 26213],
+        ),
+        (
+            "Restaurants_Test_Gold",
+            800,
+            {"conflict": 14, "negative": 196, "neutral": 196, "positive": 728},
+            [3982],
+        ),
     ],
 )
-def test_rest14(corpora, name, sentences, polarities):
+def test_rest14(corpora, name, sentences, polarities, cut):
     """Every term of the XML files is read and used, those that lie inside a word of the splitter too."""
     found = statistics(SemEval14Reader(path=corpora / "rest14" / f"{name}.xml"))
     assert (found["sentences"], found["spans"], found["unused"]) == (sentences, polarities, [])
+    assert [item["line"] for item in found["adjusted"]] == cut
 
 
 def test_holdout_is_that_of_the_paper(corpora):

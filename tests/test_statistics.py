@@ -12,7 +12,7 @@ from sltk.readers.jsonl import JsonlReader
 from sltk.readers.text import TextReader
 from sltk.statistics import statistics
 
-KEYS = {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused"}
+KEYS = {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused", "adjusted"}
 
 
 def test_counts_of_tags(tmp_path):
@@ -29,6 +29,7 @@ def test_counts_of_tags(tmp_path):
         "scheme": "IOB2",
         "repaired": 1,
         "unused": [],
+        "adjusted": [],
     }
     assert json.loads(json.dumps(found)) == found
     assert found.keys() == KEYS

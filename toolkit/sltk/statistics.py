@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from .data import Source, dataset, read_source
@@ -15,7 +16,8 @@ def statistics(reader: Reader) -> dict[str, Any]:
 
     `spans` counts every annotated span by type, also those that overlap, and those that are not used; `tags`
     counts the tags as they are written, and is empty where the source annotates spans. `documents` is 0 where
-    the source marks none. `unused` is what training on the source would leave out, and why.
+    the source marks none. `unused` is what training on the source would leave out, and why; `adjusted` the spans
+    that it would use, but not as they stand: words are cut for them, or they are widened to whole words.
 
     Raises:
         DataError: as the reader; or a tag that is not in its scheme.
@@ -31,8 +33,17 @@ def statistics(reader: Reader) -> dict[str, Any]:
         "tags": _sorted(Counter(tag for sentence in sentences for tag in sentence.tags or ())),
         "scheme": source.scheme,
         "repaired": repaired,
-        "unused": [{"file": item.file, "line": item.line, "reason": item.reason} for item in unused],
+        **listed(unused),
     }
+
+
+def listed(unused: Iterable[Unused]) -> dict[str, list[dict[str, Any]]]:
+    """What is left out as `unused` and what is changed as `adjusted`, JSON-ready."""
+    lists: dict[str, list[dict[str, Any]]] = {"unused": [], "adjusted": []}
+    for item in unused:
+        entry = {"file": item.file, "line": item.line, "reason": item.reason}
+        lists["adjusted" if item.adjusted else "unused"].append(entry)
+    return lists
 
 
 def _converted(source: Source) -> tuple[int, list[Unused], Counter[str]]:

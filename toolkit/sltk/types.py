@@ -29,7 +29,9 @@ class Unused:
     line: int | None
     reason: str
     type: str | None = None
-    """The type of the span that was left out; None where it is no span."""
+    """The type of the span that was left out; None where it is no span, or is used nevertheless."""
+    adjusted: bool = False
+    """Whether the span is used nevertheless: words were cut for it, or it was widened to whole ones."""
 
 
 @dataclass(slots=True)

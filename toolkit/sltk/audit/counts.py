@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import Location
+from ..statistics import listed
 from ..types import Sentence, Unused
 
 
@@ -75,8 +76,7 @@ class SplitCounts:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
-        unused = [{"file": each.file, "line": each.line, "reason": each.reason} for each in self.unused]
-        return {**asdict(self), "unused": unused}
+        return {**asdict(self), **listed(self.unused)}
 
 
 def count(split: Dataset) -> SplitCounts:

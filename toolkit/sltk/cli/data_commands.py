@@ -74,7 +74,8 @@ def stats(
     show_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
     if dependencies:
         _show_arcs(counts["dependencies"])
-    unused = [f"{each['file']}:{each['line']}: {each['reason']}" for each in counts["unused"]]
+    reports = counts["unused"] + counts["adjusted"]
+    unused = [f"{each['file']}:{each['line']}: {each['reason']}" for each in reports]
     _tell_unused(unused, len(unused))
 
 

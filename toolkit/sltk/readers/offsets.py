@@ -89,7 +89,7 @@ def annotated(
         report = _report(text, span, uncut.offsets[first:last], misaligned, file, line)
         if report is not None:
             reports.append(report)
-        if report is None or report.type is None:
+        if report is None or report.adjusted:
             found.append(Span(*cut.covered(span), span.type))
     words = [text[start:end] for start, end in offsets]
     return Sentence(words, None, found, text, offsets, file, line, document, tuple(reports))
@@ -120,7 +120,7 @@ def _cut(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
 def _report(
     text: str, span: CharSpan, covered: Offsets, misaligned: Misaligned, file: str, line: int | None
 ) -> Unused | None:
-    """What has to be said of a span; its type is set where the span is left out."""
+    """What has to be said of a span that is left out, or used otherwise than as it stands."""
     shown, where = f"`{text[span.start : span.end]}` ({span.type})", span.line or line
     file = span.file or file
     if not covered:
@@ -136,4 +136,4 @@ def _report(
     if misaligned == "skip":
         return Unused(file, where, about, span.type)
     done = "cut there" if misaligned == "split" else f"widened to `{text[start:end]}`"
-    return Unused(file, where, f"{about}, {done}")
+    return Unused(file, where, f"{about}, {done}", adjusted=True)
