@@ -2,79 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
-from .frame import tell, warn, write
+from .frame import write
+from .spec_kinds import Audited, SpecKind
 
 if TYPE_CHECKING:
     from ..config import Loaded
     from ..pretraining.spec import PretrainSpec
 
 
-def check_pretraining(
-    spec: Path, overrides: Sequence[str], *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """What `check --json` says of a pretrain spec, and the warnings.
+class PretrainKind(SpecKind["Loaded[PretrainSpec]"]):
+    """One pre-training run."""
 
-    Raises:
-        InputError: the spec is wrong; or with `data` its text is missing or malformed.
-    """
-    from .. import config
-    from ..estimate import check_model
-    from ..pretraining.summary import expected_of, missing_files
+    def load(self, spec: Path, overrides: Sequence[str]) -> Loaded[PretrainSpec]:
+        """Read and validate it."""
+        from .. import config
+        from ..pretraining.spec import PretrainSpec
 
-    loaded = _loaded(spec, overrides)
-    for path in loaded.imported:
-        tell(f"imported {path}")
-    check_model(loaded)  # type: ignore[arg-type]  # looks at the backbone alone
-    warnings = missing_files(loaded)
-    if data and warnings:
-        raise config.InvalidSpecError(warnings)
-    expected = expected_of(loaded.experiment)
-    report = {
-        "spec": str(spec),
-        "sound": True,
-        "warnings": [as_json(problem) for problem in warnings],
-        "resolved": loaded.experiment.model_dump(mode="json", serialize_as_any=True),
-        "estimate": expected.as_json() if expected is not None else None,
-    }
-    return report | ({"data": _counts(loaded.experiment)} if data else {}), warnings
+        return config.load_as(PretrainSpec, spec, overrides)
 
+    def imported(self, loaded: Loaded[PretrainSpec]) -> Iterable[Path]:
+        """The files of `imports:` that were run."""
+        return loaded.imported
 
-def show_pretraining(
-    spec: Path, overrides: Sequence[str], report: dict[str, Any], warnings: Sequence[Problem]
-) -> None:
-    """The spec in a few lines, and the warnings."""
-    from ..pretraining.summary import summary_lines
+    def check(self, loaded: Loaded[PretrainSpec]) -> None:
+        """Mask and LoRA targets fit the model, as far as it is known."""
+        from ..estimate import check_model
 
-    for line in summary_lines(_loaded(spec, overrides).experiment):
-        write(line)
-    for name, counts in report.get("data", {}).items():
-        write(f"{name}: {counts['sentences']:,} sentences, {counts['words']:,} words")
-    for problem in warnings:
-        tell("")
-        warn(problem)
-    count = len(warnings)
-    with_warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
-    write(f"\nThe spec is sound{with_warnings}.")
+        check_model(loaded)  # type: ignore[arg-type]  # looks at the backbone alone
 
+    def missing_files(self, loaded: Loaded[PretrainSpec]) -> list[Problem]:
+        """A problem for each file that is not there."""
+        from ..pretraining.summary import missing_files
 
-def _loaded(spec: Path, overrides: Sequence[str]) -> Loaded[PretrainSpec]:
-    from .. import config
-    from ..pretraining.spec import PretrainSpec
+        return missing_files(loaded)
 
-    return config.load_as(PretrainSpec, spec, overrides)
+    def audit(self, loaded: Loaded[PretrainSpec]) -> Audited:
+        """Sentences and words of the text, read once and not held."""
+        from ..pretraining.text import sources
 
+        counts = {}
+        for name, sentences in sources(loaded.experiment).items():
+            lengths = [len(sentence) for sentence in sentences()]
+            counts[name] = {"sentences": len(lengths), "words": sum(lengths)}
 
-def _counts(spec: PretrainSpec) -> dict[str, dict[str, int]]:
-    """Sentences and words of the text, read once and not held."""
-    from ..pretraining.text import sources
+        def show() -> None:
+            for name, each in counts.items():
+                write(f"{name}: {each['sentences']:,} sentences, {each['words']:,} words")
 
-    counts = {}
-    for name, sentences in sources(spec).items():
-        lengths = [len(sentence) for sentence in sentences()]
-        counts[name] = {"sentences": len(lengths), "words": sum(lengths)}
-    return counts
+        return Audited(report={"data": counts}, show=show)
+
+    def report(self, loaded: Loaded[PretrainSpec]) -> dict[str, Any]:
+        """The resolved spec, and what the run would take."""
+        from ..pretraining.summary import expected_of
+
+        expected = expected_of(loaded.experiment)
+        return {
+            "resolved": loaded.experiment.model_dump(mode="json", serialize_as_any=True),
+            "estimate": expected.as_json() if expected is not None else None,
+        }
+
+    def show(self, loaded: Loaded[PretrainSpec]) -> None:
+        """The same in words."""
+        from ..pretraining.summary import summary_lines
+
+        for line in summary_lines(loaded.experiment):
+            write(line)

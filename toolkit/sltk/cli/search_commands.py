@@ -9,35 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .frame import JsonOption, SetOption, SpecArgument, app, show_json, show_table, tell, write
-from .sweep_table import Shown, time_text
 
 if TYPE_CHECKING:
-    from ..search import Result, Search, SearchPlan
-    from ..sweeps import Row, Status
-
-
-class SearchShown(Shown):
-    """Watches a search on standard error."""
-
-    def __init__(self, search: Search) -> None:
-        super().__init__()
-        self.search = search
-
-    def lines(self, status: Status) -> Iterator[str]:
-        """What was spent, and the best so far."""
-        space = self.search.space
-        budget = f"{space.spent:.1f} of {space.budget:.1f} full runs asked for"
-        yield f"{len(space.masks)} masks: {len(space.finished)} trained to the end; {budget}"
-        if space.found is not None:
-            yield f"best so far: {space.found}, validation {space.finished[space.found]:.4f}"
-
-    def ended(self, row: Row, status: Status) -> None:
-        """A line for each piece of work."""
-        scores = f"validation {row.validation:.4f}" if row.state == "done" else row.reason or "paused"
-        what = "shared run, all masks scored" if row.name == ".shared" else f"{row.name}: {scores}"
-        spent = f"{self.search.space.spent / len(self.search.space.masks):.1%} asked for"
-        line = f"{spent}  {what.splitlines()[0]}  ({time_text(row.seconds)} in all)"
-        self.console.print(line, soft_wrap=True, markup=False)
+    from ..search import Result, SearchPlan
 
 
 @app.command("search", short_help="Find the best mask without training all of them.")
@@ -64,6 +38,7 @@ def search(
     """
     from .. import search as searching
     from .. import sweeps
+    from .search_table import SearchShown
 
     plan = searching.plan(spec, set_ or ())
     for path in plan.sweep.imported:
@@ -97,6 +72,8 @@ def told(plan: SearchPlan) -> Iterator[str]:
 
 def _show(result: Result, folder: Path) -> None:
     """What was tried, and the best of it."""
+    from .sweep_table import time_text
+
     rows = [
         (
             each.mask,

@@ -1,93 +1,112 @@
-"""`sltk check` of a sweep: every run is checked, and what is the same in many is told once."""
+"""`sltk check` of sweeps and searches: every run is checked, and what is the same in many is told once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
-from .frame import tell, warn, write
-from .search_commands import told
+from .frame import write
+from .spec_kinds import Audited, SpecKind
 
 if TYPE_CHECKING:
+    from ..search import SearchPlan
     from ..sweeps import Plan
 
 
-def check_sweep(
-    spec: Path, overrides: Sequence[str], *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """What `check --json` says of a sweep, and the warnings.
+class SweepKind(SpecKind["Plan"]):
+    """Many runs, which differ in what the spec says."""
 
-    Raises:
-        InvalidSpecError: the spec, or that of a run, is wrong; or with `data` files are missing.
-    """
-    from .. import sweeps
+    def load(self, spec: Path, overrides: Sequence[str]) -> Plan:
+        """Read it, and validate every run."""
+        from .. import sweeps
 
-    return _checked(sweeps.plan(spec, overrides), spec, data=data, as_json=as_json)
+        return sweeps.plan(spec, overrides)
+
+    def imported(self, loaded: Plan) -> Iterable[Path]:
+        """The files of `imports:` that were run."""
+        return loaded.imported
+
+    def check(self, loaded: Plan) -> None:
+        """Masks and LoRA targets fit their models, as far as these are known."""
+        from .. import sweeps
+
+        sweeps.check_models(loaded)
+
+    def missing_files(self, loaded: Plan) -> list[Problem]:
+        """A problem for each file that is not there."""
+        from .. import sweeps
+
+        return sweeps.missing_files(loaded)
+
+    def audit(self, loaded: Plan) -> Audited:
+        """What is odd in the data of any run."""
+        from .. import sweeps
+
+        return Audited(sweeps.audit(loaded))
+
+    def report(self, loaded: Plan) -> dict[str, Any]:
+        """All runs with their settings, and the resolved spec of the first."""
+        return {
+            "runs": [{"name": run.name, "settings": dict(run.settings)} for run in loaded.runs],
+            "executor": loaded.executor.model_dump(mode="json"),
+            "resolved": loaded.runs[0].resolved,
+        }
+
+    def show(self, loaded: Plan) -> None:
+        """What varies, and the first run."""
+        from ..estimate import estimate
+        from ..summary import component_text, summary_lines
+
+        executor = component_text(loaded.executor)
+        write(f"{loaded.name}: a sweep of {len(loaded.runs)} runs, executor {executor}")
+        for line in _varied(loaded):
+            write(line)
+        first = loaded.runs[0]
+        write(f"\nThe first of them, {first.name}:")
+        for line in summary_lines(first.experiment, estimate(first.experiment)):
+            write(line)
 
 
-def _checked(
-    plan: Plan, spec: Path, *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
-    from .. import config, sweeps
+class SearchKind(SpecKind["SearchPlan"]):
+    """A sweep of which only a part is trained."""
 
-    for path in plan.imported:
-        tell(f"imported {path}")
-    sweeps.check_models(plan)
-    warnings = sweeps.missing_files(plan)
-    if data and warnings:
-        raise config.InvalidSpecError(warnings)
-    warnings += sweeps.audit(plan) if data else []
-    report = {
-        "spec": str(spec),
-        "sound": True,
-        "warnings": [as_json(problem) for problem in warnings],
-        "runs": [{"name": run.name, "settings": dict(run.settings)} for run in plan.runs],
-        "executor": plan.executor.model_dump(mode="json"),
-        "resolved": plan.runs[0].resolved,
-    }
-    return report, warnings
+    _sweep = SweepKind()
 
+    def load(self, spec: Path, overrides: Sequence[str]) -> SearchPlan:
+        """Read it, and validate every run that might be."""
+        from .. import search
 
-def check_search(
-    spec: Path, overrides: Sequence[str], *, data: bool, as_json: Callable[[Problem], dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """The same of a search, whose masks are a sweep.
+        return search.plan(spec, overrides)
 
-    Raises:
-        InvalidSpecError: the spec, or that of a run, is wrong; or with `data` files are missing.
-    """
-    from .. import search
+    def imported(self, loaded: SearchPlan) -> Iterable[Path]:
+        """The files of `imports:` that were run."""
+        return self._sweep.imported(loaded.sweep)
 
-    plan = search.plan(spec, overrides)
-    report, warnings = _checked(plan.sweep, spec, data=data, as_json=as_json)
-    return report | {"search": plan.settings.model_dump(mode="json")}, warnings
+    def check(self, loaded: SearchPlan) -> None:
+        """As that of its sweep."""
+        self._sweep.check(loaded.sweep)
 
+    def missing_files(self, loaded: SearchPlan) -> list[Problem]:
+        """A problem for each file that is not there."""
+        return self._sweep.missing_files(loaded.sweep)
 
-def show_sweep(spec: Path, overrides: Sequence[str], warnings: Sequence[Problem]) -> None:
-    """The sweep in a few lines, the spec of its first run, and the warnings."""
-    from .. import search, sweeps
-    from ..estimate import estimate
-    from ..summary import component_text, summary_lines
+    def audit(self, loaded: SearchPlan) -> Audited:
+        """As that of its sweep."""
+        return self._sweep.audit(loaded.sweep)
 
-    searched = search.plan(spec, overrides) if search.is_search(spec) else None
-    plan = searched.sweep if searched else sweeps.plan(spec, overrides)
-    for line in told(searched) if searched else ():
-        write(line)
-    write(f"{plan.name}: a sweep of {len(plan.runs)} runs, executor {component_text(plan.executor)}")
-    for line in _varied(plan):
-        write(line)
-    first = plan.runs[0]
-    write(f"\nThe first of them, {first.name}:")
-    for line in summary_lines(first.experiment, estimate(first.experiment)):
-        write(line)
-    for problem in warnings:
-        tell("")
-        warn(problem)
-    count = len(warnings)
-    with_warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
-    write(f"\nThe spec is sound{with_warnings}.")
+    def report(self, loaded: SearchPlan) -> dict[str, Any]:
+        """The sweep, and how it is searched."""
+        return self._sweep.report(loaded.sweep) | {"search": loaded.settings.model_dump(mode="json")}
+
+    def show(self, loaded: SearchPlan) -> None:
+        """The same in words."""
+        from .search_commands import told
+
+        for line in told(loaded):
+            write(line)
+        self._sweep.show(loaded.sweep)
 
 
 def _varied(plan: Plan) -> Iterator[str]:

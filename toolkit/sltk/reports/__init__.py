@@ -9,18 +9,23 @@
     tables.py, figures.py, diagnostics.py, pages.py    text and pictures
     assembly.py     READ THIS FIRST: all of it in a line
 
+What the package offers is imported on first use: others take the order of masks from here, and need no numpy for it.
 Imports no torch.
 """
 
-from .assembly import Report, report
-from .discovery import Found, collect
-from .evidence import Comparison, Evidence, weigh
-from .figures import Point, checkpoint_curves
-from .plotting import save, style
-from .records import Record, read_records, write_records
-from .run_reader import read_run
-from .study import Configuration, Study, Summary, Task, arrange
-from .tables import choice_text
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assembly import Report, report
+    from .discovery import Found, collect
+    from .evidence import Comparison, Evidence, weigh
+    from .figures import Point, checkpoint_curves
+    from .plotting import save, style
+    from .records import Record, read_records, write_records
+    from .run_reader import read_run
+    from .study import Configuration, Study, Summary, Task, arrange
+    from .tables import choice_text
 
 __all__ = [
     "Comparison",
@@ -45,3 +50,48 @@ __all__ = [
     "weigh",
     "write_records",
 ]
+
+_HOMES = {
+    "assembly": (
+        "Report",
+        "report",
+    ),
+    "discovery": (
+        "Found",
+        "collect",
+    ),
+    "evidence": (
+        "Comparison",
+        "Evidence",
+        "weigh",
+    ),
+    "figures": (
+        "Point",
+        "checkpoint_curves",
+    ),
+    "plotting": (
+        "save",
+        "style",
+    ),
+    "records": (
+        "Record",
+        "read_records",
+        "write_records",
+    ),
+    "run_reader": ("read_run",),
+    "study": (
+        "Configuration",
+        "Study",
+        "Summary",
+        "Task",
+        "arrange",
+    ),
+    "tables": ("choice_text",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module `sltk.reports` has no attribute `{name}`")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

@@ -12,11 +12,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # `sltk schema` knows the spec of a search, and counts nothing
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array: TypeAlias = "NDArray[np.float64]"
 _WEIGHTS = (0.0, 0.3, 1.0, 3.0)
 _NOISES = (0.03, 0.1, 0.3, 1.0)
 _LENGTH = 2.0
@@ -56,6 +58,8 @@ class Surrogate:
 
     def expect(self, scores: Mapping[str, float]) -> Expected:
         """What to expect of every mask after these scores; there must be one at least."""
+        import numpy as np
+
         seen = np.array([mask in scores for mask in self.masks])
         y = np.array([scores[mask] for mask in self.masks if mask in scores])
         centre, scale = float(y.mean()), float(y.std()) or 1.0
@@ -73,6 +77,8 @@ class Surrogate:
         return [(each, noise) for each in weights if any(each) for noise in _NOISES]
 
     def _fit(self, weights: Sequence[float], noise: float, seen: NDArray[np.bool_], y: Array) -> _Fit:
+        import numpy as np
+
         # A constant that is unknown too: else a digit that all seen masks share would seem to be known.
         kernel = np.ones((len(self.masks), len(self.masks)))
         for weight, part in zip(weights, self._kernels(), strict=True):
@@ -90,6 +96,8 @@ class Surrogate:
     def _kernels(self) -> list[Array]:
         cached: list[Array] | None = self.__dict__.get("_cached")
         if cached is None:
+            import numpy as np
+
             digits = np.array([[2.0 * int(digit) - 1 for digit in mask] for mask in self.masks])
             alike = digits @ digits.T / digits.shape[1]
             cached = [alike]
