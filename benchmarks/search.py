@@ -32,7 +32,8 @@ from sltk.search.queue import shared_run
 from sltk.search.recorded import SharedRecord
 from sltk.search.strategies import NEEDS_PAUSES, NEEDS_SHARED
 
-BUDGETS = (0.05, 0.075, 0.1, 0.15, 0.25)
+BUDGETS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
+"""In full runs; those above 60 % of the exhaustive cost are left out."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def all_points(known: search.Table, trials: int, *, mixed: bool) -> list[Point]:
     """Every strategy that the table allows at every budget."""
     left_out = (set() if known.shared else NEEDS_SHARED) | (NEEDS_PAUSES if known.epochs < 2 else set())
     names = [name for name in search.STRATEGIES if name not in left_out]
-    points = (measured(known, name, budget, trials, mixed=mixed) for name in names for budget in BUDGETS)
+    budgets = [runs / len(known.masks) for runs in BUDGETS if runs <= 0.6 * len(known.masks)]
+    points = (measured(known, name, budget, trials, mixed=mixed) for name in names for budget in budgets)
     return [point for point in points if point is not None]
 
 
@@ -178,7 +180,7 @@ def train_shared(spec: Path, seeds: Sequence[int], path: Path) -> None:
     """Train a shared run with each seed and write what all masks score with its weights."""
     from sltk.search import training
 
-    plan = search.plan(spec)
+    plan = search.plan(spec, ["search.strategy=shared", "search.budget=1"])
     lines = path.read_text(encoding="utf-8") if path.exists() else ""
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:

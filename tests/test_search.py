@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,12 +17,13 @@ from hypothesis import strategies as st
 
 from sltk import search
 from sltk.errors import DataError, UsageError
-from sltk.reports import Record
+from sltk.reports import Record, write_records
 from sltk.search.requests import FAILED, Answer, Request, Shared, Space, Trial
 from sltk.search.strategies import NEEDS_SHARED, rungs
 
 MASKS = ["".join(digits) for digits in itertools.product("01", repeat=4)]
 NAMES = sorted(search.STRATEGIES)
+BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "search.py"
 
 
 def quality(mask: str) -> float:
@@ -186,3 +189,18 @@ def test_shared_runs_are_read_from_lines(tmp_path: Path) -> None:
     path.write_text(f"{line}\n{{}}\n")
     with pytest.raises(DataError, match=r"shared.jsonl:2"):
         search.read_shared(path)
+
+
+def test_the_benchmark_replays_records(tmp_path: Path) -> None:
+    """Every strategy that the records allow, at every budget; the whole table is described beside."""
+    write_records(tmp_path / "grid.jsonl", [record(mask, seed) for mask in MASKS for seed in (1, 2)])
+    command = [sys.executable, str(BENCHMARK), str(tmp_path / "grid.jsonl"), "--trials", "3", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["table"]["best"] == "0011"
+    assert {point["strategy"] for point in result["points"]} == set(NAMES) - NEEDS_SHARED
+    for point in result["points"]:
+        assert point["share"] <= point["budget"] + 1e-9
+        assert 0 <= point["within"] <= 1
+        assert point["regret"] >= 0
