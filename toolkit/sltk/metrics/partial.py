@@ -11,10 +11,7 @@ from ..schemes import Chunk
 from ..slots import SchemeName
 from .counting import TagSequences, accuracy, ratio, scores_of, signature, sizes
 from .matching import Pair, matched
-from .spanwise import SpanMetric
-
-Sentences = Sequence[tuple[list[Chunk], list[Chunk]]]
-"""Gold and predicted spans, sentence by sentence."""
+from .spanwise import SpanMetric, SpanPairs
 
 # What a pair is in each row, by (same ends, same type).
 _RULES: dict[str, dict[tuple[bool, bool], str]] = {
@@ -52,24 +49,19 @@ class PartialMetric(SpanMetric):
             SpecError: the tags are plain.
             ValueError: gold and predicted differ in length.
         """
-        self.refuse_plain(scheme)
-        counted = sizes(gold, predicted)
-        sentences = [
-            (self.spans(right, scheme), self.spans(guess, scheme))
-            for right, guess in zip(gold, predicted, strict=True)
-        ]
+        sentences = self.pairs(gold, predicted, scheme)
         per_type = _per_type(sentences)
         return {
             **_summary(sentences),
             "macro_f1": ratio(sum(each["f1"] for each in per_type.values()), len(per_type)),
             "accuracy": accuracy(gold, predicted),
             "per_type": per_type,
-            **counted,
+            **sizes(gold, predicted),
             "signature": signature("partial", scheme=scheme, mode=self.mode),
         }
 
 
-def _per_type(sentences: Sentences) -> dict[str, dict[str, Any]]:
+def _per_type(sentences: SpanPairs) -> dict[str, dict[str, Any]]:
     """The scores of each type alone, sorted by name."""
     alone: dict[str, list[tuple[list[Chunk], list[Chunk]]]] = {}
     for gold, predicted in sentences:
@@ -79,7 +71,7 @@ def _per_type(sentences: Sentences) -> dict[str, dict[str, Any]]:
     return {type_: _summary(alone[type_]) for type_ in sorted(alone)}
 
 
-def _summary(sentences: Sentences) -> dict[str, Any]:
+def _summary(sentences: SpanPairs) -> dict[str, Any]:
     rows = table(sentences)
     scores = {key: rows["partial"][key] for key in ("precision", "recall", "f1")}
     return {

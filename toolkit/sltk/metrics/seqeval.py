@@ -41,19 +41,14 @@ class SeqevalMetric(SpanMetric):
             SpecError: the tags are plain.
             ValueError: gold and predicted differ in length.
         """
-        self.refuse_plain(scheme)
-        counted = sizes(gold, predicted)
-        counts = Counts.of_spans(
-            (self.spans(right, scheme), self.spans(guess, scheme))
-            for right, guess in zip(gold, predicted, strict=True)
-        )
+        counts = Counts.of_spans(self.pairs(gold, predicted, scheme))
         return {
             **counts.micro(),
             **counts.averages(),
             "accuracy": accuracy(gold, predicted),
             **counts.totals(),
             "per_type": counts.per_type(),
-            **counted,
+            **sizes(gold, predicted),
             "signature": self._signature(scheme),
         }
 

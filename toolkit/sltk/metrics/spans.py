@@ -10,15 +10,13 @@ from pydantic import Field
 
 from ..errors import SpecError
 from ..registry import register
-from ..schemes import Chunk
 from ..slots import SchemeName
 from ..types import Prediction, span_score
 from .bootstrap import intervals
 from .calibration import above_thresholds, calibration
 from .counting import Counts, TagSequences, accuracy, signature, sizes
-from .spanwise import SpanMetric
+from .spanwise import SpanMetric, SpanPairs
 
-Sentences = list[tuple[list[Chunk], list[Chunk]]]
 WordScores = Sequence[Sequence[float] | None]
 """The probability of each word's tag, sentence by sentence."""
 
@@ -70,12 +68,7 @@ class SpansMetric(SpanMetric):
             SpecError: the tags are plain; or probabilities are asked about, and there are none.
             ValueError: gold and predicted differ in length.
         """
-        self.refuse_plain(scheme)
-        counted = sizes(gold, predicted)
-        sentences = [
-            (self.spans(right, scheme), self.spans(guess, scheme))
-            for right, guess in zip(gold, predicted, strict=True)
-        ]
+        sentences = self.pairs(gold, predicted, scheme)
         counts = Counts.of_spans(sentences)
         return {
             **counts.micro(),
@@ -87,7 +80,7 @@ class SpansMetric(SpanMetric):
             "confusion": _confusion(sentences),
             **self._intervals(sentences),
             **self._of_scores(gold, predicted, sentences, scores),
-            **counted,
+            **sizes(gold, predicted),
             "signature": self._signature(scheme),
         }
 
@@ -100,13 +93,13 @@ class SpansMetric(SpanMetric):
             settings["bins"] = self.calibration_bins
         return signature("spans", **settings)
 
-    def _intervals(self, sentences: Sentences) -> dict[str, Any]:
+    def _intervals(self, sentences: SpanPairs) -> dict[str, Any]:
         if not (self.resamples and sentences):
             return {}
         return {"intervals": intervals(sentences, self.resamples, self.confidence, self.seed)}
 
     def _of_scores(
-        self, gold: TagSequences, predicted: TagSequences, sentences: Sentences, scores: WordScores | None
+        self, gold: TagSequences, predicted: TagSequences, sentences: SpanPairs, scores: WordScores | None
     ) -> dict[str, Any]:
         """What needs the probabilities of words."""
         if not (self.thresholds or self.calibration_bins):
@@ -130,7 +123,7 @@ class SpansMetric(SpanMetric):
         return found
 
 
-def _scored_spans(sentences: Sentences, scores: WordScores) -> list[tuple[float, bool]]:
+def _scored_spans(sentences: SpanPairs, scores: WordScores) -> list[tuple[float, bool]]:
     return [
         (span_score((words or ())[span[0] : span[1]]), span in gold)
         for (gold, predicted), words in zip(sentences, scores, strict=True)
@@ -148,7 +141,7 @@ def _scored_words(
     ]
 
 
-def _boundaries(sentences: Sentences) -> dict[str, Any]:
+def _boundaries(sentences: SpanPairs) -> dict[str, Any]:
     """Scores of spans whose types are not looked at."""
     counts = Counts.of_spans(
         ([(*span[:2], "") for span in gold], [(*span[:2], "") for span in predicted])
@@ -157,7 +150,7 @@ def _boundaries(sentences: Sentences) -> dict[str, Any]:
     return {**counts.micro(), "correct": counts.totals()["correct"]}
 
 
-def _confusion(sentences: Sentences) -> dict[str, Any]:
+def _confusion(sentences: SpanPairs) -> dict[str, Any]:
     """Spans with both ends right by gold and predicted type; the others of each side by their type."""
     types: dict[str, Counter[str]] = {}
     missed: Counter[str] = Counter()

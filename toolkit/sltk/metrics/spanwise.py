@@ -11,8 +11,11 @@ from .. import schemes
 from ..errors import SpecError
 from ..schemes import Chunk
 from ..slots import Metric, SchemeName
+from .counting import TagSequences, sizes
 
 Mode = Literal["strict", "conlleval"]
+SpanPairs = list[tuple[list[Chunk], list[Chunk]]]
+"""Gold and predicted spans, sentence by sentence."""
 
 # The conlleval script knows no schemes: it reads B, I, E, S and O wherever they stand.
 READ_AS_BIOES = ("IOB1", "IOB2", "IO", "BIOES")
@@ -41,13 +44,20 @@ class SpanMetric(Metric):
         """
         return schemes.chunks(tags, self.read_as(scheme), strict=self.mode == "strict")
 
-    def refuse_plain(self, scheme: SchemeName) -> None:
-        """Raise where tags mark no spans.
+    def pairs(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> SpanPairs:
+        """The gold and the predicted spans of each sentence.
 
         Raises:
-            SpecError: the tags are plain.
+            SchemeError: a tag that the scheme does not have.
+            SpecError: the tags are plain, and mark no spans.
+            ValueError: gold and predicted differ in length.
         """
         if scheme == "plain":
             raise SpecError(
                 f"metric `{self.type_name}` counts spans, and plain tags mark none: use the metric `accuracy`"
             )
+        sizes(gold, predicted)
+        return [
+            (self.spans(right, scheme), self.spans(guess, scheme))
+            for right, guess in zip(gold, predicted, strict=True)
+        ]
