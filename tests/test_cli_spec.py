@@ -178,8 +178,10 @@ def test_the_schema_knows_every_key_and_component(capsys):
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert schema["$schema"].startswith("https://json-schema.org/")
-    assert {"name", "data", "backbone", "trainer"} <= set(schema["else"]["properties"])
-    assert "extends" in schema["then"]["properties"]
+    kinds = schema["else"]
+    assert {"name", "data", "backbone", "trainer"} <= set(kinds["else"]["properties"])
+    assert {"name", "corpus", "objective", "snapshots"} <= set(kinds["then"]["properties"])
+    assert {"extends", "sweep", "search", "data", "corpus"} <= set(schema["then"]["properties"])
     definitions = schema["$defs"]
     readers = {each["properties"]["type"]["const"]: each for each in definitions["Reader"]["oneOf"]}
     assert list(readers) == list(registry.slot("reader"))
@@ -202,3 +204,22 @@ def test_the_schema_knows_imported_components(folder, capsys):
     captured = capsys.readouterr()
     assert "cli_test_letters" in captured.out
     assert captured.err == "imported mine.py\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "key"),
+    [
+        (SPEC, "sweep={grid: {seed: [1, 2]}}", "runs"),
+        (SPEC, "search={masks: {every: 2}, budget: 1}", "search"),
+        (SPEC, "seed=2", "estimate"),
+    ],
+)
+def test_the_kind_of_a_spec_is_told_by_its_keys(folder, capsys, text, setting, key):
+    """Those that `--set` gives, too: a run becomes a sweep, or a search over masks."""
+    Path("spec.yaml").write_text(
+        text.replace("  test:", "  validation: {type: conll, path: test.conll}\n  test:")
+    )
+    assert main(["check", "spec.yaml", "--json", "--set", setting]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report)[:3] == ["spec", "sound", "warnings"]
+    assert key in report
