@@ -101,35 +101,37 @@ def _side(path: Path, sentences: list[_Tagged], tags: list[list[str]] | None = N
 
 def _sentences(path: Path, least: int, tags: int) -> Iterator[_Tagged]:
     """The sentences of a file, with the last `tags` columns of at least `least`."""
-    sentence, width, first, found_any = _Tagged(), 0, 0, False
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    width, first = 0, 0
     for number, line in TextLines(path):
-        columns = _columns(line, tags)
+        columns = _columns(line, tags) if "\t" in line else line.split()
         if not columns or columns[0] == DOCUMENT_MARKER:
-            if sentence.words:
-                yield sentence
-            sentence = _Tagged()
+            if rows:
+                yield _tagged(rows, lines)
+            rows, lines = [], []
             continue
         if not width:
             width, first = max(len(columns), least), number
         if len(columns) != width:
             raise _wrong_width(path, number, len(columns), width, first)
-        found_any = True
-        sentence.words.append(columns[0])
-        sentence.before_last.append(columns[-2])
-        sentence.last.append(columns[-1])
-        sentence.lines.append(number)
-    if sentence.words:
-        yield sentence
-    if not found_any:
+        rows.append(columns)
+        lines.append(number)
+    if rows:
+        yield _tagged(rows, lines)
+    if not width:
         raise DataError.at("no tagged words in this file", path)
+
+
+def _tagged(rows: list[list[str]], lines: list[int]) -> _Tagged:
+    return _Tagged([row[0] for row in rows], [row[-2] for row in rows], [row[-1] for row in rows], lines)
 
 
 def _columns(line: str, tags: int) -> list[str]:
     """Cut at tabs, so that a word may be a space, unless that leaves white space in the tags."""
-    if "\t" in line:
-        columns = line.split("\t")
-        if len(columns) > 1 and all(column and column.split() == [column] for column in columns[-tags:]):
-            return columns
+    columns = line.split("\t")
+    if len(columns) > 1 and all(column and column.split() == [column] for column in columns[-tags:]):
+        return columns
     return line.split()
 
 
