@@ -244,3 +244,14 @@ def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
     assert not (tmp_path / "out/figures/checkpoints.png").exists()
     assert (tmp_path / "out/figures/configurations.png").exists()
     assert len(collect([tmp_path / "a.jsonl"]).records) == 4
+
+
+def test_pre_training_is_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It labels nothing: beside other runs it is passed over, alone it is refused with what to read instead."""
+    found = collect([study])
+    assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
+    assert len(found.records) == 12
+    assert main(["report", str(study / "mlm")]) == 2
+    message = capsys.readouterr().err
+    assert "there is only pre-training" in message
+    assert "metrics.json" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -188,6 +189,54 @@ def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
     assert (
         f"accuracy {100 * record.scores['test']['accuracy']:.2f}"
         in (tmp_path / "out" / "report.md").read_text()
+    )
+
+
+@pytest.fixture(scope="module")
+def instructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run of a model that writes spans, hardly trained."""
+    folder = tmp_path_factory.mktemp("instruct") / "run"
+    shape = {**tiny.LLAMA, "max_position_embeddings": 512}
+    options = {"positive": "good", "negative": "bad", "neutral": "so so"}
+    spec = tiny.spec(
+        {"epochs": 3, "learning_rate": 0.02}, name="writes", data=tiny.with_scores(), type="instruct",
+        backbone=tiny.backbone(config=shape, unmask="none"),
+        instruct={"instruction": "name the dishes", "options": options, "max_response": 24},
+    )  # fmt: skip
+    del spec["head"]
+    sltk.train(spec, folder)
+    return folder
+
+
+def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) -> None:
+    """Counts of what was dropped and the ceiling of the format are those of metrics.json, from records too."""
+    done = report([instructed], tmp_path / "out", records=tmp_path / "runs.jsonl")
+    account = json.loads((instructed / "metrics.json").read_text())["test"]["responses"]
+    text = (tmp_path / "out/report.md").read_text()
+    table = text.split("### Responses")[1].split("###")[0]
+    head, _, row = (line for line in table.splitlines() if line.startswith("|"))
+    cells = dict(
+        zip(*([cell.strip() for cell in line.split("|")[1:-1]] for line in (head, row)), strict=True)
+    )
+    for name, key in (("responses", "responses"), ("unknown type", "unknown_type"), ("cut", "cut")):
+        assert cells[name] == str(account[key])
+    assert cells["ceiling"] == f"{100 * account['ceiling']['f1']:.2f}"
+    assert done.found.records[0].scores["test"]["responses"] == account
+    report([tmp_path / "runs.jsonl"], tmp_path / "again")
+    assert (tmp_path / "again/report.md").read_text() == text
+
+
+def test_taggers_and_models_that_write_stand_in_one_table(
+    run: Path, instructed: Path, tmp_path: Path
+) -> None:
+    """They are told apart by `type`, and not by every key that only one of them has."""
+    found = collect([run, instructed]).records
+    (task,) = arrange(found).tasks
+    labels = [each.label for each in task.configurations]
+    assert len(labels) == 2
+    assert sorted("type tagger" in label for label in labels) == [False, True]
+    assert not any(
+        word in label for label in labels for word in ("instruction", "template", "aligner", "options")
     )
 
 

@@ -6,7 +6,7 @@
     study.py        tasks, configurations, seeds, means
     checkpoints.py  curves over the checkpoints of pre-training
     evidence.py     the tests of `sltk.significance` that the runs allow
-    tables.py, figures.py, diagnostics.py, pages.py    text and pictures
+    tables.py, responses.py, figures.py, diagnostics.py, pages.py    text and pictures
     assembly.py     READ THIS FIRST: all of it in a line
 
 What the package offers is imported on first use: others take the order of masks from here, and need no numpy for it.

@@ -15,6 +15,7 @@ from .discovery import Found, collect
 from .evidence import Evidence, weigh
 from .pages import Picture, Section
 from .records import write_records
+from .responses import has_responses, response_table
 from .study import Study, Task, arrange
 from .tables import Table, choice_text, run_table, score_table, tests_of, type_table
 
@@ -58,6 +59,11 @@ def report(
     notes = list(found.notes)
     if found.unfinished:
         notes.append(f"{len(found.unfinished)} unfinished, left out: {', '.join(found.unfinished[:5])}")
+    if found.pretraining:
+        notes.append(
+            f"{len(found.pretraining)} of pre-training, which label nothing, left out: "
+            f"{', '.join(found.pretraining[:5])}"
+        )
     if found.varies_data and not separate:
         notes.append("the sweep varies its data: each data set is a task")
     separate = separate or found.varies_data
@@ -139,6 +145,7 @@ def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Pic
         tables = [
             *([checkpoints.table(task)] if checkpoints.has_checkpoints(task) else []),
             score_table(task),
+            *([response_table(task)] if has_responses(task) else []),
             *([type_table(task)] if diagnostics.has_types(task) else []),
             *tests_of(task, tests),
         ]

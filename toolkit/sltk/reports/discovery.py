@@ -12,17 +12,18 @@ import yaml
 
 from ..errors import Problem, UsageError
 from .records import Record, is_records, read_records
-from .run_reader import is_finished, is_run, read_run
+from .run_reader import is_finished, is_pretraining, is_run, read_run
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
 class Found:
-    """The records of all finished runs, and the folders of those that are not finished."""
+    """The records of all finished runs, and the folders of those that are not finished, or label nothing."""
 
     records: list[Record] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    pretraining: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     varies_data: bool = False
     """Whether runs belong to a sweep that varies the data, so that different data are meant."""
@@ -43,14 +44,16 @@ def collect(paths: Sequence[Path]) -> Found:
     for place in places:
         if place.is_file():
             found.records += read_records(place)
-        elif is_finished(place):
-            found.records.append(read_run(place))
-        else:
+        elif not is_finished(place):
             found.unfinished.append(str(place))
+        elif is_pretraining(place):
+            found.pretraining.append(str(place))
+        else:
+            found.records.append(read_run(place))
     sweeps = {place.resolve().parents[1] / "sweep.yaml" for place in places if place.is_dir()}
     found.varies_data = any(map(_varies_data, sorted(sweeps)))
     if not found.records:
-        raise UsageError(_nothing(paths, found.unfinished))
+        raise UsageError(_nothing(paths, found))
     found.records = _each_once(found)
     return found
 
@@ -80,11 +83,20 @@ def _varies_data(sweep: Path) -> bool:
         return False  # no sweep, or none that says how its runs differ: nothing is taken for meant
 
 
-def _nothing(paths: Sequence[Path], unfinished: list[str]) -> Problem:
+def _nothing(paths: Sequence[Path], found: Found) -> Problem:
     places = ", ".join(f"`{path}`" for path in paths)
+    if found.pretraining:
+        return Problem(
+            f"a report is about runs that label; in {places} there is only pre-training: "
+            f"{', '.join(found.pretraining[:5])}",
+            notes=(
+                "loss and perplexity of pre-training stand in its metrics.json, update by update in log.jsonl",
+                "runs that start from the models it kept are reported as curves over them",
+            ),
+        )
     note = (
-        f"unfinished: {', '.join(unfinished[:5])}"
-        if unfinished
+        f"unfinished: {', '.join(found.unfinished[:5])}"
+        if found.unfinished
         else "a run directory has spec.yaml and metrics.json"
     )
     return Problem(f"no finished run in {places}", notes=(note,))

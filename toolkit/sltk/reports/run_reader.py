@@ -30,6 +30,15 @@ def is_finished(folder: Path) -> bool:
     return (folder / "metrics.json").is_file()
 
 
+def is_pretraining(folder: Path) -> bool:
+    """Whether a finished run is one of `sltk pretrain`, which labels nothing.
+
+    Raises:
+        DataError: its metrics are damaged.
+    """
+    return "corpus" in _mapping(folder / "metrics.json")
+
+
 def read_run(folder: Path) -> Record:
     """The record of a finished run.
 

@@ -220,9 +220,18 @@ def setting_of(record: Record, masks: Mapping[str, str]) -> Iterator[tuple[str, 
 
 
 def varied_keys(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Keys whose values differ between runs, and a short name for each: its last part, if no other has it."""
-    keys = dict.fromkeys(key for setting in settings for key in setting)
-    varied = [key for key in keys if len({repr(setting.get(key)) for setting in settings}) > 1]
+    """Keys whose values differ between runs, and a short name for each: its last part, if no other has it.
+
+    Keys that only one type of model has do not tell it from another type: `type` does.
+    """
+    kinds: dict[Any, set[str]] = {}
+    for setting in settings:
+        kinds.setdefault(setting.get("type"), set()).update(setting)
+    varied = []
+    for key in dict.fromkeys(key for setting in settings for key in setting):
+        having = [setting for setting in settings if key in kinds[setting.get("type")]]
+        if len({repr(setting.get(key)) for setting in having}) > 1:
+            varied.append(key)
     last = [key.rsplit(".", 1)[-1] for key in varied]
     return {key: name if last.count(name) == 1 else key for key, name in zip(varied, last, strict=True)}
 
