@@ -256,6 +256,6 @@ def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> No
 
 def _harmless(piece: str) -> str:
     """A piece of output without control characters that would move a terminal about."""
-    from ..writers.safety import harmless
+    from ..safety import harmless
 
     return "\n".join("\t".join(map(harmless, line.split("\t"))) for line in piece.split("\n"))
