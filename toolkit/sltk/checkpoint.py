@@ -112,7 +112,9 @@ def _save_fresh(network: Any, folder: Path) -> None:
         return
     # A quantized model's `save_pretrained` takes no state: it would save its own, with the names of adapters.
     network.config.save_pretrained(folder)
-    once = {value.data_ptr(): name for name, value in reversed(state.items())}  # tied weights by their first name
+    once = {
+        value.data_ptr(): name for name, value in reversed(state.items())
+    }  # tied weights by their first name
     weights = {name: state[name].contiguous().cpu() for name in once.values()}
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
