@@ -291,13 +291,15 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         len(batch) * max(s.tokens for s in batch) / sum(s.tokens for s in batch) for batch in race.batches
     ]
     del race
-    without_dropout = Race(options, folder, corpus, options.loss_updates, dropout=0.0)
+    difference = None
+    if options.loss_updates:
+        difference = loss_difference(Race(options, folder, corpus, options.loss_updates, dropout=0.0))
     return {
         "contenders": {name: each.to_json() for name, each in measured.items()},
         "matmul_share": round(rates["sltk"] / rate, 3),
         "matmul_shares": {name: round(each / rate, 3) for name, each in rates.items()},
         "matmul_rate": round(rate / 1e9, 1),
-        "loss_difference": loss_difference(without_dropout) if options.loss_updates else None,
+        "loss_difference": difference,
         "padding": round(statistics.mean(padding), 2),
         "shape": options.shape,
         "machine": machine(device),
