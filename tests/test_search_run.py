@@ -180,7 +180,7 @@ def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None
         ({"search": {"strateg": "halving", "masks": {"every": 2}}}, "did you mean `strategy`"),
         ({"search": {"strategy": "halv", "masks": {"every": 2}}}, "search.strategy"),
         ({"search": {"budget": 2, "masks": {"every": 2}}}, "search.budget"),
-        ({"search": {"budget": 0.3, "masks": {"every": 2}}}, "a budget of 0.5 is enough"),
+        ({"search": {"budget": 0.1, "masks": {"every": 2}}}, "a budget of 0.25 is enough"),
         ({"search": {}}, "nothing says which masks"),
         ({"search": {"masks": {"every": 2}}, "sweep": {"grid": {"seed": [1]}}}, "says already which masks"),
         ({"search": {}, "sweep": {"grid": {"seed": [1, 2]}}}, "two masks at least"),
