@@ -113,7 +113,7 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     """
     reading = read_any(spec, overrides)
     if child(reading.tree, "search") is None:
-        note = "it says `search: {strategy: linear, budget: 0.25}`, beside `sweep:`"
+        note = "it says `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
         raise InvalidSpecError(
             reading.tree.mark.problem("this is no spec of a search: it has no `search`", notes=(note,))
         )

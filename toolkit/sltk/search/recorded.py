@@ -118,6 +118,9 @@ class Replayed:
     found: str
     regret: float
     """Best mean score over seeds minus that of the mask found; fractions."""
+    regret_in_runs: float
+    """The best score of all the runs that it might have met minus the score found: what a full sweep with the same
+    seeds would have had more."""
     share: float
     """What was spent, as a part of the cost of all masks with one seed."""
 
@@ -139,15 +142,19 @@ def replay(
     price = shared.price if shared else 1.0
     space = Space(known.masks, known.epochs, budget * len(known.masks), price)
 
+    seeds = {mask: seed if common_seed else own[mask] for mask in known.masks}
+
     def answer(request: Request) -> Answer:
         if isinstance(request, Shared):
             assert shared is not None
             return shared.scores
-        return known.curves[request.mask, seed if common_seed else own[request.mask]][request.epochs - 1]
+        return known.curves[request.mask, seeds[request.mask]][request.epochs - 1]
 
     Search(strategy, space, chance.randrange(2**32)).run(answer)
-    if space.found is None:
+    if space.found is None or space.left < -1e-6:
         raise UsageError(f"a budget of {space.budget:.1f} full runs is too small for this strategy")
     truth = known.truth()
     regret = max(truth.values()) - truth[space.found]
-    return Replayed(space, space.found, regret, space.spent / len(known.masks))
+    best = max(known.final(mask, seeds[mask]) for mask in known.masks)
+    missed = best - space.finished[space.found]
+    return Replayed(space, space.found, regret, missed, space.spent / len(known.masks))

@@ -1,6 +1,6 @@
 """What a search spec says beside the spec of a sweep.
 
-    search: {strategy: linear, budget: 0.25}
+    search: {strategy: gaussian, budget: 0.25}
 
 Which masks there are is said by `sweep:`, or by `masks: {every: 4}` where the spec is that of a single run.
 """
@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..spec import SpecModel
 from ..sweeps.spec import Every
 
-StrategyName = Literal["linear", "gaussian", "shared", "combined", "halving", "random"]
+StrategyName = Literal["gaussian", "linear", "shared", "combined", "halving", "random"]
 
 
 class SearchSpec(SpecModel):
     """How the best mask is looked for."""
 
-    strategy: StrategyName = Field(default="linear", description="how masks are chosen; see docs/search.md")
+    strategy: StrategyName = Field(default="gaussian", description="how masks are chosen; see docs/search.md")
     budget: float = Field(
         default=0.25, gt=0, le=1, description="what may be spent, as a share of training every mask once"
     )

@@ -94,7 +94,7 @@ def _sound(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _full_runs(space: Space, masks: Sequence[str]) -> Batches:
     """As many full runs as can be afforded, all of which may run side by side."""
-    count = math.floor(space.left + 1e-9)
+    count = max(0, math.floor(space.left + 1e-9))
     batch: list[Request] = [space.whole(mask) for mask in masks[:count]]
     if batch:
         yield batch

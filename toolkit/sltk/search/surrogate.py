@@ -12,13 +12,15 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:  # `sltk schema` knows the spec of a search, and counts nothing
     import numpy as np
     from numpy.typing import NDArray
 
 Array: TypeAlias = "NDArray[np.float64]"
+_Choice = tuple[tuple[float, ...], float]
+"""Weights of the kernels, and the noise."""
 _WEIGHTS = (0.0, 0.3, 1.0, 3.0)
 _NOISES = (0.03, 0.1, 0.3, 1.0)
 _LENGTH = 2.0
@@ -63,35 +65,50 @@ class Surrogate:
         seen = np.array([mask in scores for mask in self.masks])
         y = np.array([scores[mask] for mask in self.masks if mask in scores])
         centre, scale = float(y.mean()), float(y.std()) or 1.0
-        fit = max(
-            (self._fit(weights, noise, seen, (y - centre) / scale) for weights, noise in self._choices()),
-            key=lambda fit: fit.likelihood,
-        )
-        mean, deviation = (values.tolist() for values in (centre + scale * fit.mean, scale * fit.deviation))
+        standard = (y - centre) / scale
+        choice = max(self._choices(), key=lambda each: self._likelihood(each, seen, standard))
+        means, deviations = self._posterior(choice, seen, standard)
+        mean, deviation = (centre + scale * means).tolist(), (scale * deviations).tolist()
         return Expected(
             dict(zip(self.masks, mean, strict=True)), dict(zip(self.masks, deviation, strict=True))
         )
 
-    def _choices(self) -> list[tuple[tuple[float, ...], float]]:
+    def _choices(self) -> list[_Choice]:
         weights = itertools.product(*([_WEIGHTS] * len(self._kernels())))
         return [(each, noise) for each in weights if any(each) for noise in _NOISES]
 
-    def _fit(self, weights: Sequence[float], noise: float, seen: NDArray[np.bool_], y: Array) -> _Fit:
+    def _likelihood(self, choice: _Choice, seen: NDArray[np.bool_], y: Array) -> float:
+        """Logarithm of the marginal likelihood, and of a prior, but for constants."""
         import numpy as np
 
-        # A constant that is unknown too: else a digit that all seen masks share would seem to be known.
-        kernel = np.ones((len(self.masks), len(self.masks)))
-        for weight, part in zip(weights, self._kernels(), strict=True):
-            kernel += weight * part
-        root = np.linalg.cholesky(kernel[np.ix_(seen, seen)] + noise * np.eye(len(y)))
+        weights, noise = choice
+        root = np.linalg.cholesky(self._kernel(weights, np.ix_(seen, seen)) + noise * np.eye(len(y)))
         half = np.linalg.solve(root, y)
-        across = np.linalg.solve(root, kernel[seen])
-        variance = np.diag(kernel) - (across**2).sum(0)
         # Weak priors, log-normal around 1 for the weights and .3 for the noise: with three scores the
         # likelihood alone would take any of them for certain.
         prior = sum(math.log(max(weight, 0.1)) ** 2 for weight in weights) + math.log(noise / 0.3) ** 2
-        likelihood = -half @ half / 2 - np.log(np.diag(root)).sum() - prior / 8
-        return _Fit(float(likelihood), across.T @ half, np.sqrt(np.maximum(variance, 0)))
+        return float(-half @ half / 2 - np.log(np.diag(root)).sum() - prior / 8)
+
+    def _posterior(self, choice: _Choice, seen: NDArray[np.bool_], y: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of every mask."""
+        import numpy as np
+
+        weights, noise = choice
+        kernel = self._kernel(weights, ...)
+        root = np.linalg.cholesky(kernel[np.ix_(seen, seen)] + noise * np.eye(len(y)))
+        across = np.linalg.solve(root, kernel[seen])
+        variance = np.diag(kernel) - (across**2).sum(0)
+        return across.T @ np.linalg.solve(root, y), np.sqrt(np.maximum(variance, 0))
+
+    def _kernel(self, weights: Sequence[float], part: Any) -> Array:
+        """The kernel of a part of the masks, with a constant that is unknown too: else a digit that all masks
+        seen so far share would seem to be known.
+        """
+        import numpy as np
+
+        kernels = [weight * kernel[part] for weight, kernel in zip(weights, self._kernels(), strict=True)]
+        total: Array = 1.0 + np.sum(kernels, axis=0)
+        return total
 
     def _kernels(self) -> list[Array]:
         cached: list[Array] | None = self.__dict__.get("_cached")
@@ -108,13 +125,6 @@ class Surrogate:
                 cached.append(np.outer(z, z))
             self.__dict__["_cached"] = cached
         return cached
-
-
-@dataclass(frozen=True)
-class _Fit:
-    likelihood: float
-    mean: Array
-    deviation: Array
 
 
 def _standard(values: Array) -> Array:
