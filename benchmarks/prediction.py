@@ -16,6 +16,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ import sltk
 from shared import (
     SHAPES,
     Measured,
-    Peak,
     machine,
     make_model,
     matmul_rate,
     parameters_outside_embedding,
+    parser,
     report,
     seconds,
     sentences,
+    take_turns,
 )
 from sltk import Sentence
 from sltk.export import export
@@ -146,16 +148,12 @@ def timed(
 ) -> tuple[dict[str, Measured], dict[str, list[list[str]]]]:
     """What each took, and the labels it gave."""
     labels: dict[str, list[list[str]]] = {}
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    peaks = dict.fromkeys(contenders, 0)
-    peak = Peak(device)
-    for _ in range(repetitions):
-        for name, run in contenders.items():
-            peak.start()
-            taken[name].append(seconds(lambda name=name, run=run: labels.update({name: run()}), device))
-            peaks[name] = max(peaks[name], peak.bytes())
-    words = sum(map(len, corpus))
-    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}, labels
+
+    def seconds_of(name: str) -> float:
+        return seconds(lambda: labels.update({name: contenders[name]()}), device)
+
+    runs = {name: partial(seconds_of, name) for name in contenders}
+    return take_turns(runs, repetitions, sum(map(len, corpus)), device), labels
 
 
 def _same(theirs: list[list[str]], ours: list[list[str]]) -> int:
@@ -165,16 +163,12 @@ def _same(theirs: list[list[str]], ours: list[list[str]]) -> int:
 
 def main() -> None:
     """Run it and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = parser(__doc__)
+    arguments.add_argument("--sentences", type=int, default=400)
+    arguments.add_argument(
+        "--search", type=int, default=100, help="sentences that the batch size is chosen by"
     )
-    parser.add_argument("--shape", choices=SHAPES, default="decoder-135m")
-    parser.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
-    parser.add_argument("--sentences", type=int, default=400)
-    parser.add_argument("--search", type=int, default=100, help="sentences that the batch size is chosen by")
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     others = ", ".join(f"{name} {count}" for name, count in result["words_with_other_labels"].items())

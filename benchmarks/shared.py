@@ -5,6 +5,7 @@ Nothing is downloaded: models have the shape of real ones and random weights, wh
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -206,6 +207,33 @@ class Measured:
             "words_per_second_of_each": [round(self.words / each, 1) for each in self.seconds],
             "peak_memory_bytes": self.peak_memory_bytes,
         }
+
+
+def take_turns(
+    contenders: dict[str, Callable[[], float]], repetitions: int, words: int, device: torch.device
+) -> dict[str, Measured]:
+    """Run the contenders one after the other, again and again; each call gives the seconds that count."""
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    peaks = dict.fromkeys(contenders, 0)
+    peak = Peak(device)
+    for _ in range(repetitions):
+        for name, run in contenders.items():
+            peak.start()
+            taken[name].append(run())
+            peaks[name] = max(peaks[name], peak.bytes())
+    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that benchmarks of models share."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--shape", choices=SHAPES, default="decoder-135m")
+    made.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
+    made.add_argument("--repetitions", type=int, default=5)
+    made.add_argument("--json", action="store_true")
+    return made
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,14 @@ from transformers import (
 from shared import (
     SHAPES,
     Measured,
-    Peak,
     machine,
     make_model,
     matmul_rate,
     parameters_outside_embedding,
+    parser,
     report,
     sentences,
+    take_turns,
 )
 from sltk import Sentence, building, data
 from sltk.nn.batching import Sample, ignored, pack
@@ -248,19 +250,15 @@ def _checkpoint_gradients(model: Any, wanted: bool) -> None:
 
 def timed(race: Race, repetitions: int) -> dict[str, Measured]:
     """Words/s and peak memory. A repetition is timed from the start of its second update to that of its last."""
-    contenders = ("authors", "transformers", "sltk")
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    peaks = dict.fromkeys(contenders, 0)
-    peak = Peak(race.model.device)
-    for _ in range(repetitions):
-        for name in contenders:
-            trainer, clock = race.trainer(name)
-            peak.start()
-            trainer.train()
-            taken[name].append(clock.times[-1] - clock.times[1])
-            peaks[name] = max(peaks[name], peak.bytes())
+
+    def seconds_of(name: str) -> float:
+        trainer, clock = race.trainer(name)
+        trainer.train()
+        return clock.times[-1] - clock.times[1]
+
     words = sum(len(sample.tags) for batch in race.batches[1:-1] for sample in batch)
-    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}
+    contenders = {name: partial(seconds_of, name) for name in ("authors", "transformers", "sltk")}
+    return take_turns(contenders, repetitions, words, race.model.device)
 
 
 def loss_difference(race: Race) -> float:
@@ -308,20 +306,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run it and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="decoder-135m")
-    parser.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--updates", type=int, default=4, help="timed updates of a repetition")
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument(
+    arguments = parser(__doc__)
+    arguments.add_argument("--batch-size", type=int, default=16)
+    arguments.add_argument("--updates", type=int, default=4, help="timed updates of a repetition")
+    arguments.add_argument(
         "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
     )
-    parser.add_argument("--quantization", choices=["nf4"], help="frozen weights in few bits")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    arguments.add_argument("--quantization", choices=["nf4"], help="frozen weights in few bits")
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]

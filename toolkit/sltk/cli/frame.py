@@ -41,6 +41,15 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="change one key, as in `--set trainer.epochs=3`; repeatable"
     ),
 ]
+RunOutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="run directory; without: runs/NAME")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
+ForceOption = Annotated[bool, typer.Option("--force", help="replace a run that is there already")]
+RehearseOption = Annotated[
+    bool, typer.Option("--rehearse", help="run all of it on a tiny model and a few sentences, offline")
+]
+RetryOption = Annotated[bool, typer.Option("--retry", help="run again what failed, or was damaged")]
 ImportsOption = Annotated[
     list[str] | None,
     typer.Option(

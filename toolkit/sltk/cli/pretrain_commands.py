@@ -8,22 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .frame import SetOption, app, tell, write
+from .frame import ForceOption, RehearseOption, ResumeOption, RunOutputOption, SetOption, app, tell, write
 
 
 @app.command("pretrain", short_help="Train a language model on text, for labelling to start from.")
 def pretrain(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="the YAML file of a pre-training run")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="run directory; without: runs/NAME"),
-    ] = None,
+    output: RunOutputOption = None,
     set_: SetOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")] = False,
-    force: Annotated[bool, typer.Option("--force", help="replace a run that is there already")] = False,
-    rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="run all of it on a tiny model and a few sentences, offline")
-    ] = False,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    rehearse: RehearseOption = False,
 ) -> None:
     """Train a language model on text as SPEC says, and write a run directory for labelling to start from."""
     from .. import config

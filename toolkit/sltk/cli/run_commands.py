@@ -12,8 +12,12 @@ import typer
 
 from ..errors import Problem, UsageError
 from .frame import (
+    ForceOption,
     ImportsOption,
     JsonOption,
+    RehearseOption,
+    ResumeOption,
+    RunOutputOption,
     SetOption,
     SpecArgument,
     app,
@@ -44,16 +48,11 @@ OptionOption = Annotated[
 @app.command("train", short_help="Train a model and score it.")
 def train(
     spec: SpecArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="run directory; without: runs/NAME"),
-    ] = None,
+    output: RunOutputOption = None,
     set_: SetOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")] = False,
-    force: Annotated[bool, typer.Option("--force", help="replace a run that is there already")] = False,
-    rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="run all of it on a tiny model and a few sentences, offline")
-    ] = False,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    rehearse: RehearseOption = False,
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config

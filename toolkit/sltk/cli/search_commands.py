@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .frame import JsonOption, SetOption, SpecArgument, app, show_json, show_table, tell, write
+from .frame import JsonOption, RetryOption, SetOption, SpecArgument, app, show_json, show_table, tell, write
 
 if TYPE_CHECKING:
     from ..search import Result, SearchPlan
@@ -24,7 +24,7 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show what it would do, and run nothing")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="run again what failed, or was damaged")] = False,
+    retry: RetryOption = False,
     extend: Annotated[
         bool, typer.Option("--extend", help="the folder holds a sweep of other runs: add these to it")
     ] = False,

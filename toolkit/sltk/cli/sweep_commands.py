@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import RunError, UsageError
-from .frame import SetOption, SpecArgument, app, tell, write
+from .frame import RetryOption, SetOption, SpecArgument, app, tell, write
 
 if TYPE_CHECKING:
     from ..sweeps import Outcome, Plan, Selection
@@ -41,7 +41,7 @@ def sweep(
             "--shard", metavar="I/N", help="only every N-th run, from the I-th on; shards run side by side"
         ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="run again what failed, or was damaged")] = False,
+    retry: RetryOption = False,
     extend: Annotated[
         bool, typer.Option("--extend", help="the spec has changed: add its new runs to the sweep")
     ] = False,
