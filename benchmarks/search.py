@@ -25,8 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Shown
 
-from sltk import atomic, search
+from sltk import search
 from sltk.errors import UsageError
+from sltk.files import atomic
 from sltk.progress import Silent
 from sltk.reports import plotting, read_records
 from sltk.search.queue import shared_run

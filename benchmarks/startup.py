@@ -27,7 +27,7 @@ import sltk
 from shared import machine, make_model, sentences
 from sltk import data
 from sltk.readers.conll import ConllReader
-from sltk.tokenization import SubwordEncoder
+from sltk.subwords.tokenization import SubwordEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = 14_041

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from sltk.options import field_rows
 from sltk.registry import SLOTS, registry
 from sltk.spec import DataSpec, Experiment, TrainerSpec
+from sltk.specs.options import field_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "toolkit" / "sltk"

@@ -13,7 +13,7 @@ from sltk.accounting import all_labelled, check_trained
 from sltk.data import Dataset
 from sltk.errors import RunError
 from sltk.progress import Silent
-from sltk.tokenization import Encoding, Window
+from sltk.subwords.tokenization import Encoding, Window
 from sltk.types import Prediction, Sentence
 
 DATASET = Dataset([Sentence(["Ines", "walked"], file="a.conll", line=3), Sentence([])], "IOB2", "IOB2")

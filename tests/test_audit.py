@@ -13,12 +13,13 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 import tiny
-from sltk import config, local_tokenizer
+from sltk import config
 from sltk.audit import Audit, audit
 from sltk.audit.counts import Distribution
 from sltk.backbones import Decoder
 from sltk.errors import ModelError
-from sltk.tokenization import SubwordEncoder
+from sltk.subwords import local_tokenizer
+from sltk.subwords.tokenization import SubwordEncoder
 from sltk.types import Sentence
 
 BARE = {"config": None, "tokenizer": None, "unmask": "all"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sltk import SpecError, config
-from sltk.yaml_source import Source, core_scalar
+from sltk.specs.yaml_source import Source, core_scalar
 
 SOUND = """\
 name: small

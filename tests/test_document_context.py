@@ -14,14 +14,15 @@ from tokenizers import Tokenizer, processors
 
 import sltk
 import tiny
-from sltk import config, local_tokenizer
+from sltk import config
 from sltk import run as pipelines
-from sltk.documents import stretches
 from sltk.errors import InputError
-from sltk.local_tokenizer import LocalTokenizer
 from sltk.readers.text import TextReader
 from sltk.rehearsal import rehearse
-from sltk.tokenization import Encoding, SubwordEncoder
+from sltk.subwords import local_tokenizer
+from sltk.subwords.documents import stretches
+from sltk.subwords.local_tokenizer import LocalTokenizer
+from sltk.subwords.tokenization import Encoding, SubwordEncoder
 from sltk.types import Prediction, Sentence
 
 WORDS = ["Ines", "walked", "to", "the", "harbour", "of", "Brannock", "Möwen", "猫", "\u200b"]

@@ -14,11 +14,11 @@ import pytest
 from sltk import config
 from sltk.config import Loaded
 from sltk.errors import InputError, ModelError
-from sltk.estimate import Estimate, check_model, estimate, size_text
-from sltk.families import shape, tiny_config
-from sltk.family_table import FAMILIES, KEYS, REFUSED
-from sltk.known_models import KNOWN
-from sltk.memory import largest_batch
+from sltk.estimates.estimate import Estimate, check_model, estimate, size_text
+from sltk.estimates.families import shape, tiny_config
+from sltk.estimates.family_table import FAMILIES, KEYS, REFUSED
+from sltk.estimates.known_models import KNOWN
+from sltk.estimates.memory import largest_batch
 from sltk.spec import Experiment
 from tiny_families import BY_NAME
 

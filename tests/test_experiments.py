@@ -13,7 +13,7 @@ import pytest
 from sltk import config, sweeps
 from sltk.audit import missing_files
 from sltk.backbones import PretrainedBackbone
-from sltk.estimate import check_model, estimate
+from sltk.estimates.estimate import check_model, estimate
 from sltk.spec import Experiment
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -169,14 +169,14 @@ def test_the_schema_is_what_sltk_schema_prints() -> None:
     """
     command = [sys.executable, "-m", "sltk", "schema"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads((FOLDER / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
+    assert json.loads((FOLDER / "sltk.specs.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_editors_find_the_schema(name: str) -> None:
     """The first line of a spec names the schema beside it."""
     first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    assert first == "# yaml-language-server: $schema=sltk.schema.json"
+    assert first == "# yaml-language-server: $schema=sltk.specs.schema.json"
 
 
 def test_the_index_names_every_spec() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 import sltk.builtin  # noqa: F401
 from sltk.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.errors import ModelError
-from sltk.family_table import FAMILIES as SIZED
-from sltk.family_table import REFUSED
+from sltk.estimates.family_table import FAMILIES as SIZED
+from sltk.estimates.family_table import REFUSED
 from sltk.nn.attention import Packing
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from tiny_families import BY_NAME, FAMILIES

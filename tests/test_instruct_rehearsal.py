@@ -9,10 +9,10 @@ import pytest
 
 import tiny
 from sltk import config
-from sltk.estimate import estimate
+from sltk.estimates.estimate import estimate
 from sltk.rehearsal import rehearse
 from sltk.spec import Experiment
-from sltk.summary import summary_lines
+from sltk.specs.summary import summary_lines
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 TASKS = {"absa": 4, "ner": 4, "chunking": 11, "triggers": 33}

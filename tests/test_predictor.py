@@ -17,7 +17,7 @@ from sltk.nn.batching import Sample, by_token_budget
 from sltk.nn.predictor import Predictor
 from sltk.nn.tagger import Tagger
 from sltk.registry import registry
-from sltk.tokenization import Encoding, SubwordEncoder, Window
+from sltk.subwords.tokenization import Encoding, SubwordEncoder, Window
 from sltk.types import Prediction, Sentence
 from tiny_families import BY_NAME
 

@@ -14,7 +14,7 @@ import torch
 from sltk import config, sweeps
 from sltk.cli import main
 from sltk.data import read
-from sltk.estimate import check_model, estimate
+from sltk.estimates.estimate import check_model, estimate
 from sltk.pretraining.rehearsal import rehearse
 from sltk.pretraining.spec import PretrainSpec, is_pretraining
 from sltk.pretraining.summary import expected_of

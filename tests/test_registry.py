@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import sltk
 from sltk import Head, Reader, SpecError, UsageError, config, register
-from sltk.imports import load_imports
 from sltk.registry import RegistrationError, UnknownComponentError, registry
+from sltk.specs.imports import load_imports
 
 SPEC = """\
 name: small

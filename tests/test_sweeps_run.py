@@ -16,8 +16,9 @@ import pytest
 
 import sltk
 import tiny
-from sltk import locking, sharing, sweeps
+from sltk import sharing, sweeps
 from sltk.errors import UsageError
+from sltk.files import locking
 from sltk.sweeps.index import Index
 
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from sltk.errors import DataError, SpecError
-from sltk.tokenization import Encoding, SubwordEncoder
+from sltk.subwords.tokenization import Encoding, SubwordEncoder
 from sltk.types import Sentence
 
 TEXT = [

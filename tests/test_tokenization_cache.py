@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from sltk import local_tokenizer, token_cache
 from sltk.errors import DataError
-from sltk.local_tokenizer import LocalTokenizer
-from sltk.tokenization import SubwordEncoder
+from sltk.subwords import local_tokenizer, token_cache
+from sltk.subwords.local_tokenizer import LocalTokenizer
+from sltk.subwords.tokenization import SubwordEncoder
 from sltk.types import Sentence
 
 SENTENCES = [

@@ -12,7 +12,7 @@ from .data import Dataset
 from .errors import RunError
 from .progress import Progress
 from .reporting import name_of
-from .tokenization import Encoding
+from .subwords.tokenization import Encoding
 from .types import Prediction, Sentence
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from . import accounting, checkpoint, data, sharing, token_cache
+from . import accounting, checkpoint, data, sharing
 from .checkpoint import Model
 from .data import Dataset
 from .errors import DataError
@@ -18,7 +18,8 @@ from .nn.tagger import Tagger
 from .progress import Progress
 from .slots import Reader
 from .spec import Experiment
-from .tokenization import spacing_of
+from .subwords import token_cache
+from .subwords.tokenization import spacing_of
 
 
 def load_splits(experiment: Experiment) -> dict[str, Dataset]:

@@ -23,15 +23,16 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 
-from . import __version__, atomic
+from . import __version__
 from .backbones.pretrained import PretrainedBackbone
 from .errors import ModelError, Problem, UsageError
+from .files import atomic
 from .labels import LabelSet
 from .nn import precision
 from .nn.backbone import BuildContext, PackedBackbone
 from .nn.tagger import Tagger
 from .slots import Aligner, Backbone, Head, Splitter
-from .tokenization import SubwordEncoder
+from .subwords.tokenization import SubwordEncoder
 
 FORMAT = 1
 DESCRIPTION = "sltk.json"

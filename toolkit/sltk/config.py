@@ -17,15 +17,15 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .errors import ModelError, Problem, SpecError, UsageError
-from .explain import placed, problems_of
-from .imports import load_imports
 from .scalars import resolve_import
-from .sources import Reading, read
 from .spec import DataSpec, Experiment
-from .spec_tree import child, faults
-from .spec_writer import dump as dump
-from .spec_writer import dump_values
-from .yaml_source import Mark, Node, Source
+from .specs.explain import placed, problems_of
+from .specs.imports import load_imports
+from .specs.sources import Reading, read
+from .specs.spec_tree import child, faults
+from .specs.spec_writer import dump as dump
+from .specs.spec_writer import dump_values
+from .specs.yaml_source import Mark, Node, Source
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -26,10 +26,11 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from . import atomic, checkpoint
+from . import checkpoint
 from .backbones.pretrained import PretrainedBackbone
 from .checkpoint import Model
 from .errors import ModelError, UsageError
+from .files import atomic
 from .instruct import model as instruct
 from .nn import merging
 from .nn.attention import Packing

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import atomic
+from .files import atomic
 
 
 class Progress(Protocol):

@@ -19,8 +19,8 @@ from . import data, masking
 from .backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from .config import Loaded
 from .errors import RunError
-from .estimate import Source, check_model
-from .families import tiny_config
+from .estimates.estimate import Source, check_model
+from .estimates.families import tiny_config
 from .instruct.settings import InstructSpec
 from .progress import Progress, Silent
 from .readers.holdout import HoldoutReader

@@ -21,18 +21,19 @@ from typing import Any, Protocol
 import yaml
 from pydantic import BaseModel
 
-from . import __version__, atomic, config, processes
+from . import __version__, config, processes
 from .checkpoint import FORMAT
-from .differences import differences
 from .environment import Built, environment
 from .errors import Problem, UsageError
-from .imports import load_imports
+from .files import atomic
 from .origin import origin_of
 from .progress import Progress
 from .registry import registry
 from .scalars import is_python_file
 from .slots import Backbone
 from .spec import Experiment
+from .specs.differences import differences
+from .specs.imports import load_imports
 from .types import Prediction
 
 _BEFORE_SPEC = {"imports", "environment.json", "checkpoints", "corpus"}

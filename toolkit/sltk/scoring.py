@@ -15,11 +15,11 @@ from typing import Any
 
 from . import schemes
 from .errors import DataError
+from .files.textfiles import TextLines
 from .metrics.accuracy import AccuracyMetric
 from .metrics.seqeval import SeqevalMetric
 from .metrics.spanwise import Mode, SpanMetric
 from .slots import Metric, ReaderScheme, SchemeName
-from .textfiles import TextLines
 from .types import Prediction, Sentence
 
 DOCUMENT_MARKER = "-DOCSTART-"

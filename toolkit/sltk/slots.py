@@ -156,7 +156,7 @@ class Writer(Component):
 
         Override it where the output is several files; `render` then says so with a `UsageError`.
         """
-        from . import atomic
+        from .files import atomic
 
         with atomic.writing(path) as file:
             file.writelines(self.render(predictions))

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from . import atomic, processes
+from . import processes
 from .errors import RunError, UsageError
+from .files import atomic
 from .nn.batching import ignored, pack
 from .nn.trained import TrainedModule
 from .recipes import Recipe

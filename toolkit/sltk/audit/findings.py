@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import Location
-from ..safety import harmless
+from ..files.safety import harmless
 from ..spec import Experiment
 from .between import Between, Overlap
 from .counts import Noise, SplitCounts

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .. import local_tokenizer
 from ..backbones.pretrained import PretrainedBackbone
 from ..data import Dataset
-from ..estimate import Source
+from ..estimates.estimate import Source
 from ..spec import Experiment
-from ..tokenization import Encoding, SubwordEncoder, spacing_of
+from ..subwords import local_tokenizer
+from ..subwords.tokenization import Encoding, SubwordEncoder, spacing_of
 from ..types import Sentence
 from .counts import Distribution, place
 

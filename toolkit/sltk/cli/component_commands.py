@@ -87,7 +87,7 @@ def _summary(component: type[Component]) -> str:
 def _show_component(component: type[Component]) -> None:
     import inspect
 
-    from ..options import field_rows
+    from ..specs.options import field_rows
 
     write(f"{component.slot} {component.type_name}   ({component.__module__})\n")
     write(inspect.cleandoc(component.__doc__ or "") + "\n")

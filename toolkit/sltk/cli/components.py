@@ -9,10 +9,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from ..errors import SpecError, UsageError
-from ..explain import problems_of
-from ..overlay import overlay, parse_override
 from ..registry import Component, registry
-from ..yaml_source import Entry, Mark, Node
+from ..specs.explain import problems_of
+from ..specs.overlay import overlay, parse_override
+from ..specs.yaml_source import Entry, Mark, Node
 
 C = TypeVar("C", bound=Component)
 

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..errors import InputError, Location, Problem, SltkError, nearest
-from ..safety import harmless
+from ..files.safety import harmless
 
 PROGRAM = "sltk"
 
@@ -203,8 +203,8 @@ def show_json(value: Any) -> None:
 
 def run_imports(items: Sequence[str] | None) -> None:
     """Run the files of `--imports` and say which."""
-    from ..imports import load_imports
     from ..scalars import resolve_path
+    from ..specs.imports import load_imports
 
     for path in load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()]):
         tell(f"imported {path}")

@@ -31,7 +31,7 @@ class PretrainKind(SpecKind["Loaded[PretrainSpec]"]):
 
     def check(self, loaded: Loaded[PretrainSpec]) -> None:
         """Mask and LoRA targets fit the model, as far as it is known."""
-        from ..estimate import check_model
+        from ..estimates.estimate import check_model
 
         check_model(loaded)  # type: ignore[arg-type]  # looks at the backbone alone
 

@@ -31,7 +31,7 @@ class RunKind(SpecKind["Loaded[Experiment]"]):
 
     def check(self, loaded: Loaded[Experiment]) -> None:
         """Mask and LoRA targets fit the model, as far as it is known."""
-        from ..estimate import check_model
+        from ..estimates.estimate import check_model
 
         check_model(loaded)
 
@@ -58,7 +58,7 @@ class RunKind(SpecKind["Loaded[Experiment]"]):
 
     def report(self, loaded: Loaded[Experiment]) -> dict[str, Any]:
         """The resolved spec, and what the run would take."""
-        from ..estimate import estimate
+        from ..estimates.estimate import estimate
 
         expected = estimate(loaded.experiment)
         return {
@@ -68,8 +68,8 @@ class RunKind(SpecKind["Loaded[Experiment]"]):
 
     def show(self, loaded: Loaded[Experiment]) -> None:
         """The same in words."""
-        from ..estimate import estimate
-        from ..summary import summary_lines
+        from ..estimates.estimate import estimate
+        from ..specs.summary import summary_lines
 
         for line in summary_lines(loaded.experiment, estimate(loaded.experiment)):
             write(line)

@@ -110,8 +110,8 @@ def evaluate(
         raise UsageError("--data and --reader go together")
     run_imports(imports)
     chosen = _reader(reader, option, str(data)) if reader else None
-    from .. import atomic
     from .. import run as pipelines
+    from ..files import atomic
     from .tables import console, show_scores
 
     with _progress() as progress:
@@ -255,6 +255,6 @@ def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> No
 
 def _harmless(piece: str) -> str:
     """A piece of output without control characters that would move a terminal about."""
-    from ..safety import harmless
+    from ..files.safety import harmless
 
     return "\n".join("\t".join(map(harmless, line.split("\t"))) for line in piece.split("\n"))

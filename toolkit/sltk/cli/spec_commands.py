@@ -68,8 +68,8 @@ def check(
 
 def _kind_of(spec: Path, overrides: Sequence[str]) -> SpecKind[Any]:
     """The kind of a spec, what it extends and `--set` counted; that of a run where it cannot be read."""
-    from ..sources import read
-    from ..spec_tree import child
+    from ..specs.sources import read
+    from ..specs.spec_tree import child
 
     try:
         tree = read(spec, overrides).tree
@@ -125,10 +125,10 @@ def _as_json(problem: Problem) -> dict[str, Any]:
 def schema(imports: ImportsOption = None) -> None:
     """Print the JSON Schema of a spec, for editors.
 
-    Save it (`sltk schema > sltk.schema.json`) and begin a spec with
-    `# yaml-language-server: $schema=sltk.schema.json` to get completion and help while typing.
+    Save it (`sltk schema > sltk.specs.schema.json`) and begin a spec with
+    `# yaml-language-server: $schema=sltk.specs.schema.json` to get completion and help while typing.
     """
     run_imports(imports)
-    from ..schema import spec_schema
+    from ..specs.schema import spec_schema
 
     show_json(spec_schema())

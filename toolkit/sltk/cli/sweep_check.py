@@ -56,8 +56,8 @@ class SweepKind(SpecKind["Plan"]):
 
     def show(self, loaded: Plan) -> None:
         """What varies, and the first run."""
-        from ..estimate import estimate
-        from ..summary import component_text, summary_lines
+        from ..estimates.estimate import estimate
+        from ..specs.summary import component_text, summary_lines
 
         executor = component_text(loaded.executor)
         write(f"{loaded.name}: a sweep of {len(loaded.runs)} runs, executor {executor}")

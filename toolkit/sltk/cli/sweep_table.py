@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..estimate import size_text
+from ..estimates.estimate import size_text
 
 if TYPE_CHECKING:
     from ..sweeps import Row, Running, Status

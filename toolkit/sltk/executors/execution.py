@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import locking, sharing
+from .. import sharing
+from ..files import locking
 from .work import Failure, Job, explained
 
 Tell = Callable[[Mapping[str, Any]], None]

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from .. import atomic
 from ..errors import UsageError
+from ..files import atomic
 from ..registry import register
 from ..slots import Executor
 from .local import LocalExecutor

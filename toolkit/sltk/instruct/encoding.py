@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import DataError, ModelError, Problem
-from ..tokenization import special_ids
+from ..subwords.tokenization import special_ids
 from ..types import Sentence
 from .prompt import Prompter
 

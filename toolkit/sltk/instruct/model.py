@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from .. import __version__, atomic, checkpoint
+from .. import __version__, checkpoint
 from ..data import Dataset
+from ..files import atomic
 from ..labels import LabelSet
 from ..nn import generation, precision
 from ..nn.backbone import BuildContext

@@ -13,7 +13,7 @@ from typing import Protocol, TypedDict
 import torch
 from torch import Tensor
 
-from ..tokenization import Encoding
+from ..subwords.tokenization import Encoding
 from .attention import Packing
 from .head import IGNORED
 

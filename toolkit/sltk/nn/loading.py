@@ -19,9 +19,10 @@ from transformers import (
     AutoTokenizer,
 )
 
-from .. import local_tokenizer, masking
+from .. import masking
 from ..backbones.pretrained import TrainedTokenizer
 from ..errors import ModelError, Problem, nearest
+from ..subwords import local_tokenizer
 from . import lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
 from .backbone import BuildContext, PackedBackbone
 from .fetching import fetched, located

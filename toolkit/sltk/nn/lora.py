@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import ModelError, Problem, nearest
-from ..family_table import QUERY_AND_VALUE
+from ..estimates.family_table import QUERY_AND_VALUE
 
 if TYPE_CHECKING:
     from ..backbones.pretrained import LoRA

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from .. import schemes
-from ..documents import Stretch, stretches
 from ..labels import LabelSet
-from ..tokenization import SubwordEncoder
+from ..subwords.documents import Stretch, stretches
+from ..subwords.tokenization import SubwordEncoder
 from ..types import Prediction, Sentence, Span, span_score
 from .batching import Batch, Sample, by_token_budget, pack
 from .head import IGNORED

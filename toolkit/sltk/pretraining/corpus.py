@@ -16,8 +16,8 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 
-from .. import atomic
 from ..errors import DataError, Problem
+from ..files import atomic
 from ..nn.objectives import Block
 from ..types import Sentence, Unused
 from .spec import PretrainSpec

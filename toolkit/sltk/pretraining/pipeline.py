@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from .. import atomic, config, processes
+from .. import config, processes
 from ..config import Loaded
 from ..errors import ModelError, Problem, SpecError
+from ..files import atomic
 from ..nn import precision
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss

@@ -13,7 +13,7 @@ from typing import Any
 from .. import data
 from ..config import Loaded
 from ..errors import RunError
-from ..estimate import check_model
+from ..estimates.estimate import check_model
 from ..progress import Progress, Silent
 from ..readers.holdout import HoldoutReader
 from ..readers.text import TextReader

@@ -19,9 +19,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from .. import __version__, atomic, processes
+from .. import __version__, processes
 from ..checkpoint import FORMAT
 from ..errors import Problem, SpecError, UsageError
+from ..files import atomic
 from ..nn.backbone import PackedBackbone
 from ..origin import DESCRIPTION
 from .spec import PretrainSpec

@@ -13,9 +13,9 @@ from ..errors import SpecError
 from ..masking import MaskText
 from ..registry import RefusedError
 from ..slots import Backbone, Reader
-from ..sources import read
 from ..spec import ImportPath, SpecModel, TrainerSpec, folder_name
-from ..spec_tree import child
+from ..specs.sources import read
+from ..specs.spec_tree import child
 
 Objective = Literal["clm", "mlm"]
 

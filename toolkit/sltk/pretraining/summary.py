@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..config import Loaded
 from ..errors import Problem
-from ..estimate import Estimate, estimate
+from ..estimates.estimate import Estimate, estimate
 from ..slots import Reader
 from ..spec import Experiment
-from ..summary import backbone_lines, component_text, summary_line, trainer_text
+from ..specs.summary import backbone_lines, component_text, summary_line, trainer_text
 from .spec import PretrainSpec
 
 

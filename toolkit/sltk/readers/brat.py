@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.textfiles import TextFileReader, TextLines, read_text
 from ..registry import register
-from ..textfiles import TextFileReader, TextLines, read_text
 from ..types import Sentence, Unused
 from .offsets import CharSpan, OffsetReader, annotated
 

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..errors import DataError
+from ..files.textfiles import TextFileReader, TextLines
 from ..registry import register
 from ..slots import TaggedReader
-from ..textfiles import TextFileReader, TextLines
 from ..types import Sentence, Span
 from .brackets import BracketError, spans_of
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..errors import DataError
+from ..files.textfiles import TextFileReader
 from ..registry import register
 from ..slots import TaggedReader
-from ..textfiles import TextFileReader
 from ..types import Sentence, Unused
 
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7}

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ..errors import DataError, Location, Problem, nearest
+from ..files.textfiles import TextFileReader
 from ..registry import register
 from ..slots import TaggedReader
-from ..textfiles import TextFileReader
 from ..types import Sentence
 
 if TYPE_CHECKING:

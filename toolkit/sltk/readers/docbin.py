@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from ..errors import DataError, InputError, Location, Problem, UsageError, nearest
+from ..files.textfiles import open_binary
 from ..registry import register
 from ..slots import FileReader
-from ..textfiles import open_binary
 from ..types import Sentence, Span, Unused
 
 # A token is some ten numbers of eight bytes, mostly zeros: files of text unpack to some 30 times their size.

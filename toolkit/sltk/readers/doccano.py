@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
+from ..files.textfiles import TextFileReader
 from ..registry import register
-from ..textfiles import TextFileReader
 from ..types import Sentence
 from . import json_values
 from .json_values import Record, shown

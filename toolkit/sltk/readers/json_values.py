@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..textfiles import EncodingErrors, TextLines, read_text
+from ..files.textfiles import EncodingErrors, TextLines, read_text
 from ..types import Unused
 
 _BLANK = re.compile(r"[ \t\r\n]*")

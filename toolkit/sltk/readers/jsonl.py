@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from ..files.textfiles import TextFileReader
 from ..registry import register
 from ..slots import TaggedReader
-from ..textfiles import TextFileReader
 from ..types import Sentence
 from . import json_values
 from .json_values import Record, shown

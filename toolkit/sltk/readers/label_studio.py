@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from ..errors import DataError
+from ..files.textfiles import TextFileReader
 from ..registry import register
-from ..textfiles import TextFileReader
 from ..types import Sentence, Unused
 from . import json_values
 from .json_values import Record

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from ..files.textfiles import TextFileReader
 from ..registry import register
-from ..textfiles import TextFileReader
 from ..types import Sentence
 from . import json_values
 from .json_values import Record

@@ -8,9 +8,9 @@ from typing import Any
 from xml.parsers import expat
 
 from ..errors import DataError
+from ..files.textfiles import open_binary
 from ..registry import register
 from ..slots import FileReader
-from ..textfiles import open_binary
 from ..types import Sentence
 from .offsets import CharSpan, OffsetReader, annotated
 

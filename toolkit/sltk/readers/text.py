@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from ..files.textfiles import EncodingErrors, TextFileReader
 from ..registry import register
-from ..textfiles import EncodingErrors, TextFileReader
 from ..types import Sentence
 from .offsets import SplittingReader
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import atomic
 from ..errors import UsageError
+from ..files import atomic
 from . import checkpoints, diagnostics, figures, pages, plotting
 from .comparable import flat
 from .discovery import Found, collect

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..safety import harmless
+from ..files.safety import harmless
 from .study import Study
 from .tables import Table, all_runs
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from .. import schemes
 from ..errors import DataError
+from ..files.textfiles import TextLines
 from ..metrics import SeqevalMetric
 from ..slots import SchemeName
-from ..textfiles import TextLines
 from .records import Counts
 
 Row = tuple[str, str, str]

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from .. import atomic
 from ..errors import DataError
+from ..files import atomic
 from ..origin import Origin
 
 MARK = '{"record":'

@@ -13,11 +13,11 @@ from ..config import InvalidSpecError, Loaded
 from ..data import load_splits
 from ..errors import Problem, SpecError
 from ..reports.order import is_digits
-from ..sources import Reading, read
 from ..spec import Experiment
-from ..spec_tree import child
+from ..specs.sources import Reading, read
+from ..specs.spec_tree import child
+from ..specs.yaml_source import Entry, Node
 from ..sweeps.plan import Plan, PlannedRun, planned, read_any
-from ..yaml_source import Entry, Node
 from .requests import Space
 from .spec import SearchPart, SearchSpec
 from .strategies import NEEDS_PAUSES, NEEDS_SHARED

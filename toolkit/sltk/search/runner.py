@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import atomic, sweeps
+from .. import sweeps
 from ..errors import RunError
+from ..files import atomic
 from ..slots import Executor
 from ..sweeps.queue import RunQueue
 from ..sweeps.runner import OnChange

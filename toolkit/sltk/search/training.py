@@ -11,9 +11,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from .. import atomic, building, config, models, run
+from .. import building, config, models, run
 from ..data import Dataset
 from ..errors import SltkError
+from ..files import atomic
 from ..labeller import Labeller
 from ..masking import flags
 from ..nn.switching import MaskSwitch

@@ -9,7 +9,7 @@ from typing import Any
 from .. import audit as audits
 from ..config import InvalidSpecError
 from ..errors import Problem
-from ..estimate import check_model
+from ..estimates.estimate import check_model
 from .plan import Plan, PlannedRun
 
 

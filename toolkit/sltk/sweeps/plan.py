@@ -17,11 +17,11 @@ from .. import config
 from ..config import InvalidSpecError, Loaded
 from ..errors import Problem, SpecError, UsageError, nearest
 from ..slots import Executor
-from ..sources import Reading, read
 from ..spec import Experiment
-from ..spec_tree import child
-from ..spec_writer import dump_values, plain_values
-from ..yaml_source import Node, Source, core_scalar
+from ..specs.sources import Reading, read
+from ..specs.spec_tree import child
+from ..specs.spec_writer import dump_values, plain_values
+from ..specs.yaml_source import Node, Source, core_scalar
 from . import resolved
 from .names import names, value_text
 from .settings import Choice, choices, laid_over

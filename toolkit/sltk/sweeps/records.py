@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from .. import atomic
-from ..differences import differences
+from ..files import atomic
+from ..specs.differences import differences
 from .index import Row
 from .plan import PlannedRun
 

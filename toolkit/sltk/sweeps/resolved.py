@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..differences import differences as differences
+from ..specs.differences import differences as differences
 
 
 @dataclass(frozen=True)

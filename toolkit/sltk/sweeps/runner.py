@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import atomic, locking
 from ..errors import Problem, SpecError, UsageError
+from ..files import atomic, locking
 from ..slots import Executor
 from .index import Index, Row
 from .plan import Plan, PlannedRun, change, extended

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..overlay import overlay
-from ..yaml_source import Entry, Mark, Node
+from ..specs.overlay import overlay
+from ..specs.yaml_source import Entry, Mark, Node
 
 PARTS = ("list", "zip", "grid")
 """In the order of names; the last varies fastest."""

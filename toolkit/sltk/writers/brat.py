@@ -10,10 +10,10 @@ from typing import TextIO
 
 from pydantic import Field
 
-from .. import atomic
 from ..errors import DataError, UsageError
+from ..files import atomic
+from ..files.safety import cell, encodable
 from ..registry import register
-from ..safety import cell, encodable
 from ..slots import Writer
 from ..types import Prediction, Sentence
 from .shown import CharSpan, shown_spans, text_and_offsets

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..errors import DataError
+from ..files.safety import cell
 from ..registry import register
-from ..safety import cell
 from ..slots import Writer
 from ..types import Prediction, Sentence
 

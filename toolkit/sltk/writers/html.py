@@ -8,8 +8,8 @@ from html import escape
 
 from pydantic import Field
 
+from ..files.safety import harmless
 from ..registry import register
-from ..safety import harmless
 from ..slots import Writer
 from ..types import Prediction
 from .shown import CharSpan, shown_spans, text_and_offsets

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..files.safety import cell
 from ..registry import register
-from ..safety import cell
 from ..slots import Writer
 from ..types import Prediction
 from .shown import text_and_offsets

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
+from ..files.safety import harmless
 from ..registry import register
-from ..safety import harmless
 from ..slots import Writer
 from ..types import Prediction
 from .shown import shown_spans, text_and_offsets

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from .errors import Location, Problem, SpecError
-from .scalars import written
+from ..errors import Location, Problem, SpecError
+from ..scalars import written
 from .variables import UnsetVariableError, substitute
 
 _STANDARD = "tag:yaml.org,2002:"

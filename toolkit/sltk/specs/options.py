@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from .registry import Component, UnknownComponentError, registry
-from .scalars import source_text
+from ..registry import Component, UnknownComponentError, registry
+from ..scalars import source_text
 from .spec_tree import child
 from .yaml_source import Node
 

@@ -17,9 +17,9 @@ from typing import BinaryIO, Literal
 
 from pydantic import Field, field_validator
 
-from .errors import DataError, nearest
-from .slots import FileReader
-from .types import Unused
+from ..errors import DataError, nearest
+from ..slots import FileReader
+from ..types import Unused
 
 EncodingErrors = Literal["strict", "replace"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .errors import Problem, nearest
+from ..errors import Problem, nearest
+from ..registry import RefusedError
 from .options import allowed_note, components_owning, described, model_at
-from .registry import RefusedError
 from .spec_tree import dotted, existing, found_text, mark_at, node_at
 from .yaml_source import Node
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .pretraining.spec import PretrainSpec
-from .registry import SAME_AS
-from .search.spec import SearchPart
-from .spec import Experiment
-from .sweeps.spec import SweepPart
+from ..pretraining.spec import PretrainSpec
+from ..registry import SAME_AS
+from ..search.spec import SearchPart
+from ..spec import Experiment
+from ..sweeps.spec import SweepPart
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the environment"}
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from ..types import Sentence
 from .pieces import Flat
-from .types import Sentence
 
 
 @dataclass(frozen=True, slots=True)

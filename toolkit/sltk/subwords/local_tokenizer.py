@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import model_files
-from .backbones.pretrained import PretrainedBackbone, TrainedTokenizer
-from .errors import ModelError, Problem
+from ..backbones.pretrained import PretrainedBackbone, TrainedTokenizer
+from ..errors import ModelError, Problem
+from ..estimates import model_files
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
 """Special tokens of a tokenizer that is trained on the spot."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from ..errors import DataError, Problem, SpecError
+from ..types import Sentence
 from .alignment import assigned, beside
 from .documents import context
-from .errors import DataError, Problem, SpecError
 from .pieces import Flat, Pieces, fitted, flat, runs
-from .types import Sentence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, as JSON may hold one: tokenizers take none."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from .backbones.pretrained import PretrainedBackbone, Quantization
+from ..backbones.pretrained import PretrainedBackbone, Quantization
+from ..instruct.prompt import Prompter
+from ..instruct.settings import InstructSpec
+from ..spec import Experiment, TrainerSpec
 from .families import Shape
 from .family_table import FAMILIES
-from .instruct.prompt import Prompter
-from .instruct.settings import InstructSpec
-from .spec import Experiment, TrainerSpec
 
 Place = Literal["gpu", "cpu"]
 

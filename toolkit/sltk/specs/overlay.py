@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .errors import Location, Problem, SpecError
+from ..errors import Location, Problem, SpecError
 from .yaml_source import Entry, Mark, Node, Source
 
 

@@ -23,10 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from . import alignment, atomic, documents, pieces, tokenization
+from ..files import atomic
+from ..types import Sentence
+from . import alignment, documents, pieces, tokenization
 from .documents import are_neighbours
 from .tokenization import Encoding, SubwordEncoder, Window
-from .types import Sentence
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import CodeType
 
-from .errors import InputError, Location, Problem, UsageError
-from .scalars import is_python_file
+from ..errors import InputError, Location, Problem, UsageError
+from ..scalars import is_python_file
 
 _loaded: dict[str, str] = {}
 """Digest of a file's content → name of the module it made."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from .errors import UsageError
+from ..errors import UsageError
 
 
 @contextmanager

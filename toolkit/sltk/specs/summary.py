@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .data import SPLITS
-from .estimate import Estimate
+from ..data import SPLITS
+from ..estimates.estimate import Estimate
+from ..registry import Component
+from ..spec import Experiment, TrainerSpec
 from .options import shown_value
-from .registry import Component
-from .spec import Experiment, TrainerSpec
 
 
 def summary_lines(experiment: Experiment, expected: Estimate | None = None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from . import scalars
+from .. import scalars
 from .variables import escape
 from .yaml_source import core_scalar
 

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from . import masking, model_files
-from .backbones.pretrained import LoRA, PretrainedBackbone, TrainedTokenizer
-from .config import InvalidSpecError, Loaded
-from .errors import Problem, nearest
+from .. import masking
+from ..backbones.pretrained import LoRA, PretrainedBackbone, TrainedTokenizer
+from ..config import InvalidSpecError, Loaded
+from ..errors import Problem, nearest
+from ..spec import Experiment
+from . import model_files
 from .families import Linear, Shape, ends_with, shape
 from .family_table import FAMILIES, QUERY_AND_VALUE, REFUSED
 from .known_models import GATED, known_config
 from .memory import DTYPE_BYTES, Trained, prompt_subwords, training_bytes
-from .spec import Experiment
 
 GIB = 2**30
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import Location, Problem, SpecError
+from ..errors import Location, Problem, SpecError
+from ..scalars import resolve_path
 from .overlay import overlay, parse_override
-from .scalars import resolve_path
 from .spec_tree import found_text
 from .yaml_source import Mark, Node, Source
 

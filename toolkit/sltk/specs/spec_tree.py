@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .errors import Problem
-from .scalars import source_text
+from ..errors import Problem
+from ..scalars import source_text
 from .yaml_source import Entry, Mark, Node
 
 Path_ = tuple[str, ...]

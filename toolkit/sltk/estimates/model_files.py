@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError, Problem
+from ..errors import ModelError, Problem
 
 _HEADER_LIMIT = 100 * 2**20
 """Most bytes a safetensors header may have (the format's own limit)."""

@@ -1,0 +1,1 @@
+"""Words to subwords: tokenizers, alignment, windows, documents, and a cache on disk."""
