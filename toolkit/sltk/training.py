@@ -21,7 +21,7 @@ from .spec import TrainerSpec
 from .trainer import Examples, PackedTrainer, checkpoints
 
 _OPTIMIZERS = {
-    "adamw": "adamw_torch",
+    "adamw": "adamw_torch_fused",
     "adamw_8bit": "adamw_bnb_8bit",
     "paged_adamw_8bit": "paged_adamw_8bit",
     "sgd": "sgd",

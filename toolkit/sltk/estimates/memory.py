@@ -140,8 +140,7 @@ def _temporary_bytes(
 ) -> float:
     """Copies that live for one operation: the optimizer's, and one dequantized layer."""
     largest = 2 * max((part.largest for part in trained), default=0)
-    together = sum(part.parameters for part in trained)  # on a GPU plain AdamW updates all tensors at once
-    copies = 4 * (together if place == "gpu" and trainer.optimizer == "adamw" else largest)
+    copies = 0 if trainer.optimizer == "adamw" else 4 * largest  # fused AdamW makes none
     if backbone.quantization is None or not shape.linear:
         return copies
     return copies + max(layer.inputs * layer.outputs for layer in shape.linear) * _bytes_a_number(
@@ -155,25 +154,27 @@ def _activation_bytes(
     """Bytes a subword that are kept for the backward pass; with checkpointing a vector a block, and one block."""
     if not trained:
         return 0.0
-    number = _bytes_a_number(backbone, place)
-    block = _block_bytes(shape, backbone, number) + _adapter_bytes(shape, backbone, trained)
+    block = _block_bytes(shape, backbone, place) + _adapter_bytes(shape, backbone, trained)
     if trainer.gradient_checkpointing:
-        return shape.blocks * shape.sizes["hidden"] * number + block
+        return shape.blocks * shape.sizes["hidden"] * _bytes_a_number(backbone, place) + block
     return shape.blocks * block
 
 
-def _block_bytes(shape: Shape, backbone: PretrainedBackbone, number: int) -> float:
+def _block_bytes(shape: Shape, backbone: PretrainedBackbone, place: Place) -> float:
     """Bytes a subword that one block keeps.
 
     Two norms keep their input in float32; attention keeps queries, keys and values (repeated for grouped heads)
-    and its result; the feed-forward part what goes into its activation and, with a gate, both factors. A linear
-    layer keeps its input only where its weight is trained. Encoders, which train with dropout, keep the masks of
-    two dropouts (a byte a number) and attention weights, once before and once after dropout.
+    and its result; the feed-forward part what goes into its activation and, with a gate, the other factor (and
+    the activated one, where `nn.fused` does not serve). A linear layer keeps its input only where its weight is
+    trained. Encoders, which train with dropout, keep the masks of two dropouts (a byte a number) and attention
+    weights, once before and once after dropout.
     """
     sizes, family = shape.sizes, FAMILIES[shape.family]
     hidden, queries, ffn = sizes["hidden"], sizes["queries"], sizes["ffn"]
-    gated = any(layer.name in ("gate_proj", "gate_up_proj", "Wi") for layer in shape.linear)
-    total: float = 2 * hidden * 4 + (4 * queries + (3 if gated else 2) * ffn) * number
+    number, names = _bytes_a_number(backbone, place), {layer.name for layer in shape.linear}
+    is_fused = place == "cpu" and "gate_proj" in names
+    factors = 2 if is_fused or names.isdisjoint(("gate_proj", "gate_up_proj", "Wi")) else 3
+    total: float = 2 * hidden * 4 + (4 * queries + factors * ffn) * number
     if sizes.get("experts"):
         total += 2 * ffn * number  # a subword goes to two experts or more
     if backbone.is_trained_whole:

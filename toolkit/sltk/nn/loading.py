@@ -23,7 +23,7 @@ from .. import masking
 from ..backbones.pretrained import TrainedTokenizer
 from ..errors import ModelError, Problem, nearest
 from ..subwords import local_tokenizer
-from . import lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
+from . import fused, lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
 from .backbone import BuildContext, PackedBackbone
 from .fetching import fetched, located
 from .fingerprint import fingerprint
@@ -54,6 +54,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     if source is not None and not source.is_inside_run:
         backbone.base = fingerprint(source.name, source.options.get("revision"))
     _set_trainable(backbone, spec, context)
+    fused.fuse(backbone)
     return backbone
 
 
