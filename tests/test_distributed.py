@@ -19,7 +19,7 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import sltk
-from sltk import atomic
+from sltk.files import atomic
 
 def recorded(path, text, write=atomic.write_text):
     Path(sys.argv[2], os.environ["RANK"] + ".writes").open("a").write(f"{path}\\n")

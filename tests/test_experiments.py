@@ -169,14 +169,14 @@ def test_the_schema_is_what_sltk_schema_prints() -> None:
     """
     command = [sys.executable, "-m", "sltk", "schema"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads((FOLDER / "sltk.specs.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
+    assert json.loads((FOLDER / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_editors_find_the_schema(name: str) -> None:
     """The first line of a spec names the schema beside it."""
     first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    assert first == "# yaml-language-server: $schema=sltk.specs.schema.json"
+    assert first == "# yaml-language-server: $schema=sltk.schema.json"
 
 
 def test_the_index_names_every_spec() -> None:

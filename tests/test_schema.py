@@ -55,7 +55,7 @@ def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
     """It names the schema in its first line, and is valid alone, and with all that it extends."""
     path = FOLDER / name
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
-    place = "../" * name.count("/") + "sltk.specs.schema.json"
+    place = "../" * name.count("/") + "sltk.schema.json"
     assert first == f"# yaml-language-server: $schema={place}"
     assert (path.parent / place).is_file()
     assert wrong(parsed(text)) == []

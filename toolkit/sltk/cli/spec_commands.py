@@ -125,8 +125,8 @@ def _as_json(problem: Problem) -> dict[str, Any]:
 def schema(imports: ImportsOption = None) -> None:
     """Print the JSON Schema of a spec, for editors.
 
-    Save it (`sltk schema > sltk.specs.schema.json`) and begin a spec with
-    `# yaml-language-server: $schema=sltk.specs.schema.json` to get completion and help while typing.
+    Save it (`sltk schema > sltk.schema.json`) and begin a spec with
+    `# yaml-language-server: $schema=sltk.schema.json` to get completion and help while typing.
     """
     run_imports(imports)
     from ..specs.schema import spec_schema
