@@ -6,6 +6,7 @@ Nothing is downloaded: models have the shape of real ones and random weights, wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -65,7 +66,7 @@ def sentences(count: int, path: Path | None, seed: int = 0) -> list[Sentence]:
     if path is not None:
         from sltk.readers.conll import ConllReader
 
-        return [s for s in ConllReader(path=path, limit=count).read() if s.words]
+        return list(itertools.islice((s for s in ConllReader(path=path).read() if s.words), count))
     chance = random.Random(seed)
     vocabulary = ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(8000)]
     return [_sentence(chance, vocabulary) for _ in range(count)]

@@ -94,7 +94,7 @@ class _RMSNorm(nn.Module):
     variance_epsilon: float
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        if not _on_cpu(hidden_states) or self.weight.requires_grad:
+        if not _on_cpu(hidden_states) or (self.weight.requires_grad and torch.is_grad_enabled()):
             return super().forward(hidden_states)  # type: ignore[no-any-return]
         return _rms_norm(hidden_states, self.weight, self.variance_epsilon)
 
@@ -154,23 +154,23 @@ class _Gated(torch.autograd.Function):
 
 
 class _Dropped(torch.autograd.Function):
-    """Elements are kept with a probability of 1 - p, to 1 / 65,536, and divided by it. Keeps a byte an element."""
+    """Elements are kept with a probability of 1 - p, to 1 / 65,536, and divided by it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
         dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
-        ctx.scale = _LEVELS / (_LEVELS - dropped)
         count = x.numel()
         bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
         kept = (bits[:count] >= dropped - _LEVELS // 2).view(x.shape)
-        ctx.save_for_backward(kept)
-        return (x * kept).mul_(ctx.scale)
+        factor = kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+        ctx.save_for_backward(factor)
+        return x * factor
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return (gradient * kept).mul_(ctx.scale), None
+        (factor,) = ctx.saved_tensors
+        return gradient * factor, None
 
 
 def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
