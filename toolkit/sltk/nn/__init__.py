@@ -11,3 +11,5 @@ Tensor names end in their shape, one letter a dimension:
 
 So `vectors_WH` is [words, hidden size], and `lengths_S` says how many of the W words each sentence has.
 """
+
+from . import quiet  # noqa: F401  (acts when imported: before transformers and what it brings)

@@ -23,7 +23,7 @@ from .. import masking
 from ..backbones.pretrained import TrainedTokenizer
 from ..errors import ModelError, Problem, nearest
 from ..subwords import local_tokenizer
-from . import fused, lora, precision, quiet  # noqa: F401  (`quiet` acts when imported)
+from . import fused, lora, precision
 from .backbone import BuildContext, PackedBackbone
 from .fetching import fetched, located
 from .fingerprint import fingerprint

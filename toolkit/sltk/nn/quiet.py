@@ -1,8 +1,8 @@
 """Keeps the libraries underneath from writing to the user's terminal.
 
-Importing this module is enough; `sltk.nn.loading` does so before it imports transformers. What those libraries
-report and a user must know, sltk says itself, as an error or a note; the bars of downloads stay. Set SLTK_NOISY=1
-to hear everything while looking for a fault in them.
+Importing this module is enough; the package does so before any of its modules imports transformers. What those
+libraries report and a user must know, sltk says itself, as an error or a note; the bars of downloads stay. Set
+SLTK_NOISY=1 to hear everything while looking for a fault in them.
 """
 
 from __future__ import annotations

@@ -82,15 +82,16 @@ def _few(name: str, reader: Reader, spec: PretrainSpec, folder: Path, progress: 
         return reader
     absent = next(absences(reader), None)
     if absent is None:
-        progress.note(f"rehearsal: {name}: the first {SENTENCES} sentences")
+        source = f"the first {SENTENCES} sentences"
         some = data.read(reader.model_copy(update={"limit": SENTENCES}))
         few = [text for text, _ in texts(some, spec.spacing)]
     else:
-        progress.note(f"rehearsal: {name}: examples for {absent}")
+        source = f"examples for {absent}"
         few = [" ".join(sentence.words) for sentence in data.example_source(reader).sentences]
     lines = [" ".join(text.split()) for text in few if text.strip()]
     path = folder / f"{name}.txt"
     times = -(-_EXAMPLE_LINES // max(1, len(lines)))
+    progress.note(f"rehearsal: {name}: {source}{f', {times} times' if times > 1 else ''}")
     path.write_text("".join(f"{line}\n" for line in lines * times), encoding="utf-8")
     return TextReader(path=path)
 
