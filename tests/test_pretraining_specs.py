@@ -24,7 +24,8 @@ from sltk.rehearsal import rehearse as rehearse_run
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
 PRETRAINING = [name for name in ALL if name.startswith(("tapt_", "pretrain_"))]
-SWEEPS = [name for name in ALL if name.startswith("fig3_")]
+FIGURE_3 = [name for name in ALL if name.startswith("fig3_")]
+SWEEPS = [*FIGURE_3, "sweep_after_tapt_smollm2_absa"]
 RUNS = [name for name in ALL if name not in PRETRAINING and name not in SWEEPS]
 
 
@@ -123,7 +124,7 @@ def test_the_small_model_has_the_paper_s_number_of_parameters() -> None:
     assert (encoder.block_size, encoder.snapshots) == (512, 5)
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", FIGURE_3)
 def test_figure_3_compares_three_conditions_at_each_checkpoint(name: str) -> None:
     """Encoder, decoder with its mask, decoder without; fine-tuned whole; the paper's has 51 checkpoints, five seeds."""
     plan = sweeps.plan(FOLDER / f"{name}.yaml")
@@ -214,3 +215,17 @@ def test_checking_imports_no_torch(tmp_path: Path) -> None:
     arguments = [*command, *(word for change in changes for word in ("--set", change))]
     code = f"import sys; from sltk.cli import main; code = main({arguments}); sys.exit(code or 'torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_adapted_runs_differ_from_the_plain_sweep_by_their_adapter_alone() -> None:
+    """What the adapter gains is then the difference of two tables."""
+    adapted = sweeps.plan(FOLDER / "sweep_after_tapt_smollm2_absa.yaml").runs
+    plain = sweeps.plan(FOLDER.parent / "sweep_smollm2_absa.yaml").runs
+
+    def comparable(run: sweeps.PlannedRun) -> str:
+        settings = run.experiment.model_dump(mode="json", serialize_as_any=True)
+        settings["backbone"].pop("adapter")
+        return json.dumps({**settings, "name": ""}, sort_keys=True)
+
+    assert len(adapted) == 6
+    assert {comparable(run) for run in adapted} < {comparable(run) for run in plain}
