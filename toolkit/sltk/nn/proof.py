@@ -29,7 +29,7 @@ from ..errors import ModelError, Problem
 from . import varlen
 from .attention import NAME, Packing
 
-_LENGTHS = (5, 3)
+PROBE_LENGTHS = (5, 3)
 """The probe: two sentences, so that leaks between sentences show too."""
 _FIRST, _SECOND = slice(0, 5), slice(5, 8)
 
@@ -83,7 +83,7 @@ def attention_modules(model: nn.Module, forward: Forward) -> list[nn.Module]:
         module.sltk_unmasked, module.sltk_drop_window = False, False  # type: ignore[assignment]
     try:
         with _spy() as seen, torch.inference_mode():
-            forward(probe(model), Packing.of_lengths(_LENGTHS), False)
+            forward(probe(model), Packing.of_lengths(PROBE_LENGTHS), False)
     finally:
         for module in model.modules():
             del module.sltk_unmasked, module.sltk_drop_window
@@ -135,7 +135,7 @@ def prove(
     begun = time.perf_counter()
     was_training = model.training
     model.eval()
-    ids_T, packing = probe(model), Packing.of_lengths(_LENGTHS)
+    ids_T, packing = probe(model), Packing.of_lengths(PROBE_LENGTHS)
     with _spy() as seen, _tracked_embedding(model) as embedded:
         states = forward(ids_T, packing, True)
     if [id(module) for module in seen.modules] != [id(module) for module in modules]:
@@ -200,7 +200,7 @@ def _stock_difference(model: Any, forward: Forward, modules: Sequence[nn.Module]
     assign_flags(modules, [own] * len(modules), drop_window=False)
     ids_T = probe(model)
     with torch.inference_mode():
-        ours_TH = forward(ids_T, Packing.of_lengths(_LENGTHS), False)[-1][0]
+        ours_TH = forward(ids_T, Packing.of_lengths(PROBE_LENGTHS), False)[-1][0]
         model.set_attn_implementation("eager")
         try:
             stock_TH = torch.cat(
@@ -278,4 +278,6 @@ def probe(model: Any) -> Tensor:
     weight = model.get_input_embeddings().weight
     size, padding = weight.shape[0], getattr(model.config, "pad_token_id", None)
     numbers = [number for number in range(min(3, size - 1), size) if number != padding] or [0]
-    return torch.tensor([numbers[11 * i % len(numbers)] for i in range(sum(_LENGTHS))], device=weight.device)
+    return torch.tensor(
+        [numbers[11 * i % len(numbers)] for i in range(sum(PROBE_LENGTHS))], device=weight.device
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from ..errors import SltkError
 from ..files import atomic
 from ..labeller import Labeller
 from ..masking import flags
+from ..nn import prefixes
 from ..nn.switching import MaskSwitch
 from ..progress import Progress
 from ..spec import Experiment
 from ..sweeps.records import score
+from ..types import Prediction, Sentence
 
 SCORES = "scores.json"
+_SENTENCES = 256
+"""Sentences that all masks are scored on before the next: their states are held in memory."""
 
 
 class _PausedError(SltkError):
@@ -116,17 +121,52 @@ def shared(
     model = models.load(folder / "model")
     switch = MaskSwitch(model.network.backbone, drop_window=drop_window)
     validation = building.load_splits(experiment)["validation"]
-    scores = {}
-    for mask in masks:
-        progress.note(f"scoring {mask}")
-        switch.set(flags(mask, switch.blocks))
-        scores[mask] = _score(experiment, model, validation)
+    scores = scores_of_masks(experiment, model, switch, masks, validation, progress)
     seconds = {"training": metrics["train"]["seconds"], "scoring": round(time.perf_counter() - begun, 3)}
     atomic.write_json(folder / SCORES, {"seed": experiment.seed, "seconds": seconds, "scores": scores})
     return metrics
 
 
-def _score(experiment: Experiment, model: Any, dataset: Dataset) -> float:
-    predictions = list(Labeller(model, experiment.trainer.eval_batch_tokens).stream(dataset))
+def scores_of_masks(
+    experiment: Experiment,
+    model: Any,
+    switch: MaskSwitch,
+    masks: Sequence[str],
+    dataset: Dataset,
+    progress: Progress,
+) -> dict[str, float]:
+    """What each mask scores on a data set with one and the same weights.
+
+    The masks go over the same sentences in the order of their flags, so that each starts from the first block
+    whose flag is not that of the mask before it.
+    """
+    order = sorted((flags(mask, switch.blocks), mask) for mask in masks)
+    leave_out = [
+        prefixes.shared_blocks(own, before)
+        for (own, _), before in zip(order, [None, *(own for own, _ in order)], strict=False)
+    ]
+    blocks = prefixes.blocks_of(model.network.backbone)
+    if blocks is None:
+        leave_out, blocks = [0] * len(order), []
+    labeller = Labeller(model, experiment.trainer.eval_batch_tokens)
+    found: dict[str, list[Prediction]] = {mask: [] for mask in masks}
+    with prefixes.Prefixes(blocks, leave_out).at_work() as memory:
+        for some in _in_parts(dataset):
+            memory.new_text()
+            for (own, mask), skipped in zip(order, leave_out, strict=True):
+                switch.set(own)
+                memory.new_pass(skipped)
+                found[mask].extend(labeller.stream(some))
+            progress.note(f"scored {len(masks)} masks on {len(found[masks[0]])} sentences")
+    return {mask: _score(experiment, found[mask]) for mask in masks}
+
+
+def _score(experiment: Experiment, predictions: list[Prediction]) -> float:
     found = score(experiment.metrics[0].score(predictions, experiment.scheme))
     return 0.0 if found is None or math.isnan(found) else found
+
+
+def _in_parts(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+    left = iter(sentences)
+    while part := list(islice(left, _SENTENCES)):
+        yield part
