@@ -16,11 +16,11 @@ import tiny
 from sltk import sweeps
 from sltk.errors import UsageError
 
-LONG = {"epochs": 20, "save_every": 12, "batch_size": 8, "learning_rate": 0.01}
+LONG = {"epochs": 80, "save_every": 12, "batch_size": 8, "learning_rate": 0.01}
 
 
 def spec(executor: dict[str, Any]) -> dict[str, Any]:
-    """Three runs of sixty updates."""
+    """Three runs of 240 updates: on a busy machine too the killer meets one that is under way."""
     return {
         **tiny.spec(
             LONG, data={"train": {"type": "grammar", "count": 21}, "test": {"type": "grammar", "count": 8}}
