@@ -128,20 +128,30 @@ class _Followed:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._log = Path(job.folder) / "log.jsonl"
-        self._read = self._log.stat().st_size if self._log.exists() else 0
+        self._told = self._log.read_bytes() if self._log.exists() else b""
 
     def tell(self, work: Work) -> None:
-        """Pass on what was logged since."""
+        """Pass on what was logged since; a resumed run drops lines first, and may have written others since."""
         if not self._log.exists():
             return
-        with self._log.open("rb") as file:
-            file.seek(min(self._read, self._log.stat().st_size))  # a resumed run drops lines
-            text = file.read()
-            whole = text[: text.rfind(b"\n") + 1]
-            self._read = file.tell() - len(text) + len(whole)
+        text = self._log.read_bytes()
+        begin = _end_of_common_lines(self._told, text)
+        whole = text[begin : text.rfind(b"\n") + 1]
+        self._told = text[:begin] + whole
         for line in whole.splitlines():
             values = json.loads(line) if line.startswith(b"{") else {}
             if "note" in values:
                 work.heard(self.job.name, {"event": "note", "message": values["note"]})
             elif values:
                 work.heard(self.job.name, {"event": "logged", "values": values})
+
+
+def _end_of_common_lines(old: bytes, new: bytes) -> int:
+    if new.startswith(old):
+        return len(old)
+    end = 0
+    for before, now in zip(old.splitlines(keepends=True), new.splitlines(keepends=True), strict=False):
+        if before != now:
+            break
+        end += len(now)
+    return end
