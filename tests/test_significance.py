@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -29,7 +29,9 @@ A = [0.51, 0.49, 0.56, 0.53, 0.50]
 B = [0.47, 0.48, 0.50, 0.52, 0.51]
 MASKS = ["".join(digits) for digits in product("01", repeat=4)]
 alternatives = pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
-lists = st.lists(st.floats(-10, 10).map(lambda x: round(x, 3)), min_size=2, max_size=8)
+thousandths = st.lists(st.integers(-10_000, 10_000), min_size=2, max_size=8)
+# multiples of 1/1024 are added without rounding, so that ties are ties for scipy too
+lists = thousandths.map(lambda values: [value / 1024 for value in values])
 
 
 @alternatives
@@ -55,6 +57,19 @@ def test_exact_sign_flip_is_scipys(alternative, values):
     assert ours.p == pytest.approx(one_sided if alternative == "two-sided" else theirs.pvalue)
     if alternative == "two-sided":
         assert ours.p == pytest.approx(theirs.pvalue)
+
+
+@given(thousandths)
+@example([0, 1875, 1562, 1770, -4812, 0, 125, -500])  # four ties within 1e-15, which scipy 1.17 misses
+def test_sign_flip_counts_ties_that_rounding_hides(values):
+    """Scores of three decimals, whose sums are rounded, give the p of counting all signs in whole numbers."""
+    flips = product((1, -1), repeat=len(values))
+    sums = [sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in flips]
+    scores, zeros = [value / 1000 for value in values], [0.0] * len(values)
+    fewer, more = (sum(total <= sum(values) for total in sums), sum(total >= sum(values) for total in sums))
+    assert sign_flip(scores, zeros, "less").p == fewer / len(sums)
+    assert sign_flip(scores, zeros, "greater").p == more / len(sums)
+    assert sign_flip(scores, zeros).p == min(1.0, 2 * min(fewer, more) / len(sums))
 
 
 def test_sign_flip_of_five_seeds_cannot_be_significant_two_sided():
