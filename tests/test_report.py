@@ -18,7 +18,17 @@ import recorded
 import sltk
 import tiny
 from sltk.cli import main
-from sltk.reports import Point, checkpoint_curves, plotting, read_records, report, save, style, write_records
+from sltk.reports import (
+    Point,
+    arrange,
+    checkpoint_curves,
+    plotting,
+    read_records,
+    report,
+    save,
+    style,
+    write_records,
+)
 
 FORMS = ("png", "svg", "pdf")
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -182,7 +192,7 @@ def test_names_are_text_in_every_form(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "\x1b" not in html
     assert "<b>" not in (tmp_path / "out" / "report.md").read_text().replace("\\<b\\>", "")
-    assert r"<b>\&" in (tmp_path / "out" / "table.tex").read_text()
+    assert r"|\&\%\$\_\#\{\}" in (tmp_path / "out" / "table.tex").read_text()
 
 
 def test_figures_repeat_bit_for_bit(study: Path, page: Path, tmp_path: Path) -> None:
@@ -204,6 +214,17 @@ def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
     assert "## conll books.train" in text
     assert text.count("### Differences") == 2
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in (tmp_path / "out" / "table.tex").read_text()
+
+
+def test_a_task_is_named_by_the_spec_that_all_its_runs_share(tmp_path: Path) -> None:
+    """Two tasks on one file of data have the names of their specs; runs of several specs have that of the data."""
+    ner, chunking = (
+        [each.model_copy(update={"name": name}) for each in recorded.study(["00", "01"], data=data)]
+        for name, data in (("ner", "news"), ("chunking", "books"))
+    )
+    assert [task.name for task in arrange([*ner, *chunking], separate=True).tasks] == ["ner", "chunking"]
+    mixed = [ner[0].model_copy(update={"name": "other"}), *ner[1:]]
+    assert [task.name for task in arrange(mixed).tasks] == ["conll news.train"]
 
 
 def test_curves_over_checkpoints_are_drawn(tmp_path: Path) -> None:

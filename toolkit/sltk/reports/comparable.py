@@ -73,10 +73,15 @@ def _refusal(groups: list[list[Record]]) -> Problem:
 
 
 def _named(groups: list[list[Record]]) -> dict[str, list[Record]]:
-    """A name for each data set: its reader and file, and a number where that is not enough."""
+    """A name for each data set: that of its runs' spec where they share one, else its reader and file.
+
+    A number is added where that is not enough.
+    """
+    of_specs = [{record.name for record in group} for group in groups]
     named: dict[str, list[Record]] = {}
-    for group in groups:
-        name = base = _name(group[0])
+    for group, names in zip(groups, of_specs, strict=True):
+        own = len(names) == 1 and of_specs.count(names) == 1
+        name = base = group[0].name if own else _data_name(group[0])
         number = 1
         while name in named:
             number += 1
@@ -85,7 +90,7 @@ def _named(groups: list[list[Record]]) -> dict[str, list[Record]]:
     return named
 
 
-def _name(record: Record) -> str:
+def _data_name(record: Record) -> str:
     for split in ("test", "validation", "train"):
         reader = record.data.get(split, {}).get("reader", {})
         if reader.get("type", "holdout") != "holdout":
