@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sltk.masking import MaskError, flags, group_text, groups, parse
+from sltk.masking import MaskError, flags, group_text, groups, parse, shared_start
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,10 @@ def test_the_groups_in_words() -> None:
     """What `show` and notes print."""
     assert group_text("0111", 30) == "0-7 causal, 8-29 unmasked"
     assert group_text("0101", 4) == "0 causal, 1 unmasked, 2 causal, 3 unmasked"
+
+
+def test_masks_share_their_blocks_up_to_the_first_that_differs() -> None:
+    """Digits and flags alike; nothing, some or all of them."""
+    assert shared_start("011", "110") == 0
+    assert shared_start((True, False, True), (True, False, False)) == 2
+    assert shared_start("01", "01") == 2

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from sltk.masking import shared_start
 from sltk.nn import prefixes
 from sltk.nn.attention import NAME, Packing
 from sltk.nn.backbone import PackedBackbone
@@ -54,11 +55,9 @@ def test_passes_that_begin_later_give_the_very_states_of_whole_ones(family: str)
     assert blocks is not None
     counted = _count_calls(blocks)
     with prefixes.Prefixes(blocks, range(1, 5)).at_work() as memory:
-        before = None
-        for mask in MASKS:
+        for mask, before in zip(MASKS, [None, *MASKS], strict=False):
             switch.set(mask)
-            memory.new_pass(prefixes.shared_blocks(mask, before))
-            before = mask
+            memory.new_pass(0 if before is None else shared_start(mask, before))
             for ours, theirs in zip(states(network), whole[mask], strict=True):
                 assert torch.equal(ours, theirs)
     assert counted["calls"] == len(TEXT) * (2 + 4 + 8 + 16)  # and not 16 masks of 4 blocks each, 64
@@ -101,12 +100,6 @@ def test_other_batches_in_a_later_pass_are_an_error() -> None:
         memory.new_pass(2)
         with pytest.raises(RuntimeError, match="same batches"):
             network(others, other_packing)
-
-
-def test_shared_blocks_end_at_the_first_other_flag() -> None:
-    assert prefixes.shared_blocks((True, False, True), None) == 0
-    assert prefixes.shared_blocks((True, False, True), (True, False, False)) == 2
-    assert prefixes.shared_blocks((True, False), (True, False)) == 2
 
 
 def test_what_scoring_all_masks_costs_in_passes() -> None:

@@ -14,6 +14,7 @@ One thing comes out: a flag a block, True where a word sees what follows it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -123,3 +124,9 @@ Mask = Annotated[
         }
     ),
 ]
+
+
+def shared_start(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many blocks (or digits) from the input on two masks of one length have alike."""
+    differ = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    return next(differ, len(one))

@@ -38,7 +38,11 @@ def fuse(network: nn.Module) -> None:
         if kind not in same:
             same[kind] = mixin is _Dropout or _computes_the_same(module, mixin)
         if same[kind]:
-            module.__class__ = type(kind.__name__, (mixin, kind), {})
+            module.__class__ = _fused(kind, mixin)
+
+
+def _fused(kind: type[nn.Module], mixin: type[nn.Module]) -> type[nn.Module]:
+    return type(kind.__name__, (mixin, kind), {})
 
 
 def _mixin(module: nn.Module) -> type[nn.Module] | None:
@@ -65,7 +69,7 @@ def _computes_the_same(module: nn.Module, mixin: type[nn.Module]) -> bool:
     try:
         module.requires_grad_(False).eval()
         theirs = _value_and_gradient(module, x)
-        module.__class__ = type(kind.__name__, (mixin, kind), {})
+        module.__class__ = _fused(kind, mixin)
         ours = _value_and_gradient(module, x)
     finally:
         module.__class__ = kind

@@ -22,15 +22,6 @@ from .attention import Packing
 from .backbone import PackedBackbone
 
 
-def shared_blocks(flags: Sequence[bool], before: Sequence[bool] | None) -> int:
-    """How many blocks from the input on have the flags that they had before."""
-    if before is None:
-        return 0
-    return next(
-        (n for n, pair in enumerate(zip(flags, before, strict=True)) if pair[0] != pair[1]), len(flags)
-    )
-
-
 class Prefixes:
     """Keeps what leaves some blocks in a pass, for later passes over the same text to start from there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from .. import config
 from ..config import InvalidSpecError, Loaded
 from ..data import load_splits
 from ..errors import Problem, SpecError
+from ..masking import shared_start
 from ..reports.order import is_digits
 from ..spec import Experiment
 from ..specs.sources import Reading, read
@@ -106,12 +107,8 @@ def passes(masks: Sequence[str]) -> float:
     order = sorted(masks)
     if not all(is_digits(mask) and len(mask) == len(order[0]) for mask in order):
         return len(order)
-    shared = sum(_shared_digits(*pair) for pair in pairwise(order))
+    shared = sum(shared_start(*pair) for pair in pairwise(order))
     return len(order) - shared / len(order[0])
-
-
-def _shared_digits(one: str, other: str) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=True)))
 
 
 def is_search(path: str | Path) -> bool:

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..data import Dataset
 from ..errors import SltkError
 from ..files import atomic
 from ..labeller import Labeller
-from ..masking import flags
+from ..masking import flags, shared_start
 from ..nn import prefixes
 from ..nn.switching import MaskSwitch
 from ..progress import Progress
@@ -141,10 +141,8 @@ def scores_of_masks(
     whose flag is not that of the mask before it.
     """
     order = sorted((flags(mask, switch.blocks), mask) for mask in masks)
-    leave_out = [
-        prefixes.shared_blocks(own, before)
-        for (own, _), before in zip(order, [None, *(own for own, _ in order)], strict=False)
-    ]
+    ordered = [own for own, _ in order]
+    leave_out = [0, *(shared_start(*pair) for pair in pairwise(ordered))]
     blocks = prefixes.blocks_of(model.network.backbone)
     if blocks is None:
         leave_out, blocks = [0] * len(order), []
