@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -157,6 +158,21 @@ def is_model(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
+def check_format(folder: Path, written: Mapping[str, Any], way_out: str) -> None:
+    """Refuse what another version of sltk wrote in another form; `written` says which one did.
+
+    Raises:
+        UsageError: it did.
+    """
+    if written.get("format") == FORMAT:
+        return
+    about = (
+        f"`{folder}` was written by sltk {written.get('sltk', 'of an older version')} in format "
+        f"{written.get('format', '?')}; this is sltk {__version__}, which reads format {FORMAT}"
+    )
+    raise UsageError(Problem(about, notes=(way_out,)))
+
+
 def describe(folder: Path) -> dict[str, Any]:
     """The description of a saved model.
 
@@ -167,14 +183,7 @@ def describe(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"`{folder}` holds no sltk model (no {DESCRIPTION}); was its training finished?")
     description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if description.get("format") != FORMAT:
-        raise UsageError(
-            Problem(
-                f"`{folder}` was written by sltk {description.get('sltk', '?')} in format "
-                f"{description.get('format')}; this is sltk {__version__}, which reads format {FORMAT}",
-                notes=("train it again, or use the version that wrote it",),
-            )
-        )
+    check_format(folder, description, "train it again, or use the version that wrote it")
     return description
 
 

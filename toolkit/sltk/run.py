@@ -20,7 +20,7 @@ from .data import Dataset
 from .errors import SpecError, UsageError
 from .labeller import Labeller
 from .models import Model
-from .progress import Logged, Progress, Silent
+from .progress import Progress, Silent
 from .reporting import name_of, tell_about
 from .rundir import RunDirectory
 from .slots import Metric, Reader, SchemeName
@@ -76,11 +76,7 @@ def train(
         for name in splits.keys() - {"train"}:
             kind.check(splits[name], model)
     samples = kind.encode(splits["train"], model, told)
-    if resume:
-        for change in run.changes(experiment.seed, model):
-            told.note(f"not as when the run began: {change}")
-    run.start(experiment, model, force=force)
-    log = Logged(told, run.log) if processes.is_first() else told
+    log = run.start(experiment, model, told, resume=resume, force=force)
     metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume, callbacks)
     if processes.is_first():
         kind.save(model, run.model, run.imports)

@@ -21,13 +21,13 @@ from typing import Any, Protocol
 import yaml
 from pydantic import BaseModel
 
-from . import __version__, config, processes
-from .checkpoint import FORMAT
+from . import config, processes
+from .checkpoint import check_format
 from .environment import Built, environment
 from .errors import Problem, UsageError
 from .files import atomic
 from .origin import origin_of
-from .progress import Progress
+from .progress import Logged, Progress
 from .registry import registry
 from .scalars import is_python_file
 from .slots import Backbone
@@ -115,14 +115,7 @@ class RunDirectory:
         written = (
             json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
         )
-        if written.get("format") != FORMAT:
-            raise UsageError(
-                Problem(
-                    f"`{self.folder}` was written by sltk {written.get('sltk', 'of an older version')} in format "
-                    f"{written.get('format', '?')}; this is sltk {__version__}, which reads format {FORMAT}",
-                    notes=("train it again (--force), or use the version that wrote it",),
-                )
-            )
+        check_format(self.folder, written, "train it again (--force), or use the version that wrote it")
 
     def _check_same(self, experiment: Recorded) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
@@ -146,10 +139,19 @@ class RunDirectory:
         imports = [names.get(path, path) for path in experiment.imports]
         return config.dump(experiment.model_copy(update={"imports": imports}))
 
-    def start(self, experiment: Recorded, model: Built, *, force: bool) -> None:
-        """Write what is known before training. With `force`, the run that was here goes first."""
+    def start(
+        self, experiment: Recorded, model: Built, told: Progress, *, resume: bool, force: bool
+    ) -> Progress:
+        """Write what is known before training. With `force`, the run that was here goes first.
+
+        Returns:
+            Progress that `log.jsonl` hears too. `told` hears what is not as when a run that is resumed began.
+        """
         if not processes.is_first():
-            return
+            return told
+        if resume:
+            for change in self._changes(experiment.seed, model):
+                told.note(f"not as when the run began: {change}")
         if force:
             self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +163,7 @@ class RunDirectory:
         begun = environment(experiment.seed, model) | _origin(experiment.backbone)
         atomic.write_json(self.environment, begun)
         atomic.write_text(self.spec, self._resolved(experiment))
+        return Logged(told, self.log)
 
     def _clear(self) -> None:
         """Remove a run, its spec last: a run half removed has no checkpoints to go on from, and no metrics."""
@@ -170,7 +173,7 @@ class RunDirectory:
         ):  # fmt: skip
             atomic.remove(path)
 
-    def changes(self, seed: int, model: Built) -> list[str]:
+    def _changes(self, seed: int, model: Built) -> list[str]:
         """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []

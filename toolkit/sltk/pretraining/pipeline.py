@@ -21,7 +21,7 @@ from ..nn import precision
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
-from ..progress import Logged, Progress, Silent
+from ..progress import Progress, Silent
 from ..rundir import RunDirectory
 from .corpus import Account, Blocks, batches, first_words, write_blocks
 from .snapshots import Snapshots, check_moments, save_pretrained
@@ -83,11 +83,7 @@ def pretrain(
         made = build(wanted, read["corpus"])
         blocks = _written(wanted, read, made.backbone.tokenizer, run, told, resume)
         moments = check_moments(wanted.snapshots, _updates_per_epoch(wanted, blocks.train))
-    if resume:
-        for change in run.changes(wanted.seed, made):
-            told.note(f"not as when the run began: {change}")
-    run.start(wanted, made, force=force)
-    log = Logged(told, run.log) if processes.is_first() else told
+    log = run.start(wanted, made, told, resume=resume, force=force)
     kept = (Snapshots(made.backbone, wanted, run.steps, moments),) if moments is not None else ()
     metrics = _trained(wanted, made, blocks, run, log, resume, kept)
     if processes.is_first():
