@@ -77,6 +77,8 @@ def test_every_builtin_component_is_documented():
     """Each has a docstring, and each of its keys a description."""
     for slot in registry.slots():
         for name, component in registry.slot(slot).items():
+            if not component.__module__.startswith("sltk."):
+                continue  # another test's own
             assert component.type_name == name
             assert component.__doc__, (slot, name)
             for key, field in component.model_fields.items():

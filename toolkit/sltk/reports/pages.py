@@ -8,39 +8,25 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
+from ..files import web_page
 from ..files.safety import harmless
+from ..files.web_page import safe
 from .study import Study
 from .tables import Table, all_runs
 
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #6d727b; --rule: #e2e2df; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e6ea; --paper: #17191c; --faint: #9298a2;
-  --rule: #2f3238; }} }}
-body {{ font: 1rem/1.6 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 76rem; margin: 2.5rem auto; padding: 0 1.25rem; }}
-h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
-  padding-top: 1rem; }} h3 {{ font-size: 1rem; margin: 1.8rem 0 .4rem; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }}
-th, td {{ text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }}
-th.long, td.long {{ white-space: normal; min-width: 14rem; text-align: left; color: var(--faint); }}
-tr.strong td {{ font-weight: 700; }}
-p.note {{ color: var(--faint); font-size: .85rem; max-width: 46rem; margin: .4rem 0; }}
-figure {{ margin: 1rem 0; }} img {{ max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }}
-figcaption {{ color: var(--faint); font-size: .85rem; }}
-</style>
-</head>
-<body>
+_STYLE = """body { font-size: 1rem; line-height: 1.6; max-width: 76rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
+  padding-top: 1rem; } h3 { font-size: 1rem; margin: 1.8rem 0 .4rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+th.long, td.long { white-space: normal; min-width: 14rem; text-align: left; color: var(--faint); }
+tr.strong td { font-weight: 700; }
+p.note { color: var(--faint); font-size: .85rem; max-width: 46rem; margin: .4rem 0; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
+figcaption { color: var(--faint); font-size: .85rem; }
 """
 
 
@@ -73,19 +59,19 @@ def html(title: str, sections: Sequence[Section]) -> str:
 
 
 def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
-    yield _HEAD.format(title=_safe(title))
-    yield f"<h1>{_safe(title)}</h1>\n"
+    yield web_page.opening(title, _STYLE)
+    yield f"<h1>{safe(title)}</h1>\n"
     for section in sections:
-        yield f"<h2>{_safe(section.title)}</h2>\n"
-        yield from (f"<p>{_safe(sentence)}</p>\n" for sentence in section.sentences)
+        yield f"<h2>{safe(section.title)}</h2>\n"
+        yield from (f"<p>{safe(sentence)}</p>\n" for sentence in section.sentences)
         yield from map(_html_picture, section.pictures)
         yield from map(_html_table, section.tables)
-    yield "</body>\n</html>\n"
+    yield web_page.ENDING
 
 
 def _html_picture(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
-    caption = _safe(picture.caption)
+    caption = safe(picture.caption)
     width = int.from_bytes(picture.png[16:20], "big") * _SCREEN // 100  # its pixels, from the header
     return (
         f'<figure><img alt="{caption}" width="{width}" src="data:image/png;base64,{data}">\n'
@@ -100,20 +86,16 @@ def _html_table(table: Table) -> str:
         strong = ' class="strong"' if place in table.strong else ""
         cells = (_html_cell(name, cell) for name, cell in zip(table.columns, row, strict=True))
         rows.append(f"<tr{strong}>{''.join(cells)}</tr>\n")
-    note = f'<p class="note">{_safe(table.note)}</p>\n' if table.note else ""
+    note = f'<p class="note">{safe(table.note)}</p>\n' if table.note else ""
     return (
-        f'<h3>{_safe(table.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<h3>{safe(table.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{''.join(rows)}</tbody>\n</table></div>\n{note}"
     )
 
 
 def _html_cell(column: str, text: str, tag: str = "td") -> str:
     long = ' class="long"' if column == "notes" else ""
-    return f"<{tag}{long}>{_safe(text)}</{tag}>"
-
-
-def _safe(text: str) -> str:
-    return escape(harmless(text))
+    return f"<{tag}{long}>{safe(text)}</{tag}>"
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:

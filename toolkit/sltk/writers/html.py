@@ -4,49 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from html import escape
 
 from pydantic import Field
 
-from ..files.safety import harmless
+from ..files import web_page
+from ..files.web_page import safe
 from ..registry import register
 from ..slots import Writer
 from ..types import Prediction
 from .shown import CharSpan, shown_spans, text_and_offsets
 
-_HEAD = """<!doctype html>
-<html lang="und">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #8a8f98; --rule: #e7e7e4;
-  --fill: 92%; --edge: 72%; --name: 32%; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e6ea; --paper: #17191c; --faint: #7d838c;
-  --rule: #2b2e33; --fill: 22%; --edge: 42%; --name: 78%; }} }}
-body {{ font: 1.05rem/1.9 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 52rem; margin: 3rem auto; padding: 0 1.25rem; }}
-h1 {{ font-size: 1.3rem; font-weight: 600; }}
-ol {{ list-style: none; padding: 0; counter-reset: s; }}
-ol > li {{ counter-increment: s; position: relative; padding: .35rem 0 .35rem 3.2rem;
-  border-top: 1px solid var(--rule); white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.9em; }}
-ol > li::before {{ content: counter(s); position: absolute; left: 0; color: var(--faint); font-size: .8rem; }}
-mark {{ color: inherit; background: hsl(var(--hue) 70% var(--fill)); padding: .15em .3em; border-radius: .3em;
+_STYLE = """:root { --fill: 92%; --edge: 72%; --name: 32%; }
+@media (prefers-color-scheme: dark) { :root { --fill: 22%; --edge: 42%; --name: 78%; } }
+body { font-size: 1.05rem; line-height: 1.9; max-width: 52rem; }
+h1 { font-size: 1.3rem; font-weight: 600; }
+ol { list-style: none; padding: 0; counter-reset: s; }
+ol > li { counter-increment: s; position: relative; padding: .35rem 0 .35rem 3.2rem;
+  border-top: 1px solid var(--rule); white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.9em; }
+ol > li::before { content: counter(s); position: absolute; left: 0; color: var(--faint); font-size: .8rem; }
+mark { color: inherit; background: hsl(var(--hue) 70% var(--fill)); padding: .15em .3em; border-radius: .3em;
   border: 1px solid hsl(var(--hue) 50% var(--edge)); -webkit-box-decoration-break: clone;
-  box-decoration-break: clone; }}
-mark > small {{ font-size: .68em; font-weight: 600; letter-spacing: .02em; margin-inline-start: .45em;
-  color: hsl(var(--hue) 70% var(--name)); user-select: none; }}
-footer {{ display: flex; flex-wrap: wrap; gap: .6rem 1rem; padding: 1rem 0; color: var(--faint);
+  box-decoration-break: clone; }
+mark > small { font-size: .68em; font-weight: 600; letter-spacing: .02em; margin-inline-start: .45em;
+  color: hsl(var(--hue) 70% var(--name)); user-select: none; }
+footer { display: flex; flex-wrap: wrap; gap: .6rem 1rem; padding: 1rem 0; color: var(--faint);
   border-top: 2px solid var(--rule); position: sticky; bottom: 0; background: var(--paper);
-  font-size: .9rem; }}
-footer mark {{ color: var(--ink); }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<ol>
+  font-size: .9rem; }
+footer mark { color: var(--ink); }
 """
 
 
@@ -61,7 +45,8 @@ class HtmlWriter(Writer):
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """The head of the page, one piece a sentence, and a legend of the types, with counts."""
-        yield _HEAD.format(title=_safe(self.title))
+        yield web_page.opening(self.title, _STYLE, language="und")
+        yield f"<h1>{safe(self.title)}</h1>\n<ol>\n"
         counts: Counter[str] = Counter()  # keeps the order of first occurrence, which decides the colours
         sentences = 0
         for prediction in predictions:
@@ -81,10 +66,10 @@ def _opening(place: int) -> str:
 def _foot(sentences: int, counts: Counter[str]) -> str:
     total = f"{sentences} sentence{'' if sentences == 1 else 's'}"
     legend = "".join(
-        f"<span>{_opening(place)}{_safe(type_)}</mark> {count}</span>\n"
+        f"<span>{_opening(place)}{safe(type_)}</mark> {count}</span>\n"
         for place, (type_, count) in enumerate(counts.items())
     )
-    return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n</body>\n</html>\n"
+    return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n{web_page.ENDING}"
 
 
 def _marked(text: str, spans: list[CharSpan], opening: dict[str, str]) -> str:
@@ -104,7 +89,7 @@ def _marked(text: str, spans: list[CharSpan], opening: dict[str, str]) -> str:
         while waiting and waiting[-1].start <= place:
             open_spans.append(waiting.pop())
             pieces.append(opening[open_spans[-1].type])
-        pieces.append(_safe(text[place:following]))
+        pieces.append(safe(text[place:following]))
     return "".join(pieces)
 
 
@@ -113,10 +98,4 @@ def _close(span: CharSpan, whole: bool) -> str:
     if not whole:
         return "</mark>"
     title = "" if span.score is None else f' title="score {span.score:.4f}"'
-    return f"<small{title}>{_safe(span.type)}</small></mark>"
-
-
-def _safe(text: str) -> str:
-    """Text that is no markup; line ends and tabs stay, other control characters become symbols."""
-    lines = (("\t".join(map(harmless, line.split("\t")))) for line in text.split("\n"))
-    return escape("\n".join(lines))
+    return f"<small{title}>{safe(span.type)}</small></mark>"
