@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sltk import cli
+from sltk.run import evaluate, load
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -25,6 +26,7 @@ COMPONENTS = {
     "head": ("weighted", "my_head.py"),
     "metric": ("whole_sentences", "my_metric.py"),
     "writer": ("slashes", "my_writer.py"),
+    "backbone": ("lstm", "my_backbone.py"),
 }
 SENTENCES = ("Mia/B-PER met/O Noor/B-PER Ali/I-PER ./O", "they/O walked/O to/O Basel/B-LOC ./O")
 
@@ -46,7 +48,7 @@ def write_tsv(path: Path, sentences: tuple[str, ...]) -> None:
 
 
 def write_project(folder: Path) -> Path:
-    """The guide's spec with all four components, its files and data; returns the path of the spec."""
+    """The guide's spec with all five components, its files and data; returns the path of the spec."""
     folder.mkdir(parents=True)
     for _, file in COMPONENTS.values():
         (folder / file).write_text(FILES[file], encoding="utf-8")
@@ -133,6 +135,33 @@ def test_components_of_ones_own_can_be_rehearsed(
     assert cli.main(["train", str(spec), "--rehearse"]) == 0
     assert "test.tsv" in capsys.readouterr().err
     assert not list(Path().iterdir())
+
+
+def test_a_backbone_that_is_no_transformers_model_goes_all_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An LSTM of a few lines is trained, rehearsed, saved with its weights, scored alike, exported, and has no mask."""
+    spec = write_project(tmp_path / "project").with_name("lstm.yaml")
+    text = re.sub(
+        r"(?ms)^backbone:\n(  .*?\n)+", "backbone: {type: lstm, hidden_size: 32}\n", FILES["spec.yaml"]
+    )
+    text = text.replace("imports: [", "imports: [my_backbone.py, ").replace(
+        "epochs: 1", "epochs: 40, learning_rate: 1e-2"
+    )
+    spec.write_text(text + "head: {type: linear}\n", encoding="utf-8")
+    assert cli.main(["train", str(spec), "--rehearse"]) == 0
+    run_folder = tmp_path / "run"
+    assert cli.main(["train", str(spec), "--output", str(run_folder)]) == 0
+    trained = json.loads((run_folder / "metrics.json").read_text())["test"]
+    assert evaluate(run_folder).scores == trained
+    assert cli.main(["export", str(run_folder), str(tmp_path / "exported")]) == 0
+    texts = ["Mia met Noor Ali.", "they walked to Basel."]
+    ours, exported = (load(folder).predict(texts) for folder in (run_folder, tmp_path / "exported"))
+    assert [each.tags for each in ours] == [each.tags for each in exported]
+    assert any(each.spans for each in ours)
+    capsys.readouterr()
+    assert cli.main(["show", "mask", str(run_folder)]) == 2
+    assert "type `lstm` has no mask" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("slot", COMPONENTS)

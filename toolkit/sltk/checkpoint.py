@@ -4,7 +4,7 @@
     tokenizer/          as transformers saves it
     head.safetensors    head (and aligner): always in full precision
     adapter/            LoRA weights, as peft saves them          (with `lora`)
-    base/               the backbone's own weights                (fresh, or trained whole)
+    base/               the backbone's own weights                (fresh, trained whole, or of one's own making)
     imports/            the files of `imports:` that its components come from
 
 An exported folder (export.py) has no adapter: its base holds the merged weights.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, load_model, save_file, save_model
 
 from . import __version__
 from .backbones.pretrained import PretrainedBackbone
@@ -37,6 +37,8 @@ from .subwords.tokenization import SubwordEncoder
 
 FORMAT = 1
 DESCRIPTION = "sltk.json"
+_OWN_WEIGHTS = Path("base") / "weights.safetensors"
+"""All weights of a backbone that is no transformers model."""
 
 
 @dataclass
@@ -94,8 +96,11 @@ def head_state(tagger: Tagger) -> dict[str, torch.Tensor]:
 
 def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:
     """Write `adapter/` and `base/`, each where there is need of it; a language model with its output embedding."""
-    assert isinstance(spec, PretrainedBackbone)
     network: Any = backbone.model
+    if not isinstance(spec, PretrainedBackbone):
+        (folder / "base").mkdir()
+        save_model(network, str(folder / _OWN_WEIGHTS))
+        return
     if spec.lora is not None:
         network.save_pretrained(folder / "adapter")
         network = network.get_base_model()
@@ -127,8 +132,7 @@ def _plain_name(name: str) -> str:
 
 def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
     """Where the base of a saved model is: beside it, or by name."""
-    assert isinstance(spec, PretrainedBackbone)
-    if spec.is_trained_whole or spec.init == "random":
+    if not isinstance(spec, PretrainedBackbone) or spec.is_trained_whole or spec.init == "random":
         return {"path": "base"}
     return backbone.base
 
@@ -223,6 +227,9 @@ def load_backbone(description: dict[str, Any], context: BuildContext) -> tuple[B
     base = description["base"]
     backbone = _pinned(Backbone.model_validate(description["components"]["backbone"]), base)
     packed = backbone.build(context)
+    if not isinstance(backbone, PretrainedBackbone):
+        assert context.saved is not None
+        load_model(packed.model, context.saved / _OWN_WEIGHTS, device=str(context.device))
     if base.get("revision") and packed.base.get("revision") != base["revision"]:
         raise ModelError(
             f"`{base['name']}` is of revision {packed.base.get('revision')}, not {base['revision']}"

@@ -5,6 +5,8 @@
                                      (a model that writes spans: as the family's causal language model)
     tokenizer/, head.safetensors, sltk.json, imports/          as in a run's `model/`: see checkpoint.py
 
+A backbone of one's own that is no transformers model is copied as it is.
+
 LoRA is merged in float32. Quantized weights are dequantized first: of NF4 the very numbers that were multiplied
 with are kept, so scores differ by rounding; LLM.int8() also rounds the inputs of its layers, which an exported
 model does not, so its scores differ in the second decimal or so.
@@ -13,6 +15,7 @@ model does not, so its scores differ in the second decimal or so.
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,7 @@ from .instruct import model as instruct
 from .nn import merging
 from .nn.attention import Packing
 from .progress import Progress, Silent
+from .registry import registry
 from .run import model_folder
 
 _TOLERANCE = 1e-4
@@ -60,12 +64,18 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
     progress, target = progress or Silent(), Path(target)
     _check_free(target)
     folder = model_folder(Path(run), progress)
-    if checkpoint.describe(folder).get("type") == "instruct":
+    description = checkpoint.describe(folder)
+    if description.get("type") == "instruct":
         _export_language_model(folder, target)
         return
+    own = description["components"]["backbone"]["type"]
+    if not issubclass(registry.find("backbone", own), PretrainedBackbone):
+        progress.note(f"only sltk can load this export: its backbone is of type `{own}`")
+        with atomic.making(target) as partial:  # nothing to merge: the model is whole as it is
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+        return
     model = checkpoint.load(folder, merge=False)
-    if not isinstance(model.backbone, PretrainedBackbone):
-        raise ModelError(f"a backbone of type `{model.backbone.type_name}` cannot be exported")
+    assert isinstance(model.backbone, PretrainedBackbone)
     config, state = merging.plain_weights(model.tagger.backbone.model)
     exported = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.making(target) as partial:

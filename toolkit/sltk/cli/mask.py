@@ -36,17 +36,23 @@ def _is_spec(given: str) -> bool:
 
 
 def _of_spec(given: str) -> tuple[Any, int | None]:
-    """The mask of a spec or run, and the number of blocks where the spec or a local `config.json` says it."""
+    """The mask of a spec or run, and the number of blocks where the spec or a local `config.json` says it.
+
+    Raises:
+        UsageError: its backbone has no mask.
+    """
     from .. import config
 
     path = Path(given)
     experiment = config.load(path / "spec.yaml" if path.is_dir() else path).experiment
     backbone: Any = experiment.backbone
+    if not hasattr(backbone, "unmask"):
+        raise UsageError(f"a backbone of type `{backbone.type_name}` has no mask")
     values = getattr(backbone, "config", None) or {}
     local = Path(getattr(backbone, "name", None) or "") / "config.json"
     if not values and local.is_file():
         values = json.loads(local.read_text(encoding="utf-8"))
-    return getattr(backbone, "unmask", "none"), values.get("num_hidden_layers")
+    return backbone.unmask, values.get("num_hidden_layers")
 
 
 def _groups(mask: masking.MaskText, blocks: int) -> list[tuple[str, int, int]]:

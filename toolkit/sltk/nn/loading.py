@@ -6,6 +6,7 @@ import functools
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -109,19 +110,34 @@ def check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
 
 
 def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
-    if context.saved is not None:
-        return AutoTokenizer.from_pretrained(str(context.saved / "tokenizer"), trust_remote_code=False)
     if isinstance(spec.tokenizer, TrainedTokenizer):
-        if context.texts is None:
-            raise ModelError("a tokenizer is to be trained, but there is no training text")
-        trained = train_tokenizer(context.texts(), spec.tokenizer.vocab_size)
-        if context.language_model:  # whatever the objective, so that the models of both are of one size
-            trained.add_special_tokens({"mask_token": "<mask>"})
-        return trained
+        return tokenizer_for(context, spec.tokenizer.vocab_size)
+    if context.saved is not None:
+        return _saved_tokenizer(context.saved)
     name = spec.tokenizer or spec.name
     assert name is not None
     extra = _options(spec) if spec.tokenizer is None else {}
     return fetched(name, lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **extra))
+
+
+def tokenizer_for(context: BuildContext, vocab_size: int) -> Any:
+    """The tokenizer of the model that is loaded; of a new one, a tokenizer trained on the training text.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    if context.saved is not None:
+        return _saved_tokenizer(context.saved)
+    if context.texts is None:
+        raise ModelError("a tokenizer is to be trained, but there is no training text")
+    trained = train_tokenizer(context.texts(), vocab_size)
+    if context.language_model:  # whatever the objective, so that the models of both are of one size
+        trained.add_special_tokens({"mask_token": "<mask>"})
+    return trained
+
+
+def _saved_tokenizer(model: Path) -> Any:
+    return AutoTokenizer.from_pretrained(str(model / "tokenizer"), trust_remote_code=False)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
