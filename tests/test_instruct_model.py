@@ -107,6 +107,10 @@ def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Pa
         line.split("\t")[-1] for line in (run / "predictions/test.conll").read_text().splitlines() if line
     ]
     assert [tag for prediction in result.predictions for tag in prediction.tags] == written
+    of_training = json.loads((run / "metrics.json").read_text())["test"]
+    for account in (result.scores["responses"], of_training["responses"]):
+        del account["seconds"], account["sentences_per_second"]
+    assert result.scores == of_training  # what was malformed, and why, in these responses
     export(run, tmp_path / "exported")
     again = sltk.load(tmp_path / "exported").predict([each.sentence.words for each in result.predictions])
     assert [each.response.text for each in again] == [  # type: ignore[union-attr]
@@ -114,6 +118,26 @@ def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Pa
         for each in result.predictions  # type: ignore[union-attr]
     ]
     assert sltk.load(run).predict("a dreadful soup")[0].words == ["a", "dreadful", "soup"]
+
+
+def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
+    """A model that was asked, then trained, is asked anew from the first subword of the prompt on."""
+    experiment = config.given(spec()).experiment
+    training = data.load_splits(experiment.data, "IOB2")["train"]
+    subject = models.TYPES["instruct"].build(experiment, training)
+
+    def responses() -> list[str]:
+        found = models.TYPES["instruct"].predict(subject, sentences(), 4096, 64)
+        return [each.response.text for each in found]  # type: ignore[union-attr]
+
+    before = responses()
+    with torch.no_grad():
+        for parameter in subject.network.parameters():  # type: ignore[union-attr]
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    after = responses()
+    assert after != before
+    subject.encoder.prefix = []
+    assert after == responses()
 
 
 def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_path: Path) -> None:

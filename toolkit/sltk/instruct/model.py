@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -53,11 +53,6 @@ class InstructModel:
     max_length: int | None
     seed: int
     device: torch.device
-    generator: Generator = field(init=False)
-
-    def __post_init__(self) -> None:
-        encoder = self.encoder
-        self.generator = Generator(self.network, encoder.end, encoder.prefix, self.spec.sampling)
 
     @property
     def spec(self) -> InstructSpec:
@@ -167,14 +162,20 @@ def predict(
     Raises:
         DataError: a prompt is longer than the model reads.
     """
+    # Not kept from call to call: what the generator knows of the prompts' beginning is of the weights as they are now.
+    generator = Generator(model.network, model.encoder.end, model.encoder.prefix, model.spec.sampling)
     waiting, number = iter(sentences), 0
     while chunk := list(islice(waiting, window)):
-        yield from _chunk(model, chunk, batch_tokens, number)
+        yield from _chunk(model, generator, chunk, batch_tokens, number)
         number += len(chunk)
 
 
 def _chunk(
-    model: InstructModel, sentences: Sequence[Sentence], batch_tokens: int, begun: int
+    model: InstructModel,
+    generator: Generator,
+    sentences: Sequence[Sentence],
+    batch_tokens: int,
+    begun: int,
 ) -> list[Prediction]:
     """Predictions for sentences that are looked at together; `begun` were labelled before them."""
     asked = [number for number, sentence in enumerate(sentences) if sentence.words]
@@ -185,7 +186,7 @@ def _chunk(
         batch = [samples[position] for position in positions]
         clock = time.perf_counter()
         requests = [_request(model, each, sentences[each.number], begun) for each in batch]
-        written = model.generator.generate(requests)
+        written = generator.generate(requests)
         seconds = (time.perf_counter() - clock) / len(batch)
         for sample, ids in zip(batch, written, strict=True):
             is_cut = ids[-1] != model.encoder.end

@@ -52,7 +52,7 @@ class _Row:
 
 
 class Generator:
-    """Writes responses with a language model.
+    """Writes responses with a language model whose weights stay as they are: the prefix is read once.
 
     Args:
         network: the model.
