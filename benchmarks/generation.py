@@ -22,6 +22,7 @@ import torch
 import sltk
 from sltk import models
 from sltk.nn.generation import attending_with_cache
+from sltk.progress import Silent
 from sltk.readers.grammar import GrammarReader
 from sltk.types import Sentence
 
@@ -61,7 +62,7 @@ def measured(label: Callable[[], Sequence[Any]]) -> dict[str, Any]:
 def by_sltk(model: Any, sentences: Sequence[Sentence], batch_tokens: int) -> list[int]:
     """Lengths of the responses."""
     kind = models.type_of(model)
-    found = list(kind.predict(model, sentences, batch_tokens, 2048))
+    found = list(kind.predict(model, sentences, batch_tokens, 2048, Silent()))
     encode = model.network.backbone.tokenizer.backend_tokenizer.encode
     return [len(encode(each.response.text, add_special_tokens=False).ids) + 1 for each in found]
 

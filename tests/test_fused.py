@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from sltk.nn import fused
 
@@ -54,6 +55,24 @@ def test_a_module_that_computes_something_else_is_left_alone(family: str) -> Non
     model = frozen(family)
     fused.fuse(model)
     assert classes_of_ours(model) <= {"Dropout"}
+
+
+def test_a_module_that_differs_from_others_of_its_class_is_left_alone() -> None:
+    """One MLP has a limit that only large numbers meet."""
+
+    class Limited(LlamaMLP):
+        limit = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            gated = self.act_fn(self.gate_proj(x)) * self.up_proj(x)
+            return self.down_proj(gated if self.limit is None else gated.clamp(-self.limit, self.limit))
+
+    model = frozen("llama")
+    for layer in model.layers:
+        layer.mlp.__class__ = Limited
+    model.layers[1].mlp.limit = 16.0
+    fused.fuse(model)
+    assert [type(layer.mlp).__module__ == fused.__name__ for layer in model.layers] == [True, False]
 
 
 def test_trained_norms_get_their_gradient() -> None:

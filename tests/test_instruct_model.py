@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from pathlib import Path
@@ -24,6 +25,7 @@ from sltk.nn.attention import Packing
 from sltk.nn.constraint import SpanConstraint, Walk
 from sltk.nn.generation import Generator, Request, attending_with_cache, forward, left_padded, prove
 from sltk.nn.prompt_batches import pack_prompts
+from sltk.progress import Silent
 from sltk.readers.grammar import GrammarReader
 from sltk.run import evaluate
 from sltk.types import Sentence
@@ -127,7 +129,7 @@ def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
     subject = models.TYPES["instruct"].build(experiment, training)
 
     def responses() -> list[str]:
-        found = models.TYPES["instruct"].predict(subject, sentences(), 4096, 64)
+        found = models.TYPES["instruct"].predict(subject, sentences(), 4096, 64, Silent())
         return [each.response.text for each in found]  # type: ignore[union-attr]
 
     before = responses()
@@ -138,6 +140,21 @@ def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
     assert after != before
     subject.encoder.prefix = []
     assert after == responses()
+
+
+def test_a_loss_in_half_precision_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors whose sum float16 cannot hold give the loss that their scores give."""
+    subject = model()
+    network = copy.deepcopy(subject.network).half()
+    width = network.backbone.hidden_size
+    monkeypatch.setattr(
+        type(network.backbone),
+        "forward",
+        lambda self, ids, packing: torch.full((len(ids), width), 1e3).half(),
+    )
+    ids = torch.arange(100)
+    loss = network.total_loss(ids, Packing.of_lengths([100]), torch.where(ids < 3, ids, -100))
+    assert torch.isfinite(loss)
 
 
 def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_path: Path) -> None:
@@ -256,8 +273,8 @@ def test_a_batch_writes_what_each_sentence_alone_gets(constrained: bool, samplin
     subject = model(constrained=constrained, **({"sampling": sampling.model_dump()} if sampling else {}))
     given = sentences()
     kind = models.TYPES["instruct"]
-    together = [each.response for each in kind.predict(subject, given, 100_000, 2048)]
-    alone = [each.response for each in kind.predict(subject, given, 1, 3)]
+    together = [each.response for each in kind.predict(subject, given, 100_000, 2048, Silent())]
+    alone = [each.response for each in kind.predict(subject, given, 1, 3, Silent())]
     assert [each.text for each in together] == [each.text for each in alone]  # type: ignore[union-attr]
     assert len({each.text for each in together}) > 1  # type: ignore[union-attr]
 
@@ -279,7 +296,7 @@ def test_constrained_responses_are_read_back_whole_whatever_the_model_is(room: i
     """Random weights and drawn responses: nothing malformed, unknown, unmatched or cut, in any length."""
     subject = model(constrained=True, sampling={"temperature": 5.0, "top_p": 1.0}, max_response=room)
     odd = [Sentence(words) for words in (["a;b", "c"], ["10:30", ":"], ["é", "日本", "</s>"], [], ["x y"])]
-    predictions = list(models.TYPES["instruct"].predict(subject, [*sentences(), *odd], 4096, 2048))
+    predictions = list(models.TYPES["instruct"].predict(subject, [*sentences(), *odd], 4096, 2048, Silent()))
     responses = [each.response for each in predictions if each.response is not None]
     assert len(responses) == 16
     for response in responses:
@@ -315,7 +332,9 @@ def test_the_constraint_works_in_transformers_own_generate() -> None:
 
 def test_a_cut_response_is_counted() -> None:
     """An untrained model that is not constrained runs into the limit."""
-    predictions = list(models.TYPES["instruct"].predict(model(max_response=3), sentences(3), 4096, 2048))
+    predictions = list(
+        models.TYPES["instruct"].predict(model(max_response=3), sentences(3), 4096, 2048, Silent())
+    )
     assert all(each.response is not None and each.response.is_cut for each in predictions)
 
 
@@ -324,7 +343,7 @@ def test_a_prompt_longer_than_the_model_is_an_error_before_training(tmp_path: Pa
     with pytest.raises(DataError, match=r"subwords; the model reads 40"):
         sltk.train(spec(max_length=40), tmp_path / "run")
     assert not (tmp_path / "run" / "spec.yaml").exists()
-    predictions = models.TYPES["instruct"].predict(model(), [Sentence(["soup"] * 600)], 4096, 2048)
+    predictions = models.TYPES["instruct"].predict(model(), [Sentence(["soup"] * 600)], 4096, 2048, Silent())
     with pytest.raises(DataError, match="the prompt of this sentence has"):
         list(predictions)
 
@@ -357,6 +376,7 @@ def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None
             "only a decoder writes",
         ),
         ({"instruct": {"instruction": "x", "options": OPTIONS, "shot": 2}}, "unknown key `shot`"),
+        ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` asks for probabilities"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import sltk.builtin  # noqa: F401
+import tiny
 from sltk.backbones import Decoder, TrainedTokenizer
 from sltk.heads import LinearHead
 from sltk.labels import LabelSet
@@ -111,10 +112,12 @@ def test_a_sentence_of_ten_thousand_words_is_read_in_windows(tagger: Any) -> Non
 
 def test_words_longer_than_the_model_reads_are_counted(tagger: Any) -> None:
     """A word of a thousand letters gets a tag, and is reported."""
-    long = predictor(tagger)
+    heard = tiny.Heard()
+    encoder = SubwordEncoder(tagger[1], max_length=64)
+    long = Predictor(tagger[0], encoder, LABELS, torch.device("cpu"), progress=heard)
     (prediction,) = long.predict([Sentence(["a", "xyzzy" * 200, "b"])])
     assert len(prediction.tags) == 3
-    assert long.cut_words == 1
+    assert heard.notes == ["1 words alone are longer than the model reads: their middle was left out"]
 
 
 def test_empty_input_gives_nothing_and_empty_sentences_no_tags(tagger: Any) -> None:

@@ -15,7 +15,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import sltk
 import tiny
 from sltk import Sentence, register
+from sltk.labeller import Labeller
 from sltk.nn.pooling import FirstSubword
+from sltk.run import evaluate
 from sltk.slots import Aligner, Reader
 
 
@@ -246,6 +248,22 @@ def test_the_best_epoch_is_kept_where_it_is_wanted(tmp_path: Path) -> None:
     checkpoints = {path.name for path in (tmp_path / "best/checkpoints").iterdir()}
     assert checkpoints == {"checkpoint-3", "checkpoint-12"}
     assert {path.name for path in (tmp_path / "last/checkpoints").iterdir()} == {"checkpoint-12"}
+
+
+@pytest.mark.parametrize(("select", "passes"), [("last", 4), ("best", 5)])
+def test_the_last_evaluation_is_not_made_twice(
+    select: str, passes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its predictions are the final ones, unless an earlier epoch is kept; the scores are those of the saved model."""
+    labelled = []
+    stream = Labeller.stream
+    monkeypatch.setattr(
+        Labeller, "stream", lambda self, data: labelled.append(data.name) or stream(self, data)
+    )
+    trainer = {"epochs": 4, "learning_rate": 1e-9, "select": select}
+    metrics = sltk.train(tiny.spec(trainer, data=tiny.with_scores()), tmp_path / "run")
+    assert labelled.count("validation") == passes
+    assert evaluate(tmp_path / "run", split="validation").scores == metrics["validation"]
 
 
 def test_progress_and_log_say_loss_rate_and_scores(tmp_path: Path) -> None:

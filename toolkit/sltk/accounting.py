@@ -31,6 +31,12 @@ def check_trained(dataset: Dataset, encodings: Sequence[Encoding], progress: Pro
     progress.note(f"{dataset.name}: {sum(map(len, dataset)):,} words read, {trained:,} trained on")
 
 
+def note_cut(words: int, progress: Progress) -> None:
+    """Tell of words that had to be cut."""
+    if words:
+        progress.note(f"{words} words alone are longer than the model reads: their middle was left out")
+
+
 def all_labelled(
     dataset: Dataset, predictions: Iterable[Prediction], progress: Progress
 ) -> Iterator[Prediction]:

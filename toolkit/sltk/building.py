@@ -81,9 +81,7 @@ def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sampl
     windowed = sum(len(encoding.windows) > 1 for encoding in encodings)
     if windowed:
         progress.note(f"{windowed} sentences are longer than the model reads: read in overlapping windows")
-    cut = sum(encoding.cut_words for encoding in encodings)
-    if cut:
-        progress.note(f"{cut} words alone are longer than the model reads: their middle was left out")
+    accounting.note_cut(sum(encoding.cut_words for encoding in encodings), progress)
     if not samples:
         raise DataError("the training data has no words")
     accounting.check_trained(dataset, encodings, progress)

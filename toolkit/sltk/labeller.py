@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator
 from . import models
 from .labels import LabelSet
 from .models import Model
+from .progress import Progress, Silent
 from .types import Prediction, Sentence
 
 
 class Labeller:
     """A trained model at work: `sltk.load(RUN).predict(["Some text."])`."""
 
-    def __init__(self, model: Model, batch_tokens: int = 4096) -> None:
+    def __init__(self, model: Model, batch_tokens: int = 4096, progress: Progress | None = None) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
+        self._progress = progress or Silent()
 
     @property
     def labels(self) -> LabelSet:
@@ -31,7 +33,8 @@ class Labeller:
     ) -> Iterator[Prediction]:
         """The same, one by one and in order, holding at most `window` sentences."""
         kind = models.type_of(self.model)
-        yield from kind.predict(self.model, map(self.sentence, inputs), self.batch_tokens, window)
+        sentences = map(self.sentence, inputs)
+        yield from kind.predict(self.model, sentences, self.batch_tokens, window, self._progress)
 
     def sentence(self, given: str | list[str] | Sentence) -> Sentence:
         """What was given, as a sentence."""

@@ -60,7 +60,7 @@ class ModelType(Protocol):
         """Raise now what could not be scored after training."""
 
     def predict(
-        self, model: Any, sentences: Iterable[Sentence], batch_tokens: int, window: int
+        self, model: Any, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
     ) -> Iterator[Prediction]:
         """Label sentences, in order, looking at `window` of them at a time."""
 
@@ -86,9 +86,14 @@ class _Tagger:
         return building.build(experiment, data.label_set(training), training)
 
     def predict(
-        self, model: checkpoint.Model, sentences: Iterable[Sentence], batch_tokens: int, window: int
+        self,
+        model: checkpoint.Model,
+        sentences: Iterable[Sentence],
+        batch_tokens: int,
+        window: int,
+        progress: Progress,
     ) -> Iterator[Prediction]:
-        predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, batch_tokens)
+        predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, batch_tokens, progress)
         return predictor.predict(sentences, window)
 
     def account(

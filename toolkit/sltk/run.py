@@ -18,6 +18,7 @@ from .accounting import all_labelled
 from .config import Loaded
 from .data import Dataset
 from .errors import SpecError, UsageError
+from .identity import identities
 from .labeller import Labeller
 from .models import Model
 from .progress import Progress, Silent
@@ -76,7 +77,8 @@ def train(
         for name in splits.keys() - {"train"}:
             kind.check(splits[name], model)
     samples = kind.encode(splits["train"], model, told)
-    log = run.start(experiment, model, told, resume=resume, force=force)
+    heard = identities(splits, model.labels.tags)
+    log = run.start(experiment, model, heard, told, resume=resume, force=force)
     metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume, callbacks)
     if processes.is_first():
         kind.save(model, run.model, run.imports)
@@ -102,9 +104,11 @@ def _trained_and_scored(
     def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
         return _score(experiment.metrics, experiment.scheme, predictions)
 
+    latest: list[Prediction] = []
+
     def score() -> dict[str, float]:
-        predictions = _labelled(model, splits["validation"], batch_tokens, Silent())
-        return _to_choose_by(experiment, scored(predictions))
+        latest[:] = _labelled(model, splits["validation"], batch_tokens, Silent())
+        return _to_choose_by(experiment, experiment.metrics[0].score(latest, experiment.scheme))
 
     kind = models.type_of(model)
     batch_tokens = experiment.trainer.eval_batch_tokens
@@ -114,14 +118,17 @@ def _trained_and_scored(
         evaluate=score if "validation" in splits else None,
         describe=lambda number: name_of(training[number]), callbacks=tuple(callbacks),
     )  # fmt: skip
-    cost = fit(task, experiment.trainer, run.checkpoints, progress, resume=resume)
+    fitted = fit(task, experiment.trainer, run.checkpoints, progress, resume=resume)
     metrics: dict[str, Any] = {}
     for name in [split for split in ("validation", "test") if split in splits]:
         progress.note(f"scoring {name}")
-        predictions = list(_labelled(model, splits[name], batch_tokens, progress))
+        if name == "validation" and fitted.is_evaluated and latest:
+            predictions = list(all_labelled(splits[name], latest, progress))
+        else:
+            predictions = list(_labelled(model, splits[name], batch_tokens, progress))
         run.write_predictions(name, predictions)
         metrics[name] = scored(predictions) | kind.account(model, predictions, scored)
-    return {**metrics, "train": cost}
+    return {**metrics, "train": fitted.cost}
 
 
 @dataclass
@@ -183,7 +190,7 @@ def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | N
         ModelError: its base model cannot be had, or is not the one it was trained on.
     """
     model = model_folder(Path(folder), progress or Silent())
-    return Labeller(models.load(model), batch_tokens)
+    return Labeller(models.load(model), batch_tokens, progress)
 
 
 def model_folder(folder: Path, progress: Progress) -> Path:
@@ -202,7 +209,7 @@ def model_folder(folder: Path, progress: Progress) -> Path:
 
 def _labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
     """A prediction for each sentence, with a tag for each word: that none is missed is asserted, and told."""
-    predictions = Labeller(model, batch_tokens).stream(dataset)
+    predictions = Labeller(model, batch_tokens, progress).stream(dataset)
     for number, prediction in enumerate(all_labelled(dataset, predictions, progress), start=1):
         if number % 256 == 0:
             progress.labelled(256)
@@ -232,7 +239,6 @@ def _to_choose_by(experiment: Experiment, scores: dict[str, Any]) -> dict[str, f
         SpecError: training is to choose by them, and there is none that it could choose by.
     """
     shown = ("precision", "recall", "f1", "accuracy")
-    # Another metric's scores may stand under the name of a score that the first one does not give.
     main = {key: float(scores[key]) for key in shown if isinstance(scores.get(key), int | float)}
     chosen = main.get("f1", main.get("accuracy"))
     spec = experiment.trainer

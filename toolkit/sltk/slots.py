@@ -123,6 +123,11 @@ class Metric(Component):
     needs_spans: ClassVar[bool] = False
     """Whether it has nothing to count where tags are plain."""
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether it asks how sure the model is of each word, which models that write spans do not say."""
+        return False
+
     def score(self, predictions: Sequence[Prediction], scheme: SchemeName) -> dict[str, Any]:
         """Scores of labelled sentences, as `compute` gives them; their tags, gold and predicted, are in `scheme`.
 

@@ -197,6 +197,11 @@ class Experiment(SpecModel):
             if self.scheme == "plain" and metric.needs_spans:
                 about = f"metric `{metric.type_name}` counts spans, and plain tags mark none: use `accuracy`"
                 raise RefusedError(about, f"metrics.{number}")
+            if self.type == "instruct" and metric.needs_probabilities:
+                about = f"metric `{metric.type_name}` asks for probabilities, and a model that writes spans has none"
+                raise RefusedError(
+                    f"{about}: leave out `thresholds` and `calibration_bins`", f"metrics.{number}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -45,8 +45,18 @@ class Task:
     """Who else hears what the Trainer does."""
 
 
-def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resume: bool) -> dict[str, Any]:
-    """Train the network in place, with checkpoints in `folder`; returns the `train` part of `metrics.json`.
+@dataclass(frozen=True)
+class Fitted:
+    """What training came to."""
+
+    cost: dict[str, Any]
+    """The `train` part of `metrics.json`."""
+    is_evaluated: bool
+    """Whether the last evaluation, by this process or the one it resumed, was of the weights as they are now."""
+
+
+def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resume: bool) -> Fitted:
+    """Train the network in place, with checkpoints in `folder`.
 
     With `resume` it goes on from the newest complete checkpoint, and ends in the very weights that an
     uninterrupted run ends in (on a CPU, with as many threads).
@@ -55,17 +65,20 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         RunError: the loss or the gradient became something that is not a number.
     """
     if not len(task.examples):
-        return untrained(task.network, task.device)
+        return Fitted(untrained(task.network, task.device), is_evaluated=False)
     trainer = make_trainer(task, spec, folder, progress)
     newest = next(reversed(checkpoints(folder).values()), None) if resume else None
     if resume:
         progress.note(f"going on from {newest.name}" if newest else "no checkpoint yet: starting over")
     trainer.resume(newest)
+    weights_of = trainer.state.global_step
     if spec.select == "best" and trainer.state.best_global_step:
         trainer.take_best()
+        weights_of = trainer.state.best_global_step
         best = f"update {trainer.state.best_global_step}, {trainer.state.best_metric:.4f}"
         progress.note(f"kept the best epoch by validation: {best}")
-    return _cost(trainer, task)
+    evaluated = (entry["step"] for entry in reversed(trainer.state.log_history) if "eval_score" in entry)
+    return Fitted(_cost(trainer, task), is_evaluated=next(evaluated, None) == weights_of)
 
 
 def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:

@@ -155,9 +155,11 @@ def check(dataset: Dataset, model: InstructModel) -> None:
 
 
 def predict(
-    model: InstructModel, sentences: Iterable[Sentence], batch_tokens: int, window: int
+    model: InstructModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
 ) -> Iterator[Prediction]:
     """Yield a prediction a sentence, in order, holding at most `window` sentences at a time.
+
+    There is nothing for `progress` to hear: a prompt that is too long is an error.
 
     Raises:
         DataError: a prompt is longer than the model reads.

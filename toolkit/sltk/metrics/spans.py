@@ -84,6 +84,11 @@ class SpansMetric(SpanMetric):
             "signature": self._signature(scheme),
         }
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Thresholds and calibration do."""
+        return bool(self.thresholds or self.calibration_bins)
+
     def _signature(self, scheme: SchemeName) -> str:
         settings: dict[str, object] = {"scheme": scheme, "mode": self.mode}
         if self.resamples:
@@ -102,7 +107,7 @@ class SpansMetric(SpanMetric):
         self, gold: TagSequences, predicted: TagSequences, sentences: SpanPairs, scores: WordScores | None
     ) -> dict[str, Any]:
         """What needs the probabilities of words."""
-        if not (self.thresholds or self.calibration_bins):
+        if not self.needs_probabilities:
             return {}
         if scores is None or any(each is None for each in scores):
             raise SpecError(

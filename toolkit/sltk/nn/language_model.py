@@ -59,7 +59,7 @@ class LanguageModel(TrainedModule):
         vectors_TH = self.backbone(ids_T, packing)
         wanted_N = (labels != IGNORED).nonzero().squeeze(1)
         vectors_NH, labels_N = vectors_TH.index_select(0, wanted_N), labels.index_select(0, wanted_N)
-        total: Tensor = vectors_TH.sum().float() * 0.0  # a gradient even where nothing is to be predicted
+        total: Tensor = vectors_TH[:0].sum().float()  # a gradient even where nothing is to be predicted
         pieces = zip(torch.split(vectors_NH, _ROWS), torch.split(labels_N, _ROWS), strict=True)  # type: ignore[no-untyped-call]
         for vectors, numbers in pieces:
             # Scores are computed again in the backward pass, and never held for all tokens.

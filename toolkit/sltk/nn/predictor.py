@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
 from .. import schemes
+from ..accounting import note_cut
 from ..labels import LabelSet
-from ..subwords.documents import Stretch, stretches
-from ..subwords.tokenization import SubwordEncoder
+from ..progress import Progress, Silent
+from ..subwords.documents import stretches
+from ..subwords.tokenization import Encoding, SubwordEncoder
 from ..types import Prediction, Sentence, Span, span_score
 from .batching import Batch, Sample, by_token_budget, pack
 from .head import IGNORED
@@ -24,6 +26,7 @@ class Predictor:
 
     Args:
         batch_tokens: subwords in one forward pass; a longer sentence has a pass of its own.
+        progress: hears of words that were cut.
     """
 
     def __init__(
@@ -33,24 +36,25 @@ class Predictor:
         labels: LabelSet,
         device: torch.device,
         batch_tokens: int = 4096,
+        progress: Progress | None = None,
     ) -> None:
         self.tagger = tagger
         self.encoder = encoder
         self.labels = labels
         self.device = device
         self.batch_tokens = batch_tokens
-        self.cut_words = 0
-        """Words so far that were longer than the model reads."""
+        self._progress = progress or Silent()
 
     def predict(self, sentences: Iterable[Sentence], window: int = SORT_WINDOW) -> Iterator[Prediction]:
         """Yield a prediction a sentence, in order, holding at most `window` sentences at a time."""
+        cut = 0
         for stretch in stretches(sentences, window, self.encoder.document_context):
-            yield from self._chunk(stretch)
+            encodings = self.encoder.encode(stretch.sentences, stretch.before, stretch.after)
+            cut += sum(encoding.cut_words for encoding in encodings)
+            yield from self._chunk(stretch.sentences, encodings)
+        note_cut(cut, self._progress)
 
-    def _chunk(self, stretch: Stretch) -> list[Prediction]:
-        sentences = stretch.sentences
-        encodings = self.encoder.encode(sentences, stretch.before, stretch.after)
-        self.cut_words += sum(encoding.cut_words for encoding in encodings)
+    def _chunk(self, sentences: Sequence[Sentence], encodings: Sequence[Encoding]) -> list[Prediction]:
         samples = [
             Sample(encoding, [IGNORED] * encoding.words, number) for number, encoding in enumerate(encodings)
         ]

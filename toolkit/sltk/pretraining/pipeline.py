@@ -6,7 +6,8 @@ corpus → Reader → text → tokenizer → blocks → Backbone → vectors →
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from .. import config, processes
 from ..config import Loaded
 from ..errors import ModelError, Problem, SpecError
 from ..files import atomic
+from ..identity import Identity
 from ..nn import precision
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
 from ..progress import Progress, Silent
 from ..rundir import RunDirectory
-from .corpus import Account, Blocks, batches, first_words, write_blocks
+from .corpus import Account, Blocks, batches, first_words, identity_of, is_written_for, write_blocks
 from .snapshots import Snapshots, check_moments, save_pretrained
 from .spec import PretrainSpec
 from .text import Sentences, sources, texts
@@ -76,14 +78,19 @@ def pretrain(
     finished = run.prepare(wanted, resume=resume, force=force)
     processes.meet()
     if finished is not None:
+        _remove_text(run)
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
-    with loaded.placing():
+    with loaded.placing(), _nothing_left_aside(run):
         read = sources(wanted)
         made = build(wanted, read["corpus"])
-        blocks = _written(wanted, read, made.backbone.tokenizer, run, told, resume)
-        moments = check_moments(wanted.snapshots, _updates_per_epoch(wanted, blocks.train))
-    log = run.start(wanted, made, told, resume=resume, force=force)
+        text = _written(wanted, read, made.backbone.tokenizer, run, told, resume)
+        moments = check_moments(wanted.snapshots, _updates_per_epoch(wanted, text.accounts["corpus"].blocks))
+        log = run.start(
+            wanted, made, text.identities, told, resume=resume, force=force, corpus=text.coming
+        )  # fmt: skip
+    processes.meet()
+    blocks = _opened(wanted, text, made.backbone.tokenizer, run)
     kept = (Snapshots(made.backbone, wanted, run.steps, moments),) if moments is not None else ()
     metrics = _trained(wanted, made, blocks, run, log, resume, kept)
     if processes.is_first():
@@ -92,9 +99,25 @@ def pretrain(
             made.backbone, wanted, run.model, snapshot=None, update=train["steps"], epoch=train["epochs"]
         )
         run.finish(metrics)
-        atomic.remove(run.corpus)
+    _remove_text(run)
     processes.meet()
     return metrics
+
+
+@contextmanager
+def _nothing_left_aside(run: RunDirectory) -> Iterator[None]:
+    """Inside, text may be written aside; of a run that is refused nothing is left."""
+    try:
+        yield
+    finally:
+        if processes.is_first():
+            atomic.remove(run.coming_corpus)
+
+
+def _remove_text(run: RunDirectory) -> None:
+    """Remove the text of a finished run: it, or its run before it was killed, needs it no more."""
+    if processes.is_first():
+        atomic.remove(run.corpus)
 
 
 def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
@@ -128,12 +151,13 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """The blocks of corpus and validation, and what became of the text."""
+class _Written:
+    """The text as blocks on disk."""
 
-    train: Blocks
-    validation: Blocks | None
+    coming: Path | None
+    """Where it lies until the run is accepted; None where it is that of a run that is resumed."""
     accounts: dict[str, Account]
+    identities: dict[str, Identity]
 
 
 def _written(
@@ -143,20 +167,40 @@ def _written(
     run: RunDirectory,
     progress: Progress,
     resume: bool,
-) -> _Texts:
-    """The text as blocks on disk; the first process writes them, unless a run that is resumed has them."""
-    for name, sentences in read.items():
-        if processes.is_first() and not (resume and Account.of(run.corpus / name)):
-            account = write_blocks(sentences(), tokenizer, spec, run.corpus / name)
-            progress.note(f"{name}: {account}")
+) -> _Written:
+    """The text as blocks on disk; the first process writes them, unless a run that is resumed has its own."""
+    if processes.is_first():
+        atomic.remove(run.coming_corpus)
+        if not (resume and all(is_written_for(run.corpus / name, tokenizer, spec) for name in read)):
+            for name, sentences in read.items():
+                account = write_blocks(sentences(), tokenizer, spec, run.coming_corpus / name)
+                progress.note(f"{name}: {account}")
     processes.meet()
-    blocks = {name: Blocks(run.corpus / name, tokenizer, spec.block_size) for name in read}
-    accounts = {name: found for name in read if (found := Account.of(run.corpus / name))}
-    return _Texts(blocks["corpus"], blocks.get("validation"), accounts)
+    coming = run.coming_corpus if run.coming_corpus.exists() else None
+    folder = coming or run.corpus
+    accounts = {name: found for name in read if (found := Account.of(folder / name))}
+    written = _Written(coming, accounts, {name: identity_of(folder / name) for name in read})
+    processes.meet()  # the first one moves the folder once all have seen it
+    return written
 
 
-def _updates_per_epoch(spec: PretrainSpec, blocks: Blocks) -> int:
-    batches_per_epoch = math.ceil(len(blocks) / (spec.trainer.batch_size * processes.count()))
+@dataclass(frozen=True)
+class _Texts:
+    """The blocks of corpus and validation, and what became of the text."""
+
+    train: Blocks
+    validation: Blocks | None
+    accounts: dict[str, Account]
+
+
+def _opened(spec: PretrainSpec, written: _Written, tokenizer: Any, run: RunDirectory) -> _Texts:
+    """The text of a run that was accepted."""
+    blocks = {name: Blocks(run.corpus / name, tokenizer, spec.block_size) for name in written.accounts}
+    return _Texts(blocks["corpus"], blocks.get("validation"), written.accounts)
+
+
+def _updates_per_epoch(spec: PretrainSpec, blocks: int) -> int:
+    batches_per_epoch = math.ceil(blocks / (spec.trainer.batch_size * processes.count()))
     return math.ceil(batches_per_epoch / spec.trainer.gradient_accumulation)
 
 
@@ -186,7 +230,7 @@ def _trained(
         describe=lambda number: first_words(texts.train[number], made.backbone.tokenizer),
         callbacks=callbacks,
     )
-    cost = fit(task, spec.trainer, run.checkpoints, progress, resume=resume)
+    cost = fit(task, spec.trainer, run.checkpoints, progress, resume=resume).cost
     metrics: dict[str, Any] = {name: account.as_json() for name, account in texts.accounts.items()}
     if texts.validation is not None:
         metrics["validation"] = {**metrics["validation"], **_scores(spec, made, texts.validation)}
