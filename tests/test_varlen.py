@@ -55,6 +55,26 @@ def test_a_kernel_that_ignores_mask_window_or_sentences_is_found_out(
     assert varlen.difference(wrong, rule, CPU, torch.float32) > 0.1
 
 
+def test_a_kernel_is_tried_out_in_inference_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks first is the proof of the mask, without gradients; what it leaves behind can be trained with."""
+    seen = []
+
+    def right(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, *rest: Any) -> Tensor:
+        seen.append(bounds)
+        return kernel()(q, k, v, bounds, *rest)
+
+    monkeypatch.setattr(varlen, "_KERNELS", {"right": right})
+    monkeypatch.setattr(varlen, "_serves_device", lambda device, dtype: True)
+    x = torch.randn(1, 2, 11, 64)
+    with torch.inference_mode():
+        assert varlen.fault("right", CPU, torch.float32) is None
+        assert varlen.chosen(CPU, torch.float32) == "right"
+        varlen.attend(x, x, x, Packing.of_lengths((5, 6)), Rule(True, None), None)
+    assert not any(bounds.is_inference() for bounds in seen)
+    varlen.fault.cache_clear()
+    varlen.chosen.cache_clear()
+
+
 def test_on_a_cpu_no_such_kernel_is_chosen() -> None:
     """And the reason can be asked for."""
     assert varlen.chosen(CPU, torch.bfloat16) is None

@@ -106,8 +106,9 @@ def _window(rule: Rule) -> tuple[int, int]:
 def _bounds(packing: Packing, device: torch.device) -> tuple[Tensor, int]:
     """Where sentences begin and end, [N + 1], and the length of the longest; every block of a pass asks for them."""
     lengths = [length for _, count, length in packing.runs for _ in range(count)]
-    bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    return bounds.to(device), max(lengths)
+    with torch.inference_mode(False):  # asked for in evaluation, they are found again in training, which saves them
+        bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
+    return bounds, max(lengths)
 
 
 @functools.cache
@@ -119,9 +120,10 @@ def chosen(device: torch.device, dtype: torch.dtype) -> str | None:
 @functools.cache
 def fault(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why a kernel cannot be used there; None where it gives what plain attention gives."""
-    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
+    if not _serves_device(device, dtype):
         return "needs a GPU and half precision"
-    with torch.enable_grad(), torch.autocast(device.type, enabled=False):
+    # Whoever asks first may be in inference mode, where nothing has a gradient.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
         for rule in (Rule(True, None), Rule(False, None), Rule(True, 3), Rule(False, 3)):
             try:
                 found = difference(_KERNELS[name], rule, device, dtype)
@@ -130,6 +132,10 @@ def fault(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
             if not found <= _TOLERANCE:
                 return f"differs from plain attention by {found:.1%} with {rule}"
     return None
+
+
+def _serves_device(device: torch.device, dtype: torch.dtype) -> bool:
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
 
 
 def difference(kernel: Kernel, rule: Rule, device: torch.device, dtype: torch.dtype) -> float:
