@@ -188,12 +188,27 @@ def test_a_traceback_only_with_debug(folder, capsys):
         assert "error: `gone.yaml` does not exist" in text
 
 
-def test_what_cannot_be_written_is_exit_code_1(folder, capsys):
-    """A full disk or a folder without rights is no fault of the input."""
+def test_what_cannot_be_written_is_exit_code_1(folder):
+    """A full disk is no fault of the input; a file system that takes no more than ten bytes stands in for one."""
+    code = (
+        "import resource, sys; from sltk.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["convert", "train.conll", "x.conll", "--reader", "conll", "--writer", "conll"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: file too large")
+    assert not Path("x.conll").exists()
+
+
+def test_a_place_that_is_no_folder_is_exit_code_2(folder, capsys):
+    """It is seen before anything is written."""
     Path("wall").write_text("a file where a folder should be")
     code = main(["convert", "train.conll", "wall/x.conll", "--reader", "conll", "--writer", "conll"])
-    assert code == 1
-    assert capsys.readouterr().err.startswith("error: `wall")
+    assert code == 2
+    assert capsys.readouterr().err.startswith("error: `")
 
 
 def test_ctrl_c_is_exit_code_130(folder):

@@ -57,6 +57,40 @@ def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
     assert "error: there is no `test.conll`\n" in capsys.readouterr().err
 
 
+def test_a_run_names_a_missing_file_at_its_place_too(folder, capsys):
+    """Nothing is read of the files that are there, and one of nearly the same name is offered."""
+    Path("test.conll").rename("tests.conll")
+    assert main(["train", "spec.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "error: there is no `test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in error
+    assert "did you mean `tests.conll`?" in error
+    assert "sentences" not in error
+
+
+@pytest.mark.parametrize("size", ["abc", "-4", "0", "true", "1.5"])
+def test_a_size_that_no_model_has_is_found_by_check(size, folder, capsys):
+    """The key and what was expected, without a model."""
+    Path("fresh.yaml").write_text(
+        "name: fresh\ndata: {train: {type: conll, path: train.conll}}\n"
+        "backbone:\n  type: decoder\n  init: random\n  tokenizer: {type: train}\n  unmask: '01'\n"
+        "  config: {model_type: llama, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2}\n"
+    )
+    assert main(["check", "fresh.yaml"]) == 0
+    assert main(["check", "fresh.yaml", "--set", f"backbone.config.hidden_size={size}"]) == 2
+    error = capsys.readouterr().err
+    assert "expected a whole number above 0, found `" in error
+    assert "(backbone.config.hidden_size)" in error
+
+
+def test_a_file_that_is_no_spec_is_not_shown_whole(folder, capsys):
+    """What was found is cut short."""
+    Path("text.yaml").write_text("word " * 300)
+    assert main(["check", "text.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "a spec is a mapping of keys and values, found `word word" in error
+    assert len(error) < 200
+
+
 def test_the_data_is_counted(folder, capsys):
     """`--data` reads every split and shows its counts side by side; nothing odd is exit code 0 under `--strict`."""
     assert main(["check", "spec.yaml", "--data", "--strict"]) == 0

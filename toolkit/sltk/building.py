@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from . import accounting, checkpoint, data, sharing
@@ -35,8 +33,8 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
 
 def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:
     """The files of a reader as they are now."""
-    paths = [value for _, value in reader if isinstance(value, Path) and value.exists()]
-    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+    there = [path for _, path in reader.paths() if path.exists()]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in there)
 
 
 def build(experiment: Experiment, labels: LabelSet, training: Dataset) -> Model:

@@ -6,17 +6,21 @@ they stand for, and says what was repaired or left out on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import schemes
 from .errors import DataError, Location, Problem, nearest
+from .files.textfiles import near
 from .labels import LabelSet
 from .readers.holdout import HoldoutReader
 from .slots import Reader, ReaderScheme, Repair, SchemeName
 from .types import Sentence, Span, Unused
+
+if TYPE_CHECKING:
+    from .config import Loaded
 
 SPLITS = ("train", "validation", "test")
 
@@ -136,6 +140,21 @@ def load(reader: Reader, scheme: SchemeName, name: str = "data") -> Dataset:
             data that cannot be brought into `scheme`; names file and line.
     """
     return dataset(read_source(reader), scheme, name)
+
+
+def missing_files(loaded: Loaded[Any], readers: Mapping[str, Reader | None]) -> list[Problem]:
+    """A problem for each path of the readers where nothing is, at the key of the spec that says it."""
+    paths = [each for place, reader in readers.items() if reader is not None for each in reader.paths(place)]
+    return [
+        loaded.problem(place, f"there is no `{path}`", notes=near(path))
+        for place, path in paths
+        if not path.exists()
+    ]
+
+
+def readers_of(spec: DataSpec) -> dict[str, Reader | None]:
+    """The reader of each split, by the key that says it."""
+    return {f"data.{split}": getattr(spec, split) for split in SPLITS}
 
 
 def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None = None) -> dict[str, Dataset]:
@@ -271,7 +290,10 @@ def _check_plain(source: Source, scheme: SchemeName) -> None:
 def _check_spans(sentence: Sentence) -> None:
     for span in sentence.spans or ():
         if not 0 <= span.start < span.end <= len(sentence) or not span.type:
-            raise ValueError(f"{span} has no type, or is not inside a sentence of {len(sentence)} words")
+            place = f"the span from word {span.start} to {span.end}"
+            if not span.type:
+                raise ValueError(f"{place} has no type")
+            raise ValueError(f"{place} is not inside a sentence of {len(sentence)} words")
 
 
 def _tag_error(error: schemes.SchemeError, source: Source, sentence: Sentence) -> DataError:

@@ -235,13 +235,7 @@ def _few(name: str, reader: Reader, experiment: Experiment, folder: Path, progre
 
 def absences(reader: Reader) -> Iterator[str]:
     """What a reader would read and is not on this machine."""
-    for field in type(reader).model_fields:
-        value = getattr(reader, field)
-        if isinstance(value, Path) and not value.exists():
-            yield f"`{value}`, which is not here"
-        for inner in value if isinstance(value, list) else ():
-            if isinstance(inner, Reader):
-                yield from absences(inner)
+    yield from (f"`{path}`, which is not here" for _, path in reader.paths() if not path.exists())
     if reader.type_name == "huggingface" and getattr(reader, "path", None) is None:
         yield f"`{getattr(reader, 'name', None)}`, which is on the hub"
 

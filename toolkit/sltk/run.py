@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import building, checkpoint, config, data, models, processes, rundir
 from .accounting import all_labelled
-from .config import Loaded
+from .config import InvalidSpecError, Loaded
 from .data import Dataset
 from .errors import SpecError, UsageError
 from .identity import identities
@@ -70,6 +70,9 @@ def train(
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
     kind = models.TYPES[experiment.type]
+    missing = data.missing_files(loaded, data.readers_of(experiment.data))
+    if missing:
+        raise InvalidSpecError(missing)
     with loaded.placing():
         splits = building.load_splits(experiment)
         tell_about(splits, told)

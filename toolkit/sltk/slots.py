@@ -44,6 +44,16 @@ class Reader(Component):
         """
         raise NotImplementedError
 
+    def paths(self, place: str = "") -> Iterator[tuple[str, Path]]:
+        """What it reads, and what readers inside it read: each path with its key, `readers.1.path`, below `place`."""
+        for key, value in self:
+            at = f"{place}.{key}" if place else key
+            if isinstance(value, Path):
+                yield at, value
+            for number, inner in enumerate(value if isinstance(value, list | tuple) else ()):
+                if isinstance(inner, Reader):
+                    yield from inner.paths(f"{at}.{number}")
+
     @classmethod
     def example(cls) -> list[Sentence]:
         """A few sentences as this reader would yield them: what `--rehearse` reads where a file is absent."""
@@ -155,6 +165,16 @@ class Writer(Component):
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield pieces of the output text as predictions arrive; never holds them all."""
         raise NotImplementedError
+
+    def check_place(self, path: Path) -> None:
+        """See, before anything is read or labelled, that the output can be written to `path`.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        from .files.places import check_file
+
+        check_file(path)
 
     def save(self, predictions: Iterable[Prediction], path: Path) -> None:
         """Write the output to `path`, whole or not at all.

@@ -7,12 +7,10 @@ and `findings` says of all that what a person should look at.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import data
 from ..config import Loaded
-from ..data import SPLITS
 from ..errors import Problem
 from ..spec import Experiment
 from . import findings
@@ -47,19 +45,6 @@ class Audit:
         return {"data": splits, "between": asdict(self.between), "tokenizer": tokens}
 
 
-def missing_files(loaded: Loaded[Experiment]) -> list[Problem]:
-    """A problem for each path of a reader where nothing is."""
-    problems = []
-    for split in SPLITS:
-        reader = getattr(loaded.experiment.data, split)
-        for field in type(reader).model_fields if reader is not None else ():
-            path = getattr(reader, field)
-            if isinstance(path, Path) and not path.exists():
-                message = f"there is no `{path}`"
-                problems.append(loaded.problem(f"data.{split}.{field}", message))
-    return problems
-
-
 def audit(loaded: Loaded[Experiment]) -> Audit:
     """Read all splits and look them over.
 
@@ -82,4 +67,4 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
     return Audit(counts, subwords, tokens, between, warnings)
 
 
-__all__ = ["Audit", "audit", "missing_files"]
+__all__ = ["Audit", "audit"]

@@ -134,6 +134,7 @@ def convert(
         for piece in target.render(conversion.predictions()):
             typer.echo(piece, nl=False)
     else:
+        target.check_place(Path(output))
         target.save(conversion.predictions(), Path(output))
     _tell_lost(conversion)
 

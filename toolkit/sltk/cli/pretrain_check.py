@@ -37,9 +37,10 @@ class PretrainKind(SpecKind["Loaded[PretrainSpec]"]):
 
     def missing_files(self, loaded: Loaded[PretrainSpec]) -> list[Problem]:
         """A problem for each file that is not there."""
-        from ..pretraining.summary import missing_files
+        from ..data import missing_files
+        from ..pretraining.summary import readers
 
-        return missing_files(loaded)
+        return missing_files(loaded, readers(loaded.experiment))
 
     def audit(self, loaded: Loaded[PretrainSpec]) -> Audited:
         """Sentences and words of the text, read once and not held."""

@@ -37,9 +37,9 @@ class RunKind(SpecKind["Loaded[Experiment]"]):
 
     def missing_files(self, loaded: Loaded[Experiment]) -> list[Problem]:
         """A problem for each file that is not there."""
-        from ..audit import missing_files
+        from ..data import missing_files, readers_of
 
-        return missing_files(loaded)
+        return missing_files(loaded, readers_of(loaded.experiment.data))
 
     def audit(self, loaded: Loaded[Experiment]) -> Audited:
         """Counts of each split and between them, as tables."""

@@ -110,8 +110,12 @@ def evaluate(
         raise UsageError("--data and --reader go together")
     run_imports(imports)
     chosen = _reader(reader, option, str(data)) if reader else None
-    from .. import run as pipelines
     from ..files import atomic
+    from ..files.places import check_file
+
+    if output is not None:
+        check_file(output)
+    from .. import run as pipelines
     from .tables import console, show_scores
 
     with _progress() as progress:
@@ -151,6 +155,8 @@ def predict(
     writer = _writer(format_, colored=output == "-" and sys.stdout.isatty())
     readers = [_reader(reader, option, path) for path in inputs] if reader else None
     _inputs_exist(inputs)
+    if output != "-":
+        writer.check_place(Path(output))
     from .. import run as pipelines
 
     with _progress() as progress:

@@ -17,7 +17,7 @@ from ..config import InvalidSpecError, Loaded
 from ..errors import Problem, nearest
 from ..spec import Experiment
 from . import model_files
-from .families import Linear, Shape, ends_with, shape
+from .families import Linear, Shape, ends_with, misfits, shape
 from .family_table import FAMILIES, QUERY_AND_VALUE, REFUSED
 from .known_models import GATED, known_config
 from .memory import DTYPE_BYTES, Trained, prompt_subwords, training_bytes
@@ -165,6 +165,10 @@ def _problems(backbone: PretrainedBackbone, source: Source) -> Iterator[Problem]
     if family is not None and not family.maskable and backbone.unmask != "all":
         about = f"the family `{source.family}` brings its own attention: it runs with `unmask: all` only"
         yield Problem(about, path="backbone.unmask")
+    if backbone.config is not None:
+        for key, about in misfits(source.config):
+            if key in backbone.config:
+                yield Problem(about, path=f"backbone.config.{key}")
     if source.shape is None:
         return
     try:

@@ -6,7 +6,7 @@ architecture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -84,6 +84,10 @@ _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 """Numbers of the special tokens in a tokenizer that is trained on the spot."""
 
 
+_COUNTS = ("hidden", "blocks", "heads", "key_heads", "head", "ffn", "vocabulary", "positions")
+"""Sizes of which there is at least one."""
+
+
 def _sizes(config: Config, family: Family) -> dict[str, int] | None:
     """The sizes of the model; None where the config lacks one that cannot be left out."""
     keys = KEYS | dict(family.keys)
@@ -92,6 +96,8 @@ def _sizes(config: Config, family: Family) -> dict[str, int] | None:
         for size, key in keys.items()
     }
     if not all(given[size] for size in ("hidden", "blocks", "heads")):
+        return None
+    if next(misfits(config), None) is not None:
         return None
     hidden, heads = int(given["hidden"]), int(given["heads"])
     head = int(given["head"] or hidden // heads)
@@ -107,6 +113,19 @@ def _sizes(config: Config, family: Family) -> dict[str, int] | None:
     sizes |= {"ffn": int(ffn), "head": head, "queries": heads * head, "keys": key_heads * head}
     sizes |= {"attention": (heads + 2 * key_heads) * head, "embedding": int(given["embedding"] or hidden)}
     return sizes
+
+
+def misfits(config: Config) -> Iterator[tuple[str, str]]:
+    """Sizes in the config of a known family that no model can have: the key, and what is wrong with its value."""
+    family = FAMILIES.get(str(config.get("model_type", "")))
+    own = dict(family.keys) if family is not None else {}
+    for size in _COUNTS if family is not None else ():
+        for key in {own.get(size, KEYS[size]), KEYS[size]}:
+            value = config.get(key)
+            if value is not None and not (
+                isinstance(value, int) and not isinstance(value, bool) and value > 0
+            ):
+                yield key, f"expected a whole number above 0, found `{value}`"
 
 
 def _first(*values: Any) -> Any:

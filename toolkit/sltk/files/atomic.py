@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,11 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+_ROOMY = 200
+"""Bytes of a file's name that something may be added to."""
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """A text file that takes the place of `path` when all of it is on disk; on an error nothing changes."""
-    with _partial(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+    """A text file that takes the place of `path` when all of it is on disk; on an error nothing changes.
+
+    What a link points at is replaced, not the link; into a device or a pipe the text is written as it comes.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        return
+    with _partial(path.resolve()) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -32,7 +43,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 def _partial(path: Path) -> Iterator[Path]:
     """Where to write what then takes the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    # A name nearly too long for the file system has no room for more.
+    name = path.name if len(os.fsencode(path.name)) < _ROOMY else hashlib.sha1(os.fsencode(path)).hexdigest()
+    partial = path.with_name(f".{name}.partial-{os.getpid()}")
     try:
         yield partial
         partial.replace(path)

@@ -178,11 +178,11 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     if isinstance(error, IsADirectoryError):
         return DataError.at("this is a folder; a file is needed", path)
     if isinstance(error, FileNotFoundError):
-        return DataError.at("no such file", path, None, *_near(path))
+        return DataError.at("no such file", path, None, *near(path))
     return DataError.at(f"cannot open the file: {error.strerror or error}", path)
 
 
-def _near(path: Path) -> tuple[str, ...]:
+def near(path: Path) -> tuple[str, ...]:
     """A note on the missing file's neighbour of nearly the same name, or on the missing folder."""
     if not path.parent.is_dir():
         return (f"there is no folder `{path.parent}` either",)

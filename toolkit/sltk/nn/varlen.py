@@ -106,7 +106,8 @@ def _window(rule: Rule) -> tuple[int, int]:
 def _bounds(packing: Packing, device: torch.device) -> tuple[Tensor, int]:
     """Where sentences begin and end, [N + 1], and the length of the longest; every block of a pass asks for them."""
     lengths = [length for _, count, length in packing.runs for _ in range(count)]
-    with torch.inference_mode(False):  # asked for in evaluation, they are found again in training, which saves them
+    # Asked for in evaluation, they are found again in training, which saves them for its gradients.
+    with torch.inference_mode(False):
         bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
     return bounds, max(lengths)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from ..config import Loaded
-from ..errors import Problem
 from ..estimates.estimate import Estimate, estimate
 from ..slots import Reader
 from ..spec import Experiment
@@ -49,20 +46,3 @@ def expected_of(spec: PretrainSpec) -> Estimate | None:
         backbone=spec.backbone, trainer=spec.trainer, max_length=None, instruct=None
     )
     return estimate(as_run, block_tokens=spec.trainer.batch_size * spec.block_size)
-
-
-def missing_files(loaded: Loaded[PretrainSpec]) -> list[Problem]:
-    """A problem for each path of a reader where nothing is."""
-    found = (each for name, reader in readers(loaded.experiment).items() for each in _paths(reader, name))
-    return [loaded.problem(place, f"there is no `{path}`") for place, path in found if not path.exists()]
-
-
-def _paths(reader: Reader, place: str) -> Iterator[tuple[str, Path]]:
-    """The paths of a reader, and of the readers inside it, each with the key that says it."""
-    for field in type(reader).model_fields:
-        value = getattr(reader, field)
-        if isinstance(value, Path):
-            yield f"{place}.{field}", value
-        for number, inner in enumerate(value if isinstance(value, list) else ()):
-            if isinstance(inner, Reader):
-                yield from _paths(inner, f"{place}.{field}.{number}")

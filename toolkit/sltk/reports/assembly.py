@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..files import atomic
+from ..files.places import check_file, check_folder
 from . import checkpoints, diagnostics, figures, pages, plotting
 from .comparable import flat
 from .discovery import Found, collect
@@ -55,6 +56,8 @@ def report(
         DataError: a run directory or a record is damaged.
     """
     _check_output(output)
+    if records is not None:
+        check_file(records)
     found = collect(paths)
     notes = list(found.notes)
     if found.unfinished:
@@ -77,10 +80,9 @@ def report(
 
 
 def _check_output(output: Path) -> None:
+    check_folder(output)
     if not output.exists():
         return
-    if not output.is_dir():
-        raise UsageError(f"`{output}` is not a directory")
     others = sorted({path.name for path in output.iterdir()} - FILES)
     if others:
         raise UsageError(

@@ -77,7 +77,8 @@ def parse_override(text: str, flag: str = "--set") -> Node:
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise SpecError(Problem("expected `key=value`, for example `--set trainer.epochs=3`", Location(name)))
+        example = "trainer.epochs=3" if flag == "--set" else "limit=100"
+        raise SpecError(Problem(f"expected `key=value`, for example `{flag} {example}`", Location(name)))
     if value.startswith("#"):  # YAML would take it for a comment, and there is none on a command line
         value = json.dumps(value)
     node, problems = Source(value, name, Path.cwd(), from_set=True).parse()

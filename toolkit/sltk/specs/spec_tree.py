@@ -67,6 +67,10 @@ def _entries(tree: Node, path: Sequence[str]) -> Iterator[Entry]:
         node = found.node
 
 
+_MOST_SHOWN = 60
+"""Characters of a value."""
+
+
 def found_text(node: Node) -> str:
     """What stands there, for `expected …, found …`."""
     if isinstance(node.value, dict):
@@ -76,7 +80,8 @@ def found_text(node: Node) -> str:
     if node.value is None:
         return "nothing"
     text = source_text(node.value)
-    return f"`{str(text).lower() if isinstance(text, bool) else text}`"
+    text = str(text).lower() if isinstance(text, bool) else " ".join(str(text).split())
+    return f"`{text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + '…'}`"
 
 
 def faults(tree: Node, path: Path_ = ()) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import audit as audits
+from .. import data
 from ..config import InvalidSpecError
 from ..errors import Problem
 from ..estimates.estimate import check_model
@@ -32,7 +33,9 @@ def check_models(plan: Plan) -> None:
 
 def missing_files(plan: Plan) -> list[Problem]:
     """A problem for each data file that is not there."""
-    return _once(plan, lambda run: audits.missing_files(run.loaded))
+    return _once(
+        plan, lambda run: data.missing_files(run.loaded, data.readers_of(run.loaded.experiment.data))
+    )
 
 
 def audit(plan: Plan) -> list[Problem]:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..errors import DataError, UsageError
 from ..files import atomic
+from ..files.places import check_file, check_folder
 from ..files.safety import cell, encodable
 from ..registry import register
 from ..slots import Writer
@@ -43,13 +44,27 @@ class BratWriter(Writer):
             "the writer `brat` writes several files: name a folder as output, or a file that ends in .txt"
         )
 
+    def check_place(self, path: Path) -> None:
+        """See that there is no other folder: a pair of files may be replaced, a folder is new.
+
+        Raises:
+            UsageError: `path` is a file, or a folder that is not empty.
+        """
+        if path.suffix in (".txt", ".ann"):
+            check_file(path)
+        elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise UsageError(f"`{path}` is there already: the writer `brat` makes a new folder")
+        else:
+            check_folder(path)
+
     def save(self, predictions: Iterable[Prediction], path: Path) -> None:
         """Write a pair of files, or a new folder with a pair for each document.
 
         Raises:
-            UsageError: `path` is a file, or a folder that is not empty.
+            UsageError: see `check_place`.
             DataError: a type has white space in it, and `spaces` is unset.
         """
+        self.check_place(path)
         if path.suffix in (".txt", ".ann"):
             text_path, annotation_path = path.with_suffix(".txt"), path.with_suffix(".ann")
             with atomic.writing(text_path) as text, atomic.writing(annotation_path) as annotations:
@@ -57,8 +72,6 @@ class BratWriter(Writer):
                 for prediction in predictions:
                     pair.add(prediction)
             return
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise UsageError(f"`{path}` is there already: the writer `brat` makes a new folder")
         with atomic.making(path) as folder, _Documents(folder, self.spaces) as documents:
             for prediction in predictions:
                 documents.pair_of(prediction.sentence.document).add(prediction)
