@@ -1,4 +1,4 @@
-"""The command line: the only place that prints, and the only `except SltkError`.
+"""The command line: the only place that prints, and that shows what went wrong.
 
     frame.py                the app, options that commands share, how an error ends a command
     run_commands.py         train, evaluate, predict, export

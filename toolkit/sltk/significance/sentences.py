@@ -91,7 +91,6 @@ def f1_interval(
     """
     left, right = _side(a), _side(b)
     _check(left, right)
-    # A sentence without any span, gold or predicted, changes no count wherever it is drawn.
     counts = np.concatenate([_flat(left), _flat(right)], axis=1)
     rng = np.random.default_rng(seed)
     found = [
