@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
 from pydantic import BaseModel
 
 from . import config, processes
@@ -26,6 +25,8 @@ from .checkpoint import check_format
 from .environment import Built, environment
 from .errors import Problem, UsageError
 from .files import atomic
+from .files.places import check_folder
+from .identity import Identity, changes
 from .origin import origin_of
 from .progress import Logged, Progress
 from .registry import registry
@@ -34,10 +35,8 @@ from .slots import Backbone
 from .spec import Experiment
 from .specs.differences import differences
 from .specs.imports import load_imports
+from .specs.stored import BEFORE_SPEC, stored
 from .types import Prediction
-
-_BEFORE_SPEC = {"imports", "environment.json", "checkpoints", "corpus"}
-"""What may lie in the folder of a run that was killed before its spec was written."""
 
 
 class Recorded(Protocol):
@@ -72,6 +71,8 @@ class RunDirectory:
         self.checkpoints = folder / "checkpoints"
         self.predictions = folder / "predictions"
         self.corpus = folder / "corpus"
+        self.coming_corpus = folder / ".corpus.partial-next"
+        """That of a run that is not accepted yet: whatever is here stays as it is until then."""
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 
@@ -83,8 +84,7 @@ class RunDirectory:
         """
         if resume and force:
             raise UsageError("--resume goes on with the run that is there, --force replaces it: choose one")
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UsageError(f"`{self.folder}` is not a directory")
+        check_folder(self.folder)
         if not self.spec.exists():
             self._check_empty()
             return None
@@ -99,7 +99,7 @@ class RunDirectory:
 
     def _check_empty(self) -> None:
         names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        others = sorted(name for name in names - _BEFORE_SPEC if not atomic.is_partial(name))
+        others = sorted(name for name in names - BEFORE_SPEC if not atomic.is_partial(name))
         if others:
             shown = ", ".join(others[:3])
             raise UsageError(
@@ -119,8 +119,8 @@ class RunDirectory:
 
     def _check_same(self, experiment: Recorded) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
-        before = yaml.safe_load(self.spec.read_text(encoding="utf-8"))
-        differing = list(differences(before, yaml.safe_load(self._resolved(experiment))))
+        before = stored(self.spec.read_text(encoding="utf-8"))
+        differing = list(differences(before, stored(self._resolved(experiment))))
         for source, name in _copies(experiment.imports):
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():
@@ -140,13 +140,30 @@ class RunDirectory:
         return config.dump(experiment.model_copy(update={"imports": imports}))
 
     def start(
-        self, experiment: Recorded, model: Built, told: Progress, *, resume: bool, force: bool
+        self,
+        experiment: Recorded,
+        model: Built,
+        data: Mapping[str, Identity],
+        told: Progress,
+        *,
+        resume: bool,
+        force: bool,
+        corpus: Path | None = None,
     ) -> Progress:
         """Write what is known before training. With `force`, the run that was here goes first.
 
+        Args:
+            data: what identifies that which it is trained on.
+            corpus: what becomes `corpus/`; None where that is not needed, or is there.
+
         Returns:
             Progress that `log.jsonl` hears too. `told` hears what is not as when a run that is resumed began.
+
+        Raises:
+            UsageError: the run that is to be resumed began on other data. Nothing is changed then.
         """
+        if resume:
+            self._check_data(data)
         if not processes.is_first():
             return told
         if resume:
@@ -155,12 +172,14 @@ class RunDirectory:
         if force:
             self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if corpus is not None:
+            atomic.publish(corpus, self.corpus)
         for path in [*self.folder.glob(".*"), *self.folder.glob("*/.*")]:
             if atomic.is_partial(path.name):
                 atomic.remove(path)
         for source, name in _copies(experiment.imports):
             atomic.write_text(self.imports / name, source.read_text(encoding="utf-8"))
-        begun = environment(experiment.seed, model) | _origin(experiment.backbone)
+        begun = environment(experiment.seed, model) | _origin(experiment.backbone) | {"data": dict(data)}
         atomic.write_json(self.environment, begun)
         atomic.write_text(self.spec, self._resolved(experiment))
         return Logged(told, self.log)
@@ -168,10 +187,24 @@ class RunDirectory:
     def _clear(self) -> None:
         """Remove a run, its spec last: a run half removed has no checkpoints to go on from, and no metrics."""
         for path in (
-            self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.environment,
-            self.imports, self.spec,
+            self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.corpus,
+            self.environment, self.imports, self.spec,
         ):  # fmt: skip
             atomic.remove(path)
+
+    def _check_data(self, data: Mapping[str, Identity]) -> None:
+        """Refuse to go on with other data than the run began with, as far as that was written down then."""
+        if not (self.spec.exists() and self.environment.exists()):
+            return
+        before = json.loads(self.environment.read_text(encoding="utf-8")).get("data", {})
+        changed = list(changes(before, data))
+        if changed:
+            raise UsageError(
+                Problem(
+                    f"`{self.folder}` holds a run that began on other data: going on would mix the two",
+                    notes=(*changed, "--force replaces the run, another --output keeps it"),
+                )
+            )
 
     def _changes(self, seed: int, model: Built) -> list[str]:
         """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""

@@ -6,6 +6,7 @@ over at the end is dropped, and counted (paper §3, §6).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,12 +19,14 @@ import torch
 
 from ..errors import DataError, Problem
 from ..files import atomic
+from ..identity import Identity
 from ..nn.objectives import Block
+from ..specs.spec_writer import plain_values
 from ..types import Sentence, Unused
 from .spec import PretrainSpec
 from .text import texts
 
-TOKENS, ACCOUNT = "tokens.bin", "account.json"
+TOKENS, ACCOUNT, WRITTEN_FOR = "tokens.bin", "account.json", "written_for.txt"
 _BATCH = 1000
 
 
@@ -81,7 +84,37 @@ def write_blocks(sentences: Iterable[Sentence], tokenizer: Any, spec: PretrainSp
                 )
             )
         atomic.write_json(partial / ACCOUNT, account.as_json())
+        atomic.write_text(partial / WRITTEN_FOR, _key(tokenizer, spec))
     return account
+
+
+def is_written_for(folder: Path, tokenizer: Any, spec: PretrainSpec) -> bool:
+    """Whether `folder` holds a corpus that was written of this text, in this way, with this tokenizer.
+
+    Those of before that was written down are believed.
+    """
+    key = folder / WRITTEN_FOR
+    if Account.of(folder) is None:
+        return False
+    return not key.exists() or key.read_text(encoding="utf-8") == _key(tokenizer, spec)
+
+
+def _key(tokenizer: Any, spec: PretrainSpec) -> str:
+    """A digest of what the tokens of a text depend on, but for the text itself."""
+    values = plain_values(spec)
+    chosen = [values[key] for key in ("corpus", "validation", "spacing", "boundaries", "block_size")]
+    ends = _ends(tokenizer) if spec.boundaries == "both" else None
+    of_tokenizer = _settled(tokenizer).to_str()
+    return hashlib.blake2b(json.dumps([chosen, ends, of_tokenizer]).encode(), digest_size=20).hexdigest()
+
+
+def identity_of(folder: Path) -> Identity:
+    """What identifies the corpus in `folder`: it takes a second a gigabyte."""
+    account = Account.of(folder)
+    assert account is not None
+    with (folder / TOKENS).open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    return {"sentences": account.sentences, "tokens": account.tokens, "digest": digest}
 
 
 def _encoded(read: Iterator[tuple[str, Sentence]], encode: Any, account: Account) -> Iterator[list[int]]:
@@ -103,10 +136,7 @@ def _is_no_text(unused: Unused) -> bool:
 
 def _encoder(tokenizer: Any, boundaries: Literal["tokenizer", "both", "none"]) -> Any:
     """A function from texts to the token numbers of each."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True  # a word `</s>` is a word like any other
+    backend = _settled(tokenizer)
     first, last = _ends(tokenizer) if boundaries == "both" else ([], [])
 
     def encode(wanted: Sequence[str]) -> Iterator[list[int]]:
@@ -114,6 +144,15 @@ def _encoder(tokenizer: Any, boundaries: Literal["tokenizer", "both", "none"]) -
             yield [*first, *encoded.ids, *last]
 
     return encode
+
+
+def _settled(tokenizer: Any) -> Any:
+    """The tokenizer below transformers' own, set to take texts as they are."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True  # a word `</s>` is a word like any other
+    return backend
 
 
 def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:

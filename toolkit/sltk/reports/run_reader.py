@@ -10,6 +10,7 @@ import yaml
 
 from ..errors import DataError
 from ..origin import Origin, origin_of
+from ..specs.stored import stored
 from .predictions import Counting, gold_digest, read_predictions, tag_confusion
 from .records import Curve, Record
 
@@ -112,10 +113,10 @@ def _origin(folder: Path, backbone: dict[str, Any], environment: dict[str, Any])
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file that holds a mapping."""
+    """A file of a run that holds a mapping: a JSON file, or its spec."""
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        value = json.loads(text) if path.suffix == ".json" else stored(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError.at(f"cannot read the file: {error}", path) from error
     if not isinstance(value, dict):

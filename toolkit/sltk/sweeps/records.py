@@ -13,11 +13,9 @@ import yaml
 
 from ..files import atomic
 from ..specs.differences import differences
+from ..specs.stored import BEFORE_SPEC, stored
 from .index import Row
 from .plan import PlannedRun
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BEFORE_SPEC = {"imports", "environment.json", "checkpoints"}
 
 
 def record(run: PlannedRun, folder: Path, known: Row | None) -> Row:
@@ -76,7 +74,7 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
         yield "it is no directory"
         return
     if not (folder / "spec.yaml").exists():
-        names = {path.name for path in folder.iterdir() if not atomic.is_partial(path.name)} - _BEFORE_SPEC
+        names = {path.name for path in folder.iterdir() if not atomic.is_partial(path.name)} - BEFORE_SPEC
         if names:
             yield f"there is no spec.yaml, but {', '.join(sorted(names)[:3])}"
         return
@@ -91,8 +89,7 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
 
 def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
     try:
-        text = (folder / "spec.yaml").read_text(encoding="utf-8")
-        found = yaml.load(text.replace("$${", "${"), _LOADER)
+        found = stored((folder / "spec.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"spec.yaml cannot be read: {str(error).splitlines()[0]}"
         return
