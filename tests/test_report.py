@@ -216,13 +216,15 @@ def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in (tmp_path / "out" / "table.tex").read_text()
 
 
-def test_a_task_is_named_by_the_spec_that_all_its_runs_share(tmp_path: Path) -> None:
+def test_a_task_is_named_by_the_sweep_or_spec_that_all_its_runs_share(tmp_path: Path) -> None:
     """Two tasks on one file of data have the names of their specs; runs of several specs have that of the data."""
     ner, chunking = (
         [each.model_copy(update={"name": name}) for each in recorded.study(["00", "01"], data=data)]
         for name, data in (("ner", "news"), ("chunking", "books"))
     )
     assert [task.name for task in arrange([*ner, *chunking], separate=True).tasks] == ["ner", "chunking"]
+    swept = [each.model_copy(update={"sweep": "fig3_ner", "name": f"run {n}"}) for n, each in enumerate(ner)]
+    assert [task.name for task in arrange(swept).tasks] == ["fig3_ner"]
     mixed = [ner[0].model_copy(update={"name": "other"}), *ner[1:]]
     assert [task.name for task in arrange(mixed).tasks] == ["conll news.train"]
 

@@ -73,15 +73,15 @@ def _refusal(groups: list[list[Record]]) -> Problem:
 
 
 def _named(groups: list[list[Record]]) -> dict[str, list[Record]]:
-    """A name for each data set: that of its runs' spec where they share one, else its reader and file.
+    """A name for each data set: that of its runs' sweep, or spec, where they share one, else its reader and file.
 
     A number is added where that is not enough.
     """
-    of_specs = [{record.name for record in group} for group in groups]
+    origins = [{record.sweep or record.name for record in group} for group in groups]
     named: dict[str, list[Record]] = {}
-    for group, names in zip(groups, of_specs, strict=True):
-        own = len(names) == 1 and of_specs.count(names) == 1
-        name = base = group[0].name if own else _data_name(group[0])
+    for group, names in zip(groups, origins, strict=True):
+        own = len(names) == 1 and origins.count(names) == 1
+        name = base = next(iter(names)) if own else _data_name(group[0])
         number = 1
         while name in named:
             number += 1

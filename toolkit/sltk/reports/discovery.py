@@ -14,6 +14,7 @@ from ..errors import Problem, UsageError
 from .records import Record, is_records, read_records
 from .run_reader import is_finished, is_pretraining, is_run, read_run
 
+_PLAN = "sweep.yaml"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -49,8 +50,8 @@ def collect(paths: Sequence[Path]) -> Found:
         elif is_pretraining(place):
             found.pretraining.append(str(place))
         else:
-            found.records.append(read_run(place))
-    sweeps = {place.resolve().parents[1] / "sweep.yaml" for place in places if place.is_dir()}
+            found.records.append(read_run(place).model_copy(update={"sweep": _sweep_of(place)}))
+    sweeps = {place.resolve().parents[1] / _PLAN for place in places if place.is_dir()}
     found.varies_data = any(map(_varies_data, sorted(sweeps)))
     if not found.records:
         raise UsageError(_nothing(paths, found))
@@ -72,6 +73,11 @@ def _places(path: Path) -> Iterator[Path]:
         yield from (
             inside / name for name in sorted(files) if name.endswith(".jsonl") and is_records(inside / name)
         )
+
+
+def _sweep_of(run: Path) -> str | None:
+    folder = run.resolve().parents[1]
+    return folder.name if (folder / _PLAN).is_file() else None
 
 
 def _varies_data(sweep: Path) -> bool:

@@ -62,6 +62,7 @@ class Record(BaseModel):
 
     record: Literal[1] = Field(default=1, description="number of this form of a record")
     name: str
+    sweep: str | None = Field(default=None, description="the folder of the sweep that it is a run of")
     mask: str | None = Field(default=None, description="the mask as the spec writes it")
     seed: int
     settings: dict[str, Any] = Field(description="the resolved spec, but for name, seed and data")
