@@ -118,6 +118,7 @@ def _remove_text(run: RunDirectory) -> None:
     """Remove the text of a finished run: it, or its run before it was killed, needs it no more."""
     if processes.is_first():
         atomic.remove(run.corpus)
+        atomic.remove(run.coming_corpus)
 
 
 def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
