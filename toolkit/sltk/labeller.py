@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from . import models
 from .labels import LabelSet
 from .models import Model
+from .nn.predictor import SORT_WINDOW
 from .progress import Progress, Silent
 from .types import Prediction, Sentence
 
@@ -29,7 +30,7 @@ class Labeller:
         return list(self.stream([inputs] if isinstance(inputs, str) else inputs))
 
     def stream(
-        self, inputs: Iterable[str | list[str] | Sentence], window: int = 2048
+        self, inputs: Iterable[str | list[str] | Sentence], window: int = SORT_WINDOW
     ) -> Iterator[Prediction]:
         """The same, one by one and in order, holding at most `window` sentences."""
         kind = models.type_of(self.model)

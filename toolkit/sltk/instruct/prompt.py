@@ -7,16 +7,13 @@ joined by `;`, in the order of the sentence; it is empty where there is no span.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import Problem, SpecError, nearest
+from ..files.safety import encodable
 from ..types import Sentence, Span
 from .settings import OPTION, SPAN, InstructSpec, filled
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, as JSON may hold one: tokenizers take none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ def response_text(words: Sequence[str], spans: Iterable[Span], options: dict[str
 
 def readable(words: Sequence[str]) -> list[str]:
     """The words as a tokenizer takes them: half characters replaced."""
-    return [_SURROGATE.sub("\ufffd", word) for word in words]
+    return [encodable(word) for word in words]
 
 
 def check_types(types: Iterable[str], options: dict[str, str], name: str) -> None:

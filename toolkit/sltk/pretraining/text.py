@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from .. import data
 from ..errors import DataError
+from ..files.safety import encodable
 from ..readers.holdout import HoldoutReader
 from ..types import Sentence
 from .spec import PretrainSpec
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, as JSON may hold one: tokenizers take none."""
 
 Sentences = Callable[[], Iterable[Sentence]]
 """Reads a text from its beginning, as often as it is called."""
@@ -51,4 +48,4 @@ def texts(
                 sentence.line,
             )
         joined = " ".join(sentence.words) if spacing == "single" else str(sentence.with_text().text)
-        yield _SURROGATE.sub("\ufffd", joined), sentence
+        yield encodable(joined), sentence

@@ -10,10 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from ..errors import Problem, UsageError
+from ..files.safety import encodable
 from ..registry import register
 from ..slots import Splitter
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @register.splitter("spacy")
@@ -36,7 +35,7 @@ class SpacySplitter(Splitter):
             UsageError: spaCy, the language or the pipeline is not installed.
         """
         # spaCy keeps strings as UTF-8, which has no lone surrogates: they are looked at as U+FFFD.
-        tokens = _tokenizer(self.lang, self.pipeline)(_SURROGATES.sub("\ufffd", text))
+        tokens = _tokenizer(self.lang, self.pipeline)(encodable(text))
         words: list[tuple[int, int]] = []
         for token in tokens:
             # No word may hold white space, and there are tokenizers that make one of several words.

@@ -15,13 +15,11 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ..errors import DataError, Problem, SpecError
+from ..files.safety import encodable
 from ..types import Sentence
 from .alignment import assigned, beside
 from .documents import context
 from .pieces import Flat, Pieces, fitted, flat, runs
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, as JSON may hold one: tokenizers take none."""
 
 
 @dataclass(slots=True)
@@ -132,7 +130,7 @@ class SubwordEncoder:
         sources = [
             s.with_text() if self.spacing == "source" else Sentence(s.words).with_text() for s in sentences
         ]
-        texts = [_SURROGATE.sub("\ufffd", self._lead + str(source.text)) for source in sources]
+        texts = [encodable(self._lead + str(source.text)) for source in sources]
         encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         return [
             self._pieces(source, text, tokens)
