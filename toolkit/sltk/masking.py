@@ -14,7 +14,7 @@ One thing comes out: a flag a block, True where a word sees what follows it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -43,9 +43,14 @@ def parse(value: Any) -> MaskText:
             raise MaskError("a list mask holds block numbers from 0 on")
         return sorted({int(block) for block in value})
     text = str(source_text(value)).strip()
-    if re.fullmatch("[01]+", text) or text in ("all", "none", "middle") or _COUNTED.fullmatch(text):
+    if is_digits(text) or text in ("all", "none", "middle") or _COUNTED.fullmatch(text):
         return text
     raise MaskError(f"unknown mask `{text}`; expected {_FORMS}")
+
+
+def is_digits(mask: str | None) -> bool:
+    """Whether a mask is written in digits."""
+    return mask is not None and re.fullmatch("[01]+", mask) is not None
 
 
 def is_causal(mask: MaskText) -> bool:
@@ -130,3 +135,15 @@ def shared_start(one: Sequence[object], other: Sequence[object]) -> int:
     """How many blocks (or digits) from the input on two masks of one length have alike."""
     differ = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
     return next(differ, len(one))
+
+
+def same_form(masks: Iterable[str | None]) -> dict[str, str]:
+    """`none`, `all` and `middle` in digits where the other masks are of one number of digits; others as they are."""
+    known = {mask for mask in masks if mask is not None}
+    lengths = {len(mask) for mask in known if is_digits(mask)}
+    written = {mask: mask for mask in known}
+    if len(lengths) == 1:
+        count = lengths.pop()
+        names = {"none": "0" * count, "all": "1" * count, **({"middle": "0110"} if count == 4 else {})}
+        written |= {mask: names[mask] for mask in known & names.keys()}
+    return written

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from .order import is_digits
+from ..masking import is_digits
 from .plotting import COLORS, MARKERS, panels, shown
 from .study import Configuration, Summary, Task
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+
+from ..masking import is_digits
 
 
 def gray_code(digits: int) -> list[str]:
     """All masks of so many digits, each one digit from the next (paper, Figure 2): 0000 0001 0011 0010 …"""
     return [format(number ^ number >> 1, f"0{digits}b") for number in range(2**digits)] if digits else [""]
-
-
-def is_digits(mask: str | None) -> bool:
-    """Whether a mask is written in digits."""
-    return mask is not None and re.fullmatch("[01]+", mask) is not None
 
 
 def sort_key(mask: str) -> tuple[int, int, int, str]:
@@ -24,18 +20,6 @@ def sort_key(mask: str) -> tuple[int, int, int, str]:
     for digit in mask:  # the inverse of the Gray code: each bit is the parity of those up to it
         rank = rank << 1 | (rank & 1 ^ int(digit))
     return (0, len(mask), rank, mask)
-
-
-def same_form(masks: Iterable[str | None]) -> dict[str, str]:
-    """`none`, `all` and `middle` in digits where the other masks are of one number of digits; others as they are."""
-    known = {mask for mask in masks if mask is not None}
-    lengths = {len(mask) for mask in known if is_digits(mask)}
-    written = {mask: mask for mask in known}
-    if len(lengths) == 1:
-        count = lengths.pop()
-        names = {"none": "0" * count, "all": "1" * count, **({"middle": "0110"} if count == 4 else {})}
-        written |= {mask: names[mask] for mask in known & names.keys()}
-    return written
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:

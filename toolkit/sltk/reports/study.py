@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import Problem, UsageError, nearest
+from ..masking import is_digits, same_form
 from ..origin import Origin
 from .comparable import by_data, flat
-from .order import gray_code, is_digits, natural, same_form, sort_key
+from .order import gray_code, natural, sort_key
 from .records import Record
 from .run_reader import SPLITS
 

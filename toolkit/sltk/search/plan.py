@@ -13,8 +13,7 @@ from .. import config
 from ..config import InvalidSpecError, Loaded
 from ..data import load_splits
 from ..errors import Problem, SpecError
-from ..masking import shared_start
-from ..reports.order import is_digits
+from ..masking import is_digits, shared_start
 from ..spec import Experiment
 from ..specs.sources import Reading, read
 from ..specs.spec_tree import child

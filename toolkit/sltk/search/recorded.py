@@ -11,7 +11,8 @@ from random import Random
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError, UsageError
-from ..reports.order import is_digits, same_form, sort_key
+from ..masking import is_digits, same_form
+from ..reports.order import sort_key
 from ..reports.records import Record
 from .requests import Answer, Request, Search, Shared, Space, Strategy
 
