@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -322,18 +323,21 @@ def test_at_step_0_encoder_and_unmasked_decoder_are_one_network(tmp_path: Path) 
     assert scores["encoder"][0] != scores["decoder mask"][0]
 
 
+class Interrupting(tiny.Heard):
+    """Ctrl-C right after an update."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def step(self, done: int, words: int) -> None:
+        if done == self.at:
+            raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("objective", ["clm", "mlm"])
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, objective: str) -> None:
     """Interrupted in the middle of an epoch and again; snapshots and log are those of a run in one piece."""
-
-    class Interrupting(tiny.Heard):
-        def __init__(self, at: int) -> None:
-            super().__init__()
-            self.at = at
-
-        def step(self, done: int, words: int) -> None:
-            if done == self.at:
-                raise KeyboardInterrupt
 
     given = spec(tmp_path, objective, {"save_every": 2, "batch_size": 4}, snapshots=2)
     pretrain(given, tmp_path / "whole")
@@ -346,6 +350,117 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, objec
         theirs = load_file(tmp_path / "whole" / folder / "model.safetensors")
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs), folder
     assert not (tmp_path / "run/corpus").exists()
+
+
+def begun(base: Path, folder: Path) -> Any:
+    """The spec of a run whose tokenizer is that of `base`, trained in `folder/run` up to its third update."""
+    model = {"type": "decoder", "name": str(base)}
+    given = spec(folder, trainer={"save_every": 2}, backbone=model, boundaries="none")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(given, folder / "run", progress=Interrupting(3))
+    return given
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rewritten(folder: Path, text: str) -> Path:
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    return folder / "text.txt"
+
+
+OTHER = "\n".join(["soup and bread and soup again", "they paid for nothing at all ."] * 15)
+
+
+def test_a_run_that_is_refused_leaves_the_one_that_it_was_to_replace(base: Path, tmp_path: Path) -> None:
+    """`--force` of a spec that does not work changes no byte, and the interrupted run goes on as its own."""
+    given = begun(base, tmp_path)
+    before = contents(tmp_path / "run")
+    (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
+    other = {**given, "corpus": {"type": "text", "path": str(tmp_path / "other.txt")}}
+    with pytest.raises(sltk.SpecError, match="updates only"):
+        pretrain({**other, "snapshots": 5000}, tmp_path / "run", force=True)
+    with pytest.raises(sltk.DataError, match="fewer than one block"):
+        pretrain({**other, "block_size": 2000}, tmp_path / "run", force=True)
+    assert contents(tmp_path / "run") == before
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "spec.yaml", "environment.json", "log.jsonl", "checkpoints", "corpus"
+    }  # fmt: skip
+    resumed = pretrain(given, tmp_path / "run", resume=True)
+    assert resumed["corpus"] == pretrain(given, tmp_path / "whole")["corpus"]
+    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_run_that_is_accepted_replaces_the_text_too(base: Path, tmp_path: Path) -> None:
+    """Nothing of the run that was there is left, not its validation text either."""
+    given = begun(base, tmp_path)
+    (tmp_path / "run/corpus/validation").mkdir()
+    rewritten(tmp_path, OTHER)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(given, tmp_path / "run", force=True, progress=Interrupting(3))
+    assert [path.name for path in (tmp_path / "run/corpus").iterdir()] == ["corpus"]
+    pretrain(given, tmp_path / "run", resume=True)
+    pretrain(given, tmp_path / "whole")
+    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path, tmp_path: Path) -> None:
+    """Neither that of another spec nor that of another tokenizer: its own is read again."""
+    given = begun(base, tmp_path)
+    pretrain(given, tmp_path / "whole")
+    (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
+    for change in (
+        {"corpus": {"type": "text", "path": str(tmp_path / "other.txt")}},
+        {"backbone": backbone(type="decoder", config=tiny.LLAMA)},
+    ):
+        wanted = config.given_as(PretrainSpec, {**given, **change}).experiment
+        tokenizer = built({**given, **change}).backbone.tokenizer
+        write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "run/corpus/corpus")
+        heard = Interrupting(5)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(given, tmp_path / "run", resume=True, progress=heard)
+        assert any(note.startswith("corpus: 30 sentences") for note in heard.notes)
+    pretrain(given, tmp_path / "run", resume=True)
+    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_resumed_run_goes_on_with_the_text_it_began_with(base: Path, tmp_path: Path) -> None:
+    """That lies in its directory, whatever became of the file. Without it, another text is refused."""
+    given = begun(base, tmp_path)
+    pretrain(given, tmp_path / "whole")
+    rewritten(tmp_path, OTHER)
+    shutil.copytree(tmp_path / "run", tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare/corpus")
+    before = contents(tmp_path / "bare")
+    with pytest.raises(
+        sltk.UsageError, match=r"corpus: 30 sentences, .* tokens when it began, 30 sentences,"
+    ):
+        pretrain(given, tmp_path / "bare", resume=True)
+    assert contents(tmp_path / "bare") == before
+    pretrain(given, tmp_path / "run", resume=True)
+    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_another_text_is_refused_where_the_tokenizer_is_trained_on_it(tmp_path: Path) -> None:
+    """The text in the run's directory is in the numbers of a tokenizer that cannot be had again."""
+    given = spec(tmp_path, trainer={"save_every": 2})
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(given, tmp_path / "run", progress=Interrupting(3))
+    rewritten(tmp_path, OTHER)
+    with pytest.raises(sltk.UsageError, match="holds a run that began on other data"):
+        pretrain(given, tmp_path / "run", resume=True)
+
+
+def test_the_text_of_a_run_killed_as_it_finished_is_removed(tmp_path: Path) -> None:
+    """`--resume` of a finished run trains nothing and leaves no text behind."""
+    given = spec(tmp_path, trainer={"max_steps": 1})
+    metrics = pretrain(given, tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    for name in ("corpus", ".corpus.partial-next"):
+        (tmp_path / "run" / name / "corpus").mkdir(parents=True)
+    assert pretrain(given, tmp_path / "run", resume=True) == metrics
+    assert {path.name for path in (tmp_path / "run").iterdir()} == names
 
 
 def test_an_adapter_is_trained_and_labelling_starts_from_it(base: Path, tmp_path: Path) -> None:

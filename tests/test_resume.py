@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 import sltk
 import tiny
+from sltk.cli import main
+from sltk.identity import identity
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["sltk.run", "sltk.training"])
@@ -287,6 +290,96 @@ def test_resume_with_another_spec_is_refused_by_key(whole: Path) -> None:
         sltk.train(small(epochs=5, learning_rate=0.02), whole, resume=True)
     assert "trainer.epochs: 3.0 → 5.0" in str(caught.value)
     assert "trainer.learning_rate: 0.01 → 0.02" in str(caught.value)
+
+
+LINES = ["we O", "liked O", "Ada B-PER", "", "Bo B-PER", "cooks O", ""] * 6
+CHANGED = {
+    "another word": (
+        ["he O", *LINES[1:]],
+        "train: 12 sentences, 30 words as when it began, but not the same",
+    ),
+    "another tag": (["we B-PER", *LINES[1:]], "12 sentences, 30 words as when it began, but not the same"),
+    "a sentence less": (LINES[4:], "train: 12 sentences, 30 words when it began, 11 sentences, 27 words now"),
+    "another order": (LINES[4:] + LINES[:4], "12 sentences, 30 words as when it began, but not the same"),
+}
+
+
+def begun_on_file(folder: Path) -> dict[str, Any]:
+    """The spec of a run on a file, trained in `folder/run` up to its first checkpoint."""
+    (folder / "train.conll").write_text("\n".join(LINES))
+    train = {"type": "conll", "path": str(folder / "train.conll")}
+    spec = tiny.spec({"epochs": 3}, data={**tiny.with_scores(), "train": train})
+    with pytest.raises(KeyboardInterrupt):
+        sltk.train(spec, folder / "run", progress=Interrupting(3))
+    return spec
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_resume_on_other_training_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was read and is read is counted, the ways out are named, and the run stays as it was."""
+    spec = begun_on_file(tmp_path)
+    before = contents(tmp_path / "run")
+    for lines, message in CHANGED.values():
+        (tmp_path / "train.conll").write_text("\n".join(lines))
+        with pytest.raises(sltk.UsageError) as caught:
+            sltk.train(spec, tmp_path / "run", resume=True)
+        assert "holds a run that began on other data" in str(caught.value)
+        assert message in str(caught.value)
+        assert "--force replaces the run, another --output keeps it" in str(caught.value)
+    run = str(tmp_path / "run")
+    assert main(["train", f"{run}/spec.yaml", "--output", run, "--resume"]) == 2
+    assert "began on other data" in capsys.readouterr().err
+    assert contents(tmp_path / "run") == before
+    sltk.train(spec, tmp_path / "run", force=True)
+
+
+def test_resume_takes_the_same_data_wherever_it_was_written_anew(tmp_path: Path) -> None:
+    """Empty lines and the date of a file are not data."""
+    spec = begun_on_file(tmp_path)
+    (tmp_path / "train.conll").write_text("\n\n" + "\n".join(LINES) + "\n\n")
+    metrics = sltk.train(spec, tmp_path / "run", resume=True)
+    assert metrics["train"]["epochs"] == 3
+
+
+def test_other_validation_data_is_refused_too(tmp_path: Path) -> None:
+    """The best epoch would be chosen by scores of two data sets."""
+    (tmp_path / "seen.conll").write_text("\n".join(LINES))
+    seen = {"type": "conll", "path": str(tmp_path / "seen.conll")}
+    spec = small(select="best") | {"data": {**tiny.with_scores(), "validation": seen}}
+    with pytest.raises(KeyboardInterrupt):
+        sltk.train(spec, tmp_path / "run", progress=Interrupting(5))
+    (tmp_path / "seen.conll").write_text("\n".join(LINES[4:]))
+    with pytest.raises(sltk.UsageError, match="validation: 12 sentences, 30 words when it began, 11"):
+        sltk.train(spec, tmp_path / "run", resume=True)
+
+
+def test_a_run_that_did_not_write_down_its_data_is_resumed(tmp_path: Path) -> None:
+    """Run directories of before that was done; from now on their data is known."""
+    spec = begun_on_file(tmp_path)
+    path = tmp_path / "run/environment.json"
+    values = json.loads(path.read_text())
+    known = values.pop("data")
+    path.write_text(json.dumps(values))
+    sltk.train(spec, tmp_path / "run", resume=True)
+    assert json.loads(path.read_text())["data"] == known
+
+
+def test_data_is_known_by_what_can_be_learnt_from_it() -> None:
+    """Words, tags, the text between words, documents and labels; not the file it came from."""
+    sentence = sltk.Sentence(["a", "b"], ["O", "B-X"], text="a b", offsets=[(0, 1), (2, 3)], document="1")
+    known = identity([sentence], ["O", "B-X"])
+    assert identity([replace(sentence, file="elsewhere", line=9)], ["O", "B-X"]) == known
+    assert (known["sentences"], known["words"]) == (1, 2)
+    for other in (
+        replace(sentence, words=["a", "c"]), replace(sentence, tags=["O", "O"]),
+        replace(sentence, text="a  b"), replace(sentence, document="2"),
+    ):  # fmt: skip
+        assert identity([other], ["O", "B-X"])["digest"] != known["digest"]
+    assert identity([sentence], ["O", "I-X"])["digest"] != known["digest"]
+    assert identity([sltk.Sentence(["\ud800"], ["O"])])["words"] == 1
 
 
 def test_resume_with_another_number_of_processes_is_refused(tmp_path: Path) -> None:
