@@ -81,12 +81,20 @@ class SearchQueue(RunQueue):
             return None
         if row.state in ("failed", "damaged"):
             return FAILED
-        if row.state == "done" and request.epochs == self.search.space.epochs:
-            return FAILED if row.validation is None else row.validation
-        if request.epochs == self.search.space.epochs:
+        if request.epochs < self.search.space.epochs:
+            return self._partial(row, request.epochs)
+        if row.state != "done":
             return None
+        return FAILED if row.validation is None else row.validation
+
+    def _partial(self, row: Row, epochs: int) -> float | None:
+        """The score after so many epochs; the last one of a run that early stopping ended before."""
         reached = evaluations(self.folder / "runs" / row.name / "log.jsonl")
-        return reached[request.epochs - 1] if len(reached) >= request.epochs else None
+        if len(reached) >= epochs:
+            return reached[epochs - 1]
+        if row.state != "done":
+            return None
+        return reached[-1] if reached else FAILED
 
     def _shared_scores(self) -> Mapping[str, float] | None:
         path = self.folder / "runs" / SHARED / "scores.json"

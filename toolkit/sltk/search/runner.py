@@ -26,7 +26,7 @@ class Tried:
 
     mask: str
     epochs: int
-    """Evaluations that it came to."""
+    """Evaluations that were asked of it; early stopping may have ended it before."""
     validation: float | None
     """The score there; None where the run failed."""
     finished: bool
