@@ -332,6 +332,37 @@ def test_prediction_starts_without_what_only_training_needs(run: Path) -> None:
     assert child(script, str(run)) == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("environment.json", "the file is damaged"),
+        ("spec.yaml", "missing key `data`"),
+        ("model/sltk.json", "the file is damaged"),
+        ("model/head.safetensors", "is damaged: "),
+        ("model/base/model.safetensors", "is damaged: "),
+    ],
+)
+def test_damage_is_an_error_that_names_the_file(file: str, message: str, run: Path, tmp_path: Path) -> None:
+    """A file that was cut short, or is gone, is the input's fault and told as such."""
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    for cut in (20, None):
+        (copy / file).write_bytes((copy / file).read_bytes()[:cut] if cut else b"")
+        with pytest.raises(sltk.InputError, match=message if cut else ""):
+            evaluate(copy)
+    (copy / file).unlink()
+    with pytest.raises(sltk.InputError, match=r"missing|is damaged|no spec.yaml|no sltk.json|no safetensors"):
+        evaluate(copy)
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "base", "head.safetensors"])
+def test_a_model_that_is_not_whole_says_what_is_missing(part: str, run: Path, tmp_path: Path) -> None:
+    """Before anything is loaded."""
+    copy = Path(shutil.copytree(run, tmp_path / "copy")) / "model"
+    (copy / part).rename(tmp_path / "aside")
+    with pytest.raises(sltk.UsageError, match=f"is not whole: {part} missing"):
+        load(copy.parent)
+
+
 def test_words_per_second_and_notes_reach_progress(tmp_path: Path) -> None:
     """What was read is told before anything else."""
     heard = tiny.Heard()

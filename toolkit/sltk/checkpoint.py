@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 
 from . import __version__
@@ -33,10 +35,12 @@ from .nn import precision
 from .nn.backbone import BuildContext, PackedBackbone
 from .nn.tagger import Tagger
 from .slots import Aligner, Backbone, Head, Splitter
+from .specs.stored import mapping
 from .subwords.tokenization import SubwordEncoder
 
 FORMAT = 1
 DESCRIPTION = "sltk.json"
+_HEAD = "head.safetensors"
 _OWN_WEIGHTS = Path("base") / "weights.safetensors"
 """All weights of a backbone that is no transformers model."""
 
@@ -72,7 +76,7 @@ def save(model: Model, folder: Path, imports: Path) -> None:
 def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
     """All but the backbone: tokenizer, head, description, and a copy of `imports` if there is such a folder."""
     model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
-    save_file(head_state(model.tagger), str(folder / "head.safetensors"))
+    save_file(head_state(model.tagger), str(folder / _HEAD))
     write_description(_description(model, base), folder, imports)
 
 
@@ -186,7 +190,7 @@ def describe(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UsageError(f"`{folder}` holds no sltk model (no {DESCRIPTION}); was its training finished?")
-    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    description = mapping(path)
     check_format(folder, description, "train it again, or use the version that wrote it")
     return description
 
@@ -208,7 +212,8 @@ def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
     head = Head.model_validate(components["head"])
     aligner = Aligner.model_validate(components["aligner"])
     tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
-    _load_head(tagger, load_file(str(folder / "head.safetensors")))
+    with _undamaged(folder):
+        _load_head(tagger, load_file(str(folder / _HEAD)))
     if merge and is_mergeable(packed):
         packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
     return assemble(
@@ -222,20 +227,43 @@ def load_backbone(description: dict[str, Any], context: BuildContext) -> tuple[B
     """The backbone of a saved model: what the spec says of it, and the thing itself.
 
     Raises:
+        UsageError: files of the model are missing or damaged.
         ModelError: its base model cannot be had, or is another than it was trained on, or has another mask.
     """
-    base = description["base"]
+    base, saved = description["base"], context.saved
+    assert saved is not None
+    _check_whole(saved, description)
     backbone = _pinned(Backbone.model_validate(description["components"]["backbone"]), base)
-    packed = backbone.build(context)
-    if not isinstance(backbone, PretrainedBackbone):
-        assert context.saved is not None
-        load_model(packed.model, context.saved / _OWN_WEIGHTS, device=str(context.device))
+    with _undamaged(saved):
+        packed = backbone.build(context)
+        if not isinstance(backbone, PretrainedBackbone):
+            load_model(packed.model, saved / _OWN_WEIGHTS, device=str(context.device))
     if base.get("revision") and packed.base.get("revision") != base["revision"]:
         raise ModelError(
             f"`{base['name']}` is of revision {packed.base.get('revision')}, not {base['revision']}"
         )
     _check_flags(packed.flags, description["mask"]["flags"])
     return backbone, packed
+
+
+def _check_whole(folder: Path, description: dict[str, Any]) -> None:
+    """See that all is there that was saved."""
+    backbone = description["components"]["backbone"]
+    needed = ["tokenizer", *([_HEAD] if "head" in description["components"] else [])]
+    needed += ["adapter"] if backbone.get("lora") else []
+    needed += ["base"] if description["base"].get("path") == "base" else []
+    missing = [name for name in needed if not (folder / name).exists()]
+    if missing:
+        raise UsageError(f"the model in `{folder}` is not whole: {', '.join(missing)} missing")
+
+
+@contextmanager
+def _undamaged(folder: Path) -> Iterator[None]:
+    """Say which model it is that cannot be read."""
+    try:
+        yield
+    except (SafetensorError, FileNotFoundError) as error:
+        raise UsageError(f"the model in `{folder}` is damaged: {error}") from error
 
 
 def is_mergeable(backbone: PackedBackbone) -> bool:

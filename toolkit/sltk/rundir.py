@@ -13,7 +13,6 @@ metrics.json          written last: a run that has it is finished
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,7 +34,7 @@ from .slots import Backbone
 from .spec import Experiment
 from .specs.differences import differences
 from .specs.imports import load_imports
-from .specs.stored import BEFORE_SPEC, stored
+from .specs.stored import BEFORE_SPEC, mapping, stored
 from .types import Prediction
 
 
@@ -94,7 +93,7 @@ class RunDirectory:
         if resume:
             self.check_format()
             self._check_same(experiment)
-            return json.loads(self.metrics.read_text(encoding="utf-8")) if self.metrics.exists() else None
+            return mapping(self.metrics) if self.metrics.exists() else None
         return None
 
     def _check_empty(self) -> None:
@@ -111,15 +110,17 @@ class RunDirectory:
 
         Raises:
             UsageError: it did.
+            DataError: what says so is missing or damaged.
         """
-        written = (
-            json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+        check_format(
+            self.folder,
+            mapping(self.environment),
+            "train it again (--force), or use the version that wrote it",
         )
-        check_format(self.folder, written, "train it again (--force), or use the version that wrote it")
 
     def _check_same(self, experiment: Recorded) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
-        before = stored(self.spec.read_text(encoding="utf-8"))
+        before = mapping(self.spec)
         differing = list(differences(before, stored(self._resolved(experiment))))
         for source, name in _copies(experiment.imports):
             copy = self.imports / name
@@ -196,7 +197,7 @@ class RunDirectory:
         """Refuse to go on with other data than the run began with, as far as that was written down then."""
         if not (self.spec.exists() and self.environment.exists()):
             return
-        before = json.loads(self.environment.read_text(encoding="utf-8")).get("data", {})
+        before = mapping(self.environment).get("data", {})
         changed = list(changes(before, data))
         if changed:
             raise UsageError(
@@ -210,7 +211,7 @@ class RunDirectory:
         """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []
-        before = json.loads(self.environment.read_text(encoding="utf-8"))
+        before = mapping(self.environment)
         now = environment(seed, model)
         keys = ("python", "packages", "device", "threads", "processes")
         return [line for key in keys for line in differences(before.get(key), now[key], key)]

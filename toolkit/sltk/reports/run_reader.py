@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import DataError
 from ..origin import Origin, origin_of
-from ..specs.stored import stored
+from ..specs.stored import mapping
 from .predictions import Counting, gold_digest, read_predictions, tag_confusion
 from .records import Curve, Record
 
@@ -37,7 +35,7 @@ def is_pretraining(folder: Path) -> bool:
     Raises:
         DataError: its metrics are damaged.
     """
-    return "corpus" in _mapping(folder / "metrics.json")
+    return "corpus" in mapping(folder / "metrics.json")
 
 
 def read_run(folder: Path) -> Record:
@@ -46,9 +44,9 @@ def read_run(folder: Path) -> Record:
     Raises:
         DataError: a file of it is damaged, or its predictions are not those that were scored.
     """
-    spec = _mapping(folder / "spec.yaml")
-    metrics = _mapping(folder / "metrics.json")
-    environment = _mapping(folder / "environment.json") if (folder / "environment.json").exists() else {}
+    spec = mapping(folder / "spec.yaml")
+    metrics = mapping(folder / "metrics.json")
+    environment = mapping(folder / "environment.json") if (folder / "environment.json").exists() else {}
     for key in ("name", "seed", "data", "backbone"):
         if key not in spec:
             raise DataError.at(f"not the spec of a run: no `{key}`", folder / "spec.yaml")
@@ -110,18 +108,6 @@ def _origin(folder: Path, backbone: dict[str, Any], environment: dict[str, Any])
         raise DataError.at(
             f"`origin` is no pre-trained model: {error}", folder / "environment.json"
         ) from error
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """A file of a run that holds a mapping: a JSON file, or its spec."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else stored(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError.at(f"cannot read the file: {error}", path) from error
-    if not isinstance(value, dict):
-        raise DataError.at("expected a mapping", path)
-    return value
 
 
 def _portable(value: Any) -> Any:
