@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 import sltk
 import tiny
@@ -20,7 +22,10 @@ from sltk.masking import flags
 from sltk.nn.batching import pack
 from sltk.nn.switching import MaskSwitch
 from sltk.progress import Silent
+from sltk.search import training as training_of_search
+from sltk.search.queue import evaluations
 from sltk.search.training import _DrawMasks
+from sltk.types import Prediction
 
 HERE = {"type": "local", "isolated": False}
 MASKS = ["00", "01", "10", "11"]
@@ -77,12 +82,97 @@ def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
         MaskSwitch(backbone)
 
 
-def test_every_mask_is_drawn_as_often_as_any_other() -> None:
-    """Once in each cycle, in an order that differs from cycle to cycle and depends on the batch alone."""
-    drawing = _DrawMasks(MASKS, 120, drop_window=False)
-    cycles = [[drawing.mask_of(4 * cycle + place) for place in range(4)] for cycle in range(8)]
-    assert all(sorted(cycle) == MASKS for cycle in cycles)
+class _Watching(TrainerCallback):  # type: ignore[misc]
+    """Notes the flags of each forward pass in training; may interrupt it after some updates."""
+
+    def __init__(self, ends_after: int | None = None) -> None:
+        self.ends_after = ends_after
+        self.drawn: list[tuple[bool, ...]] = []
+
+    def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
+        """Listen to the model."""
+        model.backbone.register_forward_pre_hook(lambda backbone, _: self.drawn.append(backbone.flags))
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Once the checkpoint is written."""
+        if state.global_step == self.ends_after:
+            raise KeyboardInterrupt
+
+
+def drawn(folder: Path, trainer: dict[str, Any], *, interrupted: int | None = None) -> list[tuple[bool, ...]]:
+    """The flags that a training of eight epochs of three batches uses, one after the other."""
+    saving = {} if interrupted is None else {"save_every": 1}
+    whole = tiny.spec({"epochs": 8, **saving, **trainer})
+    experiment = sltk.config.given(whole).experiment
+    watching = _Watching(interrupted)
+    if interrupted is not None:
+        with pytest.raises(KeyboardInterrupt):
+            sltk.train(whole, folder, callbacks=(_DrawMasks(MASKS, experiment), watching))
+    again = _Watching()
+    sltk.train(
+        whole, folder, resume=interrupted is not None, callbacks=(_DrawMasks(MASKS, experiment), again)
+    )
+    return watching.drawn + again.drawn
+
+
+@pytest.mark.parametrize(
+    ("trainer", "batches"),
+    [
+        ({}, 24),
+        ({"gradient_accumulation": 2}, 24),
+        ({"gradient_accumulation": 4, "recipe": "true_accumulation"}, 24),
+        ({"gradient_accumulation": 2, "recipe": "as_released"}, 16),
+    ],
+)
+def test_every_mask_is_drawn_as_often_as_any_other(
+    trainer: dict[str, Any], batches: int, tmp_path: Path
+) -> None:
+    """Of the batches that count: once in each cycle, in an order that changes, wherever an update ends."""
+    used = drawn(tmp_path / "run", trainer)
+    assert len(used) == batches
+    cycles = [used[start : start + 4] for start in range(0, batches, 4)]
+    assert all(sorted(cycle) == sorted(flags(mask, 2) for mask in MASKS) for cycle in cycles)
     assert len({tuple(cycle) for cycle in cycles}) > 1
+
+
+def test_a_resumed_run_draws_the_masks_of_one_that_was_not_interrupted(tmp_path: Path) -> None:
+    """Here in the middle of an epoch whose last update has fewer batches than the others."""
+    trainer = {"gradient_accumulation": 2}
+    assert drawn(tmp_path / "cut", trainer, interrupted=5) == drawn(tmp_path / "whole", trainer)
+
+
+class _Keeping:
+    """A metric that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[list[Prediction]] = []
+
+    def score(self, predictions: list[Prediction], _: str) -> dict[str, float]:
+        """Keep it."""
+        self.given.append(predictions)
+        return {"f1": 0.5}
+
+
+def test_masks_are_scored_as_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a data set that are scored one after the other do not cut a sentence off from its document."""
+    given = sltk.config.given(tiny.spec(document_context=20, max_length=None)).experiment
+    training = data.load_splits(given.data, given.scheme, ["train"])["train"]
+    model = building.build(given, data.label_set(training), training)
+    sentences = [replace(s, document=str(n // 9), file="texts") for n, s in enumerate(training)]
+    dataset = replace(training, sentences=sentences)
+    keeping, switch = _Keeping(), MaskSwitch(model.network.backbone)
+    experiment = given.model_copy(update={"metrics": [keeping]})
+    monkeypatch.setattr(training_of_search, "_SENTENCES", 4)
+    training_of_search.scores_of_masks(experiment, model, switch, MASKS, dataset, Silent())
+    for mask, found in zip(MASKS, keeping.given, strict=True):
+        switch.set(flags(mask, 2))
+        expected = list(sltk.Labeller(model).stream(sentences))
+        assert [p.sentence for p in found] == sentences
+        assert [p.tags for p in found] == [p.tags for p in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.scores == pytest.approx(other.scores, abs=1e-5)
+    alone = [p.scores for s in sentences for p in sltk.Labeller(model).stream([s])]
+    assert alone != [pytest.approx(p.scores, abs=1e-5) for p in expected]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +215,7 @@ def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> No
     folder = tmp_path / "search"
     for _ in range(30):
         try:
-            search.run(search.plan(spec()), folder, watcher=_Killer())
+            search.run(search.plan(spec()), folder, watcher=_Impatient(0))
             break
         except KeyboardInterrupt:
             continue
@@ -138,8 +228,35 @@ def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> No
     }
 
 
-class _Killer:
-    """Interrupts as soon as a piece of work has ended."""
+@pytest.mark.parametrize("strategy", ["halving", "combined"])
+def test_a_search_whose_runs_stop_early_ends(strategy: str, tmp_path: Path) -> None:
+    """A run that is over stands at later rungs with its last evaluation, and at the end with its own score."""
+    slow = spec(strategy)
+    slow["trainer"] |= {"epochs": 8, "early_stopping": 1, "learning_rate": 1e-7}
+    plan, folder = search.plan(slow), tmp_path / "search"
+    begun = search.begin(plan)
+    try:
+        result = search.run(plan, folder, search=begun, watcher=_Impatient(17))
+    except KeyboardInterrupt:
+        pytest.fail("it asks for what is done already")
+    passed = 0
+    for trial, score in begun.space.scores.items():
+        run = folder / "runs" / plan.runs[trial.mask].name
+        reached = evaluations(run / "log.jsonl")
+        if trial.epochs < 8:
+            assert score == reached[min(trial.epochs, len(reached)) - 1]
+            passed += trial.epochs > len(reached)
+        else:
+            assert score == json.loads((run / "metrics.json").read_text())["validation"]["f1"]
+    assert passed
+    assert result.validation == max(begun.space.finished.values()) == begun.space.finished[result.mask]
+
+
+class _Impatient:
+    """Interrupts when more pieces of work have ended than there should be."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
 
     def note(self, message: str) -> None:
         pass
@@ -148,7 +265,9 @@ class _Killer:
         pass
 
     def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
-        raise KeyboardInterrupt
+        self.patience -= 1
+        if self.patience < 0:
+            raise KeyboardInterrupt
 
     def show(self, status: sweeps.Status) -> None:
         pass
