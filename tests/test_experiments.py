@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sltk import config, sweeps
-from sltk.audit import missing_files
 from sltk.backbones import PretrainedBackbone
+from sltk.data import missing_files, readers_of
 from sltk.estimates.estimate import check_model, estimate
 from sltk.spec import Experiment
 
@@ -54,7 +54,7 @@ def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
     check_model(loaded)
     assert estimate(loaded.experiment) is not None
     assert loaded.experiment.name == name
-    for problem in missing_files(loaded):
+    for problem in missing_files(loaded, readers_of(loaded.experiment.data)):
         assert problem.location is not None
         assert problem.location.line
 

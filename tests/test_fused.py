@@ -50,6 +50,13 @@ def test_a_fused_model_gives_the_same_states_and_gradients(family: str) -> None:
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_a_fresh_model_is_fused_as_a_trained_one() -> None:
+    """Its norms multiply by one."""
+    model = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL))
+    fused.fuse(model)
+    assert len(classes_of_ours(model)) == 2
+
+
 @pytest.mark.parametrize("family", ["gemma", "gemma2", "gpt2", "bert"])
 def test_a_module_that_computes_something_else_is_left_alone(family: str) -> None:
     model = frozen(family)

@@ -272,7 +272,7 @@ def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("metrics.json", "{", "cannot read"),
+        ("metrics.json", "{", "the file is damaged"),
         ("metrics.json", "[]", "expected a mapping"),
         ("spec.yaml", "name: x\n", "no `seed`"),
         ("predictions/test.conll", "word\tO\n", "tab-separated"),

@@ -289,7 +289,7 @@ def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None
     """Without any run that works there is no result, and the reason is told once."""
     wrong = spec("random", budget=1)
     wrong["data"]["test"] = {"type": "conll", "path": str(tmp_path / "absent.conll")}
-    with pytest.raises(RunError, match=r"no run was finished(.|\n)*no such file(.|\n)*--retry"):
+    with pytest.raises(RunError, match=r"no run was finished(.|\n)*there is no `(.|\n)*--retry"):
         search.run(search.plan(wrong), tmp_path / "search")
 
 

@@ -66,13 +66,19 @@ def test_a_kernel_is_tried_out_in_inference_mode_too(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(varlen, "_KERNELS", {"right": right})
     monkeypatch.setattr(varlen, "_serves_device", lambda device, dtype: True)
     x = torch.randn(1, 2, 11, 64)
+    _forget()
     with torch.inference_mode():
         assert varlen.fault("right", CPU, torch.float32) is None
         assert varlen.chosen(CPU, torch.float32) == "right"
         varlen.attend(x, x, x, Packing.of_lengths((5, 6)), Rule(True, None), None)
     assert not any(bounds.is_inference() for bounds in seen)
-    varlen.fault.cache_clear()
-    varlen.chosen.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    """What was found out of kernels before."""
+    for found in (varlen.fault, varlen.chosen, varlen._bounds):
+        found.cache_clear()
 
 
 def test_on_a_cpu_no_such_kernel_is_chosen() -> None:
