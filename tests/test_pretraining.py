@@ -323,18 +323,6 @@ def test_at_step_0_encoder_and_unmasked_decoder_are_one_network(tmp_path: Path) 
     assert scores["encoder"][0] != scores["decoder mask"][0]
 
 
-class Interrupting(tiny.Heard):
-    """Ctrl-C right after an update."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.at = at
-
-    def step(self, done: int, words: int) -> None:
-        if done == self.at:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("objective", ["clm", "mlm"])
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, objective: str) -> None:
     """Interrupted in the middle of an epoch and again; snapshots and log are those of a run in one piece."""
@@ -343,7 +331,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, objec
     pretrain(given, tmp_path / "whole")
     for number, at in enumerate((3, 7)):
         with pytest.raises(KeyboardInterrupt):
-            pretrain(given, tmp_path / "run", resume=number > 0, progress=Interrupting(at))
+            pretrain(given, tmp_path / "run", resume=number > 0, progress=tiny.Interrupting(at))
     pretrain(given, tmp_path / "run", resume=True)
     for folder in ("model", *(f"steps/{path.name}" for path in snapshots(tmp_path / "whole"))):
         ours = load_file(tmp_path / "run" / folder / "model.safetensors")
@@ -357,7 +345,7 @@ def begun(base: Path, folder: Path) -> Any:
     model = {"type": "decoder", "name": str(base)}
     given = spec(folder, trainer={"save_every": 2}, backbone=model, boundaries="none")
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, folder / "run", progress=Interrupting(3))
+        pretrain(given, folder / "run", progress=tiny.Interrupting(3))
     return given
 
 
@@ -398,7 +386,7 @@ def test_a_run_that_is_accepted_replaces_the_text_too(base: Path, tmp_path: Path
     (tmp_path / "run/corpus/validation").mkdir()
     rewritten(tmp_path, OTHER)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, tmp_path / "run", force=True, progress=Interrupting(3))
+        pretrain(given, tmp_path / "run", force=True, progress=tiny.Interrupting(3))
     assert [path.name for path in (tmp_path / "run/corpus").iterdir()] == ["corpus"]
     pretrain(given, tmp_path / "run", resume=True)
     pretrain(given, tmp_path / "whole")
@@ -417,7 +405,7 @@ def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path,
         wanted = config.given_as(PretrainSpec, {**given, **change}).experiment
         tokenizer = built({**given, **change}).backbone.tokenizer
         write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "run/corpus/corpus")
-        heard = Interrupting(5)
+        heard = tiny.Interrupting(5)
         with pytest.raises(KeyboardInterrupt):
             pretrain(given, tmp_path / "run", resume=True, progress=heard)
         assert any(note.startswith("corpus: 30 sentences") for note in heard.notes)
@@ -446,7 +434,7 @@ def test_another_text_is_refused_where_the_tokenizer_is_trained_on_it(tmp_path: 
     """The text in the run's directory is in the numbers of a tokenizer that cannot be had again."""
     given = spec(tmp_path, trainer={"save_every": 2})
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, tmp_path / "run", progress=Interrupting(3))
+        pretrain(given, tmp_path / "run", progress=tiny.Interrupting(3))
     rewritten(tmp_path, OTHER)
     with pytest.raises(sltk.UsageError, match="holds a run that began on other data"):
         pretrain(given, tmp_path / "run", resume=True)

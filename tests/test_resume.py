@@ -141,23 +141,11 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_checkpoint(
     assert not [path for path in folder.rglob(".*") if "partial" in path.name or ".old" in path.name]
 
 
-class Interrupting(tiny.Heard):
-    """Ctrl-C right after an update."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-
-    def step(self, done: int, words: int) -> None:
-        if done == self.after:
-            raise KeyboardInterrupt
-
-
 def interrupted(spec: dict[str, Any], folder: Path, *steps: int) -> tiny.Heard:
     """Train with a Ctrl-C after each of these updates, and at last to the end."""
     for number, step in enumerate(steps):
         with pytest.raises(KeyboardInterrupt):
-            sltk.train(spec, folder, resume=number > 0, progress=Interrupting(step))
+            sltk.train(spec, folder, resume=number > 0, progress=tiny.Interrupting(step))
     heard = tiny.Heard()
     sltk.train(spec, folder, resume=bool(steps), progress=heard)
     return heard
@@ -188,7 +176,7 @@ def test_a_resumed_run_logs_what_an_uninterrupted_one_logs(whole: Path, tmp_path
 def test_a_torn_last_line_of_the_log_is_dropped(tmp_path: Path) -> None:
     """A kill in the middle of a line leaves no line that is no JSON."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
     log = tmp_path / "run/log.jsonl"
     log.write_text(log.read_text() + '{"step": 5, "lo')
     sltk.train(small(), tmp_path / "run", resume=True)
@@ -224,7 +212,7 @@ def test_a_run_killed_while_its_folder_is_made_starts_over(whole: Path, tmp_path
 def test_a_checkpoint_without_one_of_its_files_is_never_used(whole: Path, tmp_path: Path, lost: str) -> None:
     """transformers itself would go on with a fresh optimizer, quietly."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
     (tmp_path / "run/checkpoints/checkpoint-4" / lost).unlink()
     heard = tiny.Heard()
     sltk.train(small(), tmp_path / "run", resume=True, progress=heard)
@@ -310,7 +298,7 @@ def begun_on_file(folder: Path) -> dict[str, Any]:
     train = {"type": "conll", "path": str(folder / "train.conll")}
     spec = tiny.spec({"epochs": 3}, data={**tiny.with_scores(), "train": train})
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, folder / "run", progress=Interrupting(3))
+        sltk.train(spec, folder / "run", progress=tiny.Interrupting(3))
     return spec
 
 
@@ -350,7 +338,7 @@ def test_other_validation_data_is_refused_too(tmp_path: Path) -> None:
     seen = {"type": "conll", "path": str(tmp_path / "seen.conll")}
     spec = small(select="best") | {"data": {**tiny.with_scores(), "validation": seen}}
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, tmp_path / "run", progress=Interrupting(5))
+        sltk.train(spec, tmp_path / "run", progress=tiny.Interrupting(5))
     (tmp_path / "seen.conll").write_text("\n".join(LINES[4:]))
     with pytest.raises(sltk.UsageError, match="validation: 12 sentences, 30 words when it began, 11"):
         sltk.train(spec, tmp_path / "run", resume=True)
@@ -385,7 +373,7 @@ def test_data_is_known_by_what_can_be_learnt_from_it() -> None:
 def test_resume_with_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     """The batches would be others."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
     session = tmp_path / "run/checkpoints/checkpoint-4/session.json"
     session.write_text(session.read_text().replace('"processes": 1', '"processes": 2'))
     with pytest.raises(sltk.UsageError, match="a run of 2 processes, and this one has 1"):

@@ -99,3 +99,15 @@ class Heard:
 
     def labelled(self, sentences: int) -> None:
         pass
+
+
+class Interrupting(Heard):
+    """Ctrl-C right after an update."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def step(self, done: int, words: int) -> None:
+        if done == self.after:
+            raise KeyboardInterrupt

@@ -197,7 +197,7 @@ def tiny_blocks(mask: masking.MaskText, blocks: int | None) -> int:
         wanted = max(mask, default=0) + 2
     elif ":" in mask:
         wanted = int(mask.partition(":")[2]) + 2
-    elif set(mask) <= {"0", "1"}:
+    elif masking.is_digits(mask):
         wanted = len(mask) * -(-4 // len(mask))
     else:
         wanted = 4

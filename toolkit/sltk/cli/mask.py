@@ -57,7 +57,7 @@ def _of_spec(given: str) -> tuple[Any, int | None]:
 
 def _groups(mask: masking.MaskText, blocks: int) -> list[tuple[str, int, int]]:
     """The groups of a mask of digits, else the runs of blocks that are alike."""
-    if isinstance(mask, str) and set(mask) <= {"0", "1"}:
+    if isinstance(mask, str) and masking.is_digits(mask):
         runs = masking.groups(blocks, len(mask))
         return [(f"digit {number}", run[0], run[-1]) for number, run in enumerate(runs, 1)]
     flags = masking.flags(mask, blocks)

@@ -118,14 +118,17 @@ def _sizes(config: Config, family: Family) -> dict[str, int] | None:
 def misfits(config: Config) -> Iterator[tuple[str, str]]:
     """Sizes in the config of a known family that no model can have: the key, and what is wrong with its value."""
     family = FAMILIES.get(str(config.get("model_type", "")))
-    own = dict(family.keys) if family is not None else {}
-    for size in _COUNTS if family is not None else ():
-        for key in {own.get(size, KEYS[size]), KEYS[size]}:
-            value = config.get(key)
-            if value is not None and not (
-                isinstance(value, int) and not isinstance(value, bool) and value > 0
-            ):
-                yield key, f"expected a whole number above 0, found `{value}`"
+    if family is None:
+        return
+    own = KEYS | dict(family.keys)
+    for key in dict.fromkeys(name for size in _COUNTS for name in (own[size], KEYS[size])):
+        value = config.get(key)
+        if value is not None and not _is_count(value):
+            yield key, f"expected a whole number above 0, found `{value}`"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _first(*values: Any) -> Any:
