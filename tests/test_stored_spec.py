@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tiny
@@ -24,6 +24,7 @@ DOLLARS = st.text(st.sampled_from("${}a: -\"'\n"))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"a": "\x85", "b": "x\u2028y", "c": ["\u2029"]})
 @given(st.dictionaries(st.sampled_from("abc"), st.text() | DOLLARS | st.lists(DOLLARS)))
 def test_what_is_stored_reads_back_as_it_was(values: dict[str, object]) -> None:
     """Texts of any characters, and `${`, which a spec has to write in another way."""
