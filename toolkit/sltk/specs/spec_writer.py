@@ -64,7 +64,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    ambiguous = not isinstance(core_scalar(text), str) or _DIGITS.fullmatch(text)
+    ambiguous = not isinstance(core_scalar(text), str) or _DIGITS.fullmatch(text) is not None
     # Not every reader of YAML takes these line ends of Unicode as they are.
     ambiguous = ambiguous or any(end in text for end in "\x85\u2028\u2029")
     return dumper.represent_scalar("tag:yaml.org,2002:str", escape(text), style='"' if ambiguous else None)
