@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.models.llama.modeling_llama import LlamaMLP
+from transformers.pytorch_utils import Conv1D
 
 from sltk.nn import fused
+from sltk.nn.fused import linear
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -36,8 +39,18 @@ def output_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return out.detach(), gradient
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["oneDNN", "torch"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both kinds of processor: with products by oneDNN, and by what torch multiplies with."""
+    of_one_dnn: bool = request.param
+    monkeypatch.setattr(linear, "is_faster", lambda: of_one_dnn)
+    return of_one_dnn
+
+
 def classes_of_ours(model: nn.Module) -> set[str]:
-    return {type(m).__name__ for m in model.modules() if type(m).__module__ == fused.__name__}
+    """All but linear layers, which depend on the processor."""
+    ours = {type(m).__name__ for m in model.modules() if type(m).__module__ == fused.__name__}
+    return ours - {"Linear", "Conv1D"}
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "olmo2"])
@@ -102,6 +115,120 @@ def test_a_fused_model_can_be_copied_and_keeps_its_names() -> None:
     assert list(twin.state_dict()) == names
     assert model.layers[0].input_layernorm.weight.abs().sum() > 0
     assert isinstance(model.norm, type(frozen("llama").norm))
+
+
+def test_linear_layers_are_replaced_where_that_is_faster(products: bool) -> None:
+    layers = nn.Sequential(nn.Linear(8, 6), Conv1D(5, 6))
+    fused.fuse(layers)
+    assert [type(m).__module__ == fused.__name__ for m in layers] == [products, products]
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+@pytest.mark.parametrize("layer", [nn.Linear(8, 6), nn.Linear(8, 6, bias=False), Conv1D(6, 8)], ids=str)
+def test_a_linear_layer_gives_the_same_states_and_gradients(layer: nn.Module, is_trained: bool) -> None:
+    torch.manual_seed(5)
+    stock = copy.deepcopy(layer).requires_grad_(is_trained)
+    ours = nn.Sequential(copy.deepcopy(stock))
+    fused.fuse(ours)
+    x = torch.randn(2, 7, 8)
+    assert_alike(ours, stock, x)
+    assert_alike(ours, stock, x[:, :1])
+    with torch.inference_mode():
+        assert torch.allclose(ours(x), stock(x), atol=1e-6)
+        assert ours(x[:, :0]).shape == (2, 0, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours(x).dtype == torch.bfloat16
+    assert ours.to(torch.bfloat16)(x.bfloat16()).dtype == torch.bfloat16
+
+
+def assert_alike(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
+    """Values, and the gradients of input and of what is trained."""
+    found = []
+    for model in (ours, theirs):
+        vectors = x.clone().requires_grad_()
+        out = model(vectors)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        found.append([out, *torch.autograd.grad(out.pow(3).sum(), [vectors, *trained])])
+    for a, b in zip(*found, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * max(1.0, b.abs().max())
+
+
+def adapted(dropout: float = 0.0) -> Any:
+    """A small decoder with adapters that do something."""
+    torch.manual_seed(6)
+    config = LoraConfig(r=4, lora_alpha=3, lora_dropout=dropout, target_modules=["q_proj", "v_proj"])
+    model = get_peft_model(frozen("llama"), config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_()
+    return model
+
+
+def layers_with_adapter(model: nn.Module) -> list[Any]:
+    return [module for module in model.modules() if hasattr(module, "lora_A")]
+
+
+def test_adapters_give_the_same_states_and_gradients() -> None:
+    theirs = adapted()
+    ours = copy.deepcopy(theirs)
+    fused.fuse(ours)
+    x = torch.randn(2, 7, 32)
+    pairs = list(zip(layers_with_adapter(ours), layers_with_adapter(theirs), strict=True))
+    assert len(pairs) == 4
+    for one, other in pairs:
+        assert type(one).__module__ == fused.__name__
+        assert_alike(one, other, x)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+
+
+def test_a_fresh_adapter_stays_as_it_was() -> None:
+    """Its second matrix is zero, and filled only while it is tried out."""
+    model = adapted()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.zero_()
+    fused.fuse(model)
+    assert all(type(layer).__module__ == fused.__name__ for layer in layers_with_adapter(model))
+    assert not any(p.any() for name, p in model.named_parameters() if "lora_B" in name)
+    assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
+
+
+def test_an_adapter_that_is_off_or_merged_computes_as_peft_has_it() -> None:
+    theirs = adapted()
+    ours = copy.deepcopy(theirs)
+    fused.fuse(ours)
+    tokens = torch.arange(6)[None]
+    for model in (theirs, ours):
+        model.eval()
+    with ours.disable_adapter(), theirs.disable_adapter():
+        assert torch.allclose(ours(tokens).last_hidden_state, theirs(tokens).last_hidden_state, atol=1e-5)
+    merged = ours.merge_and_unload()
+    assert torch.allclose(merged(tokens).last_hidden_state, theirs(tokens).last_hidden_state, atol=1e-4)
+
+
+def test_dropout_of_an_adapter_reaches_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped before the adapter is seen by the layer beside it."""
+    model = adapted(dropout=0.3).train()
+    fused.fuse(model)
+    layer = layers_with_adapter(model)[0]
+    torch.manual_seed(7)
+    x = torch.randn(2, 5, 32)
+    drawn = fused.adapter.factors(x, 0.3)
+    monkeypatch.setattr(fused.adapter, "factors", lambda *_: drawn)
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up = down, up
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            base = x @ layer.base_layer.weight.T
+            return base + layer.scaling["default"] * ((x * drawn) @ down.T @ up.T)
+
+    assert 0 < (drawn == 0).float().mean() < 0.5
+    assert_alike(layer, Written(), x)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

@@ -1,0 +1,115 @@
+"""Linear layers on a CPU by oneDNN, where torch's usual library holds back. In the same precision.
+
+On x86 torch multiplies float32 matrices with Intel's MKL, which leaves the wide registers (AVX-512) of other makers'
+processors idle. oneDNN, which torch brings too, uses them: twice as fast on an AMD EPYC of 2024. torch itself goes
+that way for half precision only; `docs/performance.md` has the figures.
+
+Shapes: I numbers in, O numbers out, T rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
+
+from .places import in_float32_on_cpu
+
+
+@functools.cache
+def is_faster() -> bool:
+    """Whether oneDNN multiplies faster here. Told by the kind of processor, not by a clock, so that runs agree."""
+    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and not _is_intel()
+    return has_both and is_wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _is_intel() -> bool:
+    try:
+        about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        about = platform.processor()
+    return "GenuineIntel" in about
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
+    """x [*, I] · weight [O, I]ᵀ + bias [O] + added [*, O] → [*, O]. It has no gradient of its own."""
+    if not is_faster():
+        out = F.linear(x, weight, bias)
+        return out if added is None else out.add_(added)
+    if added is None:
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, bias, "add")  # type: ignore[no-any-return]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [*, I] · weight [O, I]ᵀ + bias [O] → [*, O], with its gradient."""
+    if not torch.is_grad_enabled():
+        return product(x, weight, bias)
+    return _Product.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        return (
+            product(gradient, weight.T) if wants_x else None,
+            of_weight(gradient, x) if wants_weight else None,
+            gradient.flatten(0, -2).sum(0) if wants_bias else None,
+        )
+
+
+def of_weight(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight [O, I] by those of the outputs [*, O] and the inputs [*, I]."""
+    return product(gradient.flatten(0, -2).T, x.flatten(0, -2).T)
+
+
+class FusedLinear(nn.Module):
+    """Computes as `nn.Linear`."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def resembles(cls, module: nn.Module) -> bool:
+        """Whether it might compute what a module computes."""
+        return type(module) is nn.Linear and is_faster()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[*, I] → [*, O]."""
+        if not in_float32_on_cpu(x, self.weight):
+            return super().forward(x)  # type: ignore[no-any-return]
+        return linear(x, self.weight, self.bias)
+
+
+class FusedConv1D(nn.Module):
+    """Computes as GPT-2's linear layer, whose weight is stored transposed."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def resembles(cls, module: nn.Module) -> bool:
+        """Whether it might compute what a module computes."""
+        return type(module) is Conv1D and is_faster()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[*, I] → [*, O]."""
+        if not in_float32_on_cpu(x, self.weight):
+            return super().forward(x)  # type: ignore[no-any-return]
+        return linear(x, self.weight.T, self.bias)
