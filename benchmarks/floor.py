@@ -4,7 +4,8 @@
     python benchmarks/floor.py --tokens 1000         the padded batch of the same sentences
 
 What `benchmarks/training.py` gives as the share of the machine's rate cannot be above what this prints: products
-of a batch's shape run slower than large square ones, and adapters, which the share does not count, take time too.
+of a batch's shape, with weights that come from memory, run slower than large square ones, and adapters, which the
+share does not count, take time too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, PretrainedConfig
 
-from shared import SHAPES, matmul_rate, seconds
+from shared import SHAPES, Rates, matmul_rates, seconds
+from sltk.nn.fused.linear import product
 
 RANK = 64
 
@@ -35,44 +37,42 @@ def layers(config: PretrainedConfig) -> tuple[list[tuple[int, int]], list[tuple[
 
 
 def products(config: PretrainedConfig, tokens: int) -> list[tuple[Tensor, Tensor]]:
-    """The factors of every product of one block, forwards and backwards."""
+    """What goes in and the weight [out, in] of every product of one block, forwards and backwards."""
     factors = []
     every, adapted = layers(config)
     for size, out in every:
         weight = torch.randn(out, size)
-        factors += [(torch.randn(tokens, size), weight.T), (torch.randn(tokens, out), weight)]
+        factors += [(torch.randn(tokens, size), weight), (torch.randn(tokens, out), weight.T)]
     for size, out in adapted:
         down, up = torch.randn(RANK, size), torch.randn(out, RANK)
         x, low, high = torch.randn(tokens, size), torch.randn(tokens, RANK), torch.randn(tokens, out)
-        factors += [(x, down.T), (low, up.T)]  # forwards
-        factors += [(high, up), (low, down)]  # gradients by inputs
-        factors += [(high.T, low), (low.T, x)]  # gradients by weights
+        factors += [(x, down), (low, up)]  # forwards
+        factors += [(high, up.T), (low, down.T)]  # gradients by inputs
+        factors += [(high.T, low.T), (low.T, x.T)]  # gradients by weights
     return factors
 
 
 def measure(shape: str, tokens: int, repetitions: int) -> dict[str, Any]:
     """Everything that `--json` prints."""
     config, device = SHAPES[shape], torch.device("cpu")
-    factors = products(config, tokens)
     blocks = config.num_hidden_layers
+    factors = [each for _ in range(blocks) for each in products(config, tokens)]
 
     def update() -> None:
-        for _ in range(blocks):
-            for left, right in factors:
-                left @ right
+        for x, weight in factors:
+            product(x, weight)
 
-    rate = matmul_rate(device)
+    before = matmul_rates(device)
     update()
     taken = statistics.median(seconds(update, device) for _ in range(repetitions))
-    rate = max(rate, matmul_rate(device))
+    rates = Rates.best([before, matmul_rates(device)])
     every, adapted = layers(config)
     counted = 4 * blocks * tokens * sum(size * out for size, out in every)
     of_adapters = 6 * blocks * tokens * RANK * sum(size + out for size, out in adapted)
     return {
         "seconds": round(taken, 3),
-        "share": round(counted / taken / rate, 3),
-        "share_with_adapters": round((counted + of_adapters) / taken / rate, 3),
-        "matmul_rate": round(rate / 1e9, 1),
+        "rates": rates.to_json(counted / taken),
+        "share_with_adapters": round((counted + of_adapters) / taken / rates.fastest, 3),
         "threads": torch.get_num_threads(),
         "tokens": tokens,
     }
@@ -93,7 +93,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
         return
     print(f"{result['seconds']} s an update of {result['tokens']} subwords, {result['threads']} threads")
-    print(f"square product: {result['matmul_rate']} GFLOP/s; the share cannot be above {result['share']:.2f}")
+    fastest = result["rates"]["fastest"]
+    print(f"square product: {fastest['gflops']} GFLOP/s; the share cannot be above {fastest['share']:.2f}")
 
 
 if __name__ == "__main__":

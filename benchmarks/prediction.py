@@ -32,9 +32,11 @@ import sltk
 from shared import (
     SHAPES,
     Measured,
+    Rates,
     machine,
     make_model,
-    matmul_rate,
+    matmul_rates,
+    of_rates,
     parameters_outside_embedding,
     parser,
     report,
@@ -109,7 +111,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     labeller = sltk.load(exported)
     pipeline = Pipeline(exported, "" if isinstance(SHAPES[options.shape], BertConfig) else " ")
     device = labeller.model.device
-    rate = matmul_rate(device)
+    before = matmul_rates(device)
     best = _best_batch_size(pipeline, corpus[: options.search], device)
     contenders: dict[str, Callable[[], list[list[str]]]] = {
         "pipeline_default": lambda: pipeline.labels(corpus, 1),
@@ -122,10 +124,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     weights = parameters_outside_embedding(labeller.model.tagger.backbone)
     tokens = sum(len(w.ids) for e in labeller.model.encoder.encode(corpus) for w in e.windows)
     used = 2 * weights * tokens / statistics.median(measured["sltk"].seconds)
+    rates = Rates.best([before, matmul_rates(device)])
     return {
         "contenders": {name: each.to_json() for name, each in measured.items()},
-        "matmul_share": round(used / max(rate, matmul_rate(device)), 3),
-        "matmul_rate": round(rate / 1e9, 1),
+        "rates": rates.to_json(used),
         "best_batch_size": best,
         "words": words,
         "words_with_other_labels": {name: words - count for name, count in same.items()},
@@ -174,7 +176,7 @@ def main() -> None:
     others = ", ".join(f"{name} {count}" for name, count in result["words_with_other_labels"].items())
     notes = [
         f"best batch size of the pipeline: {result['best_batch_size']}",
-        f"square matrix product: {result['matmul_rate']} GFLOP/s; sltk at {result['matmul_share']:.2f} of it",
+        f"square matrix products: {of_rates(result['rates'])}",
         f"words with another label than sltk's, of {result['words']:,}: {others}",
     ]
     report(result, f"Prediction, {options.shape}", notes, options.json)

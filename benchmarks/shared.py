@@ -26,6 +26,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
 from transformers import (
     AutoModel,
     BertConfig,
@@ -36,6 +37,7 @@ from transformers import (
 )
 
 from sltk import Sentence
+from sltk.nn.fused.linear import product
 
 SHAPES: dict[str, PretrainedConfig] = {
     "decoder-135m": LlamaConfig(
@@ -61,12 +63,13 @@ _LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 23, 26, 29, 32, 36, 4
 _SHARES = (1, 5, 4, 4, 6, 8, 9, 9, 7, 5, 5, 4, 4, 5, 5, 5, 5, 4, 3, 2, 1)
 
 
-def sentences(count: int, path: Path | None, seed: int = 0) -> list[Sentence]:
-    """Sentences of a CoNLL file, or made-up ones of such lengths, with one span in four words or so."""
+def sentences(count: int | None, path: Path | None, seed: int = 0) -> list[Sentence]:
+    """Sentences of a CoNLL file, all if no count is given, or made-up ones of such lengths, 2,000 if none is given."""
     if path is not None:
         from sltk.readers.conll import ConllReader
 
         return list(itertools.islice((s for s in ConllReader(path=path).read() if s.words), count))
+    count = 2_000 if count is None else count
     chance = random.Random(seed)
     vocabulary = ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(8000)]
     return [_sentence(chance, vocabulary) for _ in range(count)]
@@ -126,13 +129,40 @@ def parameters_outside_embedding(model: torch.nn.Module) -> int:
     return sum(p.numel() for n, p in model.named_parameters() if id(p) not in looked_up and "lora_" not in n)
 
 
-def matmul_rate(device: torch.device, size: int = 1536, repetitions: int = 12) -> float:
-    """Floating-point operations a second in a product of square matrices; the best of several."""
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    size = 8192 if device.type == "cuda" else size
+@dataclass
+class Rates:
+    """Floating-point operations a second in products of square matrices."""
+
+    torch: float
+    """As `torch.matmul` multiplies."""
+    fastest: float
+    """By the fastest library that torch brings."""
+
+    def to_json(self, used: float) -> dict[str, Any]:
+        """Both in GFLOP/s, and what share of each `used` operations a second are."""
+        return {
+            name: {"gflops": round(rate / 1e9, 1), "share": round(used / rate, 3)}
+            for name, rate in vars(self).items()
+        }
+
+    @classmethod
+    def best(cls, measured: Iterable[Rates]) -> Rates:
+        """The highest of what was measured at several times."""
+        pairs = [(each.torch, each.fastest) for each in measured]
+        return cls(*map(max, zip(*pairs, strict=True)))
+
+
+def matmul_rates(device: torch.device, repetitions: int = 12) -> Rates:
+    """The rates of this machine; of each the best of several products."""
+    dtype, size = (torch.bfloat16, 8192) if device.type == "cuda" else (torch.float32, 1536)
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    left @ right
-    return max(2 * size**3 / seconds(lambda: left @ right, device) for _ in range(repetitions))
+
+    def rate(multiply: Callable[[Tensor, Tensor], Tensor]) -> float:
+        multiply(left, right)
+        return max(2 * size**3 / seconds(lambda: multiply(left, right), device) for _ in range(repetitions))
+
+    of_torch = rate(torch.matmul)
+    return Rates(of_torch, max(of_torch, rate(product)) if device.type == "cpu" else of_torch)
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -273,3 +303,11 @@ def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bo
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)
+
+
+def of_rates(rates: dict[str, Any]) -> str:
+    """A line on what share of the machine's rates sltk reaches."""
+    return "; ".join(
+        f"{name}: {each['gflops']:.0f} GFLOP/s, sltk at {each['share']:.2f} of it"
+        for name, each in rates.items()
+    )

@@ -39,9 +39,11 @@ from transformers import (
 from shared import (
     SHAPES,
     Measured,
+    Rates,
     machine,
     make_model,
-    matmul_rate,
+    matmul_rates,
+    of_rates,
     parameters_outside_embedding,
     parser,
     report,
@@ -224,7 +226,8 @@ class Race:
         self.other = other_model(options, folder / "base", self.model, dropout)
         self.state = self.model.tagger.trained_state()
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
-        self.batches = [[self.samples[number] for number in batch] for batch in batches][:updates]
+        self.batches = [[self.samples[number] for number in batch] for batch in batches]
+        self.timed = self.batches[1 : updates - 1]
 
     def trainer(self, contender: str) -> tuple[Any, Clock]:
         """A new trainer of a contender whose weights are those of the beginning."""
@@ -256,7 +259,7 @@ def timed(race: Race, repetitions: int) -> dict[str, Measured]:
         trainer.train()
         return clock.times[-1] - clock.times[1]
 
-    words = sum(len(sample.tags) for batch in race.batches[1:-1] for sample in batch)
+    words = sum(len(sample.tags) for batch in race.timed for sample in batch)
     contenders = {name: partial(seconds_of, name) for name in ("authors", "transformers", "sltk")}
     return take_turns(contenders, repetitions, words, race.model.device)
 
@@ -274,41 +277,42 @@ def loss_difference(race: Race) -> float:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that `--json` prints."""
-    corpus = sentences(max(options.updates + 2, options.loss_updates) * options.batch_size, options.data)
+    corpus = sentences(None, options.data)
     make_model(options.shape, folder / "base", corpus)
     race = Race(options, folder, corpus, options.updates + 2, dropout=0.1)
     device = race.model.device
-    rate = matmul_rate(device)
+    before = matmul_rates(device)
     measured = timed(race, options.repetitions)
-    rate = max(rate, matmul_rate(device))
-    tokens = sum(sample.tokens for batch in race.batches[1:-1] for sample in batch)
-    weights = parameters_outside_embedding(race.model.tagger.backbone)
+    rates = Rates.best([before, matmul_rates(device)])
+    tokens = sum(sample.tokens for batch in race.timed for sample in batch)
     # Forward and the gradient by the input, two operations each a weight: frozen weights need no gradient.
-    rates = {name: 4 * weights * tokens / statistics.median(each.seconds) for name, each in measured.items()}
-    padding = [
-        len(batch) * max(s.tokens for s in batch) / sum(s.tokens for s in batch) for batch in race.batches
-    ]
+    used = 4 * parameters_outside_embedding(race.model.tagger.backbone) * tokens
+    padding = {"timed": padded(race.timed), "all": padded(race.batches)}
     del race
     difference = None
     if options.loss_updates:
         difference = loss_difference(Race(options, folder, corpus, options.loss_updates, dropout=0.0))
     return {
         "contenders": {name: each.to_json() for name, each in measured.items()},
-        "matmul_share": round(rates["sltk"] / rate, 3),
-        "matmul_shares": {name: round(each / rate, 3) for name, each in rates.items()},
-        "matmul_rate": round(rate / 1e9, 1),
+        "rates": rates.to_json(used / statistics.median(measured["sltk"].seconds)),
         "loss_difference": difference,
-        "padding": round(statistics.mean(padding), 2),
+        "padding": padding,
         "shape": options.shape,
         "machine": machine(device),
     }
+
+
+def padded(batches: list[list[Sample]]) -> float:
+    """How many times as long batches are when padded."""
+    longest = sum(len(batch) * max(sample.tokens for sample in batch) for batch in batches)
+    return round(longest / sum(sample.tokens for batch in batches for sample in batch), 2)
 
 
 def main() -> None:
     """Run it and print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--batch-size", type=int, default=16)
-    arguments.add_argument("--updates", type=int, default=4, help="timed updates of a repetition")
+    arguments.add_argument("--updates", type=int, default=12, help="timed updates of a repetition")
     arguments.add_argument(
         "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
     )
@@ -318,9 +322,9 @@ def main() -> None:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]
     notes = [
-        f"a padded batch is {result['padding']} times as long as its sentences",
-        f"square matrix product: {result['matmul_rate']} GFLOP/s; of that rate: "
-        + ", ".join(f"{name} {share:.2f}" for name, share in result["matmul_shares"].items()),
+        f"padded, the timed batches are {result['padding']['timed']} times as long, all of an epoch "
+        f"{result['padding']['all']} times",
+        f"square matrix products: {of_rates(result['rates'])}",
         "losses were not compared"
         if difference is None
         else f"largest relative difference of losses: {difference:.1e}",

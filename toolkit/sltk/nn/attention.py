@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from . import kernels, varlen
+from . import kernels, short, varlen
 from .packing import Packing as Packing
 from .packing import Rule
 
@@ -54,8 +54,11 @@ def packed_attention(
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
     window = None if unmasked and module.sltk_drop_window else sliding_window
     rule = Rule(causal=not unmasked, window=window)
-    if softcap is None and s_aux is None and varlen.serves(query, dropout):
-        return varlen.attend(query, key, value, packing, rule, scaling), None
+    if softcap is None and s_aux is None:
+        if varlen.serves(query, dropout):
+            return varlen.attend(query, key, value, packing, rule, scaling), None
+        if short.serves(query, packing):
+            return short.attend(query, key, value, packing, rule, scaling, dropout), None
     return kernels.by_length(query, key, value, packing, rule, scaling, dropout, softcap, s_aux), None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear as LoRALinear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
@@ -30,7 +29,9 @@ class FusedAdapter(nn.Module):
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
         """Whether it might compute what a module computes."""
-        return type(module) is LoRALinear and isinstance(module.base_layer, nn.Linear | Conv1D)
+        # By its name: prediction, which has no adapters, does not import peft.
+        is_adapted = f"{type(module).__module__}.{type(module).__name__}" == "peft.tuners.lora.layer.Linear"
+        return is_adapted and isinstance(module.base_layer, nn.Linear | Conv1D)
 
     def forward(self, x: Tensor, *args: Any, **more: Any) -> Tensor:
         """[*, I] → [*, O]."""
