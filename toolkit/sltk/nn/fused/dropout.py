@@ -34,5 +34,6 @@ def factors(x: Tensor, p: float) -> Tensor:
     dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
     count = x.numel()
     bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    kept = (bits[:count] >= dropped - _LEVELS // 2).view(x.shape)
-    return kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+    # Compared as floats: from truth values to floats torch takes four times as long.
+    kept = bits[:count].to(x.dtype).ge_(dropped - _LEVELS // 2)
+    return kept.mul_(_LEVELS / (_LEVELS - dropped)).view(x.shape)
