@@ -1,8 +1,8 @@
 """The attention function that every model runs on: packed sentences, and a causal mask a block may lack.
 
 transformers hands queries, keys and values of *all* tokens of a batch, sentences one after the other, to the
-function registered here; attention then runs inside each sentence only. No padding is ever computed, and none
-can be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `proof.assign_flags`.
+function registered here; attention then runs inside each sentence only. No layer computes padding, and none can
+be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `proof.assign_flags`.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from . import kernels, short, varlen
+from . import kernels, short_sentences, varlen
 from .packing import Packing as Packing
 from .packing import Rule
 
@@ -57,8 +57,8 @@ def packed_attention(
     if softcap is None and s_aux is None:
         if varlen.serves(query, dropout):
             return varlen.attend(query, key, value, packing, rule, scaling), None
-        if short.serves(query, packing):
-            return short.attend(query, key, value, packing, rule, scaling, dropout), None
+        if short_sentences.serves(query, packing):
+            return short_sentences.attend(query, key, value, packing, rule, scaling, dropout), None
     return kernels.by_length(query, key, value, packing, rule, scaling, dropout, softcap, s_aux), None
 
 
