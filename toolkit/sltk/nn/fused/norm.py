@@ -12,7 +12,7 @@ from .places import in_float32_on_cpu
 
 
 class FusedRMSNorm(nn.Module):
-    """x · weight / √(mean of x² + epsilon), the mean over the last dimension. Trained norms compute as before."""
+    """x · weight / √(mean of x² + epsilon), the mean over the last dimension."""
 
     weight: Tensor
     variance_epsilon: float
@@ -24,8 +24,7 @@ class FusedRMSNorm(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[*, H] → [*, H]."""
-        is_trained = self.weight.requires_grad and torch.is_grad_enabled()
-        if is_trained or not in_float32_on_cpu(hidden_states, self.weight):
+        if not in_float32_on_cpu(hidden_states, self.weight):
             return super().forward(hidden_states)  # type: ignore[no-any-return]
         return _RMSNorm.apply(hidden_states, self.weight, self.variance_epsilon)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -40,9 +39,10 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, scale, weight = ctx.saved_tensors
+        of_weight = (x * scale).mul_(gradient).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         gradient = gradient * weight
         along = torch.linalg.vecdot(gradient, x, dim=-1).unsqueeze(-1)
         along.mul_(scale.pow(3)).div_(-x.shape[-1])
-        return gradient.mul_(scale).addcmul_(x, along), None, None
+        return gradient.mul_(scale).addcmul_(x, along), of_weight, None
