@@ -23,7 +23,6 @@ from transformers.pytorch_utils import Conv1D
 
 from .places import in_float32_on_cpu
 
-
 _KERNELS = 32
 """More than the shapes of a model's layers, with adapters, forwards and backwards."""
 
@@ -31,20 +30,9 @@ _KERNELS = 32
 @functools.cache
 def is_faster() -> bool:
     """Whether oneDNN multiplies faster here. Told by the kind of processor, not by a clock, so that runs agree."""
-    _keep_few_kernels()
     has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and not _is_intel()
     return has_both and is_wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-def _keep_few_kernels() -> None:
-    """Have oneDNN, and torch's own store before it, keep the compiled kernels of about one batch.
-
-    Each number of rows has kernels of its own, of nearly a megabyte, and no two batches have equally many: the
-    thousand that are kept by default would be most of the memory of a small model. Both stores read these once.
-    """
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, str(_KERNELS))
 
 
 def _is_intel() -> bool:
@@ -53,6 +41,21 @@ def _is_intel() -> bool:
     except OSError:
         about = platform.processor()
     return "GenuineIntel" in about
+
+
+def _keep_few_kernels() -> None:
+    """Have oneDNN, and torch's own store before it, keep the compiled kernels of about one batch.
+
+    Each number of rows has kernels of its own, of nearly a megabyte, and no two batches have equally many: the
+    thousand that are kept by default would be most of the memory of a small model. Both stores read
+    these once, when oneDNN is first used, which may be by torch's own GELU.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(_KERNELS))
+
+
+if is_faster():
+    _keep_few_kernels()
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
