@@ -4,8 +4,8 @@ What is held all the time: the process (on a CPU), the weights in their dtype or
 averages of the optimizer. While an update is computed, besides: a gradient a trained weight, what the forward
 pass keeps for the backward pass (activations), the optimizer's temporary copies. The largest batch counts.
 
-Measured on a CPU (peak of the process, batches of 16 restaurant reviews, three epochs) beside this estimate: a 135M
-Llama with LoRA of rank 64 on q and v, 1.97 GB and 1.86 GB; a 22.7M MiniLM trained whole, 1.28 GB and 1.20 GB. Not
+Measured on a CPU (peak of the process, batches of 16 restaurant reviews, one epoch) beside this estimate: a 135M
+Llama with LoRA of rank 64 on q and v, 1.78 GB and 1.75 GB; a 22.7M MiniLM trained whole, 1.12 GB and 1.11 GB. Not
 counted: what a GPU's driver takes for itself (about half a GiB).
 """
 
