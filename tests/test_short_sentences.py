@@ -103,3 +103,12 @@ def test_the_gradient_knows_what_was_dropped() -> None:
             for sign in (1, -1)
         )
         assert (there - back).item() / 2 == pytest.approx((gradient * step).sum().item(), rel=0.02)
+
+
+def test_what_prediction_laid_out_can_be_trained_with() -> None:
+    """Evaluation in inference mode asks first; its tensors have no gradient, and training of the same batch does."""
+    packing, rule = Packing.of_lengths([3, 9, 11]), Rule(True, None)
+    qkv = tensors(23, 6, 3)
+    with torch.inference_mode():
+        run(qkv, packing, rule)
+    assert agree(packing, rule, qkv)

@@ -20,18 +20,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .fused.dropout import factors
+from .fused.places import in_float32_on_cpu
 from .packing import Packing, Rule
 
 _LONGEST = 128
 """Tokens. Memory grows with the square of a length, and beyond it a kernel of its own pays."""
 _CALL = 1200
-"""What the operations of one more group cost, in scores of one head that could be computed meanwhile."""
+"""What one more group costs, in scores of one head that could be computed meanwhile. Three times as much, or a third
+of it, gives the same times to a sixth."""
 
 
 def serves(query: Tensor, packing: Packing) -> bool:
     """Whether `attend` is to compute this."""
-    is_float32_on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
-    return is_float32_on_cpu and max(length for *_, length in packing.runs) <= _LONGEST
+    return in_float32_on_cpu(query) and max(length for *_, length in packing.runs) <= _LONGEST
 
 
 def attend(
@@ -77,7 +78,7 @@ class _Plan:
 
 @functools.lru_cache(maxsize=4)
 def _plan(packing: Packing, rule: Rule, heads: int, key_heads: int) -> _Plan:
-    """Every block of a model asks for the same one, or for one of two."""
+    """Blocks of a model ask for the same one, or for one of two."""
     share = heads // key_heads
     head_KG = torch.arange(heads).view(key_heads, share)
     groups: list[_Group] = []
@@ -203,10 +204,9 @@ class _Attention(torch.autograd.Function):
             torch.bmm(of_scores, _keys(k, group), out=_queries(of_q, group))
             torch.bmm(of_scores.transpose(1, 2), _queries(q, group), out=_keys(of_k, group))
         places = plan.of_query, plan.of_key, plan.of_key
-        gradients = zip((of_q, of_k, of_v), places, ctx.shapes, strict=True)
-        return *(_heads_first(rows.index_select(0, place), shape) for rows, place, shape in gradients), *[
-            None
-        ] * 3
+        found = zip((of_q, of_k, of_v), places, ctx.shapes, strict=True)
+        of_qkv = [_heads_first(rows.index_select(0, place), shape) for rows, place, shape in found]
+        return *of_qkv, None, None, None
 
 
 def _scores(q: Tensor, k: Tensor, group: _Group, scale: float) -> Tensor:
