@@ -85,7 +85,15 @@ def test_environment_says_where_and_with_what(run: Path) -> None:
     assert found["sltk"] == sltk.__version__
     assert found["seed"] == 120
     assert found["packages"]["torch"]
-    assert {"python", "platform", "device", "threads", "processes", "git_revision"} <= found.keys()
+    assert {
+        "python",
+        "platform",
+        "device",
+        "products",
+        "threads",
+        "processes",
+        "git_revision",
+    } <= found.keys()
     assert found["mask_proof"]["unmasked"] == [1]
 
 

@@ -11,6 +11,7 @@ import torch
 
 from . import __version__, processes
 from .checkpoint import FORMAT
+from .nn.fused import linear
 
 _PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
@@ -42,6 +43,7 @@ def environment(seed: int, model: Built) -> dict[str, Any]:
         if model.device.type == "cuda"
         else model.device.type,
         "threads": torch.get_num_threads(),
+        "products": "oneDNN" if model.device.type == "cpu" and linear.is_faster() else "torch",
         "processes": processes.count(),
         "git_revision": _git_revision(),
         "seed": seed,

@@ -213,7 +213,7 @@ class RunDirectory:
             return []
         before = mapping(self.environment)
         now = environment(seed, model)
-        keys = ("python", "packages", "device", "threads", "processes")
+        keys = ("python", "packages", "device", "products", "threads", "processes")
         return [line for key in keys for line in differences(before.get(key), now[key], key)]
 
     def finish(self, metrics: dict[str, Any]) -> None:

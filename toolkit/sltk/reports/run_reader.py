@@ -16,7 +16,7 @@ SPLITS = ("validation", "test")
 _APART = ("name", "seed", "data")
 """Keys of a spec that have a place of their own in a record."""
 _MOST_POINTS = 200
-_ENVIRONMENT = ("sltk", "python", "packages", "device", "threads", "processes", "git_revision")
+_ENVIRONMENT = ("sltk", "python", "packages", "device", "products", "threads", "processes", "git_revision")
 
 
 def is_run(folder: Path) -> bool:

@@ -264,7 +264,7 @@ def _notes(configurations: Sequence[Configuration]) -> list[str]:
     if any(len(each.runs) == 1 for each in configurations):
         notes.append("configurations with one seed have no deviation, and no test over seeds")
     records = [record for each in configurations for record in each.runs.values()]
-    for key in ("sltk", "device", "threads", "processes"):
+    for key in ("sltk", "device", "products", "threads", "processes"):
         values = sorted({str(record.environment[key]) for record in records if key in record.environment})
         if len(values) > 1:
             notes.append(f"not all runs were made alike: {key} {', '.join(values)}")
