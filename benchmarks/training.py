@@ -227,6 +227,8 @@ class Race:
         self.state = self.model.tagger.trained_state()
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
         self.batches = [[self.samples[number] for number in batch] for batch in batches]
+        if len(self.batches) < updates:
+            raise SystemExit(f"{len(self.batches)} batches are too few for {updates} updates: give more data")
         self.timed = self.batches[1 : updates - 1]
 
     def trainer(self, contender: str) -> tuple[Any, Clock]:
