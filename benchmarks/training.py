@@ -52,6 +52,7 @@ from shared import (
 )
 from sltk import Sentence, building, data
 from sltk.nn.batching import Sample, ignored, pack
+from sltk.nn.fused import linear
 from sltk.nn.head import IGNORED
 from sltk.progress import Silent
 from sltk.spec import Experiment
@@ -319,7 +320,14 @@ def main() -> None:
         "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
     )
     arguments.add_argument("--quantization", choices=["nf4"], help="frozen weights in few bits")
+    arguments.add_argument(
+        "--torch-products",
+        action="store_true",
+        help="have sltk multiply as torch does, whatever the processor",
+    )
     options = arguments.parse_args()
+    if options.torch_products:
+        linear.is_faster = lambda: False
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]
