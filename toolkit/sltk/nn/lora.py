@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import ModelError, Problem, nearest
 from ..estimates.family_table import QUERY_AND_VALUE
+from .fused.linear import is_linear, stores_transposed
 
 if TYPE_CHECKING:
     from ..backbones.pretrained import LoRA
@@ -25,7 +26,7 @@ def targets(model: nn.Module, wanted: list[str] | str | None) -> list[str]:
     Raises:
         ModelError: a name is no linear layer of the model; those that exist are listed.
     """
-    full_names = [name for name, part in model.named_modules() if _is_linear(part)]
+    full_names = [name for name, part in model.named_modules() if is_linear(part)]
     linear = sorted({name.rsplit(".", 1)[-1] for name in full_names})
     if wanted == "all-linear":
         return linear
@@ -57,15 +58,6 @@ def _query_and_value(linear: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or _is_conv1d(module)
-
-
-def _is_conv1d(module: nn.Module) -> bool:
-    """GPT-2's linear layer, whose weight is stored transposed."""
-    return type(module).__name__ == "Conv1D"
-
-
 def _ends_with(full: str, name: str) -> bool:
     return full == name or full.endswith(f".{name}")
 
@@ -83,7 +75,7 @@ def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
         lora_dropout=spec.dropout,
         target_modules=targets(model, spec.target_modules),
         bias="none",
-        fan_in_fan_out=any(_is_conv1d(part) for part in model.modules()),
+        fan_in_fan_out=any(stores_transposed(part) for part in model.modules()),
     )
     fresh: nn.Module = get_peft_model(model, config)
     return fresh

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from .fused.linear import stores_transposed
+
 _OF_ADAPTERS = (
     "base_layer",
     "lora_A",
@@ -48,7 +50,7 @@ def _stored_transposed(config: Any) -> set[str]:
     """Names of GPT-2's linear layers, whose weights are [in, out] unless they are quantized."""
     with torch.device("meta"):
         skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
-    return {name for name, part in skeleton.named_modules() if type(part).__name__ == "Conv1D"}
+    return {name for name, part in skeleton.named_modules() if stores_transposed(part)}
 
 
 def _own(module: Any, transposed: bool) -> dict[str, Tensor]:

@@ -19,14 +19,11 @@ from torch import Tensor, nn
 from .adapter import FusedAdapter
 from .dropout import FusedDropout
 from .gated_mlp import FusedGatedMLP
-from .linear import FusedConv1D, FusedLinear
+from .linear import FusedLinear
 from .norm import FusedRMSNorm
 from .places import in_float32_on_cpu
 
-# Adapters come last: they know their base by its being fused.
-_KINDS: tuple[Any, ...] = (
-    FusedDropout, FusedLinear, FusedConv1D, FusedRMSNorm, FusedGatedMLP, FusedAdapter,
-)  # fmt: skip
+_KINDS: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
 _TOLERANCE = 1e-5
 """Of the largest number."""
 _LARGE = 100.0
@@ -39,16 +36,16 @@ def fuse(network: nn.Module) -> None:
     One module of each class and each setting is tried first, forwards and backwards, on small numbers and on large
     ones; what computes something else (Gemma's norms, MLPs with another activation or with a limit) stays as it is.
     """
-    for kind in _KINDS:
-        same: dict[tuple[Any, ...], bool] = {}
-        for module in network.modules():
-            if isinstance(module, _KINDS) or not kind.resembles(module):
-                continue
-            alike = (type(module), *_settings(module))
-            if alike not in same:
-                same[alike] = kind is FusedDropout or _computes_the_same(module, kind)
-            if same[alike]:
-                module.__class__ = _fused(type(module), kind)
+    same: dict[tuple[Any, ...], bool] = {}
+    for module in network.modules():
+        kind = next((kind for kind in _KINDS if kind.resembles(module)), None)
+        if kind is None or isinstance(module, kind):
+            continue
+        alike = (type(module), *_settings(module))
+        if alike not in same:
+            same[alike] = kind is FusedDropout or _computes_the_same(module, kind)
+        if same[alike]:
+            module.__class__ = _fused(type(module), kind)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:

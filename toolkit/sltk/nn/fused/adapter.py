@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from transformers.pytorch_utils import Conv1D
 
 from .dropout import factors
-from .linear import of_weight, product
+from .linear import is_linear, of_weight, product, weight_of
 from .places import in_float32_on_cpu
 
 
@@ -31,17 +30,16 @@ class FusedAdapter(nn.Module):
         """Whether it might compute what a module computes."""
         # By its name: prediction, which has no adapters, does not import peft.
         is_adapted = f"{type(module).__module__}.{type(module).__name__}" == "peft.tuners.lora.layer.Linear"
-        return is_adapted and isinstance(module.base_layer, nn.Linear | Conv1D)
+        return is_adapted and is_linear(module.base_layer)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, *args: Any, **more: Any) -> Tensor:
         """[*, I] → [*, O]."""
         name, base = self._only_adapter(), self.base_layer
         if args or more or name is None or not in_float32_on_cpu(x, base.weight, self.lora_A[name].weight):
             return super().forward(x, *args, **more)  # type: ignore[no-any-return]
-        weight = base.weight.T if isinstance(base, Conv1D) else base.weight
         down, up = self.lora_A[name].weight, self.lora_B[name].weight
         factor = self._dropout(name, x)
-        return _Adapted.apply(x, factor, weight, base.bias, down, up, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
+        return _Adapted.apply(x, factor, weight_of(base), base.bias, down, up, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
 
     def _dropout(self, name: str, x: Tensor) -> Tensor | None:
         dropout = self.lora_dropout[name]

@@ -98,8 +98,24 @@ def of_weight(gradient: Tensor, x: Tensor) -> Tensor:
     return product(gradient.flatten(0, -2).T, x.flatten(0, -2).T)
 
 
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear layer, of torch's kinds or GPT-2's."""
+    return isinstance(module, nn.Linear) or stores_transposed(module)
+
+
+def stores_transposed(layer: nn.Module) -> bool:
+    """Whether this is GPT-2's linear layer, whose weight is [I, O]."""
+    return isinstance(layer, Conv1D)
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight [O, I] of a linear layer, GPT-2's among them."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    return weight.T if stores_transposed(layer) else weight
+
+
 class FusedLinear(nn.Module):
-    """Computes as `nn.Linear`."""
+    """Computes as `nn.Linear`, and as GPT-2's linear layer."""
 
     weight: Tensor
     bias: Tensor | None
@@ -107,28 +123,10 @@ class FusedLinear(nn.Module):
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
         """Whether it might compute what a module computes."""
-        return type(module) is nn.Linear and is_faster()
+        return type(module) in (nn.Linear, Conv1D) and is_faster()
 
     def forward(self, x: Tensor) -> Tensor:
         """[*, I] → [*, O]."""
         if not in_float32_on_cpu(x, self.weight):
             return super().forward(x)  # type: ignore[no-any-return]
-        return linear(x, self.weight, self.bias)
-
-
-class FusedConv1D(nn.Module):
-    """Computes as GPT-2's linear layer, whose weight is stored transposed."""
-
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def resembles(cls, module: nn.Module) -> bool:
-        """Whether it might compute what a module computes."""
-        return type(module) is Conv1D and is_faster()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[*, I] → [*, O]."""
-        if not in_float32_on_cpu(x, self.weight):
-            return super().forward(x)  # type: ignore[no-any-return]
-        return linear(x, self.weight.T, self.bias)
+        return linear(x, weight_of(self), self.bias)
