@@ -1,7 +1,7 @@
 """What `sltk search` finds and what it costs, replayed hundreds of times on a table of finished runs.
 
-    python benchmarks/search.py docs/records/search_m6.jsonl --shared docs/records/search_m6_shared.jsonl
-    python benchmarks/search.py RECORDS --shared FILE --output docs/figures    draws the curves too
+    python benchmarks/search.py RECORDS --shared FILE                          e.g. docs/reports/records/search_m6*.jsonl
+    python benchmarks/search.py RECORDS --shared FILE --output docs/reports/figures    draws the curves too
     python benchmarks/search.py --train-shared SPEC FILE --seeds 120 121       trains shared runs, an object a line
 
 Each search draws the order of masks anew, and the seed of the runs it meets: one seed for all, as in `sltk search`,

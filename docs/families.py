@@ -1,4 +1,4 @@
-"""Writes docs/families.md: `python docs/families.py`. A test fails where the page is out of date.
+"""Writes docs/reference/families.md: `python docs/families.py`. A test fails where the page is out of date.
 
 The families, and what holds of each, stand in tests/tiny_families.py, where tests hold them to it.
 """
@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from sltk.nn import lora, quiet  # noqa: E402, F401  (`quiet` acts when imported)
 from tiny_families import FAMILIES, Family  # noqa: E402
 
-PAGE = ROOT / "docs" / "families.md"
+PAGE = ROOT / "docs" / "reference" / "families.md"
 _HEAD = """\
 # Model families
 

@@ -21,7 +21,8 @@ from sltk.specs.options import field_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "toolkit" / "sltk"
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("specs", "components", "source")))
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = (ROOT / "README.md", *(REFERENCE / f"{name}.md" for name in ("specs", "components", "source")))
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

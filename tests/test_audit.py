@@ -214,7 +214,7 @@ def test_the_limit_is_that_of_the_positions(settings: dict[str, Any], limit: int
 
 
 def test_the_audit_of_conll_2003(corpora: Path) -> None:
-    """The counts that are shown in docs/audit.md."""
+    """The counts that are shown in docs/reports/corpora.md."""
     readers = {
         split: {"type": "conll", "path": str(corpora / "conll2003" / f"eng.{name}")}
         for split, name in (("train", "train"), ("validation", "testa"), ("test", "testb"))

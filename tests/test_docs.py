@@ -21,8 +21,12 @@ from sltk.cli import frame
 from sltk.pretraining.spec import PretrainSpec, is_pretraining
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "experiments").rglob("*.md")),
+]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 _BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +41,7 @@ class Block(NamedTuple):
 
 def blocks(*languages: str) -> list[Block]:
     return [
-        Block(page.name, *match.groups())
+        Block(str(page.relative_to(ROOT)), *match.groups())
         for page in PAGES
         for match in _BLOCK.finditer(page.read_text(encoding="utf-8"))
         if match[1] in languages
@@ -61,6 +65,14 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         found = page.parent / file if file else page
         assert found.exists(), target
         assert not anchor or anchor in anchors(found), target
+
+
+def test_the_index_lists_every_page() -> None:
+    """docs/README.md links each page below docs/."""
+    folder = ROOT / "docs"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    linked = {folder / target for target in re.findall(r"\]\(([^)\s#]+\.md)\)", index)}
+    assert set(folder.rglob("*.md")) - {folder / "README.md"} <= linked
 
 
 def test_generated_parts_are_current() -> None:
@@ -170,7 +182,7 @@ def commands_shown() -> Iterator[tuple[str, str, list[str]]]:
         code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", _BLOCK.sub("", text))
         for line in "\n".join(code).splitlines():
             for name, rest in re.findall(r"(?<![\w./-])sltk ([a-z]+)(.*)", line):
-                yield page.name, name, re.findall(r"(?<!\w)--[a-z-]+", rest.partition("#")[0])
+                yield str(page.relative_to(ROOT)), name, re.findall(r"(?<!\w)--[a-z-]+", rest.partition("#")[0])
 
 
 def test_commands_that_are_shown_exist() -> None:
@@ -192,9 +204,9 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    """docs/dependencies.md has a row for each package that pyproject.toml asks for, and for each extra."""
+    """docs/reference/dependencies.md has a row for each package that pyproject.toml asks for, and for each extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
     extras = project["optional-dependencies"]
     for requirement in [*project["dependencies"], *(item for items in extras.values() for item in items)]:
         name = re.split(r"[><=\[;, ]", requirement)[0]

@@ -1,4 +1,4 @@
-"""The formats that docs/data.md shows are those that the readers read."""
+"""The formats that docs/guides/data.md shows are those that the readers read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from sltk.cli import main
 from sltk.registry import registry
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "data.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "guides" / "data.md"
 _EXAMPLE = re.compile(r"^```text (\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE_NAMES = {"doc.txt", "doc.ann"}
 

@@ -1,4 +1,4 @@
-"""Every family of docs/families.md: equal to the stock model with its own mask, and exactly obedient to another."""
+"""Every family of docs/reference/families.md equals the stock model with its own mask and obeys any other mask."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_a_window_that_only_a_mask_knows_of_is_refused() -> None:
 
 
 def test_the_families_page_says_what_is_tested_here() -> None:
-    """docs/families.md is what `python docs/families.py` writes."""
+    """docs/reference/families.md is what `python docs/families.py` writes."""
     script = Path(__file__).parent.parent / "docs" / "families.py"
     loader = importlib.util.spec_from_file_location("families_page", script)
     assert loader is not None

@@ -414,7 +414,7 @@ def test_bad_oneie_lines(lines: Write, annotation: Any, changes: Any, message: s
 # JSON
 
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats_json.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "formats_json.md"
 EXAMPLES = re.findall(r"^## (\w+)\n.*?^```json\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
 
@@ -433,7 +433,7 @@ EXAMPLES = re.findall(r"^## (\w+)\n.*?^```json\n(.*?)^```", PAGE.read_text(encod
 def test_the_documented_examples_are_read(
     tmp_path: Path, name: str, options: dict[str, str], sentences: int, spans: dict[str, int]
 ) -> None:
-    """Each example of docs/formats_json.md is a file of its format, all of which can be used."""
+    """Each example of docs/reference/formats_json.md is a file of its format, all of which can be used."""
     path = tmp_path / "example"
     path.write_text(dict(EXAMPLES)[name], encoding="utf-8")
     counts = statistics(registry.find("reader", name).model_validate({"path": path, **options}))

@@ -1,4 +1,4 @@
-"""The model families that tests and docs/families.md cover: what to expect of each, and how small it can be made.
+"""Model families that tests and docs/reference/families.md cover: expected support and a tiny config for each.
 
 A family that is not listed is not refused: what counts is the proof when a model is built (`sltk.nn.proof`).
 """
@@ -166,6 +166,6 @@ FAMILIES: tuple[Family, ...] = (
         {**_EXPERTS, "intermediate_size_mlp": 64, "attention_chunk_size": 4},
     ),
 )
-"""In the order of `docs/families.md`."""
+"""In the order of `docs/reference/families.md`."""
 
 BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}

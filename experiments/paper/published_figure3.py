@@ -2,7 +2,7 @@
 
     python experiments/paper/published_figure3.py FOLDER
 
-The numbers are means of five seeds on validation, to about ± .01 (docs/records/figure3_published.csv).
+The numbers are means of five seeds on validation, to about ± .01 (docs/reports/records/figure3_published.csv).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sltk.reports import Point, checkpoint_curves, save, style
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "records" / "figure3_published.csv"
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "reports" / "records" / "figure3_published.csv"
 
 
 def main(folder: Path) -> None:

@@ -158,7 +158,7 @@ def _problems(backbone: PretrainedBackbone, source: Source) -> Iterator[Problem]
         yield Problem(
             f"the family `{source.family}` cannot be unmasked: its attention cannot be replaced",
             path=place,
-            notes=("families that can: docs/families.md",),
+            notes=("families that can: docs/reference/families.md",),
         )
         return
     family = FAMILIES.get(source.family or "")

@@ -46,7 +46,7 @@ def _problem(name: str, error: Exception) -> Problem:
         return Problem(
             f"`{name}` brings Python code of its own (`auto_map` in its config.json), which sltk does not run",
             path="backbone.name",
-            notes=("choose a model of a family that transformers has itself: docs/families.md",),
+            notes=("choose a model of a family that transformers has itself: docs/reference/families.md",),
         )
     if "safetensors" in text and _has_no_safetensors(name):
         folder = f"{Path(name).name}-safetensors"

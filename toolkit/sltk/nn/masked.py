@@ -71,7 +71,7 @@ def _cannot(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
     return Problem(
         f"the family `{model.config.model_type}` cannot be unmasked block by block: {reason}",
         path="backbone.unmask" if spec.type_name == "encoder" else "backbone.name",
-        notes=("families that can: docs/families.md",),
+        notes=("families that can: docs/reference/families.md",),
     )
 
 

@@ -122,7 +122,7 @@ def _p_cells(each: Comparison) -> tuple[str, ...]:
 
 
 _REJECTIONS = {3: " (in 3 of 100 studies)", 4: " (in 8 of 100 studies)", 5: " (in 13 of 100 studies)"}
-"""How often the paper's test rejects at .01 if masks make no difference, by groups: docs/report.md, simulated."""
+"""How often the paper's test rejects at 0.01 if masks make no difference, by groups (docs/guides/report.md)."""
 
 
 def unmasking_table(unmasking: Unmasking) -> Table:

@@ -5,7 +5,7 @@
     unmasking.py  the paper's question: does unmasking further groups nearer the output help?
     holm.py       correction for several tests at once
 
-Numbers in, numbers out: nothing here knows runs, files or masks but as digits. See docs/report.md for when to
+Numbers in, numbers out: nothing here knows runs, files or masks but as digits. See docs/guides/report.md for when to
 believe which.
 """
 

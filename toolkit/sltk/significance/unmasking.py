@@ -5,7 +5,7 @@ that agrees with A left of L, has 1 at L and at least one 1 right of it. For fou
 whose means they make a one-sided paired t-test, mean(A) < mean(B), at alpha .01.
 
 The pairs share configurations (1000 is the A of seven of the 17), so they are not independent, and the test
-rejects far too often: see docs/report.md. `unmasking_over_seeds` asks the same of seeds, which are.
+rejects far too often: see docs/guides/report.md. `unmasking_over_seeds` asks the same of seeds, which are.
 """
 
 from __future__ import annotations

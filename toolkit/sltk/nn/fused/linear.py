@@ -2,7 +2,7 @@
 
 On x86 torch multiplies float32 matrices with Intel's MKL, which leaves the wide registers (AVX-512) of other makers'
 processors idle. oneDNN, which torch brings too, uses them: twice as fast on an AMD EPYC of 2024. torch itself goes
-that way for half precision only; `docs/performance.md` has the figures.
+that way for half precision only; `docs/reports/performance.md` has the figures.
 
 Shapes: I numbers in, O numbers out, T rows.
 """
