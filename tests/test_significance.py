@@ -10,20 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sltk.significance import (
-    SentenceCounts,
-    bootstrap_interval,
-    effect_size,
-    f1_interval,
-    f1_randomisation,
-    holm,
-    paired_t,
-    sign_flip,
-    t_interval,
-    unmasking_over_seeds,
-    unmasking_pairs,
-    unmasking_test,
-)
+from sltk.significance.paired import bootstrap_interval, effect_size, holm, paired_t, sign_flip, t_interval
+from sltk.significance.sentences import SentenceCounts, f1_interval, f1_randomisation
+from sltk.significance.unmasking import unmasking_over_seeds, unmasking_pairs, unmasking_test
 
 A = [0.51, 0.49, 0.56, 0.53, 0.50]
 B = [0.47, 0.48, 0.50, 0.52, 0.51]
@@ -134,7 +123,7 @@ def test_effect_size_is_the_mean_in_standard_deviations():
 def test_what_cannot_be_tested_says_why():
     """One pair, or differences that do not vary, give no p, no interval and no effect size, but a reason."""
     assert paired_t([1], [0]).p is None
-    assert paired_t([1], [0]).notes == ("one pair tells nothing of chance",)
+    assert paired_t([1], [0]).notes == ("one pair is too few for a test",)
     same = paired_t([0.3, 0.5, 0.7], [0.1, 0.3, 0.5])
     assert (same.p, same.notes) == (None, ("the differences do not vary: t is undefined",))
     assert t_interval([1, 1], [0, 0]).low is None

@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..significance import (
+from ..significance.paired import (
+    Alternative,
     EffectSize,
     Interval,
-    SentenceCounts,
     TestResult,
-    UnmaskingTest,
     effect_size,
-    f1_interval,
-    f1_randomisation,
     holm,
     paired_t,
     sign_flip,
     t_interval,
-    unmasking_over_seeds,
-    unmasking_pairs,
-    unmasking_test,
 )
-from ..significance.paired import Alternative
+from ..significance.sentences import SentenceCounts, f1_interval, f1_randomisation
+from ..significance.unmasking import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
 from .study import Configuration, Study, Task
-
-MIN_SEEDS = 2
 
 
 @dataclass
@@ -47,7 +40,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """Where assumptions do not hold, each said once."""
-        results = (self.t, self.flip, self.sentences, self.seed_interval)
+        results = (self.t, self.flip, self.sentences)
         return list(dict.fromkeys(note for each in results if each is not None for note in each.notes))
 
 
@@ -58,7 +51,7 @@ class Unmasking:
     series: str
     groups: int
     test: UnmaskingTest
-    over_seeds: tuple[TestResult, TestResult] | None
+    over_seeds: list[TestResult]
     pairs: list[Comparison]
 
 
@@ -90,12 +83,11 @@ def _unmasking(series: str, members: dict[str, Configuration], split: str) -> Un
     pairs = [
         compare(members[b], members[a], split, "greater", intervals=False) for a, b in unmasking_pairs(groups)
     ]
-    shared = set.intersection(*(set(by_seed) for by_seed in scores.values()))
     return Unmasking(
         series,
         groups,
         unmasking_test({mask: each.mean(split) for mask, each in members.items()}),
-        unmasking_over_seeds(scores) if len(shared) >= MIN_SEEDS else None,
+        unmasking_over_seeds(scores),
         corrected(pair for pair in pairs if pair is not None),
     )
 
@@ -136,7 +128,7 @@ def corrected(comparisons: Iterable[Comparison]) -> list[Comparison]:
     """The comparisons with Holm's correction, each kind of test a family of its own."""
     family = list(comparisons)
     by_t = holm([each.t.p for each in family])
-    by_flip = holm([each.flip.p if each.flip.n > 1 else None for each in family])
+    by_flip = holm([each.flip.p for each in family])
     by_sentences = holm([each.sentences.p if each.sentences else None for each in family])
     for place, each in enumerate(family):
         each.holm_t, each.holm_flip, each.holm_sentences = by_t[place], by_flip[place], by_sentences[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..significance import TestResult
+from ..significance.paired import TestResult
 from .evidence import Comparison, Evidence, Unmasking
 from .records import Record
 from .study import Configuration, Study, Task, points
@@ -129,7 +129,7 @@ def unmasking_table(unmasking: Unmasking) -> Table:
     """The paper's test as it is, and the same question over seeds."""
     test = unmasking.test
     rows = [_test_row(f"the paper's, over {test.pairs} pairs of configurations", test.result)]
-    for result in unmasking.over_seeds or ():
+    for result in unmasking.over_seeds:
         rows.append(_test_row(f"{result.test} over seeds, of their mean over the pairs", result))
     title = "Does unmasking further groups nearer the output help?"
     title += f" ({unmasking.series})" if unmasking.series else ""
@@ -143,8 +143,7 @@ def unmasking_table(unmasking: Unmasking) -> Table:
 
 
 def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
-    is_t = result.test.startswith("paired t")
-    t = f"{-result.statistic:.2f}" if is_t and result.statistic is not None else ""
+    t = "" if result.statistic is None else f"{-result.statistic:.2f}"
     gain = points(-result.difference, sign=True)
     return (name, str(result.n), gain, t, p_text(result.p), "; ".join(result.notes))
 

@@ -1,11 +1,12 @@
-"""The paper's significance question: does unmasking extra groups nearer the output help?
+"""The paper's significance test: does unmasking further groups nearer the output help?
 
-Dukić & Šnajder (2024): for every configuration A other than 0000 whose rightmost 1 is at position L, every B
-that agrees with A left of L, has 1 at L and at least one 1 right of it. For four groups that is 17 pairs, over
-whose means they make a one-sided paired t-test, mean(A) < mean(B), at alpha .01.
+Dukić & Šnajder (2024): let the rightmost 1 of a configuration A other than 0000 be at position L. A is paired
+with every B that agrees with A up to L and has at least one 1 to the right of it. Four groups give 17 pairs. The
+test is a one-sided paired t-test over their mean scores, mean(A) < mean(B), at alpha 0.01.
 
 The pairs share configurations (1000 is the A of seven of the 17), so they are not independent, and the test
-rejects far too often: see docs/guides/report.md. `unmasking_over_seeds` asks the same of seeds, which are.
+rejects far too often: see docs/guides/report.md. `unmasking_over_seeds` asks the same question of seeds, which are
+independent.
 """
 
 from __future__ import annotations
@@ -24,67 +25,74 @@ _OVERLAP = "the pairs share configurations and are not independent: p is too sma
 
 @dataclass(frozen=True, slots=True)
 class UnmaskingTest:
-    """The paper's test: `rejected` says that unmasking groups nearer the output is found to help."""
+    """The result of the paper's test."""
 
-    pairs: int
     result: TestResult
     alpha: float
-    rejected: bool | None
-    """None where the test cannot be made."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of configurations."""
+        return self.result.n
+
+    @property
+    def rejected(self) -> bool | None:
+        """Whether the null hypothesis is rejected, so that unmasking helps; None if the test has no p."""
+        return None if self.result.p is None else self.result.p < self.alpha
 
 
 def unmasking_pairs(groups: int) -> list[tuple[str, str]]:
-    """All pairs (A, B) of masks of so many digits where B unmasks what A does, and more nearer the output.
+    """All pairs (A, B) of masks of `groups` digits where B unmasks what A does, and more nearer the output.
 
     4 groups give 17 pairs.
     """
     pairs = []
     for digits in product("01", repeat=groups):
         mask = "".join(digits)
-        last = mask.rfind("1")
-        if last < 0:
-            continue
-        endings = ("".join(ending) for ending in product("01", repeat=groups - last - 1))
-        pairs += [(mask, mask[: last + 1] + ending) for ending in endings if "1" in ending]
+        start = mask.rfind("1") + 1
+        if start:
+            endings = ("".join(ending) for ending in product("01", repeat=groups - start))
+            pairs += [(mask, mask[:start] + ending) for ending in endings if "1" in ending]
     return pairs
 
 
 def unmasking_test(means: Mapping[str, float], alpha: float = ALPHA) -> UnmaskingTest:
-    """The paper's test, as it is, on the mean score of each of the 2^m masks.
+    """The paper's test, unchanged, on the mean score of each of the 2^m masks.
 
     Raises:
-        ValueError: a mask is missing.
+        ValueError: a mask is missing, or masks have one digit, which gives no pairs.
     """
-    pairs = unmasking_pairs(_groups(means))
-    if not pairs:
-        raise ValueError("masks of one digit have no pairs")
+    pairs = _pairs(means)
     result = paired_t([means[a] for a, _ in pairs], [means[b] for _, b in pairs], "less")
     result = replace(result, test="paired t over configurations", notes=(*result.notes, _OVERLAP))
-    return UnmaskingTest(len(pairs), result, alpha, None if result.p is None else result.p < alpha)
+    return UnmaskingTest(result, alpha)
 
 
-def unmasking_over_seeds(scores: Mapping[str, Mapping[int, float]]) -> tuple[TestResult, TestResult]:
-    """The same question with seeds as the unit: t-test and sign flips of each seed's mean over the pairs.
+def unmasking_over_seeds(scores: Mapping[str, Mapping[int, float]]) -> list[TestResult]:
+    """The same question with seeds as the unit: a t-test and sign flips of each seed's mean over the pairs.
 
-    `scores` are mask → seed → score; seeds that not all masks have are left out. The alternative is, as in
-    the paper, mean(A) < mean(B).
+    `scores` maps mask → seed → score; seeds that some mask lacks are left out. The alternative is mean(A) < mean(B),
+    as in the paper.
+
+    Returns:
+        The two results; none if fewer than two seeds have every mask.
 
     Raises:
-        ValueError: a mask is missing, or no seed has all of them.
+        ValueError: a mask is missing, or masks have one digit, which gives no pairs.
     """
-    pairs = unmasking_pairs(_groups(scores))
+    pairs = _pairs(scores)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
-    if not seeds or not pairs:
-        raise ValueError("no seed was run with every mask")
     less = [float(np.mean([scores[a][seed] for a, _ in pairs])) for seed in seeds]
     more = [float(np.mean([scores[b][seed] for _, b in pairs])) for seed in seeds]
-    return paired_t(less, more, "less"), sign_flip(less, more, "less")
+    return [test(less, more, "less") for test in (paired_t, sign_flip)] if len(seeds) > 1 else []
 
 
-def _groups(masks: Mapping[str, object]) -> int:
-    """The number of digits of a complete set of masks."""
+def _pairs(masks: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The pairs of a complete set of masks."""
     count = len(next(iter(masks), ""))
-    wanted = {"".join(digits) for digits in product("01", repeat=count)}
-    if missing := sorted(wanted - set(masks)):
+    complete = {"".join(digits) for digits in product("01", repeat=count)}
+    if missing := sorted(complete - set(masks)):
         raise ValueError(f"masks missing: {', '.join(missing[:6])}")
-    return count
+    if count < 2:
+        raise ValueError("masks of one digit have no pairs")
+    return unmasking_pairs(count)
