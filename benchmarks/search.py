@@ -1,6 +1,6 @@
 """What `sltk search` finds and what it costs, replayed hundreds of times on a table of finished runs.
 
-    python benchmarks/search.py RECORDS --shared FILE                          e.g. docs/reports/records/search_m6*.jsonl
+    python benchmarks/search.py RECORDS --shared FILE                      (files of docs/reports/records/)
     python benchmarks/search.py RECORDS --shared FILE --output docs/reports/figures    draws the curves too
     python benchmarks/search.py --train-shared SPEC FILE --seeds 120 121       trains shared runs, an object a line
 

@@ -182,7 +182,11 @@ def commands_shown() -> Iterator[tuple[str, str, list[str]]]:
         code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", _BLOCK.sub("", text))
         for line in "\n".join(code).splitlines():
             for name, rest in re.findall(r"(?<![\w./-])sltk ([a-z]+)(.*)", line):
-                yield str(page.relative_to(ROOT)), name, re.findall(r"(?<!\w)--[a-z-]+", rest.partition("#")[0])
+                yield (
+                    str(page.relative_to(ROOT)),
+                    name,
+                    re.findall(r"(?<!\w)--[a-z-]+", rest.partition("#")[0]),
+                )
 
 
 def test_commands_that_are_shown_exist() -> None:

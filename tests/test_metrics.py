@@ -257,7 +257,9 @@ def test_accuracy_and_f1_of_plain_tags_equal_scikit_learn(pairs):
 
 def test_the_guide_shows_what_the_code_computes():
     """The example of docs/reference/metrics.md, its numbers and its signatures are what the metrics give."""
-    page = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md").read_text(
+        encoding="utf-8"
+    )
     gold, predicted = (
         [re.search(rf"^{side} +(.*)$", page, re.MULTILINE)[1].split()] for side in ("gold", "predicted")
     )

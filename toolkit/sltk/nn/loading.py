@@ -95,7 +95,9 @@ def check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
     blocks = getattr(config, "num_hidden_layers", None)
     if not isinstance(blocks, int) or getattr(config, "is_encoder_decoder", False):
         kind = f"the family `{config.model_type}` is neither a text encoder nor a decoder-only language model"
-        raise ModelError(Problem(kind, path="backbone.name", notes=("families that work: docs/reference/families.md",)))
+        raise ModelError(
+            Problem(kind, path="backbone.name", notes=("families that work: docs/reference/families.md",))
+        )
     try:
         flags = masking.flags(spec.unmask, blocks)
     except masking.MaskError as error:

@@ -20,7 +20,9 @@ StrategyName = Literal["gaussian", "linear", "shared", "combined", "halving", "r
 class SearchSpec(SpecModel):
     """How the best mask is looked for."""
 
-    strategy: StrategyName = Field(default="gaussian", description="how masks are chosen; see docs/guides/search.md")
+    strategy: StrategyName = Field(
+        default="gaussian", description="how masks are chosen; see docs/guides/search.md"
+    )
     budget: float = Field(
         default=0.25, gt=0, le=1, description="what may be spent, as a share of training every mask once"
     )
