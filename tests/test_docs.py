@@ -18,7 +18,8 @@ from typer.main import get_command
 
 from sltk import config, sweeps
 from sltk.cli import frame
-from sltk.pretraining.spec import PretrainSpec, is_pretraining
+from sltk.pretraining.spec import PretrainSpec
+from sltk.specs.sources import spec_kind
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -115,9 +116,10 @@ def test_yaml_validates(block: Block, tmp_path: Path) -> None:
     base = "sweep.yaml" if re.search("^(sweep|search|executor):", block.text, re.MULTILINE) else "base.yaml"
     spec = tmp_path / "spec.yaml"
     spec.write_text(block.text if whole else f"extends: {base}\n{block.text}", encoding="utf-8")
-    if sweeps.is_sweep(spec):
+    kind = spec_kind(spec)
+    if kind in ("sweep", "search"):
         assert sweeps.plan(spec).runs
-    elif is_pretraining(spec):
+    elif kind == "pretraining":
         assert config.load_as(PretrainSpec, spec).experiment.name
     else:
         assert config.load(spec).experiment.name

@@ -14,7 +14,7 @@ import pytest
 from sltk import config
 from sltk.config import Loaded
 from sltk.errors import InputError, ModelError
-from sltk.estimates.estimate import Estimate, check_model, estimate, size_text
+from sltk.estimates.estimate import Estimate, check_model, estimate_run, size_text
 from sltk.estimates.families import shape, tiny_config
 from sltk.estimates.family_table import FAMILIES, KEYS, REFUSED
 from sltk.estimates.known_models import KNOWN
@@ -33,14 +33,19 @@ def loaded(folder: Path, backbone: str, more: str = "", *settings: str) -> Loade
 
 
 def estimated(folder: Path, backbone: str, more: str = "") -> Estimate:
-    found = estimate(loaded(folder, backbone, more).experiment)
+    found = estimate_run(loaded(folder, backbone, more).experiment)
     assert found is not None
     return found
 
 
+def check(spec: Loaded[Experiment]) -> None:
+    with spec.placing():
+        check_model(spec.experiment.backbone)
+
+
 def problems(spec: Loaded[Experiment]) -> list[tuple[str | None, str]]:
     with pytest.raises(InputError) as caught:
-        check_model(spec)
+        check(spec)
     return [(problem.path, problem.message) for problem in caught.value.problems]
 
 
@@ -146,7 +151,7 @@ def _linear_layers(model: Any) -> list[tuple[str, int, int]]:
 def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
     """The mask is told in blocks: 30 in four groups are 8, 8, 7, 7."""
     found = estimated(tmp_path, "type: decoder, name: HuggingFaceTB/SmolLM2-135M, unmask: 0011")
-    assert dict(found.lines())["blocks"] == "30: 0-15 causal, 16-29 unmasked"
+    assert dict(found.rows())["blocks"] == "30: 0-15 causal, 16-29 unmasked"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
             "type: encoder, name: microsoft/deberta-v3-base, unmask: none",
             (
                 "backbone.unmask",
-                "the family `deberta-v2` brings its own attention: it runs with `unmask: all` only",
+                "the family `deberta-v2` has its own attention code: it runs with `unmask: all` only",
             ),
         ),
     ],
@@ -175,7 +180,7 @@ def test_what_does_not_fit_the_model_is_told_at_its_place(
     """A mask or LoRA target that the model cannot have is a spec error before anything is loaded."""
     spec = loaded(tmp_path, backbone)
     with pytest.raises(InputError) as caught:
-        check_model(spec)
+        check(spec)
     (problem,) = caught.value.problems
     assert (problem.path, problem.message) == expected
     assert problem.location is not None
@@ -186,7 +191,7 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
     """A mask and a LoRA target that are both wrong are two problems of one error, the target with its neighbours."""
     spec = loaded(tmp_path, "type: decoder, name: gpt2, unmask: [12], lora: {target_modules: [c_atn]}")
     with pytest.raises(InputError) as caught:
-        check_model(spec)
+        check(spec)
     mask, target = caught.value.problems
     assert mask.path == "backbone.unmask"
     assert target.suggestion == "c_attn"
@@ -226,8 +231,8 @@ def test_what_is_trained_follows_the_spec(tmp_path: Path, lora: str, trained: in
 def test_a_model_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
     """Nothing is guessed of a model that is neither here nor in the table; the spec stays sound."""
     spec = loaded(tmp_path, "type: decoder, name: nobody/nothing-1b, unmask: 0011, lora: {}")
-    check_model(spec)
-    found = estimate(spec.experiment)
+    check(spec)
+    found = estimate_run(spec.experiment)
     assert found is not None
     assert (found.parameters, found.memory_gpu_bytes, found.download_bytes) == (None, None, None)
     assert "`nobody/nothing-1b` is not known here" in found.notes[0]
@@ -255,8 +260,8 @@ def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Pat
     }
     _model_directory(tmp_path / "m", {"model_type": "novel", "num_hidden_layers": 2}, tensors)
     spec = loaded(tmp_path, "type: decoder, name: ./m, unmask: 01, lora: {r: 2, target_modules: [wide]}")
-    check_model(spec)
-    found = estimate(spec.experiment)
+    check(spec)
+    found = estimate_run(spec.experiment)
     assert found is not None
     assert (found.parameters, found.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
     assert found.memory_gpu_bytes is None
@@ -270,11 +275,11 @@ def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m/config.json").write_text("{", encoding="utf-8")
     spec = loaded(tmp_path, "type: decoder, name: ./m")
     with pytest.raises(ModelError, match=r"config\.json` is not JSON"):
-        estimate(spec.experiment)
+        estimate_run(spec.experiment)
     (tmp_path / "m/config.json").write_text('{"model_type": "novel"}', encoding="utf-8")
     (tmp_path / "m/model.safetensors").write_bytes(struct.pack("<Q", 400) + b'{"a": ')
     with pytest.raises(ModelError, match="not a whole safetensors file"):
-        estimate(spec.experiment)
+        estimate_run(spec.experiment)
 
 
 def test_the_hub_cache_of_this_machine_is_looked_into(

@@ -12,9 +12,10 @@ import pytest
 
 from sltk import config, sweeps
 from sltk.backbones import PretrainedBackbone
-from sltk.data import missing_files, readers_of
-from sltk.estimates.estimate import check_model, estimate
+from sltk.estimates.estimate import estimate_run
 from sltk.spec import Experiment
+from sltk.specs.sources import spec_kind
+from sltk.specs.summary import LabellingPreview, check_models, missing_data
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 PARTS = sorted(path.stem for path in FOLDER.glob("_*.yaml"))
@@ -51,10 +52,11 @@ def backbone(name: str) -> PretrainedBackbone:
 def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
     """A shipped spec loads anywhere; files that are absent are warnings, each at its line."""
     loaded = config.load(FOLDER / f"{name}.yaml")
-    check_model(loaded)
-    assert estimate(loaded.experiment) is not None
+    run = LabellingPreview(loaded)
+    check_models([run])
+    assert run.estimate() is not None
     assert loaded.experiment.name == name
-    for problem in missing_files(loaded, readers_of(loaded.experiment.data)):
+    for problem in missing_data([run]):
         assert problem.location is not None
         assert problem.location.line
 
@@ -63,10 +65,11 @@ def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
 def test_every_sweep_is_sound_without_data_or_models(name: str) -> None:
     """So is each of its runs, and what it extends is the spec of a run that is shipped too."""
     plan = sweeps.plan(FOLDER / f"{name}.yaml")
-    sweeps.check_models(plan)
+    runs = [LabellingPreview(run.loaded) for run in plan.runs]
+    check_models(runs)
     assert plan.name == name
-    assert all(problem.location and problem.location.line for problem in sweeps.missing_files(plan))
-    assert sweeps.is_sweep(FOLDER / f"{name}.yaml")
+    assert all(problem.location and problem.location.line for problem in missing_data(runs))
+    assert spec_kind(FOLDER / f"{name}.yaml") == ("search" if "search" in name else "sweep")
     assert name.removeprefix("sweep_") in SPECS
 
 
@@ -110,7 +113,7 @@ def test_the_recipe_is_the_papers(name: str) -> None:
 def test_models_and_their_trained_parameters_are_the_papers(name: str) -> None:
     """Each spec names its model, trains as many parameters as the paper says, and leaves the mask to be chosen."""
     model = backbone(name)
-    expected = estimate(experiment(name))
+    expected = estimate_run(experiment(name))
     assert expected is not None
     assert (model.name, expected.trained_parameters) == MODELS[name.rpartition("_")[0]]
     is_encoder = name.startswith("roberta")

@@ -9,10 +9,10 @@ import pytest
 
 import tiny
 from sltk import config
-from sltk.estimates.estimate import estimate
+from sltk.estimates.estimate import estimate_run
 from sltk.rehearsal import rehearse
 from sltk.spec import Experiment
-from sltk.specs.summary import summary_lines
+from sltk.specs.summary import LabellingPreview
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 TASKS = {"absa": 4, "ner": 4, "chunking": 11, "triggers": 33}
@@ -73,12 +73,12 @@ def test_each_type_of_event_has_its_phrase() -> None:
 def test_check_says_what_is_asked_and_what_it_takes() -> None:
     """The summary has instruction and options in place of a head, and the estimate counts the prompt."""
     asked, tagged = experiment("instruct_llama2_7b_ner"), experiment("llama2_7b_ner")
-    lines = "\n".join(summary_lines(asked, estimate(asked)))
+    lines = "\n".join(LabellingPreview(config.given(asked)).summary())
     assert "named entities and their type" in lines
     assert "PER: person" in lines
     assert "head" not in lines
-    assert "subwords beside the sentence" in lines
-    more, less = estimate(asked), estimate(tagged)
+    assert "subwords in addition to the sentence" in lines
+    more, less = estimate_run(asked), estimate_run(tagged)
     assert more is not None
     assert less is not None
     assert (more.memory_gpu_bytes or 0) > (less.memory_gpu_bytes or 0) > 0

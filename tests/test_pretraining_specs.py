@@ -14,12 +14,13 @@ import torch
 from sltk import config, sweeps
 from sltk.cli import main
 from sltk.data import read
-from sltk.estimates.estimate import check_model, estimate
 from sltk.pretraining.rehearsal import rehearse
-from sltk.pretraining.spec import PretrainSpec, is_pretraining
-from sltk.pretraining.summary import expected_of
+from sltk.pretraining.spec import PretrainSpec
+from sltk.pretraining.summary import PretrainingPreview
 from sltk.readers.concat import ConcatReader
 from sltk.rehearsal import rehearse as rehearse_run
+from sltk.specs.sources import spec_kind
+from sltk.specs.summary import LabellingPreview, check_models
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
@@ -42,10 +43,10 @@ def pretraining(name: str) -> PretrainSpec:
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
     """It is told from the spec of a run, is named as its file, and its model's size is known."""
-    assert is_pretraining(FOLDER / f"{name}.yaml")
+    assert spec_kind(FOLDER / f"{name}.yaml") == "pretraining"
     spec = pretraining(name)
     assert spec.name == name
-    expected = expected_of(spec)
+    expected = PretrainingPreview(config.given_as(PretrainSpec, spec)).estimate()
     assert expected is not None
     if "smollm2" not in name:
         assert expected.memory_gpu_bytes
@@ -55,10 +56,11 @@ def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
 def test_every_run_is_sound_without_data_or_models(name: str) -> None:
     """So are the runs that start from an adapter which is not there yet."""
     loaded = config.load(FOLDER / f"{name}.yaml")
-    check_model(loaded)
+    run = LabellingPreview(loaded)
+    check_models([run])
     assert loaded.experiment.name == name
-    assert estimate(loaded.experiment) is not None
-    assert not is_pretraining(FOLDER / f"{name}.yaml")
+    assert run.estimate() is not None
+    assert spec_kind(FOLDER / f"{name}.yaml") == "run"
 
 
 @pytest.mark.parametrize(

@@ -125,4 +125,4 @@ def test_train_says_that_a_sweep_is_none_of_its_business(
 ) -> None:
     """With the command that is meant."""
     assert main(["train", str(spec)]) == 2
-    assert f"`sltk sweep {spec}` runs it" in capsys.readouterr().err
+    assert f"run `sltk sweep {spec}`" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from . import data, masking
 from .backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from .config import Loaded
 from .errors import RunError
-from .estimates.estimate import Source, check_model
+from .estimates.estimate import ModelInfo, check_model
 from .estimates.families import tiny_config
 from .instruct.settings import InstructSpec
 from .progress import Progress, Silent
@@ -52,7 +52,8 @@ def rehearse(loaded: Loaded[Experiment], *, progress: Progress | None = None) ->
         RunError: the run fails, or a model is not what it was when it is loaded again.
     """
     progress = progress or Silent()
-    check_model(loaded)
+    with loaded.placing():
+        check_model(loaded.experiment.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as folder:
         small = substituted(loaded.experiment, Path(folder), progress)
         return _run(replace(loaded, experiment=small), Path(folder), progress)
@@ -164,7 +165,7 @@ def small_backbone(backbone: Any, progress: Progress) -> Any:
     if not isinstance(backbone, PretrainedBackbone):
         progress.note(f"rehearsal: the backbone `{backbone.type_name}` is not known here and stays as it is")
         return backbone
-    source = Source.of(backbone)
+    source = ModelInfo.of(backbone)
     family, lora = source.family, backbone.lora
     if family is None:
         family = "bert" if backbone.type_name == "encoder" else "llama"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backbones.pretrained import PretrainedBackbone
 from ..data import Dataset
-from ..estimates.estimate import Source
+from ..estimates.estimate import ModelInfo
 from ..spec import Experiment
 from ..subwords import local_tokenizer
 from ..subwords.tokenization import Encoding, SubwordEncoder, spacing_of
@@ -60,7 +60,7 @@ def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
         return Tokens(
             None, experiment.max_length, f"the tokenizer of `{backbone.type_name}` is not looked at"
         )
-    limit = experiment.max_length or local_tokenizer.position_limit(Source.of(backbone).config)
+    limit = experiment.max_length or local_tokenizer.position_limit(ModelInfo.of(backbone).config)
     tokenizer = local_tokenizer.find(backbone, (" " + str(s.with_text().text) for s in training))
     if tokenizer is None:
         name = backbone.tokenizer or backbone.name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError, nearest
-from .frame import ImportsOption, JsonOption, app, run_imports, show_json, show_table, tell, write
+from .frame import ImportsOption, JsonOption, app, console, run_imports, show_json, show_table, tell, write
 
 if TYPE_CHECKING:
     from ..conversion import Conversion
@@ -193,7 +193,7 @@ def score(
     elif chosen is None:
         write(report(scores))
     else:
-        from .tables import console, show_scores
+        from .tables import show_scores
 
         show_scores(console(), chosen.type_name, scores)
 

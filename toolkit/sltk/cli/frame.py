@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer._click import exceptions as click
@@ -21,6 +21,9 @@ from typer.main import get_command
 
 from ..errors import InputError, Location, Problem, SltkError, nearest
 from ..files.safety import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PROGRAM = "sltk"
 
@@ -180,18 +183,23 @@ def _as_given(text: str) -> str:
     return text if any(here in each for each in written) else text.replace(here, "")
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table as wide as the terminal allows; where there is none, as wide as it needs."""
-    from rich import box
+def console(width: int = 100) -> Console:
+    """A console for tables on standard output, as wide as the terminal, or `width` if it is not a terminal."""
     from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of texts."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(table)
+    console(width=120).print(table)
 
 
 def show_json(value: Any) -> None:

@@ -21,6 +21,7 @@ from .frame import (
     SetOption,
     SpecArgument,
     app,
+    console,
     run_imports,
     show_json,
     tell,
@@ -56,11 +57,12 @@ def train(
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
     from .. import config
-    from ..sweeps import is_sweep
-    from .tables import console, show_scores
+    from ..specs.sources import spec_kind
+    from .tables import show_scores
 
-    if is_sweep(spec):
-        raise UsageError(f"`{spec}` is the spec of a sweep: `sltk sweep {spec}` runs it")
+    other = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}.get(spec_kind(spec))
+    if other is not None:
+        raise UsageError(f"`{spec}` is not a labelling run: run `sltk {other} {spec}`")
     loaded = config.load(spec, set_ or ())
     for path in loaded.imported:
         tell(f"imported {path}")
@@ -116,7 +118,7 @@ def evaluate(
     if output is not None:
         check_file(output)
     from .. import run as pipelines
-    from .tables import console, show_scores
+    from .tables import show_scores
 
     with _progress() as progress:
         result = pipelines.evaluate(run, split=split, reader=chosen, progress=progress)

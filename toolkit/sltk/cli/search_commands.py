@@ -37,16 +37,17 @@ def search(
     trained again, and `sltk sweep` can train the rest.
     """
     from .. import search as searching
-    from .. import sweeps
+    from ..specs.summary import check_models
     from .search_table import SearchShown
+    from .spec_kinds import previews
 
     plan = searching.plan(spec, set_ or ())
     for path in plan.sweep.imported:
         tell(f"imported {path}")
-    sweeps.check_models(plan.sweep)
+    check_models(previews(plan.sweep))
     begun = searching.begin(plan)
     folder = output or Path("runs") / plan.sweep.name
-    for line in told(plan):
+    for line in search_lines(plan):
         tell(line)
     if dry_run:
         return
@@ -62,7 +63,7 @@ def search(
         _show(result, folder)
 
 
-def told(plan: SearchPlan) -> Iterator[str]:
+def search_lines(plan: SearchPlan) -> Iterator[str]:
     """What is searched, and what it may cost."""
     count, budget = len(plan.runs), plan.settings.budget
     yield f"{count} masks, strategy {plan.settings.strategy}, budget {budget:.0%}: {count * budget:.1f} full runs"

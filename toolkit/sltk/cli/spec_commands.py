@@ -3,100 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, Problem, SpecError
+from ..errors import InputError, Problem
 from .frame import (
     ImportsOption,
     JsonOption,
     SetOption,
     SpecArgument,
     app,
+    console,
     run_imports,
     show_json,
     tell,
     warn,
     write,
 )
-from .pretrain_check import PretrainKind
-from .run_check import RunKind
-from .spec_kinds import Audited, SpecKind
-from .sweep_check import SearchKind, SweepKind
 
-KINDS: dict[str, SpecKind[Any]] = {"search": SearchKind(), "sweep": SweepKind(), "objective": PretrainKind()}
-"""Kinds of specs by the key that tells them, the first that is there; without any it is a run."""
-_RUN = RunKind()
+if TYPE_CHECKING:
+    from ..specs.summary import DataReport
+    from .spec_kinds import CheckedSpec
 
 
 @app.command("check", short_help="Check a spec and say what it would do.")
 def check(
     spec: SpecArgument,
-    data: Annotated[
-        bool, typer.Option("--data", help="read the data and look for what is odd in it")
-    ] = False,
+    data: Annotated[bool, typer.Option("--data", help="read the data and warn about what is odd")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="exit with 2 on a warning too")] = False,
     json: JsonOption = False,
     set_: SetOption = None,
 ) -> None:
-    """Check a spec and say what it would do; nothing is loaded, downloaded or trained.
+    """Check a spec and say what it would do; nothing is downloaded or trained.
 
-    Every mistake is told at once, with its line and the nearest valid name.
+    All errors are reported together, each with its line and the nearest valid name.
     """
-    overrides = set_ or ()
-    kind = _kind_of(spec, overrides)
+    from .spec_kinds import load
+
     try:
-        loaded, warnings, audited = _checked(kind, spec, overrides, data=data)
+        checked = load(spec, set_ or ())
+        warnings, report = _check(checked, data=data)
     except InputError as error:
         if json:
             problems = [_as_json(each) for each in error.problems]
             show_json({"spec": str(spec), "sound": False, "problems": problems})
         raise
     if json:
-        said = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
-        show_json({**said, **kind.report(loaded), **audited.report})
+        shown = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
+        show_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
     else:
-        kind.show(loaded)
-        audited.show()
+        for line in checked.summary():
+            write(line)
+        _show_data(report)
         _conclude(warnings)
     if strict and warnings:
-        tell("`--strict` takes a warning for an error.")
+        tell("`--strict` treats warnings as errors.")
         raise typer.Exit(2)
 
 
-def _kind_of(spec: Path, overrides: Sequence[str]) -> SpecKind[Any]:
-    """The kind of a spec, what it extends and `--set` counted; that of a run where it cannot be read."""
-    from ..specs.sources import read
-    from ..specs.spec_tree import child
-
-    try:
-        tree = read(spec, overrides).tree
-    except SpecError:
-        return _RUN  # which says what is wrong with it
-    return next((kind for key, kind in KINDS.items() if child(tree, key) is not None), _RUN)
-
-
-def _checked(
-    kind: SpecKind[Any], spec: Path, overrides: Sequence[str], *, data: bool
-) -> tuple[Any, list[Problem], Audited]:
-    """The spec, loaded, with all warnings; and with `data` what the data is like.
+def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataReport | None]:
+    """Check models and files, and with `data` the data: all warnings, and what the data of a single run holds.
 
     Raises:
-        InputError: the spec is wrong; or with `data` files are missing or malformed.
+        InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
     from ..config import InvalidSpecError
+    from ..specs.summary import audit_data, check_models, missing_data
 
-    loaded = kind.load(spec, overrides)
-    for path in kind.imported(loaded):
+    for path in checked.imported:
         tell(f"imported {path}")
-    kind.check(loaded)
-    missing = kind.missing_files(loaded)
-    if data and missing:
+    check_models(checked.runs)
+    missing = missing_data(checked.runs)
+    if not data:
+        return missing, None
+    if missing:
         raise InvalidSpecError(missing)
-    audited = kind.audit(loaded) if data else Audited()
-    return loaded, [*missing, *audited.warnings], audited
+    reports, warnings = audit_data(checked.runs)
+    return warnings, reports[0] if len(checked.runs) == 1 else None
+
+
+def _show_data(report: DataReport | None) -> None:
+    from ..audit import Audit
+    from ..pretraining.text import TextCounts
+    from .audit_tables import show_audit
+
+    if isinstance(report, Audit):
+        show_audit(console(), report)
+    elif isinstance(report, TextCounts):
+        for line in report.lines():
+            write(line)
 
 
 def _conclude(warnings: Sequence[Problem]) -> None:

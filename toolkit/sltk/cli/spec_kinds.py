@@ -1,59 +1,105 @@
-"""What `sltk check` does with a spec of any kind: the same few steps. A kind of spec is a class with them.
+"""The kinds of specs that `sltk check` knows: one labelling or pre-training run, a sweep, a search.
 
-    load → what it imports → check → files that are missing → with `--data`: audit → report or show
-
-The table of kinds is in spec_commands.py.
+`load` gives a `CheckedSpec`: the previews of its runs, and what the kind adds to the output. For a new kind, add a
+branch to `load`, and a subclass if the kind adds output.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from ..errors import Problem
-
-S = TypeVar("S")
+from .. import config, search, sweeps
+from ..pretraining.spec import PretrainSpec
+from ..pretraining.summary import PretrainingPreview
+from ..specs.sources import spec_kind
+from ..specs.summary import LabellingPreview, RunPreview, component_text
+from .search_commands import search_lines
 
 
 @dataclass(frozen=True)
-class Audited:
-    """What the data is like: what a person should look at, keys of the report, and how it is shown."""
+class CheckedSpec:
+    """A valid spec: its runs, and what its kind adds to the summary and to `--json`."""
 
-    warnings: Sequence[Problem] = ()
-    report: Mapping[str, Any] = field(default_factory=dict)
-    show: Callable[[], None] = lambda: None
+    runs: Sequence[RunPreview]
+    """One run, or all runs of a sweep."""
+    imported: Sequence[Path]
+    """The files of `imports:` that were run."""
+
+    def summary(self) -> Iterator[str]:
+        """What the spec would do, line by line; of many runs the first is shown."""
+        return self.runs[0].summary()
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        return self.runs[0].as_json()
 
 
-class SpecKind(ABC, Generic[S]):
-    """A kind of spec; `S` is what a spec of it is loaded as. All errors are `InputError`s."""
+@dataclass(frozen=True)
+class CheckedSweep(CheckedSpec):
+    """A spec with `sweep:`, and the plan of its runs."""
 
-    @abstractmethod
-    def load(self, spec: Path, overrides: Sequence[str]) -> S:
-        """Read and validate it."""
+    plan: sweeps.Plan
 
-    @abstractmethod
-    def imported(self, loaded: S) -> Iterable[Path]:
-        """The files of `imports:` that were run."""
+    def summary(self) -> Iterator[str]:
+        """The number of runs, the keys that vary, and the summary of the first run."""
+        plan = self.plan
+        yield f"{plan.name}: a sweep of {len(plan.runs)} runs, executor {component_text(plan.executor)}"
+        for key in dict.fromkeys(key for run in plan.runs for key in run.settings):
+            values = list(dict.fromkeys(run.settings[key] for run in plan.runs if key in run.settings))
+            more = f", … {len(values)} values" if len(values) > 16 else ""
+            yield f"  {key}: {', '.join(values[:16])}{more}"
+        yield f"\nThe first run, {plan.runs[0].name}:"
+        yield from super().summary()
 
-    @abstractmethod
-    def check(self, loaded: S) -> None:
-        """See what more can be known without data."""
+    def as_json(self) -> dict[str, Any]:
+        """All runs with their settings, and the resolved spec of the first."""
+        return {
+            "runs": [{"name": run.name, "settings": dict(run.settings)} for run in self.plan.runs],
+            "executor": self.plan.executor.model_dump(mode="json"),
+            "resolved": self.plan.runs[0].resolved,
+        }
 
-    @abstractmethod
-    def missing_files(self, loaded: S) -> list[Problem]:
-        """A problem for each file that is not there."""
 
-    @abstractmethod
-    def audit(self, loaded: S) -> Audited:
-        """Read the data; none of it is missing."""
+@dataclass(frozen=True)
+class CheckedSearch(CheckedSweep):
+    """A spec with `search:`: a sweep of which only a part is trained."""
 
-    @abstractmethod
-    def report(self, loaded: S) -> dict[str, Any]:
-        """What `--json` says of it."""
+    search: search.SearchPlan
 
-    @abstractmethod
-    def show(self, loaded: S) -> None:
-        """What it would do, in a few lines."""
+    def summary(self) -> Iterator[str]:
+        """The masks and the budget, then the sweep."""
+        yield from search_lines(self.search)
+        yield from super().summary()
+
+    def as_json(self) -> dict[str, Any]:
+        """The sweep, and how it is searched."""
+        return super().as_json() | {"search": self.search.settings.model_dump(mode="json")}
+
+
+def load(spec: Path, overrides: Sequence[str]) -> CheckedSpec:
+    """Load a spec of any kind.
+
+    Raises:
+        InputError: the spec is wrong; `problems` holds everything that is.
+    """
+    kind = spec_kind(spec, overrides)
+    if kind == "search":
+        searched = search.plan(spec, overrides)
+        plan = searched.sweep
+        return CheckedSearch(previews(plan), plan.imported, plan, searched)
+    if kind == "sweep":
+        plan = sweeps.plan(spec, overrides)
+        return CheckedSweep(previews(plan), plan.imported, plan)
+    if kind == "pretraining":
+        text = config.load_as(PretrainSpec, spec, overrides)
+        return CheckedSpec([PretrainingPreview(text)], text.imported)
+    loaded = config.load(spec, overrides)
+    return CheckedSpec([LabellingPreview(loaded)], loaded.imported)
+
+
+def previews(plan: sweeps.Plan) -> list[LabellingPreview]:
+    """The runs of a sweep before they start."""
+    return [LabellingPreview(run.loaded) for run in plan.runs]

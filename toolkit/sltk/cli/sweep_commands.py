@@ -59,12 +59,14 @@ def sweep(
             "--extend adds to the sweep that is there, --old-plan leaves it as it is: choose one"
         )
     from .. import sweeps
+    from ..specs.summary import check_models
+    from .spec_kinds import previews
     from .sweep_table import Shown
 
     plan = sweeps.plan(spec, set_ or ())
     for path in plan.imported:
         tell(f"imported {path}")
-    sweeps.check_models(plan)
+    check_models(previews(plan))
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name
     if dry_run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,6 @@ _LISTED = 12
 _KNOWN = {
     *_COLUMNS, *_AVERAGES, "accuracy", "support", "predicted", "correct", "sentences", "words",
 }  # fmt: skip
-
-
-def console() -> Console:
-    """For tables: as wide as the terminal, or 100 characters where there is none."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 
 
 def show_scores(console: Console, title: str, scores: Scores) -> None:

@@ -33,20 +33,11 @@ class Prompter:
 
     def prompt(self, words: Sequence[str]) -> str:
         """What the model is given for a sentence."""
-        spec = self.spec
         examples = [
-            filled(spec.example, {"sentence": shot.sentence, "response": shot.response})
+            filled(self.spec.example, {"sentence": shot.sentence, "response": shot.response})
             for shot in self.shots
         ]
-        return filled(
-            spec.template,
-            {
-                "instruction": spec.instruction,
-                "options": ", ".join(spec.options.values()),
-                "examples": "".join(examples),
-                "sentence": " ".join(readable(words)),
-            },
-        )
+        return self.spec.prompt(" ".join(readable(words)), "".join(examples))
 
     def response(self, words: Sequence[str], spans: Iterable[Span]) -> str:
         """What the model should answer: the spans in their order.

@@ -70,6 +70,18 @@ class InstructSpec(_Part):
         description="a malformed piece costs only itself, or (paper) all spans of the sentence",
     )
 
+    def prompt(self, sentence: str, examples: str = "") -> str:
+        """The prompt for a sentence, with examples already written out."""
+        return filled(
+            self.template,
+            {
+                "instruction": self.instruction,
+                "options": ", ".join(self.options.values()),
+                "examples": examples,
+                "sentence": sentence,
+            },
+        )
+
     @field_validator("options")
     @classmethod
     def _phrases_can_be_read_back(cls, options: dict[str, str]) -> dict[str, str]:

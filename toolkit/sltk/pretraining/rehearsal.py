@@ -41,7 +41,8 @@ def rehearse(loaded: Loaded[PretrainSpec], *, progress: Progress | None = None) 
     from .pipeline import pretrain
 
     progress = progress or Silent()
-    check_model(loaded)  # type: ignore[arg-type]  # looks at the backbone alone
+    with loaded.placing():
+        check_model(loaded.experiment.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as name:
         folder = Path(name)
         small = substituted(loaded.experiment, folder, progress)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ..backbones.pretrained import PretrainedBackbone
-from ..errors import SpecError
 from ..masking import MaskText
 from ..registry import RefusedError
 from ..slots import Backbone, Reader
 from ..spec import ImportPath, SpecModel, TrainerSpec, folder_name
-from ..specs.sources import read
-from ..specs.spec_tree import child
 
 Objective = Literal["clm", "mlm"]
 
@@ -127,11 +123,3 @@ class PretrainSpec(SpecModel):
 def _unmasks(mask: MaskText) -> bool:
     """Whether any block is unmasked, in a model of any depth."""
     return bool(mask) if isinstance(mask, list) else not re.fullmatch("none|0+|(first|last):0+", mask)
-
-
-def is_pretraining(path: str | Path) -> bool:
-    """Whether a spec, or what it extends, says `objective:`; False where it cannot be read."""
-    try:
-        return child(read(path).tree, "objective") is not None
-    except SpecError:
-        return False

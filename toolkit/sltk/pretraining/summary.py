@@ -1,48 +1,59 @@
-"""What a pretrain spec would do, in a few lines, and which of its files are not there. Imports no torch."""
+"""A pre-training run before it starts, for `sltk check`. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
+from ..config import Loaded
 from ..estimates.estimate import Estimate, estimate
 from ..slots import Reader
-from ..spec import Experiment
-from ..specs.summary import backbone_lines, component_text, summary_line, trainer_text
+from ..specs.summary import Row, RunPreview, component_text
 from .spec import PretrainSpec
+from .text import TextCounts, count_text
+
+_BOUNDARIES = {
+    "tokenizer": "the tokenizer's special tokens",
+    "both": "special tokens on both sides",
+    "none": "no special tokens",
+}
 
 
-def summary_lines(spec: PretrainSpec) -> Iterator[str]:
-    """The name, then a line each for text, objective, model and training, and for what it is expected to take."""
-    yield f"{spec.name} (seed {spec.seed}): pre-training"
-    for name, reader in readers(spec).items():
-        yield summary_line(name, component_text(reader))
-    boundaries = {"tokenizer": "the tokenizer's own marks", "both": "marks on both sides", "none": "no marks"}
-    yield summary_line(
-        "objective",
-        f"{spec.objective}, blocks of {spec.block_size} tokens, {boundaries[spec.boundaries]} around sentences",
-    )
-    if spec.snapshots is not None:
-        yield summary_line("snapshots", f"{spec.snapshots} an epoch, and the untrained model")
-    yield from backbone_lines(spec.backbone)
-    yield summary_line("trainer", trainer_text(spec.trainer))
-    expected = expected_of(spec)
-    for label, text in expected.lines() if expected is not None else ():
-        yield summary_line(label, text)
+@dataclass(frozen=True)
+class PretrainingPreview(RunPreview):
+    """A pre-training run: train a language model on text."""
 
+    loaded: Loaded[PretrainSpec]
+    title: ClassVar[str] = ": pre-training"
 
-def readers(spec: PretrainSpec) -> dict[str, Reader]:
-    """What is read, by the key that says it."""
-    found = {"corpus": spec.corpus, "validation": spec.validation}
-    return {name: reader for name, reader in found.items() if reader is not None}
+    @property
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The readers of `corpus` and `validation`."""
+        spec = self.loaded.experiment
+        return {"corpus": spec.corpus, "validation": spec.validation}
 
+    def data_rows(self) -> Iterator[Row]:
+        """Text, objective and snapshots."""
+        spec = self.loaded.experiment
+        for name, reader in self.readers.items():
+            if reader is not None:
+                yield name, component_text(reader)
+        blocks = f"blocks of {spec.block_size} tokens"
+        yield "objective", f"{spec.objective}, {blocks}, {_BOUNDARIES[spec.boundaries]} around sentences"
+        if spec.snapshots is not None:
+            yield "snapshots", f"{spec.snapshots} per epoch, and the untrained model"
 
-def expected_of(spec: PretrainSpec) -> Estimate | None:
-    """What the run would take, as far as the model's shape is known; a batch has its blocks' tokens.
+    def model_rows(self) -> Iterator[Row]:
+        """The backbone is the whole model."""
+        return iter(())
 
-    Raises:
-        ModelError: the model's files on this machine are damaged.
-    """
-    as_run = Experiment.model_construct(  # type: ignore[call-arg]  # of which estimates look at no more
-        backbone=spec.backbone, trainer=spec.trainer, max_length=None, instruct=None
-    )
-    return estimate(as_run, block_tokens=spec.trainer.batch_size * spec.block_size)
+    def estimate(self) -> Estimate | None:
+        """What the run needs; each batch has `batch_size` blocks."""
+        spec = self.loaded.experiment
+        tokens = spec.trainer.batch_size * spec.block_size
+        return estimate(spec.backbone, spec.trainer, tokens, language_model=True)
+
+    def audit(self) -> TextCounts:
+        """Count sentences and words."""
+        return count_text(self.loaded.experiment)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from .. import data
-from ..errors import DataError
+from ..errors import DataError, Problem
 from ..files.safety import encodable
 from ..readers.holdout import HoldoutReader
 from ..types import Sentence
@@ -30,6 +31,36 @@ def sources(spec: PretrainSpec) -> dict[str, Sentences]:
     if held_out is not None:
         found["validation"] = lambda: data.read(held_out)
     return found
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Sentences and words of each text of a pretrain spec."""
+
+    counts: dict[str, dict[str, int]]
+    warnings: Sequence[Problem] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Counts by the key of the spec."""
+        return {"data": self.counts}
+
+    def lines(self) -> Iterator[str]:
+        """One line per text."""
+        for name, count in self.counts.items():
+            yield f"{name}: {count['sentences']:,} sentences, {count['words']:,} words"
+
+
+def count_text(spec: PretrainSpec) -> TextCounts:
+    """Read each text once, without holding it in memory, and count it.
+
+    Raises:
+        DataError: a source is missing or malformed.
+    """
+    counts = {}
+    for name, sentences in sources(spec).items():
+        lengths = [len(sentence) for sentence in sentences()]
+        counts[name] = {"sentences": len(lengths), "words": sum(lengths)}
+    return TextCounts(counts)
 
 
 def texts(

@@ -12,7 +12,7 @@ result = search.run(plan, "runs/search")
 Imports no torch; `training.py` is imported where runs run.
 """
 
-from .plan import SearchPlan, is_search, plan
+from .plan import SearchPlan, plan
 from .recorded import Replayed, SharedRecord, Table, read_shared, replay, table
 from .requests import FAILED, Request, Search, Shared, Space, Strategy, Trial
 from .runner import Result, Tried, begin, run, tried
@@ -37,7 +37,6 @@ __all__ = [
     "Trial",
     "Tried",
     "begin",
-    "is_search",
     "plan",
     "read_shared",
     "replay",

@@ -12,10 +12,10 @@ from typing import Any
 from .. import config
 from ..config import InvalidSpecError, Loaded
 from ..data import load_splits
-from ..errors import Problem, SpecError
+from ..errors import Problem
 from ..masking import is_digits, shared_start
 from ..spec import Experiment
-from ..specs.sources import Reading, read
+from ..specs.sources import Reading
 from ..specs.spec_tree import child
 from ..specs.yaml_source import Entry, Node
 from ..sweeps.plan import Plan, PlannedRun, planned, read_any
@@ -108,14 +108,6 @@ def passes(masks: Sequence[str]) -> float:
         return len(order)
     shared = sum(shared_start(*pair) for pair in pairwise(order))
     return len(order) - shared / len(order[0])
-
-
-def is_search(path: str | Path) -> bool:
-    """Whether a spec, or what it extends, says `search:`; False where it cannot be read."""
-    try:
-        return child(read(path).tree, "search") is not None
-    except SpecError:
-        return False
 
 
 def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> SearchPlan:

@@ -6,12 +6,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ..errors import Location, Problem, SpecError
 from ..scalars import resolve_path
 from .overlay import overlay, parse_override
-from .spec_tree import found_text
+from .spec_tree import child, found_text
 from .yaml_source import Mark, Node, Source
+
+SpecKind = Literal["search", "sweep", "pretraining", "run"]
+_KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "objective": "pretraining"}
+"""The key that identifies each kind, in order of precedence."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,15 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
         except SpecError as error:
             problems += error.problems
     return Reading(tree, problems, tuple(f"--set {text}" for text in overrides))
+
+
+def spec_kind(path: str | Path, overrides: Sequence[str] = ()) -> SpecKind:
+    """The kind of a spec, by its keys and those it extends or `--set` adds; `run` if it cannot be read."""
+    try:
+        tree = read(path, overrides).tree
+    except SpecError:
+        return "run"
+    return next((kind for key, kind in _KIND_KEYS.items() if child(tree, key) is not None), "run")
 
 
 def _read_file(name: str, file: Path, asked: Mark, opened: tuple[Path, ...]) -> Reading:

@@ -4,9 +4,8 @@ plan = sweeps.plan("sweep.yaml")
 outcome = sweeps.run(plan, "runs/sweep")
 """
 
-from .checks import audit, check_models, missing_files
 from .index import Row
-from .plan import Change, Plan, PlannedRun, change, is_sweep, plan
+from .plan import Change, Plan, PlannedRun, change, plan
 from .runner import Outcome, Selection, look, run
 from .status import Running, Status, Watcher
 
@@ -20,12 +19,8 @@ __all__ = [
     "Selection",
     "Status",
     "Watcher",
-    "audit",
     "change",
-    "check_models",
-    "is_sweep",
     "look",
-    "missing_files",
     "plan",
     "run",
 ]

@@ -19,7 +19,6 @@ from ..errors import Problem, SpecError, UsageError, nearest
 from ..slots import Executor
 from ..spec import Experiment
 from ..specs.sources import Reading, read
-from ..specs.spec_tree import child
 from ..specs.spec_writer import dump_values, plain_values
 from ..specs.yaml_source import Node, Source, core_scalar
 from . import resolved
@@ -117,14 +116,6 @@ def _is_value(key: str, text: str | None, wanted: str) -> bool:
     values = core_scalar(text), core_scalar(wanted)
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     return numbers and values[0] == values[1] and key.rpartition(".")[2] != "unmask"
-
-
-def is_sweep(path: str | Path) -> bool:
-    """Whether a spec is one of a sweep: it, or what it extends, says `sweep:`; False where it cannot be read."""
-    try:
-        return child(read(path).tree, "sweep") is not None
-    except SpecError:
-        return False
 
 
 def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
