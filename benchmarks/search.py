@@ -29,7 +29,8 @@ from sltk import search
 from sltk.errors import UsageError
 from sltk.files import atomic
 from sltk.progress import Silent
-from sltk.reports import plotting, read_records
+from sltk.reports import plotting
+from sltk.reports.run_records import read_records
 from sltk.search.queue import shared_run
 from sltk.search.recorded import SharedRecord
 from sltk.search.strategies import NEEDS_PAUSES, NEEDS_SHARED

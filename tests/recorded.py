@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from sltk.reports import Record
+from sltk.reports.run_records import RunRecord
 
 TYPES = ("LOC", "ORG", "PER")
 
@@ -26,7 +26,7 @@ def study(
     types: Sequence[str] = TYPES,
     data: str = "news",
     **settings: object,
-) -> list[Record]:
+) -> list[RunRecord]:
     """A record for each mask and seed; `quality` is the chance that a gold span is found."""
     rng = np.random.default_rng(sum(map(ord, data)))
     gold = {split: rng.poisson(1.3, sentences) for split in ("validation", "test")}
@@ -49,7 +49,7 @@ def record(rng, mask, seed, quality, gold, types, data, settings):
         ],
     }
     sizes = {split: {"sentences": len(counts), "gold": f"{data}-{split}"} for split, counts in gold.items()}
-    return Record(
+    return RunRecord(
         name=f"{data}-{mask}-{seed}", mask=mask, seed=seed,
         settings={"backbone": {"type": "decoder", "unmask": mask}, **settings},
         data={"train": {"reader": {"type": "conll", "path": f"{data}.train"}}, **sizes},

@@ -18,17 +18,12 @@ import recorded
 import sltk
 import tiny
 from sltk.cli import main
-from sltk.reports import (
-    Point,
-    arrange,
-    checkpoint_curves,
-    plotting,
-    read_records,
-    report,
-    save,
-    style,
-    write_records,
-)
+from sltk.reports import plotting
+from sltk.reports.assembly import write_report
+from sltk.reports.figures import Point, checkpoint_curves
+from sltk.reports.plotting import save, style
+from sltk.reports.run_records import read_records, write_records
+from sltk.reports.study import arrange
 
 FORMS = ("png", "svg", "pdf")
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -91,7 +86,7 @@ def test_a_report_of_real_runs_holds_what_the_contract_says(runs: Path, real: Pa
 
 def test_one_run_can_be_reported_on(runs: Path, tmp_path: Path) -> None:
     """A single run directory gives its scores, types, confusion and learning curve, and no comparison."""
-    done = report([runs / "runs" / "01"], tmp_path / "out")
+    done = write_report([runs / "runs" / "01"], tmp_path / "out")
     drawn = [path.stem for path in sorted((tmp_path / "out" / "figures").glob("*.png"))]
     assert drawn == ["configurations", "confusion", "learning_curves", "types"]
     assert "Differences" not in (tmp_path / "out" / "report.md").read_text()
@@ -186,7 +181,7 @@ def test_names_are_text_in_every_form(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>|&%$_#{}\\~^\x1b"
     records = recorded.study(["00", "01"], seeds=[1, 2], types=(evil, "$x_1$"), data="<b>&")
     write_records(tmp_path / "a.jsonl", [each.model_copy(update={"name": evil}) for each in records])
-    report([tmp_path / "a.jsonl"], tmp_path / "out")
+    write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -197,7 +192,7 @@ def test_names_are_text_in_every_form(tmp_path: Path) -> None:
 
 def test_figures_repeat_bit_for_bit(study: Path, page: Path, tmp_path: Path) -> None:
     """The same runs give the same files, pictures included."""
-    report([study], tmp_path / "again")
+    write_report([study], tmp_path / "again")
     for path in [path for path in page.rglob("*") if path.is_file()]:
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(page)).read_bytes(), path.name
 
@@ -251,7 +246,7 @@ def test_a_report_is_written_whole_or_not_at_all(
 
     monkeypatch.setattr(plotting, "save", full)
     with pytest.raises(OSError, match="No space"):
-        report([study], tmp_path / "out")
+        write_report([study], tmp_path / "out")
     assert (tmp_path / "out" / "report.html").read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

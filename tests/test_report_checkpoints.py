@@ -17,8 +17,12 @@ from sltk import DataError, sweeps
 from sltk.cli import main
 from sltk.origin import Origin, origin_of
 from sltk.pretraining.pipeline import pretrain
-from sltk.reports import Record, arrange, collect, read_run, report, write_records
-from sltk.reports.checkpoints import curves, table
+from sltk.reports.assembly import write_report
+from sltk.reports.discovery import collect
+from sltk.reports.pretraining_curves import curves, table
+from sltk.reports.run_reader import read_run
+from sltk.reports.run_records import RunRecord, write_records
+from sltk.reports.study import arrange
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
 CONDITIONS = {"encoder": ("mlm", "all"), "mask": ("clm", "none"), "unmask": ("clm", "all")}
@@ -133,7 +137,7 @@ def test_records_give_the_same_curves_without_the_models(written: Path, study: P
     """Objective and checkpoint are in a record, which names no folder of the machine."""
     text = (study / "runs.jsonl").read_text()
     assert str(study) not in text
-    report([study / "runs.jsonl"], tmp_path / "out")
+    write_report([study / "runs.jsonl"], tmp_path / "out")
     for name in ("report.md", "results.csv", "figures/checkpoints.png"):
         assert (tmp_path / "out" / name).read_bytes() == (written / name).read_bytes()
 
@@ -173,7 +177,9 @@ def test_the_last_model_of_a_run_is_no_checkpoint(study: Path) -> None:
     assert origin_of(str(study / "mlm")).snapshot is None  # type: ignore[union-attr]
 
 
-def start(run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any) -> list[Record]:
+def start(
+    run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any
+) -> list[RunRecord]:
     """Recorded runs of one configuration, from one checkpoint."""
     made = recorded.study([mask], seeds=[1, 2], **settings)
     origin = Origin(run=run, snapshot=number, objective=objective)  # type: ignore[arg-type]
@@ -184,7 +190,7 @@ def start(run: str, number: int, mask: str, objective: str | None = "clm", **set
     ]
 
 
-def curve_names(*groups: list[Record]) -> list[str]:
+def curve_names(*groups: list[RunRecord]) -> list[str]:
     (task,) = arrange([record for group in groups for record in group]).tasks
     return list(curves(task))
 
@@ -231,7 +237,7 @@ def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
     """A run from a hub model is on no curve: then the figure of all configurations is drawn as well."""
     groups = [start("lm", 0, "all"), start("lm", 1, "all"), recorded.study(["all"], seeds=[1, 2])]
     write_records(tmp_path / "a.jsonl", [record for group in groups for record in group])
-    report([tmp_path / "a.jsonl"], tmp_path / "out")
+    write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert {"checkpoints", "configurations"} <= drawn
     assert re.search(r"^### Scores", (tmp_path / "out" / "report.md").read_text(), re.MULTILINE)
@@ -240,7 +246,7 @@ def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
 def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
     """Three runs that start from one kept model are three configurations."""
     write_records(tmp_path / "a.jsonl", start("lm", 3, "all") + start("lm", 3, "none"))
-    report([tmp_path / "a.jsonl"], tmp_path / "out")
+    write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     assert not (tmp_path / "out/figures/checkpoints.png").exists()
     assert (tmp_path / "out/figures/configurations.png").exists()
     assert len(collect([tmp_path / "a.jsonl"]).records) == 4

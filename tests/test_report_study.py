@@ -13,7 +13,13 @@ import sltk
 import tiny
 from sltk import DataError, UsageError
 from sltk.cli import main
-from sltk.reports import arrange, choice_text, collect, read_records, read_run, report, weigh, write_records
+from sltk.reports.assembly import write_report
+from sltk.reports.comparisons import weigh
+from sltk.reports.discovery import collect
+from sltk.reports.result_tables import choice_text
+from sltk.reports.run_reader import read_run
+from sltk.reports.run_records import read_records, write_records
+from sltk.reports.study import arrange
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +51,9 @@ def test_counts_of_sentences_add_up_to_the_scores(run: Path) -> None:
 def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
     """Writing and reading records changes nothing; large counts stay numbers, small ones are digits."""
     records = recorded.study(["0011"], seeds=[1])
+    counts = {"gold": [12, 3], "predicted": [11, 3], "correct": [10, 2]}
     large = records[0].model_copy(
-        update={"counts": {"test": records[0].counts["test"].model_copy(update={"gold": [12, 3]})}}
+        update={"counts": {"test": records[0].counts["test"].model_copy(update=counts)}}
     )
     write_records(tmp_path / "a.jsonl", [*records, large.model_copy(update={"seed": 2})])
     back = read_records(tmp_path / "a.jsonl")
@@ -183,7 +190,7 @@ def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
     (tmp_path / "words.conll").write_text("The\tDET\nsoup\tNOUN\n\nA\tDET\nfork\tNOUN\n" * 4)
     spec = tiny.spec({"max_steps": 2}, data=data, scheme="plain", metrics=[{"type": "accuracy"}])
     sltk.train(spec, tmp_path / "run")
-    done = report([tmp_path / "run"], tmp_path / "out")
+    done = write_report([tmp_path / "run"], tmp_path / "out")
     record = done.found.records[0]
     assert sum(count for *_, count in record.confusion["test"]) == record.scores["test"]["words"] == 16
     assert (
@@ -210,7 +217,7 @@ def instructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) -> None:
     """Counts of what was dropped and the ceiling of the format are those of metrics.json, from records too."""
-    done = report([instructed], tmp_path / "out", records=tmp_path / "runs.jsonl")
+    done = write_report([instructed], tmp_path / "out", records=tmp_path / "runs.jsonl")
     account = json.loads((instructed / "metrics.json").read_text())["test"]["responses"]
     text = (tmp_path / "out/report.md").read_text()
     table = text.split("### Responses")[1].split("###")[0]
@@ -222,7 +229,7 @@ def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) 
         assert cells[name] == str(account[key])
     assert cells["ceiling"] == f"{100 * account['ceiling']['f1']:.2f}"
     assert done.found.records[0].scores["test"]["responses"] == account
-    report([tmp_path / "runs.jsonl"], tmp_path / "again")
+    write_report([tmp_path / "runs.jsonl"], tmp_path / "again")
     assert (tmp_path / "again/report.md").read_text() == text
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sltk import search
 from sltk.errors import DataError, UsageError
-from sltk.reports import Record, write_records
+from sltk.reports.run_records import RunRecord, write_records
 from sltk.search.requests import FAILED, Answer, Request, Shared, Space, Trial
 from sltk.search.strategies import NEEDS_SHARED, rungs
 
@@ -135,11 +135,11 @@ def test_expected_improvement_is_that_of_the_normal_distribution() -> None:
     assert expected.improvement("1", 0.8) == 0
 
 
-def record(mask: str, seed: int, epochs: int = 3) -> Record:
+def record(mask: str, seed: int, epochs: int = 3) -> RunRecord:
     """A finished run, as `sltk report` records it."""
     final = quality(mask) + 0.001 * ((int(mask, 2) + seed) % 5)
     curve = [(step, float(step), final - 0.1 * (epochs - step)) for step in range(1, epochs + 1)]
-    return Record(
+    return RunRecord(
         name=f"{mask}-{seed}", mask=mask, seed=seed, settings={}, data={}, train={},
         scores={"validation": {"f1": final}}, curve={"validation": curve},
     )  # fmt: skip

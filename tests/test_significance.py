@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from sltk.reports.run_records import SentenceCounts
 from sltk.significance.paired import bootstrap_interval, effect_size, holm, paired_t, sign_flip, t_interval
-from sltk.significance.sentences import SentenceCounts, f1_interval, f1_randomisation
+from sltk.significance.sentences import f1_interval, f1_randomisation
 from sltk.significance.unmasking import unmasking_over_seeds, unmasking_pairs, unmasking_test
 
 A = [0.51, 0.49, 0.56, 0.53, 0.50]
@@ -214,7 +215,7 @@ def counts(rng, sentences, quality, gold=None):
     gold = rng.poisson(1.2, sentences) if gold is None else gold
     correct = rng.binomial(gold, quality)
     predicted = correct + rng.poisson(0.2, sentences)
-    return SentenceCounts(gold.tolist(), predicted.tolist(), correct.tolist())
+    return SentenceCounts(gold=gold.tolist(), predicted=predicted.tolist(), correct=correct.tolist())
 
 
 def test_false_positives_over_sentences_are_as_many_as_promised():

@@ -12,7 +12,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from sltk.reports import Point, checkpoint_curves, save, style
+from sltk.reports.figures import Point, checkpoint_curves
+from sltk.reports.plotting import save, style
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "reports" / "records" / "figure3_published.csv"
 

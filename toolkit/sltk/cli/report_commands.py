@@ -42,12 +42,11 @@ def report(
 
     Example: `sltk report runs/absa --output reports/absa --records absa.jsonl`
     """
-    from .. import reports
-    from ..reports.assembly import main_table
-    from ..reports.tables import choice_text
+    from ..reports.assembly import main_table, write_report
+    from ..reports.result_tables import choice_text
 
     target = output or Path("reports") / (sources[0].resolve().stem or "report")
-    done = reports.report(sources, target, separate=tasks, baseline=baseline, records=records)
+    done = write_report(sources, target, separate=tasks, baseline=baseline, records=records)
     for task in done.study.tasks:
         table = main_table(task)
         write(task.name)

@@ -10,15 +10,15 @@ from typing import Any
 from ..errors import UsageError
 from ..files import atomic
 from ..files.places import check_file, check_folder
-from . import checkpoints, diagnostics, figures, pages, plotting
-from .comparable import flat
-from .discovery import Found, collect
-from .evidence import Evidence, weigh
+from . import diagnostics, figures, pages, plotting, pretraining_curves
+from .comparability import flat
+from .comparisons import Evidence, weigh
+from .discovery import CollectedRuns, collect
 from .pages import Picture, Section
-from .records import write_records
-from .responses import has_responses, response_table
-from .study import Study, Task, arrange
-from .tables import Table, choice_text, run_table, score_table, tests_of, type_table
+from .response_table import has_responses, response_table
+from .result_tables import ResultTable, choice_text, run_table, score_table, tests_of, type_table
+from .run_records import write_records
+from .study import Study, StudyTask, arrange
 
 FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
 """What a report's folder holds."""
@@ -28,13 +28,13 @@ FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
 class Report:
     """What was read and found, for those who want it without the files."""
 
-    found: Found
+    found: CollectedRuns
     study: Study
     evidence: list[Evidence]
     folder: Path
 
 
-def report(
+def write_report(
     paths: Sequence[Path],
     output: Path,
     *,
@@ -108,15 +108,15 @@ class _Kind:
 
     name: str
     caption: str
-    draw: Callable[[Sequence[Task]], Any]
-    possible: Callable[[Task], bool] = lambda task: True
+    draw: Callable[[Sequence[StudyTask]], Any]
+    possible: Callable[[StudyTask], bool] = lambda task: True
 
 
 _KINDS = (
     _Kind("configurations", "Score by configuration, mean with ± one standard deviation over seeds",
-          figures.configurations, lambda task: not checkpoints.is_over_checkpoints(task)),
+          figures.configurations, lambda task: not pretraining_curves.is_over_checkpoints(task)),
     _Kind("checkpoints", "Score by checkpoint of pre-training, mean with ± one standard deviation over seeds",
-          checkpoints.figure, checkpoints.has_checkpoints),
+          pretraining_curves.figure, pretraining_curves.has_checkpoints),
     _Kind("learning_curves", "Training loss and validation score by epoch, mean over seeds",
           diagnostics.learning_curves, diagnostics.has_curves),
     _Kind("types", "F1 by type, most frequent first, with one standard deviation over seeds",
@@ -145,7 +145,7 @@ def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Pic
     yield Section("In short", short, pictures=pictures)
     for task, tests in zip(study.tasks, evidence, strict=True):
         tables = [
-            *([checkpoints.table(task)] if checkpoints.has_checkpoints(task) else []),
+            *([pretraining_curves.table(task)] if pretraining_curves.has_checkpoints(task) else []),
             score_table(task),
             *([response_table(task)] if has_responses(task) else []),
             *([type_table(task)] if diagnostics.has_types(task) else []),
@@ -155,9 +155,11 @@ def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Pic
     yield Section("What was read", [*map(_sentence, study.notes), *_data_lines(study)], [run_table(study)])
 
 
-def main_table(task: Task) -> Table:
+def main_table(task: StudyTask) -> ResultTable:
     """The one table of a task where there is room for one: checkpoints if that is what differs, else scores."""
-    return checkpoints.table(task) if checkpoints.is_over_checkpoints(task) else score_table(task)
+    return (
+        pretraining_curves.table(task) if pretraining_curves.is_over_checkpoints(task) else score_table(task)
+    )
 
 
 def _sentence(note: str) -> str:

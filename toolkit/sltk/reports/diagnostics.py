@@ -8,19 +8,19 @@ from typing import Any
 
 from .figures import deviation, shade
 from .plotting import COLORS, FAINT, panels, shown, stacked
-from .records import Record
-from .study import Configuration, Summary, Task
+from .run_records import RunRecord
+from .study import Configuration, StudyTask, Summary
 
 _MOST_NUMBERED = 14
 """Above this many types a confusion matrix has colours and no numbers."""
 
 
-def has_curves(task: Task) -> bool:
+def has_curves(task: StudyTask) -> bool:
     """Whether any run has logged how its training went."""
     return any(record.curve.loss or record.curve.validation for record in task.records())
 
 
-def learning_curves(tasks: Sequence[Task]) -> Any:
+def learning_curves(tasks: Sequence[StudyTask]) -> Any:
     """Loss and validation score by epoch; the best and the baseline in colour, other configurations in grey."""
     made, axes = panels(2 * len(tasks), 4.6, 3.0)
     for number, task in enumerate(tasks):
@@ -32,9 +32,9 @@ def learning_curves(tasks: Sequence[Task]) -> Any:
 
 def _curve_panel(
     ax: Any,
-    task: Task,
+    task: StudyTask,
     y_label: str,
-    of: Callable[[Record], Sequence[tuple[int, float, float]]],
+    of: Callable[[RunRecord], Sequence[tuple[int, float, float]]],
     scale: float,
 ) -> None:
     colored = told_apart(task)
@@ -60,7 +60,7 @@ def _curve_panel(
         ax.legend(loc="best", fontsize=8)
 
 
-def told_apart(task: Task) -> dict[str, str]:
+def told_apart(task: StudyTask) -> dict[str, str]:
     """The colour of each configuration that is named in a figure: all of a few, else baseline and best."""
     if len(task.configurations) <= 4:
         named = task.configurations
@@ -81,7 +81,7 @@ def _by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> list[tupl
     ]
 
 
-def per_type(tasks: Sequence[Task]) -> Any:
+def per_type(tasks: Sequence[StudyTask]) -> Any:
     """F1 of each type, most frequent first: the best configuration and its baseline, ± sd over seeds."""
     made, axes = stacked(5.8, [1.1 + 0.3 * max(3, len(_types(task))) for task in tasks])
     for task, ax in zip(tasks, axes, strict=True):
@@ -101,7 +101,7 @@ def per_type(tasks: Sequence[Task]) -> Any:
 
 
 def _type_points(
-    ax: Any, task: Task, each: Configuration, types: Sequence[str], offset: float, color: str
+    ax: Any, task: StudyTask, each: Configuration, types: Sequence[str], offset: float, color: str
 ) -> None:
     scores = [record.scores[task.splits[-1]].get("per_type", {}) for record in each.runs.values()]
     found = {name: [one[name]["f1"] for one in scores if name in one] for name in types}
@@ -113,7 +113,7 @@ def _type_points(
     )  # fmt: skip
 
 
-def _types(task: Task) -> list[str]:
+def _types(task: StudyTask) -> list[str]:
     """Types of the last split, the one with most support first."""
     support: Counter[str] = Counter()
     for record in task.records():
@@ -122,17 +122,17 @@ def _types(task: Task) -> list[str]:
     return sorted(support, key=lambda name: (-support[name], name))
 
 
-def has_types(task: Task) -> bool:
+def has_types(task: StudyTask) -> bool:
     """Whether scores are told by type."""
     return bool(_types(task))
 
 
-def has_confusion(task: Task) -> bool:
+def has_confusion(task: StudyTask) -> bool:
     """Whether the best configuration's predictions were read."""
     return any(task.splits[-1] in record.confusion for record in task.best(task.splits[0]).runs.values())
 
 
-def confusion(tasks: Sequence[Task]) -> Any:
+def confusion(tasks: Sequence[StudyTask]) -> Any:
     """Which type is taken for which, in the best configuration, summed over seeds; rows of gold sum to 1.
 
     Spans with the same two ends are compared; a gold span without one is missed, a predicted one spurious.
@@ -145,7 +145,7 @@ def confusion(tasks: Sequence[Task]) -> Any:
     return made
 
 
-def _confusion_panel(ax: Any, task: Task) -> None:
+def _confusion_panel(ax: Any, task: StudyTask) -> None:
     types, counts, spans = _matrix(task)
     rows = [*types, "(spurious)"] if spans else types
     columns = [*types, "(missed)"] if spans else types
@@ -172,7 +172,7 @@ def _confusion_panel(ax: Any, task: Task) -> None:
                 )
 
 
-def _matrix(task: Task) -> tuple[list[str], Counter[tuple[str, str]], bool]:
+def _matrix(task: StudyTask) -> tuple[list[str], Counter[tuple[str, str]], bool]:
     """Types, how often each is taken for which, and whether spans (or plain tags) were counted."""
     counts: Counter[tuple[str, str]] = Counter()
     best = task.best(task.splits[0])
@@ -184,14 +184,14 @@ def _matrix(task: Task) -> tuple[list[str], Counter[tuple[str, str]], bool]:
     return types, counts, task.measure == "f1"
 
 
-def has_cost(task: Task) -> bool:
+def has_cost(task: StudyTask) -> bool:
     """Whether there are several configurations, and it is known how long they took."""
     return len(task.configurations) > 1 and all(
         each.cost("seconds") is not None for each in task.configurations
     )
 
 
-def cost(tasks: Sequence[Task]) -> Any:
+def cost(tasks: Sequence[StudyTask]) -> Any:
     """Score against seconds of training; the line joins those that nothing quicker betters."""
     made, axes = panels(len(tasks), 5.2, 3.5)
     for task, ax in zip(tasks, axes, strict=True):

@@ -11,18 +11,18 @@ from typing import Any
 import yaml
 
 from ..errors import Problem, UsageError
-from .records import Record, is_records, read_records
 from .run_reader import is_finished, is_pretraining, is_run, read_run
+from .run_records import RunRecord, is_records, read_records
 
 _PLAN = "sweep.yaml"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
-class Found:
+class CollectedRuns:
     """The records of all finished runs, and the folders of those that are not finished, or label nothing."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[RunRecord] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     pretraining: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Found:
     """Whether runs belong to a sweep that varies the data, so that different data are meant."""
 
 
-def collect(paths: Sequence[Path]) -> Found:
+def collect(paths: Sequence[Path]) -> CollectedRuns:
     """The runs in and below the given folders, and those of files of records; each run once.
 
     Raises:
@@ -40,7 +40,7 @@ def collect(paths: Sequence[Path]) -> Found:
     missing = [Problem(f"no such file or folder: `{path}`") for path in paths if not path.exists()]
     if missing:
         raise UsageError(missing)
-    found = Found()
+    found = CollectedRuns()
     places = list(dict.fromkeys(place for path in paths for place in _places(path)))
     for place in places:
         if place.is_file():
@@ -89,7 +89,7 @@ def _varies_data(sweep: Path) -> bool:
         return False  # no sweep, or none that says how its runs differ: nothing is taken for meant
 
 
-def _nothing(paths: Sequence[Path], found: Found) -> Problem:
+def _nothing(paths: Sequence[Path], found: CollectedRuns) -> Problem:
     places = ", ".join(f"`{path}`" for path in paths)
     if found.pretraining:
         return Problem(
@@ -108,9 +108,9 @@ def _nothing(paths: Sequence[Path], found: Found) -> Problem:
     return Problem(f"no finished run in {places}", notes=(note,))
 
 
-def _each_once(found: Found) -> list[Record]:
+def _each_once(found: CollectedRuns) -> list[RunRecord]:
     """Records without those that say the same: a run given as a directory and as a record, say."""
-    kept: dict[str, Record] = {}
+    kept: dict[str, RunRecord] = {}
     for record in found.records:
         kept.setdefault(record.json_line(), record)
     if doubles := len(found.records) - len(kept):

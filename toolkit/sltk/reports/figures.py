@@ -10,12 +10,12 @@ from typing import Any
 
 from ..masking import is_digits
 from .plotting import COLORS, MARKERS, panels, shown
-from .study import Configuration, Summary, Task
+from .study import Configuration, StudyTask, Summary
 
 _LINES = {"validation": "-", "test": "--"}
 
 
-def configurations(tasks: Sequence[Task]) -> Any:
+def configurations(tasks: Sequence[StudyTask]) -> Any:
     """Score against configuration, masks in Gray-code order; mean with ± sd shaded; a panel a task (Figure 2).
 
     Where something besides the mask differs, each of its values is a curve of its own. Configurations that
@@ -30,16 +30,16 @@ def configurations(tasks: Sequence[Task]) -> Any:
     return made
 
 
-def _ticks(task: Task) -> list[str]:
+def _ticks(task: StudyTask) -> list[str]:
     """What stands on the x axis: masks where they differ, else whole configurations."""
     return list(dict.fromkeys(_tick(task, each) for each in task.configurations))
 
 
-def _tick(task: Task, configuration: Configuration) -> str:
+def _tick(task: StudyTask, configuration: Configuration) -> str:
     return (configuration.mask or "unset") if task.has_masks() else configuration.label
 
 
-def _configuration_panel(ax: Any, task: Task) -> None:
+def _configuration_panel(ax: Any, task: StudyTask) -> None:
     ticks = _ticks(task)
     # One series: a colour a split. Several: a colour a series, a kind of line a split.
     groups = task.series() if task.has_masks() else {"": task.configurations}

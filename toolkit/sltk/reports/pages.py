@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ..files import web_page
 from ..files.safety import harmless
 from ..files.web_page import safe
+from .result_tables import ResultTable, all_runs
 from .study import Study
-from .tables import Table, all_runs
 
 _STYLE = """body { font-size: 1rem; line-height: 1.6; max-width: 76rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
@@ -49,7 +49,7 @@ class Section:
 
     title: str
     sentences: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[ResultTable] = ()
     pictures: Sequence[Picture] = ()
 
 
@@ -79,7 +79,7 @@ def _html_picture(picture: Picture) -> str:
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: ResultTable) -> str:
     head = "".join(_html_cell(name, name, "th") for name in table.columns)
     rows = []
     for place, row in enumerate(table.rows):
@@ -109,7 +109,7 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
     return "\n".join(parts)
 
 
-def _markdown_table(table: Table) -> str:
+def _markdown_table(table: ResultTable) -> str:
     lines = [f"### {_plain(table.title)}\n", _row(map(_plain, table.columns))]
     lines.append(_row("---" if place == 0 else "---:" for place in range(len(table.columns))))
     for place, row in enumerate(table.rows):

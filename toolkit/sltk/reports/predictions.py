@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..files.textfiles import TextLines
 from ..metrics import SeqevalMetric
 from ..slots import SchemeName
-from .records import Counts
+from .run_records import SentenceCounts
 
 Row = tuple[str, str, str]
 """Word, gold tag, predicted tag."""
@@ -53,22 +53,22 @@ def _sentences(path: Path) -> Iterator[list[Row]]:
 
 
 @dataclass(frozen=True)
-class Counting:
+class SpanCounter:
     """How the spans of a run were counted: its scheme, and its first metric where that is `seqeval`."""
 
     scheme: SchemeName
     metric: SeqevalMetric
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> Counting | None:
+    def of(cls, settings: dict[str, Any]) -> SpanCounter | None:
         """From a resolved spec; None where another metric comes first, which counts in ways of its own."""
         first = dict((settings.get("metrics") or [{"type": "seqeval"}])[0])
         if first.pop("type", None) != "seqeval" or settings.get("scheme") == "plain":
             return None
         return cls(settings.get("scheme", "IOB2"), SeqevalMetric(**first))
 
-    def counted(self, labelled: Labelled) -> tuple[Counts, list[tuple[str, str, int]]]:
-        """Counts a sentence, and how often each type is taken for which.
+    def counted(self, labelled: Labelled) -> tuple[SentenceCounts, list[tuple[str, str, int]]]:
+        """Counts per sentence, and how often each type is taken for which.
 
         A gold and a predicted span are of one another where both ends agree; a span without such a partner
         is missed, or spurious, and has the empty type on the other side.
@@ -85,7 +85,7 @@ class Counting:
             correct_n.append(len(set(gold).intersection(predicted)))
             right, guess = ({span[:2]: span[2] for span in spans} for spans in (gold, predicted))
             confusion.update((right.get(ends, ""), guess.get(ends, "")) for ends in right | guess)
-        counts = Counts(gold=gold_n, predicted=predicted_n, correct=correct_n)
+        counts = SentenceCounts(gold=gold_n, predicted=predicted_n, correct=correct_n)
         return counts, [(*pair, count) for pair, count in sorted(confusion.items())]
 
     def _spans(self, labelled: Labelled, sentence: list[Row], column: int) -> list[schemes.Chunk]:

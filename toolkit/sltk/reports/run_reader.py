@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import DataError
 from ..origin import Origin, origin_of
 from ..specs.stored import mapping
-from .predictions import Counting, gold_digest, read_predictions, tag_confusion
-from .records import Curve, Record
+from .predictions import SpanCounter, gold_digest, read_predictions, tag_confusion
+from .run_records import LearningCurve, RunRecord
 
 SPLITS = ("validation", "test")
 _APART = ("name", "seed", "data")
@@ -38,7 +38,7 @@ def is_pretraining(folder: Path) -> bool:
     return "corpus" in mapping(folder / "metrics.json")
 
 
-def read_run(folder: Path) -> Record:
+def read_run(folder: Path) -> RunRecord:
     """The record of a finished run.
 
     Raises:
@@ -57,7 +57,7 @@ def read_run(folder: Path) -> Record:
     }
     details = _details(folder, settings, scores, data)
     mask = settings["backbone"].get("unmask")
-    return Record(
+    return RunRecord(
         name=str(spec["name"]), seed=int(spec["seed"]), settings=settings, data=data, scores=scores,
         mask=None if mask is None else mask if isinstance(mask, str) else json.dumps(mask),
         train=metrics.get("train", {}), curve=_curve(folder / "log.jsonl"), **details,
@@ -70,7 +70,7 @@ def _details(
     folder: Path, settings: dict[str, Any], scores: dict[str, Any], data: dict[str, Any]
 ) -> dict[str, Any]:
     """Counts and confusion of each split that has predictions; its size and digest are added to `data`."""
-    counting = Counting.of(settings)
+    counting = SpanCounter.of(settings)
     found: dict[str, Any] = {"counts": {}, "confusion": {}}
     for split, values in scores.items():
         identity = data.setdefault(split, {})
@@ -125,7 +125,7 @@ def _portable(value: Any) -> Any:
     return "/".join(path.parts[-3:]) if path.parent.name == "steps" else path.name
 
 
-def _curve(path: Path) -> Curve:
+def _curve(path: Path) -> LearningCurve:
     """Loss and validation score by update; a line cut short by a kill is passed over."""
     loss, validation = [], []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -139,7 +139,7 @@ def _curve(path: Path) -> Curve:
         score = values.get("eval_f1", values.get("eval_accuracy"))
         if score is not None:
             validation.append((*place, score))
-    return Curve(loss=_thinned(loss), validation=validation)
+    return LearningCurve(loss=_thinned(loss), validation=validation)
 
 
 def _thinned(points: list[tuple[int, float, float]]) -> list[tuple[int, float, float]]:

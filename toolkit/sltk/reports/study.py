@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,10 @@ from typing import Any
 from ..errors import Problem, UsageError, nearest
 from ..masking import is_digits, same_form
 from ..origin import Origin
-from .comparable import by_data, flat
-from .order import gray_code, natural, sort_key
-from .records import Record
+from .comparability import by_data, flat
+from .mask_order import gray_code, sort_key
 from .run_reader import SPLITS
+from .run_records import RunRecord
 
 MASK = "backbone.unmask"
 _NO_DIFFERENCE = ("imports", "trainer.save_every", "trainer.log_to", "trainer.eval_batch_tokens")
@@ -54,7 +55,7 @@ class Configuration:
     """What differs beside the mask, in words; empty where nothing does."""
     mask: str | None
     label: str
-    runs: dict[int, Record]
+    runs: dict[int, RunRecord]
 
     @property
     def origin(self) -> Origin | None:
@@ -82,7 +83,7 @@ class Configuration:
 
 
 @dataclass
-class Task:
+class StudyTask:
     """All configurations that were run on one data set, in order: by series, masks by their Gray code."""
 
     name: str
@@ -97,7 +98,7 @@ class Task:
         records = list(self.records())
         return [split for split in SPLITS if all(record.score(split) is not None for record in records)]
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[RunRecord]:
         """Every run."""
         for configuration in self.configurations:
             yield from configuration.runs.values()
@@ -148,17 +149,17 @@ class Task:
 class Study:
     """All that a report is about."""
 
-    tasks: list[Task]
+    tasks: list[StudyTask]
     notes: list[str] = field(default_factory=list)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[RunRecord]:
         """Every run of every task."""
         for task in self.tasks:
             yield from task.records()
 
 
 def arrange(
-    records: Sequence[Record],
+    records: Sequence[RunRecord],
     *,
     separate: bool = False,
     baseline: str | None = None,
@@ -192,11 +193,11 @@ def arrange(
     return Study(tasks, list(notes))
 
 
-def _task(name: str, records: Sequence[Record]) -> Task:
+def _task(name: str, records: Sequence[RunRecord]) -> StudyTask:
     masks = same_form(record.mask for record in records)
     settings = [dict(setting_of(record, masks)) for record in records]
     varied = varied_keys(settings)
-    groups: dict[tuple[str, str | None], dict[int, Record]] = {}
+    groups: dict[tuple[str, str | None], dict[int, RunRecord]] = {}
     for record, setting in zip(records, settings, strict=True):
         series = ", ".join(f"{varied[key]} {value_text(setting.get(key))}" for key in varied if key != MASK)
         runs = groups.setdefault((series, masks.get(record.mask or "")), {})
@@ -207,11 +208,17 @@ def _task(name: str, records: Sequence[Record]) -> Task:
         Configuration(series, mask, _label(series, mask, MASK in varied, runs), dict(sorted(runs.items())))
         for (series, mask), runs in groups.items()
     ]
-    configurations.sort(key=lambda each: (natural(each.series), sort_key(each.mask or "")))
-    return Task(name, records[0].measure, configurations, notes=_notes(configurations))
+    configurations.sort(key=lambda each: (_natural(each.series), sort_key(each.mask or "")))
+    return StudyTask(name, records[0].measure, configurations, notes=_notes(configurations))
 
 
-def setting_of(record: Record, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _natural(text: str) -> list[tuple[int, float, str]]:
+    """Sorts `batch_size 8` before `batch_size 16`."""
+    parts = re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?|\D+", text)
+    return [(0, float(part), "") if part[0].isdigit() else (1, 0.0, part) for part in parts]
+
+
+def setting_of(record: RunRecord, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """What a configuration is: every setting but those that are no difference."""
     for key, value in flat(record.settings):
         if key == MASK:
@@ -242,13 +249,13 @@ def value_text(value: Any) -> str:
     return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _label(series: str, mask: str | None, masks_vary: bool, runs: Mapping[int, Record]) -> str:
+def _label(series: str, mask: str | None, masks_vary: bool, runs: Mapping[int, RunRecord]) -> str:
     if masks_vary:
         return ", ".join(filter(None, (mask or "unset", series)))
     return series or mask or next(iter(runs.values())).name
 
 
-def _twice(one: Record, other: Record) -> Problem:
+def _twice(one: RunRecord, other: RunRecord) -> Problem:
     return Problem(
         f"two runs have the same settings and the same seed {one.seed}, and different results",
         notes=(f"{one.source or one.name}", f"{other.source or other.name}", "leave one of them out"),

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError, UsageError
 from ..masking import is_digits, same_form
-from ..reports.order import sort_key
-from ..reports.records import Record
+from ..reports.mask_order import sort_key
+from ..reports.run_records import RunRecord
 from .requests import Answer, Request, Search, Shared, Space, Strategy
 
 
@@ -81,7 +81,7 @@ class Table:
         return float((squares / (len(self.masks) * (count - 1))) ** 0.5)
 
 
-def table(records: Iterable[Record], shared: Iterable[SharedRecord] = ()) -> Table:
+def table(records: Iterable[RunRecord], shared: Iterable[SharedRecord] = ()) -> Table:
     """Records of a sweep over masks and seeds as a table; seeds that lack a mask are left out.
 
     Raises:
@@ -103,7 +103,7 @@ def table(records: Iterable[Record], shared: Iterable[SharedRecord] = ()) -> Tab
     return Table(masks, seeds, whole, fitting)
 
 
-def _curve(record: Record) -> tuple[float, ...]:
+def _curve(record: RunRecord) -> tuple[float, ...]:
     """Validation scores by epoch; the last is that of the finished run, whichever epoch it kept."""
     final = record.score("validation")
     if final is None:

@@ -10,30 +10,14 @@ Shapes: R resamples, S sentences, N runs per side.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ..reports.run_records import SentenceCounts
 from .paired import Alternative, Floats, Interval, TestResult
 
 _MOST_CELLS = 4_000_000
 """Largest number of cells in a block of resamples: 32 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceCounts:
-    """Number of spans in each sentence of one run: gold, predicted, and correct."""
-
-    gold: Sequence[int]
-    predicted: Sequence[int]
-    correct: Sequence[int]
-
-    def __post_init__(self) -> None:
-        if not len(self.gold) == len(self.predicted) == len(self.correct):
-            raise ValueError("gold, predicted and correct must count the same sentences")
-
-    def __len__(self) -> int:
-        return len(self.gold)
 
 
 def f1_randomisation(

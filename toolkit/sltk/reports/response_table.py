@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .study import Configuration, Task, points
-from .tables import Table
+from .result_tables import ResultTable
+from .study import Configuration, StudyTask, points
 
 _KINDS = {
     "malformed": "malformed",
@@ -17,12 +17,12 @@ _KINDS = {
 """Counts of what was of no use, by their names in metrics.json."""
 
 
-def has_responses(task: Task) -> bool:
+def has_responses(task: StudyTask) -> bool:
     """Whether any run has written responses."""
     return any(_accounts(each, task.splits[-1]) for each in task.configurations)
 
 
-def response_table(task: Task) -> Table:
+def response_table(task: StudyTask) -> ResultTable:
     """A row for each configuration that writes responses: what was dropped and why, speed, and the best possible."""
     split = task.splits[-1]
     rows = [_row(each, accounts) for each in task.configurations if (accounts := _accounts(each, split))]
@@ -31,7 +31,7 @@ def response_table(task: Task) -> Table:
         f"Of {split}, means over seeds. A piece is a span that was written: malformed, of an unknown type, or "
         f"not in the sentence, it is dropped. The ceiling is the {task.measure_name} of perfect responses."
     )
-    return Table("Responses", columns, rows, note)
+    return ResultTable("Responses", columns, rows, note)
 
 
 def _accounts(configuration: Configuration, split: str) -> list[dict[str, Any]]:

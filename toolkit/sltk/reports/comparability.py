@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Problem, UsageError
-from .records import Record
+from .run_records import RunRecord
 
 
-def by_data(records: Sequence[Record], *, separate: bool) -> dict[str, list[Record]]:
+def by_data(records: Sequence[RunRecord], *, separate: bool) -> dict[str, list[RunRecord]]:
     """Runs by what they were trained and scored on, under a name for each data set.
 
     Raises:
         UsageError: there is more than one data set, and they are not to be kept `separate`; says what differs.
     """
-    groups: list[list[Record]] = []
+    groups: list[list[RunRecord]] = []
     for record in records:
         same = next((group for group in groups if not differences(group[0], record)), None)
         if same is None:
@@ -28,7 +28,7 @@ def by_data(records: Sequence[Record], *, separate: bool) -> dict[str, list[Reco
     return _named(groups)
 
 
-def differences(one: Record, other: Record) -> list[str]:
+def differences(one: RunRecord, other: RunRecord) -> list[str]:
     """What of the data, and of the way it was scored, is not the same in two runs: `test.sentences: 8 → 12`."""
     left, right = dict(_identity(one)), dict(_identity(other))
     for split in ("validation", "test"):
@@ -42,7 +42,7 @@ def differences(one: Record, other: Record) -> list[str]:
     return lines + [f"{split}: only one of them is scored on it" for split in only]
 
 
-def _identity(record: Record) -> Iterator[tuple[str, Any]]:
+def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
     yield from flat(record.data)
     for split, scores in record.scores.items():
         # The version of sltk is part of a signature, and no reason by itself not to compare.
@@ -59,7 +59,7 @@ def flat(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield at, item
 
 
-def _refusal(groups: list[list[Record]]) -> Problem:
+def _refusal(groups: list[list[RunRecord]]) -> Problem:
     first = groups[0][0]
     notes = [
         f"{first.source or first.name} and {group[0].source or group[0].name}: "
@@ -72,13 +72,13 @@ def _refusal(groups: list[list[Record]]) -> Problem:
     )
 
 
-def _named(groups: list[list[Record]]) -> dict[str, list[Record]]:
+def _named(groups: list[list[RunRecord]]) -> dict[str, list[RunRecord]]:
     """A name for each data set: that of its runs' sweep, or spec, where they share one, else its reader and file.
 
     A number is added where that is not enough.
     """
     origins = [{record.sweep or record.name for record in group} for group in groups]
-    named: dict[str, list[Record]] = {}
+    named: dict[str, list[RunRecord]] = {}
     for group, names in zip(groups, origins, strict=True):
         own = len(names) == 1 and origins.count(names) == 1
         name = base = next(iter(names)) if own else _data_name(group[0])
@@ -90,7 +90,7 @@ def _named(groups: list[list[Record]]) -> dict[str, list[Record]]:
     return named
 
 
-def _data_name(record: Record) -> str:
+def _data_name(record: RunRecord) -> str:
     for split in ("test", "validation", "train"):
         reader = record.data.get(split, {}).get("reader", {})
         if reader.get("type", "holdout") != "holdout":

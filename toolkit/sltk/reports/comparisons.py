@@ -16,9 +16,10 @@ from ..significance.paired import (
     sign_flip,
     t_interval,
 )
-from ..significance.sentences import SentenceCounts, f1_interval, f1_randomisation
+from ..significance.sentences import f1_interval, f1_randomisation
 from ..significance.unmasking import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
-from .study import Configuration, Study, Task
+from .run_records import SentenceCounts
+from .study import Configuration, Study, StudyTask
 
 
 @dataclass
@@ -69,7 +70,7 @@ def weigh(study: Study) -> list[Evidence]:
     return [_weigh(task, task.splits[-1]) for task in study.tasks]
 
 
-def _weigh(task: Task, split: str) -> Evidence:
+def _weigh(task: StudyTask, split: str) -> Evidence:
     pairs = [(each, task.baseline(each)) for each in task.configurations]
     against = [compare(one, other, split) for one, other in pairs if one is not other]
     comparisons = corrected(each for each in against if each is not None)
@@ -120,7 +121,7 @@ def compare(
 def _counts(configuration: Configuration, seeds: Sequence[int], split: str) -> list[SentenceCounts]:
     """Counts of these seeds' runs; empty where a run has none."""
     found = [configuration.runs[seed].counts.get(split) for seed in seeds]
-    counts = [SentenceCounts(each.gold, each.predicted, each.correct) for each in found if each is not None]
+    counts = [each for each in found if each is not None]
     return counts if len(counts) == len(seeds) else []
 
 

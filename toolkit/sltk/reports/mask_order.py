@@ -1,8 +1,6 @@
-"""Orders of configurations: the reflected Gray code for masks, natural order for all else."""
+"""The order of masks in tables and figures: the reflected Gray code."""
 
 from __future__ import annotations
-
-import re
 
 from ..masking import is_digits
 
@@ -20,9 +18,3 @@ def sort_key(mask: str) -> tuple[int, int, int, str]:
     for digit in mask:  # the inverse of the Gray code: each bit is the parity of those up to it
         rank = rank << 1 | (rank & 1 ^ int(digit))
     return (0, len(mask), rank, mask)
-
-
-def natural(text: str) -> list[tuple[int, float, str]]:
-    """Sorts `batch_size 8` before `batch_size 16`."""
-    parts = re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?|\D+", text)
-    return [(0, float(part), "") if part[0].isdigit() else (1, 0.0, part) for part in parts]

@@ -12,24 +12,24 @@ from typing import Any
 
 from ..origin import Origin
 from .figures import Point, checkpoint_curves
-from .study import MASK, Configuration, Task, setting_of, value_text, varied_keys
-from .tables import Table
+from .result_tables import ResultTable
+from .study import MASK, Configuration, StudyTask, setting_of, value_text, varied_keys
 
-Curve = dict[int, Configuration]
+CheckpointCurve = dict[int, Configuration]
 """Number of the checkpoint → the configuration that starts from it."""
 
 _WHERE_IT_STARTS = ("backbone.name", "backbone.adapter", MASK)
 _ORDER = ("Encoder", "Decoder Mask", "Decoder Unmask")
 
 
-def curves(task: Task) -> dict[str, Curve]:
+def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
     """The curves of a task by name; where more differs than objective and mask, names say what."""
     groups: dict[tuple[str, str], list[Configuration]] = {}
     for each in task.configurations:
         if each.origin is not None and each.origin.snapshot is not None:
             groups.setdefault((_kind(each.origin, each.mask), each.origin.run), []).append(each)
     kinds = [kind for kind, _ in groups]
-    found: dict[str, Curve] = {}
+    found: dict[str, CheckpointCurve] = {}
     for kind, run in sorted(groups, key=lambda key: (_rank(key[0]), key)):
         name = kind if kinds.count(kind) == 1 else f"{kind}, {run}"
         for more, each in _told_apart(groups[kind, run]):
@@ -69,18 +69,18 @@ def _told_apart(group: Sequence[Configuration]) -> Iterator[tuple[list[str], Con
         yield [f"{varied[key]} {value_text(setting.get(key))}" for key in varied], each
 
 
-def has_checkpoints(task: Task) -> bool:
+def has_checkpoints(task: StudyTask) -> bool:
     """Whether some curve has more than one point."""
     return any(len(curve) > 1 for curve in curves(task).values())
 
 
-def is_over_checkpoints(task: Task) -> bool:
+def is_over_checkpoints(task: StudyTask) -> bool:
     """Whether every run lies on a curve, so that curves are all there is to show."""
     on_curves = sum(len(curve) for curve in curves(task).values())
     return has_checkpoints(task) and on_curves == len(task.configurations)
 
 
-def figure(tasks: Sequence[Task]) -> Any:
+def figure(tasks: Sequence[StudyTask]) -> Any:
     """Validation score against checkpoint, a panel a task (Figure 3); the first split that there is, without one."""
     points = {
         task.name: {name: _points(task, curve) for name, curve in curves(task).items()} for task in tasks
@@ -92,12 +92,12 @@ def figure(tasks: Sequence[Task]) -> Any:
     return checkpoint_curves(points, y_label=f"{split} {measure} (points)".strip())
 
 
-def _points(task: Task, curve: Curve) -> list[Point]:
+def _points(task: StudyTask, curve: CheckpointCurve) -> list[Point]:
     found = ((number, each.summary(task.splits[0])) for number, each in curve.items())
     return [Point(number, summary.mean, summary.sd) for number, summary in found if summary is not None]
 
 
-def table(task: Task) -> Table:
+def table(task: StudyTask) -> ResultTable:
     """The same in numbers: a row a checkpoint, a column a curve."""
     found = curves(task)
     numbers = sorted({number for curve in found.values() for number in curve})
@@ -117,22 +117,22 @@ def table(task: Task) -> Table:
     note = (
         f"{task.measure_name} on {task.splits[0]} in points, mean ± sample standard deviation over {seeds}."
     )
-    return Table("Checkpoints", columns, rows, " ".join([note, *same_at_start(found, task.splits[0])]))
+    return ResultTable("Checkpoints", columns, rows, " ".join([note, *same_at_start(found, task.splits[0])]))
 
 
-def _epoch(number: int, found: dict[str, Curve]) -> str:
+def _epoch(number: int, found: dict[str, CheckpointCurve]) -> str:
     """Epochs of pre-training at a checkpoint; empty where it is not known, or not the same on all curves."""
     known = {curve[number].origin.epoch for curve in found.values() if number in curve}  # type: ignore[union-attr]
     epoch = known.pop() if len(known) == 1 else None
     return "" if epoch is None else f"{epoch:.4g}"
 
 
-def _cell(task: Task, configuration: Configuration | None) -> str:
+def _cell(task: StudyTask, configuration: Configuration | None) -> str:
     summary = configuration.summary(task.splits[0]) if configuration else None
     return "–" if summary is None else summary.points()
 
 
-def same_at_start(found: dict[str, Curve], split: str) -> Iterator[str]:
+def same_at_start(found: dict[str, CheckpointCurve], split: str) -> Iterator[str]:
     """Whether Encoder and Decoder Unmask, one network before training, score the same at checkpoint 0."""
     curves_at_0 = [found.get(name, {}).get(0) for name in ("Encoder", "Decoder Unmask")]
     if None in curves_at_0:

@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from ..errors import DataError
 from ..files import atomic
@@ -36,8 +44,8 @@ Numbers = Annotated[list[int], BeforeValidator(_numbers), PlainSerializer(_digit
 """Small numbers, written as a string of digits where each is one digit: half as long as a list."""
 
 
-class Counts(BaseModel):
-    """Spans of each sentence of a split, in its order: gold, predicted, and both alike."""
+class SentenceCounts(BaseModel):
+    """Number of spans in each sentence of a split, in order: gold, predicted, and correct."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,8 +53,17 @@ class Counts(BaseModel):
     predicted: Numbers
     correct: Numbers
 
+    @model_validator(mode="after")
+    def _same_sentences(self) -> SentenceCounts:
+        if not len(self.gold) == len(self.predicted) == len(self.correct):
+            raise ValueError("gold, predicted and correct must count the same sentences")
+        return self
 
-class Curve(BaseModel):
+    def __len__(self) -> int:
+        return len(self.gold)
+
+
+class LearningCurve(BaseModel):
     """What `log.jsonl` says of training: `[update, epoch, value]` of the loss, and of the validation score."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +72,7 @@ class Curve(BaseModel):
     validation: list[tuple[int, float, float]] = []
 
 
-class Record(BaseModel):
+class RunRecord(BaseModel):
     """One finished run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
@@ -69,8 +86,8 @@ class Record(BaseModel):
     data: dict[str, Any] = Field(description="what identifies the data: readers, sizes, digests of the gold")
     scores: dict[str, dict[str, Any]] = Field(description="of validation and test, as in metrics.json")
     train: dict[str, Any] = Field(description="what training took, as in metrics.json")
-    curve: Curve = Curve()
-    counts: dict[str, Counts] = Field(default={}, description="counts a sentence, split by split")
+    curve: LearningCurve = LearningCurve()
+    counts: dict[str, SentenceCounts] = Field(default={}, description="counts a sentence, split by split")
     confusion: dict[str, list[tuple[str, str, int]]] = Field(
         default={}, description="[gold type, predicted type, how often], an empty type where there is no span"
     )
@@ -94,7 +111,7 @@ class Record(BaseModel):
         return self.model_dump_json() + "\n"
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
+def write_records(path: Path, records: Iterable[RunRecord]) -> None:
     """Write a file of records, whole or not at all; one object a line, sorted by name and seed."""
     ordered = sorted(records, key=lambda record: (record.name, record.seed))
     atomic.write_text(path, "".join(record.json_line() for record in ordered))
@@ -109,7 +126,7 @@ def is_records(path: Path) -> bool:
         return False
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[RunRecord]:
     """The records of a file.
 
     Raises:
@@ -122,7 +139,7 @@ def read_records(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            record = Record.model_validate_json(line)
+            record = RunRecord.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "line"

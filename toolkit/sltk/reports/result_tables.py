@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..significance.paired import TestResult
-from .evidence import Comparison, Evidence, Unmasking
-from .records import Record
-from .study import Configuration, Study, Task, points
+from .comparisons import Comparison, Evidence, Unmasking
+from .run_records import RunRecord
+from .study import Configuration, Study, StudyTask, points
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """Columns and rows of text; the rows named in `strong` stand out."""
 
     title: str
@@ -22,7 +22,7 @@ class Table:
     strong: frozenset[int] = frozenset()
 
 
-def score_table(task: Task) -> Table:
+def score_table(task: StudyTask) -> ResultTable:
     """Mean ± sample sd of each configuration, with n; the best by validation stands out."""
     rows = [_score_row(task, each) for each in task.configurations]
     best = task.best(task.splits[0])
@@ -30,19 +30,19 @@ def score_table(task: Task) -> Table:
     note = f"{task.measure_name} in points, mean ± sample standard deviation over n seeds."
     if len(rows) > 1:
         note += f" In bold the best by {task.splits[0]}."
-    return Table(
+    return ResultTable(
         "Scores", columns, rows, note, frozenset({task.configurations.index(best)} if len(rows) > 1 else ())
     )
 
 
-def _score_row(task: Task, configuration: Configuration) -> tuple[str, ...]:
+def _score_row(task: StudyTask, configuration: Configuration) -> tuple[str, ...]:
     scores = [summary.points() for split in task.splits if (summary := configuration.summary(split))]
     seconds, rate = configuration.cost("seconds"), configuration.cost("words_per_second")
     costs = ("" if value is None else f"{value:,.0f}" for value in (seconds, rate))
     return (configuration.label, str(len(configuration.runs)), *scores, *costs)
 
 
-def choice_text(task: Task) -> str:
+def choice_text(task: StudyTask) -> str:
     """Which configuration validation chooses, its test score, and how far that is from the best test score."""
     first = task.splits[0]
     chosen = task.best(first)
@@ -62,7 +62,7 @@ def choice_text(task: Task) -> str:
     return f"{text} On test it has {test.points()}, {points(behind)} below the best, {best.label}."
 
 
-def type_table(task: Task) -> Table:
+def type_table(task: StudyTask) -> ResultTable:
     """Precision, recall and F1 of each type in the configuration that is best by validation."""
     best, split = task.best(task.splits[0]), task.splits[-1]
     scores = [record.scores[split].get("per_type", {}) for record in best.runs.values()]
@@ -73,10 +73,10 @@ def type_table(task: Task) -> Table:
         means = [sum(one[key] for one in found) / len(found) for key in ("precision", "recall", "f1")]
         rows.append((name, *map(points, means), f"{found[0].get('support', 0):,}"))
     note = f"{best.label} on {split}, mean of {len(best.runs)} seed{'s' if len(best.runs) > 1 else ''}."
-    return Table("Types", ("type", "precision", "recall", "F1", "support"), rows, note)
+    return ResultTable("Types", ("type", "precision", "recall", "F1", "support"), rows, note)
 
 
-def comparison_table(task: Task, evidence: Evidence) -> Table | None:
+def comparison_table(task: StudyTask, evidence: Evidence) -> ResultTable | None:
     """Each configuration against its baseline; None where there is nothing to compare."""
     family = evidence.comparisons
     if not family:
@@ -97,7 +97,7 @@ def comparison_table(task: Task, evidence: Evidence) -> Table | None:
         "approximate randomisation over sentences; the second interval is a bootstrap over sentences. "
         "g is the mean difference in standard deviations, corrected for few seeds."
     )
-    return Table("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
+    return ResultTable("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
 
 
 def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ _REJECTIONS = {3: " (in 3 of 100 studies)", 4: " (in 8 of 100 studies)", 5: " (i
 """How often the paper's test rejects at 0.01 if masks make no difference, by groups (docs/guides/report.md)."""
 
 
-def unmasking_table(unmasking: Unmasking) -> Table:
+def unmasking_table(unmasking: Unmasking) -> ResultTable:
     """The paper's test as it is, and the same question over seeds."""
     test = unmasking.test
     rows = [_test_row(f"the paper's, over {test.pairs} pairs of configurations", test.result)]
@@ -139,7 +139,7 @@ def unmasking_table(unmasking: Unmasking) -> Table:
         f"{decision}. Its pairs overlap, so it is rejected far more often than that where there is no effect"
         f"{_REJECTIONS.get(unmasking.groups, '')}."
     )
-    return Table(title, ("test", "n", "gain", "t", "p", "notes"), rows, note)
+    return ResultTable(title, ("test", "n", "gain", "t", "p", "notes"), rows, note)
 
 
 def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
     return (name, str(result.n), gain, t, p_text(result.p), "; ".join(result.notes))
 
 
-def pair_table(unmasking: Unmasking) -> Table:
+def pair_table(unmasking: Unmasking) -> ResultTable:
     """The pairs one by one, over seeds and over sentences, with Holm's correction."""
     rows = [
         (
@@ -159,7 +159,7 @@ def pair_table(unmasking: Unmasking) -> Table:
     ]  # fmt: skip
     columns = ("A", "B", "seeds", "B − A", "p t", "p sign flip", "p randomisation")
     note = f"One-sided: p, and in brackets p after Holm's correction over {len(rows)} pairs."
-    return Table("The pairs one by one", columns, rows, note)
+    return ResultTable("The pairs one by one", columns, rows, note)
 
 
 def p_text(p: float | None) -> str:
@@ -167,7 +167,7 @@ def p_text(p: float | None) -> str:
     return "–" if p is None else "< .001" if p < 0.001 else f"{p:.3f}"
 
 
-def run_table(study: Study) -> Table:
+def run_table(study: Study) -> ResultTable:
     """Every run by itself."""
     rows = [
         (
@@ -177,10 +177,12 @@ def run_table(study: Study) -> Table:
         )
         for _, configuration, record in all_runs(study)
     ]  # fmt: skip
-    return Table("Runs", ("run", "configuration", "seed", "validation", "test", "updates", "seconds"), rows)
+    return ResultTable(
+        "Runs", ("run", "configuration", "seed", "validation", "test", "updates", "seconds"), rows
+    )
 
 
-def all_runs(study: Study) -> Iterator[tuple[Task, Configuration, Record]]:
+def all_runs(study: Study) -> Iterator[tuple[StudyTask, Configuration, RunRecord]]:
     """Every run with where it belongs."""
     for task in study.tasks:
         for configuration in task.configurations:
@@ -188,7 +190,7 @@ def all_runs(study: Study) -> Iterator[tuple[Task, Configuration, Record]]:
                 yield task, configuration, record
 
 
-def tests_of(task: Task, evidence: Evidence) -> Sequence[Table]:
+def tests_of(task: StudyTask, evidence: Evidence) -> Sequence[ResultTable]:
     """All tables of tests."""
     first = comparison_table(task, evidence)
     more = [table for each in evidence.unmasking for table in (unmasking_table(each), pair_table(each))]
