@@ -14,7 +14,7 @@ from sltk.nn import prefixes
 from sltk.nn.attention import NAME, Packing
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.switching import MaskSwitch
-from sltk.search.plan import passes
+from sltk.search.search_plan import passes
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,

@@ -69,7 +69,7 @@ def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
         RUN + ", trainer: {epochs: '${EPOCHS:-3}', learning_rate: 2e-4}}",
         PRETRAIN + ", snapshots: 2, validation: {type: holdout}}",
         RUN + ", sweep: {grid: {seed: [1, 2]}}, executor: {type: local}}",
-        RUN + ", search: {strategy: combined, masks: {every: 4}}}",
+        RUN + ", search: {strategy: shared, masks: {every: 4}}}",
         "{extends: a.yaml, objective: mlm, backbone: {unmask: all}}",
         "{extends: a.yaml, trainer: {epochs: 1}}",
     ],

@@ -22,16 +22,15 @@ from sltk.masking import flags
 from sltk.nn.batching import pack
 from sltk.nn.switching import MaskSwitch
 from sltk.progress import Silent
-from sltk.search import training as training_of_search
-from sltk.search.queue import evaluations
-from sltk.search.training import _DrawMasks
+from sltk.search import shared_run
+from sltk.search.shared_run import _DrawMasks
 from sltk.types import Prediction
 
 HERE = {"type": "local", "isolated": False}
 MASKS = ["00", "01", "10", "11"]
 
 
-def spec(strategy: str = "combined", budget: float = 0.9, **changes: Any) -> dict[str, Any]:
+def spec(strategy: str = "shared", budget: float = 0.9, **changes: Any) -> dict[str, Any]:
     """Four masks of two digits, four epochs of three updates."""
     search_ = {"strategy": strategy, "budget": budget, "masks": {"every": 2}}
     whole = tiny.spec({"epochs": 4}, data=tiny.with_scores(), **changes)
@@ -162,8 +161,8 @@ def test_masks_are_scored_as_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> N
     dataset = replace(training, sentences=sentences)
     keeping, switch = _Keeping(), MaskSwitch(model.network.backbone)
     experiment = given.model_copy(update={"metrics": [keeping]})
-    monkeypatch.setattr(training_of_search, "_SENTENCES", 4)
-    training_of_search.scores_of_masks(experiment, model, switch, MASKS, dataset, Silent())
+    monkeypatch.setattr(shared_run, "_SENTENCES", 4)
+    shared_run.scores_of_masks(experiment, model, switch, MASKS, dataset, Silent())
     for mask, found in zip(MASKS, keeping.given, strict=True):
         switch.set(flags(mask, 2))
         expected = list(sltk.Labeller(model).stream(sentences))
@@ -195,8 +194,8 @@ def test_a_search_tells_what_it_found_and_what_it_cost(whole: Path) -> None:
     assert result["test"] == metrics["test"]["f1"]
 
 
-def test_a_run_that_was_paused_ends_as_one_that_was_not(whole: Path, tmp_path: Path) -> None:
-    """Each finished run, paused after the first and second epoch, is the run trained alone, bit for bit."""
+def test_a_run_of_a_search_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
+    """Weights and log of each finished run are those of the run trained alone, bit for bit."""
     plan = search.plan(spec())
     finished = [run for run in plan.runs.values() if (whole / "runs" / run.name / "metrics.json").exists()]
     assert finished
@@ -205,8 +204,8 @@ def test_a_run_that_was_paused_ends_as_one_that_was_not(whole: Path, tmp_path: P
         inside = whole / "runs" / run.name
         assert tiny.is_same(inside, tmp_path / run.name)
         logs = ((folder / "log.jsonl").read_text().splitlines() for folder in (inside, tmp_path / run.name))
-        paused, unpaused = ([line for line in log if "going on from" not in line] for log in logs)
-        assert paused == unpaused
+        in_search, alone = logs
+        assert in_search == alone
 
 
 def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> None:
@@ -228,28 +227,38 @@ def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> No
     }
 
 
-@pytest.mark.parametrize("strategy", ["halving", "combined"])
+@pytest.mark.parametrize("strategy", ["gaussian", "shared"])
 def test_a_search_whose_runs_stop_early_ends(strategy: str, tmp_path: Path) -> None:
-    """A run that is over stands at later rungs with its last evaluation, and at the end with its own score."""
+    """A run that `early_stopping` ends has the score of its last epoch or its best one, as `metrics.json` says."""
     slow = spec(strategy)
     slow["trainer"] |= {"epochs": 8, "early_stopping": 1, "learning_rate": 1e-7}
     plan, folder = search.plan(slow), tmp_path / "search"
-    begun = search.begin(plan)
+    started = search.begin(plan)
     try:
-        result = search.run(plan, folder, search=begun, watcher=_Impatient(17))
+        result = search.run(plan, folder, search=started, watcher=_Impatient(17))
     except KeyboardInterrupt:
-        pytest.fail("it asks for what is done already")
-    passed = 0
-    for trial, score in begun.space.scores.items():
-        run = folder / "runs" / plan.runs[trial.mask].name
-        reached = evaluations(run / "log.jsonl")
-        if trial.epochs < 8:
-            assert score == reached[min(trial.epochs, len(reached)) - 1]
-            passed += trial.epochs > len(reached)
-        else:
-            assert score == json.loads((run / "metrics.json").read_text())["validation"]["f1"]
-    assert passed
-    assert result.validation == max(begun.space.finished.values()) == begun.space.finished[result.mask]
+        pytest.fail("it requests what is already done")
+    stopped = 0
+    for mask, score in started.space.scores.items():
+        run = folder / "runs" / plan.runs[mask].name
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert score == metrics["validation"]["f1"]
+        stopped += metrics["train"]["epochs"] < 8
+    assert stopped
+    assert result.validation == max(started.space.finished.values()) == started.space.finished[result.mask]
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_damaged_run_counts_as_failed_until_it_is_retried(whole: Path, tmp_path: Path, retry: bool) -> None:
+    """A search does not replace it unasked, as a sweep does not."""
+    folder = tmp_path / "search"
+    shutil.copytree(whole, folder)
+    before = json.loads((folder / "search.json").read_text())
+    (folder / "runs" / before["run"] / "model/sltk.json").unlink()
+    after = search.run(search.plan(spec()), folder, retry=retry)
+    assert (after.mask == before["mask"]) is retry
+    assert (folder / "runs" / before["run"] / "model/sltk.json").exists() is retry
+    assert [each.mask for each in after.tried if not each.finished] == ([] if retry else [before["mask"]])
 
 
 class _Impatient:
@@ -296,15 +305,15 @@ def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"search": {"strateg": "halving", "masks": {"every": 2}}}, "did you mean `strategy`"),
-        ({"search": {"strategy": "halv", "masks": {"every": 2}}}, "search.strategy"),
+        ({"search": {"strateg": "random", "masks": {"every": 2}}}, "did you mean `strategy`"),
+        ({"search": {"strategy": "rand", "masks": {"every": 2}}}, "search.strategy"),
+        ({"search": {"strategy": "halving", "masks": {"every": 2}}}, "`gaussian`, `shared` or `random`"),
         ({"search": {"budget": 2, "masks": {"every": 2}}}, "search.budget"),
         ({"search": {"budget": 0.1, "masks": {"every": 2}}}, "a budget of 0.25 is enough"),
-        ({"search": {}}, "nothing says which masks"),
-        ({"search": {"masks": {"every": 2}}, "sweep": {"grid": {"seed": [1]}}}, "says already which masks"),
-        ({"search": {}, "sweep": {"grid": {"seed": [1, 2]}}}, "two masks at least"),
+        ({"search": {}}, "the spec gives no masks"),
+        ({"search": {"masks": {"every": 2}}, "sweep": {"grid": {"seed": [1]}}}, "already gives the masks"),
+        ({"search": {}, "sweep": {"grid": {"seed": [1, 2]}}}, "at least two masks"),
         ({"search": {}, "sweep": {"grid": {"trainer.batch_size": [1, 2]}}}, "`trainer.batch_size` varies too"),
-        ({"search": {"strategy": "halving", "masks": {"every": 2}}, "trainer": {"max_steps": 4}}, "pauses runs"),
         ({"data": {"train": {"type": "grammar"}}}, "chooses by validation"),
         ({"executor": {"type": "slurm"}}, "only writes a script"),
     ],
@@ -326,7 +335,7 @@ backbone:
   config: {model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2}
   tokenizer: {type: train, vocab_size: 300}
 trainer: {epochs: 2, batch_size: 8, learning_rate: 0.01}
-search: {strategy: halving, budget: 0.5, masks: {every: 2}}
+search: {strategy: random, budget: 0.5, masks: {every: 2}}
 executor: {type: local, isolated: false}
 """
 
@@ -336,14 +345,14 @@ def test_the_command_line_searches(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "small.yaml"
     path.write_text(SPEC)
     assert main(["check", str(path)]) == 0
-    assert "4 masks, strategy halving" in capsys.readouterr().out
+    assert "4 masks, strategy random" in capsys.readouterr().out
     folder = tmp_path / "out"
     assert main(["search", str(path), "--output", str(folder), "--dry-run"]) == 0
     assert not folder.exists()
     assert main(["search", str(path), "--output", str(folder)]) == 0
     result = json.loads((folder / "search.json").read_text())
     assert f"best mask: {result['mask']}" in capsys.readouterr().out
-    path.write_text(SPEC.replace("halving", "halvin"))
+    path.write_text(SPEC.replace("strategy: random", "strategy: randm"))
     assert main(["search", str(path)]) == 2
     assert "small.yaml:11:20" in capsys.readouterr().err
     path.write_text(SPEC.replace("search:", "trainers:"))

@@ -11,7 +11,7 @@ import typer
 from .frame import JsonOption, RetryOption, SetOption, SpecArgument, app, show_json, show_table, tell, write
 
 if TYPE_CHECKING:
-    from ..search import Result, SearchPlan
+    from ..search import SearchPlan, SearchResult
 
 
 @app.command("search", short_help="Find the best mask without training all of them.")
@@ -71,20 +71,19 @@ def search_lines(plan: SearchPlan) -> Iterator[str]:
         yield f"of the {len(plan.seeds)} seeds of the sweep the search uses {plan.seeds[0]}"
 
 
-def _show(result: Result, folder: Path) -> None:
+def _show(result: SearchResult, folder: Path) -> None:
     """What was tried, and the best of it."""
     from .sweep_table import time_text
 
     rows = [
         (
             each.mask,
-            "all" if each.finished else str(each.epochs),
             "failed" if each.validation is None else f"{each.validation:.4f}",
             f"{result.shared[each.mask]:.4f}" if result.shared else "",
         )
         for each in result.tried
     ]
-    show_table(["mask", "epochs", "validation", "shared weights" if result.shared else ""], rows)
+    show_table(["mask", "validation", "shared weights" if result.shared else ""], rows)
     test = f", test {result.test:.4f}" if result.test is not None else ""
     write(f"best mask: {result.mask}, validation {result.validation:.4f}{test}")
     spent = f"{result.spent:.2f} full runs, {result.share:.1%} of training all {result.masks} masks"

@@ -23,13 +23,13 @@ class SearchShown(Shown):
         """What was spent, and the best so far."""
         space = self.search.space
         budget = f"{space.spent:.1f} of {space.budget:.1f} full runs asked for"
-        yield f"{len(space.masks)} masks: {len(space.finished)} trained to the end; {budget}"
-        if space.found is not None:
-            yield f"best so far: {space.found}, validation {space.finished[space.found]:.4f}"
+        yield f"{len(space.masks)} masks: {len(space.finished)} trained; {budget}"
+        if space.best is not None:
+            yield f"best so far: {space.best}, validation {space.finished[space.best]:.4f}"
 
     def ended(self, row: Row, status: Status) -> None:
         """A line for each piece of work."""
-        scores = f"validation {row.validation:.4f}" if row.state == "done" else row.reason or "paused"
+        scores = f"validation {row.validation:.4f}" if row.state == "done" else row.reason or "resumes later"
         what = "shared run, all masks scored" if row.name == ".shared" else f"{row.name}: {scores}"
         spent = f"{self.search.space.spent / len(self.search.space.masks):.1%} asked for"
         line = f"{spent}  {what.splitlines()[0]}  ({time_text(row.seconds)} in all)"

@@ -67,7 +67,7 @@ def _do_here(work: Work) -> None:
     from .execution import execute
 
     while (job := work.next()) is not None:
-        _pass_on(execute(job, functools.partial(work.heard, job.name)), job.name, work)
+        _pass_on(execute(job, functools.partial(work.report, job.name)), job.name, work)
 
 
 def _serve(workers: list[_Worker], work: Work, selector: selectors.BaseSelector) -> None:
@@ -97,7 +97,7 @@ def _pass_on(event: Mapping[str, Any], name: str, work: Work) -> None:
     elif kind == "died":
         work.died(name, event["reason"])
     else:
-        work.heard(name, event)
+        work.report(name, event)
 
 
 class _Worker:

@@ -141,9 +141,9 @@ class _Followed:
         for line in whole.splitlines():
             values = json.loads(line) if line.startswith(b"{") else {}
             if "note" in values:
-                work.heard(self.job.name, {"event": "note", "message": values["note"]})
+                work.report(self.job.name, {"event": "note", "message": values["note"]})
             elif values:
-                work.heard(self.job.name, {"event": "logged", "values": values})
+                work.report(self.job.name, {"event": "logged", "values": values})
 
 
 def _end_of_common_lines(old: bytes, new: bytes) -> int:

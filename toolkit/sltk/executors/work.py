@@ -91,7 +91,7 @@ class Work(Protocol):
     def next(self) -> Job | None:
         """The next run to do; None where there is none at the moment. After `died` there may be one again."""
 
-    def heard(self, name: str, event: Mapping[str, Any]) -> None:
+    def report(self, name: str, event: Mapping[str, Any]) -> None:
         """How a run goes: `{"event": "started" | "step" | "logged" | "note", …}`."""
 
     def finished(self, name: str, metrics: dict[str, Any]) -> None:

@@ -1,40 +1,38 @@
-"""`sltk search`: the best mask without training all of them.
+"""`sltk search`: find the best mask without training all of them.
 
 plan = search.plan("search.yaml")
 result = search.run(plan, "runs/search")
 
-    strategies.py    READ THIS FIRST: how masks are chosen
-    requests.py      what a strategy may ask for, and what it costs
-    surrogate.py     what to expect of masks that were not trained
-    plan.py, queue.py, runner.py, training.py    answers by training, in the folder of a sweep
-    recorded.py      answers from a table of finished runs, to measure regret
+    strategies.py         READ THIS FIRST: how masks are chosen
+    space.py              what a strategy may request, and what it costs
+    gaussian_process.py   predicts the scores of masks that were not trained
+    search_plan.py, search_queue.py, search_runner.py, shared_run.py    train what is requested, in a sweep folder
+    simulation.py         answers requests from a table of finished runs, to measure regret
 
-Imports no torch; `training.py` is imported where runs run.
+Imports no torch; `shared_run.py` is imported only in the processes that train.
 """
 
-from .plan import SearchPlan, plan
-from .recorded import Replayed, SharedRecord, Table, read_shared, replay, table
-from .requests import FAILED, Request, Search, Shared, Space, Strategy, Trial
-from .runner import Result, Tried, begin, run, tried
+from .gaussian_process import GaussianProcess, Posterior
+from .search_plan import SearchPlan, plan
+from .search_runner import SearchResult, Tried, begin, run
+from .simulation import Replay, ScoreTable, SharedRecord, read_shared, replay, table
+from .space import FAILED, SHARED, Search, Space, Strategy
 from .strategies import STRATEGIES
-from .surrogate import Expected, Surrogate
 
 __all__ = [
     "FAILED",
+    "SHARED",
     "STRATEGIES",
-    "Expected",
-    "Replayed",
-    "Request",
-    "Result",
+    "GaussianProcess",
+    "Posterior",
+    "Replay",
+    "ScoreTable",
     "Search",
     "SearchPlan",
-    "Shared",
+    "SearchResult",
     "SharedRecord",
     "Space",
     "Strategy",
-    "Surrogate",
-    "Table",
-    "Trial",
     "Tried",
     "begin",
     "plan",
@@ -42,5 +40,4 @@ __all__ = [
     "replay",
     "run",
     "table",
-    "tried",
 ]

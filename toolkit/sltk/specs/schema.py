@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ..pretraining.spec import PretrainSpec
 from ..registry import SAME_AS
-from ..search.spec import SearchPart
+from ..search.search_spec import SearchPart
 from ..spec import Experiment
 from ..sweeps.spec import SweepPart
 

@@ -1,12 +1,11 @@
-"""The work that an executor is given: which run is next, and what becomes of each."""
+"""The work queue of a sweep: which run is next, and what has become of each."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,30 @@ from .records import finished, newest_step
 from .status import Running, Status, Watcher
 
 MOST_DEATHS = 2
-"""A run whose process dies so often in a row, without getting further, is passed over."""
+"""How often in a row a run's process may die without progress before the run counts as failed."""
 
 
 class RunQueue:
-    """The runs still to do, kept together with their index; what an executor calls `Work`."""
+    """The runs to do, and the rows of all runs; the `Work` of an executor.
+
+    Args:
+        folder: of the sweep.
+        rows: the row of each run that this call is about.
+        index: where changed rows are written.
+        watcher: told about everything that happens.
+        fill: called when no run is waiting; may `add` more.
+        force: runs whose directories are replaced instead of resumed.
+        limit: how many runs may be started, and `arguments`: how the command line selected them, for executors
+            that write commands.
+    """
 
     def __init__(
         self,
         folder: Path,
-        runs: Iterable[PlannedRun],
         rows: dict[str, Row],
         index: Index,
         watcher: Watcher,
+        fill: Callable[[RunQueue], None],
         force: frozenset[str] = frozenset(),
         limit: int | None = None,
         arguments: Iterable[str] = (),
@@ -41,30 +51,49 @@ class RunQueue:
         self.arguments = list(arguments)
         self.rows = rows
         self.stopped: str | None = None
-        """Why no further run is handed out."""
-        self._runs = {run.name: run for run in runs}
-        self._index, self._watcher, self._force = index, watcher, force
-        self._waiting = deque(self._runs)
+        """Why no further runs are handed out."""
+        self._index, self._watcher, self._fill, self._force = index, watcher, fill, force
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[str] = deque()
         self._running: dict[str, Running] = {}
         self._checkpoints: dict[str, int] = {}
-        self._said: set[str] = set()
+        """The newest checkpoint of each running run when it was started."""
+        self._notes: set[str] = set()
 
     def status(self) -> Status:
-        """How it stands."""
+        """The current status of the sweep."""
         return Status(self.rows, tuple(self._running.values()))
+
+    def add(self, run: PlannedRun, **job: Any) -> None:
+        """Queue a run, unless it was added before; `job` are further fields of its `Job`."""
+        if run.name in self._jobs:
+            return
+        paths = ("runs", run.name), ("logs", f"{run.name}.log"), (".locks", f"run.{run.name}")
+        folder, log, lock = (str(self.folder.absolute().joinpath(*parts)) for parts in paths)
+        self._jobs[run.name] = Job(
+            run.name, run.resolved, folder, log, lock, force=run.name in self._force, **job
+        )
+        self._waiting.append(run.name)
+
+    def indexed_row(self, run: PlannedRun) -> Row:
+        """The row in the index of a run outside the plan; a new one if there is none for this spec."""
+        row = self._index.rows().get(run.name)
+        return row if row is not None and row.digest == run.digest else Row(run.name, run.digest)
 
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
+        if not self._waiting:
+            self._fill(self)
         return not self._waiting
 
     def next(self) -> Job | None:
-        """The next run; None where none waits, or the disk is full."""
-        if self.stopped is None and self._waiting:
+        """The next run; None if no run is waiting, or the disk is full."""
+        if self.stopped is None and not self.is_idle():
             self._check_space()
         if self.stopped is not None or not self._waiting:
             return None
         name = self._waiting.popleft()
-        job = self._job(name)
+        job = self._jobs[name]
         self._put(replace(self.rows[name], state="running", reason=""))
         if self.stopped is not None:
             return None
@@ -73,32 +102,27 @@ class RunQueue:
         self.tick()
         return job
 
-    def _job(self, name: str) -> Job:
-        paths = ("runs", name), ("logs", f"{name}.log"), (".locks", f"run.{name}")
-        folder, log, lock = (str(self.folder.absolute().joinpath(*parts)) for parts in paths)
-        return Job(name, self._runs[name].resolved, folder, log, lock, force=name in self._force)
-
     def _check_space(self) -> None:
-        """Stop before a run that, as large as the others, would not find room."""
+        """Stop if there is no room for a run as large as the finished ones."""
         needed, free = self.status().bytes_a_run, shutil.disk_usage(self.folder).free
         if needed is not None and free < needed:
-            self.stopped = f"{free / 2**20:,.0f} MiB are free, and a run takes {needed / 2**20:,.0f} MiB"
+            self.stopped = f"{free / 2**20:,.0f} MiB are free, but a run takes {needed / 2**20:,.0f} MiB"
 
-    def heard(self, name: str, event: Mapping[str, Any]) -> None:
-        """Take in how a run goes; a note that several runs give is passed on once."""
-        self._running[name].hear(event)
-        if event["event"] == "note" and event["message"] not in self._said | {self._running[name].doing}:
-            self._said.add(event["message"])
+    def report(self, name: str, event: Mapping[str, Any]) -> None:
+        """Record the progress of a run; a note that several runs report is passed on once."""
+        running = self._running[name]
+        running.update(event)
+        if event["event"] == "note" and event["message"] not in self._notes | {running.doing}:
+            self._notes.add(event["message"])
             self._watcher.note(f"{name}: {event['message']}")
 
     def finished(self, name: str, metrics: dict[str, Any]) -> None:
-        """Write down that a run is done."""
-        row = replace(self.rows[name], seconds=self._spent(name))
-        self._end(finished(row, self.folder / "runs" / name))
+        """Record that a run is done."""
+        self._end(finished(self._timed(name), self.folder / "runs" / name))
 
     def failed(self, name: str, failure: Failure) -> None:
-        """Write down that a run failed; a full disk stops the sweep, and the run waits."""
-        row = replace(self.rows[name], seconds=self._spent(name))
+        """Record that a run failed. A full disk stops the sweep instead, and the run is left waiting."""
+        row = self._timed(name)
         if failure.kind == "disk full":
             self.stopped = failure.message
             self._running.pop(name)
@@ -107,38 +131,38 @@ class RunQueue:
             self._end(replace(row, state="failed", reason=failure.message))
 
     def died(self, name: str, reason: str) -> None:
-        """Have a run whose process died done again, from its last checkpoint; or give it up."""
-        row = replace(self.rows[name], seconds=self._spent(name))
-        got_further = newest_step(self.folder / "runs" / name) > self._checkpoints[name]
-        row = replace(row, deaths=1 if got_further else row.deaths + 1)
+        """Queue a run whose process died again, to resume from its last checkpoint; or give it up."""
+        row = self._timed(name)
+        has_progressed = newest_step(self.folder / "runs" / name) > self._checkpoints[name]
+        row = replace(row, deaths=1 if has_progressed else row.deaths + 1)
         if row.deaths >= MOST_DEATHS:
-            why = f"{reason}; {row.deaths} times without getting further"
+            why = f"{reason}; {row.deaths} times in a row without progress"
             self._end(replace(row, state="failed", reason=why))
             return
-        self._force -= {name}
+        self._jobs[name] = replace(self._jobs[name], force=False)
         self._running.pop(name)
         self._put(replace(row, state="waiting"))
         self._waiting.append(name)
-        self._watcher.note(f"{name}: {reason}; it will be gone on with")
+        self._watcher.note(f"{name}: {reason}; it will be resumed")
 
     def tick(self) -> None:
-        """Show how it stands."""
+        """Show the status."""
         self._watcher.show(self.status())
 
     def note(self, message: str) -> None:
-        """Pass it on."""
+        """Pass a note on to the watcher."""
         self._watcher.note(message)
 
     def interrupted(self) -> None:
-        """Write down that what was running waits again: Ctrl-C, or an executor that failed."""
-        rows = [
-            replace(self.rows[name], state="waiting", seconds=self._spent(name)) for name in self._running
-        ]
+        """Record that all running runs wait again, after Ctrl-C or an error in the executor."""
+        rows = [replace(self._timed(name), state="waiting") for name in self._running]
         self._running.clear()
         self._put(*rows)
 
-    def _spent(self, name: str) -> float:
-        return self.rows[name].seconds + time.monotonic() - self._running[name].begun
+    def _timed(self, name: str) -> Row:
+        """The row of a running run, with the time of this attempt added."""
+        row = self.rows[name]
+        return replace(row, seconds=row.seconds + self._running[name].seconds)
 
     def _end(self, row: Row) -> None:
         self._running.pop(row.name)
@@ -146,7 +170,7 @@ class RunQueue:
         self._watcher.ended(row, self.status())
 
     def _put(self, *rows: Row) -> None:
-        """Keep rows, and write them to the index if the disk takes them; the run directories know all the same."""
+        """Record rows, and write them to the index; without disk space the run directories still hold everything."""
         self.rows |= {row.name: row for row in rows}
         try:
             self._index.put(*rows)

@@ -92,7 +92,7 @@ def run(
     select: Selection | None = None,
     on_change: OnChange = "refuse",
     watcher: Watcher | None = None,
-    queue: Callable[..., RunQueue] = RunQueue,
+    fill: Callable[[RunQueue], None] | None = None,
 ) -> Outcome:
     """Do the runs of a plan that are not done yet.
 
@@ -104,7 +104,7 @@ def run(
         on_change: where the folder holds another plan: an error that says what differs; or go on with the plan
             that is there; or add the new runs to it.
         watcher: hears how it goes.
-        queue: makes the work that the executor is given, from what `RunQueue` takes.
+        fill: chooses the runs: adds to the queue whenever no run is waiting. Unset: all runs that are not done yet.
 
     Raises:
         UsageError: another process works in the folder; or it holds another plan, or something else.
@@ -119,7 +119,7 @@ def run(
         try:
             if index.replaced:
                 watcher.note(f"the index was damaged, and made anew; the old one is {index.replaced}")
-            return _run(plan, folder, executor or plan.executor, select, index, watcher, queue)
+            return _run(plan, folder, executor or plan.executor, select, index, watcher, fill)
         finally:
             index.close()
 
@@ -147,7 +147,7 @@ def _run(
     select: Selection,
     index: Index,
     watcher: Watcher,
-    make_queue: Callable[..., RunQueue],
+    fill: Callable[[RunQueue], None] | None,
 ) -> Outcome:
     chosen = select.of(plan)
     rows = _rows(chosen, folder, index.rows())
@@ -156,7 +156,14 @@ def _run(
         rows = {name: _retried(row) for name, row in rows.items()}
     index.put(*rows.values())
     waiting = _waiting(chosen, rows)[: select.limit]
-    queue = make_queue(folder, waiting, rows, index, watcher, force, select.limit, select.arguments)
+
+    def fill_with_all(queue: RunQueue) -> None:
+        for run in waiting:
+            queue.add(run)
+
+    queue = RunQueue(
+        folder, rows, index, watcher, fill or fill_with_all, force, select.limit, select.arguments
+    )
     watcher.began(queue.status())
     try:
         if not queue.is_idle():

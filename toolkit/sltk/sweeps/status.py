@@ -24,7 +24,7 @@ class Running:
     """The last one on validation data."""
     begun: float = field(default_factory=time.monotonic)
 
-    def hear(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Mapping[str, Any]) -> None:
         """Take in an event of the run."""
         kind = event["event"]
         if kind == "note" and event["message"].startswith("scoring"):

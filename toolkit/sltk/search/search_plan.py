@@ -1,4 +1,4 @@
-"""A search spec as a plan: the masks, the run of each, and how the best is looked for. Nothing is loaded."""
+"""The plan of a search spec: the masks, the run of each mask, and the settings of the search. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from ..specs.sources import Reading
 from ..specs.spec_tree import child
 from ..specs.yaml_source import Entry, Node
 from ..sweeps.plan import Plan, PlannedRun, planned, read_any
-from .requests import Space
-from .spec import SearchPart, SearchSpec
-from .strategies import NEEDS_PAUSES, NEEDS_SHARED
+from .search_spec import SearchPart, SearchSpec
+from .space import Space
 
 _MASK, _SEED = "backbone.unmask", "seed"
 
@@ -31,7 +30,7 @@ class SearchPlan:
     """What is searched, and how."""
 
     sweep: Plan
-    """All runs, of all seeds: what `sltk sweep` would run."""
+    """All runs of all seeds: what `sltk sweep` would run."""
     runs: Mapping[str, PlannedRun]
     """The run of each mask, with the seed of the search."""
     settings: SearchSpec
@@ -47,27 +46,19 @@ class SearchPlan:
         """All seeds of the sweep; the search uses the first."""
         return list(dict.fromkeys(run.experiment.seed for run in self.sweep.runs))
 
-    @property
-    def epochs(self) -> int:
-        """Evaluations of a run; 1 where it cannot be paused."""
-        trainer = self.experiment.trainer
-        return 1 if trainer.max_steps is not None else math.ceil(trainer.epochs)
-
     def space(self) -> Space:
-        """The space to search; the data is read, to know what scoring costs.
+        """The space to search; reads the data to compute the cost of scoring.
 
         Raises:
             DataError: the data cannot be read.
             InvalidSpecError: the budget is too small for the strategy.
         """
-        needs = self.settings.strategy in NEEDS_SHARED
-        price = self.shared_price() if needs else 1.0
-        space = Space(list(self.runs), self.epochs, self.settings.budget * len(self.runs), price)
-        self._check_budget(space, 1 + price if needs else 1.0)
-        return space
+        price = self.shared_price() if self.settings.strategy == "shared" else 1.0
+        self.check_budget(price)
+        return Space(list(self.runs), self.settings.budget * len(self.runs), price)
 
     def shared_price(self) -> float:
-        """The shared run and the scoring of all masks with its weights, in full runs; reads the data.
+        """The cost of the shared run and of scoring all masks with its weights, in full runs; reads the data.
 
         Raises:
             DataError: the data cannot be read.
@@ -75,7 +66,7 @@ class SearchPlan:
         return 1 + passes(list(self.runs)) * self._scoring_price()
 
     def _scoring_price(self) -> float:
-        """Scoring validation, as a part of a full run. A forward and backward pass costs three forward passes."""
+        """The cost of scoring validation once, in full runs. A training pass costs three forward passes."""
         experiment = self.experiment
         splits = load_splits(experiment.data, experiment.scheme, ["train", "validation"])
         trained, scored = (sum(len(s.words) for s in splits[name]) for name in ("train", "validation"))
@@ -86,22 +77,27 @@ class SearchPlan:
             epochs = trainer.max_steps * update / max(1, len(splits["train"]))
         return scored / max(1.0, 3 * trained * epochs + scored * (math.ceil(epochs) + 1))
 
-    def _check_budget(self, space: Space, least: float) -> None:
-        if space.budget >= least - 1e-9:
+    def check_budget(self, shared_price: float = 1.0) -> None:
+        """Check that the budget covers the least that the strategy needs.
+
+        Raises:
+            InvalidSpecError: it does not.
+        """
+        strategy, budget = self.settings.strategy, self.settings.budget * len(self.runs)
+        least = 1 + shared_price if strategy == "shared" else 1.0
+        if budget >= least - 1e-9:
             return
         share = math.ceil(100 * least / len(self.runs)) / 100
-        about = (
-            f"{space.budget:.1f} full runs are too few: strategy `{self.settings.strategy}` "
-            f"needs {least:.1f} at least"
-        )
+        message = f"{budget:.1f} full runs are too few: strategy `{strategy}` needs at least {least:.1f}"
         note = f"a budget of {share:g} is enough" if share <= 1 else "there are too few masks: train them all"
-        raise InvalidSpecError(self.loaded.problem("search.budget", about, notes=(note,)))
+        raise InvalidSpecError(self.loaded.problem("search.budget", message, notes=(note,)))
 
 
 def passes(masks: Sequence[str]) -> float:
-    """Passes over a text that scoring all masks takes; one that begins as another does starts where they part.
+    """The cost of scoring all masks on a text, in full forward passes.
 
-    Reckoned by digits. Masks that are said in another way than by as many digits count one each.
+    Masks are scored in sorted order, and each pass starts from the first block whose digit differs from the mask
+    before it. Masks that are not digits, or of different lengths, cost one full pass each.
     """
     order = sorted(masks)
     if not all(is_digits(mask) and len(mask) == len(order[0]) for mask in order):
@@ -114,33 +110,34 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     """The plan of a search spec: a file, or the same as a mapping.
 
     Raises:
-        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds everything that is.
+        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
     """
     reading = read_any(spec, overrides)
     if child(reading.tree, "search") is None:
-        note = "it says `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
+        note = "add `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
         raise InvalidSpecError(
-            reading.tree.mark.problem("this is no spec of a search: it has no `search`", notes=(note,))
+            reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
     loaded = config.checked(reading, SearchPart)
     sweep = planned(_with_sweep(reading, loaded))
-    found = SearchPlan(sweep, _runs(sweep, loaded), loaded.experiment.search, loaded)
-    _check(found)
-    return found
+    plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.experiment.search, loaded)
+    _check(plan)
+    plan.check_budget()
+    return plan
 
 
 def _with_sweep(reading: Reading, loaded: Loaded[SearchPart]) -> Reading:
-    """`search.masks` as the sweep that it stands for, where the spec has none."""
+    """Replace `search.masks` by the equivalent `sweep`, if the spec has none."""
     tree: Node = reading.tree
     entry = child(child(tree, "search").node, "masks")  # type: ignore[union-attr]
-    both = "sweep" in tree.value
-    if both and entry is not None:
-        raise InvalidSpecError(loaded.problem("search.masks", "`sweep` says already which masks there are"))
-    if both:
+    has_sweep = "sweep" in tree.value
+    if has_sweep and entry is not None:
+        raise InvalidSpecError(loaded.problem("search.masks", "`sweep` already gives the masks"))
+    if has_sweep:
         return reading
     if entry is None:
-        about = "nothing says which masks there are: give `masks: {every: 4}`, or a `sweep`"
-        raise InvalidSpecError(loaded.problem("search", about))
+        message = "the spec gives no masks: add `masks: {every: 4}`, or a `sweep`"
+        raise InvalidSpecError(loaded.problem("search", message))
     mark = entry.key
     grid = Node(mark, {_MASK: Entry(mark, entry.node)})
     sweep = Node(mark, {"grid": Entry(mark, grid)})
@@ -151,12 +148,14 @@ def _runs(sweep: Plan, loaded: Loaded[SearchPart]) -> dict[str, PlannedRun]:
     """The run of each mask with the first seed.
 
     Raises:
-        InvalidSpecError: something else varies than mask and seed, or masks are not digits, all equally many.
+        InvalidSpecError: keys other than mask and seed vary, or the masks are not digits of one length.
     """
     others = {key for run in sweep.runs for key in run.settings} - {_MASK, _SEED}
     if others:
-        about = f"a search is over masks; `{sorted(others)[0]}` varies too"
-        raise InvalidSpecError(loaded.problem("sweep", about, notes=("for the other keys: one search each",)))
+        message = f"a search is over masks, but `{sorted(others)[0]}` varies too"
+        raise InvalidSpecError(
+            loaded.problem("sweep", message, notes=("use one search per value of the other keys",))
+        )
     seed = sweep.runs[0].experiment.seed
     runs = {
         str(getattr(run.experiment.backbone, "unmask", "")): run
@@ -164,33 +163,27 @@ def _runs(sweep: Plan, loaded: Loaded[SearchPart]) -> dict[str, PlannedRun]:
         if run.experiment.seed == seed
     }
     if len({len(mask) for mask in runs}) > 1 or not all(map(is_digits, runs)) or len(runs) < 2:
-        about = "a search needs two masks at least, all of as many digits, as `{every: 4}` gives them"
-        raise InvalidSpecError(loaded.problem("sweep" if "sweep" in loaded.tree.value else "search", about))
+        message = (
+            "a search needs at least two masks, all with the same number of digits, such as `{every: 4}`"
+        )
+        raise InvalidSpecError(loaded.problem("sweep" if "sweep" in loaded.tree.value else "search", message))
     return runs
 
 
-def _check(found: SearchPlan) -> None:
-    """What would only be found out later.
+def _check(plan: SearchPlan) -> None:
+    """Refuse what would fail only later.
 
     Raises:
-        InvalidSpecError: there is nothing to choose by, or the strategy cannot be.
+        InvalidSpecError: there are no validation data to choose by, or the executor cannot run a search.
     """
-    strategy, loaded = found.settings.strategy, found.loaded
     problems: list[Problem] = []
-    if found.experiment.data.validation is None:
-        problems.append(
-            loaded.problem("data", "a search chooses by validation scores: give `data.validation`")
+    if plan.experiment.data.validation is None:
+        message = "a search chooses by validation scores: add `data.validation`"
+        problems.append(plan.loaded.problem("data", message))
+    if plan.sweep.executor.type_name == "slurm":
+        message = (
+            "executor `slurm` only writes a script; a search decides after each run: use `local` or `ray`"
         )
-    if strategy in NEEDS_PAUSES and found.epochs < 2:
-        about = f"strategy `{strategy}` pauses runs between epochs, and there is one or none"
-        note = "`trainer.epochs` of 2 or more, and no `max_steps`; or another strategy"
-        problems.append(loaded.problem("search.strategy", about, notes=(note,)))
-    if found.sweep.executor.type_name == "slurm":
-        about = "executor `slurm` only writes a script; a search decides run by run: use `local` or `ray`"
-        problems.append(loaded.problem("executor", about))
+        problems.append(plan.loaded.problem("executor", message))
     if problems:
         raise InvalidSpecError(problems)
-    found._check_budget(
-        Space(list(found.runs), 1, found.settings.budget * len(found.runs)),
-        2.0 if strategy in NEEDS_SHARED else 1.0,
-    )

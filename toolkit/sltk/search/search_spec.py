@@ -1,8 +1,8 @@
-"""What a search spec says beside the spec of a sweep.
+"""The `search:` part of a search spec.
 
     search: {strategy: gaussian, budget: 0.25}
 
-Which masks there are is said by `sweep:`, or by `masks: {every: 4}` where the spec is that of a single run.
+The masks come from `sweep:`, or from `masks: {every: 4}` in the spec of a single run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..spec import SpecModel
 from ..sweeps.spec import Every
 
-StrategyName = Literal["gaussian", "linear", "shared", "combined", "halving", "random"]
+StrategyName = Literal["gaussian", "shared", "random"]
 
 
 class SearchSpec(SpecModel):
-    """How the best mask is looked for."""
+    """How to search for the best mask."""
 
     strategy: StrategyName = Field(
         default="gaussian", description="how masks are chosen; see docs/guides/search.md"
@@ -27,14 +27,14 @@ class SearchSpec(SpecModel):
         default=0.25, gt=0, le=1, description="what may be spent, as a share of training every mask once"
     )
     masks: Every | None = Field(
-        default=None, description="the masks, where no `sweep` says which: {every: m} is all of m digits"
+        default=None, description="the masks, if there is no `sweep`: {every: m} is all masks of m digits"
     )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the draws of the search itself")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the random draws of the search itself")
 
 
 class SearchPart(BaseModel):
-    """The key of a search spec that is neither of a run nor of a sweep."""
+    """The key that a search spec has beyond the keys of a run and of a sweep."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    search: SearchSpec = Field(description="how the best mask is looked for")
+    search: SearchSpec = Field(description="how to search for the best mask")
