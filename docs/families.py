@@ -1,6 +1,6 @@
-"""Writes docs/reference/families.md: `python docs/families.py`. A test fails where the page is out of date.
+"""Write docs/reference/families.md: `python docs/families.py`. A test fails if the page is out of date.
 
-The families, and what holds of each, stand in tests/tiny_families.py, where tests hold them to it.
+tests/tiny_families.py lists the families and their properties, and tests verify them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ PAGE = ROOT / "docs" / "reference" / "families.md"
 _HEAD = """\
 # Model families
 
-Whether a family can be unmasked is not looked up: it is proven each time a model is built, on two tiny sentences.
+sltk has no list of families that can be unmasked.
+It verifies the mask each time a model is built, on two tiny sentences.
 
 1. Every block's attention runs through sltk's function.
-2. In each block the last word reaches earlier words exactly if the mask says so, and no word reaches another sentence.
-   This is read off the gradient, which is exactly zero where there is no path, in any number format.
-3. With the mask that the family was made with, the output is the stock model's.
+2. In each block, information from the last word reaches earlier words exactly if the mask allows it.
+   None crosses to another sentence.
+   Reachability is read from the gradient, which is exactly zero where there is no path, in any number format.
+3. With the mask that the family was designed with, the output equals that of the stock model.
 
-A model that fails is refused by name; nothing is trained or predicted with another mask than was asked for.
-Below are the families that the tests build with random weights, with transformers {version}.
-For each they also compare vectors and gradients of a batch with those of its sentences alone, padded batches of the
-stock model, and gradients with and without checkpointing.
-A family that is not listed is tried all the same.
+A model that fails is refused by name; sltk never trains or predicts with a mask other than the requested one.
+The tables below list the families that the tests build with random weights, using transformers {version}.
+For each of them, the tests also compare vectors and gradients of a batch with those of its sentences alone,
+padded batches of the stock model, and gradients with and without checkpointing.
+A family that is not listed is verified in the same way when it is used.
 
-*Adapters* are the layers that get one where `lora.target_modules` is unset.
+*Adapters* are the layers that get an adapter if `lora.target_modules` is unset.
 """
 _SECTIONS = (
     (
@@ -52,16 +54,21 @@ _SECTIONS = (
     ("Encoders with one mask for all blocks", "`unmask` is `all` or `none`.", "encoder", "one mask for all"),
     (
         "Encoders that run as they are",
-        "`unmask` is `all`. They bring attention of their own, and run on padded batches: slower, with equal results.",
+        "`unmask` is `all`. They have their own attention and run on padded batches: slower, with equal results.",
         "encoder",
         "own mask only",
     ),
-    ("Decoders that are refused", "They cannot be unmasked block by block.", "decoder", "none"),
+    (
+        "Decoders that are refused",
+        "They cannot be unmasked block by block, so sltk refuses them.",
+        "decoder",
+        "none",
+    ),
 )
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_HEAD.format(version=__version__)]
     for title, about, kind, support in _SECTIONS:
         rows = [family for family in FAMILIES if (family.kind, family.support) == (kind, support)]
@@ -77,7 +84,7 @@ def _table(families: list[Family], refused: bool) -> str:
             *(f"| `{family.name}` | {family.note} |" for family in families),
         ]
     else:
-        lines = ["| family | adapters | of note |", "|---|---|---|"]
+        lines = ["| family | adapters | notes |", "|---|---|---|"]
         lines += [f"| `{family.name}` | {_adapters(family)} | {family.note} |" for family in families]
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,6 @@
-"""Writes the parts of the documentation that follow from the code: `make generated`, or this file alone.
+"""Generate the parts of the documentation that follow from the code: `make generated`, or this file alone.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test fails where one is out of
-date, and this script brings all of them up to date.
+A generated part is enclosed in `<!-- generated: NAME -->` and `<!-- end -->`. A test fails if one is out of date.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def generated(text: str) -> str:
-    """The page with its generated parts as the code has them now."""
+    """Return the page with its generated parts brought up to date."""
     return _PART.sub(lambda part: part[1] + PARTS[part[2]]() + part[3], text)
 
 
 def keys_table(model: type[BaseModel]) -> str:
-    """A row a key, those of nested settings as `lora.r`; keys of `data` and `trainer` have their own tables."""
+    """Return a table with one row per key, nested ones as `lora.r`; `data` and `trainer` have tables of their own."""
     rows = [row for row in field_rows(model) if not row[0].startswith(("data.", "trainer."))]
     return _table(
         ("key", "type", "default", "meaning"),
@@ -45,7 +44,7 @@ def _code(default: str) -> str:
 
 
 def components() -> str:
-    """Every component: its help and its keys."""
+    """Return the help and the keys of every component."""
     return "\n".join(_component_texts())
 
 
@@ -60,25 +59,25 @@ def _component_texts() -> Iterator[str]:
 
 
 def component_names() -> str:
-    """The names of all components by slot."""
+    """Return a table of the names of all components by slot."""
     rows = ((slot, ", ".join(f"`{name}`" for name in registry.slot(slot))) for slot in _slots())
     return _table(("slot", "components"), rows)
 
 
 def quickstart() -> str:
-    """The spec of the quickstart, as it is."""
+    """Return the spec of the quickstart as a code block."""
     path = "experiments/quickstart.yaml"
     return f"```yaml {path}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
 def folders() -> str:
-    """A line for each folder of the package: the first line of its docstring."""
+    """Return one line per folder of the package: the first line of its docstring."""
     inits = sorted(PACKAGE.glob("*/__init__.py"))
     return _listing((f"{path.parent.name}/", path) for path in inits)
 
 
 def tree() -> str:
-    """A line for each file of the package."""
+    """Return one line per file of the package."""
     files = sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent != PACKAGE, path))
     return _listing((_shown(path.relative_to(PACKAGE)), path) for path in files)
 
@@ -119,7 +118,7 @@ PARTS = {
 
 
 def main() -> int:
-    """Rewrite the pages whose generated parts are out of date, and say which; with `--check`, only say."""
+    """Update the pages whose generated parts are out of date and print their names; with `--check`, only print them."""
     stale = [page for page in PAGES if generated(text := page.read_text(encoding="utf-8")) != text]
     for page in stale:
         print(f"{'out of date' if '--check' in sys.argv else 'updated'}: {page.relative_to(ROOT)}")
