@@ -164,7 +164,7 @@ def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
     sweeps.run(plan, sweep)
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
     subprocess.run(["bash", str(sweep / "slurm/array.sh")], env=environment, check=True)
-    assert len(sweeps.look(plan, sweep).rows) == sweeps.look(plan, sweep).count("done") == 2
+    assert len(sweeps.read_status(plan, sweep).rows) == sweeps.read_status(plan, sweep).count("done") == 2
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def spec(executor: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Killer:
+class Killer(sweeps.Watcher):
     """Kills the process of the first run that has a checkpoint, once."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,12 +40,6 @@ class Killer:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
-
-    def began(self, status: sweeps.Status) -> None:
-        pass
-
-    def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
-        pass
 
     def show(self, status: sweeps.Status) -> None:
         for run in status.running:

@@ -261,25 +261,16 @@ def test_a_damaged_run_counts_as_failed_until_it_is_retried(whole: Path, tmp_pat
     assert [each.mask for each in after.tried if not each.finished] == ([] if retry else [before["mask"]])
 
 
-class _Impatient:
+class _Impatient(sweeps.Watcher):
     """Interrupts when more pieces of work have ended than there should be."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
-    def note(self, message: str) -> None:
-        pass
-
-    def began(self, status: sweeps.Status) -> None:
-        pass
-
     def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
         self.patience -= 1
         if self.patience < 0:
             raise KeyboardInterrupt
-
-    def show(self, status: sweeps.Status) -> None:
-        pass
 
 
 def test_a_sweep_completes_a_search(whole: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sltk.rundir import RunDirectory
 from sltk.specs.spec_writer import dump_values
 from sltk.specs.stored import stored
 from sltk.sweeps.plan import PlannedRun
-from sltk.sweeps.records import record
+from sltk.sweeps.run_state import read_row
 
 DOLLARS = st.text(st.sampled_from("${}a: -\"'\n"))
 
@@ -37,7 +37,7 @@ def test_reports_and_sweeps_read_one_spec_alike(tmp_path: Path) -> None:
     assert loaded.experiment.name == "a${b}"
     (tmp_path / "spec.yaml").write_text(config.dump(loaded.experiment))
     (tmp_path / "environment.json").write_text("{}")
-    assert record(PlannedRun("a", {}, loaded), tmp_path, None).state == "waiting"
+    assert read_row(PlannedRun("a", {}, loaded), tmp_path, None).state == "waiting"
     (tmp_path / "metrics.json").write_text(json.dumps({"train": {}}))
     assert read_run(tmp_path).name == "a${b}"
 
@@ -56,4 +56,4 @@ def test_what_a_kill_leaves_before_the_spec_is_in_nobodys_way(tmp_path: Path, na
     (tmp_path / name).mkdir()
     loaded = config.given(tiny.spec())
     assert RunDirectory(tmp_path).prepare(loaded.experiment, resume=False, force=False) is None
-    assert record(PlannedRun("a", {}, loaded), tmp_path, None).state == "waiting"
+    assert read_row(PlannedRun("a", {}, loaded), tmp_path, None).state == "waiting"

@@ -132,7 +132,7 @@ def test_a_key_that_does_not_exist_is_told_with_the_nearest_name(tmp_path: Path)
         ("grid: {backbone.unmask: ['0a']}", "unknown mask `0a`"),
         ("grid: {metrics.3.mode: [strict]}", "there is no item 3"),
         ("{list: [{seed: 1}], grid: {seed: [2]}}", "`seed` is varied twice"),
-        ("{runs: {a: {seed: 1}}, grid: {seed: [2]}}", "`runs` says each run whole"),
+        ("{runs: {a: {seed: 1}}, grid: {seed: [2]}}", "`runs` gives each run in full"),
     ],
 )
 def test_nonsense_is_told(tmp_path: Path, sweep: str, told: str) -> None:
@@ -161,7 +161,7 @@ def test_only_chooses_by_settings(tmp_path: Path) -> None:
     assert len(plan.only(["backbone.unmask=11"]).runs) == 2
     rates = plan_of(tmp_path, "grid: {trainer.learning_rate: [2e-4, 1e-4]}")
     assert len(rates.only(["learning_rate=0.0002"]).runs) == 1
-    with pytest.raises(UsageError, match="no run has that"):
+    with pytest.raises(UsageError, match="no run has this value"):
         plan.only(["unmask=1"])
     for condition, told in (
         ("sed=120", "`seed`"),
@@ -242,7 +242,7 @@ def test_a_changed_sweep_is_told_by_key(tmp_path: Path) -> None:
     before = plan_of(tmp_path, "grid: {seed: [1, 2]}")
     now = plan_of(tmp_path, "grid: {seed: [2, 3]}", BASE + "trainer: {epochs: 7}\n")
     assert list(sweeps.change(before, now).lines()) == [
-        "changed in seed=2: trainer.epochs: 5.0 → 7.0", "new: seed=3", "no longer there: seed=1",
+        "changed in seed=2: trainer.epochs: 5.0 → 7.0", "new: seed=3", "removed: seed=1",
     ]  # fmt: skip
 
 

@@ -72,7 +72,9 @@ def sweep(whole: Path, tmp_path: Path) -> Path:
 
 
 def states(folder: Path, plan: sweeps.Plan | None = None) -> dict[str, str]:
-    return {name: row.state for name, row in sweeps.look(plan or sweeps.plan(spec()), folder).rows.items()}
+    return {
+        name: row.state for name, row in sweeps.read_status(plan or sweeps.plan(spec()), folder).rows.items()
+    }
 
 
 def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_the_index_is_made_anew_from_the_run_directories(sweep: Path) -> None:
     assert (sweep / "index.sqlite.damaged").exists()
 
 
-class Notes:
+class Notes(sweeps.Watcher):
     """A watcher that remembers."""
 
     def __init__(self) -> None:
@@ -178,9 +180,9 @@ class Notes:
 DAMAGES = {
     "metrics.json": ('{"validation": {"f1"', "metrics.json is not JSON"),
     "spec.yaml": ("name: [", "spec.yaml cannot be read"),
-    "model/sltk.json": (None, "model/sltk.json is gone"),
-    "predictions/test.conll": (None, "predictions/test.conll is gone"),
-    "environment.json": (None, "environment.json is gone"),
+    "model/sltk.json": (None, "model/sltk.json is missing"),
+    "predictions/test.conll": (None, "predictions/test.conll is missing"),
+    "environment.json": (None, "environment.json is missing"),
 }
 
 
@@ -207,9 +209,9 @@ def test_metrics_changed_by_hand_are_noticed(sweep: Path) -> None:
     path.write_text(path.read_text().replace('"f1": 0', '"f1": 1'))
     text = (sweep / "runs" / other / "spec.yaml").read_text()
     (sweep / "runs" / other / "spec.yaml").write_text(text.replace("seed: 121", "seed: 999"))
-    rows = sweeps.look(sweeps.plan(spec()), sweep).rows
-    assert rows[one].reason == "metrics.json is not as it was written"
-    assert rows[other].reason == "its spec.yaml is not that of the plan: seed: 999 → 121"
+    rows = sweeps.read_status(sweeps.plan(spec()), sweep).rows
+    assert rows[one].reason == "metrics.json has been changed"
+    assert rows[other].reason == "its spec.yaml differs from the plan: seed: 999 → 121"
 
 
 def test_a_run_whose_folder_is_gone_is_done_again(whole: Path, sweep: Path) -> None:
@@ -340,7 +342,7 @@ def test_ctrl_c_ends_the_sweep_and_not_the_run(tmp_path: Path) -> None:
     (tmp_path / "trouble_b").touch()
     with pytest.raises(KeyboardInterrupt):
         sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
-    rows = sweeps.look(sweeps.plan(whole), tmp_path / "sweep").rows
+    rows = sweeps.read_status(sweeps.plan(whole), tmp_path / "sweep").rows
     assert [(row.state, row.interruptions) for row in rows.values()] == [("done", 0), ("waiting", 0)]
 
 
@@ -376,10 +378,10 @@ def test_a_sweep_is_not_put_into_a_folder_of_something_else(tmp_path: Path) -> N
 
 def test_time_and_disk_are_estimated_from_finished_runs(sweep: Path) -> None:
     """Unknown before the first."""
-    status = sweeps.look(sweeps.plan(spec()), sweep)
+    status = sweeps.read_status(sweeps.plan(spec()), sweep)
     assert status.seconds_left == 0
-    assert (status.seconds_a_run or 0) > 0
-    assert (status.bytes_a_run or 0) > 10_000
+    assert (status.seconds_per_run or 0) > 0
+    assert (status.bytes_per_run or 0) > 10_000
     assert status.best is not None
-    nothing = sweeps.look(sweeps.plan(spec()), sweep / "elsewhere")
+    nothing = sweeps.read_status(sweeps.plan(spec()), sweep / "elsewhere")
     assert (nothing.seconds_left, nothing.bytes_left, nothing.best) == (None, None, None)

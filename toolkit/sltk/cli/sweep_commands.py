@@ -94,7 +94,7 @@ def _show_plan(plan: Plan, select: Selection, folder: Path) -> None:
     from .. import sweeps
     from .sweep_table import summary
 
-    status = sweeps.look(plan, folder, select)
+    status = sweeps.read_status(plan, folder, select)
     for name, row in status.rows.items():
         write(f"{row.state:<8} {name}")
     write("")

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..estimates.estimate import size_text
+from ..sweeps.status import Watcher
 
 if TYPE_CHECKING:
     from ..sweeps import Row, Running, Status
@@ -22,7 +23,7 @@ _SECONDS_BETWEEN = 0.5
 _STATES = ("done", "running", "waiting", "failed", "damaged")
 
 
-class Shown:
+class Shown(Watcher):
     """Watches a sweep on standard error."""
 
     def __init__(self) -> None:
@@ -85,7 +86,7 @@ def summary(status: Status) -> Iterator[str]:
 def _left(status: Status) -> str:
     if status.seconds_left is None or status.bytes_left is None:
         return "time and disk are not known before the first run is finished"
-    each = f"{time_text(status.seconds_a_run)} and {size_text(status.bytes_a_run or 0)} a run"
+    each = f"{time_text(status.seconds_per_run)} and {size_text(status.bytes_per_run or 0)} a run"
     return f"about {time_text(status.seconds_left)} and {size_text(status.bytes_left)} of disk, at {each}"
 
 
@@ -115,7 +116,7 @@ def _table(status: Status, lines: Iterator[str]) -> RenderableType:
 
 
 def _cells(run: Running) -> tuple[str, ...]:
-    steps = f"{run.done}/{run.steps}" if run.doing == "training" else run.doing
+    steps = f"{run.done}/{run.steps}" if run.activity == "training" else run.activity
     loss, score = (("" if value is None else f"{value:.4f}") for value in (run.loss, run.score))
     return steps, loss, score, time_text(run.seconds)
 

@@ -18,7 +18,7 @@ from ..spec import Experiment
 from ..specs.sources import Reading
 from ..specs.spec_tree import child
 from ..specs.yaml_source import Entry, Node
-from ..sweeps.plan import Plan, PlannedRun, planned, read_any
+from ..sweeps.plan import Plan, PlannedRun, plan_from, read_spec
 from .search_spec import SearchPart, SearchSpec
 from .space import Space
 
@@ -112,14 +112,14 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     Raises:
         InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
     """
-    reading = read_any(spec, overrides)
+    reading = read_spec(spec, overrides)
     if child(reading.tree, "search") is None:
         note = "add `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
     loaded = config.checked(reading, SearchPart)
-    sweep = planned(_with_sweep(reading, loaded))
+    sweep = plan_from(_with_sweep(reading, loaded))
     plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.experiment.search, loaded)
     _check(plan)
     plan.check_budget()

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..spec import SpecModel
-from ..sweeps.spec import Every
+from ..sweeps.sweep_spec import Every
 
 StrategyName = Literal["gaussian", "shared", "random"]
 

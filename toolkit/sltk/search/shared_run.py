@@ -23,7 +23,7 @@ from ..progress import Progress
 from ..recipes import RECIPES
 from ..spec import Experiment
 from ..subwords.documents import Stretch, stretches
-from ..sweeps.records import score
+from ..sweeps.run_state import main_score
 from ..types import Prediction
 from .search_queue import SCORES
 
@@ -159,5 +159,5 @@ def predictions_of_masks(
 
 
 def _score(experiment: Experiment, predictions: list[Prediction]) -> float:
-    value = score(experiment.metrics[0].score(predictions, experiment.scheme))
+    value = main_score(experiment.metrics[0].score(predictions, experiment.scheme))
     return 0.0 if value is None or math.isnan(value) else value

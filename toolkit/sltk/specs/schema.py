@@ -10,7 +10,7 @@ from ..pretraining.spec import PretrainSpec
 from ..registry import SAME_AS
 from ..search.search_spec import SearchPart
 from ..spec import Experiment
-from ..sweeps.spec import SweepPart
+from ..sweeps.sweep_spec import SweepPart
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the environment"}
 

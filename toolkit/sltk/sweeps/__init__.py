@@ -6,7 +6,7 @@ outcome = sweeps.run(plan, "runs/sweep")
 
 from .index import Row
 from .plan import Change, Plan, PlannedRun, change, plan
-from .runner import Outcome, Selection, look, run
+from .runner import Outcome, Selection, read_status, run
 from .status import Running, Status, Watcher
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "Status",
     "Watcher",
     "change",
-    "look",
     "plan",
+    "read_status",
     "run",
 ]

@@ -1,8 +1,8 @@
-"""The index of a sweep's runs: an SQLite file that only saves looking at every folder.
+"""The index of a sweep: an SQLite file with one row per run, so that not every folder must be read again.
 
-Write-ahead logging, brought to disk with each change: what it says survives a power cut. Which runs are finished
-is in the run directories, and `records.py` brings the index up to date with them; without the file nothing is
-lost but how often a run has died, and what the failed ones died of.
+Changes are written through to disk, in write-ahead logging mode, so they survive a power failure. The run
+directories are the authority on which runs are finished, and `run_state.py` updates the index from them. Without
+the file, only the counts of crashes and the reasons of failures are lost.
 """
 
 from __future__ import annotations
@@ -18,50 +18,51 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one run."""
+    """The state of one run."""
 
     name: str
     digest: str
-    """Of its spec."""
+    """Digest of its spec."""
     state: State = "waiting"
     reason: str = ""
     """Why it failed, or how it is damaged."""
     deaths: int = 0
-    """How often in a row its process died without getting further."""
+    """How often in a row its process died without progress."""
     interruptions: int = 0
-    """How often the whole sweep ended while it ran."""
+    """How often the whole sweep ended while the run was running."""
     seconds: float = 0.0
-    """Wall-clock time of all its attempts."""
+    """Wall-clock time of all attempts."""
     bytes: int = 0
     """Size of its directory when it was finished."""
     validation: float | None = None
-    """F1, or accuracy where there is none; so for `test`."""
+    """F1 on validation data, or accuracy for metrics without F1."""
     test: float | None = None
+    """The same on test data."""
     metrics: str = ""
-    """Hash of metrics.json as it was written."""
+    """SHA-256 of metrics.json when it was written."""
 
     @property
     def score(self) -> float | None:
-        """What runs are compared by: validation, or test where there is no validation data."""
+        """The score to compare runs by: validation, or test if there is no validation data."""
         return self.validation if self.validation is not None else self.test
 
 
-_COLUMNS = [field.name for field in fields(Row)]
+_COLUMNS = ", ".join(field.name for field in fields(Row))
 
 
 class Index:
-    """The rows by name. A file that is no index of this version is put aside, and a new one begun."""
+    """The rows by name. A file that is not an index of this version is moved aside, and a new one created."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.replaced: Path | None = None
-        """Where a file that could not be read was put."""
+        """Where an unreadable file was moved."""
         try:
             self._connection = self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # the disk, not the file
-            self.replaced = self._put_aside()
+        except sqlite3.OperationalError:  # the disk, not the file
+            raise
+        except sqlite3.DatabaseError:
+            self.replaced = self._move_aside()
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -72,15 +73,15 @@ class Index:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"index of version {version}")
-            connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({', '.join(_COLUMNS)}, PRIMARY KEY (name))")
-            connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs").fetchall()
+            connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({_COLUMNS}, PRIMARY KEY (name))")
+            connection.execute(f"SELECT {_COLUMNS} FROM runs").fetchall()
             connection.execute(f"PRAGMA user_version={VERSION}")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _put_aside(self) -> Path:
+    def _move_aside(self) -> Path:
         aside = self.path.with_name(f"{self.path.name}.damaged")
         self.path.replace(aside)
         for ending in ("-wal", "-shm"):
@@ -89,16 +90,16 @@ class Index:
 
     def rows(self) -> dict[str, Row]:
         """All rows."""
-        found = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs")
-        return {values[0]: Row(*values) for values in found}
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM runs")
+        return {values[0]: Row(*values) for values in rows}
 
     def put(self, *rows: Row) -> None:
-        """Write rows, on disk when this returns.
+        """Write rows; they are on disk when this returns.
 
         Raises:
             sqlite3.OperationalError: the disk is full.
         """
-        marks = ", ".join("?" * len(_COLUMNS))
+        marks = ", ".join("?" * len(fields(Row)))
         with self._connection:
             self._connection.execute("BEGIN")
             self._connection.executemany(

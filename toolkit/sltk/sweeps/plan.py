@@ -1,6 +1,6 @@
-"""The plan of a sweep: which runs there are. Nothing is read but the spec, and nothing is written.
+"""The plan of a sweep: which runs it has. Only the spec is read, and nothing is written.
 
-spec → settings of each run → each laid over the spec of a run → validated → PlannedRun
+sweep spec → settings of each run → each laid over the base spec → validated → PlannedRun
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from ..config import InvalidSpecError, Loaded
 from ..errors import Problem, SpecError, UsageError, nearest
 from ..slots import Executor
 from ..spec import Experiment
+from ..specs.differences import differences
 from ..specs.sources import Reading, read
 from ..specs.spec_writer import dump_values, plain_values
 from ..specs.yaml_source import Node, Source, core_scalar
-from . import resolved
-from .names import names, value_text
-from .settings import Choice, choices, laid_over
-from .spec import SweepPart
+from .common_values import split_common
+from .run_names import run_names, value_text
+from .sweep_spec import SweepPart
+from .variations import Combination, apply_settings, combinations
 
 MOST_RUNS = 20_000
-_OWN_KEYS = ("sweep", "executor", "search")
+_SWEEP_KEYS = ("sweep", "executor", "search")
+"""Keys that are not part of the spec of a run."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: its name, what it has that others have not, and its spec."""
+    """One run of a sweep."""
 
     name: str
     settings: Mapping[str, str]
-    """Varied keys and their values here, as they are written."""
+    """The varied keys, and their values as they are written."""
     loaded: Loaded[Experiment]
 
     @property
@@ -46,19 +48,19 @@ class PlannedRun:
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """The spec with every default, as plain values; paths in it are absolute."""
+        """The spec with every default, as plain values, with absolute paths."""
         return plain_values(self.experiment)
 
     @cached_property
     def digest(self) -> str:
-        """Tells specs apart."""
+        """A hash of the resolved spec."""
         text = json.dumps(self.resolved, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a sweep, in the order in which they are run."""
+    """The runs of a sweep, in the order in which they are started."""
 
     name: str
     runs: tuple[PlannedRun, ...]
@@ -66,91 +68,90 @@ class Plan:
     imported: tuple[Path, ...] = field(default=())
 
     def dump(self) -> str:
-        """`sweep.yaml`: a sweep spec, independent of every other file, whose plan is this one."""
-        together = resolved.together({run.name: run.resolved for run in self.runs})
+        """`sweep.yaml`: a self-contained sweep spec with the same plan."""
+        common, own = split_common({run.name: run.resolved for run in self.runs})
         executor = self.executor.model_dump(mode="json")
-        return dump_values({**together.common, "sweep": {"runs": together.own}, "executor": executor})
+        return dump_values({**common, "sweep": {"runs": own}, "executor": executor})
 
     def only(self, conditions: Sequence[str]) -> Plan:
-        """The runs that have all of these settings, each `key=value`; a key may be cut to its last part.
+        """The runs that match all conditions, each `key=value`; a key may be cut to its last part.
 
         Raises:
-            UsageError: no run varies that key, or none has that value.
+            UsageError: a key does not vary, or no run has the value.
         """
         runs = list(self.runs)
         for condition in conditions:
             key, _, value = condition.partition("=")
-            name = self._varied(key.strip(), condition)
-            found = [run for run in runs if _is_value(name, run.settings.get(name), value.strip())]
-            if not found:
-                there = list(dict.fromkeys(run.settings[name] for run in runs if name in run.settings))
-                note = f"values of {name}: {', '.join(there) or 'none that is left'}"
-                about = f"--only {condition}: no run has that"
-                raise UsageError(Problem(about, suggestion=nearest(value, there), notes=(note,)))
-            runs = found
+            name = self._varied_key(key.strip(), condition)
+            matches = [run for run in runs if _matches(name, run.settings.get(name), value.strip())]
+            if not matches:
+                values = list(dict.fromkeys(run.settings[name] for run in runs if name in run.settings))
+                note = f"values of {name}: {', '.join(values) or 'none in the remaining runs'}"
+                message = f"--only {condition}: no run has this value"
+                raise UsageError(Problem(message, suggestion=nearest(value, values), notes=(note,)))
+            runs = matches
         return replace(self, runs=tuple(runs))
 
-    def _varied(self, key: str, condition: str) -> str:
-        """The varied key that is meant."""
+    def _varied_key(self, key: str, condition: str) -> str:
+        """The full name of the varied key in a condition."""
         known = list(dict.fromkeys(name for run in self.runs for name in run.settings))
-        found = [name for name in known if name == key] or [n for n in known if n.endswith(f".{key}")]
-        if len(found) == 1 and "=" in condition:
-            return found[0]
         note = f"varied keys: {', '.join(known)}"
         if "=" not in condition:
             raise UsageError(Problem(f"--only {condition}: expected `key=value`", notes=(note,)))
-        about = f"--only {condition}: " + (
-            f"`{key}` may be {' or '.join(found)}" if found else f"`{key}` does not vary"
+        matches = [name for name in known if name == key] or [n for n in known if n.endswith(f".{key}")]
+        if len(matches) == 1:
+            return matches[0]
+        problem = f"`{key}` may be {' or '.join(matches)}" if matches else f"`{key}` does not vary"
+        raise UsageError(
+            Problem(f"--only {condition}: {problem}", suggestion=nearest(key, known), notes=(note,))
         )
-        raise UsageError(Problem(about, suggestion=nearest(key, known), notes=(note,)))
 
     def shard(self, part: int, of: int) -> Plan:
-        """Every `of`-th run, from the `part`-th on, counted from 1."""
+        """Every `of`-th run, starting with the `part`-th, counted from 1."""
         return replace(self, runs=self.runs[part - 1 :: of])
 
 
-def _is_value(key: str, text: str | None, wanted: str) -> bool:
-    """Whether a setting is what was asked for: `2e-4` is 0.0002, but the mask 0111 is not 111."""
-    if text is None or text == wanted:
+def _matches(key: str, text: str | None, expected: str) -> bool:
+    """Whether a setting has the expected value: `2e-4` equals 0.0002, but the mask 0111 does not equal 111."""
+    if text is None or text == expected:
         return text is not None
-    values = core_scalar(text), core_scalar(wanted)
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return numbers and values[0] == values[1] and key.rpartition(".")[2] != "unmask"
+    values = core_scalar(text), core_scalar(expected)
+    are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return are_numbers and values[0] == values[1] and key.rpartition(".")[2] != "unmask"
 
 
 def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
     """The plan of a sweep spec: a file, or the same as a mapping.
 
-    `overrides` are texts `a.b=v` as after `--set`; they are laid over the spec, and what varies over them.
+    `overrides` are texts `a.b=v` as in `--set`. They are laid over the spec before the varied values.
 
     Raises:
-        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds everything that is.
+        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
     """
-    return planned(read_any(spec, overrides))
+    return plan_from(read_spec(spec, overrides))
 
 
-def planned(reading: Reading) -> Plan:
-    """The plan of a sweep spec that is read.
+def plan_from(reading: Reading) -> Plan:
+    """The plan of a sweep spec that has been read.
 
     Raises:
         InvalidSpecError: as `plan`.
     """
     _check_is_sweep(reading)
     part = config.checked(reading, SweepPart)
-    base = Node(
-        reading.tree.mark, {key: entry for key, entry in reading.tree.value.items() if key not in _OWN_KEYS}
-    )
-    chosen = list(choices(reading.tree.value["sweep"].node))
-    if len(chosen) > MOST_RUNS:
-        raise InvalidSpecError(part.problem("sweep", f"{len(chosen):,} runs; at most {MOST_RUNS:,}"))
-    runs = _validated(base, chosen, reading.settings)
-    _check_different(chosen, runs, part)
-    name = str(reading.tree.value["name"].node.value) if "name" in reading.tree.value else "sweep"
+    keys = reading.tree.value
+    base = Node(reading.tree.mark, {key: entry for key, entry in keys.items() if key not in _SWEEP_KEYS})
+    settings = list(combinations(keys["sweep"].node))
+    if len(settings) > MOST_RUNS:
+        raise InvalidSpecError(part.problem("sweep", f"{len(settings):,} runs; at most {MOST_RUNS:,}"))
+    runs = _validated_runs(base, settings, reading.settings)
+    _check_distinct(runs, part)
+    name = str(keys["name"].node.value) if "name" in keys else "sweep"
     return Plan(name, tuple(runs), part.experiment.executor, part.imported)
 
 
-def read_any(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
-    """A spec, not checked yet: of a file with what it extends, or of a mapping.
+def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
+    """Read a spec without validating it: a file with everything it extends, or a mapping.
 
     Raises:
         InvalidSpecError: it cannot be read.
@@ -170,44 +171,46 @@ def _check_is_sweep(reading: Reading) -> None:
     if isinstance(keys, dict) and "sweep" in keys:
         return
     near = nearest("sweep", [key for key in keys if key not in Experiment.model_fields])
-    at = keys[near].key if near else reading.tree.mark
-    notes = () if near else ("`sltk train` runs it; a sweep says `sweep: {grid: {seed: [120, 121]}}`",)
+    mark = keys[near].key if near else reading.tree.mark
+    notes = () if near else ("`sltk train` runs it; a sweep has `sweep: {grid: {seed: [120, 121]}}`",)
     message = "this is the spec of a run, not of a sweep: it has no `sweep`"
-    raise InvalidSpecError(at.problem(message, suggestion="sweep" if near else None, notes=notes))
+    raise InvalidSpecError(mark.problem(message, suggestion="sweep" if near else None, notes=notes))
 
 
-def _validated(base: Node, chosen: Sequence[Choice], settings: Sequence[str]) -> list[PlannedRun]:
-    """Every run, checked; what is wrong with several is told once."""
+def _validated_runs(
+    base: Node, settings: Sequence[Combination], overrides: Sequence[str]
+) -> list[PlannedRun]:
+    """Every run, validated; an error that several runs share is reported once."""
     runs: list[PlannedRun] = []
     problems: dict[Any, Problem] = {}
-    for name, choice in zip(names(chosen), chosen, strict=True):
+    for name, each in zip(run_names(settings), settings, strict=True):
         try:
-            tree = laid_over(base, choice.settings)
-            experiment = config.validate(Reading(tree, settings=tuple(settings)), Experiment)
-            texts = {each.key: value_text(each) for each in choice.settings}
+            tree = apply_settings(base, each.settings)
+            experiment = config.validate(Reading(tree, settings=tuple(overrides)), Experiment)
+            texts = {setting.key: value_text(setting) for setting in each.settings}
             runs.append(PlannedRun(name, texts, Loaded(experiment, tree)))
         except SpecError as error:
-            problems |= {(each.message, each.location): each for each in error.problems}
+            problems |= {(problem.message, problem.location): problem for problem in error.problems}
     if problems:
         raise InvalidSpecError(list(problems.values()))
     return runs
 
 
-def _check_different(chosen: Sequence[Choice], runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> None:
-    """No two runs of one name, or of one spec.
+def _check_distinct(runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> None:
+    """Check that no two runs have the same name or the same spec.
 
     Raises:
-        InvalidSpecError: there are.
+        InvalidSpecError: two runs do.
     """
     problems = []
-    for what, keys in (
-        ("are one and the same run", [run.digest for run in runs]),
-        ("would have one folder", [run.name.casefold() for run in runs]),
+    for conflict, keys in (
+        ("are the same run", [run.digest for run in runs]),
+        ("would have the same folder", [run.name.casefold() for run in runs]),
     ):
         first: dict[str, int] = {}
         for number, key in enumerate(keys):
             if first.setdefault(key, number) != number:
-                both = f"`{runs[first[key]].name}` and `{runs[number].name}` {what}"
+                both = f"`{runs[first[key]].name}` and `{runs[number].name}` {conflict}"
                 problems.append(part.problem("sweep", f"two runs of the sweep: {both}"))
     if problems:
         raise InvalidSpecError(problems[:8])
@@ -215,49 +218,43 @@ def _check_different(chosen: Sequence[Choice], runs: Sequence[PlannedRun], part:
 
 @dataclass(frozen=True)
 class Change:
-    """How one plan differs from another."""
+    """The difference between two plans."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: Mapping[str, tuple[str, ...]]
-    """Runs of one name whose specs differ, and in what."""
+    """Runs in both plans whose specs differ, and how."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
 
     def lines(self) -> Iterator[str]:
-        """The change in words; many runs that change alike are told once."""
-        alike: dict[tuple[str, ...], list[str]] = {}
-        for name, differing in self.changed.items():
-            alike.setdefault(differing, []).append(name)
-        for differing, runs in alike.items():
-            yield from (f"changed in {_some(runs)}: {each}" for each in differing[:6])
+        """The change in words; runs that change in the same way share one line."""
+        runs_by_change: dict[tuple[str, ...], list[str]] = {}
+        for name, lines in self.changed.items():
+            runs_by_change.setdefault(lines, []).append(name)
+        for lines, runs in runs_by_change.items():
+            yield from (f"changed in {_listed(runs)}: {line}" for line in lines[:6])
         if self.added:
-            yield f"new: {_some(self.added)}"
+            yield f"new: {_listed(self.added)}"
         if self.removed:
-            yield f"no longer there: {_some(self.removed)}"
+            yield f"removed: {_listed(self.removed)}"
 
 
-def _some(runs: Sequence[str]) -> str:
-    shown = ", ".join(runs[:4])
-    return f"{len(runs)} runs ({shown}, …)" if len(runs) > 4 else shown
+def _listed(runs: Sequence[str]) -> str:
+    names = ", ".join(runs[:4])
+    return f"{len(runs)} runs ({names}, …)" if len(runs) > 4 else names
 
 
 def change(before: Plan, now: Plan) -> Change:
-    """What `now` has that `before` has not, and the other way round."""
+    """The difference between two plans."""
     old, new = ({run.name: run for run in each.runs} for each in (before, now))
     return Change(
         added=tuple(name for name in new if name not in old),
         removed=tuple(name for name in old if name not in new),
         changed={
-            name: tuple(resolved.differences(old[name].resolved, run.resolved))
+            name: tuple(differences(old[name].resolved, run.resolved))
             for name, run in new.items()
             if name in old and old[name].digest != run.digest
         },
     )
-
-
-def extended(before: Plan, now: Plan) -> Plan:
-    """The runs of both; `now` must have changed none of them."""
-    known = {run.name for run in before.runs}
-    return replace(now, runs=(*before.runs, *(run for run in now.runs if run.name not in known)))

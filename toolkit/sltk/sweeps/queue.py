@@ -13,7 +13,7 @@ from typing import Any
 from ..executors.work import Failure, Job
 from .index import Index, Row
 from .plan import PlannedRun
-from .records import finished, newest_step
+from .run_state import finished_row, newest_step
 from .status import Running, Status, Watcher
 
 MOST_DEATHS = 2
@@ -104,7 +104,7 @@ class RunQueue:
 
     def _check_space(self) -> None:
         """Stop if there is no room for a run as large as the finished ones."""
-        needed, free = self.status().bytes_a_run, shutil.disk_usage(self.folder).free
+        needed, free = self.status().bytes_per_run, shutil.disk_usage(self.folder).free
         if needed is not None and free < needed:
             self.stopped = f"{free / 2**20:,.0f} MiB are free, but a run takes {needed / 2**20:,.0f} MiB"
 
@@ -112,13 +112,13 @@ class RunQueue:
         """Record the progress of a run; a note that several runs report is passed on once."""
         running = self._running[name]
         running.update(event)
-        if event["event"] == "note" and event["message"] not in self._notes | {running.doing}:
+        if event["event"] == "note" and event["message"] not in self._notes | {running.activity}:
             self._notes.add(event["message"])
             self._watcher.note(f"{name}: {event['message']}")
 
     def finished(self, name: str, metrics: dict[str, Any]) -> None:
         """Record that a run is done."""
-        self._end(finished(self._timed(name), self.folder / "runs" / name))
+        self._end(finished_row(self._timed(name), self.folder / "runs" / name))
 
     def failed(self, name: str, failure: Failure) -> None:
         """Record that a run failed. A full disk stops the sweep instead, and the run is left waiting."""

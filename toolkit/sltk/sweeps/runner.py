@@ -1,8 +1,8 @@
-"""Runs a plan in a folder: what is done stays done, what was begun goes on, what fails is told.
+"""Runs a plan in a folder. Finished runs are kept, interrupted runs are resumed, and failures are recorded.
 
-SWEEP/sweep.yaml      the plan: a sweep spec that needs no other file
+SWEEP/sweep.yaml      the plan: a self-contained sweep spec
 SWEEP/runs/NAME/      ordinary run directories
-SWEEP/logs/NAME.log   what the process of a run printed
+SWEEP/logs/NAME.log   the output of a run's process
 SWEEP/index.sqlite    see index.py
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,69 +19,70 @@ from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, locking
 from ..slots import Executor
 from .index import Index, Row
-from .plan import Plan, PlannedRun, change, extended
+from .plan import Plan, PlannedRun, change
 from .plan import plan as plan_of
 from .queue import RunQueue
-from .records import record
-from .status import Status, Unwatched, Watcher
+from .run_state import read_row
+from .status import Status, Watcher
 
 OnChange = Literal["refuse", "old", "extend"]
-_OWN = {"sweep.yaml", "runs", "logs", "slurm"}
+_ADVICE = "--extend adds the new runs; --old-plan keeps the old plan; another --output starts a new sweep"
+_SWEEP_FILES = {"sweep.yaml", "runs", "logs", "slurm"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs of the plan a call is about."""
+    """Which runs of the plan to do."""
 
     only: Sequence[str] = ()
     """Settings `key=value` that they must have."""
     limit: int | None = None
-    """At most so many are begun."""
+    """The maximum number of runs to start."""
     shard: tuple[int, int] | None = None
-    """(i, n): every n-th, from the i-th on."""
+    """(i, n): every n-th run, starting with the i-th."""
     retry: bool = False
-    """Those that failed, or are damaged, too."""
+    """Include runs that failed or are damaged."""
 
     @property
     def arguments(self) -> list[str]:
-        """The same on a command line, but for `limit` and `shard`."""
+        """The selection as command-line arguments, without `limit` and `shard`."""
         only = [word for condition in self.only for word in ("--only", condition)]
         return [*only, *(["--retry"] if self.retry else [])]
 
     def of(self, plan: Plan) -> Plan:
-        """The runs of the plan that are meant, finished or not."""
+        """The selected runs of the plan, finished or not."""
         plan = plan.only(self.only)
         return plan.shard(*self.shard) if self.shard else plan
 
     @property
     def index(self) -> str:
-        """Name of the index: each shard has its own, for they may run on several machines."""
+        """File name of the index: one per shard, since shards may run on several machines."""
         return f"index.{self.shard[0]}-of-{self.shard[1]}.sqlite" if self.shard else "index.sqlite"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of a sweep's runs."""
+    """The state of all selected runs at the end of a call."""
 
     folder: Path
     rows: dict[str, Row]
     stopped: str | None = None
-    """Why it ended before all was done: the disk is full."""
+    """Why the call ended early: the disk is full."""
 
     def names(self, state: str) -> list[str]:
-        """The runs in a state: waiting, done, failed, damaged."""
+        """The names of the runs in a state: waiting, done, failed, damaged."""
         return [name for name, row in self.rows.items() if row.state == state]
 
     @property
     def status(self) -> Status:
-        """The same for whoever shows it."""
+        """The same as a `Status`."""
         return Status(self.rows)
 
     def metrics(self, name: str) -> dict[str, Any]:
         """`metrics.json` of a finished run."""
         path = self.folder / "runs" / name / "metrics.json"
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return metrics
 
 
 def run(
@@ -97,85 +98,60 @@ def run(
     """Do the runs of a plan that are not done yet.
 
     Args:
-        plan: as `plan` makes it.
-        folder: the folder of the sweep; a new one, or that of an earlier call.
-        executor: where they run; unset: as the plan says.
-        select: some of the runs only.
-        on_change: where the folder holds another plan: an error that says what differs; or go on with the plan
-            that is there; or add the new runs to it.
-        watcher: hears how it goes.
-        fill: chooses the runs: adds to the queue whenever no run is waiting. Unset: all runs that are not done yet.
+        plan: from `plan`.
+        folder: of the sweep; a new one, or that of an earlier call.
+        executor: where the runs are executed; by default as the plan says.
+        select: limits the call to some of the runs.
+        on_change: what to do if the folder holds another plan: `refuse` raises an error that says what differs,
+            `old` continues with the plan in the folder, `extend` adds the new runs to it.
+        watcher: callbacks for the progress of the sweep.
+        fill: chooses the runs, by adding to the queue whenever no run is waiting; by default, all that are not done.
 
     Raises:
-        UsageError: another process works in the folder; or it holds another plan, or something else.
+        UsageError: another process works in the folder, or it holds another plan or something else.
     """
-    folder, select, watcher = Path(folder), select or Selection(), watcher or Unwatched()
+    folder, select, watcher = Path(folder), select or Selection(), watcher or Watcher()
     _check_folder(folder)
     if not folder.exists():
-        select.of(plan)  # what is asked for is there: else no folder is made
+        select.of(plan)  # raises an error before the folder is created
     with _locked(folder, select):
-        plan = _settled(plan, folder, on_change)
-        index = Index(folder / select.index)
-        try:
+        plan = _store_plan(plan, folder, on_change)
+        with closing(Index(folder / select.index)) as index:
             if index.replaced:
-                watcher.note(f"the index was damaged, and made anew; the old one is {index.replaced}")
-            return _run(plan, folder, executor or plan.executor, select, index, watcher, fill)
-        finally:
-            index.close()
+                watcher.note(f"the index was damaged and has been rebuilt; the old file is {index.replaced}")
+            rows = _rows(select.of(plan), folder, index.rows())
+            force = frozenset(name for name, row in rows.items() if row.state == "damaged")
+            if select.retry:
+                rows = {name: _retried(row) for name, row in rows.items()}
+            index.put(*rows.values())
+            fill = fill or _fill_with(_waiting(select.of(plan), rows)[: select.limit])
+            queue = RunQueue(folder, rows, index, watcher, fill, force, select.limit, select.arguments)
+            _execute(queue, executor or plan.executor, watcher, is_shard=select.shard is not None)
+            return Outcome(folder, queue.rows, queue.stopped)
 
 
-def look(plan: Plan, folder: str | Path, select: Selection | None = None) -> Status:
-    """How the runs of a plan stand in a folder; nothing is written."""
+def read_status(plan: Plan, folder: str | Path, select: Selection | None = None) -> Status:
+    """The status of a plan's runs in a folder; writes nothing."""
     folder, select = Path(folder), select or Selection()
-    return Status(_rows(select.of(plan), folder, _known(folder / select.index)))
+    indexed: dict[str, Row] = {}
+    if (folder / select.index).exists():
+        with closing(Index(folder / select.index)) as index:
+            indexed = index.rows()
+    return Status(_rows(select.of(plan), folder, indexed))
 
 
-def _known(path: Path) -> dict[str, Row]:
-    if not path.exists():
-        return {}
-    index = Index(path)
-    try:
-        return index.rows()
-    finally:
-        index.close()
-
-
-def _run(
-    plan: Plan,
-    folder: Path,
-    executor: Executor,
-    select: Selection,
-    index: Index,
-    watcher: Watcher,
-    fill: Callable[[RunQueue], None] | None,
-) -> Outcome:
-    chosen = select.of(plan)
-    rows = _rows(chosen, folder, index.rows())
-    force = frozenset(name for name, row in rows.items() if row.state == "damaged")
-    if select.retry:
-        rows = {name: _retried(row) for name, row in rows.items()}
-    index.put(*rows.values())
-    waiting = _waiting(chosen, rows)[: select.limit]
-
-    def fill_with_all(queue: RunQueue) -> None:
-        for run in waiting:
-            queue.add(run)
-
-    queue = RunQueue(
-        folder, rows, index, watcher, fill or fill_with_all, force, select.limit, select.arguments
-    )
+def _execute(queue: RunQueue, executor: Executor, watcher: Watcher, *, is_shard: bool) -> None:
     watcher.began(queue.status())
     try:
         if not queue.is_idle():
-            (executor.for_shard() if select.shard else executor).execute(queue)
+            (executor.for_shard() if is_shard else executor).execute(queue)
     except BaseException:
         queue.interrupted()
         raise
-    return Outcome(folder, queue.rows, queue.stopped)
 
 
-def _rows(plan: Plan, folder: Path, known: dict[str, Row]) -> dict[str, Row]:
-    return {run.name: record(run, folder / "runs" / run.name, known.get(run.name)) for run in plan.runs}
+def _rows(plan: Plan, folder: Path, indexed: dict[str, Row]) -> dict[str, Row]:
+    return {run.name: read_row(run, folder / "runs" / run.name, indexed.get(run.name)) for run in plan.runs}
 
 
 def _retried(row: Row) -> Row:
@@ -183,9 +159,17 @@ def _retried(row: Row) -> Row:
 
 
 def _waiting(plan: Plan, rows: dict[str, Row]) -> list[PlannedRun]:
-    """Those to do; last the ones that were running when the sweep ended, time and again: they may have ended it."""
+    """The runs to do. Runs during which the sweep ended twice come last, since they may have ended it."""
     waiting = [run for run in plan.runs if rows[run.name].state == "waiting"]
     return sorted(waiting, key=lambda run: rows[run.name].interruptions >= 2)
+
+
+def _fill_with(runs: Sequence[PlannedRun]) -> Callable[[RunQueue], None]:
+    def fill(queue: RunQueue) -> None:
+        for run in runs:
+            queue.add(run)
+
+    return fill
 
 
 def _check_folder(folder: Path) -> None:
@@ -198,20 +182,20 @@ def _check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory")
-    names = {path.name for path in folder.iterdir()} - _OWN
+    names = {path.name for path in folder.iterdir()} - _SWEEP_FILES
     others = sorted(name for name in names if not name.startswith((".", "index.")))
     if others:
         raise UsageError(
-            f"`{folder}` holds other files and no sweep ({', '.join(others[:3])}); choose another --output"
+            f"`{folder}` is not a sweep and holds other files ({', '.join(others[:3])}); choose another --output"
         )
 
 
 @contextmanager
 def _locked(folder: Path, select: Selection) -> Iterator[None]:
-    """One process works in the folder; or several, each on a shard of its own.
+    """Lock the folder: for one process, or for several processes that each do a different shard.
 
     Raises:
-        UsageError: another one does.
+        UsageError: another process holds the lock.
     """
     with locking.held(folder / ".locks" / "sweep", shared=select.shard is not None):
         if select.shard is None:
@@ -221,52 +205,48 @@ def _locked(folder: Path, select: Selection) -> Iterator[None]:
             yield
 
 
-def _settled(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
-    """The plan to follow, written down in the folder.
+def _store_plan(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
+    """The plan to follow, which is now also in `sweep.yaml`.
 
     Raises:
-        UsageError: the folder holds another one, and nobody said what to do then.
+        UsageError: the folder holds another plan, and `on_change` refuses it or cannot extend it.
     """
     path = folder / "sweep.yaml"
     with locking.held(folder / ".locks" / "plan", wait=60):
         if path.exists():
-            before = _written_plan(path)
-            differing = change(before, plan)
-            if not differing:
+            before = _stored_plan(path)
+            difference = change(before, plan)
+            if not difference:
                 return plan
             if on_change == "old":
                 return replace(before, executor=plan.executor)
             if on_change == "refuse":
-                raise _another_plan(folder, differing.lines())
+                message = f"the sweep in `{folder}` was started with another plan"
+                raise UsageError(Problem(message, notes=(*difference.lines(), _ADVICE)))
             plan = _extended(before, plan, folder)
         atomic.write_text(path, plan.dump())
     return plan
 
 
-def _written_plan(path: Path) -> Plan:
+def _stored_plan(path: Path) -> Plan:
     try:
         return plan_of(path)
     except SpecError as error:
-        note = f"remove `{path}` to have it written anew from the spec; finished runs of the spec stay"
-        raise UsageError(
-            Problem(f"the plan in `{path}` cannot be read: {error.problems[0].message}", notes=(note,))
-        ) from error
-
-
-def _another_plan(folder: Path, lines: Iterator[str]) -> UsageError:
-    advice = "--extend adds the new runs; --old-plan goes on as it was; another --output begins a new sweep"
-    return UsageError(Problem(f"the sweep in `{folder}` was begun with another plan", notes=(*lines, advice)))
+        note = f"remove `{path}` to write it again from the spec; finished runs of the spec are kept"
+        message = f"the plan in `{path}` cannot be read: {error.problems[0].message}"
+        raise UsageError(Problem(message, notes=(note,))) from error
 
 
 def _extended(before: Plan, now: Plan, folder: Path) -> Plan:
-    """Both plans in one.
+    """The runs of both plans.
 
     Raises:
-        UsageError: runs of one name differ.
+        UsageError: a run has the same name but another spec.
     """
-    differing = change(before, now)
-    if differing.changed:
-        lines = replace(differing, added=(), removed=()).lines()
-        about = f"`{folder}` cannot be extended: runs that it has already are others now"
-        raise UsageError(Problem(about, notes=(*lines, "choose another --output for the new sweep")))
-    return extended(before, now)
+    difference = change(before, now)
+    if difference.changed:
+        lines = replace(difference, added=(), removed=()).lines()
+        message = f"`{folder}` cannot be extended: the specs of existing runs have changed"
+        raise UsageError(Problem(message, notes=(*lines, "choose another --output for the new sweep")))
+    added = set(difference.added)
+    return replace(now, runs=(*before.runs, *(run for run in now.runs if run.name in added)))

@@ -1,4 +1,4 @@
-"""What the directory of a run says about it: not begun, begun, finished, or damaged by hand."""
+"""Reads the state of a run from its directory: waiting, done, or damaged by hand."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .index import Row
 from .plan import PlannedRun
 
 
-def record(run: PlannedRun, folder: Path, known: Row | None) -> Row:
-    """The row of a run as its directory says it is; `known` adds what no directory can say."""
-    row = known if known is not None and known.digest == run.digest else Row(run.name, run.digest)
-    if row.state == "running":  # nobody runs it: its sweep was killed
+def read_row(run: PlannedRun, folder: Path, indexed: Row | None) -> Row:
+    """The row of a run according to its directory; `indexed` adds what no directory records."""
+    row = indexed if indexed is not None and indexed.digest == run.digest else Row(run.name, run.digest)
+    if row.state == "running":  # its sweep was killed: this process holds the lock
         row = replace(row, state="waiting", interruptions=row.interruptions + 1)
     damage = next(_damages(run, folder, row), None)
     if damage:
         return replace(row, state="damaged", reason=damage)
     if (folder / "metrics.json").exists():
-        return row if row.state == "done" else finished(row, folder)
+        return row if row.state == "done" else finished_row(row, folder)
     if row.state in ("done", "damaged"):
         return Row(run.name, run.digest)
     return row
 
 
-def finished(row: Row, folder: Path) -> Row:
+def finished_row(row: Row, folder: Path) -> Row:
     """The row of a finished run."""
     raw = (folder / "metrics.json").read_bytes()
     metrics = json.loads(raw)
@@ -43,17 +43,17 @@ def finished(row: Row, folder: Path) -> Row:
         row.digest,
         "done",
         seconds=seconds,
-        bytes=_size(folder),
-        validation=score(metrics.get("validation")),
-        test=score(metrics.get("test")),
+        bytes=sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()),
+        validation=main_score(metrics.get("validation")),
+        test=main_score(metrics.get("test")),
         metrics=hashlib.sha256(raw).hexdigest(),
     )
 
 
-def score(scores: dict[str, Any] | None) -> float | None:
-    """F1, or accuracy where there is none."""
-    found = (scores or {}).get("f1", (scores or {}).get("accuracy"))
-    return None if found is None else float(found)
+def main_score(scores: dict[str, Any] | None) -> float | None:
+    """The score that runs are compared by: F1, or accuracy for metrics without F1."""
+    score = (scores or {}).get("f1", (scores or {}).get("accuracy"))
+    return None if score is None else float(score)
 
 
 def newest_step(folder: Path) -> int:
@@ -62,16 +62,12 @@ def newest_step(folder: Path) -> int:
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
-    """What is not as sltk leaves it."""
+    """Everything in the directory that differs from what sltk would have written."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        yield "it is no directory"
+        yield "it is not a directory"
         return
     if not (folder / "spec.yaml").exists():
         names = {path.name for path in folder.iterdir() if not atomic.is_partial(path.name)} - BEFORE_SPEC
@@ -80,26 +76,26 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
         return
     yield from _spec_damages(run, folder)
     if not (folder / "environment.json").exists():
-        yield "environment.json is gone"
+        yield "environment.json is missing"
     if (folder / "metrics.json").exists():
         yield from _metrics_damages(run, folder, row)
     elif row.state == "done":
-        yield "metrics.json is gone"
+        yield "metrics.json is missing"
 
 
 def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
     try:
-        found = stored((folder / "spec.yaml").read_text(encoding="utf-8"))
+        spec = stored((folder / "spec.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"spec.yaml cannot be read: {str(error).splitlines()[0]}"
         return
-    if not isinstance(found, dict):
-        yield "spec.yaml holds no spec"
+    if not isinstance(spec, dict):
+        yield "spec.yaml does not contain a spec"
         return
-    # A run keeps copies of its imports beside its spec, which names those.
-    differing = list(differences({**found, "imports": None}, {**run.resolved, "imports": None}))
+    # A run directory contains copies of the imported files, and its spec refers to those.
+    differing = list(differences({**spec, "imports": None}, {**run.resolved, "imports": None}))
     if differing:
-        yield f"its spec.yaml is not that of the plan: {'; '.join(differing[:3])}"
+        yield f"its spec.yaml differs from the plan: {'; '.join(differing[:3])}"
 
 
 def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
@@ -110,15 +106,15 @@ def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
         yield "metrics.json is not JSON"
         return
     if row.state == "done" and row.metrics and hashlib.sha256(raw).hexdigest() != row.metrics:
-        yield "metrics.json is not as it was written"
+        yield "metrics.json has been changed"
     splits = [name for name in ("validation", "test") if getattr(run.experiment.data, name) is not None]
     absent = [key for key in (*splits, "train") if not isinstance(metrics, dict) or key not in metrics]
     if absent:
         yield f"metrics.json has no {', '.join(absent)}"
-    needed = ["model/sltk.json", *(["model/head.safetensors"] if run.experiment.type == "tagger" else [])]
-    for name in needed:
+    expected = ["model/sltk.json", *(["model/head.safetensors"] if run.experiment.type == "tagger" else [])]
+    for name in expected:
         if not (folder / name).is_file():
-            yield f"{name} is gone"
+            yield f"{name} is missing"
     for split in splits:
         if not any((folder / "predictions").glob(f"{split}.*")):
-            yield f"predictions/{split}.conll is gone"
+            yield f"predictions/{split}.conll is missing"
