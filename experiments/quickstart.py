@@ -1,8 +1,8 @@
-"""The quickstart: trains experiments/quickstart.yaml with the causal mask removed and with it left on.
+"""The quickstart: train experiments/quickstart.yaml with the causal mask removed and with it left on.
 
     make quickstart
 
-Runs the very commands that it prints, then says what the mask did.
+Prints each command before running it, and ends with a comparison of the two models.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def main() -> None:
 
 
 def sltk(*arguments: str, text: str | None = None) -> None:
-    """Run one command of sltk, showing it first."""
+    """Print and run one sltk command."""
     print(f"\n$ sltk {' '.join(arguments)}", flush=True)
     subprocess.run([sys.executable, "-m", "sltk", *arguments], input=text, text=True, check=True)
 
 
 def compare(unmasked: Path, causal: Path) -> None:
-    """Say what the mask did, from the two run directories."""
+    """Print the test scores of the two run directories."""
     removed, left_on = (
         json.loads((run / "metrics.json").read_text())["test"]["f1"] for run in (unmasked, causal)
     )
     print(
         f"\nTest F1 with the causal mask left on (0000):           {left_on:.3f}"
         f"\nTest F1 with it removed from the upper blocks (0111):  {removed:.3f}\n"
-        "\nIn these sentences the words that decide the polarity of a term mostly stand to its right. With the mask"
-        "\non, no block can look there when the term is labelled, so its polarity cannot be known; with the mask off"
-        "\nit can. Both models have the same weights to start from, the same data and the same number of updates."
+        "\nIn these sentences, the words that decide the polarity of a term mostly stand to its right. With the mask on,"
+        "\nno block can see them when the term is labelled, so the model cannot know its polarity; with the mask removed,"
+        "\nit can. Both models have the same initial weights, the same data and the same number of updates."
     )
 
 

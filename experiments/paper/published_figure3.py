@@ -1,8 +1,8 @@
-"""Draws the paper's Figure 3 from its curves, read off the plots, in the form that `sltk report` draws runs in.
+"""Plot the curves of the paper's Figure 3, read from its plots, in the format of `sltk report`.
 
     python experiments/paper/published_figure3.py FOLDER
 
-The numbers are means of five seeds on validation, to about ± .01 (docs/reports/records/figure3_published.csv).
+The numbers are means of five seeds on validation, to about ± 0.01 (docs/reports/records/figure3_published.csv).
 """
 
 from __future__ import annotations
