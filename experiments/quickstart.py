@@ -53,9 +53,9 @@ def compare(unmasked: Path, causal: Path) -> None:
     print(
         f"\nTest F1 with the causal mask left on (0000):           {left_on:.3f}"
         f"\nTest F1 with it removed from the upper blocks (0111):  {removed:.3f}\n"
-        "\nIn these sentences, the words that decide the polarity of a term mostly stand to its right. With the mask on,"
-        "\nno block can see them when the term is labelled, so the model cannot know its polarity; with the mask removed,"
-        "\nit can. Both models have the same initial weights, the same data and the same number of updates."
+        "\nIn these sentences, the words that decide the polarity of a term mostly stand to its right. With the"
+        "\nmask on, no block can see them when the term is labelled, so the model cannot know the polarity; with the"
+        "\nmask removed, it can. Both models have the same initial weights, data and number of updates."
     )
 
 
