@@ -1,4 +1,4 @@
-"""The documentation is true: links, specs, code, commands and generated tables."""
+"""Links, specs, code, commands and generated tables in the documentation are correct."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTA
 
 
 class Block(NamedTuple):
-    """A block of code: where it stands, its language, what stands after that, and the code."""
+    """A block of code: its page, its language, the rest of the opening line, and the code."""
 
     page: str
     language: str
@@ -50,26 +50,26 @@ def blocks(*languages: str) -> list[Block]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What `#…` may name on a page, as GitHub makes it of the headings."""
+    """Anchors of a page, as GitHub derives them from the headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @each_page
 def test_relative_links_lead_somewhere(page: Path) -> None:
-    """Each file that a page links to is there, and so is each heading."""
+    """Every relative link leads to a file, and every anchor to a heading."""
     prose = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", page.read_text(encoding="utf-8")))
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if "://" in target:
             continue
         file, _, anchor = target.partition("#")
-        found = page.parent / file if file else page
-        assert found.exists(), target
-        assert not anchor or anchor in anchors(found), target
+        path = page.parent / file if file else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
 
 
 def test_the_index_lists_every_page() -> None:
-    """docs/README.md links each page below docs/."""
+    """docs/README.md links to every page below docs/."""
     folder = ROOT / "docs"
     index = (folder / "README.md").read_text(encoding="utf-8")
     linked = {folder / target for target in re.findall(r"\]\(([^)\s#]+\.md)\)", index)}
@@ -77,9 +77,9 @@ def test_the_index_lists_every_page() -> None:
 
 
 def test_generated_parts_are_current() -> None:
-    """Tables of keys and components and the tree of files say what the code says: else `make generated`.
+    """Generated tables, listings and specs match the code; otherwise run `make generated`.
 
-    In a process of its own, which knows no component that another test has registered.
+    A separate process knows no component that another test has registered.
     """
     command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -87,14 +87,14 @@ def test_generated_parts_are_current() -> None:
 
 
 def test_the_readme_shows_the_quickstart_spec() -> None:
-    """The spec on the first screen is the file, letter by letter."""
+    """README.md shows the quickstart spec exactly as the file has it."""
     shown = [block for block in blocks("yaml") if block.title == "experiments/quickstart.yaml"]
     assert [block.page for block in shown] == ["README.md"]
     assert shown[0].text == (ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8")
 
 
 def python_files() -> dict[str, str]:
-    """The files of Python code that pages show, by their names."""
+    """Python files shown on pages, by name."""
     titled = [(re.match(r'title="(.+)"', block.title), block.text) for block in blocks("python")]
     return {title[1]: text for title, text in titled if title}
 
@@ -108,7 +108,7 @@ BASES = {
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: f"{block.page}-{block.text[:20]!r}")
 def test_yaml_validates(block: Block, tmp_path: Path) -> None:
-    """A block is a sound spec: whole, or laid over one that trains a decoder, or a sweep of it."""
+    """Every YAML block is a valid spec, alone or as an extension of a spec that trains or sweeps a decoder."""
     shipped = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "experiments").glob("*.yaml")}
     for name, text in (shipped | BASES | python_files()).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -125,15 +125,15 @@ def test_yaml_validates(block: Block, tmp_path: Path) -> None:
         assert config.load(spec).experiment.name
 
 
-def test_pages_show_one_file_of_a_name() -> None:
-    """Code that two pages show as one file is the same on both."""
+def test_files_shown_twice_are_the_same() -> None:
+    """A file that several pages show has the same content on all of them."""
     shown = {(block.title, block.text) for block in blocks("python") if block.title}
     assert len(shown) == len(python_files())
 
 
 @pytest.fixture(scope="module")
 def readme_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the Python of README.md prints, and the run it leaves, on fewer sentences and updates."""
+    """Output and run directory of the Python code in README.md, with fewer sentences and updates."""
     (code,) = [block.text for block in blocks("python") if "sltk.train(" in block.text]
     folder = tmp_path_factory.mktemp("readme")
     (folder / "experiments").mkdir()
@@ -143,19 +143,19 @@ def readme_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     )
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "toolkit"))
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, folder / "runs" / "quickstart"
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, folder / "runs" / "quickstart"
 
 
 def test_the_python_of_the_readme_runs(readme_run: tuple[str, Path]) -> None:
-    """Training, loading and predicting from Python go as shown."""
+    """Training, loading and predicting from Python work as shown."""
     printed, _ = readme_run
     assert "['The', 'soup', 'was', 'awful', '.']" in printed
 
 
 def test_every_file_and_key_of_a_run_is_documented(readme_run: tuple[str, Path]) -> None:
-    """docs/contracts.md names what a run directory holds, and each key of metrics.json."""
+    """docs/contracts.md lists every file of a run directory and every key of metrics.json."""
     contracts = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
     _, run = readme_run
     for path in [*run.iterdir(), *(run / "model").iterdir()]:
@@ -167,7 +167,7 @@ def test_every_file_and_key_of_a_run_is_documented(readme_run: tuple[str, Path])
 
 
 def commands() -> dict[str, set[str]]:
-    """The long options of each command."""
+    """Long options of each command."""
     group = get_command(frame.app)
     assert isinstance(group, TyperGroup)
     return {
@@ -177,7 +177,7 @@ def commands() -> dict[str, set[str]]:
 
 
 def commands_shown() -> Iterator[tuple[str, str, list[str]]]:
-    """Each `sltk COMMAND …` in code: the page, the command, its options."""
+    """Yield page, command and options of each `sltk COMMAND …` in code."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         code = [block[3] for block in _BLOCK.finditer(text) if block[1] == "console"]
@@ -191,8 +191,8 @@ def commands_shown() -> Iterator[tuple[str, str, list[str]]]:
                 )
 
 
-def test_commands_that_are_shown_exist() -> None:
-    """Each command in the documentation is one of the program, and takes the options shown with it."""
+def test_commands_shown_exist() -> None:
+    """Every command in the documentation exists and takes the options shown with it, and every command is shown."""
     known = commands()
     shown = list(commands_shown())
     assert {name for _, name, _ in shown} == set(known)
@@ -201,7 +201,7 @@ def test_commands_that_are_shown_exist() -> None:
 
 
 def test_every_command_and_option_is_documented() -> None:
-    """docs/contracts.md names every command and every option."""
+    """docs/contracts.md lists every command and every option."""
     contracts = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
     for name, options in commands().items():
         assert f"`sltk {name}" in contracts
@@ -210,7 +210,7 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    """docs/reference/dependencies.md has a row for each package that pyproject.toml asks for, and for each extra."""
+    """docs/reference/dependencies.md has a row for every dependency and every extra in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     page = (ROOT / "docs" / "reference" / "dependencies.md").read_text(encoding="utf-8")
     extras = project["optional-dependencies"]

@@ -1,4 +1,4 @@
-"""The formats that docs/guides/data.md shows are those that the readers read."""
+"""The readers read the examples in docs/guides/data.md."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _FILE_NAMES = {"doc.txt", "doc.ann"}
 
 
 def examples() -> dict[str, list[tuple[list[str], str]]]:
-    """For each reader its examples: what stands after its name, and the file."""
-    found: dict[str, list[tuple[list[str], str]]] = {}
+    """Examples by reader: the words after its name, and the file content."""
+    by_reader: dict[str, list[tuple[list[str], str]]] = {}
     for reader, rest, content in _EXAMPLE.findall(PAGE.read_text(encoding="utf-8")):
-        found.setdefault(reader, []).append((rest.split(), content))
-    return found
+        by_reader.setdefault(reader, []).append((rest.split(), content))
+    return by_reader
 
 
 @pytest.mark.parametrize("reader", examples())
 def test_examples_are_read(reader, tmp_path, capsys):
-    """Each is a sound file of its reader, with annotation that is used, unless it is plain text."""
+    """Each example is a valid file, and its annotation is used unless it is plain text."""
     for words, content in examples()[reader]:
         name = next(iter(_FILE_NAMES & set(words)), "file")
         (tmp_path / name).write_text(content, encoding="utf-8")
@@ -40,7 +40,7 @@ def test_examples_are_read(reader, tmp_path, capsys):
 
 
 def test_every_reader_is_on_the_page():
-    """The table of readers names all of them, whatever other tests have registered beside them."""
+    """The table lists every built-in reader."""
     page = PAGE.read_text(encoding="utf-8")
     built_in = [
         name for name, reader in registry.slot("reader").items() if reader.__module__.startswith("sltk.")
