@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 import sltk
-from sltk import models
-from sltk.nn.generation import attending_with_cache
-from sltk.progress import Silent
-from sltk.readers.grammar import GrammarReader
+from sltk.components.readers.grammar import GrammarReader
+from sltk.models import kinds
+from sltk.models.instruct.generation import attending_with_cache
+from sltk.runtime.progress import Progress
 from sltk.types import Sentence
 
 OPTIONS = {name: name for name in ("positive", "negative", "neutral", "conflict")}
@@ -61,8 +61,8 @@ def measured(label: Callable[[], Sequence[Any]]) -> dict[str, Any]:
 
 def by_sltk(model: Any, sentences: Sequence[Sentence], batch_tokens: int) -> list[int]:
     """Lengths of the responses."""
-    kind = models.type_of(model)
-    found = list(kind.predict(model, sentences, batch_tokens, 2048, Silent()))
+    kind = kinds.type_of(model)
+    found = list(kind.predict(model, sentences, batch_tokens, 2048, Progress()))
     encode = model.network.backbone.tokenizer.backend_tokenizer.encode
     return [len(encode(each.response.text, add_special_tokens=False).ids) + 1 for each in found]
 

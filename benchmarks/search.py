@@ -28,9 +28,9 @@ from scipy.stats import spearmanr
 from sltk import search
 from sltk.errors import UsageError
 from sltk.files import atomic
-from sltk.progress import Silent
 from sltk.reports import plotting
 from sltk.reports.run_records import read_records
+from sltk.runtime.progress import Progress
 from sltk.search.search_queue import SCORES, shared_run
 
 BUDGETS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
@@ -172,7 +172,7 @@ def train_shared_runs(spec: Path, seeds: Sequence[int], path: Path) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "shared"
             run, masks = shared_run(plan, seed).resolved, list(plan.runs)
-            train_shared(run, folder, resume=False, force=False, progress=Silent(), masks=masks)
+            train_shared(run, folder, resume=False, force=False, progress=Progress(), masks=masks)
             result = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         record = search.SharedRecord(
             seed=seed,

@@ -66,7 +66,7 @@ _SHARES = (1, 5, 4, 4, 6, 8, 9, 9, 7, 5, 5, 4, 4, 5, 5, 5, 5, 4, 3, 2, 1)
 def sentences(count: int | None, path: Path | None, seed: int = 0) -> list[Sentence]:
     """Sentences of a CoNLL file, all if no count is given, or made-up ones of such lengths, 2,000 if none is given."""
     if path is not None:
-        from sltk.readers.conll import ConllReader
+        from sltk.components.readers.conll import ConllReader
 
         return list(itertools.islice((s for s in ConllReader(path=path).read() if s.words), count))
     count = 2_000 if count is None else count

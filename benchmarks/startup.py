@@ -25,8 +25,8 @@ from transformers import AutoTokenizer
 
 import sltk
 from shared import machine, make_model, sentences
-from sltk import data
-from sltk.readers.conll import ConllReader
+from sltk.components.readers.conll import ConllReader
+from sltk.data import datasets
 from sltk.subwords.tokenization import SubwordEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +65,7 @@ def of_reading(path: Path, tokenizer: Any, repetitions: int) -> dict[str, list[f
     """Seconds to read a CoNLL file into sentences with tags, and to tokenise and align them."""
     taken: dict[str, list[float]] = {"read": [], "tokenise_and_align": []}
     for _ in range(repetitions):
-        read, dataset = _timed(lambda: data.load(ConllReader(path=path), "IOB2"))
+        read, dataset = _timed(lambda: datasets.load(ConllReader(path=path), "IOB2"))
         encode, _ = _timed(lambda dataset=dataset: SubwordEncoder(tokenizer).encode(dataset.sentences))
         taken["read"].append(read)
         taken["tokenise_and_align"].append(encode)

@@ -50,14 +50,16 @@ from shared import (
     sentences,
     take_turns,
 )
-from sltk import Sentence, building, data
+from sltk import Sentence
+from sltk.data import datasets
+from sltk.models import tagging
 from sltk.nn.batching import Sample, ignored, pack
 from sltk.nn.fused import linear
 from sltk.nn.head import IGNORED
-from sltk.progress import Silent
-from sltk.spec import Experiment
-from sltk.trainer import EpochBatches, Examples
-from sltk.training import Task, make_trainer
+from sltk.runtime.progress import Progress
+from sltk.spec.experiment import Experiment
+from sltk.training.fit import Task, make_trainer
+from sltk.training.trainer import EpochBatches, Examples
 
 LEARNING_RATE, SEED = 2e-4, 120
 
@@ -116,9 +118,9 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
     """sltk's model, and the sentences as all contenders read them."""
-    training = data.dataset(data.Source(spec.data.train, corpus, "IOB2"), "IOB2")
-    model = building.build(spec, data.label_set(training), training)
-    return model, building.encode_all(training, model, Silent())
+    training = datasets.dataset(datasets.Source(spec.data.train, corpus, "IOB2"), "IOB2")
+    model = tagging.build(spec, datasets.label_set(training), training)
+    return model, tagging.encode_all(training, model, Progress())
 
 
 def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: float) -> Any:
@@ -238,7 +240,7 @@ class Race:
         if contender == "sltk":
             examples = Examples(self.samples, pack, ignored)
             task = Task(self.model.tagger, examples, self.model.device, SEED, None, str)
-            trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Silent())
+            trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
             _take_over(self.other, self.model.tagger)
             _checkpoint_gradients(self.other, contender == "authors")

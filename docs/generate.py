@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from sltk.registry import SLOTS, registry
-from sltk.spec import DataSpec, Experiment, TrainerSpec
-from sltk.specs.options import field_rows
+from sltk.components.registry import SLOTS, registry
+from sltk.spec.experiment import DataSpec, Experiment, TrainerSpec
+from sltk.spec.options import field_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "toolkit" / "sltk"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from sltk.registry import registry
-from sltk.slots import Reader
+from sltk.components.registry import registry
+from sltk.components.slots import Reader
 
 Counted = tuple[int, int | None]
 """Characters of words that are not white space, and annotated spans (None: not known without a scheme)."""

@@ -66,7 +66,7 @@ def base_folder(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> 
     """A directory as transformers writes one: fresh weights, and a tokenizer trained on a few words."""
     from transformers import AutoConfig, AutoModel
 
-    from sltk.nn.loading import train_tokenizer
+    from sltk.components.backbones.building import train_tokenizer
 
     text = "the soup was awful and the bread was excellent , but nobody at our table called the menu plain ."
     tokenizer = train_tokenizer([f" {text}"] * 8, 300)

@@ -8,12 +8,11 @@ What the package offers is listed in `__all__` and imported on first use; `impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
-    from .config import dump, load_data
-    from .errors import DataError, InputError, ModelError, RunError, SltkError, SpecError, UsageError
-    from .registry import Component, RefusedError, register
-    from .run import Labeller, load, train
-    from .slots import (
+    from .components.registry import Component, RefusedError, register
+    from .components.slots import (
         Aligner,
         Backbone,
         FileReader,
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
         TaggedReader,
         Writer,
     )
-    from .spec import Experiment
+    from .errors import DataError, InputError, ModelError, RunError, SltkError, SpecError, UsageError
+    from .run import Labeller, load, train
+    from .spec.experiment import Experiment
+    from .spec.loading import dump, load_data
     from .types import Prediction, Sentence, Span, Unused
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Aligner",
@@ -63,11 +63,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "config": ("dump", "load_data"),
-    "errors": ("DataError", "InputError", "ModelError", "RunError", "SltkError", "SpecError", "UsageError"),
-    "registry": ("Component", "RefusedError", "register"),
-    "run": ("Labeller", "load", "train"),
-    "slots": (
+    "components.registry": ("Component", "RefusedError", "register"),
+    "components.slots": (
         "Aligner",
         "Backbone",
         "FileReader",
@@ -78,7 +75,10 @@ _HOMES = {
         "TaggedReader",
         "Writer",
     ),
-    "spec": ("Experiment",),
+    "errors": ("DataError", "InputError", "ModelError", "RunError", "SltkError", "SpecError", "UsageError"),
+    "run": ("Labeller", "load", "train"),
+    "spec.experiment": ("Experiment",),
+    "spec.loading": ("dump", "load_data"),
     "types": ("Prediction", "Sentence", "Span", "Unused"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

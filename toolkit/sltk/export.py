@@ -29,17 +29,17 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from . import checkpoint
-from .backbones.pretrained import PretrainedBackbone
-from .checkpoint import Model
+from .components.backbones.pretrained import PretrainedBackbone
+from .components.registry import registry
 from .errors import ModelError, UsageError
 from .files import atomic
-from .instruct import model as instruct
+from .models import saving
+from .models.instruct import model as instruct
+from .models.saving import Model
 from .nn import merging
 from .nn.attention import Packing
-from .progress import Progress, Silent
-from .registry import registry
 from .run import model_folder
+from .runtime.progress import Progress
 
 _TOLERANCE = 1e-4
 _PROBE = (7, 4)
@@ -61,10 +61,10 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
         UsageError: there is no finished run, or `target` holds something already.
         ModelError: the base model cannot be had.
     """
-    progress, target = progress or Silent(), Path(target)
+    progress, target = progress or Progress(), Path(target)
     _check_free(target)
     folder = model_folder(Path(run), progress)
-    description = checkpoint.describe(folder)
+    description = saving.describe(folder)
     if description.get("type") == "instruct":
         _export_language_model(folder, target)
         return
@@ -74,21 +74,21 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
         with atomic.making(target) as partial:  # nothing to merge: the model is whole as it is
             shutil.copytree(folder, partial, dirs_exist_ok=True)
         return
-    model = checkpoint.load(folder, merge=False)
+    model = saving.load(folder, merge=False)
     assert isinstance(model.backbone, PretrainedBackbone)
     config, state = merging.plain_weights(model.tagger.backbone.model)
     exported = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.making(target) as partial:
         try:
             _save_classifier(exported, config, state, partial)
-            checkpoint.save_rest(exported, partial, {"path": "."}, folder / "imports")
+            saving.save_rest(exported, partial, {"path": "."}, folder / "imports")
             _compare(partial)
             exported.tagger.backbone.tokenizer.save_pretrained(partial)
         except _NotPlainError as reason:
             progress.note(f"only sltk can load this export: {reason}")
             _empty(partial)
             _save(AutoModel, config, state, partial / "base")
-            checkpoint.save_rest(exported, partial, {"path": "base"}, folder / "imports")
+            saving.save_rest(exported, partial, {"path": "base"}, folder / "imports")
 
 
 def _export_language_model(folder: Path, target: Path) -> None:
@@ -192,7 +192,7 @@ def _compare(folder: Path) -> None:
     Raises:
         _NotPlainError: it does not.
     """
-    model = checkpoint.load(folder)
+    model = saving.load(folder)
     backbone = model.tagger.backbone
     other = (
         AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).to(model.device).eval()

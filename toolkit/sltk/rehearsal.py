@@ -15,18 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import data, masking
-from .backbones.pretrained import PretrainedBackbone, TrainedTokenizer
-from .config import Loaded
+from . import masks
+from .components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
+from .components.readers.holdout import HoldoutReader
+from .components.readers.jsonl import JsonlReader
+from .components.slots import Reader
+from .data import datasets
 from .errors import RunError
-from .estimates.estimate import ModelInfo, check_model
-from .estimates.families import tiny_config
-from .instruct.settings import InstructSpec
-from .progress import Progress, Silent
-from .readers.holdout import HoldoutReader
-from .readers.jsonl import JsonlReader
-from .slots import Reader
-from .spec import DataSpec, Experiment, TrainerSpec
+from .families.shape import tiny_config
+from .preview.estimate import ModelInfo, check_model
+from .runtime.progress import Progress
+from .spec.experiment import DataSpec, Experiment, TrainerSpec
+from .spec.instruct_settings import InstructSpec
+from .spec.loading import Loaded
 from .types import Prediction, Sentence
 
 SENTENCES = 16
@@ -51,7 +52,7 @@ def rehearse(loaded: Loaded[Experiment], *, progress: Progress | None = None) ->
         InputError: what the spec says does not fit the true model, as far as its shape is known, or the tiny one.
         RunError: the run fails, or a model is not what it was when it is loaded again.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     with loaded.placing():
         check_model(loaded.experiment.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as folder:
@@ -85,9 +86,9 @@ def _instruct(experiment: Experiment, few: DataSpec, folder: Path, progress: Pro
     if spec is None:
         return None
     options = dict(spec.options)
-    for reader in (getattr(few, name) for name in data.SPLITS):
+    for reader in (getattr(few, name) for name in datasets.SPLITS):
         if isinstance(reader, JsonlReader) and reader.path.parent == folder:
-            found = data.load(reader, experiment.scheme)
+            found = datasets.load(reader, experiment.scheme)
             for type_ in sorted({span.type for each in found for span in each.spans or ()} - options.keys()):
                 options[type_] = f"example {len(options) - len(spec.options) + 1}"
     added = ", ".join(type_ for type_ in options if type_ not in spec.options)
@@ -192,13 +193,13 @@ def small_backbone(backbone: Any, progress: Progress) -> Any:
     return backbone.model_copy(update=update)
 
 
-def tiny_blocks(mask: masking.MaskText, blocks: int | None) -> int:
+def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
     """How many blocks show what a mask does: at least four, as even groups, and no more than the true model has."""
     if isinstance(mask, list):
         wanted = max(mask, default=0) + 2
     elif ":" in mask:
         wanted = int(mask.partition(":")[2]) + 2
-    elif masking.is_digits(mask):
+    elif masks.is_digits(mask):
         wanted = len(mask) * -(-4 // len(mask))
     else:
         wanted = 4
@@ -207,7 +208,7 @@ def tiny_blocks(mask: masking.MaskText, blocks: int | None) -> int:
 
 
 def _data(experiment: Experiment, folder: Path, progress: Progress) -> DataSpec:
-    splits = {name: getattr(experiment.data, name) for name in data.SPLITS}
+    splits = {name: getattr(experiment.data, name) for name in datasets.SPLITS}
     readers = {
         name: _few(name, reader, experiment, folder, progress)
         for name, reader in splits.items()
@@ -244,7 +245,9 @@ def absences(reader: Reader) -> Iterator[str]:
 def _enough(reader: Reader) -> int:
     """How many sentences are a few, some of them with annotation."""
     count, annotated = 0, 0
-    for sentence in data.read(reader.model_copy(update={"limit": min(reader.limit or _SEARCHED, _SEARCHED)})):
+    for sentence in datasets.read(
+        reader.model_copy(update={"limit": min(reader.limit or _SEARCHED, _SEARCHED)})
+    ):
         count += 1
         annotated += _has_annotation(sentence)
         if count >= SENTENCES and annotated >= _ANNOTATED:
@@ -258,7 +261,7 @@ def _has_annotation(sentence: Sentence) -> bool:
 
 def _example(name: str, reader: Reader, experiment: Experiment, folder: Path) -> Reader:
     """The reader's example as a file, often enough to fill a few batches."""
-    found = data.dataset(data.example_source(reader), experiment.scheme, name).sentences
+    found = datasets.dataset(datasets.example_source(reader), experiment.scheme, name).sentences
     path = folder / f"{name}.jsonl"
     lines = [
         json.dumps(_record(found[number % len(found)]), ensure_ascii=False) for number in range(SENTENCES)

@@ -13,19 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import building, checkpoint, config, data, models, processes, rundir
-from .accounting import all_labelled
-from .config import InvalidSpecError, Loaded
-from .data import Dataset
+from .components.slots import Metric, Reader
+from .data import datasets
+from .data.accounting import all_labelled
+from .data.datasets import Dataset
+from .data.fingerprint import fingerprints
+from .data.notes import name_of, tell_about
 from .errors import SpecError, UsageError
-from .identity import identities
-from .labeller import Labeller
-from .models import Model
-from .progress import Progress, Silent
-from .reporting import name_of, tell_about
-from .rundir import RunDirectory
-from .slots import Metric, Reader, SchemeName
-from .spec import Experiment, TrainerSpec, default_metrics
+from .models import kinds, saving, tagging
+from .models.kinds import Model
+from .models.labeller import Labeller
+from .rundir import directory
+from .rundir.directory import RunDirectory
+from .runtime import processes
+from .runtime.progress import Progress
+from .schemes.names import SchemeName
+from .spec import loading
+from .spec.experiment import Experiment, TrainerSpec, default_metrics
+from .spec.loading import InvalidSpecError, Loaded
 from .types import Prediction
 
 if TYPE_CHECKING:
@@ -60,33 +65,33 @@ def train(
         InputError: spec, data or model do not work; nothing has been written then.
         RunError: training failed; what was there before is there still, and `resume` goes on from it.
     """
-    loaded = config.given(spec)
+    loaded = loading.given(spec)
     experiment = loaded.experiment
-    told = progress if progress and processes.is_first() else Silent()
+    told = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / experiment.name)
     finished = run.prepare(experiment, resume=resume, force=force)
-    processes.meet()
+    processes.barrier()
     if finished is not None:
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
-    kind = models.TYPES[experiment.type]
-    missing = data.missing_files(loaded, data.readers_of(experiment.data))
+    kind = kinds.TYPES[experiment.type]
+    missing = datasets.missing_files(loaded, datasets.readers_of(experiment.data))
     if missing:
         raise InvalidSpecError(missing)
     with loaded.placing():
-        splits = building.load_splits(experiment)
+        splits = tagging.load_splits(experiment)
         tell_about(splits, told)
         model = kind.build(experiment, splits["train"])
         for name in splits.keys() - {"train"}:
             kind.check(splits[name], model)
     samples = kind.encode(splits["train"], model, told)
-    heard = identities(splits, model.labels.tags)
+    heard = fingerprints(splits, model.labels.tags)
     log = run.start(experiment, model, heard, told, resume=resume, force=force)
     metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume, callbacks)
-    if processes.is_first():
+    if processes.is_main_process():
         kind.save(model, run.model, run.imports)
         run.finish(metrics)
-    processes.meet()
+    processes.barrier()
     return metrics
 
 
@@ -101,8 +106,8 @@ def _trained_and_scored(
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, Any]:
     """Train the model in place and score it; what `metrics.json` holds."""
-    from .trainer import Examples  # Trainer takes seconds to import: only here
-    from .training import Task, fit
+    from .training.fit import Task, fit
+    from .training.trainer import Examples  # Trainer takes seconds to import: only here
 
     def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
         return _score(experiment.metrics, experiment.scheme, predictions)
@@ -110,10 +115,10 @@ def _trained_and_scored(
     latest: list[Prediction] = []
 
     def score() -> dict[str, float]:
-        latest[:] = _labelled(model, splits["validation"], batch_tokens, Silent())
+        latest[:] = _labelled(model, splits["validation"], batch_tokens, Progress())
         return _to_choose_by(experiment, experiment.metrics[0].score(latest, experiment.scheme))
 
-    kind = models.type_of(model)
+    kind = kinds.type_of(model)
     batch_tokens = experiment.trainer.eval_batch_tokens
     training = splits["train"].sentences
     task = Task(
@@ -151,27 +156,27 @@ def evaluate(
         UsageError: no finished run there; or an exported model, which has no splits, and no `reader`.
         DataError: it has no such split, or the data cannot be read.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     folder = Path(folder)
-    if checkpoint.is_model(folder):
+    if saving.is_model(folder):
         if reader is None:
             raise UsageError(
                 f"`{folder}` is an exported model, without data of its own: give --data and --reader"
             )
         model_at = model_folder(folder, progress)
-        scheme = checkpoint.describe(model_at)["scheme"]
+        scheme = saving.describe(model_at)["scheme"]
         metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
-        dataset = data.load(reader, scheme)
+        dataset = datasets.load(reader, scheme)
     else:
         run = RunDirectory(folder)
         experiment = run.experiment(progress)
         model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
         batch_tokens = experiment.trainer.eval_batch_tokens
         if reader is not None:
-            dataset = data.load(reader, scheme)
+            dataset = datasets.load(reader, scheme)
         else:
-            dataset = data.load_splits(experiment.data, scheme, [split])[split]
-    model = models.load(model_at)
+            dataset = datasets.load_splits(experiment.data, scheme, [split])[split]
+    model = kinds.load(model_at)
     tell_about({dataset.name: dataset}, progress)
     strange = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if strange:
@@ -181,7 +186,7 @@ def evaluate(
     def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
         return _score(metrics, scheme, predictions)
 
-    account = models.type_of(model).account(model, predictions, scored)
+    account = kinds.type_of(model).account(model, predictions, scored)
     return Evaluation(scored(predictions) | account, predictions)
 
 
@@ -192,8 +197,8 @@ def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | N
         UsageError: there is none, or its training is not finished.
         ModelError: its base model cannot be had, or is not the one it was trained on.
     """
-    model = model_folder(Path(folder), progress or Silent())
-    return Labeller(models.load(model), batch_tokens, progress)
+    model = model_folder(Path(folder), progress or Progress())
+    return Labeller(kinds.load(model), batch_tokens, progress)
 
 
 def model_folder(folder: Path, progress: Progress) -> Path:
@@ -202,8 +207,8 @@ def model_folder(folder: Path, progress: Progress) -> Path:
     Raises:
         UsageError: there is none, or its training is not finished.
     """
-    if checkpoint.is_model(folder):
-        rundir.run_imports(folder, progress)
+    if saving.is_model(folder):
+        directory.run_imports(folder, progress)
         return folder
     run = RunDirectory(folder)
     run.experiment(progress)

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..audit import Audit
-    from ..audit.counts import Distribution, SplitCounts
-    from ..audit.subwords import SubwordCounts
+    from ..preview.audit import Audit
+    from ..preview.audit.counts import Distribution, SplitCounts
+    from ..preview.audit.subwords import SubwordCounts
 
 _MOST_TYPES = 20
 """Types shown in rows of their own; ACE05 has 33, `--json` has all."""

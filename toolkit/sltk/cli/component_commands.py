@@ -10,7 +10,7 @@ from ..errors import UsageError, nearest
 from .frame import ImportsOption, app, run_imports, show_table, write
 
 if TYPE_CHECKING:
-    from ..registry import Component
+    from ..components.registry import Component
 
 
 @app.command("list", short_help="List the components that a spec may name.")
@@ -20,7 +20,7 @@ def list_components(
 ) -> None:
     """List the components there are, of one slot or of all."""
     run_imports(imports)
-    from ..registry import registry
+    from ..components.registry import registry
 
     slots = registry.slots() if slot is None else [_known_slot(slot)]
     for number, name in enumerate(slots):
@@ -56,8 +56,8 @@ def show(
 
 def _known_slot(given: str) -> str:
     """The slot of that name, `readers` for `reader` allowed."""
+    from ..components.registry import registry
     from ..errors import Problem
-    from ..registry import registry
 
     known = registry.slots()
     name = given.lower()
@@ -70,7 +70,7 @@ def _known_slot(given: str) -> str:
 
 
 def _found(slot: str, name: str) -> type[Component]:
-    from ..registry import UnknownComponentError, registry
+    from ..components.registry import UnknownComponentError, registry
 
     try:
         return registry.find(slot, name)
@@ -87,7 +87,7 @@ def _summary(component: type[Component]) -> str:
 def _show_component(component: type[Component]) -> None:
     import inspect
 
-    from ..specs.options import field_rows
+    from ..spec.options import field_rows
 
     write(f"{component.slot} {component.type_name}   ({component.__module__})\n")
     write(inspect.cleandoc(component.__doc__ or "") + "\n")

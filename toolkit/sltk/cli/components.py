@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from ..components.registry import Component, registry
 from ..errors import SpecError, UsageError
-from ..registry import Component, registry
-from ..specs.explain import problems_of
-from ..specs.overlay import overlay, parse_override
-from ..specs.yaml_source import Entry, Mark, Node
+from ..spec.explain import problems_of
+from ..yamltree.overlay import overlay, parse_override
+from ..yamltree.source import Entry, Mark, Node
 
 C = TypeVar("C", bound=Component)
 
@@ -55,7 +55,7 @@ def _entry(shown: str, value: str) -> Entry:
 
 def source_key(reader: str, source: str) -> dict[str, str]:
     """The key that names a reader's source: `path`, or `name` where it is a hub's and no such path exists."""
-    from ..slots import Reader
+    from ..components.slots import Reader
 
     fields = _fields(Reader, reader)
     return {"name": source} if "name" in fields and not Path(source).exists() else {"path": source}

@@ -11,8 +11,8 @@ from ..errors import UsageError, nearest
 from .frame import ImportsOption, JsonOption, app, console, run_imports, show_json, show_table, tell, write
 
 if TYPE_CHECKING:
-    from ..conversion import Conversion
-    from ..slots import Metric
+    from ..components.slots import Metric
+    from ..data.conversion import Conversion
 
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="a file, or a folder where the reader takes one")
@@ -53,14 +53,14 @@ def stats(
     if parser is not None and not dependencies:
         raise UsageError("--parser is for --dependencies")
     run_imports(imports)
-    from ..slots import Reader
-    from ..statistics import statistics
+    from ..components.slots import Reader
+    from ..data.statistics import statistics
     from .components import build, source_key
 
     built = build(Reader, reader, option or [], **source_key(reader, source))
     counts = statistics(built)
     if dependencies:
-        from ..dependencies import directions, spacy_parser
+        from ..data.arcs import directions, spacy_parser
 
         counts["dependencies"] = directions(built, spacy_parser(parser) if parser else None)
     if json:
@@ -122,9 +122,9 @@ def convert(
     Example: `sltk convert eng.train train.jsonl --reader conll --option label_column=3 --writer jsonl`
     """
     run_imports(imports)
-    from ..conversion import Conversion
+    from ..components.slots import Reader, Writer
+    from ..data.conversion import Conversion
     from ..schemes import SCHEMES
-    from ..slots import Reader, Writer
     from .components import build, source_key
 
     target = build(Writer, writer, writer_option or [], flag="--writer-option")
@@ -179,8 +179,8 @@ def score(
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
+    from ..data.scoring import report, score_files
     from ..schemes import SCHEMES
-    from ..scoring import report, score_files
 
     named: Any = _scheme(scheme, ("auto", *SCHEMES))
     if mode not in (None, "strict", "conlleval"):
@@ -200,7 +200,7 @@ def score(
 
 def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:
     """The metric that was asked for; None where none was."""
-    from ..slots import Metric
+    from ..components.slots import Metric
     from .components import build
 
     if name is None:

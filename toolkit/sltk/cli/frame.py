@@ -72,7 +72,7 @@ def _start(
 ) -> None:
     """Options before the command. `debug` is read by `main`, which takes it out of the arguments."""
     if version:
-        from .. import __version__
+        from .._version import __version__
 
         write(f"{PROGRAM} {__version__}")
         raise typer.Exit
@@ -211,8 +211,8 @@ def show_json(value: Any) -> None:
 
 def run_imports(items: Sequence[str] | None) -> None:
     """Run the files of `--imports` and say which."""
-    from ..scalars import resolve_path
-    from ..specs.imports import load_imports
+    from ..spec.imports import load_imports
+    from ..yamltree.scalars import resolve_path
 
     for path in load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()]):
         tell(f"imported {path}")

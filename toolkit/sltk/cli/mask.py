@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .. import masking
+from .. import masks
 from ..errors import UsageError
 from .frame import write
 
@@ -20,12 +20,12 @@ def show_mask(given: str, blocks: int | None) -> None:
     mask, known = _of_spec(given) if _is_spec(given) else (given, None)
     blocks = blocks or known
     try:
-        mask = masking.parse(mask)
+        mask = masks.parse(mask)
         if blocks is None:
             raise UsageError("how many blocks has the model? say `--blocks N`")
-        flags = masking.flags(mask, blocks)
-        write(f"mask {mask} on {blocks} blocks, input side first: {masking.group_text(mask, blocks)}\n")
-    except masking.MaskError as error:
+        flags = masks.flags(mask, blocks)
+        write(f"mask {mask} on {blocks} blocks, input side first: {masks.group_text(mask, blocks)}\n")
+    except masks.MaskError as error:
         raise UsageError(str(error)) from error
     for name, first, last in _groups(mask, blocks):
         write(f"  {name:<10} blocks {first:>3} to {last:>3}   {_state(flags[first : last + 1])}")
@@ -41,10 +41,10 @@ def _of_spec(given: str) -> tuple[Any, int | None]:
     Raises:
         UsageError: its backbone has no mask.
     """
-    from .. import config
+    from ..spec import loading
 
     path = Path(given)
-    experiment = config.load(path / "spec.yaml" if path.is_dir() else path).experiment
+    experiment = loading.load(path / "spec.yaml" if path.is_dir() else path).experiment
     backbone: Any = experiment.backbone
     if not hasattr(backbone, "unmask"):
         raise UsageError(f"a backbone of type `{backbone.type_name}` has no mask")
@@ -55,12 +55,12 @@ def _of_spec(given: str) -> tuple[Any, int | None]:
     return backbone.unmask, values.get("num_hidden_layers")
 
 
-def _groups(mask: masking.MaskText, blocks: int) -> list[tuple[str, int, int]]:
+def _groups(mask: masks.MaskText, blocks: int) -> list[tuple[str, int, int]]:
     """The groups of a mask of digits, else the runs of blocks that are alike."""
-    if isinstance(mask, str) and masking.is_digits(mask):
-        runs = masking.groups(blocks, len(mask))
+    if isinstance(mask, str) and masks.is_digits(mask):
+        runs = masks.groups(blocks, len(mask))
         return [(f"digit {number}", run[0], run[-1]) for number, run in enumerate(runs, 1)]
-    flags = masking.flags(mask, blocks)
+    flags = masks.flags(mask, blocks)
     starts = [block for block in range(blocks) if block == 0 or flags[block] != flags[block - 1]]
     return [("", first, last - 1) for first, last in zip(starts, [*starts[1:], blocks], strict=True)]
 

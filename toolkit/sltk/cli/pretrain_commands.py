@@ -21,11 +21,11 @@ def pretrain(
     rehearse: RehearseOption = False,
 ) -> None:
     """Train a language model on text as SPEC says, and write a run directory for labelling to start from."""
-    from .. import config
-    from ..pretraining.spec import PretrainSpec
+    from ..pretraining.pretrain_spec import PretrainSpec
+    from ..spec import loading
     from .progress import shown
 
-    loaded = config.load_as(PretrainSpec, spec, set_ or ())
+    loaded = loading.load_as(PretrainSpec, spec, set_ or ())
     for path in loaded.imported:
         tell(f"imported {path}")
     folder = output or Path("runs") / loaded.experiment.name

@@ -10,20 +10,22 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
+from ..runtime.progress import Progress
 
-class Shown:
+
+class Shown(Progress):
     """Shows progress on standard error; where that is no terminal, only notes and scores, a line each."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._bar: Progress | None = None
+        self._bar: ProgressBar | None = None
         self._task: Any = None
         self._begun = 0.0
         self._loss = ""
@@ -49,7 +51,7 @@ class Shown:
         """Open the training bar."""
         self._close()
         self._begun = time.monotonic()
-        self._bar = Progress(
+        self._bar = ProgressBar(
             SpinnerColumn(), TextColumn("training"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"), TimeRemainingColumn(), console=self.console, transient=True,
         )  # fmt: skip
@@ -80,7 +82,7 @@ class Shown:
         """Move the counter of labelled sentences."""
         self._labelled += sentences
         if self._bar is None:
-            self._bar = Progress(
+            self._bar = ProgressBar(
                 SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} sentences"),
                 console=self.console, transient=True,
             )  # fmt: skip
@@ -88,7 +90,7 @@ class Shown:
             self._open(self._bar)
         self._bar.advance(self._task, sentences)
 
-    def _open(self, bar: Progress) -> None:
+    def _open(self, bar: ProgressBar) -> None:
         if self.console.is_terminal:
             bar.start()
 

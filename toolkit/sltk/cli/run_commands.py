@@ -29,7 +29,7 @@ from .frame import (
 )
 
 if TYPE_CHECKING:
-    from ..slots import Reader, Writer
+    from ..components.slots import Reader, Writer
     from ..types import Prediction, Sentence
     from .progress import Shown
 
@@ -56,14 +56,14 @@ def train(
     rehearse: RehearseOption = False,
 ) -> None:
     """Train a model as SPEC says, score it, and write a run directory."""
-    from .. import config
-    from ..specs.sources import spec_kind
+    from ..spec import loading
+    from ..yamltree.extends import spec_kind
     from .tables import show_scores
 
     other = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}.get(spec_kind(spec))
     if other is not None:
         raise UsageError(f"`{spec}` is not a labelling run: run `sltk {other} {spec}`")
-    loaded = config.load(spec, set_ or ())
+    loaded = loading.load(spec, set_ or ())
     for path in loaded.imported:
         tell(f"imported {path}")
     with _progress() as progress:
@@ -192,14 +192,14 @@ def _progress() -> Shown:
 
 
 def _reader(name: str, options: list[str] | None, source: str) -> Reader:
-    from ..slots import Reader
+    from ..components.slots import Reader
     from .components import build, source_key
 
     return build(Reader, name, options or [], **source_key(name, source))
 
 
 def _writer(name: str, *, colored: bool) -> Writer:
-    from ..slots import Writer
+    from ..components.slots import Writer
     from .components import build
 
     found = build(Writer, name, type_flag="--format")
@@ -209,7 +209,7 @@ def _writer(name: str, *, colored: bool) -> Writer:
 
 
 def _text_reader(path: Path, splitter: Any) -> Reader:
-    from ..readers.text import TextReader
+    from ..components.readers.text import TextReader
 
     return TextReader(path=path, splitter=splitter)
 
@@ -222,10 +222,10 @@ def _inputs_exist(inputs: list[str]) -> None:
 
 
 def _read_all(readers: list[Reader]) -> Iterator[Sentence]:
-    from .. import data
+    from ..data import datasets
 
     for reader in readers:
-        yield from data.read(reader)
+        yield from datasets.read(reader)
 
 
 def _told(sentences: Iterable[Sentence], progress: Any) -> Iterator[Sentence]:

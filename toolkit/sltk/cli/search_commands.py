@@ -37,7 +37,7 @@ def search(
     trained again, and `sltk sweep` can train the rest.
     """
     from .. import search as searching
-    from ..specs.summary import check_models
+    from ..preview.summary import check_models
     from .search_table import SearchShown
     from .spec_kinds import previews
 

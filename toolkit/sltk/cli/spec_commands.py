@@ -23,7 +23,7 @@ from .frame import (
 )
 
 if TYPE_CHECKING:
-    from ..specs.summary import DataReport
+    from ..preview.summary import DataReport
     from .spec_kinds import CheckedSpec
 
 
@@ -68,8 +68,8 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     Raises:
         InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
-    from ..config import InvalidSpecError
-    from ..specs.summary import audit_data, check_models, missing_data
+    from ..preview.summary import audit_data, check_models, missing_data
+    from ..spec.loading import InvalidSpecError
 
     for path in checked.imported:
         tell(f"imported {path}")
@@ -84,8 +84,8 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
 
 
 def _show_data(report: DataReport | None) -> None:
-    from ..audit import Audit
-    from ..pretraining.text import TextCounts
+    from ..pretraining.corpus_text import TextCounts
+    from ..preview.audit import Audit
     from .audit_tables import show_audit
 
     if isinstance(report, Audit):
@@ -125,6 +125,6 @@ def schema(imports: ImportsOption = None) -> None:
     `# yaml-language-server: $schema=sltk.schema.json` to get completion and help while typing.
     """
     run_imports(imports)
-    from ..specs.schema import spec_schema
+    from .json_schema import spec_schema
 
     show_json(spec_schema())

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import config, search, sweeps
-from ..pretraining.spec import PretrainSpec
+from .. import search, sweeps
+from ..pretraining.pretrain_spec import PretrainSpec
 from ..pretraining.summary import PretrainingPreview
-from ..specs.sources import spec_kind
-from ..specs.summary import LabellingPreview, RunPreview, component_text
+from ..preview.summary import LabellingPreview, RunPreview, component_text
+from ..spec import loading
+from ..yamltree.extends import spec_kind
 from .search_commands import search_lines
 
 
@@ -94,9 +95,9 @@ def load(spec: Path, overrides: Sequence[str]) -> CheckedSpec:
         plan = sweeps.plan(spec, overrides)
         return CheckedSweep(previews(plan), plan.imported, plan)
     if kind == "pretraining":
-        text = config.load_as(PretrainSpec, spec, overrides)
+        text = loading.load_as(PretrainSpec, spec, overrides)
         return CheckedSpec([PretrainingPreview(text)], text.imported)
-    loaded = config.load(spec, overrides)
+    loaded = loading.load(spec, overrides)
     return CheckedSpec([LabellingPreview(loaded)], loaded.imported)
 
 

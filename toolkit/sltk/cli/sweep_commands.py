@@ -59,7 +59,7 @@ def sweep(
             "--extend adds to the sweep that is there, --old-plan leaves it as it is: choose one"
         )
     from .. import sweeps
-    from ..specs.summary import check_models
+    from ..preview.summary import check_models
     from .spec_kinds import previews
     from .sweep_table import Shown
 

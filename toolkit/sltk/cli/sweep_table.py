@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..estimates.estimate import size_text
+from ..preview.estimate import size_text
 from ..sweeps.status import Watcher
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 
+from ..data.fingerprint import Fingerprint
 from ..errors import DataError, Problem
 from ..files import atomic
-from ..identity import Identity
 from ..nn.objectives import Block
-from ..specs.spec_writer import plain_values
+from ..spec.writing import plain_values
 from ..types import Sentence, Unused
-from .spec import PretrainSpec
-from .text import texts
+from .corpus_text import texts
+from .pretrain_spec import PretrainSpec
 
 TOKENS, ACCOUNT, WRITTEN_FOR = "tokens.bin", "account.json", "written_for.txt"
 _BATCH = 1000
@@ -108,7 +108,7 @@ def _key(tokenizer: Any, spec: PretrainSpec) -> str:
     return hashlib.blake2b(json.dumps([chosen, ends, of_tokenizer]).encode(), digest_size=20).hexdigest()
 
 
-def identity_of(folder: Path) -> Identity:
+def fingerprint_of(folder: Path) -> Fingerprint:
     """What identifies the corpus in `folder`: it takes a second a gigabyte."""
     account = Account.of(folder)
     assert account is not None

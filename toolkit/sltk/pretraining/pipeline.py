@@ -14,21 +14,22 @@ from typing import Any
 
 import torch
 
-from .. import config, processes
-from ..config import Loaded
+from ..components.backbones import precision
+from ..data.fingerprint import Fingerprint
 from ..errors import ModelError, Problem, SpecError
 from ..files import atomic
-from ..identity import Identity
-from ..nn import precision
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
-from ..progress import Progress, Silent
-from ..rundir import RunDirectory
-from .corpus import Account, Blocks, batches, first_words, identity_of, is_written_for, write_blocks
+from ..rundir.directory import RunDirectory
+from ..runtime import processes
+from ..runtime.progress import Progress
+from ..spec import loading
+from ..spec.loading import Loaded
+from .corpus import Account, Blocks, batches, fingerprint_of, first_words, is_written_for, write_blocks
+from .corpus_text import Sentences, sources, texts
+from .pretrain_spec import PretrainSpec
 from .snapshots import Snapshots, check_moments, save_pretrained
-from .spec import PretrainSpec
-from .text import Sentences, sources, texts
 
 Spec = str | Path | Mapping[str, Any] | PretrainSpec | Loaded[PretrainSpec]
 
@@ -71,12 +72,12 @@ def pretrain(
         InputError: spec, text or model do not work; nothing has been trained then.
         RunError: training failed; `resume` goes on from the last checkpoint.
     """
-    loaded = config.given_as(PretrainSpec, spec)
+    loaded = loading.given_as(PretrainSpec, spec)
     wanted = loaded.experiment
-    told = progress if progress and processes.is_first() else Silent()
+    told = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / wanted.name)
     finished = run.prepare(wanted, resume=resume, force=force)
-    processes.meet()
+    processes.barrier()
     if finished is not None:
         _remove_text(run)
         told.note(f"{run.folder} is finished; nothing to resume")
@@ -89,18 +90,18 @@ def pretrain(
         log = run.start(
             wanted, made, text.identities, told, resume=resume, force=force, corpus=text.coming
         )  # fmt: skip
-    processes.meet()
+    processes.barrier()
     blocks = _opened(wanted, text, made.backbone.tokenizer, run)
     kept = (Snapshots(made.backbone, wanted, run.steps, moments),) if moments is not None else ()
     metrics = _trained(wanted, made, blocks, run, log, resume, kept)
-    if processes.is_first():
+    if processes.is_main_process():
         train = metrics["train"]
         save_pretrained(
             made.backbone, wanted, run.model, snapshot=None, update=train["steps"], epoch=train["epochs"]
         )
         run.finish(metrics)
     _remove_text(run)
-    processes.meet()
+    processes.barrier()
     return metrics
 
 
@@ -110,13 +111,13 @@ def _nothing_left_aside(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     finally:
-        if processes.is_first():
+        if processes.is_main_process():
             atomic.remove(run.coming_corpus)
 
 
 def _remove_text(run: RunDirectory) -> None:
     """Remove the text of a finished run: it, or its run before it was killed, needs it no more."""
-    if processes.is_first():
+    if processes.is_main_process():
         atomic.remove(run.corpus)
         atomic.remove(run.coming_corpus)
 
@@ -158,7 +159,7 @@ class _Written:
     coming: Path | None
     """Where it lies until the run is accepted; None where it is that of a run that is resumed."""
     accounts: dict[str, Account]
-    identities: dict[str, Identity]
+    identities: dict[str, Fingerprint]
 
 
 def _written(
@@ -170,18 +171,18 @@ def _written(
     resume: bool,
 ) -> _Written:
     """The text as blocks on disk; the first process writes them, unless a run that is resumed has its own."""
-    if processes.is_first():
+    if processes.is_main_process():
         atomic.remove(run.coming_corpus)
         if not (resume and all(is_written_for(run.corpus / name, tokenizer, spec) for name in read)):
             for name, sentences in read.items():
                 account = write_blocks(sentences(), tokenizer, spec, run.coming_corpus / name)
                 progress.note(f"{name}: {account}")
-    processes.meet()
+    processes.barrier()
     coming = run.coming_corpus if run.coming_corpus.exists() else None
     folder = coming or run.corpus
     accounts = {name: found for name in read if (found := Account.of(folder / name))}
-    written = _Written(coming, accounts, {name: identity_of(folder / name) for name in read})
-    processes.meet()  # the first one moves the folder once all have seen it
+    written = _Written(coming, accounts, {name: fingerprint_of(folder / name) for name in read})
+    processes.barrier()  # the first one moves the folder once all have seen it
     return written
 
 
@@ -201,7 +202,7 @@ def _opened(spec: PretrainSpec, written: _Written, tokenizer: Any, run: RunDirec
 
 
 def _updates_per_epoch(spec: PretrainSpec, blocks: int) -> int:
-    batches_per_epoch = math.ceil(blocks / (spec.trainer.batch_size * processes.count()))
+    batches_per_epoch = math.ceil(blocks / (spec.trainer.batch_size * processes.world_size()))
     return math.ceil(batches_per_epoch / spec.trainer.gradient_accumulation)
 
 
@@ -215,8 +216,8 @@ def _trained(
     callbacks: tuple[Any, ...],
 ) -> dict[str, Any]:
     """Train the model in place; what `metrics.json` holds."""
-    from ..trainer import Examples  # Trainer takes seconds to import: only here
-    from ..training import Task, fit
+    from ..training.fit import Task, fit
+    from ..training.trainer import Examples  # Trainer takes seconds to import: only here
 
     def score() -> dict[str, float]:
         scores = _scores(spec, made, texts.validation)

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import data
-from ..config import Loaded
+from ..components.readers.holdout import HoldoutReader
+from ..components.readers.text import TextReader
+from ..components.slots import Backbone, Reader
+from ..data import datasets
 from ..errors import RunError
-from ..estimates.estimate import check_model
-from ..progress import Progress, Silent
-from ..readers.holdout import HoldoutReader
-from ..readers.text import TextReader
+from ..preview.estimate import check_model
 from ..rehearsal import SENTENCES, absences, small_backbone, small_trainer
-from ..slots import Backbone, Reader
-from .spec import PretrainSpec
-from .text import texts
+from ..runtime.progress import Progress
+from ..spec.loading import Loaded
+from .corpus_text import texts
+from .pretrain_spec import PretrainSpec
 
 _BLOCK = 16
 _SNAPSHOTS = 2
@@ -40,7 +40,7 @@ def rehearse(loaded: Loaded[PretrainSpec], *, progress: Progress | None = None) 
     """
     from .pipeline import pretrain
 
-    progress = progress or Silent()
+    progress = progress or Progress()
     with loaded.placing():
         check_model(loaded.experiment.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as name:
@@ -84,11 +84,11 @@ def _few(name: str, reader: Reader, spec: PretrainSpec, folder: Path, progress: 
     absent = next(absences(reader), None)
     if absent is None:
         source = f"the first {SENTENCES} sentences"
-        some = data.read(reader.model_copy(update={"limit": SENTENCES}))
+        some = datasets.read(reader.model_copy(update={"limit": SENTENCES}))
         few = [text for text, _ in texts(some, spec.spacing)]
     else:
         source = f"examples for {absent}"
-        few = [" ".join(sentence.words) for sentence in data.example_source(reader).sentences]
+        few = [" ".join(sentence.words) for sentence in datasets.example_source(reader).sentences]
     lines = [" ".join(text.split()) for text in few if text.strip()]
     path = folder / f"{name}.txt"
     times = -(-_EXAMPLE_LINES // max(1, len(lines)))
@@ -107,8 +107,8 @@ def _language_model(spec: PretrainSpec, folder: Path, progress: Progress) -> Bac
 
 def _on_disk(small: Any, spec: PretrainSpec, folder: Path) -> Backbone:
     """The tiny model saved, so that adapters have a base to name."""
+    from ..components.backbones.precision import device
     from ..nn.backbone import BuildContext
-    from ..nn.precision import device
 
     fresh = small.model_copy(update={"lora": None, "quantization": None})
     texts = [(folder / "corpus.txt").read_text(encoding="utf-8")]
@@ -128,8 +128,8 @@ def _start_from(spec: PretrainSpec, run: Path, progress: Progress) -> None:
     Raises:
         RunError: there is nothing to start from.
     """
+    from ..components.backbones.precision import device
     from ..nn.backbone import BuildContext
-    from ..nn.precision import device
 
     backbone = spec.language_model
     if backbone.lora is not None:

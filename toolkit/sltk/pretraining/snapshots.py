@@ -19,13 +19,14 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from .. import __version__, processes
-from ..checkpoint import FORMAT
+from .._version import __version__
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic
+from ..models.saving import FORMAT
 from ..nn.backbone import PackedBackbone
-from ..origin import DESCRIPTION
-from .spec import PretrainSpec
+from ..rundir.parent import DESCRIPTION
+from ..runtime import processes
+from .pretrain_spec import PretrainSpec
 
 
 def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, **progress: Any) -> None:
@@ -102,7 +103,7 @@ class Snapshots(TrainerCallback):  # type: ignore[misc]
             self._keep(number, state.global_step)
 
     def _keep(self, number: int, update: int) -> None:
-        if processes.is_first():
+        if processes.is_main_process():
             epoch = update / self.moments.updates_per_epoch
             save_pretrained(
                 self.backbone,

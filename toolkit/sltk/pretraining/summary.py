@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..config import Loaded
-from ..estimates.estimate import Estimate, estimate
-from ..slots import Reader
-from ..specs.summary import Row, RunPreview, component_text
-from .spec import PretrainSpec
-from .text import TextCounts, count_text
+from ..components.slots import Reader
+from ..preview.estimate import Estimate, estimate
+from ..preview.summary import Row, RunPreview, component_text
+from ..spec.loading import Loaded
+from .corpus_text import TextCounts, count_text
+from .pretrain_spec import PretrainSpec
 
 _BOUNDARIES = {
     "tokenizer": "the tokenizer's special tokens",

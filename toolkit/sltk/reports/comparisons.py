@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..significance.paired import (
+from .run_records import SentenceCounts
+from .significance.configurations import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
+from .significance.paired import (
     Alternative,
     EffectSize,
     Interval,
@@ -16,9 +18,7 @@ from ..significance.paired import (
     sign_flip,
     t_interval,
 )
-from ..significance.sentences import f1_interval, f1_randomisation
-from ..significance.unmasking import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
-from .run_records import SentenceCounts
+from .significance.sentences import f1_interval, f1_randomisation
 from .study import Configuration, Study, StudyTask
 
 

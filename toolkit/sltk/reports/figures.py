@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ..masking import is_digits
+from ..masks import is_digits
 from .plotting import COLORS, MARKERS, panels, shown
 from .study import Configuration, StudyTask, Summary
 

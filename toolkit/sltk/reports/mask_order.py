@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..masking import is_digits
+from ..masks import is_digits
 
 
 def gray_code(digits: int) -> list[str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import schemes
+from ..components.metrics import SeqevalMetric
 from ..errors import DataError
-from ..files.textfiles import TextLines
-from ..metrics import SeqevalMetric
-from ..slots import SchemeName
+from ..files.text_lines import TextLines
+from ..schemes.names import SchemeName
 from .run_records import SentenceCounts
 
 Row = tuple[str, str, str]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..origin import Origin
+from ..rundir.parent import Origin
 from .figures import Point, checkpoint_curves
 from .result_tables import ResultTable
 from .study import MASK, Configuration, StudyTask, setting_of, value_text, varied_keys

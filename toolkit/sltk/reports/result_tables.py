@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..significance.paired import TestResult
 from .comparisons import Comparison, Evidence, Unmasking
 from .run_records import RunRecord
+from .significance.paired import TestResult
 from .study import Configuration, Study, StudyTask, points
 
 

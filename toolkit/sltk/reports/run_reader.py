@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..origin import Origin, origin_of
-from ..specs.stored import mapping
+from ..rundir.parent import Origin, origin_of
+from ..spec.stored import mapping
 from .predictions import SpanCounter, gold_digest, read_predictions, tag_confusion
 from .run_records import LearningCurve, RunRecord
 

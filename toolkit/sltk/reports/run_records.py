@@ -22,7 +22,7 @@ from pydantic import (
 
 from ..errors import DataError
 from ..files import atomic
-from ..origin import Origin
+from ..rundir.parent import Origin
 
 MARK = '{"record":'
 """How each line of a file of records begins."""

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import Problem, UsageError, nearest
-from ..masking import is_digits, same_form
-from ..origin import Origin
+from ..masks import is_digits, same_form
+from ..rundir.parent import Origin
 from .comparability import by_data, flat
 from .mask_order import gray_code, sort_key
 from .run_reader import SPLITS

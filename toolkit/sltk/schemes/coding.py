@@ -11,7 +11,7 @@ from ..types import Span
 from .tables import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, Table, parse, written
 
 if TYPE_CHECKING:
-    from ..slots import Repair, SchemeName
+    from .names import Repair, SchemeName
 
 Chunk = tuple[int, int, str]
 """A span as a bare tuple: start, end (not included), type."""

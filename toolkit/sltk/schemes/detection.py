@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .tables import OUTSIDE, allowed, parse, parsed
 
 if TYPE_CHECKING:
-    from ..slots import SchemeName
+    from .names import SchemeName
 
 _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
 """The first wins where the data cannot tell. IO data comes out as IOB1, which reads it the same."""

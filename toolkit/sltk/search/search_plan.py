@@ -9,16 +9,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .. import config
-from ..config import InvalidSpecError, Loaded
-from ..data import load_splits
+from ..data.datasets import load_splits
 from ..errors import Problem
-from ..masking import is_digits, shared_start
-from ..spec import Experiment
-from ..specs.sources import Reading
-from ..specs.spec_tree import child
-from ..specs.yaml_source import Entry, Node
+from ..masks import is_digits, shared_start
+from ..spec.experiment import Experiment, loading
+from ..spec.loading import InvalidSpecError, Loaded
 from ..sweeps.plan import Plan, PlannedRun, plan_from, read_spec
+from ..yamltree.extends import Reading
+from ..yamltree.lookup import child
+from ..yamltree.source import Entry, Node
 from .search_spec import SearchPart, SearchSpec
 from .space import Space
 
@@ -118,7 +117,7 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
-    loaded = config.checked(reading, SearchPart)
+    loaded = loading.checked(reading, SearchPart)
     sweep = plan_from(_with_sweep(reading, loaded))
     plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.experiment.search, loaded)
     _check(plan)

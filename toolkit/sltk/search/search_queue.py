@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..config import Loaded
-from ..spec import Experiment
+from ..spec.experiment import Experiment
+from ..spec.loading import Loaded
 from ..sweeps.index import Row
 from ..sweeps.plan import PlannedRun
 from ..sweeps.queue import RunQueue

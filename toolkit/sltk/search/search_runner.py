@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import sweeps
+from ..components.slots import Executor
 from ..errors import RunError
 from ..files import atomic
-from ..slots import Executor
 from ..sweeps.runner import OnChange
 from .search_plan import SearchPlan
 from .search_queue import SearchQueue

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..spec import SpecModel
+from ..spec.experiment import SpecModel
 from ..sweeps.sweep_spec import Every
 
 StrategyName = Literal["gaussian", "shared", "random"]

@@ -12,16 +12,18 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from .. import building, config, models, run
-from ..data import Dataset
+from .. import run
+from ..data.datasets import Dataset
 from ..files import atomic
-from ..labeller import Labeller
-from ..masking import flags, shared_start
+from ..masks import flags, shared_start
+from ..models import kinds, tagging
+from ..models.labeller import Labeller
 from ..nn import prefixes
 from ..nn.switching import MaskSwitch
-from ..progress import Progress
-from ..recipes import RECIPES
-from ..spec import Experiment
+from ..runtime.progress import Progress
+from ..spec import loading
+from ..spec.experiment import Experiment
+from ..spec.recipes import RECIPES
 from ..subwords.documents import Stretch, stretches
 from ..sweeps.run_state import main_score
 from ..types import Prediction
@@ -98,13 +100,13 @@ def train_shared(
     masks: Sequence[str],
 ) -> dict[str, Any]:
     """Train one model whose batches alternate between masks, score each mask, and write `scores.json`."""
-    experiment = config.given(spec).experiment
+    experiment = loading.given(spec).experiment
     callback = _DrawMasks(masks, experiment)
     metrics = run.train(spec, folder, resume=resume, force=force, progress=progress, callbacks=(callback,))
     start_time = time.perf_counter()
-    model = models.load(folder / "model")
+    model = kinds.load(folder / "model")
     switch = MaskSwitch(model.network.backbone, drop_window=callback.drop_window)
-    validation = building.load_splits(experiment)["validation"]
+    validation = tagging.load_splits(experiment)["validation"]
     scores = scores_of_masks(experiment, model, switch, masks, validation, progress)
     seconds = {"training": metrics["train"]["seconds"], "scoring": round(time.perf_counter() - start_time, 3)}
     atomic.write_json(folder / SCORES, {"seed": experiment.seed, "seconds": seconds, "scores": scores})

@@ -12,7 +12,7 @@ from statistics import fmean, variance
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import DataError, UsageError
-from ..masking import is_digits, same_form
+from ..masks import is_digits, same_form
 from ..reports.mask_order import sort_key
 from ..reports.run_records import RunRecord
 from .space import SHARED, Answer, Search, Space, Strategy

@@ -13,15 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .. import config
-from ..config import InvalidSpecError, Loaded
+from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError, nearest
-from ..slots import Executor
-from ..spec import Experiment
-from ..specs.differences import differences
-from ..specs.sources import Reading, read
-from ..specs.spec_writer import dump_values, plain_values
-from ..specs.yaml_source import Node, Source, core_scalar
+from ..spec.experiment import Experiment, loading
+from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.writing import dump_values, plain_values
+from ..yamltree.differences import differences
+from ..yamltree.extends import Reading, read
+from ..yamltree.source import Node, Source, core_scalar
 from .common_values import split_common
 from .run_names import run_names, value_text
 from .sweep_spec import SweepPart
@@ -138,7 +137,7 @@ def plan_from(reading: Reading) -> Plan:
         InvalidSpecError: as `plan`.
     """
     _check_is_sweep(reading)
-    part = config.checked(reading, SweepPart)
+    part = loading.checked(reading, SweepPart)
     keys = reading.tree.value
     base = Node(reading.tree.mark, {key: entry for key, entry in keys.items() if key not in _SWEEP_KEYS})
     settings = list(combinations(keys["sweep"].node))
@@ -186,7 +185,7 @@ def _validated_runs(
     for name, each in zip(run_names(settings), settings, strict=True):
         try:
             tree = apply_settings(base, each.settings)
-            experiment = config.validate(Reading(tree, settings=tuple(overrides)), Experiment)
+            experiment = loading.validate(Reading(tree, settings=tuple(overrides)), Experiment)
             texts = {setting.key: value_text(setting) for setting in each.settings}
             runs.append(PlannedRun(name, texts, Loaded(experiment, tree)))
         except SpecError as error:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..executors.work import Failure, Job
+from ..runtime.jobs import Failure, Job
 from .index import Index, Row
 from .plan import PlannedRun
 from .run_state import finished_row, newest_step

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ..scalars import plain, source_text
+from ..yamltree.scalars import plain, source_text
 from .variations import Combination, Setting
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._+=,-]+")

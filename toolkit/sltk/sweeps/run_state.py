@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from ..files import atomic
-from ..specs.differences import differences
-from ..specs.stored import BEFORE_SPEC, stored
+from ..spec.stored import BEFORE_SPEC, stored
+from ..yamltree.differences import differences
 from .index import Row
 from .plan import PlannedRun
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, locking
-from ..slots import Executor
 from .index import Index, Row
 from .plan import Plan, PlannedRun, change
 from .plan import plan as plan_of

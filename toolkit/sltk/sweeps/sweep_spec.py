@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..components.registry import RefusedError
+from ..components.slots import Executor
 from ..errors import nearest
-from ..registry import RefusedError
-from ..slots import Executor
-from ..spec import ImportPath, SpecModel, component
+from ..spec.experiment import ImportPath, SpecModel, component
 
 
 class Every(SpecModel):

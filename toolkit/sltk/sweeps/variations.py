@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..specs.overlay import overlay
-from ..specs.yaml_source import Entry, Mark, Node
+from ..yamltree.overlay import overlay
+from ..yamltree.source import Entry, Mark, Node
 
 _PARTS = ("list", "zip", "grid")
 """In the order in which they appear in names; the last varies fastest."""

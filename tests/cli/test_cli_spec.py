@@ -1,0 +1,259 @@
+"""check and schema."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sltk.cli import main
+from sltk.components.registry import registry
+
+SPEC = """\
+name: small
+data:
+  train: {type: conll, path: train.conll}
+  test: {type: conll, path: test.conll}
+backbone: {type: decoder, name: some/model, unmask: 0111, lora: {r: 4}}
+trainer: {epochs: 2, gradient_accumulation: 4}
+"""
+TRAIN = "Ann\tB-PER\nsings\tO\n\nBo\tB-PER\nin\tO\nOslo\tB-LOC\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC)
+    Path("train.conll").write_text(TRAIN)
+    Path("test.conll").write_text("Cy\tB-PER\nhums\tO\nnear\tO\nLima\tB-LOC\n")
+    return tmp_path
+
+
+def test_a_sound_spec_is_summed_up(folder, capsys):
+    """The summary says what would be read and trained, mask and LoRA among it."""
+    assert main(["check", "spec.yaml"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = {line.split()[0]: line for line in captured.out.splitlines() if line.strip()}
+    assert lines["mask"].split() == ["mask", "0111"]
+    assert lines["LoRA"].split()[:3] == ["LoRA", "r", "4,"]
+    assert "conll path" in lines["train"]
+    assert "2 epochs, batch 16 × 4, adamw, learning rate 0.0002" in lines["trainer"]
+    assert captured.out.endswith("\nThe spec is sound.\n")
+
+
+def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
+    """Data may be elsewhere: the spec is sound, and `--data` or `--strict` makes it an error."""
+    Path("test.conll").unlink()
+    assert main(["check", "spec.yaml"]) == 0
+    captured = capsys.readouterr()
+    assert "warning: there is no `test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in captured.err
+    assert captured.out.endswith("The spec is sound, with 1 warning.\n")
+    assert main(["check", "spec.yaml", "--strict"]) == 2
+    assert main(["check", "spec.yaml", "--data"]) == 2
+    assert "error: there is no `test.conll`\n" in capsys.readouterr().err
+
+
+def test_a_run_names_a_missing_file_at_its_place_too(folder, capsys):
+    """Nothing is read of the files that are there, and one of nearly the same name is offered."""
+    Path("test.conll").rename("tests.conll")
+    assert main(["train", "spec.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "error: there is no `test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in error
+    assert "did you mean `tests.conll`?" in error
+    assert "sentences" not in error
+
+
+@pytest.mark.parametrize("size", ["abc", "-4", "0", "true", "1.5"])
+def test_a_size_that_no_model_has_is_found_by_check(size, folder, capsys):
+    """The key and what was expected, without a model."""
+    Path("fresh.yaml").write_text(
+        "name: fresh\ndata: {train: {type: conll, path: train.conll}}\n"
+        "backbone:\n  type: decoder\n  init: random\n  tokenizer: {type: train}\n  unmask: '01'\n"
+        "  config: {model_type: llama, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2}\n"
+    )
+    assert main(["check", "fresh.yaml"]) == 0
+    assert main(["check", "fresh.yaml", "--set", f"backbone.config.hidden_size={size}"]) == 2
+    error = capsys.readouterr().err
+    assert "expected a whole number above 0, found `" in error
+    assert "(backbone.config.hidden_size)" in error
+
+
+def test_a_file_that_is_no_spec_is_not_shown_whole(folder, capsys):
+    """What was found is cut short."""
+    Path("text.yaml").write_text("word " * 300)
+    assert main(["check", "text.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "a spec is a mapping of keys and values, found `word word" in error
+    assert len(error) < 200
+
+
+def test_the_data_is_counted(folder, capsys):
+    """`--data` reads every split and shows its counts side by side; nothing odd is exit code 0 under `--strict`."""
+    assert main(["check", "spec.yaml", "--data", "--strict"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = (
+        ["data", "train", "test"],
+        ["sentences", "2", "1"],
+        ["words", "5", "4"],
+        ["documents", "not", "marked", "not", "marked"],
+        ["scheme", "IOB2", "IOB2"],
+        ["spans", "3", "2"],
+        ["PER", "2", "1"],
+        ["LOC", "1", "1"],
+        ["that", "are", "in", "train", "too", "0"],
+    )
+    assert [row for row in rows if row in shown] == list(shown)
+
+
+def test_a_tokenizer_out_of_reach_is_a_note(folder, capsys):
+    """Without the tokenizer on this machine subwords are not counted, and that is said; it is no warning."""
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    captured = capsys.readouterr()
+    assert "note: the tokenizer of `some/model` is not on this machine" in captured.out
+    assert "subwords a word" not in captured.out
+    assert captured.err == ""
+
+
+def test_a_trained_tokenizer_is_counted_with(folder, capsys):
+    """A tokenizer that the spec trains is trained for the audit too: subwords are in the table and in the JSON."""
+    random = (
+        "backbone: {type: decoder, init: random, unmask: none, tokenizer: {type: train, vocab_size: 260},"
+    )
+    shape = " config: {model_type: llama, hidden_size: 8, max_position_embeddings: 6}}\n"
+    kept = [line for line in SPEC.splitlines(keepends=True) if not line.startswith("backbone")]
+    Path("spec.yaml").write_text("".join(kept) + random + shape)
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    out = capsys.readouterr().out
+    assert "subwords a word" in out
+    assert "longer than 6 subwords" in out
+    assert main(["check", "spec.yaml", "--data", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tokenizer"] == {"found": True, "limit": 6, "note": None}
+    assert report["data"]["train"]["subwords"]["over_limit"] == 2
+
+
+def test_the_audit_imports_no_torch(folder):
+    """Subwords are counted without torch and without transformers."""
+    code = (
+        "import sys; from sltk.cli import main; code = main(['check', 'spec.yaml', '--data']); "
+        "assert code == 0 and not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_malformed_data_is_an_error(folder, capsys):
+    """A line with too few columns ends `check --data` with its place and exit code 2."""
+    Path("test.conll").write_text("Cy\tB-PER\nhums\n")
+    assert main(["check", "spec.yaml"]) == 0
+    assert main(["check", "spec.yaml", "--data"]) == 2
+    assert "test.conll:2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("test", "warning"),
+    [
+        ("Cy\tB-ORG\nhums\tO\n", "types that train lacks, which no model can learn from it: ORG"),
+        ("Cy\tB-PER\n\nCy\tB-PER\n", "repeated sentences: 1 of 2"),
+        ("Cy\tB-PER\n\nCy\tB-LOC\n", "the same words with different tags: 1\n"),
+        ("Ann\tB-PER\nsings\tO\n", "sentences that are in train too: 1 of 1\n"),
+        ("Cy\tI-PER\nhums\tI-LOC\n\nDi\tB-PER\n", "ill-formed tags, read as others: 2"),
+        ("Cy\tO\nhums\tO\n", "nothing is annotated: every tag is O"),
+    ],
+)
+def test_the_audit_finds_what_is_odd(folder, capsys, test, warning):
+    """Each oddity is a warning at the split's place; `--strict` makes it exit code 2."""
+    Path("test.conll").write_text(test)
+    if "I-" in test:
+        Path("spec.yaml").write_text(SPEC.replace("path: test.conll", "path: test.conll, scheme: IOB2"))
+    assert main(["check", "spec.yaml", "--data"]) == 0
+    text = capsys.readouterr().err
+    assert f"warning: {warning}" in text
+    assert "--> spec.yaml:4:3   (data.test)" in text
+    assert main(["check", "spec.yaml", "--data", "--strict"]) == 2
+
+
+def test_json_holds_the_resolved_spec(folder, capsys):
+    """`--json` gives the spec with defaults, the warnings and the counts."""
+    assert main(["check", "spec.yaml", "--json", "--data", "--set", "seed=5"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["sound"], report["warnings"]) == (True, [])
+    assert report["resolved"]["seed"] == 5
+    assert report["resolved"]["backbone"]["unmask"] == "0111"
+    assert report["data"]["train"]["types"] == {"LOC": 1, "PER": 2}
+    assert report["data"]["train"]["words_per_sentence"]["longest"] == 3
+    assert report["between"]["overlaps"][0]["sentences"] == 0
+
+
+def test_json_holds_the_problems(folder, capsys):
+    """A wrong spec with `--json` is problems with place, path and suggestion; exit code 2."""
+    assert main(["check", "spec.yaml", "--json", "--set", "trainer.epoch=3"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["sound"] is False
+    (problem,) = report["problems"]
+    assert (problem["message"], problem["suggestion"]) == ("unknown key `epoch` in `trainer`", "epochs")
+    assert (problem["file"], problem["path"]) == ("--set trainer.epoch=3", "trainer")
+
+
+def test_imports_are_said(folder, capsys):
+    """What `imports:` ran is printed."""
+    Path("mine.py").write_text("")
+    Path("spec.yaml").write_text(SPEC + "imports: [mine.py]\n")
+    assert main(["check", "spec.yaml"]) == 0
+    assert capsys.readouterr().err == f"imported {folder}/mine.py\n"
+
+
+def test_the_schema_knows_every_key_and_component(capsys):
+    """The JSON Schema names the fields of a spec, and each component with its keys and their meaning."""
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    kinds = schema["else"]
+    assert {"name", "data", "backbone", "trainer"} <= set(kinds["else"]["properties"])
+    assert {"name", "corpus", "objective", "snapshots"} <= set(kinds["then"]["properties"])
+    assert {"extends", "sweep", "search", "data", "corpus"} <= set(schema["then"]["properties"])
+    definitions = schema["$defs"]
+    readers = {each["properties"]["type"]["const"]: each for each in definitions["Reader"]["oneOf"]}
+    assert list(readers) == list(registry.slot("reader"))
+    conll = readers["conll"]
+    assert conll["properties"]["label_column"]["description"]
+    assert conll["additionalProperties"] is False
+    assert set(conll["required"]) == {"type", "path"}
+    references = {name for name in definitions if f"#/$defs/{name}" in json.dumps(schema)}
+    assert references == set(definitions)
+
+
+def test_the_schema_knows_imported_components(folder, capsys):
+    """`--imports` adds components of one's own to the schema."""
+    Path("mine.py").write_text(
+        "from sltk import Splitter, register\n\n\n"
+        '@register.splitter("cli_test_letters")\n'
+        'class LetterSplitter(Splitter):\n    """Every letter is a word."""\n'
+    )
+    assert main(["schema", "--imports", "mine.py"]) == 0
+    captured = capsys.readouterr()
+    assert "cli_test_letters" in captured.out
+    assert captured.err == "imported mine.py\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "key"),
+    [
+        (SPEC, "sweep={grid: {seed: [1, 2]}}", "runs"),
+        (SPEC, "search={masks: {every: 2}, budget: 1}", "search"),
+        (SPEC, "seed=2", "estimate"),
+    ],
+)
+def test_the_kind_of_a_spec_is_told_by_its_keys(folder, capsys, text, setting, key):
+    """Those that `--set` gives, too: a run becomes a sweep, or a search over masks."""
+    Path("spec.yaml").write_text(
+        text.replace("  test:", "  validation: {type: conll, path: test.conll}\n  test:")
+    )
+    assert main(["check", "spec.yaml", "--json", "--set", setting]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report)[:3] == ["spec", "sound", "warnings"]
+    assert key in report

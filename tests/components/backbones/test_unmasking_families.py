@@ -1,0 +1,273 @@
+"""Every family of docs/reference/families.md equals the stock model with its own mask and obeys any other mask."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import sltk.components.backbones  # noqa: F401
+from repository import ROOT
+from sltk.components.backbones import Decoder, Encoder, TrainedTokenizer
+from sltk.errors import ModelError
+from sltk.families.family_table import FAMILIES as SIZED
+from sltk.families.family_table import REFUSED
+from sltk.nn.attention import Packing
+from sltk.nn.backbone import BuildContext, PackedBackbone
+from tiny_families import BY_NAME, FAMILIES
+
+LENGTHS = (11, 7, 7, 1)
+PACKED = [family.name for family in FAMILIES if family.support == "any mask"]
+WINDOWED = [name for name in PACKED if "sliding window" in BY_NAME[name].note]
+PADDED = [family.name for family in FAMILIES if family.support == "own mask only"]
+UNSUITABLE = [family.name for family in FAMILIES if family.support == "none"]
+
+
+def build(name: str, mask: Any = None, **settings: Any) -> PackedBackbone:
+    """A random model of the family, its mask proven when it was built."""
+    family = BY_NAME[name]
+    kind = Encoder if family.kind == "encoder" else Decoder
+    spec = kind(
+        init="random",
+        config={"model_type": name, **family.config()},
+        tokenizer=TrainedTokenizer(vocab_size=257),
+        **({} if mask is None else {"unmask": mask}),
+        **{key: value for key, value in settings.items() if key != "gradient_checkpointing"},
+    )
+    context = BuildContext(
+        torch.device("cpu"),
+        seed=3,
+        texts=lambda: ["a few words"],
+        gradient_checkpointing=settings.get("gradient_checkpointing", False),
+    )
+    return spread(spec.build(context))
+
+
+def spread(backbone: PackedBackbone) -> PackedBackbone:
+    """Weights far enough from zero that every path shows in the output."""
+    noise = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise))
+    return backbone.eval()
+
+
+@functools.cache
+def built(name: str, mask: Any = None) -> PackedBackbone:
+    return build(name, mask)
+
+
+def sentences(lengths: tuple[int, ...] = LENGTHS) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(2)
+    return [torch.randint(3, 90, (length,), generator=draw) for length in lengths]
+
+
+def run(backbone: PackedBackbone, ids: list[Tensor]) -> Tensor:
+    return backbone(torch.cat(ids), Packing.of_lengths([len(sentence) for sentence in ids]))
+
+
+def close(x: Tensor, y: Tensor, tolerance: float = 1e-5) -> bool:
+    return float((x - y).abs().max()) <= tolerance * max(1.0, float(y.abs().max()))
+
+
+def stock(backbone: PackedBackbone, **inputs: Tensor) -> Tensor:
+    """What transformers' own attention gives for the same weights."""
+    model: Any = backbone.model
+    chosen = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        with torch.no_grad():
+            return model(**inputs).last_hidden_state
+    finally:
+        model.set_attn_implementation(chosen)
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_own_mask_equals_the_stock_model_on_one_sentence_and_on_a_padded_batch(name: str) -> None:
+    """With its own mask a family gives what stock transformers gives, one by one and padded, windows included."""
+    backbone, ids = built(name), sentences()
+    with torch.no_grad():
+        packed = run(backbone, ids)
+    alone = torch.cat([stock(backbone, input_ids=sentence[None])[0] for sentence in ids])
+    batch = torch.full((len(ids), max(LENGTHS)), 0)
+    real = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
+    batch[real] = torch.cat(ids)
+    padded = stock(backbone, input_ids=batch, attention_mask=real.long())[real]
+    assert close(packed, alone)
+    # RoBERTa tells padding by its token; for the others the mask does.
+    assert close(packed, padded)
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("mask", ["0000", "1111", "0001", "1000", "0110"])
+def test_a_changed_token_reaches_exactly_the_positions_that_the_mask_predicts(name: str, mask: Any) -> None:
+    """One changed token moves those positions, and only those, that it reaches through causal and free blocks."""
+    backbone, length = built(name, mask), 6
+    base = sentences((length,))[0]
+    changed = [
+        base.index_fill(0, torch.tensor([token]), int(base[token] + 5) % 90 + 3) for token in range(length)
+    ]
+    with torch.no_grad():
+        states = run(backbone, [base, *changed]).reshape(length + 1, length, -1)
+    moved = (states[1:] - states[0]).abs().amax(-1).T > 1e-5  # [position, changed token]
+    assert torch.equal(moved, predicted(backbone, length))
+
+
+def predicted(backbone: PackedBackbone, length: int) -> Tensor:
+    """[position, token]: whether there is a path, block by block."""
+    config: Any = backbone.model.config
+    distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
+    reach = torch.eye(length, dtype=torch.bool)
+    rules = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    if config.model_type == "modernbert":
+        window = config.local_attention // 2 + 1
+    for block, flag in enumerate(backbone.flags):
+        sees = torch.ones_like(reach) if flag else distance >= 0
+        if window and (rules is None or rules[block] == "sliding_attention"):
+            sees &= distance.abs() < window
+        reach = (sees.long() @ reach.long()) > 0
+    return reach
+
+
+def gradients(backbone: PackedBackbone, batches: list[list[Tensor]]) -> dict[str, Tensor]:
+    backbone.zero_grad()
+    for ids in batches:
+        out = run(backbone, ids)
+        (out * torch.cos(torch.arange(out.shape[1]))).sum().backward()
+    return {name: p.grad.clone() for name, p in backbone.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_vectors_and_gradients_of_a_batch_are_those_of_its_sentences(name: str) -> None:
+    """A sentence has the same vectors alone and in a batch, and gradients add up, with a mixed mask too."""
+    backbone, ids = built(name, "0110"), sentences()
+    with torch.no_grad():
+        assert close(run(backbone, ids), torch.cat([run(backbone, [sentence]) for sentence in ids]))
+    together = gradients(backbone, [ids])
+    apart = gradients(backbone, [[sentence] for sentence in ids])
+    assert together.keys() == apart.keys()
+    assert not [key for key in apart if not close(together[key], apart[key], 2e-5)]
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
+    """Blocks that are computed again in the backward pass see the same sentences and the same mask."""
+    plain, saving = built(name, "0110"), build(name, "0110", gradient_checkpointing=True)
+    assert saving.model.is_activation_checkpointing  # type: ignore[operator]
+    ids = sentences()
+    # Training mode switches checkpointing on; dropout is switched off again.
+    saving.train()
+    for module in saving.modules():
+        for key in ("p", *(name for name in vars(module) if "drop" in name)):
+            if isinstance(getattr(module, key, None), float):
+                setattr(module, key, 0.0)
+    # Of two batches in one update the first one's backward pass must not see the second one's sentences.
+    first, second = run(saving, ids), run(saving, ids[:1])
+    weights = torch.cos(torch.arange(first.shape[1]))
+    saving.zero_grad()
+    (second * weights).sum().backward()
+    (first * weights).sum().backward()
+    expected = gradients(plain, [ids, ids[:1]])
+    found = {key: p.grad for key, p in saving.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    assert not [key for key in expected if not close(found[key], expected[key], 2e-5)]
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_window_can_be_dropped_in_unmasked_blocks_alone(name: str) -> None:
+    """`unmask_window: drop` lets an unmasked block see everything, and leaves causal blocks their window."""
+    free = build(name, "1111", unmask_window="drop")
+    half = build(name, "0000", unmask_window="drop")
+    ids = sentences((11,))
+    with torch.no_grad():
+        assert close(run(half, ids), run(built(name, "0000"), ids))
+        moved = (
+            (run(free, [ids[0]]) - run(free, [ids[0].index_fill(0, torch.tensor([10]), 4)])).abs().amax(-1)
+        )
+    assert bool((moved > 1e-5).all())
+
+
+@pytest.mark.parametrize("name", UNSUITABLE)
+@pytest.mark.parametrize("mask", ["0000", "0111"])
+def test_families_that_cannot_be_unmasked_are_refused_by_name(name: str, mask: str) -> None:
+    """A family without replaceable attention in every block is refused, whatever the mask; it never runs causal."""
+    with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked"):
+        build(name, mask)
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_encoders_with_attention_of_their_own_run_padded_and_equal_the_stock_model(name: str) -> None:
+    """DeBERTa and its like work as they are, on padded batches, and say so in the proof."""
+    backbone, ids = built(name), sentences()
+    assert backbone.proof is not None
+    assert not backbone.proof.packed
+    with torch.no_grad():
+        packed = run(backbone, ids)
+    assert close(packed, torch.cat([stock(backbone, input_ids=s[None])[0] for s in ids]))
+
+
+@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("mask", ["none", "0111"])
+def test_a_mask_on_an_encoder_with_attention_of_its_own_is_refused_by_name(name: str, mask: str) -> None:
+    """What cannot obey a mask refuses it."""
+    with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked|mask does not hold"):
+        build(name, mask)
+
+
+def test_an_encoder_whose_padding_leaks_is_refused() -> None:
+    """ConvBERT's convolutions see the padding beside a sentence: its vectors would depend on the batch."""
+    config = {"model_type": "convbert", "embedding_size": 32, **BY_NAME["bert"].config()}
+    spec = Encoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257))
+    with pytest.raises(ModelError, match="`convbert` does not leave padding out"):
+        spec.build(BuildContext(torch.device("cpu"), 0, texts=lambda: ["a"]))
+
+
+def test_albert_takes_one_mask_for_all_blocks() -> None:
+    """Blocks that share their weights share their mask; a mixed one is refused with the reason."""
+    ids = sentences()
+    backbone = built("albert")
+    with torch.no_grad():
+        assert close(run(backbone, ids), torch.cat([stock(backbone, input_ids=s[None])[0] for s in ids]))
+    assert not any(built("albert", "none").flags)
+    with pytest.raises(ModelError, match="share one set of weights"):
+        build("albert", "0111")
+
+
+def test_a_window_that_only_a_mask_knows_of_is_refused() -> None:
+    """Qwen2-MoE's blocks apply their window in a mask of transformers; without it they would see too much."""
+    config = BY_NAME["qwen3_moe"].config(
+        use_sliding_window=True, sliding_window=4, shared_expert_intermediate_size=16
+    )
+    spec = Decoder(
+        init="random",
+        config={"model_type": "qwen2_moe", **config},
+        tokenizer=TrainedTokenizer(vocab_size=257),
+    )
+    with pytest.raises(ModelError, match=r"`qwen2_moe` cannot be unmasked.*window"):
+        spec.build(BuildContext(torch.device("cpu"), 0, texts=lambda: ["a"]))
+
+
+def test_the_families_page_says_what_is_tested_here() -> None:
+    """docs/reference/families.md is what `python docs/families.py` writes."""
+    script = ROOT / "docs" / "families.py"
+    loader = importlib.util.spec_from_file_location("families_page", script)
+    assert loader is not None
+    assert loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    loader.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page()
+
+
+def test_what_check_knows_of_families_is_what_was_found_here() -> None:
+    """Families that `check` and `--rehearse` know are tested here, and those that `check` refuses are refused."""
+    assert not [name for name in SIZED if name not in BY_NAME]
+    wrong = [
+        name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")
+    ]
+    assert not wrong
+    assert not [name for name in REFUSED if name in BY_NAME and BY_NAME[name].support != "none"]

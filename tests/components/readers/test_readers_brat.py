@@ -1,0 +1,191 @@
+"""The reader `brat`: characters of the raw text, lines as sentences, nothing lost without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sltk.components.readers.brat import BratReader
+from sltk.components.splitters.whitespace import WhitespaceSplitter
+from sltk.data.datasets import load
+from sltk.data.statistics import statistics
+from sltk.errors import DataError
+from sltk.types import Sentence, Span
+
+
+@pytest.fixture
+def pair(tmp_path: Path):
+    """A function that writes a text and its annotations, and returns the path of the text."""
+
+    def _pair(text: str, annotations: str, name: str = "doc") -> Path:
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text, encoding="utf-8", newline="")
+        path.with_suffix(".ann").write_text(annotations, encoding="utf-8", newline="")
+        return path
+
+    return _pair
+
+
+def read(path: Path, **options: object) -> list[Sentence]:
+    return list(BratReader(path=path, **options).read())
+
+
+def refused(path: Path, **options: object) -> str:
+    """The message with which reading ends."""
+    with pytest.raises(DataError) as caught:
+        read(path, **options)
+    return str(caught.value)
+
+
+def test_a_line_is_a_sentence(pair):
+    """Spans are over the words of their line; lines without words are none; the document is the file's name."""
+    text = "Ada met Bo.\n\nIn Oslo"
+    path = pair(text, "T1\tPER 0 3\tAda\nT2\tPER 8 10\tBo\nT3\tLOC 16 20\tOslo\n")
+    first, second = read(path)
+    assert (first.words, first.spans) == (["Ada", "met", "Bo", "."], [Span(0, 1, "PER"), Span(2, 3, "PER")])
+    assert (second.words, second.spans, second.text) == (["In", "Oslo"], [Span(1, 2, "LOC")], "In Oslo")
+    assert (first.line, second.line, first.document) == (1, 3, "doc")
+    assert read(path) == read(path.with_suffix(".ann"))
+
+
+@pytest.mark.parametrize("parts", ["7 15", "7 10;11 15"])
+def test_lines_that_a_span_crosses_are_joined(pair, parts):
+    """However the span is written: as one, or in parts with nothing but white space between them."""
+    path = pair("We saw New\nYork.\nBye.", f"T1\tLOC {parts}\tNew York\n")
+    first, second = read(path)
+    assert (first.text, first.spans) == ("We saw New\nYork.", [Span(2, 4, "LOC")])
+    assert (second.words, second.line) == (["Bye", "."], 3)
+
+
+def test_offsets_count_the_characters_of_the_file(pair):
+    """Both characters of a line end, and a byte-order mark; neither is part of a sentence."""
+    path = pair("\ufeffAda\r\nBo\r\n", "T1\tPER 1 4\tAda\r\nT2\tPER 6 8\tBo\r\n")
+    first, second = read(path)
+    assert (first.text, second.text) == ("Ada", "Bo")
+    assert first.spans == second.spans == [Span(0, 1, "PER")]
+    assert "both of those that end a line" in refused(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
+    assert "byte-order mark" in refused(pair("\ufeffAda", "T1\tPER 0 3\tAda\n"))
+
+
+def test_a_span_may_take_in_the_end_of_its_line(pair):
+    """Its words are found all the same."""
+    first, second = read(pair("Ada\nBo", "T1\tPER 0 4\tAda \n"))
+    assert (first.words, first.spans, second.words) == (["Ada"], [Span(0, 1, "PER")], ["Bo"])
+
+
+def test_discontinuous_spans_are_counted_and_reported(pair):
+    """A span in parts is not used, and stats counts it; it does not join the lines that it is on."""
+    path = pair("left and right ear\nhand", "T1\tORGAN 0 4;15 18\tleft ear\nT2\tORGAN 5 8;19 23\tand hand\n")
+    first, _ = read(path)
+    assert first.spans == []
+    assert [(item.line, item.type) for item in first.unused] == [(1, "ORGAN"), (2, "ORGAN")]
+    assert {item.file for item in first.unused} == {str(path.with_suffix(".ann"))}
+    found = statistics(BratReader(path=path))
+    assert (found["spans"], len(found["unused"])) == ({"ORGAN": 2}, 2)
+
+
+def test_nested_and_overlapping_spans_are_all_counted(pair):
+    """The reader gives all; training takes the longest, and lists the others."""
+    path = pair("New York City Hall", "T1\tORG 0 18\tNew York City Hall\nT2\tLOC 0 13\tNew York City\n")
+    assert statistics(BratReader(path=path))["spans"] == {"LOC": 1, "ORG": 1}
+    data = load(BratReader(path=path), "IOB2")
+    assert data.sentences[0].tags == ["B-ORG", "I-ORG", "I-ORG", "I-ORG"]
+    assert ["`New York City` (LOC) overlaps" in item.reason for item in data.unused] == [True]
+
+
+def test_other_annotation_is_counted_by_kind(pair):
+    """Relations, events, attributes, notes and the like are reported once a kind, with their first line."""
+    others = "R1\tOf Arg1:T1 Arg2:T1\nA1\tNeg T1\nA2\tNeg T1\n#1\tNote T1\thm\n*\tEquiv T1 T1\nE1\tT1:T1\n"
+    (sentence,) = read(pair("Ada", f"T1\tPER 0 3\tAda\n{others}\nN1\tRef T1 W:1\tAda\nM1\tSpec E1\n"))
+    reported = [(item.line, item.reason.split(" ")[:2], item.type) for item in sentence.unused]
+    assert reported == [
+        (2, ["1", "relation(s)"], None),
+        (3, ["2", "attribute(s)"], None),
+        (5, ["1", "note(s)"], None),
+        (6, ["1", "equivalence(s)"], None),
+        (7, ["1", "event(s)"], None),
+        (9, ["1", "normalization(s)"], None),
+        (10, ["1", "modification(s)"], None),
+    ]
+
+
+def test_what_is_reported_of_a_text_without_sentences_is_not_lost(pair):
+    """An empty text with annotation gives an empty sentence that carries the report."""
+    (sentence,) = read(pair("\n", "#1\tNote T1\thm\n"))
+    assert (sentence.words, len(sentence.unused)) == ([], 1)
+
+
+def test_a_folder_is_read_by_name(pair):
+    """Documents in the order a person puts them in, folders inside it too; texts alone are reported."""
+    for name in ("10", "2", "b/1"):
+        path = pair(f"Text {name[0]}", "", name)
+    folder = path.parent.parent
+    (folder / "README.txt").write_text("no annotations")
+    found = read(folder)
+    assert [sentence.document for sentence in found] == ["2", "10", "b/1"]
+    assert [item.file for sentence in found for item in sentence.unused] == [str(folder / "README.txt")]
+
+
+def test_misaligned_spans_are_cut_and_reported_at_their_line(pair):
+    """As in other formats of characters; the file is that of the annotations."""
+    path = pair("pizzas here", "\nT1\tFOOD 0 5\tpizza\n")
+    assert read(path)[0].words == ["pizza", "s", "here"]
+    (sentence,) = read(path, misaligned="skip")
+    assert [(item.file, item.line) for item in sentence.unused] == [(str(path.with_suffix(".ann")), 2)]
+    assert f"{path.with_suffix('.ann')}:2" in refused(path, misaligned="error")
+
+
+def test_words_are_those_of_the_splitter(pair):
+    """Text that is split already keeps its words."""
+    path = pair("can't stop !", "")
+    (sentence,) = read(path, splitter=WhitespaceSplitter())
+    assert sentence.words == ["can't", "stop", "!"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        ("T1\tPER 0 2\tAda", "the offsets 0 to 2 are those of `Ad`, not of `Ada`"),
+        ("T1\tPER 0 99\tAda", "[0, 99) is empty, out of order or outside a text of 7 characters"),
+        ("T1\tPER 3 3\t", "[3, 3) is empty"),
+        ("T1\tPER 4 7;0 3\tBob Ada", "[0, 3) is empty, out of order"),
+        ("T1\tPER 0\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`, found `T1\tPER 0\tAda`"),
+        ("T1\tPER 0 3 4 7\tAda Bob", "expected `T1<tab>TYPE START END<tab>TEXT`"),
+        ("T1 PER 0 3 Ada", "expected `T1<tab>TYPE START END<tab>TEXT`"),
+        ("T1\tPER -1 3\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`"),
+        ("Z1\tPER 0 3\tAda", "`Z1\tPER 0 3\tAda` is no annotation of brat"),
+    ],
+)
+def test_errors_name_the_line(pair, annotation, said):
+    """A line that is no annotation, or not of this text, stops the reader where it stands."""
+    path = pair("Ada Bob", f"\n{annotation}\n")
+    assert said in refused(path)
+    assert f"{path.with_suffix('.ann')}:2" in refused(path)
+
+
+def test_missing_files_are_named(pair, tmp_path):
+    """A text without annotations, annotations without text, a folder without either, another file."""
+    path = pair("Ada", "")
+    path.with_suffix(".ann").unlink()
+    assert "doc.ann" in refused(path)
+    assert "no `.ann` file in this folder" in refused(tmp_path)
+    path.rename(tmp_path / "doc.ann")
+    assert "doc.txt" in refused(tmp_path)
+    assert "ends in .txt or .ann" in refused(tmp_path / "doc.json")
+
+
+def test_the_annotated_abstracts(corpora):
+    """Four documents, whose every annotated span is counted and used."""
+    found = statistics(BratReader(path=corpora / "brat"))
+    lines = [
+        line
+        for path in (corpora / "brat").glob("*.ann")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    spans = sum(line.startswith("T") for line in lines)
+    assert (found["documents"], found["spans"]) == (4, {"Disease": spans})
+    assert spans == 64
+    reports = [item["reason"] for item in found["unused"]]
+    assert sum(int(reason.split()[0]) for reason in reports) == len(lines) - spans

@@ -1,0 +1,159 @@
+"""The reader `conll` on the files of the shared tasks, each with a few lines in its form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sltk.cli import main
+from sltk.components.readers.brackets import BracketError, spans_of
+from sltk.components.readers.conll import ConllReader
+from sltk.data.datasets import load
+from sltk.data.statistics import statistics
+from sltk.errors import DataError
+from sltk.types import Span
+
+CHUNKS = "The DT B-NP\nold JJ I-NP\nclock NN I-NP\nstopped VBD B-VP\n. . O\n\nOh UH B-INTJ\n. . O\n\n"
+SPANISH = "La O\nniña O\nvive O\nen O\nLeón B-LOC\n. O\n\n"
+DUTCH = "-DOCSTART- -DOCSTART- O\nIn Prep O\nGent N B-LOC\nregent V O\nhet Pron O\n. Punc O\n\n"
+ENGLISH = "-DOCSTART- -X- -X- O\n\nAda NNP B-NP I-PER\nBell NNP I-NP I-PER\nBo NNP B-NP B-PER\n. . O O\n\n"
+TWEETS = "@ada\tO\n#oslo\tB-location\nis\tO\ncold\tO\n\t\nRT\tO\n:\tO\n\n"
+GERMAN = (
+    "#\thttp://example.org/seite [2013-01-05]\n"
+    "1\tDer\tO\tO\n2\tHafen\tB-ORG\tO\n3\tBremen\tI-ORG\tB-LOC\n4\t#\tO\tO\n\n"
+    "#\thttp://example.org/andere [2013-02-06]\n1\tBremer\tB-LOCderiv\tO\n2\tWind\tO\tO\n\n"
+)
+ONTONOTES = (
+    "#begin document (nw/made/00/made_0001); part 000\n"
+    "nw/made/00/made_0001   0   0   Ada    NNP  (TOP(S(NP*   -   -   -   -   (PERSON*   (ARG0*   (1\n"
+    "nw/made/00/made_0001   0   1   Bell   NNP           *)   -   -   -   -          *)       *)   1)\n"
+    "nw/made/00/made_0001   0   2   left   VBD        (VP*   leave 01 1  -           *      (V*)   -\n"
+    "nw/made/00/made_0001   0   3   Oslo   NNP      (NP*))   -   -   -   -       (GPE)   (ARG1*)   -\n"
+    "nw/made/00/made_0001   0   4   #      .           *))   -   -   -   -           *        *    -\n"
+    "\n#end document\n"
+    "#begin document (nw/made/00/made_0001); part 001\n"
+    "nw/made/00/made_0001   1   0   Yes    UH   (TOP(INTJ*))  -   -   -   -           *    -\n"
+    "\n#end document\n"
+)
+CONLL_2012 = {
+    "word_column": 3,
+    "label_column": 10,
+    "labels": "brackets",
+    "document_marker": "#begin",
+    "comment": "#end",
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """A function that writes a file and returns its path."""
+
+    def _write(content: str, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "data.txt"
+        path.write_text(content, encoding=encoding, newline="")
+        return path
+
+    return _write
+
+
+def test_conll_2000(write):
+    """Word, part of speech, chunk in IOB2."""
+    found = statistics(ConllReader(path=write(CHUNKS)))
+    assert (found["sentences"], found["words"], found["scheme"]) == (2, 7, "IOB2")
+    assert found["spans"] == {"INTJ": 1, "NP": 1, "VP": 1}
+
+
+def test_conll_2002(write):
+    """Spanish in Latin-1 without parts of speech; Dutch with them, and with documents."""
+    (spanish,) = ConllReader(path=write(SPANISH, "latin-1"), encoding="latin-1").read()
+    assert (spanish.words[4], spanish.tags[4]) == ("León", "B-LOC")
+    (dutch,) = ConllReader(path=write(DUTCH)).read()
+    assert (dutch.words[:2], dutch.tags[:2], dutch.document) == (["In", "Gent"], ["O", "B-LOC"], "1")
+
+
+def test_conll_2003(write):
+    """Two columns of tags, here in IOB1, where B- divides two names."""
+    data = load(ConllReader(path=write(ENGLISH), label_column=3, scheme="IOB1", repair="error"), "IOB2")
+    assert [sentence.tags for sentence in data] == [["B-PER", "I-PER", "B-PER", "O"]]
+    chunks = load(ConllReader(path=write(ENGLISH), label_column=2), "IOB2")
+    assert chunks.sentences[0].spans == [Span(0, 2, "NP"), Span(2, 3, "NP")]
+
+
+def test_wnut_17(write):
+    """Tabs between word and tag; a line of a tab alone ends a sentence, and words may begin with #."""
+    first, second = ConllReader(path=write(TWEETS), separator="tab").read()
+    assert first.words == ["@ada", "#oslo", "is", "cold"]
+    assert first.tags[1] == "B-location"
+    assert second.words == ["RT", ":"]
+
+
+@pytest.mark.parametrize(
+    ("column", "outer", "derived"),
+    [(2, [Span(1, 3, "ORG")], [Span(0, 1, "LOCderiv")]), (3, [Span(2, 3, "LOC")], [])],
+)
+def test_germeval_2014(write, column, outer, derived):
+    """Two levels of names, of which `label_column` chooses one; the line above a sentence is left out."""
+    reader = ConllReader(path=write(GERMAN), separator="tab", comment="#", word_column=1, label_column=column)
+    first, second = load(reader, "IOB2")
+    assert first.words == ["Der", "Hafen", "Bremen", "#"]
+    assert (first.spans, second.spans) == (outer, derived)
+
+
+def test_conll_2012(write):
+    """Bracketed names by any number of further columns; a part of a document is a document."""
+    first, second = ConllReader(path=write(ONTONOTES), **CONLL_2012).read()
+    assert first.words == ["Ada", "Bell", "left", "Oslo", "#"]
+    assert first.spans == [Span(0, 2, "PERSON"), Span(3, 4, "GPE")]
+    assert (first.document, second.document) == ("nw/made/00/made_0001_000", "nw/made/00/made_0001_001")
+    assert (second.words, second.spans) == (["Yes"], [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "spans"),
+    [
+        ("* * *", []),
+        ("(A) (B*) *", [Span(0, 1, "A"), Span(1, 2, "B")]),
+        ("(A(B* *) *)", [Span(0, 3, "A"), Span(0, 2, "B")]),
+        ("(A* (B) *)", [Span(0, 3, "A"), Span(1, 2, "B")]),
+        ("(A* (B* *))", [Span(0, 3, "A"), Span(1, 3, "B")]),
+    ],
+)
+def test_brackets(cells, spans):
+    """The innermost open bracket is closed first."""
+    assert spans_of(cells.split()) == spans
+
+
+@pytest.mark.parametrize(
+    ("cells", "index", "said"),
+    [
+        ("* *)", 1, "closes a span that is not open"),
+        ("* (A* *", 1, "`(A` is not closed"),
+        ("* B-A", 1, "`B-A` is no bracketed label"),
+        ("(* *)", 0, "is no bracketed label"),
+    ],
+)
+def test_brackets_that_do_not_match(cells, index, said):
+    """The error names the word where it is wrong."""
+    with pytest.raises(BracketError) as caught:
+        spans_of(cells.split())
+    assert (caught.value.index, said in str(caught.value)) == (index, True)
+
+
+def test_bracket_errors_name_the_line(write):
+    """As every error of a file."""
+    path = write("a *\nb (X*\n\n")
+    with pytest.raises(DataError) as caught:
+        list(ConllReader(path=path, labels="brackets").read())
+    assert f"{path}:2" in str(caught.value)
+    with pytest.raises(ValidationError, match="needs a `label_column`"):
+        ConllReader(path=path, labels="brackets", label_column=None)
+
+
+def test_conll_2012_on_the_command_line(write, capsys):
+    """`#end` is a value, not a comment of YAML; the keys of the page on data are those that it takes."""
+    options = [part for key, value in CONLL_2012.items() for part in ("--option", f"{key}={value}")]
+    assert main(["stats", str(write(ONTONOTES)), "--reader", "conll", "--json", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["documents"] == 2

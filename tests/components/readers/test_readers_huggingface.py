@@ -1,0 +1,119 @@
+"""The reader of the `datasets` library, on data sets on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sltk.components.readers.huggingface import HuggingFaceReader
+from sltk.data.datasets import load
+from sltk.errors import DataError, UsageError
+
+NAMES = ["O", "B-LOC", "I-LOC"]
+ROWS = {"tokens": [["New", "York"], ["ok"]], "ner": [[1, 2], [0]], "text_tags": [["B-LOC", "I-LOC"], ["O"]]}
+
+
+@pytest.fixture
+def table(datasets_library):
+    """A data set whose column `ner` holds numbers of class labels."""
+    library = datasets_library
+    string, label = library.Value("string"), library.ClassLabel(names=NAMES)
+    features = library.Features(
+        {"tokens": library.List(string), "ner": library.List(label), "text_tags": library.List(string)}
+    )
+    return library.Dataset.from_dict(ROWS, features=features)
+
+
+def tags(**options) -> list[list[str] | None]:
+    return [sentence.tags for sentence in HuggingFaceReader(**options).read()]
+
+
+def test_class_labels_become_names(tmp_path, table):
+    """Numbers in a parquet file are named by its own labels; tags that are names stay."""
+    path = tmp_path / "x.parquet"
+    table.to_parquet(path)
+    assert tags(path=path, tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
+    assert tags(path=path, tags_column="text_tags") == [["B-LOC", "I-LOC"], ["O"]]
+    data = load(HuggingFaceReader(path=path, tags_column="ner", limit=1), "BIOES")
+    assert [sentence.tags for sentence in data] == [["B-LOC", "E-LOC"]]
+
+
+def test_a_folder_of_parquet_files(tmp_path, table):
+    """The files of the split, in order of their names."""
+    (tmp_path / "data").mkdir()
+    table.select([1]).to_parquet(tmp_path / "data" / "train-00001-of-00002.parquet")
+    table.select([0]).to_parquet(tmp_path / "data" / "train-00000-of-00002.parquet")
+    table.select([1]).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    assert tags(path=tmp_path, tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
+    assert tags(path=tmp_path, tags_column="ner", split="test") == [["O"]]
+
+
+def test_a_saved_data_set(tmp_path, table, datasets_library):
+    """What `save_to_disk` wrote, of one split or several."""
+    table.save_to_disk(tmp_path / "one")
+    datasets_library.DatasetDict({"dev": table}).save_to_disk(tmp_path / "many")
+    assert tags(path=tmp_path / "one", tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
+    assert tags(path=tmp_path / "many", tags_column="ner", split="dev") == [["B-LOC", "I-LOC"], ["O"]]
+    with pytest.raises(DataError, match="no split `train`; there are: dev"):
+        tags(path=tmp_path / "many", tags_column="ner")
+
+
+def test_bad_data_sets(tmp_path, table, datasets_library):
+    """Absent files and columns, numbers without names and unequal lengths are clear errors."""
+    path = tmp_path / "x.parquet"
+    table.to_parquet(path)
+    with pytest.raises(DataError, match=r"no column `nerr`[\s\S]*did you mean `ner`"):
+        tags(path=path, tags_column="nerr")
+    with pytest.raises(DataError, match="no such file or folder"):
+        tags(path=tmp_path / "absent.parquet")
+    (tmp_path / "no.parquet").write_text("no")
+    with pytest.raises(DataError, match="not a parquet file"):
+        tags(path=tmp_path / "no.parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="cannot load the data set"):
+        tags(path=tmp_path / "empty")
+    bare = {"tokens": [["a"], ["b"]], "tags": [[7], [8]], "short": [["O"], []]}
+    datasets_library.Dataset.from_dict(bare).to_parquet(path)
+    with pytest.raises(DataError, match="numbers such as 7"):
+        tags(path=path)
+    with pytest.raises(DataError, match="1 words but 0 tags"):
+        tags(path=path, tags_column="short")
+    cells = {"tokens": [["a"], ["b"]], "none": [["O"], None], "text": ["a", "b"], "holes": [["a"], [None]]}
+    datasets_library.Dataset.from_dict(cells).to_parquet(path)
+    with pytest.raises(DataError, match=r"column `none` holds None, which is no list\s.*:2"):
+        tags(path=path, tags_column="none")
+    with pytest.raises(DataError, match="column `text` holds 'a', which is no list"):
+        tags(path=path, words_column="text", tags_column="tokens")
+    with pytest.raises(DataError, match=r"column `holes` holds \[None\], which is no list of words"):
+        tags(path=path, words_column="holes", tags_column="tokens")
+
+
+def test_without_the_library(monkeypatch):
+    """Where the optional extra is not installed, the error says what to install."""
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UsageError, match=r"pip install 'sltk\[huggingface\]'"):
+        tags(name="some/data")
+
+
+def test_one_source():
+    """A name on the hub or a path on disk, not both and not neither."""
+    with pytest.raises(ValidationError, match="give `name`"):
+        HuggingFaceReader()
+    with pytest.raises(ValidationError, match="give `name`"):
+        HuggingFaceReader(name="a/b", path=Path("c"))
+
+
+def test_texts_without_annotation(tmp_path, datasets_library):
+    """`text_column` takes whole texts, for pre-training; a column that holds something else is named."""
+    rows = {"text": ["Soup,  cold", ""], "number": [1, 2]}
+    datasets_library.Dataset.from_dict(rows).to_parquet(tmp_path / "x.parquet")
+    first, second = HuggingFaceReader(path=tmp_path / "x.parquet", text_column="text").read()
+    assert (first.words, first.text, first.offsets) == (["Soup,", "cold"], "Soup,  cold", [(0, 5), (7, 11)])
+    assert (second.words, first.tags, first.line) == ([], None, 1)
+    with pytest.raises(DataError, match="no column `txt`"):
+        list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="txt").read())
+    with pytest.raises(DataError, match="holds 1, which is no text"):
+        list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="number").read())

@@ -1,0 +1,264 @@
+"""Readers of annotated characters: SemEval-2014 XML and JSON lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sltk.components.readers.jsonl import JsonlReader
+from sltk.components.readers.offsets import CharSpan, annotated
+from sltk.components.readers.semeval14 import SemEval14Reader
+from sltk.components.splitters import RegexSplitter, WhitespaceSplitter
+from sltk.components.writers import JsonlWriter
+from sltk.errors import DataError
+from sltk.types import Prediction, Sentence, Span
+
+
+def xml(tmp_path: Path, *sentences: str, head: str = "") -> Path:
+    """A file of sentences, one a line from line 3 (line 2 is `head`)."""
+    path = tmp_path / "reviews.xml"
+    path.write_text(
+        '<?xml version="1.0"?>\n' + head + "<sentences>\n" + "\n".join(sentences) + "\n</sentences>\n"
+    )
+    return path
+
+
+def review(text: str, *terms: tuple[str, int, int, str]) -> str:
+    items = "".join(
+        f'<aspectTerm term={quoteattr(term)} polarity="{polarity}" from="{start}" to="{end}"/>'
+        for term, start, end, polarity in terms
+    )
+    return (
+        f"<sentence id='1'><text>{escape(text)}</text>"
+        + (f"<aspectTerms>{items}</aspectTerms>" if items else "")
+        + "</sentence>"
+    )
+
+
+def refused(reader) -> str:
+    with pytest.raises(DataError) as caught:
+        list(reader.read())
+    return str(caught.value)
+
+
+def spans_of(sentence: Sentence) -> list[tuple[str, str]]:
+    return [(" ".join(sentence.words[s.start : s.end]), s.type) for s in sentence.spans or ()]
+
+
+def test_terms_become_spans(tmp_path):
+    """Terms of one word and more; conflict is a type; a sentence without a term stays."""
+    path = xml(
+        tmp_path,
+        review("Fish & chips were fine.", ("Fish & chips", 0, 12, "positive")),
+        review("Nobody came."),
+        review("Loud music, good music.", ("music", 5, 10, "negative"), ("music", 17, 22, "conflict")),
+    )
+    found = list(SemEval14Reader(path=path).read())
+    assert [spans_of(s) for s in found] == [
+        [("Fish & chips", "positive")],
+        [],
+        [("music", "negative"), ("music", "conflict")],
+    ]
+    assert found[0].text == "Fish & chips were fine."
+    assert [s.line for s in found] == [3, 4, 5]
+    assert not any(s.unused for s in found)
+
+
+GLUED = review("The soup-great!", ("soup", 4, 8, "positive"))
+
+
+@pytest.mark.parametrize(
+    ("misaligned", "words", "spans", "unused"),
+    [
+        ("split", ["The", "soup", "-great!"], [Span(1, 2, "positive")], [None]),
+        ("widen", ["The", "soup-great!"], [Span(1, 2, "positive")], [None]),
+        ("skip", ["The", "soup-great!"], [], ["positive"]),
+    ],
+)
+def test_a_term_inside_a_word(tmp_path, misaligned, words, spans, unused):
+    """The word is cut or taken whole, or the term left out, as the option says; changes are reported."""
+    reader = SemEval14Reader(path=xml(tmp_path, GLUED), misaligned=misaligned, splitter=WhitespaceSplitter())
+    (sentence,) = reader.read()
+    assert (sentence.words, sentence.spans) == (words, spans)
+    assert [item.type for item in sentence.unused] == unused
+    assert all(item.line == 3 and "inside a word: `soup-great!`" in item.reason for item in sentence.unused)
+
+
+def test_a_term_inside_a_word_may_be_an_error(tmp_path):
+    """`misaligned: error` names file and line."""
+    path = xml(tmp_path, GLUED)
+    told = refused(SemEval14Reader(path=path, misaligned="error", splitter=WhitespaceSplitter()))
+    assert f"{path}:3" in told
+    assert "`soup-great!`" in told
+
+
+@pytest.mark.parametrize(
+    ("sentence", "line", "message"),
+    [
+        (review("Ok.\nThe soup.", ("soup", 7, 11, "positive")), 4, "are those of ` sou`, not of `soup`"),
+        (review("The soup.", ("soup", 4, 80, "positive")), 3, "not of `soup`"),
+        (review("The soup.", ("soup", -5, -1, "positive")), 3, "not of `soup`"),
+        ("<sentence><text>a<b></text></sentence>", 3, "not well-formed XML: mismatched tag"),
+        ("<sentence id='2'></sentence>", 3, "no `text`"),
+        ("<sentence><text>a</text><aspectTerm term='a' from='0' to='1'/></sentence>", 3, "no `polarity`"),
+        (
+            "<sentence><text>a</text><aspectTerm polarity='p' term='a' from='x' to='1'/></sentence>",
+            3,
+            "no whole numbers",
+        ),
+    ],
+)
+def test_bad_xml(tmp_path, sentence, line, message):
+    """Offsets that do not match their term, and XML that is none, are errors with file and line."""
+    path = xml(tmp_path, sentence)
+    told = refused(SemEval14Reader(path=path))
+    assert f"{path}:{line}" in told
+    assert message in told
+
+
+def test_no_document_type_declaration(tmp_path):
+    """A DTD is refused, so that no entity can be fetched, or expanded without end."""
+    head = '<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/hostname">]>\n'
+    path = xml(tmp_path, "<sentence><text>&a;</text></sentence>", head=head)
+    told = refused(SemEval14Reader(path=path))
+    assert f"{path}:2" in told
+    assert "document type declaration" in told
+
+
+@given(st.data())
+def test_split_keeps_every_span(data):
+    """With `split`, each span that is not white space alone covers exactly its own characters."""
+    text = data.draw(st.text(min_size=1, max_size=40))
+    places = st.integers(0, len(text))
+    pairs = data.draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] < pair[1]), max_size=5))
+    spans = [CharSpan(start, end, str(number)) for number, (start, end) in enumerate(pairs)]
+    offsets = RegexSplitter().split(text)
+    sentence = annotated(text, spans, offsets, "split", file="x", line=1)
+    assert "".join(sentence.words) == "".join(text[start:end] for start, end in offsets)
+    assert len(sentence.spans) + sum(item.type is not None for item in sentence.unused) == len(spans)
+    cut = {place for pair in pairs for place in pair if any(s < place < e for s, e in offsets)}
+    assert sum(item.adjusted for item in sentence.unused) == sum(bool(cut & {*pair}) for pair in pairs)
+    for span in sentence.spans:
+        start, end = pairs[int(span.type)]
+        covered = sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
+        words = [piece for piece in sentence.offsets if piece[0] < end and start < piece[1]]
+        assert covered == (words[0][0], words[-1][1])
+        assert start <= covered[0] < covered[1] <= end
+
+
+def lines(tmp_path: Path, *objects: object) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join((o if isinstance(o, str) else json.dumps(o)) + "\n" for o in objects))
+    return path
+
+
+def test_json_words_and_tags(tmp_path):
+    """Words with tags, words alone, and field names of one's own."""
+    path = lines(tmp_path, {"words": ["a", "b"], "tags": ["O", "B-X"]}, "", {"words": ["c"]})
+    found = list(JsonlReader(path=path).read())
+    assert [(s.words, s.tags, s.line) for s in found] == [(["a", "b"], ["O", "B-X"], 1), (["c"], None, 3)]
+    path = lines(tmp_path, {"tokens": ["a"], "ner": ["O"], "tags": 7})
+    assert next(JsonlReader(path=path, words_field="tokens", tags_field="ner").read()).tags == ["O"]
+
+
+def test_json_text_and_spans(tmp_path):
+    """Spans are characters of the text; its words are the splitter's, or those given."""
+    span = {"start": 4, "end": 12, "type": "T"}
+    path = lines(
+        tmp_path,
+        {"text": "The red  car.", "spans": [span]},
+        {"text": "The red  car.", "spans": [span], "words": ["The", "red  car", "."]},
+        {"text": "No spans.", "spans": []},
+        {"text": "Nothing known."},
+    )
+    found = list(JsonlReader(path=path).read())
+    assert [s.words for s in found[:2]] == [["The", "red", "car", "."], ["The", "red  car", "."]]
+    assert [s.spans for s in found] == [[Span(1, 3, "T")], [Span(1, 2, "T")], [], None]
+
+
+def test_json_span_fields_are_options(tmp_path):
+    """Whatever the fields of a span are called."""
+    path = lines(tmp_path, {"t": "ab cd", "s": [{"from": 3, "to": 5, "label": "T"}]})
+    reader = JsonlReader(
+        path=path, text_field="t", spans_field="s", start_field="from", end_field="to", type_field="label"
+    )
+    assert next(reader.read()).spans == [Span(1, 2, "T")]
+
+
+SPANS_OF_AB = [{"start": 0, "end": 1, "type": "T"}]
+
+
+def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
+    """A field that is null is not read; spans that are none take nothing from tags."""
+    record = {"words": ["a", "b"], "tags": ["O", "O"], "text": "a b", "spans": SPANS_OF_AB}
+    path = lines(tmp_path, record)
+    assert next(JsonlReader(path=path, spans_field=None).read()).tags == ["O", "O"]
+    assert next(JsonlReader(path=path, tags_field=None).read()).spans == [Span(0, 1, "T")]
+    assert next(JsonlReader(path=lines(tmp_path, record | {"spans": []})).read()).tags == ["O", "O"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"words": ["a"', "not valid JSON"),
+        ("[1]", "expected an object"),
+        ('{"a": 1} x', "more text after the object"),
+        ("[" * 100_000, "nested too deeply"),
+        ({"tokens": []}, "no `words` in this object; its keys: tokens"),
+        ({"words": ["a"], "tags": ["O", "O"]}, "1 words but 2 tags"),
+        ({"words": ["a", 1]}, "item 2 of `words` is 1, not a string"),
+        ({"words": ["a"], "tags": "O"}, '`tags` is "O", not a list'),
+        ({"words": ["a"], "spans": []}, "which this object lacks"),
+        ({"text": "ab", "spans": [{"start": 1, "end": 3, "type": "T"}]}, "no characters of this text"),
+        ({"text": "ab", "spans": [{"start": True, "end": 2, "type": "T"}]}, "not a whole number"),
+        ({"text": "ab", "spans": [{"start": 0, "end": 2}]}, "no `type`"),
+        ({"text": "ab", "words": ["c"]}, "word 1, `c`, is not in the text"),
+        ({"text": "ab", "words": [{"start": 1, "end": 1}]}, "is empty"),
+        ({"text": "ab", "words": [{"start": 0, "end": 1, "text": "b"}]}, 'at [0, 1) is `a`, not "b"'),
+        (
+            {"text": "ab", "words": [{"start": 0, "end": 1}, {"start": 1, "end": 2, "tag": "O"}]},
+            "words[0]: no `tag`",
+        ),
+        ({"words": ["a"], "tags": ["O"], "spans": SPANS_OF_AB}, "both `tags` and `spans` annotate"),
+    ],
+)
+def test_bad_json_lines(tmp_path, content, message):
+    """An object that is none, or contradicts itself, is an error with file and line."""
+    path = lines(tmp_path, {"words": ["fine"], "tags": ["O"]}, content)
+    told = refused(JsonlReader(path=path))
+    assert f"{path}:2" in told
+    assert message in told
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(TEXT, st.data())
+def test_what_the_jsonl_writer_writes_is_read(tmp_path_factory, text, data):
+    """Words, offsets and spans of any text survive the way through a file, overlapping spans too."""
+    offsets = RegexSplitter().split(text)
+    places = st.integers(0, len(offsets))
+    pairs = st.tuples(places, places).filter(lambda pair: pair[0] < pair[1])
+    drawn = (
+        data.draw(st.sets(st.tuples(pairs, st.sampled_from(["A", "B"])), max_size=4)) if offsets else set()
+    )
+    spans = [Span(start, end, type_) for (start, end), type_ in sorted(drawn)]
+    sentence = Sentence([text[start:end] for start, end in offsets], text=text, offsets=offsets)
+    path = tmp_path_factory.mktemp("jsonl") / "x.jsonl"
+    prediction = Prediction(sentence, ["O"] * len(offsets), None, spans)
+    path.write_text("".join(JsonlWriter().render([prediction])), encoding="utf-8", newline="")
+    (found,) = JsonlReader(path=path, misaligned="error").read()
+    assert (found.words, found.text, found.offsets) == (sentence.words, text, offsets)
+    assert sorted(found.spans or ()) == sorted(spans)
+
+
+def test_plain_tags_that_the_jsonl_writer_wrote_are_read(tmp_path):
+    """Tags without spans are tags."""
+    prediction = Prediction(Sentence(["go", "home"]), ["VERB", "ADV"])
+    path = lines(tmp_path, *JsonlWriter().render([prediction]))
+    assert next(JsonlReader(path=path).read()).tags == ["VERB", "ADV"]

@@ -1,0 +1,190 @@
+"""The specs in experiments/ are sound, and say what the paper says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from repository import ROOT
+from sltk import sweeps
+from sltk.components.backbones import PretrainedBackbone
+from sltk.preview.estimate import estimate_run
+from sltk.preview.summary import LabellingPreview, check_models, missing_data
+from sltk.spec import loading
+from sltk.spec.experiment import Experiment
+from sltk.yamltree.extends import spec_kind
+
+FOLDER = ROOT / "experiments"
+PARTS = sorted(path.stem for path in FOLDER.glob("_*.yaml"))
+ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+SWEEPS = [name for name in ALL if name.startswith("sweep_")]
+SPECS = [name for name in ALL if name not in SWEEPS]
+MODELS = {
+    "llama2_7b": ("meta-llama/Llama-2-7b-hf", 33_554_432),
+    "mistral_7b": ("mistralai/Mistral-7B-v0.1", 27_262_976),
+    "roberta_base": ("FacebookAI/roberta-base", 2_359_296),
+    "roberta_large": ("FacebookAI/roberta-large", 6_291_456),
+}
+TASKS = ("absa", "chunking", "ner", "triggers")
+PAPER = [f"{model}_{task}" for model in MODELS for task in TASKS]
+
+
+@pytest.fixture(autouse=True)
+def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SLTK_DATA", "SLTK_MODELS", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+
+
+def experiment(name: str, *settings: str) -> Experiment:
+    return loading.load(FOLDER / f"{name}.yaml", settings).experiment
+
+
+def backbone(name: str) -> PretrainedBackbone:
+    found = experiment(name).backbone
+    assert isinstance(found, PretrainedBackbone)
+    return found
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
+    """A shipped spec loads anywhere; files that are absent are warnings, each at its line."""
+    loaded = loading.load(FOLDER / f"{name}.yaml")
+    run = LabellingPreview(loaded)
+    check_models([run])
+    assert run.estimate() is not None
+    assert loaded.experiment.name == name
+    for problem in missing_data([run]):
+        assert problem.location is not None
+        assert problem.location.line
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_is_sound_without_data_or_models(name: str) -> None:
+    """So is each of its runs, and what it extends is the spec of a run that is shipped too."""
+    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    runs = [LabellingPreview(run.loaded) for run in plan.runs]
+    check_models(runs)
+    assert plan.name == name
+    assert all(problem.location and problem.location.line for problem in missing_data(runs))
+    assert spec_kind(FOLDER / f"{name}.yaml") == ("search" if "search" in name else "sweep")
+    assert name.removeprefix("sweep_") in SPECS
+
+
+@pytest.mark.parametrize(
+    "name", [f"sweep_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+)
+def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
+    """16 masks of four digits with the seeds 120 to 124; all else is the spec of a single run."""
+    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    chosen = {(run.experiment.backbone.unmask, run.experiment.seed) for run in plan.runs}  # type: ignore[attr-defined]
+    assert chosen == {(f"{mask:04b}", seed) for mask in range(16) for seed in range(120, 125)}
+    alone = experiment(name.removeprefix("sweep_"), f"name={name}", "backbone.unmask=0011", "seed=124")
+    assert alone in [run.experiment for run in plan.runs]
+
+
+def test_the_paper_has_a_spec_for_each_model_and_task() -> None:
+    """Four models, four tasks; the small decoder has all tasks too."""
+    assert set(PAPER) <= set(SPECS)
+    assert {f"smollm2_{task}" for task in TASKS} <= set(SPECS)
+
+
+@pytest.mark.parametrize("name", ["llama_absa_0111", *PAPER])
+def test_the_recipe_is_the_papers(name: str) -> None:
+    """QLoRA and training are those of section 3, for the encoders too."""
+    spec = experiment(name)
+    trainer, model = spec.trainer, backbone(name)
+    assert (spec.seed, spec.max_length, spec.scheme) == (120, 128, "IOB2")
+    assert (trainer.epochs, trainer.batch_size, trainer.gradient_accumulation) == (5, 16, 4)
+    assert (trainer.learning_rate, trainer.schedule, trainer.warmup, trainer.clip) == (2e-4, "cosine", 0, 1.0)
+    assert (trainer.optimizer, trainer.betas, trainer.eps) == ("paged_adamw_8bit", (0.9, 0.95), 1e-5)
+    assert (trainer.weight_decay, trainer.gradient_checkpointing, trainer.select) == (0.1, True, "last")
+    assert (trainer.early_stopping, trainer.recipe) == (None, "corrected")
+    assert model.quantization is not None
+    assert model.quantization.model_dump() == {"type": "nf4", "double": True, "compute_dtype": "bfloat16"}
+    assert model.lora is not None
+    assert (model.lora.r, model.lora.alpha, model.lora.dropout) == (64, 16, 0.1)
+    assert spec.head.model_dump()["dropout"] == 0.1
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_models_and_their_trained_parameters_are_the_papers(name: str) -> None:
+    """Each spec names its model, trains as many parameters as the paper says, and leaves the mask to be chosen."""
+    model = backbone(name)
+    expected = estimate_run(experiment(name))
+    assert expected is not None
+    assert (model.name, expected.trained_parameters) == MODELS[name.rpartition("_")[0]]
+    is_encoder = name.startswith("roberta")
+    assert (model.type_name, model.unmask) == (("encoder", "all") if is_encoder else ("decoder", "0000"))
+    assert model.unmask_window == ("drop" if name.startswith("mistral") else "keep")
+
+
+def test_the_spec_that_is_written_out_is_the_same_run() -> None:
+    """`llama_absa_0111` is `llama2_7b_absa` with its mask."""
+    short = experiment("llama2_7b_absa", "backbone.unmask=0111", "name=llama_absa_0111")
+    assert short == experiment("llama_absa_0111")
+
+
+@pytest.mark.parametrize(
+    ("task", "readers"),
+    [
+        ("absa", [("semeval14", {}), ("holdout", {"fraction": 0.1, "seed": 42}), ("semeval14", {})]),
+        ("chunking", [("conll", {"label_column": 2})] * 3),
+        ("ner", [("conll", {"label_column": -1})] * 3),
+        ("triggers", [("ace05", {"lowercase": True, "types": "full"})] * 3),
+    ],
+)
+def test_tasks_read_what_the_paper_reads(task: str, readers: list[tuple[str, dict[str, object]]]) -> None:
+    """Readers and their options are those of section 2, in all splits."""
+    data = experiment(f"mistral_7b_{task}").data
+    for reader, (kind, options) in zip((data.train, data.validation, data.test), readers, strict=True):
+        assert reader is not None
+        assert reader.type_name == kind
+        assert {key: getattr(reader, key) for key in options} == options
+
+
+def test_the_sentences_are_as_many_as_the_papers(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the real corpora the splits have the sizes of section 2."""
+    from sltk.data.datasets import load_splits
+
+    monkeypatch.setenv("SLTK_DATA", str(corpora))
+    for task, sizes in (("absa", [2737, 304, 800]), ("ner", [14041, 3250, 3453])):
+        splits = load_splits(experiment(f"llama2_7b_{task}").data, "IOB2")
+        assert [len(split) for split in splits.values()] == sizes
+
+
+@pytest.mark.parametrize("name", [*PARTS, *ALL])
+def test_data_and_models_are_found_by_environment(name: str) -> None:
+    """No spec holds a path of one machine: data comes from SLTK_DATA, local models from SLTK_MODELS."""
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    for path in re.findall(r"path: *(\S+)", text):
+        assert path.startswith('"${SLTK_DATA:-../data}/')
+    for model in re.findall(r"name: *(\"\S+)", text):
+        assert model.startswith('"${SLTK_MODELS:-~/.cache/sltk-models}/')
+
+
+def test_the_schema_is_what_sltk_schema_prints() -> None:
+    """The schema that editors use is current; else `make generated`.
+
+    In a process of its own, which knows no component that another test has registered.
+    """
+    command = [sys.executable, "-m", "sltk", "schema"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads((FOLDER / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_editors_find_the_schema(name: str) -> None:
+    """The first line of a spec names the schema beside it."""
+    first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    assert first == "# yaml-language-server: $schema=sltk.schema.json"
+
+
+def test_the_index_names_every_spec() -> None:
+    """README.md has each spec in its table."""
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [name for name in ALL if f"`{name}`" not in index and f"`{name}.yaml`" not in index] == []

@@ -1,0 +1,396 @@
+"""`type: instruct`: trained, resumed, loaded, exported; its batches, and decoding that cannot go wrong."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+import sltk
+import tiny
+from sltk.components.readers.grammar import GrammarReader
+from sltk.data import datasets
+from sltk.errors import DataError, ModelError, RunError, SpecError
+from sltk.export import export
+from sltk.models import kinds
+from sltk.models.instruct.automaton import Automaton
+from sltk.models.instruct.constraint import SpanConstraint, Walk
+from sltk.models.instruct.encoding import PromptSample, without_loss
+from sltk.models.instruct.generation import (
+    Generator,
+    Request,
+    attending_with_cache,
+    forward,
+    left_padded,
+    prove,
+)
+from sltk.models.instruct.prompt_batches import pack_prompts
+from sltk.nn.attention import Packing
+from sltk.run import evaluate
+from sltk.runtime.progress import Progress
+from sltk.spec import loading
+from sltk.spec.instruct_settings import Sampling
+from sltk.spec.loading import InvalidSpecError
+from sltk.types import Sentence
+
+OPTIONS = {"positive": "good", "negative": "bad", "neutral": "so so"}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"num_key_value_heads": 1, "sliding_window": 6},
+    "gemma2": {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 6},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 512},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+}
+
+
+def spec(
+    instruct: dict[str, Any] | None = None, trainer: dict[str, Any] | None = None, **changes: Any
+) -> Any:
+    """A tiny causal decoder that is asked for the spans of the quickstart's sentences."""
+    shape = {**tiny.LLAMA, "max_position_embeddings": 512}
+    settings = {"instruction": "name the dishes", "options": OPTIONS, "max_response": 24, **(instruct or {})}
+    backbone = tiny.backbone(config=shape, unmask="none", tokenizer={"type": "train", "vocab_size": 400})
+    whole = tiny.spec(trainer, backbone=backbone, data=tiny.with_scores(), type="instruct", instruct=settings)
+    del whole["head"]
+    return {**whole, **changes}
+
+
+def lora(**changes: Any) -> dict[str, Any]:
+    return {**spec()["backbone"], "lora": {"r": 2, "alpha": 4}, **changes}
+
+
+def model(**instruct: Any) -> Any:
+    """A model of two random blocks, never trained."""
+    return _model(json.dumps(instruct))
+
+
+@functools.cache
+def _model(instruct: str) -> Any:
+    experiment = loading.given(spec(json.loads(instruct))).experiment
+    training = datasets.load_splits(experiment.data, "IOB2")["train"]
+    return kinds.TYPES["instruct"].build(experiment, training)
+
+
+def sentences(count: int = 12) -> list[Sentence]:
+    return [Sentence(each.words) for each in GrammarReader(count=count, part="test").read()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an adapter, trained far enough to write something."""
+    folder = tmp_path_factory.mktemp("instruct") / "run"
+    sltk.train(spec(trainer={"epochs": 4, "learning_rate": 0.02}, backbone=lora()), folder)
+    return folder
+
+
+def test_a_run_has_what_every_run_has_and_an_account_of_its_responses(run: Path) -> None:
+    """Tags in predictions, scores in metrics.json, counts of what was dropped, and the ceiling of the format."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {"validation", "test", "train"} == metrics.keys()
+    account = metrics["test"]["responses"]
+    assert account["responses"] == 8
+    assert {"pieces", "malformed", "unknown_type", "unmatched", "lost_sentences", "cut"} <= account.keys()
+    assert account["ceiling"]["f1"] > 0.9
+    assert account["sentences_per_second"] > 0
+    lines = (run / "predictions/test.conll").read_text().splitlines()
+    assert sum(map(bool, lines)) == metrics["test"]["words"]
+    assert {path.name for path in (run / "model").iterdir()} == {"adapter", "base", "tokenizer", "sltk.json"}
+
+
+def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:
+    """It reads back as the same spec."""
+    text = (run / "spec.yaml").read_text()
+    assert "head:" not in text
+    assert "aligner:" not in text
+    assert loading.load(run / "spec.yaml").experiment.type == "instruct"
+
+
+def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Path, tmp_path: Path) -> None:
+    """The same tags again, from the run and from a folder that needs no base; and from text."""
+    result = evaluate(run)
+    written = [
+        line.split("\t")[-1] for line in (run / "predictions/test.conll").read_text().splitlines() if line
+    ]
+    assert [tag for prediction in result.predictions for tag in prediction.tags] == written
+    of_training = json.loads((run / "metrics.json").read_text())["test"]
+    for account in (result.scores["responses"], of_training["responses"]):
+        del account["seconds"], account["sentences_per_second"]
+    assert result.scores == of_training  # what was malformed, and why, in these responses
+    export(run, tmp_path / "exported")
+    again = sltk.load(tmp_path / "exported").predict([each.sentence.words for each in result.predictions])
+    assert [each.response.text for each in again] == [  # type: ignore[union-attr]
+        each.response.text
+        for each in result.predictions  # type: ignore[union-attr]
+    ]
+    assert sltk.load(run).predict("a dreadful soup")[0].words == ["a", "dreadful", "soup"]
+
+
+def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
+    """A model that was asked, then trained, is asked anew from the first subword of the prompt on."""
+    experiment = loading.given(spec()).experiment
+    training = datasets.load_splits(experiment.data, "IOB2")["train"]
+    subject = kinds.TYPES["instruct"].build(experiment, training)
+
+    def responses() -> list[str]:
+        found = kinds.TYPES["instruct"].predict(subject, sentences(), 4096, 64, Progress())
+        return [each.response.text for each in found]  # type: ignore[union-attr]
+
+    before = responses()
+    with torch.no_grad():
+        for parameter in subject.network.parameters():  # type: ignore[union-attr]
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    after = responses()
+    assert after != before
+    subject.encoder.prefix = []
+    assert after == responses()
+
+
+def test_a_loss_in_half_precision_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors whose sum float16 cannot hold give the loss that their scores give."""
+    subject = model()
+    network = copy.deepcopy(subject.network).half()
+    width = network.backbone.hidden_size
+    monkeypatch.setattr(
+        type(network.backbone),
+        "forward",
+        lambda self, ids, packing: torch.full((len(ids), width), 1e3).half(),
+    )
+    ids = torch.arange(100)
+    loss = network.total_loss(ids, Packing.of_lengths([100]), torch.where(ids < 3, ids, -100))
+    assert torch.isfinite(loss)
+
+
+def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_path: Path) -> None:
+    """AutoModelForCausalLM gives the scores that sltk's packed pass gives."""
+    export(run, tmp_path / "exported")
+    stock = AutoModelForCausalLM.from_pretrained(tmp_path / "exported", dtype=torch.float32).eval()
+    network = sltk.load(run).model.network
+    ids = torch.arange(10, 20)
+    with torch.inference_mode():
+        ours = network.scores(network.backbone(ids, Packing.of_lengths([10])))
+        assert torch.allclose(stock(input_ids=ids[None]).logits[0], ours, atol=1e-4)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """Interrupted after an update and resumed, it ends bit for bit where an uninterrupted one does."""
+
+    class Interrupts(tiny.Heard):
+        def step(self, done: int, words: int) -> None:
+            if done == 4:
+                raise RunError("interrupted")
+
+    wanted = spec(trainer={"save_every": 2}, backbone=lora())
+    sltk.train(wanted, tmp_path / "whole")
+    with pytest.raises(RunError, match="interrupted"):
+        sltk.train(wanted, tmp_path / "run", progress=Interrupts())
+    sltk.train(wanted, tmp_path / "run", resume=True)
+    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Path) -> None:
+    """Every weight with the output embedding; and adapters around a quantized base."""
+    quantized = lora(quantization={"type": "nf4"})
+    for name, backbone in (("whole", spec()["backbone"]), ("quantized", quantized)):
+        sltk.train(spec(trainer={"epochs": 1}, backbone=backbone), tmp_path / name)
+        written = [
+            line.split("\t")[-1]
+            for line in (tmp_path / name / "predictions/test.conll").read_text().splitlines()
+            if line
+        ]
+        found = evaluate(tmp_path / name).predictions
+        assert [tag for prediction in found for tag in prediction.tags] == written
+
+
+def test_a_frozen_model_is_asked_as_it_is_with_examples(tmp_path: Path) -> None:
+    """Nothing is trained; examples of the training data stand in every prompt, after loading too."""
+    heard = tiny.Heard()
+    wanted = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
+    metrics = sltk.train(wanted, tmp_path / "run", progress=heard)
+    assert (metrics["train"]["steps"], metrics["train"]["trained_parameters"]) == (0, 0)
+    assert "every weight is frozen: the model is asked as it is" in heard.notes
+    again = sltk.load(tmp_path / "run").model.prompter
+    assert len(again.shots) == 2
+    assert again.prompt(["x"]).count("### Sentence:") == 3
+
+
+@pytest.mark.parametrize("loss", ["response", "all"])
+def test_a_packed_batch_learns_what_each_sample_alone_learns(loss: str) -> None:
+    """The loss of a packed batch is that of its samples one by one by transformers' own model."""
+    subject = model(loss=loss)
+    samples = subject.encoder.samples(list(_annotated()))
+    whole, network = subject.network.backbone.language_model, subject.network.eval()
+    with torch.inference_mode():
+        together = float(network(**pack_prompts(samples))["loss"])
+        with attending_with_cache(network):
+            losses = []
+            for sample in samples:
+                ids = torch.tensor([sample.ids])
+                scores = whole(input_ids=ids, use_cache=False).logits[0, sample.learned_from - 1 : -1]
+                wanted = ids[0, sample.learned_from :]
+                losses.append(torch.nn.functional.cross_entropy(scores, wanted, reduction="none"))
+    assert together == pytest.approx(float(torch.cat(losses).mean()), rel=1e-4)
+    learned = sum(len(each) for each in losses)
+    assert learned == (sum(len(s.ids) - 1 for s in samples) if loss == "all" else learned)
+
+
+def _annotated() -> Any:
+    return datasets.load_splits(loading.given(spec()).experiment.data, "IOB2")["train"].sentences[:5]
+
+
+def test_a_sample_without_loss_is_computed_and_teaches_nothing() -> None:
+    """What a process does when there is nothing left for it."""
+    batch = pack_prompts([without_loss(PromptSample([5, 6, 7], 1, 3))])
+    assert batch["labels"].tolist() == [-100, -100, -100]
+    assert batch["ids_T"].tolist() == [5, 6, 7]
+    assert pack_prompts([PromptSample([5, 6, 7], 2)])["labels"].tolist() == [-100, 7, -100]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_cache_and_left_padding_change_nothing(family: str) -> None:
+    """Rows of different length, read in parts with a cache, have the scores of the packed pass."""
+    shape = {**tiny.LLAMA, **FAMILIES[family], "model_type": family, "vocab_size": 300, "pad_token_id": 0}
+    shape["max_position_embeddings"] = 64
+    experiment = loading.given(spec(backbone=tiny.backbone(config=shape, unmask="none"))).experiment
+    subject = kinds.TYPES["instruct"].build(
+        experiment.model_copy(update={"max_length": None}),
+        datasets.load_splits(experiment.data, "IOB2")["train"],
+    )
+    assert prove(subject.network) < 1e-4
+    rows = [list(range(3, 3 + length)) for length in (9, 14, 4)]
+    network = subject.network
+    whole = network.backbone.language_model
+    with torch.inference_mode():
+        vectors = network.eval().backbone(
+            torch.tensor([*rows[0], *rows[1], *rows[2]]), Packing.of_lengths([9, 14, 4])
+        )
+        packed = network.scores(vectors[[8, 22, 26]])
+        with attending_with_cache(network):
+            ids, mask = left_padded(rows, 0, torch.device("cpu"))
+            padded = forward(whole, ids, mask, DynamicCache(config=whole.config))
+    assert torch.allclose(packed, padded, atol=1e-4)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize("sampling", [None, Sampling()])
+def test_a_batch_writes_what_each_sentence_alone_gets(constrained: bool, sampling: Sampling | None) -> None:
+    """Greedily, drawn, and constrained: a response does not depend on the sentences beside it."""
+    subject = model(constrained=constrained, **({"sampling": sampling.model_dump()} if sampling else {}))
+    given = sentences()
+    kind = kinds.TYPES["instruct"]
+    together = [each.response for each in kind.predict(subject, given, 100_000, 2048, Progress())]
+    alone = [each.response for each in kind.predict(subject, given, 1, 3, Progress())]
+    assert [each.text for each in together] == [each.text for each in alone]  # type: ignore[union-attr]
+    assert len({each.text for each in together}) > 1  # type: ignore[union-attr]
+
+
+def test_what_all_prompts_share_is_computed_once_and_changes_nothing() -> None:
+    """With the shared beginning and without it, responses are the same."""
+    subject = model()
+    prompts = subject.encoder.prompts(sentences(6))
+    assert len(subject.encoder.prefix) > 10
+    assert all(ids[: len(subject.encoder.prefix)] == subject.encoder.prefix for ids in prompts)
+    requests = [Request(ids, 12) for ids in prompts]
+    sharing = Generator(subject.network, subject.encoder.end, subject.encoder.prefix)
+    plain = Generator(subject.network, subject.encoder.end)
+    assert sharing.generate(requests) == plain.generate(requests)
+
+
+@pytest.mark.parametrize("room", [2, 9, 24])
+def test_constrained_responses_are_read_back_whole_whatever_the_model_is(room: int) -> None:
+    """Random weights and drawn responses: nothing malformed, unknown, unmatched or cut, in any length."""
+    subject = model(constrained=True, sampling={"temperature": 5.0, "top_p": 1.0}, max_response=room)
+    odd = [Sentence(words) for words in (["a;b", "c"], ["10:30", ":"], ["é", "日本", "</s>"], [], ["x y"])]
+    predictions = list(kinds.TYPES["instruct"].predict(subject, [*sentences(), *odd], 4096, 2048, Progress()))
+    responses = [each.response for each in predictions if each.response is not None]
+    assert len(responses) == 16
+    for response in responses:
+        assert (response.malformed, response.unknown_type, response.unmatched, response.is_cut) == (
+            0,
+            0,
+            0,
+            False,
+        )
+    if room == 24:
+        assert sum(response.pieces for response in responses) > 3
+    assert all(len(each.spans) == (each.response.pieces if each.response else 0) for each in predictions)
+
+
+def test_the_constraint_works_in_transformers_own_generate() -> None:
+    """It is a LogitsProcessor like any other."""
+    subject = model(constrained=True)
+    words = ["cold", "soup"]
+    prompt = torch.tensor(subject.encoder.prompts([Sentence(words)]))
+    vocabulary = subject.vocabulary
+    with attending_with_cache(subject.network):
+        torch.manual_seed(1)
+        out = subject.network.backbone.language_model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), do_sample=True, max_new_tokens=24, use_cache=True,
+            pad_token_id=0, eos_token_id=subject.encoder.end, temperature=3.0,
+            logits_processor=[
+                SpanConstraint([Walk(Automaton(words, OPTIONS.values()), vocabulary, subject.encoder.end, 24)])
+            ],
+        )  # fmt: skip
+    text = subject.encoder.text(out[0, prompt.shape[1] :].tolist())
+    assert all(piece.rpartition(":")[2] in OPTIONS.values() for piece in text.split(";") if piece)
+
+
+def test_a_cut_response_is_counted() -> None:
+    """An untrained model that is not constrained runs into the limit."""
+    predictions = list(
+        kinds.TYPES["instruct"].predict(model(max_response=3), sentences(3), 4096, 2048, Progress())
+    )
+    assert all(each.response is not None and each.response.is_cut for each in predictions)
+
+
+def test_a_prompt_longer_than_the_model_is_an_error_before_training(tmp_path: Path) -> None:
+    """It names the sentence and the limit, for training and for scoring; nothing is written."""
+    with pytest.raises(DataError, match=r"subwords; the model reads 40"):
+        sltk.train(spec(max_length=40), tmp_path / "run")
+    assert not (tmp_path / "run" / "spec.yaml").exists()
+    predictions = kinds.TYPES["instruct"].predict(model(), [Sentence(["soup"] * 600)], 4096, 2048, Progress())
+    with pytest.raises(DataError, match="the prompt of this sentence has"):
+        list(predictions)
+
+
+def test_a_type_without_an_option_is_an_error_before_training(tmp_path: Path) -> None:
+    """It is named, with the place of the options in the spec."""
+    with pytest.raises(SpecError, match=r"the type `neutral` of train has no option"):
+        sltk.train(spec({"options": {"positive": "good", "negative": "bad"}}), tmp_path / "run")
+
+
+def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None:
+    """A base model alone would write with random scores."""
+    base = tiny.base_folder(tmp_path / "base", {**tiny.LLAMA, "max_position_embeddings": 512})
+    with pytest.raises(ModelError, match="missing"):
+        sltk.train(spec(backbone={"type": "decoder", "name": str(base)}), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head": {"type": "linear"}}, "`head` is for `type: tagger`"),
+        ({"aligner": {"type": "mean"}}, "`aligner` is for `type: tagger`"),
+        ({"on_overflow": "error"}, "`on_overflow` is for `type: tagger`"),
+        ({"instruct": None}, "needs `instruct`"),
+        ({"type": "tagger"}, "`instruct` is for `type: instruct`"),
+        ({"scheme": "plain"}, "needs a scheme of spans"),
+        ({"backbone": tiny.backbone(unmask="01")}, "its blocks are causal"),
+        (
+            {"backbone": tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")},
+            "only a decoder writes",
+        ),
+        ({"instruct": {"instruction": "x", "options": OPTIONS, "shot": 2}}, "unknown key `shot`"),
+        ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` asks for probabilities"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:
+    """Each type of model has its own keys; a model that writes is causal."""
+    with pytest.raises(InvalidSpecError) as refused:
+        loading.given({**spec(), **changes})
+    assert message in str(refused.value)

@@ -1,0 +1,109 @@
+"""Passes with several masks over one text, which begin where the mask before had other flags."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel
+
+from sltk.masks import shared_start
+from sltk.nn import prefixes
+from sltk.nn.attention import NAME, Packing
+from sltk.nn.backbone import PackedBackbone
+from sltk.nn.switching import MaskSwitch
+from sltk.search.search_plan import passes
+
+SMALL = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 50, "pad_token_id": 0, "max_position_embeddings": 64,
+}  # fmt: skip
+MASKS = list(product((False, True), repeat=4))
+TEXT = ([7, 3, 3], [2, 9])
+
+
+def backbone(family: str) -> PackedBackbone:
+    torch.manual_seed(5)
+    model = AutoModel.from_config(AutoConfig.for_model(family, **SMALL))
+    model.set_attn_implementation(NAME)
+    return PackedBackbone(model, None, (False,) * 4).eval()
+
+
+def batches() -> list[tuple[torch.Tensor, Packing]]:
+    generator = torch.Generator().manual_seed(6)
+    return [(torch.randint(3, 50, (sum(n),), generator=generator), Packing.of_lengths(n)) for n in TEXT]
+
+
+@torch.inference_mode()
+def states(network: PackedBackbone) -> list[torch.Tensor]:
+    return [network(ids, packing) for ids, packing in batches()]
+
+
+@pytest.mark.parametrize(
+    "family", ["llama", "gpt2", "qwen3", "gemma2", "phi", "gpt_neox", "bert", "modernbert"]
+)
+def test_passes_that_begin_later_give_the_very_states_of_whole_ones(family: str) -> None:
+    network = backbone(family)
+    switch = MaskSwitch(network)
+    whole = {}
+    for mask in MASKS:
+        switch.set(mask)
+        whole[mask] = states(network)
+    blocks = prefixes.blocks_of(network)
+    assert blocks is not None
+    counted = _count_calls(blocks)
+    with prefixes.Prefixes(blocks, range(1, 5)).at_work() as memory:
+        for mask, before in zip(MASKS, [None, *MASKS], strict=False):
+            switch.set(mask)
+            memory.new_pass(0 if before is None else shared_start(mask, before))
+            for ours, theirs in zip(states(network), whole[mask], strict=True):
+                assert torch.equal(ours, theirs)
+    assert counted["calls"] == len(TEXT) * (2 + 4 + 8 + 16)  # and not 16 masks of 4 blocks each, 64
+    assert [torch.equal(a, b) for a, b in zip(states(network), whole[MASKS[-1]], strict=True)] == [True] * 2
+
+
+def _count_calls(blocks: Any) -> dict[str, int]:
+    """How often blocks compute something: calls of their attention."""
+    counted = {"calls": 0}
+
+    def count(*_: Any) -> None:
+        counted["calls"] += 1
+
+    for block in blocks:
+        next(m for m in block.modules() if hasattr(m, "sltk_unmasked")).register_forward_hook(count)
+    return counted
+
+
+def test_another_text_starts_afresh() -> None:
+    network = backbone("llama")
+    MaskSwitch(network)
+    blocks = prefixes.blocks_of(network)
+    assert blocks is not None
+    ids, packing = batches()[0]
+    with torch.inference_mode(), prefixes.Prefixes(blocks, [2]).at_work() as memory:
+        network(ids, packing)
+        memory.new_text()
+        other = network(ids.flip(0), packing)
+    assert torch.equal(other, network(ids.flip(0), packing))
+
+
+def test_other_batches_in_a_later_pass_are_an_error() -> None:
+    network = backbone("llama")
+    MaskSwitch(network)
+    blocks = prefixes.blocks_of(network)
+    assert blocks is not None
+    (ids, packing), (others, other_packing) = batches()
+    with torch.inference_mode(), prefixes.Prefixes(blocks, [2]).at_work() as memory:
+        network(ids, packing)
+        memory.new_pass(2)
+        with pytest.raises(RuntimeError, match="same batches"):
+            network(others, other_packing)
+
+
+def test_what_scoring_all_masks_costs_in_passes() -> None:
+    assert passes(["".join(digits) for digits in product("01", repeat=4)]) == 7.5
+    assert passes(["".join(digits) for digits in product("01", repeat=6)]) == 21
+    assert passes(["0000"]) == 1
+    assert passes(["all", "none", "last:2"]) == 3

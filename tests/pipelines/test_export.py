@@ -1,0 +1,207 @@
+"""An exported folder is the model, without its base."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sltk
+import tiny
+from sltk import export as exporting
+from sltk.nn.batching import Sample, pack
+from sltk.run import load
+
+SENTENCES = [
+    ["The", "soup", "was", "awful", "."],
+    ["Nobody", "called", "the", "goat", "cheese", "plain", ",", "and", "unremarkable-ish", "it", "was"],
+    ["ok"],
+]
+QWEN = {**tiny.LLAMA, "model_type": "qwen2", "num_key_value_heads": 1}
+GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2}
+MODERN = {
+    **tiny.BERT,
+    "model_type": "modernbert",
+    **dict.fromkeys(("pad_token_id", "cls_token_id", "sep_token_id"), 0),
+}
+
+
+def logits(labeller: sltk.Labeller) -> torch.Tensor:
+    """Scores of every tag for each word of the sentences, [words, tags]."""
+    model = labeller.model
+    encodings = model.encoder.encode([sltk.Sentence(words) for words in SENTENCES])
+    batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
+    with torch.inference_mode():
+        vectors = model.tagger.word_vectors(
+            batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
+        )
+        return model.tagger.head.scorer(vectors)  # type: ignore[operator,no-any-return]
+
+
+def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
+    sltk.train(tiny.spec({"epochs": 1}, backbone=backbone, **changes), folder)
+    return folder
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "crf"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"lora": {"r": 4}}, {"freeze": True}], ids=["whole", "lora", "frozen"]
+)
+def test_an_export_gives_the_same_scores_without_the_base(
+    tmp_path: Path, changes: dict[str, Any], head: str
+) -> None:
+    """To 1e-5, after the base and the run are gone."""
+    base = tiny.base_folder(tmp_path / "base")
+    backbone = {"type": "decoder", "name": str(base), "unmask": "01", **changes}
+    run = trained(tmp_path / "run", backbone, head={"type": head})
+    before = logits(load(run))
+    tags = [prediction.tags for prediction in load(run).predict(SENTENCES)]
+    exporting.export(run, tmp_path / "export")
+    shutil.rmtree(base)
+    shutil.rmtree(run)
+    shutil.move(tmp_path / "export", tmp_path / "elsewhere")
+    after = load(tmp_path / "elsewhere")
+    torch.testing.assert_close(logits(after), before, rtol=0, atol=1e-5)
+    assert [prediction.tags for prediction in after.predict(SENTENCES)] == tags
+    assert after.model.tagger.backbone.flags == (False, True)
+    assert not list((tmp_path / "elsewhere").rglob("adapter*"))
+
+
+@pytest.mark.parametrize(
+    "lora", [{"lora": {"r": 4, "target_modules": "all-linear"}}, {"freeze": True}], ids=["lora", "frozen"]
+)
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_an_export_of_quantized_weights_is_dequantized(
+    tmp_path: Path, quantization: str, lora: dict[str, Any], family: str
+) -> None:
+    """NF4 gives the same scores to 1e-5; int8, which rounds inputs too, to 0.05."""
+    config = {**tiny.LLAMA, "hidden_size": 64} if family == "llama" else {**GPT2, "n_embd": 64}
+    base = tiny.base_folder(tmp_path / "base", config)
+    backbone = {
+        "type": "decoder",
+        "name": str(base),
+        "quantization": {"type": quantization, "compute_dtype": "float32"},
+        **lora,
+    }
+    run = trained(tmp_path / "run", backbone)
+    before = logits(load(run))
+    exporting.export(run, tmp_path / "export")
+    shutil.rmtree(base)
+    after = load(tmp_path / "export")
+    assert {parameter.dtype for parameter in after.model.tagger.parameters()} == {torch.float32}
+    torch.testing.assert_close(logits(after), before, rtol=0, atol=1e-5 if quantization == "nf4" else 0.05)
+
+
+@pytest.mark.parametrize("config", [tiny.LLAMA, QWEN, GPT2], ids=["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}], ids=["whole", "lora"])
+def test_transformers_alone_reads_the_export_of_a_causal_decoder(
+    tmp_path: Path, config: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """Its scores at first subwords are sltk's."""
+    backbone = tiny.backbone(config=config, unmask="none", **changes)
+    check_with_transformers(trained(tmp_path / "run", backbone), tmp_path / "export")
+
+
+@pytest.mark.parametrize("aligner", ["first_subword", "last_subword"])
+def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, aligner: str) -> None:
+    """An unmasked encoder with a linear head is what transformers calls a token classifier."""
+    backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")
+    check_with_transformers(
+        trained(tmp_path / "run", backbone, aligner={"type": aligner}), tmp_path / "export"
+    )
+
+
+def check_with_transformers(run: Path, target: Path) -> None:
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    heard = tiny.Heard()
+    exporting.export(run, target, heard)
+    assert not heard.notes
+    labeller = load(target)
+    torch.testing.assert_close(logits(labeller), logits(load(run)), rtol=0, atol=1e-5)
+    other, told = AutoModelForTokenClassification.from_pretrained(target, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    assert other.config.id2label == dict(enumerate(labeller.labels.tags))
+    model, rows = labeller.model, []
+    for encoding in model.encoder.encode([sltk.Sentence(words) for words in SENTENCES]):
+        window = encoding.windows[0]
+        places = window.first if model.aligner.type_name == "first_subword" else window.last
+        with torch.inference_mode():
+            rows.append(other(input_ids=torch.tensor([window.ids])).logits[0, places])
+    torch.testing.assert_close(torch.cat(rows), logits(labeller), rtol=0, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(target).vocab_size == model.tagger.backbone.tokenizer.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"backbone": tiny.backbone(unmask="01")}, "cannot remove the causal mask"),
+        ({"backbone": tiny.backbone(unmask="all")}, "cannot remove the causal mask"),
+        (
+            {"backbone": tiny.backbone(type="encoder", config=tiny.BERT, unmask="none")},
+            "cannot make an encoder's blocks causal",
+        ),
+        ({"backbone": tiny.backbone(type="encoder", config=MODERN, unmask="all")}, "has other layers"),
+        ({"backbone": tiny.backbone(unmask="none"), "head": {"type": "crf"}}, "the head is `crf`"),
+        ({"backbone": tiny.backbone(unmask="none"), "aligner": {"type": "mean"}}, "the aligner is `mean`"),
+    ],
+    ids=["masked", "unmasked", "causal-encoder", "modernbert", "crf", "mean"],
+)
+def test_what_transformers_cannot_express_is_said(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    """And transformers refuses the folder, where it would give other scores without a word."""
+    from transformers import AutoModelForTokenClassification
+
+    run = trained(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
+    heard = tiny.Heard()
+    exporting.export(run, tmp_path / "export", heard)
+    assert len(heard.notes) == 1
+    assert reason in heard.notes[0]
+    torch.testing.assert_close(logits(load(tmp_path / "export")), logits(load(run)), rtol=0, atol=1e-5)
+    with pytest.raises((OSError, ValueError)):
+        AutoModelForTokenClassification.from_pretrained(tmp_path / "export")
+
+
+def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
+    """It is a model like another."""
+    run = trained(tmp_path / "run", tiny.backbone(lora={"r": 4}))
+    exporting.export(run, tmp_path / "one")
+    exporting.export(tmp_path / "one", tmp_path / "two")
+    torch.testing.assert_close(logits(load(tmp_path / "two")), logits(load(run)), rtol=0, atol=1e-5)
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    """An empty one is taken, another refused, a file too; an unfinished run has nothing to export."""
+    run = trained(tmp_path / "run", tiny.backbone())
+    (tmp_path / "empty").mkdir()
+    exporting.export(run, tmp_path / "empty")
+    load(tmp_path / "empty")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    for taken in ("full", "full/mine.txt"):
+        with pytest.raises(sltk.UsageError, match="is not"):
+            exporting.export(run, tmp_path / taken)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    (run / "metrics.json").unlink()
+    with pytest.raises(sltk.UsageError, match="not finished"):
+        exporting.export(run, tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder appears whole or not at all."""
+    run = trained(tmp_path / "run", tiny.backbone())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sltk.models.saving.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        exporting.export(run, tmp_path / "export")
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}

@@ -1,0 +1,85 @@
+"""Specs that ask by instruction are rehearsed, checked, and say what the paper says."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import tiny
+from repository import ROOT
+from sltk.preview.estimate import estimate_run
+from sltk.preview.summary import LabellingPreview
+from sltk.rehearsal import rehearse
+from sltk.spec import loading
+from sltk.spec.experiment import Experiment
+
+FOLDER = ROOT / "experiments"
+TASKS = {"absa": 4, "ner": 4, "chunking": 11, "triggers": 33}
+SPECS = [f"instruct_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+
+
+@pytest.fixture(autouse=True)
+def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SLTK_DATA", "SLTK_MODELS", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def experiment(name: str) -> Experiment:
+    return loading.load(FOLDER / f"{name}.yaml").experiment
+
+
+@pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "instruct_mistral_7b_ner"])
+def test_a_spec_is_rehearsed_to_the_end(name: str) -> None:
+    """Trained or asked as it is, constrained or drawn: all of it runs offline, and the account is there."""
+    heard = tiny.Heard()
+    metrics = rehearse(loading.load(FOLDER / f"{name}.yaml"), progress=heard)
+    assert metrics["test"]["responses"]["responses"] == 16
+    assert metrics["test"]["responses"]["ceiling"]["f1"] == 1.0
+    assert any("loaded and exported models agree" in note for note in heard.notes)
+    assert any("responses of at most 24 subwords" in note for note in heard.notes)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_paper_is_asked_as_its_authors_asked(name: str) -> None:
+    """Options, loss, sampling, parsing, lengths and epochs are those of section 5."""
+    spec = experiment(name)
+    assert spec.instruct is not None
+    task = name.rpartition("_")[2]
+    assert len(spec.instruct.options) == TASKS[task]
+    assert (spec.instruct.loss, spec.instruct.parsing, spec.instruct.constrained) == ("all", "paper", False)
+    assert spec.instruct.sampling is not None
+    assert (spec.instruct.sampling.temperature, spec.instruct.sampling.top_p) == (0.6, 0.9)
+    assert (spec.max_length, spec.trainer.epochs) == ((512, 10) if task == "absa" else (1024, 5))
+    assert (spec.trainer.batch_size, spec.trainer.gradient_accumulation) == (16, 4)
+
+
+def test_each_type_of_event_has_its_phrase() -> None:
+    """A few of the 33, whose phrases are not their names."""
+    spec = experiment("instruct_llama2_7b_triggers").instruct
+    assert spec is not None
+    phrases = {
+        "justice:sue": "file lawsuit",
+        "life:injure": "sustain injury",
+        "conflict:demonstrate": "participate in protest or demonstration",
+        "justice:arrest-jail": "arrest and send to jail",
+        "movement:transport": "transport",
+        "business:merge-org": "merge organization",
+    }
+    assert {type_: spec.options[type_] for type_ in phrases} == phrases
+
+
+def test_check_says_what_is_asked_and_what_it_takes() -> None:
+    """The summary has instruction and options in place of a head, and the estimate counts the prompt."""
+    asked, tagged = experiment("instruct_llama2_7b_ner"), experiment("llama2_7b_ner")
+    lines = "\n".join(LabellingPreview(loading.given(asked)).summary())
+    assert "named entities and their type" in lines
+    assert "PER: person" in lines
+    assert "head" not in lines
+    assert "subwords in addition to the sentence" in lines
+    more, less = estimate_run(asked), estimate_run(tagged)
+    assert more is not None
+    assert less is not None
+    assert (more.memory_gpu_bytes or 0) > (less.memory_gpu_bytes or 0) > 0

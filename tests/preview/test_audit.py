@@ -1,0 +1,226 @@
+"""The audit: what is in the splits of a spec, and what is odd in them, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+
+import tiny
+from sltk.components.backbones import Decoder, tokenizers
+from sltk.errors import ModelError
+from sltk.preview.audit import Audit, audit
+from sltk.preview.audit.counts import Distribution
+from sltk.spec import loading
+from sltk.subwords.tokenization import SubwordEncoder
+from sltk.types import Sentence
+
+BARE = {"config": None, "tokenizer": None, "unmask": "all"}
+
+TRAIN = """\
+-DOCSTART- O
+
+Ines B-PER
+walked O
+
+Ines B-PER
+walked O
+
+Brannock B-LOC
+sleeps O
+"""
+TEST = """\
+Ines O
+walked O
+
+Ines B-PER
+walked O
+
+Lund B-LOC
+sleeps O
+
+Lund B-ORG
+sleeps O
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.conll").write_text(TRAIN)
+    (tmp_path / "test.conll").write_text(TEST)
+    return tmp_path
+
+
+def audited(folder: Path, backbone: dict[str, Any] | None = None, **changes: Any) -> Audit:
+    """The audit of train.conll and test.conll, with a tokenizer trained on the spot."""
+    readers = {
+        split: {"type": "conll", "path": str(folder / f"{split}.conll")} for split in ("train", "test")
+    }
+    shape = {**tiny.LLAMA, "max_position_embeddings": 8}
+    return audit(
+        loading.given(
+            tiny.spec(data=readers, backbone=tiny.backbone(**(backbone or {"config": shape})), **changes)
+        )
+    )
+
+
+def test_each_split_is_counted(folder: Path) -> None:
+    """Sentences, words, documents, spans by type, scheme and lengths are those of the file."""
+    counts = audited(folder).splits["train"]
+    assert (counts.sentences, counts.words, counts.documents, counts.scheme) == (3, 6, 1, "IOB2")
+    assert counts.types == {"LOC": 1, "PER": 2}
+    assert counts.words_per_sentence == Distribution(2.0, 2, 2, 2, 2)
+
+
+def test_percentiles_are_lengths_that_occur() -> None:
+    """Of 1 to 200 the median is 100, and 99 of 100 sentences have at most 198 words."""
+    lengths = Distribution.of(list(range(200, 0, -1)))
+    assert (lengths.mean, lengths.median, lengths.p95, lengths.p99, lengths.longest) == (
+        100.5,
+        100,
+        190,
+        198,
+        200,
+    )
+
+
+def test_repeated_and_shared_sentences_are_counted_with_their_places(folder: Path) -> None:
+    """A sentence that stands twice counts once as repeated; those of test that train has are named."""
+    found = audited(folder)
+    assert {name: split.duplicates for name, split in found.splits.items()} == {"train": 1, "test": 2}
+    (overlap,) = found.between.overlaps
+    assert (overlap.split, overlap.other, overlap.sentences, overlap.share) == ("test", "train", 2, 0.5)
+    assert overlap.places[0] == f"{folder}/test.conll:1: Ines walked"
+
+
+def test_the_same_words_with_different_tags_are_candidates_for_noise(folder: Path) -> None:
+    """Within a split and between splits; each variant with its tags, how often, and where it stands first."""
+    found = audited(folder)
+    assert found.splits["train"].noise == []
+    within = found.splits["test"].noise
+    assert [noise.words for noise in within] == [("Ines", "walked"), ("Lund", "sleeps")]
+    variants = [(each.tags, each.count, each.place) for each in within[1].variants]
+    file = f"{folder}/test.conll"
+    assert variants == [(("B-LOC", "O"), 1, f"{file}:7"), (("B-ORG", "O"), 1, f"{file}:10")]
+    (between,) = found.between.noise
+    assert [(each.tags[0], each.count) for each in between.variants] == [("B-PER", 3), ("O", 1)]
+
+
+def test_types_that_one_split_has_alone_are_named(folder: Path) -> None:
+    """With how often they occur; what train lacks is a warning of its own."""
+    found = audited(folder)
+    assert found.between.alone == {"test": {"ORG": 1}}
+    messages = [warning.message for warning in found.warnings]
+    assert "types that train lacks, which no model can learn from it: ORG" in messages
+
+
+def test_the_limit_is_what_the_model_can_take_or_what_the_spec_says(folder: Path) -> None:
+    """`max_position_embeddings` of the config, unless `max_length` says less; subwords are counted per word."""
+    counts = audited(folder).subwords["train"]
+    assert counts.limit == 8
+    assert counts.per_word == counts.subwords / 6
+    assert audited(folder, max_length=5).subwords["train"].limit == 5
+
+
+def test_sentences_over_the_limit_are_a_share_and_under_error_a_warning(folder: Path) -> None:
+    """Windows read them whole; `on_overflow: error` would end the run, so that is said before it."""
+    (folder / "test.conll").write_text("Brannock B-LOC\n" * 12 + "\nInes B-PER\n")
+    windowed = audited(folder)
+    assert windowed.subwords["test"].over_limit_share == 0.5
+    assert not [each for each in windowed.warnings if "longer than" in each.message]
+    strict = audited(folder, on_overflow="error").warnings
+    found = {warning.path: warning.message for warning in strict if "longer than" in warning.message}
+    assert found["data.test"] == "sentences longer than 8 subwords: 1"
+
+
+def test_words_that_the_vocabulary_lacks_are_counted_with_their_places(folder: Path) -> None:
+    """A word of which a part is the unknown token, and a word of which a tokenizer makes nothing."""
+    where = folder / "bert"
+    where.mkdir()
+    vocabulary = ["[UNK]", "[CLS]", "[SEP]", "ines", "walked", "brannock", "sleeps", "lund"]
+    whole = Tokenizer(WordPiece({token: n for n, token in enumerate(vocabulary)}, unk_token="[UNK]"))
+    whole.normalizer, whole.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
+    whole.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    whole.save(str(where / "tokenizer.json"))
+    (where / "tokenizer_config.json").write_text('{"unk_token": {"content": "[UNK]"}}')
+    (where / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 4}')
+    (folder / "test.conll").write_text("Ines B-PER\nwalked-猫 O\n\u200b O\nLund O\n")
+    found = audited(folder, backbone={"type": "encoder", "init": "pretrained", "name": str(where), **BARE})
+    assert found.subwords["train"].unknown_words == 0
+    counts = found.subwords["test"]
+    file = f"{folder}/test.conll:1"
+    assert counts.unknown_places == [f"{file}: word 2, 'walked-猫'", f"{file}: word 3, '\\u200b'"]
+    assert (counts.per_sentence.longest, counts.subwords, counts.cut_words) == (8, 6, 1)
+
+
+def test_the_tokenizer_of_a_directory_is_that_of_transformers(folder: Path) -> None:
+    """Read from tokenizer.json alone, it gives the ids that training will use."""
+    from transformers import AutoTokenizer
+
+    where = tiny.base_folder(folder / "base")
+    local = tokenizers.find(Decoder(name=str(where)), [])
+    assert local is not None
+    sentences = [Sentence(["the", "soup", "was", "awful", ",", "Tomás", "!"]), Sentence(["\u200b", "menu"])]
+    whole = SubwordEncoder(AutoTokenizer.from_pretrained(where))
+    assert SubwordEncoder(local).encode(sentences) == whole.encode(sentences)
+
+
+def test_the_tokenizers_of_real_models_are_those_of_transformers(models: Path) -> None:
+    """WordPiece and byte-level BPE as published, special tokens and the unknown token included."""
+    from transformers import AutoTokenizer
+
+    sentences = [
+        Sentence(["The", "soup", "was", "awful", ",", "Tomás", "!", "猫", "ﬁ"]),
+        Sentence(["\u200b", "menu", "\x07"]),
+    ]
+    for name in ("minilm-l6", "smollm2-135m"):
+        local = tokenizers.find(Decoder(name=str(models / name)), [])
+        assert local is not None
+        whole = SubwordEncoder(AutoTokenizer.from_pretrained(models / name))
+        assert SubwordEncoder(local).encode(sentences) == whole.encode(sentences)
+        assert SubwordEncoder(local).unknown == whole.unknown
+
+
+def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
+    """Half a tokenizer.json is told as such, and not as one that is out of reach."""
+    where = tiny.base_folder(folder / "base")
+    text = (where / "tokenizer.json").read_text()
+    (where / "tokenizer.json").write_text(text[: len(text) // 2])
+    with pytest.raises(ModelError, match=r"tokenizer\.json` holds no tokenizer"):
+        tokenizers.find(Decoder(name=str(where)), [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({"model_type": "llama", "max_position_embeddings": 64}, 64),
+        ({"model_type": "gpt2", "n_positions": 32}, 32),
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "modernbert"}, None),
+    ],
+)
+def test_the_limit_is_that_of_the_positions(settings: dict[str, Any], limit: int | None) -> None:
+    """RoBERTa and its kin count positions from behind the padding."""
+    assert tokenizers.position_limit(settings) == limit
+
+
+def test_the_audit_of_conll_2003(corpora: Path) -> None:
+    """The counts that are shown in docs/reports/corpora.md."""
+    readers = {
+        split: {"type": "conll", "path": str(corpora / "conll2003" / f"eng.{name}")}
+        for split, name in (("train", "train"), ("validation", "testa"), ("test", "testb"))
+    }
+    backbone = {"type": "decoder", "name": "not/here"}
+    found = audit(loading.given(tiny.spec(data=readers, backbone=backbone)))
+    assert [split.sentences for split in found.splits.values()] == [14041, 3250, 3453]
+    assert [split.documents for split in found.splits.values()] == [946, 216, 231]
+    assert [split.repaired for split in found.splits.values()] == [2, 0, 0]
+    assert found.subwords == {}

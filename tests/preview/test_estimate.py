@@ -1,0 +1,410 @@
+"""What `sltk check` says of a model without loading it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sltk.errors import InputError, ModelError
+from sltk.families.family_table import FAMILIES, KEYS, REFUSED
+from sltk.families.known_models import KNOWN
+from sltk.families.shape import shape, tiny_config
+from sltk.preview.estimate import Estimate, check_model, estimate_run, size_text
+from sltk.preview.memory import largest_batch
+from sltk.spec import loading
+from sltk.spec.experiment import Experiment
+from sltk.spec.loading import Loaded
+from tiny_families import BY_NAME
+
+DATA = "data: {train: {type: grammar}}\n"
+QLORA = "quantization: {type: nf4}, lora: {r: 64, target_modules: [%s]}"
+
+
+def loaded(folder: Path, backbone: str, more: str = "", *settings: str) -> Loaded[Experiment]:
+    path = folder / "spec.yaml"
+    path.write_text(f"name: x\n{DATA}backbone: {{{backbone}}}\n{more}", encoding="utf-8")
+    return loading.load(path, settings)
+
+
+def estimated(folder: Path, backbone: str, more: str = "") -> Estimate:
+    found = estimate_run(loaded(folder, backbone, more).experiment)
+    assert found is not None
+    return found
+
+
+def check(spec: Loaded[Experiment]) -> None:
+    with spec.placing():
+        check_model(spec.experiment.backbone)
+
+
+def problems(spec: Loaded[Experiment]) -> list[tuple[str | None, str]]:
+    with pytest.raises(InputError) as caught:
+        check(spec)
+    return [(problem.path, problem.message) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "targets", "trained"),
+    [
+        ("meta-llama/Llama-2-7b-hf", "decoder", "q_proj, v_proj", 33_554_432),
+        ("mistralai/Mistral-7B-v0.1", "decoder", "q_proj, v_proj", 27_262_976),
+        ("FacebookAI/roberta-base", "encoder", "query, value", 2_359_296),
+        ("roberta-large", "encoder", "query, value", 6_291_456),
+    ],
+)
+def test_trained_parameters_are_those_of_the_paper(
+    tmp_path: Path, name: str, kind: str, targets: str, trained: int
+) -> None:
+    """LoRA of rank 64 on queries and values has the parameters that the paper names (§1)."""
+    found = estimated(tmp_path, f"type: {kind}, name: {name}, {QLORA % targets}")
+    assert found.trained_parameters == trained
+    assert found.parameters is not None
+    assert found.share == pytest.approx(trained / (found.parameters + trained))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("meta-llama/Llama-2-7b-hf", 6_738_415_616),
+        ("mistralai/Mistral-7B-v0.1", 7_241_732_096),
+        ("meta-llama/Llama-3.2-1B", 1_235_814_400),
+        ("Qwen/Qwen2.5-0.5B", 494_032_768),
+        ("Qwen/Qwen3-0.6B", 596_049_920),
+        ("google/gemma-2-2b", 2_614_341_888),
+        ("openai-community/gpt2", 124_439_808),
+        ("FacebookAI/roberta-base", 124_645_632),
+        ("google-bert/bert-base-cased", 108_310_272),
+        ("microsoft/deberta-v3-base", 183_831_552),
+        ("answerdotai/ModernBERT-base", 149_014_272),
+    ],
+)
+def test_known_models_have_their_published_size(name: str, parameters: int) -> None:
+    """A model of the table has, with the output embedding where that is not tied, the parameters it is known for."""
+    found = shape(KNOWN[name])
+    assert found is not None
+    output = 0 if found.tied else found.sizes["vocabulary"] * found.sizes["hidden"]
+    assert found.parameters + output == parameters
+
+
+def test_every_known_model_has_a_shape_and_a_dtype() -> None:
+    """No entry of the table of models lacks what it is there for."""
+    for name, entry in KNOWN.items():
+        assert shape(entry) is not None, name
+        assert entry["stored"] in ("float32", "float16", "bfloat16"), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("flipped", [False, True], ids=["usual", "flipped"])
+def test_families_count_as_transformers_does(family: str, flipped: bool) -> None:
+    """A family's parameters and linear layers are those of the model that transformers builds, biases on and off."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    settings = {**tiny_config(family, 3), "vocab_size": 301}
+    if flipped:
+        settings |= _flipped(family)
+    built_config = AutoConfig.for_model(**settings)
+    with torch.device("meta"):
+        model: Any = AutoModel.from_config(built_config, attn_implementation="eager")
+    expected = sum(parameter.numel() for parameter in model.parameters())
+    for given in (settings, built_config.to_dict()):
+        found = shape(given)
+        assert found is not None
+        assert found.parameters == expected
+        layers = [
+            (layer.name, layer.inputs, layer.outputs) for layer in found.linear for _ in range(layer.count)
+        ]
+        assert sorted(layers) == sorted(_linear_layers(model))
+
+
+def _flipped(family: str) -> dict[str, Any]:
+    """Biases and norms the other way round, and an embedding narrower than the model where there is one."""
+    from transformers import CONFIG_MAPPING
+
+    usual = CONFIG_MAPPING[family]()
+    flags = ("attention_bias", "mlp_bias", "use_bias", "use_qkv_bias", "use_qk_norm", "qk_layernorm")
+    changes: dict[str, Any] = {flag: not getattr(usual, flag) for flag in flags if hasattr(usual, flag)}
+    if FAMILIES[family].projections:
+        changes[(KEYS | dict(FAMILIES[family].keys))["embedding"]] = 32
+    return changes
+
+
+def _linear_layers(model: Any) -> list[tuple[str, int, int]]:
+    import torch
+
+    found = []
+    for path, module in model.named_modules():
+        name = path.rsplit(".", 1)[-1]
+        if isinstance(module, torch.nn.Linear):
+            found.append((name, module.in_features, module.out_features))
+        elif type(module).__name__ == "Conv1D":
+            found.append((name, module.nx, module.nf))
+    return found
+
+
+def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
+    """The mask is told in blocks: 30 in four groups are 8, 8, 7, 7."""
+    found = estimated(tmp_path, "type: decoder, name: HuggingFaceTB/SmolLM2-135M, unmask: 0011")
+    assert dict(found.rows())["blocks"] == "30: 0-15 causal, 16-29 unmasked"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        (
+            "type: decoder, name: gpt2, unmask: 'last:13'",
+            ("backbone.unmask", "`last:13` asks for 13 blocks; the model has 12"),
+        ),
+        (
+            "type: decoder, name: gpt2, lora: {target_modules: [c_attn, q_proj]}",
+            ("backbone.lora.target_modules.1", "the model has no linear layer `q_proj`"),
+        ),
+        (
+            "type: encoder, name: microsoft/deberta-v3-base, unmask: none",
+            (
+                "backbone.unmask",
+                "the family `deberta-v2` has its own attention code: it runs with `unmask: all` only",
+            ),
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_told_at_its_place(
+    tmp_path: Path, backbone: str, expected: tuple[str, str]
+) -> None:
+    """A mask or LoRA target that the model cannot have is a spec error before anything is loaded."""
+    spec = loaded(tmp_path, backbone)
+    with pytest.raises(InputError) as caught:
+        check(spec)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.message) == expected
+    assert problem.location is not None
+    assert problem.location.file.endswith("spec.yaml")
+
+
+def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
+    """A mask and a LoRA target that are both wrong are two problems of one error, the target with its neighbours."""
+    spec = loaded(tmp_path, "type: decoder, name: gpt2, unmask: [12], lora: {target_modules: [c_atn]}")
+    with pytest.raises(InputError) as caught:
+        check(spec)
+    mask, target = caught.value.problems
+    assert mask.path == "backbone.unmask"
+    assert target.suggestion == "c_attn"
+    assert target.notes == ("linear layers: c_attn, c_fc, c_proj",)
+
+
+@pytest.mark.parametrize("family", sorted(REFUSED))
+def test_families_that_cannot_be_unmasked_are_refused_by_name(tmp_path: Path, family: str) -> None:
+    """A family whose attention cannot be replaced is an error of `check`, not of a rented machine."""
+    backbone = f"type: decoder, init: random, config: {{model_type: {family}}}, tokenizer: {{type: train}}"
+    ((path, message),) = problems(loaded(tmp_path, backbone))
+    assert path == "backbone.config.model_type"
+    assert f"`{family}` cannot be unmasked" in message
+
+
+def test_check_refuses_every_family_that_building_refuses() -> None:
+    """What the tests of real models find impossible to unmask is refused before anything is loaded."""
+    assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED
+
+
+def test_a_lora_target_may_be_a_longer_path(tmp_path: Path) -> None:
+    """`attention.output.dense` is one of the three layers of a BERT block that `dense` names, without the pooler."""
+    counts = []
+    for target in ("attention.output.dense", "dense"):
+        backbone = f"type: encoder, name: bert-base-cased, lora: {{r: 1, target_modules: [{target}]}}"
+        counts.append(estimated(tmp_path, backbone).trained_parameters)
+    assert counts[0] == 12 * (768 + 768)
+    assert counts[1] == 12 * (768 + 768 + 2 * (768 + 3072)) + (768 + 768)
+
+
+@pytest.mark.parametrize(("lora", "trained"), [("lora: {r: 8}", 12 * 8 * (768 + 2304)), ("freeze: true", 0)])
+def test_what_is_trained_follows_the_spec(tmp_path: Path, lora: str, trained: int) -> None:
+    """Unset targets are the query and value projections; a frozen backbone trains nothing."""
+    assert estimated(tmp_path, f"type: decoder, name: gpt2, {lora}").trained_parameters == trained
+
+
+def test_a_model_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
+    """Nothing is guessed of a model that is neither here nor in the table; the spec stays sound."""
+    spec = loaded(tmp_path, "type: decoder, name: nobody/nothing-1b, unmask: 0011, lora: {}")
+    check(spec)
+    found = estimate_run(spec.experiment)
+    assert found is not None
+    assert (found.parameters, found.memory_gpu_bytes, found.download_bytes) == (None, None, None)
+    assert "`nobody/nothing-1b` is not known here" in found.notes[0]
+
+
+def test_a_directory_is_read_from_its_config(tmp_path: Path) -> None:
+    """A model directory needs no entry in a table, and nothing is downloaded for it."""
+    config_json = tiny_config("qwen3", 6) | {"vocab_size": 1000}
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text(json.dumps(config_json), encoding="utf-8")
+    found = estimated(
+        tmp_path, "type: decoder, name: ./m, unmask: 011, lora: {r: 4, target_modules: [k_proj]}"
+    )
+    assert (found.family, found.blocks, found.download_bytes) == ("qwen3", 6, 0)
+    assert found.trained_parameters == 6 * 4 * (64 + 32)
+
+
+def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Path) -> None:
+    """Parameters, blocks and linear layers of a family in no table come from the safetensors headers."""
+    tensors = {
+        "model.embed.weight": (50, 8),
+        "model.layers.0.mixer.wide.weight": (24, 8),
+        "model.layers.1.mixer.wide.weight": (24, 8),
+        "lm_head.weight": (50, 8),
+    }
+    _model_directory(tmp_path / "m", {"model_type": "novel", "num_hidden_layers": 2}, tensors)
+    spec = loaded(tmp_path, "type: decoder, name: ./m, unmask: 01, lora: {r: 2, target_modules: [wide]}")
+    check(spec)
+    found = estimate_run(spec.experiment)
+    assert found is not None
+    assert (found.parameters, found.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
+    assert found.memory_gpu_bytes is None
+    wrong = loaded(tmp_path, "type: decoder, name: ./m, lora: {r: 2, target_modules: [narrow]}")
+    assert problems(wrong) == [("backbone.lora.target_modules.0", "the model has no linear layer `narrow`")]
+
+
+def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
+    """A config.json that is no JSON, or weights cut short, are told with their path."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text("{", encoding="utf-8")
+    spec = loaded(tmp_path, "type: decoder, name: ./m")
+    with pytest.raises(ModelError, match=r"config\.json` is not JSON"):
+        estimate_run(spec.experiment)
+    (tmp_path / "m/config.json").write_text('{"model_type": "novel"}', encoding="utf-8")
+    (tmp_path / "m/model.safetensors").write_bytes(struct.pack("<Q", 400) + b'{"a": ')
+    with pytest.raises(ModelError, match="not a whole safetensors file"):
+        estimate_run(spec.experiment)
+
+
+def test_the_hub_cache_of_this_machine_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was fetched before is known by its own config, at the revision that the spec names."""
+    snapshot = tmp_path / "models--some--model/snapshots/abc"
+    _model_directory(snapshot, tiny_config("llama", 5) | {"vocab_size": 100}, {})
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert estimated(tmp_path, "type: decoder, name: some/model, revision: abc").blocks == 5
+    assert estimated(tmp_path, "type: decoder, name: some/model").blocks is None
+    (tmp_path / "models--some--model/refs").mkdir()
+    (tmp_path / "models--some--model/refs/main").write_text("abc", encoding="utf-8")
+    assert estimated(tmp_path, "type: decoder, name: some/model").blocks == 5
+
+
+def _model_directory(folder: Path, config_json: dict[str, Any], tensors: dict[str, tuple[int, int]]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
+    header = {
+        name: {"dtype": "F32", "shape": list(dimensions), "data_offsets": [0, 0]}
+        for name, dimensions in tensors.items()
+    }
+    text = json.dumps(header).encode()
+    if tensors:
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "measured"),
+    [
+        (
+            "type: decoder, name: HuggingFaceTB/SmolLM2-135M, lora: {r: 64, target_modules: [q_proj, v_proj]}",
+            1_779_212_288,
+        ),
+        ("type: encoder, name: sentence-transformers/all-MiniLM-L6-v2", 1_117_929_472),
+    ],
+    ids=["135M decoder, LoRA", "22.7M encoder, trained whole"],
+)
+def test_memory_is_near_what_was_measured(tmp_path: Path, backbone: str, measured: int) -> None:
+    """On a CPU it is within 25 % of the peak of real runs (SemEval-2014 restaurants, batch 16, one epoch)."""
+    assert estimated(tmp_path, backbone).memory_cpu_bytes == pytest.approx(measured, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ("quantization: {type: nf4}, lora: {}", "quantization: {type: nf4, double: false}, lora: {}"),
+        ("quantization: {type: nf4, double: false}, lora: {}", "quantization: {type: int8}, lora: {}"),
+        ("quantization: {type: int8}, lora: {}", "lora: {}"),
+        ("lora: {r: 8}", "lora: {r: 64}"),
+        ("freeze: true", "lora: {}"),
+        ("lora: {}", "dtype: float32, lora: {}"),
+        ("dtype: float32, lora: {}", "dtype: float32"),
+    ],
+)
+def test_memory_orders_as_one_would_expect(tmp_path: Path, less: str, more: str) -> None:
+    """Fewer bits, fewer trained weights and smaller adapters take less memory on a GPU."""
+    name = "type: decoder, name: mistralai/Mistral-7B-v0.3"
+    small, large = (estimated(tmp_path, f"{name}, {options}").memory_gpu_bytes for options in (less, more))
+    assert small is not None
+    assert large is not None
+    assert small < large
+
+
+def test_checkpointing_8_bit_states_and_smaller_batches_save_memory(tmp_path: Path) -> None:
+    """What the trainer does with memory shows in the estimate."""
+    backbone = "type: decoder, name: Qwen/Qwen3-0.6B"
+
+    def gpu(trainer: str) -> int:
+        return estimated(tmp_path, backbone, f"trainer: {{{trainer}}}\n").memory_gpu_bytes or 0
+
+    plain = gpu("batch_size: 64")
+    assert gpu("batch_size: 64, gradient_checkpointing: true") < plain
+    assert gpu("batch_size: 64, optimizer: paged_adamw_8bit") < plain
+    assert gpu("batch_size: 8") < plain
+
+
+def test_a_batch_is_no_longer_than_its_windows() -> None:
+    """`max_length` bounds the largest batch."""
+    assert largest_batch(16, None) > 16 * 24
+    assert largest_batch(16, 8) == 16 * 8
+
+
+def test_a_fresh_model_is_counted_and_costs_no_download(tmp_path: Path) -> None:
+    """The parameters of `init: random` follow from its config and its tokenizer's vocabulary."""
+    sizes = "hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2"
+    tokenizer = "tokenizer: {type: train, vocab_size: 300}"
+    backbone = f"type: decoder, init: random, config: {{model_type: llama, {sizes}}}, {tokenizer}"
+    found = estimated(tmp_path, backbone)
+    assert found.parameters == 300 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64 + 2 * 32) + 32
+    assert (found.download_bytes, found.share) == (0, 1.0)
+
+
+def test_gated_models_say_what_to_do(tmp_path: Path) -> None:
+    """The note names the page where the licence is accepted."""
+    found = estimated(tmp_path, f"type: decoder, name: meta-llama/Llama-2-7b-hf, {QLORA % 'q_proj'}")
+    assert "huggingface.co/meta-llama/Llama-2-7b-hf" in found.notes[0]
+    assert found.download_bytes == 6_738_415_616 * 2
+
+
+@pytest.mark.parametrize(("size", "text"), [(3 * 2**30, "3.0 GiB"), (5 * 2**20, "5 MiB")])
+def test_sizes_are_told_in_units_of_their_kind(size: int, text: str) -> None:
+    """Small sizes are told in MiB."""
+    assert size_text(size) == text
+
+
+def test_check_prints_the_estimate_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    """`sltk check` says parameters, share, memory and download, in text and JSON, without torch or transformers."""
+    path = loaded(
+        tmp_path, f"type: decoder, name: meta-llama/Llama-2-7b-hf, {QLORA % 'q_proj, v_proj'}"
+    ).tree.mark.file
+    script = (
+        "import sys; from sltk.cli import main\n"
+        "try: main()\n"
+        "finally: print([name for name in ('torch', 'transformers', 'peft') if name in sys.modules])"
+    )
+
+    def run(*more: str) -> str:
+        command = [sys.executable, "-c", script, "check", path, *more]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    text = run()
+    assert "33,554,432 (0.51%), and the head" in text
+    assert "about 12.6 GiB" in text
+    assert text.endswith("[]\n")
+    report = json.loads(run("--json").removesuffix("[]\n"))
+    assert report["estimate"]["trained_parameters"] == 33_554_432

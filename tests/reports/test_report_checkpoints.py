@@ -1,0 +1,263 @@
+"""`sltk report` of runs that start from the models that pre-training kept: the paper's Figure 3."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recorded
+import tiny
+from sltk import DataError, sweeps
+from sltk.cli import main
+from sltk.pretraining.pipeline import pretrain
+from sltk.reports.assembly import write_report
+from sltk.reports.discovery import collect
+from sltk.reports.pretraining_curves import curves, table
+from sltk.reports.run_reader import read_run
+from sltk.reports.run_records import RunRecord, write_records
+from sltk.reports.study import arrange
+from sltk.rundir.parent import Origin, origin_of
+
+ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
+CONDITIONS = {"encoder": ("mlm", "all"), "mask": ("clm", "none"), "unmask": ("clm", "all")}
+DISHES = ("soup", "bread", "menu", "salad", "fork")
+NAMES = ["Encoder", "Decoder Mask", "Decoder Unmask"]
+
+
+def kept_models(folder: Path, objective: str) -> Path:
+    """A pre-training run that keeps a model an epoch, two of them, and the untrained one."""
+    spec = {
+        "name": objective,
+        "objective": objective,
+        "corpus": {"type": "grammar", "count": 30},
+        "block_size": 16,
+        "boundaries": "both",
+        "snapshots": 1,
+        "backbone": {
+            "type": "encoder", "init": "random", "config": ROBERTA,
+            "tokenizer": {"type": "train", "vocab_size": 300},
+        },
+        "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01},
+    }  # fmt: skip
+    pretrain(spec, folder / objective)
+    return folder / objective / "steps"
+
+
+def labelled(folder: Path) -> dict[str, Any]:
+    """Words whose label is decided by the next one, which a causal model does not see."""
+    for split, count in (("train", 24), ("validation", 20)):
+        lines = []
+        for number in range(count):
+            dish, is_dish = DISHES[number * 7 % len(DISHES)], number % 3 > 0
+            lines += [
+                "the\tO",
+                f"{dish}\t{'B-DISH' if is_dish else 'O'}",
+                f"{'was' if is_dish else 'of'}\tO",
+                "",
+            ]
+        (folder / f"{split}.conll").write_text("\n".join(lines))
+    return {
+        split: {"type": "conll", "path": str(folder / f"{split}.conll")} for split in ("train", "validation")
+    }
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep over two checkpoints, three conditions and two seeds, `sweep`, and the models it starts from."""
+    folder = tmp_path_factory.mktemp("study")
+    steps = {objective: kept_models(folder, objective) for objective in ("mlm", "clm")}
+    starts = [
+        {"backbone.name": str(steps[objective] / f"{number:04d}"), "backbone.unmask": mask}
+        for number in (0, 2)
+        for objective, mask in CONDITIONS.values()
+    ]
+    spec = tiny.spec(
+        {"max_steps": 10, "learning_rate": 0.02},
+        data=labelled(folder),
+        backbone={"type": "encoder", "name": "x"},
+    )
+    spec |= {
+        "sweep": {"list": starts, "grid": {"seed": [1, 2]}},
+        "executor": {"type": "local", "isolated": False},
+    }
+    outcome = sweeps.run(sweeps.plan(spec), folder / "sweep")
+    assert len(outcome.names("done")) == 12
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(study: Path) -> Path:
+    """Its report, with the runs as records beside it."""
+    arguments = ["--output", str(study / "out"), "--records", str(study / "runs.jsonl")]
+    assert main(["report", str(study / "sweep"), *arguments]) == 0
+    return study / "out"
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    """The cells of a table of a report in Markdown."""
+    body = text.split(f"### {title}\n")[1].split("###")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in body.splitlines() if line[:1] == "|"]
+
+
+def test_runs_from_kept_models_make_figure_3(written: Path, study: Path) -> None:
+    """Three curves over two checkpoints, in a figure and a table, of the means of metrics.json."""
+    for form in ("png", "svg", "pdf"):
+        assert (written / "figures" / f"checkpoints.{form}").stat().st_size > 1000
+    assert not (written / "figures" / "configurations.png").exists()
+    head, _, *body = rows((written / "report.md").read_text(), "Checkpoints")
+    assert head == ["checkpoint", "epochs", *NAMES]
+    assert [row[:2] for row in body] == [["0", "0"], ["2", "2"]]
+    spent = csv.DictReader((written / "results.csv").open())
+    found = {
+        (row["pretraining"], row["mask"], row["checkpoint"], row["seed"]): float(row["validation_f1"])
+        for row in spent
+    }
+    for row in body:
+        for cell, (objective, mask) in zip(row[2:], CONDITIONS.values(), strict=True):
+            mean = sum(found[objective, mask, row[0], seed] for seed in "12") / 2
+            assert cell.split(" ± ")[0] == f"{100 * mean:.2f}"
+    assert len(set(found.values())) > 3
+
+
+def test_the_identity_at_checkpoint_0_is_told(written: Path) -> None:
+    """Encoder and decoder unmasked are one network there, and the report has seen that they score the same."""
+    text = (written / "report.md").read_text()
+    _, _, first, *_ = rows(text, "Checkpoints")
+    assert first[2] == first[4] != first[3]
+    assert "At checkpoint 0 Encoder and Decoder Unmask score the same" in text
+
+
+def test_records_give_the_same_curves_without_the_models(written: Path, study: Path, tmp_path: Path) -> None:
+    """Objective and checkpoint are in a record, which names no folder of the machine."""
+    text = (study / "runs.jsonl").read_text()
+    assert str(study) not in text
+    write_report([study / "runs.jsonl"], tmp_path / "out")
+    for name in ("report.md", "results.csv", "figures/checkpoints.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_a_run_knows_its_origin_after_the_model_is_gone(study: Path, tmp_path: Path) -> None:
+    """`environment.json` says it; a run that does not is known by what lies at its path, or by the path alone."""
+    run = tmp_path / "run"
+    runs = (study / "sweep/runs").iterdir()
+    first = next(path for path in runs if "mlm/steps/0000" in (path / "spec.yaml").read_text())
+    shutil.copytree(first, run, ignore=shutil.ignore_patterns("model", "checkpoints"))
+    origin = Origin(run="mlm", snapshot=0, objective="mlm", update=0, epoch=0)
+    assert json.loads((run / "environment.json").read_text())["origin"] == origin.model_dump()
+    spec = (run / "spec.yaml").read_text()
+    (run / "spec.yaml").write_text(spec.replace(str(study), "/gone"))
+    assert read_run(run).origin == origin
+    environment = json.loads((run / "environment.json").read_text())
+    del environment["origin"]
+    (run / "environment.json").write_text(json.dumps(environment))
+    assert read_run(run).origin == Origin(run="mlm", snapshot=0)
+    (run / "spec.yaml").write_text(spec)
+    assert read_run(run).origin == origin
+
+
+def test_what_a_model_says_of_itself_may_be_damaged(tmp_path: Path) -> None:
+    """The file is named; a folder that says nothing, and a model of the hub, have no origin."""
+    assert origin_of(None, "some/model") is None
+    assert origin_of(str(tmp_path)) is None
+    for text in ("{", "[1]", '{"snapshot": "x"}'):
+        (tmp_path / "pretraining.json").write_text(text)
+        with pytest.raises(DataError, match=r"pretraining\.json"):
+            origin_of(str(tmp_path))
+
+
+def test_the_last_model_of_a_run_is_no_checkpoint(study: Path) -> None:
+    """`RUN/model`, or RUN for an adapter, is an origin without a number."""
+    assert origin_of(None, str(study / "mlm/model")) == origin_of(str(study / "mlm"), "some/base")
+    assert origin_of(str(study / "mlm")).snapshot is None  # type: ignore[union-attr]
+
+
+def start(
+    run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any
+) -> list[RunRecord]:
+    """Recorded runs of one configuration, from one checkpoint."""
+    made = recorded.study([mask], seeds=[1, 2], **settings)
+    origin = Origin(run=run, snapshot=number, objective=objective)  # type: ignore[arg-type]
+    backbone = {"type": "encoder", "name": f"{run}/steps/{number:04d}", "unmask": mask}
+    return [
+        each.model_copy(update={"origin": origin, "settings": {**each.settings, "backbone": backbone}})
+        for each in made
+    ]
+
+
+def curve_names(*groups: list[RunRecord]) -> list[str]:
+    (task,) = arrange([record for group in groups for record in group]).tasks
+    return list(curves(task))
+
+
+def test_other_masks_are_curves_of_their_own() -> None:
+    """Digits are read as the words they stand for; a mask between has its name on the curve."""
+    groups = [start("lm", number, mask) for number in (0, 1) for mask in ("0000", "0011", "1111")]
+    assert curve_names(*groups) == ["Decoder Mask", "Decoder Unmask", "Decoder 0011"]
+
+
+def test_what_else_differs_is_said_in_the_name() -> None:
+    """Two pre-training runs, or two learning rates, are two curves."""
+    groups = [start(run, number, "all") for run in ("small", "large") for number in (0, 1)]
+    assert curve_names(*groups) == ["Decoder Unmask, large", "Decoder Unmask, small"]
+    groups = [
+        start("lm", number, "all", trainer={"learning_rate": rate})
+        for rate in (0.1, 0.2)
+        for number in (0, 1)
+    ]
+    assert curve_names(*groups) == ["Decoder Unmask, learning_rate 0.1", "Decoder Unmask, learning_rate 0.2"]
+
+
+def test_an_unknown_objective_leaves_the_run_s_name() -> None:
+    """Nothing is guessed from a path."""
+    groups = [start("lm", number, mask, None) for number in (0, 1) for mask in ("none", "all")]
+    assert curve_names(*groups) == ["lm, Mask", "lm, Unmask"]
+
+
+def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
+    """The table has a dash there, and says over how many seeds the others are."""
+    groups = [start("enc", 0, "all", "mlm"), start("dec", 0, "all"), start("dec", 7, "all")[:1]]
+    (task,) = arrange([record for group in groups for record in group]).tasks
+    found = table(task)
+    assert found.columns == ("checkpoint", "Encoder", "Decoder Unmask")
+    assert [(row[0], row[1] == "–", row[2] == "–") for row in found.rows] == [
+        ("0", False, False),
+        ("7", True, False),
+    ]
+    assert "over 1 to 2 seeds" in found.note
+    assert "do not score the same" not in found.note  # one record of `recorded.study` is like the other
+
+
+def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
+    """A run from a hub model is on no curve: then the figure of all configurations is drawn as well."""
+    groups = [start("lm", 0, "all"), start("lm", 1, "all"), recorded.study(["all"], seeds=[1, 2])]
+    write_records(tmp_path / "a.jsonl", [record for group in groups for record in group])
+    write_report([tmp_path / "a.jsonl"], tmp_path / "out")
+    drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert {"checkpoints", "configurations"} <= drawn
+    assert re.search(r"^### Scores", (tmp_path / "out" / "report.md").read_text(), re.MULTILINE)
+
+
+def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
+    """Three runs that start from one kept model are three configurations."""
+    write_records(tmp_path / "a.jsonl", start("lm", 3, "all") + start("lm", 3, "none"))
+    write_report([tmp_path / "a.jsonl"], tmp_path / "out")
+    assert not (tmp_path / "out/figures/checkpoints.png").exists()
+    assert (tmp_path / "out/figures/configurations.png").exists()
+    assert len(collect([tmp_path / "a.jsonl"]).records) == 4
+
+
+def test_pre_training_is_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It labels nothing: beside other runs it is passed over, alone it is refused with what to read instead."""
+    found = collect([study])
+    assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
+    assert len(found.records) == 12
+    assert main(["report", str(study / "mlm")]) == 2
+    message = capsys.readouterr().err
+    assert "there is only pre-training" in message
+    assert "metrics.json" in message

@@ -1,0 +1,180 @@
+"""Search strategies: their requests, their cost, and what they find in a table of finished runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repository import ROOT
+from sltk import search
+from sltk.errors import DataError, UsageError
+from sltk.reports.run_records import RunRecord, write_records
+from sltk.search.space import FAILED, SHARED, Answer, Space
+
+MASKS = ["".join(digits) for digits in itertools.product("01", repeat=4)]
+NAMES = sorted(search.STRATEGIES)
+BENCHMARK = ROOT / "benchmarks" / "search.py"
+
+
+def quality(mask: str) -> float:
+    """An invented score: the last two groups help, the first one harms."""
+    return 0.7 + 0.02 * int(mask[3]) + 0.01 * int(mask[2]) - 0.005 * int(mask[1]) - 0.03 * int(mask[0])
+
+
+def searched(name: str, budget: float, seed: int = 0, failing: str = "") -> search.Search:
+    """A search with exact scores, and shared scores that rank like them."""
+    result = search.Search(search.STRATEGIES[name], Space(MASKS, budget, shared_price=1.5), seed)
+
+    def answer(request: str) -> Answer:
+        if request == SHARED:
+            return {mask: quality(mask) - 0.1 for mask in MASKS}
+        return FAILED if request == failing else quality(request)
+
+    result.run(answer)
+    return result
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    budget=st.floats(2.5, 16),
+    seed=st.integers(0, 9),
+    failing=st.sampled_from(["", *MASKS]),
+)
+def test_no_strategy_spends_more_than_its_budget(name: str, budget: float, seed: int, failing: str) -> None:
+    """The cost includes failed runs and the shared run; a failed run is never the best."""
+    space = searched(name, budget, seed, failing).space
+    assert space.spent <= budget + 1e-6
+    shared = space.shared_price if name == "shared" else 0
+    assert space.spent == pytest.approx(shared + len(space.scores))
+    assert space.best != failing
+    if space.best is None:  # the budget may have covered no other run
+        assert failing in space.scores
+    else:
+        assert space.finished[space.best] == max(space.finished.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_whole_budget_finds_the_best(name: str) -> None:
+    """With a budget for all masks, every strategy finds the best."""
+    assert searched(name, 40).space.best == "0011"
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"random"}))
+def test_informed_strategies_find_the_best_early(name: str) -> None:
+    """If the digits explain the scores, shared weights or a Gaussian process find the best in seven full runs."""
+    assert searched(name, 7).space.best == "0011"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_asks_the_same_when_it_gets_the_same_answers(name: str) -> None:
+    """That is how a killed search resumes; another seed draws other masks."""
+    assert searched(name, 6).requests == searched(name, 6).requests
+    if name in ("random", "gaussian"):
+        assert searched(name, 6).requests != searched(name, 6, seed=1).requests
+
+
+def test_a_gaussian_process_reproduces_the_scores_it_was_given() -> None:
+    """If scores have almost no noise, its mean passes through them, and its deviation is lowest there."""
+    scores = {mask: quality(mask) for mask in MASKS[::2]}
+    posterior = search.GaussianProcess(MASKS).predict(scores)
+    for mask, score in scores.items():
+        assert posterior.mean[mask] == pytest.approx(score, abs=0.004)
+    assert max(posterior.deviation[m] for m in scores) < min(posterior.deviation[m] for m in MASKS[1::2])
+
+
+def test_a_gaussian_process_learns_the_effect_of_each_digit() -> None:
+    """Five masks are enough to predict the best of sixteen, if each digit has its own effect."""
+    scores = {mask: quality(mask) for mask in ("0000", "1000", "0100", "0010", "0001")}
+    posterior = search.GaussianProcess(MASKS).predict(scores)
+    assert max(MASKS, key=lambda mask: posterior.mean[mask]) in ("0011", "0111")
+
+
+def test_expected_improvement_is_that_of_the_normal_distribution() -> None:
+    """It equals the mean over many draws; without uncertainty it is the plain difference."""
+    posterior = search.Posterior({"0": 0.5, "1": 0.7}, {"0": 0.2, "1": 0.0})
+    rng = Random(0)
+    drawn = [max(0.0, rng.gauss(0.5, 0.2) - 0.6) for _ in range(200_000)]
+    assert posterior.improvement("0", 0.6) == pytest.approx(sum(drawn) / len(drawn), rel=0.02)
+    assert posterior.improvement("1", 0.6) == pytest.approx(0.1)
+    assert posterior.improvement("1", 0.8) == 0
+
+
+def record(mask: str, seed: int) -> RunRecord:
+    """A finished run, as `sltk report` records it."""
+    final = quality(mask) + 0.001 * ((int(mask, 2) + seed) % 5)
+    return RunRecord(
+        name=f"{mask}-{seed}", mask=mask, seed=seed, settings={}, data={}, train={},
+        scores={"validation": {"f1": final}},
+    )  # fmt: skip
+
+
+def grid(**more: Any) -> search.ScoreTable:
+    return search.table([record(mask, seed) for mask in MASKS for seed in (1, 2, 3)], **more)
+
+
+def test_searches_are_simulated_on_a_table_of_records() -> None:
+    """Regret is measured against the mean over seeds; the cost is a share of training every mask once."""
+    full = search.replay(grid(), search.STRATEGIES["random"], 1.0, Random(0))
+    means = grid().means()
+    assert full.share == 1
+    assert full.regret == max(means.values()) - means[full.best]
+    cheaper = search.replay(grid(), search.STRATEGIES["gaussian"], 0.25, Random(0))
+    assert cheaper.share <= 0.25
+    assert cheaper.regret >= 0
+
+
+def test_seeds_that_lack_a_mask_are_left_out() -> None:
+    """An unfinished sweep can be searched with the seeds that are complete."""
+    records = [record(mask, seed) for mask in MASKS for seed in (1, 2) if (mask, seed) != ("0011", 2)]
+    assert search.table(records).seeds == [1]
+    with pytest.raises(UsageError, match="every mask with one seed"):
+        search.table(records[1:])
+
+
+def test_deviation_is_pooled_over_masks() -> None:
+    """Two seeds that differ by d on every mask have a deviation of d/√2; one seed has none."""
+    scores = {(mask, seed): 0.5 + 0.01 * seed for mask in MASKS for seed in (0, 1)}
+    assert search.ScoreTable(MASKS, [0, 1], scores).deviation == pytest.approx(0.01 / math.sqrt(2))
+    assert search.ScoreTable(MASKS, [0], scores).deviation == 0
+
+
+def test_shared_runs_are_read_from_lines(tmp_path: Path) -> None:
+    """An error names the number of the line."""
+    path = tmp_path / "shared.jsonl"
+    line = json.dumps(
+        {"seed": 1, "price": 1.5, "seconds": 9, "scores": {mask: quality(mask) for mask in MASKS}}
+    )
+    path.write_text(f"{line}\n")
+    table = grid(shared=search.read_shared(path))
+    assert len(table.shared) == 1
+    result = search.replay(table, search.STRATEGIES["shared"], 0.25, Random(0), common_seed=False)
+    assert result.best == "0011"
+    path.write_text(f"{line}\n{{}}\n")
+    with pytest.raises(DataError, match=r"shared.jsonl:2"):
+        search.read_shared(path)
+
+
+def test_the_benchmark_simulates_searches_on_records(tmp_path: Path) -> None:
+    """It runs every strategy that the records allow at every budget, and describes the table."""
+    write_records(tmp_path / "grid.jsonl", [record(mask, seed) for mask in MASKS for seed in (1, 2)])
+    command = [sys.executable, str(BENCHMARK), str(tmp_path / "grid.jsonl"), "--trials", "3", "--json"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    result = json.loads(completed.stdout)
+    assert result["table"]["best"] == "0011"
+    assert {point["strategy"] for point in result["points"]} == set(NAMES) - {"shared"}
+    for point in result["points"]:
+        assert point["share"] <= point["budget"] + 1e-9
+        assert 0 <= point["within"] <= 1
+        assert point["regret"] >= 0

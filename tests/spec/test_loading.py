@@ -1,0 +1,644 @@
+"""YAML text to a checked spec: scalars, merging, and every error at its place."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sltk import SpecError
+from sltk.spec import loading
+from sltk.yamltree.source import Source, core_scalar
+
+SOUND = """\
+name: small
+data:
+  train: {type: conll, path: train.conll}
+backbone: {type: decoder, name: some/model, unmask: 0111}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(text: str, name: str = "spec.yaml") -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(textwrap.dedent(text), encoding="utf-8")
+    return name
+
+
+def load(text: str, *overrides: str):
+    return loading.load(write(text), overrides).experiment
+
+
+def error(text: str, *overrides: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        loading.load(write(text), overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0111", 111),
+        ("-12", -12),
+        ("+7", 7),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("2e-4", 2e-4),
+        ("1E3", 1000.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-.inf", float("-inf")),
+        ("true", True),
+        ("FALSE", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("no", "no"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("1_000", "1_000"),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("0b1", "0b1"),
+        ("e5", "e5"),
+        (".", "."),
+    ],
+)
+def test_plain_scalars_follow_the_core_schema(text, value):
+    """A plain scalar means what the core schema of YAML 1.2 says, and nothing of YAML 1.1."""
+    found = core_scalar(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@given(st.text(alphabet="0123456789.eExoab+-_:~nulltruefasiN", max_size=12))
+def test_every_word_has_one_meaning(text):
+    """Any scalar is a value or text; what is quoted in a spec is text."""
+    quoted, problems = Source(f'"{text}"', "t", Path()).parse()
+    assert quoted.value == text
+    assert not problems
+    assert core_scalar(text) is None or isinstance(core_scalar(text), str | int | float)
+
+
+@pytest.mark.parametrize("written", ["0111", '"0111"', "'0111'"])
+def test_a_mask_is_what_it_looks_like(folder, written):
+    """`unmask` takes the digits as written, with their leading zero, quoted or not."""
+    text = SOUND.replace("0111", written)
+    assert load(text).backbone.unmask == "0111"
+    assert load(SOUND, f"backbone.unmask={written}").backbone.unmask == "0111"
+
+
+def test_a_mask_may_come_from_the_environment(folder, monkeypatch):
+    """The digits of a variable are digits too."""
+    monkeypatch.setenv("MASK", "0010")
+    assert load(SOUND.replace("0111", '"${MASK}"')).backbone.unmask == "0010"
+    assert load(SOUND.replace("0111", '"${OTHER_MASK:-0001}"')).backbone.unmask == "0001"
+
+
+ERRORS = [
+    pytest.param(
+        """\
+        name: small
+        data:
+          train:
+            type: conll
+            path: train.conll
+            lable_column: 3
+        backbone: {type: decoder, name: some/model}
+        head:
+          type: crff
+        """,
+        (),
+        """\
+        error: unknown key `lable_column` for reader `conll`
+          --> spec.yaml:6:5   (data.train)
+           |
+         6 |     lable_column: 3
+           |     ^^^^^^^^^^^^ did you mean `label_column`?
+           = allowed: path (required), limit, encoding = utf-8, encoding_errors = strict, scheme = auto, \
+repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTART-
+
+        error: unknown head `crff`
+          --> spec.yaml:9:9   (head.type)
+           |
+         9 |   type: crff
+           |         ^^^^ did you mean `crf`?
+           = available heads: crf, linear, mlp""",
+        id="unknown key and unknown component, both told",
+    ),
+    pytest.param(
+        SOUND + "seed: abc\n",
+        (),
+        """\
+        error: expected a whole number, found `abc`
+          --> spec.yaml:5:7   (seed)
+           |
+         5 | seed: abc
+           |       ^^^""",
+        id="wrong type",
+    ),
+    pytest.param(
+        SOUND.replace("{type: conll, path: train.conll}", "{type: conll}"),
+        (),
+        """\
+        error: missing key `path` for reader `conll`
+          --> spec.yaml:3:3   (data.train)
+           |
+         3 |   train: {type: conll}
+           |   ^^^^^
+           = path: the file; relative to the folder of the spec that says it""",
+        id="a missing key points to the mapping that lacks it",
+    ),
+    pytest.param(
+        "name: small\ndata: {}\nbackbone: {name: some/model}\n",
+        (),
+        """\
+        error: missing key `train` in `data`
+          --> spec.yaml:2:1   (data)
+           |
+         2 | data: {}
+           | ^^^^
+           = train: sentences to train on
+
+        error: no `type` of backbone given
+          --> spec.yaml:3:1   (backbone)
+           |
+         3 | backbone: {name: some/model}
+           | ^^^^^^^^
+           = available backbones: decoder, encoder""",
+        id="missing key of a plain mapping, missing type",
+    ),
+    pytest.param(
+        SOUND
+        + "trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}\n",
+        (),
+        """\
+        error: expected `last` or `best`, found `bset`
+          --> spec.yaml:5:19   (trainer.select)
+           |
+         5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
+           |                   ^^^^ did you mean `best`?
+
+        error: expected a number, found `soon`
+          --> spec.yaml:5:33   (trainer.warmup)
+           |
+         5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
+           |                                 ^^^^
+
+        error: expected a longer list, found a list of 1
+          --> spec.yaml:5:39   (trainer.betas)
+           |
+         5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
+           |                                       ^^^^^
+
+        error: expected a number above 0, found `0`
+          --> spec.yaml:5:61   (trainer.epochs)
+           |
+         5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
+           |                                                             ^
+
+        error: expected true or false, found `maybe`
+          --> spec.yaml:5:88   (trainer.gradient_checkpointing)
+           |
+         5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
+           |                                                                                        ^^^^^""",
+        id="five wrong values in one line, from left to right",
+    ),
+    pytest.param(
+        SOUND,
+        ("head.type=crff", "seed=1.5"),
+        """\
+        error: unknown head `crff`
+          --> --set head.type=crff   (head.type)
+           = did you mean `crf`?
+           = available heads: crf, linear, mlp
+
+        error: expected a whole number, found `1.5`
+          --> --set seed=1.5   (seed)""",
+        id="a --set is named as it was typed",
+    ),
+    pytest.param(
+        SOUND,
+        ("metrics", "data.train={"),
+        """\
+        error: expected `key=value`, for example `--set trainer.epochs=3`
+          --> --set metrics
+
+        error: this is not YAML: expected the node content, but found '<stream end>' while parsing a flow node
+          --> --set data.train={""",
+        id="malformed --set",
+    ),
+    pytest.param(
+        SOUND + "seed: 1\nname: other\nseed: 2\n",
+        (),
+        """\
+        error: duplicate key `name`
+          --> spec.yaml:6:1
+           |
+         6 | name: other
+           | ^^^^
+           = first given at spec.yaml:1:1
+
+        error: duplicate key `seed`
+          --> spec.yaml:7:1
+           |
+         7 | seed: 2
+           | ^^^^
+           = first given at spec.yaml:5:1""",
+        id="duplicate keys",
+    ),
+    pytest.param(
+        SOUND.replace("train.conll", '"${SLTK_TEST_UNSET}/x"') + "max_length: ${}\n",
+        (),
+        """\
+        error: the environment variable `SLTK_TEST_UNSET` is not set
+          --> spec.yaml:3:30   (data.train.path)
+           |
+         3 |   train: {type: conll, path: "${SLTK_TEST_UNSET}/x"}
+           |                              ^^^^^^^^^^^^^^^^^^^^^^
+           = set it, or give a default: `${SLTK_TEST_UNSET:-default}`
+
+        error: `${` begins an environment variable: write `${NAME}` or `${NAME:-default}`
+          --> spec.yaml:5:13   (max_length)
+           |
+         5 | max_length: ${}
+           |             ^^^
+           = for a literal `${` write `$${`""",
+        id="environment variables",
+    ),
+    pytest.param(
+        SOUND.replace("0111", "0121"),
+        (),
+        """\
+        error: unknown mask `0121`; expected digits such as 0111, `all`, `none`, `middle`, `first:N`, \
+`last:N`, or a list of block numbers
+          --> spec.yaml:4:53   (backbone.unmask)
+           |
+         4 | backbone: {type: decoder, name: some/model, unmask: 0121}
+           |                                                     ^^^^""",
+        id="unknown mask",
+    ),
+    pytest.param(
+        SOUND + "epochs: 3\n",
+        (),
+        """\
+        error: unknown key `epochs`
+          --> spec.yaml:5:1
+           |
+         5 | epochs: 3
+           | ^^^^^^
+           = `epochs` is a key of `trainer`
+           = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, \
+imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, document_context = 0, \
+aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, instruct""",
+        id="a key that belongs elsewhere",
+    ),
+    pytest.param(
+        SOUND + "trainer: {early_stopping: 2}\n",
+        (),
+        """\
+        error: `early_stopping` needs `data.validation` to watch
+          --> spec.yaml:5:27   (trainer.early_stopping)
+           |
+         5 | trainer: {early_stopping: 2}
+           |                           ^""",
+        id="keys that do not go together",
+    ),
+    pytest.param(
+        SOUND + "seed: !!python/object/apply:os.getpid []\n",
+        (),
+        """\
+        error: the tag `!!python/object/apply:os.getpid` is not allowed: a spec holds plain values only
+          --> spec.yaml:5:7   (seed)
+           |
+         5 | seed: !!python/object/apply:os.getpid []
+           |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^""",
+        id="tags of another kind",
+    ),
+    pytest.param(
+        "name: small\n data: [\n",
+        (),
+        """\
+        error: this is not YAML: mapping values are not allowed here
+          --> spec.yaml:2:6
+           |
+         2 |  data: [
+           |      ^""",
+        id="not YAML",
+    ),
+    pytest.param(
+        "- a\n",
+        (),
+        "error: a spec is a mapping of keys and values, found a list of 1\n  --> spec.yaml",
+        id="not a mapping",
+    ),
+    pytest.param(
+        "",
+        (),
+        "error: a spec is a mapping of keys and values, found nothing\n  --> spec.yaml",
+        id="empty",
+    ),
+    pytest.param(
+        "a: &a [*a]\n",
+        (),
+        """\
+        error: an alias contains itself
+          --> spec.yaml:1:4
+           |
+         1 | a: &a [*a]
+           |    ^^^^^^^""",
+        id="endless alias",
+    ),
+    pytest.param(
+        SOUND + "metrics: []\nlog: \x07\n",
+        (),
+        """\
+        error: the character U+0007 is not allowed in YAML
+          --> spec.yaml:6:6
+           |
+         6 | log: \x07
+           |      ^""",
+        id="control character",
+    ),
+    pytest.param(
+        SOUND,
+        ("metrics.1.type=accuracy", "metrics=[]"),
+        """\
+        error: expected a list of at least 1, found a list of 0
+          --> --set metrics=[]   (metrics)""",
+        id="a number on the way to a list that is not there, replaced by the next --set",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "overrides", "expected"), ERRORS)
+def test_errors_read_like_this(folder, monkeypatch, text, overrides, expected):
+    """Every error says what is wrong, where, and what would be right; all of them are told together."""
+    monkeypatch.delenv("SLTK_TEST_UNSET", raising=False)
+    assert error(text, *overrides) == textwrap.dedent(expected)
+
+
+def test_a_missing_spec_is_named(folder):
+    """A spec that is not there is one short error."""
+    with pytest.raises(SpecError) as caught:
+        loading.load("nowhere.yaml")
+    assert str(caught.value) == "error: `nowhere.yaml` does not exist\n  --> nowhere.yaml"
+
+
+def test_bytes_that_are_no_text_are_an_error(folder):
+    """A spec in another encoding than UTF-8 is refused with its line."""
+    Path("spec.yaml").write_bytes(b"name: a\nseed: \xff\n")
+    with pytest.raises(SpecError, match=r"this is not UTF-8\n  --> spec\.yaml:2"):
+        loading.load("spec.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(folder):
+    """A byte-order mark changes neither meaning nor columns."""
+    Path("spec.yaml").write_text("\ufeff" + SOUND, encoding="utf-8")
+    assert loading.load("spec.yaml").experiment.name == "small"
+
+
+def test_aliases_cannot_blow_up(folder):
+    """A few lines of nested aliases end in an error and not in a full memory."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "too many nodes" in error("\n".join(lines))
+
+
+def test_deep_nesting_is_an_error(folder):
+    """A thousand brackets are refused, not a crash."""
+    assert "nested too deeply" in error("a: " + "[" * 5000)
+
+
+class TestExtends:
+    """A spec that starts from another."""
+
+    def test_mappings_merge_and_lists_are_replaced(self, folder):
+        """What the child says goes over what the base says, key by key."""
+        write(
+            SOUND + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml"
+        )
+        text = "extends: base/base.yaml\nname: child\nmetrics: [{type: accuracy}]\ntrainer: {epochs: 7}\n"
+        found = load(text)
+        assert (found.name, found.trainer.epochs, found.trainer.batch_size) == ("child", 7, 4)
+        assert [metric.type_name for metric in found.metrics] == ["accuracy"]
+
+    def test_a_component_whose_type_changes_is_replaced_whole(self, folder):
+        """No option of the old head is left for the new one."""
+        write(SOUND + "head: {type: mlp, hidden: [8]}\n", "base.yaml")
+        assert load("extends: base.yaml\nhead: {type: crf}\n").head.type_name == "crf"
+
+    def test_a_component_of_the_same_type_keeps_its_keys(self, folder):
+        """Saying the type again changes nothing."""
+        write(SOUND + "head: {type: linear, dropout: 0.25}\n", "base.yaml")
+        assert load("extends: base.yaml\nhead: {type: linear}\n").head.dropout == 0.25
+
+    def test_paths_start_from_the_file_that_wrote_them(self, folder):
+        """A path of the base is relative to the base, one of the child to the child."""
+        write(SOUND, "one/base.yaml")
+        write(
+            "extends: ../one/base.yaml\ndata: {test: {type: conll, path: ./test.conll}}\n", "two/child.yaml"
+        )
+        data = loading.load("two/child.yaml").experiment.data
+        assert data.train.path == folder / "one/train.conll"
+        assert data.test.path == folder / "two/test.conll"
+
+    def test_errors_point_into_the_file_that_wrote_them(self, folder):
+        """The position of a value of the base is in the base, named from where the child was named."""
+        write(SOUND + "seed: abc\n", "one/base.yaml")
+        write("extends: ../one/base.yaml\nmax_length: 0\n", "two/child.yaml")
+        with pytest.raises(SpecError) as caught:
+            loading.load("two/child.yaml")
+        assert [str(problem.location) for problem in caught.value.problems] == [
+            "one/base.yaml:5:7",
+            "two/child.yaml:2:13",
+        ]
+
+    def test_chains_reach_the_first(self, folder):
+        """A base may extend another."""
+        write(SOUND, "a.yaml")
+        write("extends: a.yaml\nseed: 7\n", "b.yaml")
+        found = load("extends: b.yaml\nname: c\n")
+        assert (found.seed, found.name, found.backbone.unmask) == (7, "c", "0111")
+
+    def test_circles_are_refused(self, folder):
+        """Two specs that extend each other are an error at the `extends` that closes the circle."""
+        write("extends: spec.yaml\n", "other.yaml")
+        assert error("extends: other.yaml\n") == textwrap.dedent("""\
+            error: a spec cannot extend itself: spec.yaml → other.yaml → spec.yaml
+              --> other.yaml:1:10   (extends)
+               |
+             1 | extends: spec.yaml
+               |          ^^^^^^^^^""")
+
+    def test_a_missing_base_is_an_error_where_it_is_named(self, folder):
+        """The place is the `extends` that names the file."""
+        assert "error: `gone.yaml` does not exist\n  --> spec.yaml:1:10   (extends)" in error(
+            "extends: gone.yaml"
+        )
+
+    def test_an_unset_variable_of_the_base_may_be_overridden(self, folder, monkeypatch):
+        """What is no longer in the spec after merging cannot be wrong."""
+        monkeypatch.delenv("SLTK_TEST_UNSET", raising=False)
+        write(SOUND.replace("train.conll", '"${SLTK_TEST_UNSET}"'), "base.yaml")
+        assert load("extends: base.yaml\ndata: {train: {path: mine}}\n").data.train.path == folder / "mine"
+        assert load("extends: base.yaml\n", "data.train.path=x").data.train.path == folder / "x"
+
+
+class TestSet:
+    """Keys changed on the command line."""
+
+    def test_values_are_yaml(self, folder):
+        """Numbers, lists, mappings and null mean what they mean in a file."""
+        found = load(
+            SOUND,
+            "trainer.learning_rate=5e-4",
+            "trainer.betas=[0.8, 0.9]",
+            "max_length=null",
+            "head={type: crf}",
+        )
+        assert (found.trainer.learning_rate, found.trainer.betas, found.max_length) == (
+            5e-4,
+            (0.8, 0.9),
+            None,
+        )
+        assert found.head.type_name == "crf"
+
+    def test_paths_start_from_the_working_directory(self, folder):
+        """A path typed on the command line is relative to where it was typed."""
+        write(SOUND, "deep/spec.yaml")
+        assert (
+            loading.load("deep/spec.yaml", ["data.train.path=here"]).experiment.data.train.path
+            == folder / "here"
+        )
+
+    def test_items_of_lists_have_numbers(self, folder):
+        """`metrics.0.type` is the first metric's type."""
+        found = load(SOUND + "metrics: [{type: seqeval}, {type: accuracy}]\n", "metrics.0.mode=conlleval")
+        assert found.metrics[0].mode == "conlleval"
+        assert found.metrics[1].type_name == "accuracy"
+        message = error(SOUND + "metrics: [{type: seqeval}]\n", "metrics.3.type=accuracy")
+        assert message.startswith(
+            "error: there is no item 3: the list has 1, counted from 0\n  --> --set metrics.3"
+        )
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_a_new_type_keeps_what_was_set_for_it(self, folder, order):
+        """The type of a component and its options may be given in any order."""
+        settings = ["head.type=mlp", "head.dropout=0.4"][::order]
+        head = load(SOUND + "head: {type: linear, dropout: 0.3}\n", *settings).head
+        assert (head.type_name, head.dropout) == ("mlp", 0.4)
+
+    def test_the_last_one_wins(self, folder):
+        """Setting a key twice leaves the later value."""
+        assert load(SOUND, "seed=1", "seed=2").seed == 2
+
+    def test_other_keys_of_the_mapping_stay_where_they_are(self, folder):
+        """A `--set` beside a wrong key does not move that key's position."""
+        text = SOUND + "trainer:\n  epoch: 3\n"
+        assert "--> spec.yaml:6:3   (trainer)" in error(text, "trainer.batch_size=2")
+
+
+class TestEnvironment:
+    """`${NAME}` in scalars."""
+
+    def test_a_set_variable_at_the_start_is_relative_to_the_working_directory(self, folder, monkeypatch):
+        """Who sets a variable means a path from where they are."""
+        monkeypatch.setenv("SLTK_TEST_DATA", "corpus")
+        write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
+        assert loading.load("deep/spec.yaml").experiment.data.train.path == folder / "corpus/x"
+
+    @pytest.mark.parametrize("value", [None, ""])
+    def test_a_default_is_relative_to_the_spec(self, folder, monkeypatch, value):
+        """The default is the spec's own word; an empty variable is as good as none."""
+        monkeypatch.delenv("SLTK_TEST_DATA", raising=False)
+        if value is not None:
+            monkeypatch.setenv("SLTK_TEST_DATA", value)
+        write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
+        assert loading.load("deep/spec.yaml").experiment.data.train.path == folder / "data/x"
+
+    def test_numbers_may_come_from_variables(self, folder, monkeypatch):
+        """A plain scalar is understood after its variables are filled in; a quoted one stays text."""
+        monkeypatch.setenv("SLTK_TEST_SEED", "7")
+        assert load(SOUND + "seed: ${SLTK_TEST_SEED}\n").seed == 7
+        assert load(SOUND.replace("small", '"${SLTK_TEST_SEED}"')).name == "7"
+
+    def test_a_doubled_dollar_is_a_literal_one(self, folder):
+        """`$${NAME}` reads nothing; a dollar alone means itself."""
+        assert load(SOUND.replace("small", "a$${b}$c")).name == "a${b}$c"
+
+    def test_the_home_folder_expands(self, folder, monkeypatch):
+        """`~` is the home folder in paths and model directories."""
+        monkeypatch.setenv("HOME", "/home/someone")
+        found = load(SOUND.replace("train.conll", "~/a").replace("some/model", "~/m"))
+        assert (str(found.data.train.path), found.backbone.name) == ("/home/someone/a", "/home/someone/m")
+
+
+class TestDump:
+    """A spec written out again."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            SOUND,
+            SOUND.replace("0111", "[0, 3]"),
+            SOUND.replace("0111", "last:8") + "max_length: 12\nscheme: BIOES\n",
+            SOUND.replace("small", '"no"'),
+            SOUND.replace("small", '"1e5"'),
+            SOUND.replace("small", "'a$${HOME}: #b'"),
+            SOUND
+            + "head: {type: crf}\ntrainer: {warmup: 0.1, clip: null, eps: 1e-12, learning_rate: 2e-4}\n",
+            SOUND.replace(
+                "unmask", "quantization: {type: nf4}, lora: {r: 4, target_modules: [q, v]}, unmask"
+            ),
+            SOUND.replace("train.conll", 'train.conll, separator: "\\t", comment: "#"'),
+        ],
+    )
+    def test_reads_back_equal(self, folder, text):
+        """`load(dump(x))` is `x`, wherever the text is stored."""
+        first = load(text)
+        write(loading.dump(first), "elsewhere/spec.yaml")
+        assert loading.load("elsewhere/spec.yaml").experiment == first
+
+    def test_quotes_the_mask_and_puts_types_first(self, folder):
+        """Another YAML reader takes the mask for text, and a person sees first what a component is."""
+        text = loading.dump(load(SOUND))
+        assert 'unmask: "0111"' in text
+        assert "backbone:\n  type: decoder\n" in text
+        assert f"path: {folder}/train.conll" in text
+
+    @given(
+        name=st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min_size=1).filter(
+            str.isprintable
+        )
+    )
+    def test_keeps_any_text(self, tmp_path_factory, name):
+        """Whatever a name looks like, it is text again when it is read."""
+        path = tmp_path_factory.mktemp("dump") / "spec.yaml"
+        path.write_text(SOUND, encoding="utf-8")
+        spec = loading.load(path).experiment.model_copy(update={"name": name})
+        path.write_text(loading.dump(spec), encoding="utf-8")
+        if name not in (".", ".."):
+            assert loading.load(path).experiment.name == name
+
+
+def test_a_later_problem_finds_its_place(folder):
+    """What is found out after loading is shown at the key it is about."""
+    loaded = loading.load(write(SOUND))
+    problem = loaded.problem("backbone.unmask", "4 digits, 3 blocks", notes=("the model has 3 blocks",))
+    assert str(problem) == textwrap.dedent("""\
+        error: 4 digits, 3 blocks
+          --> spec.yaml:4:53   (backbone.unmask)
+           |
+         4 | backbone: {type: decoder, name: some/model, unmask: 0111}
+           |                                                     ^^^^
+           = the model has 3 blocks""")
+    assert str(loaded.problem("backbone.lora.r", "too large").location) == "spec.yaml:4:1"
+    assert str(loaded.problem("", "all wrong").location) == "spec.yaml"

@@ -1,0 +1,254 @@
+"""Sentences read among their neighbours: what is taken, from where, and that nothing else depends on it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, processors
+
+import sltk
+import tiny
+from sltk import run as pipelines
+from sltk.components.backbones import tokenizers
+from sltk.components.backbones.tokenizers import LocalTokenizer
+from sltk.components.readers.text import TextReader
+from sltk.errors import InputError
+from sltk.rehearsal import rehearse
+from sltk.spec import loading
+from sltk.subwords.documents import stretches
+from sltk.subwords.tokenization import Encoding, SubwordEncoder
+from sltk.types import Prediction, Sentence
+
+WORDS = ["Ines", "walked", "to", "the", "harbour", "of", "Brannock", "Möwen", "猫", "\u200b"]
+SENTENCE = st.builds(
+    lambda words, document: Sentence(words, document=document, file="a"),
+    st.lists(st.sampled_from(WORDS), max_size=6),
+    st.sampled_from(["1", "1", "1", "2", None]),
+)
+SENTENCES = st.lists(SENTENCE, min_size=1, max_size=12)
+
+
+@functools.cache
+def tokenizer() -> LocalTokenizer:
+    """A byte-level BPE with a BOS and an EOS."""
+    trained: Tokenizer = tokenizers.train([" ".join(WORDS)] * 3, 300)
+    ids = {token: trained.token_to_id(token) for token in ("<s>", "</s>")}
+    trained.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=list(ids.items())
+    )
+    return LocalTokenizer(trained, tokenizers.TRAINED_SPECIAL)
+
+
+def encoder(context: int = 0, max_length: int | None = None) -> SubwordEncoder:
+    return SubwordEncoder(tokenizer(), max_length=max_length, document_context=context)
+
+
+def own(encoding: Encoding) -> list[list[int]]:
+    """The subwords of each word, of all windows."""
+    return [
+        window.ids[first : last + 1]
+        for window in encoding.windows
+        for first, last in zip(window.first, window.last, strict=True)
+    ]
+
+
+def around(encoding: Encoding, plain: Encoding) -> tuple[list[int], list[int]]:
+    """What an encoding of one window has before and after what the sentence alone has, special tokens apart."""
+    (window,), (alone,) = encoding.windows, plain.windows
+    start = window.first[0] - alone.first[0] + 1
+    end = start + len(alone.ids) - 2
+    assert window.ids[start:end] == alone.ids[1:-1]
+    return window.ids[1:start], window.ids[end:-1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(sentences=SENTENCES, size=st.integers(1, 40), limit=st.one_of(st.none(), st.integers(8, 60)))
+def test_context_is_whole_words_of_the_document_and_never_too_much(
+    sentences: list[Sentence], size: int, limit: int | None
+) -> None:
+    """At most so many subwords a side, the nearest ones, and the words themselves are read as without context."""
+    found = encoder(size, limit).encode(sentences)
+    plain = encoder(0, limit).encode(sentences)
+    whole = encoder().encode(sentences)
+    for number, (encoding, bare) in enumerate(zip(found, plain, strict=True)):
+        assert own(encoding) == own(bare)
+        assert all(limit is None or len(window.ids) <= limit for window in encoding.windows)
+        if encoding.words and len(encoding.windows) == 1:
+            before, after = around(encoding, bare)
+            left, right = neighbours(sentences, number)
+            assert max(len(before), len(after)) <= size
+            assert before in endings([whole[other] for other in left])
+            assert after in beginnings([whole[other] for other in right])
+
+
+def neighbours(sentences: list[Sentence], number: int) -> tuple[list[int], list[int]]:
+    """Numbers of the sentences of the same document, without a gap, before and after one."""
+
+    def unbroken(numbers: range) -> list[int]:
+        found: list[int] = []
+        for other in numbers:
+            if sentences[other].document is None or sentences[other].document != sentences[number].document:
+                break
+            found.append(other)
+        return found
+
+    return unbroken(range(number - 1, -1, -1))[::-1], unbroken(range(number + 1, len(sentences)))
+
+
+def endings(encodings: list[Encoding]) -> list[list[int]]:
+    """All that the subwords of these sentences can end with, from the start of a word or of a sentence."""
+    found: list[list[int]] = [[]]
+    after: list[int] = []
+    for encoding in reversed([encoding for encoding in encodings if encoding.words]):
+        (window,) = encoding.windows
+        found += [window.ids[start:-1] + after for start in (1, *window.first)]
+        after = window.ids[1:-1] + after
+    return found
+
+
+def beginnings(encodings: list[Encoding]) -> list[list[int]]:
+    """All that they can begin with, up to the end of a word or of a sentence."""
+    found: list[list[int]] = [[]]
+    before: list[int] = []
+    for encoding in [encoding for encoding in encodings if encoding.words]:
+        (window,) = encoding.windows
+        found += [before + window.ids[1:end] for end in (len(window.ids) - 1, *(p + 1 for p in window.last))]
+        before = before + window.ids[1:-1]
+    return found
+
+
+def test_as_much_is_read_as_was_asked_for() -> None:
+    """In the middle of a long document each side has the subwords asked for, a part of a word apart."""
+    sentences = [Sentence(["the", "harbour"], document="1") for _ in range(40)]
+    plain = encoder().encode(sentences)[20]
+    before, after = around(encoder(10).encode(sentences)[20], plain)
+    longest = max(map(len, own(plain))) + 1
+    assert 10 - longest < len(before) <= 10
+    assert 10 - longest < len(after) <= 10
+
+
+@settings(max_examples=150, deadline=None)
+@given(sentences=SENTENCES, size=st.integers(1, 13), context=st.integers(0, 30))
+def test_what_is_read_does_not_depend_on_how_many_are_taken_at_a_time(
+    sentences: list[Sentence], size: int, context: int
+) -> None:
+    """Sentences that come one by one are read as those of a whole file, in order."""
+    reading = encoder(context)
+    parts = list(stretches(iter(sentences), size, context))
+    assert [sentence for part in parts for sentence in part.sentences] == sentences
+    streamed = [each for part in parts for each in reading.encode(part.sentences, part.before, part.after)]
+    assert streamed == reading.encode(sentences)
+
+
+def test_nothing_is_waited_for_without_a_document() -> None:
+    """A sentence of no document is labelled as soon as it is there."""
+    taken: list[int] = []
+
+    def coming() -> Any:
+        for number in range(3):
+            taken.append(number)
+            yield Sentence(["the"])
+
+    assert next(iter(stretches(coming(), 1, 50))).sentences == [Sentence(["the"])]
+    assert taken == [0]
+
+
+def test_files_are_documents_of_their_own() -> None:
+    """Two files that both begin with a document `1` have nothing to do with each other."""
+    sentences = [Sentence(["the"], document="1", file="a"), Sentence(["cat"], document="1", file="b")]
+    assert encoder(8).encode(sentences) == encoder(0).encode(sentences)
+
+
+DOCUMENTS = "".join(
+    f"-DOCSTART- O\n\n{name} B-PER\nwalked O\n\nthe O\nharbour B-LOC\nof O\nBrannock B-LOC\n\nTomás B-PER\n\n"
+    for name in ("Ines", "Lund", "Möwe", "Anna", "Bo", "Cy")
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with context on 18 sentences of six documents."""
+    folder = tmp_path_factory.mktemp("context")
+    (folder / "data.conll").write_text(DOCUMENTS)
+    reader = {"type": "conll", "path": str(folder / "data.conll")}
+    spec = tiny.spec(data={"train": reader, "test": reader}, document_context=12)
+    sltk.train(spec, folder / "run")
+    return folder / "run"
+
+
+def sentences() -> list[Sentence]:
+    return [
+        Sentence(words.split(), document=document)
+        for document in ("1", "2")
+        for words in ("Ines walked", "the harbour of Brannock", "Tomás", "the cat walked of")
+    ]
+
+
+def tags_and_scores(predictions: list[Prediction]) -> list[tuple[list[str], list[float]]]:
+    return [(each.tags, each.scores or []) for each in predictions]
+
+
+def test_a_reloaded_model_reads_the_context_it_was_trained_with(trained: Path) -> None:
+    """It stands in sltk.json, and the scores of test come out again."""
+    assert json.loads((trained / "model" / "sltk.json").read_text())["document_context"] == 12
+    scores = json.loads((trained / "metrics.json").read_text())["test"]
+    assert pipelines.evaluate(trained).scores["f1"] == scores["f1"]
+    assert scores["words"] == 42
+
+
+def test_the_context_is_seen(trained: Path) -> None:
+    """The same sentences without a document get other scores, and each word still has one tag."""
+    labeller = sltk.load(trained)
+    within = labeller.predict(sentences())
+    alone = labeller.predict([Sentence(sentence.words) for sentence in sentences()])
+    assert [len(each.tags) for each in within] == [2, 4, 1, 4, 2, 4, 1, 4]
+    assert tags_and_scores(within) != tags_and_scores(alone)
+
+
+def test_batches_of_one_are_batches_of_many(trained: Path) -> None:
+    """Neither the batch nor the number of sentences held at a time changes a tag or, beyond rounding, a score."""
+    whole = sltk.load(trained).predict(sentences())
+    one_by_one = list(sltk.load(trained, batch_tokens=1).stream(sentences(), window=1))
+    assert [each.tags for each in one_by_one] == [each.tags for each in whole]
+    for one, other in zip(one_by_one, whole, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
+def test_lines_of_text_are_context_where_that_is_said(trained: Path, tmp_path: Path) -> None:
+    """Lines are sentences that know no document, unless `one_document` says that the file is one."""
+    text = tmp_path / "text.txt"
+    text.write_text("Ines walked\n\nthe harbour of Brannock\n")
+    labeller = sltk.load(trained)
+    plain, whole = (
+        labeller.predict(TextReader(path=text, one_document=said).read()) for said in (False, True)
+    )
+    assert tags_and_scores(plain) != tags_and_scores(whole)
+    alone = labeller.predict(["Ines walked", "", "the harbour of Brannock"])
+    assert tags_and_scores(plain) == tags_and_scores(alone)
+
+
+def test_holdout_has_no_neighbours_to_give() -> None:
+    """Sentences taken out of their documents one by one have lost their context: the spec is refused."""
+    data = {"train": {"type": "grammar"}, "validation": {"type": "holdout"}}
+    with pytest.raises(InputError, match="`holdout` takes sentences away from their neighbours"):
+        sltk.train(tiny.spec(data=data, document_context=8))
+
+
+def test_whole_documents_may_be_held_out(tmp_path: Path) -> None:
+    """With `by: document` they keep their sentences: such a spec is rehearsed and trained."""
+    path = tmp_path / "x.conll"
+    path.write_text("-DOCSTART- O\n\nInes B-X\nwalked O\n\nto O\nBrannock B-X\n\n" * 9)
+    held_out = {"type": "holdout", "by": "document", "count": 4}
+    data = {"train": {"type": "conll", "path": str(path)}, "validation": held_out}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(json.dumps(tiny.spec(data=data, document_context=8)))
+    assert rehearse(loading.load(spec))["validation"]["sentences"] == 16
+    sltk.train(spec, output=tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["validation"]["sentences"] == 8

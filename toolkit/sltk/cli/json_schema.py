@@ -1,0 +1,80 @@
+"""The JSON Schema of a spec, with every registered component, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..components.registry import SAME_AS
+from ..pretraining.pretrain_spec import PretrainSpec
+from ..search.search_spec import SearchPart
+from ..spec.experiment import Experiment
+from ..sweeps.sweep_spec import SweepPart
+
+_VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the environment"}
+
+
+_LOOSE = ("extends", "sweep", "search")
+"""Keys of a spec that may leave anything out: another spec says it, or each run of a sweep."""
+_PRETRAINING = ("objective", "corpus")
+"""Keys of a pretrain spec that no other has."""
+
+
+def spec_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a spec of any kind: run, pre-training, sweep, search.
+
+    A spec that `extends:` another may leave anything out, and so may a sweep, which says it run by run; of these
+    only the keys at the top are checked.
+    Where a number or a truth value is expected, `${NAME}` may stand.
+    """
+    definitions: dict[str, Any] = {}
+    run, pretraining, sweep, search = (
+        _taken_apart(model, definitions) for model in (Experiment, PretrainSpec, SweepPart, SearchPart)
+    )
+    own = {
+        key: part["properties"][key]
+        for part, key in ((sweep, "sweep"), (sweep, "executor"), (search, "search"))
+    }
+    extends = {"type": "string", "description": "another spec that this one starts from"}
+    top = {
+        name: {"description": field.description}
+        for model in (PretrainSpec, Experiment)
+        for name, field in model.model_fields.items()
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sltk spec",
+        "description": run["description"],
+        "type": "object",
+        "if": _any_of(_LOOSE),
+        "then": {"properties": {**top, "extends": extends, **own}, "additionalProperties": False},
+        "else": {"if": _any_of(_PRETRAINING), "then": pretraining, "else": run},
+        "$defs": definitions,
+    }
+
+
+def _taken_apart(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a model; what it refers to is added to `definitions`, which all models share."""
+    schema: dict[str, Any] = _with_variables(model.model_json_schema())
+    definitions |= schema.pop("$defs", {})
+    return schema
+
+
+def _any_of(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"anyOf": [{"required": [key]} for key in keys]}
+
+
+def _with_variables(schema: Any) -> Any:
+    """The schema with `${NAME}` allowed wherever a number or truth value is, and slots inside slots by reference."""
+    if isinstance(schema, list):
+        return [_with_variables(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if SAME_AS in schema:
+        return {"$ref": f"#/$defs/{schema[SAME_AS]}"}
+    inner = {key: _with_variables(value) for key, value in schema.items()}
+    if schema.get("type") in ("integer", "number", "boolean"):
+        about = {key: inner.pop(key) for key in ("description", "title", "default") if key in inner}
+        return {**about, "anyOf": [inner, _VARIABLE]}
+    return inner

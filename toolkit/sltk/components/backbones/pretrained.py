@@ -1,0 +1,116 @@
+"""What encoders and decoders have in common: where the weights come from, the mask, quantization, LoRA."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ...masks import Mask
+from ...yamltree.scalars import plain, resolve_path
+from ..registry import RefusedError
+from ..slots import Backbone
+
+
+def _model_name(value: Any) -> Any:
+    """A name that starts with `.`, `/` or `~` is a directory, from the folder of the file that wrote it."""
+    return str(resolve_path(value)) if isinstance(value, str) and value.startswith((".", "/", "~")) else value
+
+
+ModelName = Annotated[str, BeforeValidator(_model_name)]
+
+
+class Part(BaseModel):
+    """A group of settings inside a backbone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quantization(Part):
+    """Frozen weights in few bits, by bitsandbytes (QLoRA)."""
+
+    type: Literal["nf4", "fp4", "int8"] = Field(
+        default="nf4", description="4-bit NormalFloat, 4-bit float, or LLM.int8()"
+    )
+    double: bool = Field(default=True, description="quantize the quantization constants too (4-bit only)")
+    compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="what products are computed in; `auto`: bfloat16 where the device is fast at it",
+    )
+
+
+class LoRA(Part):
+    """Low-rank adapters, by peft; everything else of the backbone stays as it is."""
+
+    r: int = Field(default=64, ge=1, description="rank")
+    alpha: float = Field(default=16, gt=0, description="scale of the update is alpha / r")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout before the adapter")
+    target_modules: list[str] | Literal["all-linear"] | None = Field(
+        default=None, description="names of the linear layers; unset: the query and value projections"
+    )
+
+
+class TrainedTokenizer(Part):
+    """A byte-level BPE tokenizer trained on the training text."""
+
+    type: Literal["train"] = "train"
+    vocab_size: int = Field(default=1000, ge=257, description="entries at most; 256 of them are the bytes")
+
+
+class PretrainedBackbone(Backbone):
+    """A transformers model: from a hub, a directory, a GGUF file, or with fresh weights."""
+
+    name: ModelName | None = Field(
+        default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
+    )
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    gguf_file: str | None = Field(default=None, description="load the weights of this GGUF file of `name`")
+    init: Literal["pretrained", "random"] = Field(
+        default="pretrained", description="`random`: fresh weights, shaped by `config`"
+    )
+    config: Annotated[dict[str, Any] | None, BeforeValidator(plain)] = Field(
+        default=None, description="with `init: random`: `model_type` and what its transformers config takes"
+    )
+    tokenizer: ModelName | TrainedTokenizer | None = Field(
+        default=None,
+        description="hub name or directory, or {type: train, vocab_size: …}; unset: the model's own",
+    )
+    unmask_window: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="sliding windows in unmasked blocks: as in causal ones, to both sides; or none",
+    )
+    quantization: Quantization | None = Field(default=None, description="frozen weights in few bits")
+    lora: LoRA | None = Field(default=None, description="train low-rank adapters only")
+    adapter: ModelName | None = Field(
+        default=None,
+        description="start from the LoRA weights of this run directory, of `sltk pretrain` or `sltk train`; "
+        "needs `lora` with the same settings",
+    )
+    freeze: bool = Field(default=False, description="train the head alone")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="dtype of the weights; `auto`: float32 on a CPU and in full fine-tuning"
+    )
+    unmask: Mask = Field(default="none", description="the blocks whose causal mask is removed")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PretrainedBackbone:
+        if self.init == "pretrained" and self.name is None:
+            raise ValueError("needs `name`, or `init: random` with a `config`")
+        if self.init == "random" and self.config is None and self.name is None:
+            raise ValueError("`init: random` needs a `config` (or a `name` whose config it takes)")
+        if self.config is not None and self.name is None and "model_type" not in self.config:
+            raise ValueError("`config` needs a `model_type`, for example llama")
+        if self.init == "random" and self.name is None and self.tokenizer is None:
+            raise ValueError(
+                "`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}"
+            )
+        if self.adapter is not None and self.lora is None:
+            raise RefusedError("`adapter` needs `lora`, with the settings it was trained with", "adapter")
+        if self.quantization is not None and self.lora is None and not self.freeze:
+            raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
+        return self
+
+    @property
+    def is_trained_whole(self) -> bool:
+        """Whether every weight is trained (and must be saved)."""
+        return self.lora is None and not self.freeze

@@ -1,0 +1,3 @@
+"""Executors: where the runs of a sweep run."""
+
+from . import local, ray_tasks, slurm

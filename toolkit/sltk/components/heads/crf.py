@@ -1,0 +1,35 @@
+"""The `crf` head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ... import schemes
+from ..registry import register
+from ..slots import Head
+
+if TYPE_CHECKING:
+    from ...nn.head import HeadModule
+    from ...schemes.labels import LabelSet
+
+
+@register.head("crf")
+class CrfHead(Head):
+    """A linear layer and a conditional random field: the tags of a sentence are chosen together.
+
+    Sequences that the scheme forbids (an I-PER after O in IOB2) cannot come out.
+    """
+
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of each word vector zeroed in training"
+    )
+
+    def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
+        """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions start equal."""
+        from ...nn import crf
+        from ...nn.head import linear_scorer
+
+        scorer = linear_scorer(hidden_size, len(labels), self.dropout)
+        return crf.CrfHead(scorer, crf.Crf(*schemes.transitions(labels.tags, labels.scheme)))

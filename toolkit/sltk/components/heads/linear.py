@@ -1,0 +1,29 @@
+"""The `linear` head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ..registry import register
+from ..slots import Head
+
+if TYPE_CHECKING:
+    from ...nn.head import HeadModule
+    from ...schemes.labels import LabelSet
+
+
+@register.head("linear")
+class LinearHead(Head):
+    """One linear layer and a softmax over the tags of each word, which are chosen independently."""
+
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of each word vector zeroed in training"
+    )
+
+    def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
+        """A fresh float32 head for word vectors of `hidden_size`."""
+        from ...nn.head import SoftmaxHead, linear_scorer
+
+        return SoftmaxHead(linear_scorer(hidden_size, len(labels), self.dropout))

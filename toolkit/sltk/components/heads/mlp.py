@@ -1,0 +1,37 @@
+"""The `mlp` head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, PositiveInt
+
+from ..registry import register
+from ..slots import Head
+
+if TYPE_CHECKING:
+    from ...nn.head import HeadModule
+    from ...schemes.labels import LabelSet
+
+
+@register.head("mlp")
+class MlpHead(Head):
+    """Hidden layers before the linear one; tags of the words are chosen independently."""
+
+    hidden: list[PositiveInt] = Field(
+        default=[256], min_length=1, description="sizes of the hidden layers, in order"
+    )
+    activation: Literal["gelu", "relu", "silu", "tanh"] = Field(
+        default="gelu", description="function after each hidden layer"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="share zeroed before each layer in training")
+
+    def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
+        """A fresh float32 head for word vectors of `hidden_size`."""
+        from torch import nn
+
+        from ...nn.head import SoftmaxHead, mlp_scorer
+
+        activations = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
+        scorer = mlp_scorer(hidden_size, self.hidden, len(labels), self.dropout, activations[self.activation])
+        return SoftmaxHead(scorer)

@@ -1,0 +1,33 @@
+"""Several sources, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from pydantic import Field
+
+from ...types import Sentence
+from ..registry import register
+from ..slots import Reader
+
+
+@register.reader("concat")
+class ConcatReader(Reader):
+    """The sentences of several readers, one after the other, without their annotation: text for pre-training."""
+
+    readers: list[Reader] = Field(min_length=1, description="what is read, in this order")
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield the sentences as they come; tags of different sources would mean different things."""
+        for reader in self.readers:
+            for sentence in islice(reader.read(), reader.limit):
+                yield replace(sentence, tags=None, spans=None)
+
+    @classmethod
+    def example(cls) -> list[Sentence]:
+        """Sentences without annotation."""
+        from ..examples import text_sentences
+
+        return text_sentences()

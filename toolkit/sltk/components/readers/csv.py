@@ -1,0 +1,93 @@
+"""A table whose cells hold lists of words and lists of tags."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ...errors import DataError, Location, Problem, nearest
+from ...types import Sentence
+from ..registry import register
+from ..slots import TaggedReader
+from .base import TextFileReader
+
+if TYPE_CHECKING:
+    from _csv import Reader as Rows
+
+_STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+# Checked before `literal_eval`, which would take ['a' 'b'], a printed numpy array, for the one string "ab".
+_LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
+
+
+@register.reader("csv")
+class CsvReader(TaggedReader, TextFileReader):
+    """One sentence a row: a column of word lists and one of tag lists, written as Python or JSON lists."""
+
+    words_column: str = Field(default="tokens", description="name of the column of word lists")
+    tags_column: str = Field(default="tags", description="name of the column of tag lists")
+    separator: str = Field(default=",", min_length=1, max_length=1, description="between cells")
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield sentences in order.
+
+        Raises:
+            DataError: the file cannot be read, a column is absent, or a cell is no list of strings.
+        """
+        csv.field_size_limit(2**31 - 1)  # the default of 131072 characters is a long sentence
+        lines = self.open()
+        rows = csv.reader((f"{line}\n" for _, line in lines), delimiter=self.separator, strict=True)
+        words_at, tags_at, width = -1, -1, 0
+        before = 0
+        while (row := self._next(rows)) is not None:
+            line, before = before + 1, rows.line_num
+            if not row:
+                continue
+            if not width:
+                words_at, tags_at, width = self._column(row, "words"), self._column(row, "tags"), len(row)
+                continue
+            if len(row) != width:
+                raise DataError.at(f"expected {width} columns, found {len(row)}", self.path, line)
+            words = self._list(row[words_at], self.words_column, line)
+            tags = self._list(row[tags_at], self.tags_column, line)
+            if len(words) != len(tags):
+                raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
+            yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replaced())
+
+    def _next(self, rows: Rows) -> list[str] | None:
+        try:
+            return next(rows, None)
+        except csv.Error as error:
+            raise DataError.at(f"not well-formed CSV: {error}", self.path, rows.line_num) from error
+
+    def _column(self, header: list[str], which: str) -> int:
+        name = getattr(self, f"{which}_column")
+        if header.count(name) > 1:
+            raise DataError.at(f"the header has {header.count(name)} columns `{name}`", self.path, 1)
+        if name in header:
+            return header.index(name)
+        raise DataError(
+            Problem(
+                f"no column `{name}` in the header",
+                Location(str(self.path), 1),
+                suggestion=nearest(name, header),
+                notes=(f"columns: {', '.join(header)}; choose with `{which}_column`",),
+            )
+        )
+
+    def _list(self, cell: str, column: str, line: int) -> list[str]:
+        if not _LIST.fullmatch(cell):
+            shown = cell if len(cell) <= 40 else cell[:40] + "…"
+            raise DataError.at(f"column `{column}` holds no list of strings: {shown}", self.path, line)
+        try:
+            found: list[str] = ast.literal_eval(cell.strip())
+            "".join(found).encode()
+        except (SyntaxError, ValueError) as error:  # such as `\x` without digits, or half of a surrogate pair
+            raise DataError.at(
+                f"column `{column}` holds a string that is none: {error}", self.path, line
+            ) from error
+        return found

@@ -1,0 +1,77 @@
+"""A seeded part of the training data, held out for validation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ...errors import DataError
+from ...types import Sentence
+from ..registry import register
+from ..slots import Reader
+
+
+@register.reader("holdout")
+class HoldoutReader(Reader):
+    """Takes sentences, or whole documents, out of `train`, chosen by seed; both parts keep their order."""
+
+    fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="share of train; 0.1 where nothing is said"
+    )
+    count: int | None = Field(
+        default=None, ge=1, description="number of sentences or documents, instead of a fraction"
+    )
+    by: Literal["sentence", "document"] = Field(
+        default="sentence",
+        description="what is taken: single sentences, or whole documents, which keeps neighbours together",
+    )
+    seed: int = Field(default=42, description="of the choice, apart from the run's seed")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> HoldoutReader:
+        if self.fraction is not None and self.count is not None:
+            raise ValueError("give `fraction` or `count`, not both")
+        return self
+
+    def read(self) -> Iterator[Sentence]:
+        """Always an error: the sentences are another reader's."""
+        raise DataError(
+            "`holdout` has no sentences of its own: it divides `train`; use it for validation or test"
+        )
+
+    def divide(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
+        """`(rest, held out)`: `count` units, or int(fraction · n) of n, are held out; at most `limit` sentences kept.
+
+        A unit is a sentence or, with `by: document`, all sentences of a document; one of no document is by itself.
+
+        Raises:
+            DataError: nothing would be held out, or nothing would be left; or no document is marked.
+        """
+        units = self._units(sentences)
+        amount = len(set(units))
+        size = self.count if self.count is not None else int((self.fraction or 0.1) * amount)
+        if not 0 < size < amount:
+            raise DataError(
+                f"`holdout` would take {size} of {amount} {self.by}s; it must take some and leave some"
+            )
+        chosen = set(random.Random(self.seed).sample(range(amount), size))
+        rest = [sentence for unit, sentence in zip(units, sentences, strict=True) if unit not in chosen]
+        held_out = [sentence for unit, sentence in zip(units, sentences, strict=True) if unit in chosen]
+        return rest, held_out[: self.limit]
+
+    def _units(self, sentences: Sequence[Sentence]) -> Sequence[int]:
+        """The number of the unit that each sentence is of, from 0 in order of the first."""
+        if self.by == "sentence":
+            return range(len(sentences))
+        if not any(sentence.document is not None for sentence in sentences):
+            raise DataError("`holdout` is to take whole documents, and train marks none")
+        numbers: dict[object, int] = {}
+        return [
+            numbers.setdefault(
+                number if sentence.document is None else (sentence.file, sentence.document), len(numbers)
+            )
+            for number, sentence in enumerate(sentences)
+        ]

@@ -1,0 +1,130 @@
+"""SemEval-2014 Task 4: aspect terms with character offsets, in XML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from ...errors import DataError
+from ...files.text_lines import open_binary
+from ...types import Sentence
+from ..registry import register
+from ..slots import FileReader
+from .offsets import CharSpan, OffsetReader, annotated
+
+_CHUNK = 1 << 16
+
+
+@register.reader("semeval14")
+class SemEval14Reader(OffsetReader, FileReader):
+    """SemEval-2014 Task 4 XML: aspect terms as spans, their polarity (also `conflict`) as type."""
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield sentences in order, those without a term too.
+
+        Raises:
+            DataError: not well-formed XML, a document type declaration, a `sentence` without text, or a term
+                whose offsets do not match its text.
+        """
+        parser = _Parser(self.path)
+        with open_binary(self.path) as source:
+            while chunk := source.read(_CHUNK):
+                parser.feed(chunk)
+                yield from self._sentences(parser)
+            parser.feed(b"", last=True)
+            yield from self._sentences(parser)
+
+    def _sentences(self, parser: _Parser) -> Iterator[Sentence]:
+        for line, text, terms in parser.take():
+            offsets = self.splitter.split(text)
+            yield annotated(text, terms, offsets, self.misaligned, file=str(self.path), line=line)
+
+    @classmethod
+    def example(cls) -> list[Sentence]:
+        """Sentences of reviews with aspect terms."""
+        from ..examples import aspect_sentences
+
+        return aspect_sentences()
+
+
+class _Parser:
+    """Collects `(line, text, terms)` of each `sentence` element as bytes are fed to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._done: list[tuple[int, str, list[CharSpan]]] = []
+        self._line = 0
+        self._text: list[str] | None = None
+        self._in_text = self._in_sentence = False
+        self._terms: list[tuple[int, dict[str, str]]] = []
+        self._expat = parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        # Entities can only be declared in a DTD: without one there are none to expand or to fetch.
+        parser.StartDoctypeDeclHandler = self._doctype
+
+    def feed(self, data: bytes, last: bool = False) -> None:
+        """Parse some more bytes."""
+        try:
+            self._expat.Parse(data, last)
+        except expat.ExpatError as error:
+            message = f"not well-formed XML: {expat.errors.messages[error.code]} (column {error.offset + 1})"
+            raise DataError.at(message, self.path, error.lineno) from error
+        except (LookupError, ValueError) as error:  # of an `encoding` that the parser does not know
+            raise self._error(f"not well-formed XML: {error}") from error
+
+    def take(self) -> list[tuple[int, str, list[CharSpan]]]:
+        """The sentences completed since this was last asked."""
+        taken, self._done = self._done, []
+        return taken
+
+    def _error(self, message: str, line: int | None = None) -> DataError:
+        return DataError.at(message, self.path, line or self._expat.CurrentLineNumber)
+
+    def _doctype(self, *_: Any) -> None:
+        raise self._error("a document type declaration: this reader takes none, for safety")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name in ("sentence", "text", "aspectTerm") and self._in_sentence == (name == "sentence"):
+            raise self._error(f"`{name}` is {'inside' if self._in_sentence else 'outside'} a `sentence`")
+        if name == "sentence":
+            self._in_sentence = True
+            self._line, self._text, self._terms = self._expat.CurrentLineNumber, None, []
+        elif name == "text":
+            if self._text is not None:
+                raise self._error("a second `text` of this sentence")
+            self._text, self._in_text = [], True
+        elif name == "aspectTerm":
+            self._terms.append((self._expat.CurrentLineNumber, attributes))
+
+    def _characters(self, data: str) -> None:
+        if self._in_text and self._text is not None:
+            self._text.append(data)
+
+    def _end(self, name: str) -> None:
+        if name == "text":
+            self._in_text = False
+        elif name == "sentence":
+            self._in_sentence = False
+            if self._text is None:
+                raise self._error("this sentence has no `text`", self._line)
+            text = "".join(self._text)
+            self._done.append((self._line, text, [self._term(text, *term) for term in self._terms]))
+
+    def _term(self, text: str, line: int, attributes: dict[str, str]) -> CharSpan:
+        missing = [name for name in ("term", "polarity", "from", "to") if not attributes.get(name)]
+        if missing:
+            raise self._error(f"this aspect term has no `{missing[0]}`", line)
+        term = attributes["term"]
+        try:
+            start, end = int(attributes["from"]), int(attributes["to"])
+        except ValueError:
+            raise self._error(f"`from` and `to` of `{term}` are no whole numbers", line) from None
+        found = text[start:end] if 0 <= start < end <= len(text) else ""
+        # XML turns line ends and tabs of an attribute into blanks.
+        if not found or found.split() != term.split():
+            raise self._error(f"the offsets {start} to {end} are those of `{found}`, not of `{term}`", line)
+        return CharSpan(start, end, attributes["polarity"], line)

@@ -1,0 +1,186 @@
+"""The `brat` writer: a text, and beside it a file of annotations of its characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import Field
+
+from ...errors import DataError, UsageError
+from ...files import atomic
+from ...files.places import check_file, check_folder
+from ...files.safety import cell, encodable
+from ...types import Prediction, Sentence
+from ..registry import register
+from ..slots import Writer
+from .shown import CharSpan, shown_spans, text_and_offsets
+
+
+@register.writer("brat")
+class BratWriter(Writer):
+    """brat standoff: a folder with a .txt and an .ann file a document, or one pair where the name ends in .txt.
+
+    A sentence is a line. A line end in a word becomes its symbol, ␊ or ␍; between words it stays where a span
+    crosses it, and is a space elsewhere. Plain tags are spans of one word. Scores are not written.
+    """
+
+    spaces: str | None = Field(
+        default=None,
+        pattern=r"^[^\s]*$",
+        description="what stands for white space in types, which brat's cannot hold; unset: an error",
+    )
+
+    def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
+        """Not for this writer, whose output is more than one text.
+
+        Raises:
+            UsageError: always; says what to do.
+        """
+        raise UsageError(
+            "the writer `brat` writes several files: name a folder as output, or a file that ends in .txt"
+        )
+
+    def check_place(self, path: Path) -> None:
+        """See that there is no other folder: a pair of files may be replaced, a folder is new.
+
+        Raises:
+            UsageError: `path` is a file, or a folder that is not empty.
+        """
+        if path.suffix in (".txt", ".ann"):
+            check_file(path)
+        elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise UsageError(f"`{path}` is there already: the writer `brat` makes a new folder")
+        else:
+            check_folder(path)
+
+    def save(self, predictions: Iterable[Prediction], path: Path) -> None:
+        """Write a pair of files, or a new folder with a pair for each document.
+
+        Raises:
+            UsageError: see `check_place`.
+            DataError: a type has white space in it, and `spaces` is unset.
+        """
+        self.check_place(path)
+        if path.suffix in (".txt", ".ann"):
+            text_path, annotation_path = path.with_suffix(".txt"), path.with_suffix(".ann")
+            with atomic.writing(text_path) as text, atomic.writing(annotation_path) as annotations:
+                pair = _Pair(text, annotations, self.spaces)
+                for prediction in predictions:
+                    pair.add(prediction)
+            return
+        with atomic.making(path) as folder, _Documents(folder, self.spaces) as documents:
+            for prediction in predictions:
+                documents.pair_of(prediction.sentence.document).add(prediction)
+
+
+class _Pair:
+    """One text and its annotations, as far as they are written."""
+
+    def __init__(self, text: TextIO, annotations: TextIO, spaces: str | None) -> None:
+        self.text, self.annotations, self.spaces = text, annotations, spaces
+        self._length = 0  # characters of the text so far
+        self._spans = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Write a sentence."""
+        spans = shown_spans(prediction)
+        line = _line(prediction, spans)
+        if not self._length and line.startswith("\ufeff"):
+            self._write("\ufeff")  # the first one of a file is taken for a byte-order mark
+        base = self._length
+        self._write(line + "\n")
+        for span in spans:
+            self._spans += 1
+            type_ = self._type(span.type, prediction.sentence)
+            self.annotations.write(_annotation(self._spans, span, type_, line, base))
+
+    def _type(self, type_: str, sentence: Sentence) -> str:
+        """The type without white space."""
+        if not re.search(r"\s", type_):
+            return type_
+        if self.spaces is None:
+            message = f"the type `{type_}` has white space in it, which brat cannot hold"
+            advice = "`--writer-option spaces=_` writes `_` for it"
+            raise DataError.at(message, sentence.file or "(input)", sentence.line, advice)
+        return re.sub(r"\s", self.spaces, type_)
+
+    def _write(self, text: str) -> None:
+        self.text.write(text)
+        self._length += len(text)
+
+
+class _Documents:
+    """The pairs of a folder, of which the one last written to is open."""
+
+    def __init__(self, folder: Path, spaces: str | None) -> None:
+        self._folder, self._spaces = folder, spaces
+        self._pairs: dict[str | None, _Pair] = {}
+        self._names: dict[str | None, str] = {}
+        self._open: str | None = None
+        self._files = ExitStack()
+
+    def __enter__(self) -> _Documents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def pair_of(self, document: str | None) -> _Pair:
+        """The pair of a document, ready to be written to; it may be one that was begun before."""
+        if document not in self._pairs or document != self._open:
+            self._files.close()
+            name = self._names.setdefault(document, self._new_name(document or "document"))
+            text, annotations = (self._file(f"{name}{suffix}") for suffix in (".txt", ".ann"))
+            pair = self._pairs.setdefault(document, _Pair(text, annotations, self._spaces))
+            pair.text, pair.annotations = text, annotations
+            self._open = document
+        return self._pairs[document]
+
+    def _file(self, name: str) -> TextIO:
+        return self._files.enter_context((self._folder / name).open("a", encoding="utf-8", newline="\n"))
+
+    def _new_name(self, document: str) -> str:
+        """A file name that no other document has, also where upper and lower case are the same."""
+        base = re.sub(r"[^\w.-]+", "_", document)[:100].strip(".") or "document"
+        taken = {name.casefold() for name in self._names.values()}
+        name, number = base, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        return name
+
+
+def _line(prediction: Prediction, spans: list[CharSpan]) -> str:
+    """The text of a sentence, whose only line ends are those that a span crosses; as long as it was."""
+    text, offsets = text_and_offsets(prediction)
+    pieces, done = [], 0
+    for start, end in offsets:
+        pieces += [
+            _between(text, done, start, spans),
+            re.sub("[\n\r]", lambda found: cell(found[0]), text[start:end]),
+        ]
+        done = end
+    return encodable("".join([*pieces, _between(text, done, len(text), spans)]))
+
+
+def _between(text: str, start: int, end: int, spans: list[CharSpan]) -> str:
+    """What is between two words; no span ends there, so one that begins before it crosses it."""
+    gap = text[start:end]
+    if ("\n" in gap or "\r" in gap) and not any(span.start < start and end < span.end for span in spans):
+        return re.sub("[\n\r]", " ", gap)
+    return gap
+
+
+def _annotation(number: int, span: CharSpan, type_: str, line: str, base: int) -> str:
+    """One line; a span that crosses lines is written in parts, as brat does."""
+    parts = [
+        (span.start + found.start(), span.start + found.end())
+        for found in re.finditer("[^\n]+", line[span.start : span.end])
+    ]
+    places = ";".join(f"{base + start} {base + end}" for start, end in parts)
+    said = " ".join(line[start:end] for start, end in parts)
+    return f"T{number}\t{type_} {places}\t{said}\n"

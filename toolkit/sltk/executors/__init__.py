@@ -1,3 +1,0 @@
-"""Executors: where the runs of a sweep run."""
-
-from . import local, ray_tasks, slurm  # noqa: F401

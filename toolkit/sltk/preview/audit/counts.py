@@ -1,0 +1,135 @@
+"""One split, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...data.datasets import Dataset
+from ...data.statistics import listed
+from ...errors import Location
+from ...types import Sentence, Unused
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How long sentences are. Percentiles are of the nearest rank: lengths that occur."""
+
+    mean: float
+    median: int
+    p95: int
+    p99: int
+    longest: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Distribution:
+        """Of at least one length."""
+        ordered = sorted(lengths)
+
+        def rank(percent: int) -> int:
+            return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+        mean = round(sum(ordered) / len(ordered), 2)
+        return cls(mean, rank(50), rank(95), rank(99), ordered[-1])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way in which the same words are tagged."""
+
+    tags: tuple[str, ...]
+    count: int
+    place: str
+    """File and line of the first."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The same words with different tags: one of them may be wrong."""
+
+    words: tuple[str, ...]
+    variants: tuple[Variant, ...]
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """What is in one split."""
+
+    sentences: int
+    words: int
+    documents: int
+    """0 where the source marks none."""
+    empty: int
+    """Sentences without words."""
+    scheme: str | None
+    """The scheme of the source; None where it annotates spans."""
+    types: dict[str, int]
+    """Spans of each type; of plain tags, words of each tag."""
+    repaired: int
+    unused: list[Unused]
+    words_per_sentence: Distribution
+    duplicates: int
+    """Sentences whose words stand in an earlier sentence of the split."""
+    noise: list[Noise]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, JSON-ready."""
+        return {**asdict(self), **listed(self.unused)}
+
+
+def count(split: Dataset) -> SplitCounts:
+    """The counts of a split that has a sentence."""
+    groups = grouped(split)
+    return SplitCounts(
+        sentences=len(split),
+        words=sum(map(len, split)),
+        documents=len({(sentence.file, sentence.document) for sentence in split if sentence.document}),
+        empty=sum(not sentence.words for sentence in split),
+        scheme=split.read_scheme,
+        types=dict(sorted(types_of(split).items())),
+        repaired=split.repaired,
+        unused=split.unused,
+        words_per_sentence=Distribution.of([len(sentence) for sentence in split]),
+        duplicates=sum(len(group) - 1 for group in groups.values()),
+        noise=noise_of(groups),
+    )
+
+
+def types_of(split: Dataset) -> Counter[str]:
+    """Spans of each type, or words of each plain tag."""
+    if split.scheme == "plain":
+        return Counter(tag for sentence in split for tag in sentence.tags or ())
+    return Counter(span.type for sentence in split for span in sentence.spans or ())
+
+
+Groups = dict[tuple[str, ...], list[Sentence]]
+"""The sentences of the same words, in order of the first."""
+
+
+def grouped(split: Dataset) -> Groups:
+    """The sentences that have words, by their words."""
+    groups: Groups = {}
+    for sentence in split:
+        if sentence.words:
+            groups.setdefault(tuple(sentence.words), []).append(sentence)
+    return groups
+
+
+def noise_of(groups: Groups) -> list[Noise]:
+    """The groups whose sentences are tagged in more than one way."""
+    found = []
+    for words, sentences in groups.items():
+        ways: dict[tuple[str, ...], list[Sentence]] = {}
+        for sentence in sentences:
+            ways.setdefault(tuple(sentence.tags or ()), []).append(sentence)
+        if len(ways) > 1:
+            variants = (Variant(tags, len(same), place(same[0])) for tags, same in ways.items())
+            found.append(Noise(words, tuple(variants)))
+    return found
+
+
+def place(sentence: Sentence) -> str:
+    """Where a sentence begins, as `file:line`."""
+    return str(Location(sentence.file or "(data)", sentence.line))

@@ -1,0 +1,68 @@
+"""Where and with what a run was made: `environment.json`."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import torch
+
+from .._version import __version__
+from ..models.saving import FORMAT
+from ..nn.fused import linear
+from ..runtime import processes
+
+_PACKAGES = (
+    "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
+)  # fmt: skip
+
+
+class Built(Protocol):
+    """What there is to say of any model that is trained."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+
+    @property
+    def network(self) -> Any:
+        """A `TrainedModule` with its `backbone`."""
+
+
+def environment(seed: int, model: Built) -> dict[str, Any]:
+    """Versions, device, git revision, seed, and the proof that the mask holds."""
+    proof = model.network.backbone.proof
+    return {
+        "format": FORMAT,
+        "sltk": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name(model.device)
+        if model.device.type == "cuda"
+        else model.device.type,
+        "threads": torch.get_num_threads(),
+        "products": "oneDNN" if model.device.type == "cpu" and linear.is_faster() else "torch",
+        "processes": processes.world_size(),
+        "git_revision": _git_revision(),
+        "seed": seed,
+        "mask_proof": None if proof is None else vars(proof),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the repository that the run was started in, if it was one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

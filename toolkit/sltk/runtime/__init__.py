@@ -1,0 +1,1 @@
+"""Process ranks, values cached between runs, progress callbacks, and jobs of a sweep."""

@@ -1,0 +1,24 @@
+"""Progress callbacks: pipelines report through them, the command line shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Progress:
+    """Callbacks for what happens in a run; subclass it and override what you need. The base class does nothing."""
+
+    def note(self, message: str) -> None:
+        """Report something a person should know: what was read, repaired, left out or substituted."""
+
+    def started(self, steps: int, done: int) -> None:
+        """Report that training starts, or resumes after `done` of `steps` updates."""
+
+    def step(self, done: int, words: int) -> None:
+        """Report that `done` updates are complete; this call has trained on `words` words so far."""
+
+    def logged(self, values: dict[str, Any]) -> None:
+        """Report loss and learning rate, or scores (`eval_…`), at `step`."""
+
+    def labelled(self, sentences: int) -> None:
+        """Report that this many more sentences have been labelled."""

@@ -1,0 +1,36 @@
+"""The tags a model is trained in, numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from .. import schemes
+from .names import SchemeName
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Every tag of a model in a fixed order, and the scheme they are in."""
+
+    tags: tuple[str, ...]
+    scheme: SchemeName
+
+    @classmethod
+    def of_types(cls, types: Iterable[str], scheme: SchemeName) -> LabelSet:
+        """All tags that spans of these types can have: `O` first, then type by type."""
+        return cls(tuple(schemes.tags_of(sorted(set(types)), scheme)), scheme)
+
+    @classmethod
+    def plain(cls, tags: Iterable[str]) -> LabelSet:
+        """One plain tag a word, as in part-of-speech tagging."""
+        return cls(tuple(sorted(set(tags))), "plain")
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Number of each tag."""
+        return {tag: number for number, tag in enumerate(self.tags)}
+
+    def __len__(self) -> int:
+        return len(self.tags)

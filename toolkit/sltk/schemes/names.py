@@ -1,0 +1,7 @@
+"""The names of tag schemes, and of ways to repair ill-formed tag sequences, as types for specs."""
+
+from typing import Literal
+
+SchemeName = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "plain"]
+ReaderScheme = Literal["auto", "IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "plain"]
+Repair = Literal["conlleval", "drop", "error"]

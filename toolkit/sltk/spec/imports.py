@@ -1,0 +1,90 @@
+"""`imports:` and `--imports`: Python files and modules with components of one's own.
+
+They are run, like any program of one's own; what was run is returned so that it can be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import CodeType
+
+from ..errors import InputError, Location, Problem, UsageError
+from ..yamltree.scalars import is_python_file
+
+_loaded: dict[str, str] = {}
+"""Digest of a file's content → name of the module it made."""
+
+
+def load_imports(items: Iterable[str | Path]) -> list[Path]:
+    """Run each file (`….py`) or import each module, and return them.
+
+    A file that was run before, here or in another folder, is not run again; an edited one replaces the old.
+
+    Raises:
+        UsageError: a file does not exist, or raises; names the line where.
+    """
+    return [_load(item) for item in items]
+
+
+def _load(item: str | Path) -> Path:
+    try:
+        if is_python_file(item):
+            _run_file(Path(item).expanduser())
+        else:
+            importlib.import_module(str(item))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a file may raise anything, SystemExit too
+        raise UsageError(_problem(item, error)) from error
+    return Path(item)
+
+
+def _run_file(path: Path) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if _loaded.get(digest) in sys.modules:
+        return
+    name = f"sltk_imports.{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+    loader = _FreshLoader(name, str(path))
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pydantic look their module up while it runs
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    _loaded[digest] = name
+
+
+class _FreshLoader(SourceFileLoader):
+    """Compiles the source as it is now: no `__pycache__` beside a spec, and none that is out of date."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def _problem(item: str | Path, error: BaseException) -> Problem:
+    if isinstance(error, FileNotFoundError) and error.filename == str(item):
+        return Problem(f"`{item}` does not exist")
+    about = str(error.problems[0].message if isinstance(error, InputError) else error).strip()
+    kind = type(error).__name__
+    location = _raised_at(item, error)
+    return Problem(f"`{item}` cannot be imported: {kind}" + (f": {about}" if about else ""), location)
+
+
+def _raised_at(item: str | Path, error: BaseException) -> Location | None:
+    """The last line of the user's own file that was running."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Location(error.filename, error.lineno, error.offset)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(item)]
+    return Location(frames[-1].filename, frames[-1].lineno) if frames else None

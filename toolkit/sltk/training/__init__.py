@@ -1,0 +1,1 @@
+"""The training loop: packed batches, optimizers, schedules, checkpoints, resuming."""

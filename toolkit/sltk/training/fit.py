@@ -1,0 +1,243 @@
+"""Training a model as a spec says: `fit` sets the Trainer up, runs it, and says what it cost."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
+
+from ..nn.trained import TrainedModule
+from ..runtime import processes
+from ..runtime.progress import Progress
+from ..spec.experiment import TrainerSpec
+from ..spec.recipes import RECIPES
+from .trainer import Examples, PackedTrainer, checkpoints
+
+_OPTIMIZERS = {
+    "adamw": "adamw_torch_fused",
+    "adamw_8bit": "adamw_bnb_8bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "sgd": "sgd",
+}
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, and by whose judgement."""
+
+    network: TrainedModule
+    examples: Examples
+    device: torch.device
+    seed: int
+    evaluate: Callable[[], dict[str, float]] | None
+    """The scores of the network as it is now, the one to choose by as `score`; None without validation."""
+    describe: Callable[[int], str]
+    """Names a training sentence, given its number."""
+    callbacks: tuple[TrainerCallback, ...] = ()
+    """Who else hears what the Trainer does."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training came to."""
+
+    cost: dict[str, Any]
+    """The `train` part of `metrics.json`."""
+    is_evaluated: bool
+    """Whether the last evaluation, by this process or the one it resumed, was of the weights as they are now."""
+
+
+def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resume: bool) -> Fitted:
+    """Train the network in place, with checkpoints in `folder`.
+
+    With `resume` it goes on from the newest complete checkpoint, and ends in the very weights that an
+    uninterrupted run ends in (on a CPU, with as many threads).
+
+    Raises:
+        RunError: the loss or the gradient became something that is not a number.
+    """
+    if not len(task.examples):
+        return Fitted(untrained(task.network, task.device), is_evaluated=False)
+    trainer = make_trainer(task, spec, folder, progress)
+    newest = next(reversed(checkpoints(folder).values()), None) if resume else None
+    if resume:
+        progress.note(f"going on from {newest.name}" if newest else "no checkpoint yet: starting over")
+    trainer.resume(newest)
+    weights_of = trainer.state.global_step
+    if spec.select == "best" and trainer.state.best_global_step:
+        trainer.take_best()
+        weights_of = trainer.state.best_global_step
+        best = f"update {trainer.state.best_global_step}, {trainer.state.best_metric:.4f}"
+        progress.note(f"kept the best epoch by validation: {best}")
+    evaluated = (entry["step"] for entry in reversed(trainer.state.log_history) if "eval_score" in entry)
+    return Fitted(_cost(trainer, task), is_evaluated=next(evaluated, None) == weights_of)
+
+
+def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
+    state, session = trainer.state, trainer.session
+    parameters = list(task.network.parameters())
+    return {
+        "seconds": round(session.seconds, 3),
+        "evaluation_seconds": round(session.evaluating, 3),
+        "words_per_second": round(session.words_per_second, 1),
+        "words": session.words,
+        "epochs": round(state.epoch or 0, 4),
+        "steps": state.global_step,
+        "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
+        "peak_memory_bytes": peak_memory(task.device),
+        "parameters": sum(p.numel() for p in parameters),
+        "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+    }
+
+
+def untrained(network: TrainedModule, device: torch.device) -> dict[str, Any]:
+    """The same where nothing is trained: a model that is asked as it is."""
+    return {
+        "seconds": 0.0, "evaluation_seconds": 0.0, "words_per_second": 0.0, "words": 0, "epochs": 0, "steps": 0,
+        "loss": None, "peak_memory_bytes": peak_memory(device),
+        "parameters": sum(p.numel() for p in network.parameters()), "trained_parameters": 0,
+    }  # fmt: skip
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes held so far: of the accelerator, else of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> PackedTrainer:
+    """A trainer as the spec describes it, writing checkpoints to `folder`."""
+    batches = math.ceil(len(task.examples) / (spec.batch_size * processes.world_size()))
+    saving = Saving(spec.save_every, math.ceil(batches / spec.gradient_accumulation))
+    reporter = _Reporter(progress)
+    callbacks: list[TrainerCallback] = [saving, reporter, *task.callbacks]
+    if spec.early_stopping is not None:
+        callbacks.append(Patience(spec.early_stopping))
+    trainer = PackedTrainer(
+        task.network,
+        task.examples,
+        training_arguments(task, spec, folder, progress),
+        data_seed=task.seed if spec.data_seed is None else spec.data_seed,
+        evaluate=task.evaluate,
+        describe=task.describe,
+        callbacks=callbacks,
+        recipe=RECIPES[spec.recipe],
+    )
+    trainer.pop_callback(PrinterCallback)
+    reporter.trainer = trainer
+    return trainer
+
+
+def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> TrainingArguments:
+    """The spec in Trainer's terms."""
+    follows_best = task.evaluate and (spec.select == "best" or spec.early_stopping is not None)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=spec.epochs,
+        max_steps=spec.max_steps or -1,
+        per_device_train_batch_size=spec.batch_size,
+        gradient_accumulation_steps=spec.gradient_accumulation,
+        learning_rate=spec.learning_rate,
+        optim=_OPTIMIZERS[_usable_optimizer(spec.optimizer, task.device, progress)],
+        adam_beta1=spec.betas[0],
+        adam_beta2=spec.betas[1],
+        adam_epsilon=spec.eps,
+        weight_decay=spec.weight_decay,
+        lr_scheduler_type=_SCHEDULES[spec.schedule],
+        warmup_steps=spec.warmup,
+        max_grad_norm=spec.clip or 0.0,
+        eval_strategy="epoch" if task.evaluate else "no",
+        save_strategy="no",  # see `Saving`
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        metric_for_best_model="score" if follows_best else None,
+        greater_is_better=True if follows_best else None,
+        restore_callback_states_from_checkpoint=True,
+        report_to=list(spec.log_to) or "none",
+        disable_tqdm=True,
+        seed=task.seed,
+        use_cpu=task.device.type == "cpu",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=_has_unused_parameters(task.network),
+        **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
+    )
+    _ = arguments.device  # settles how many devices there are …
+    arguments._n_gpu = min(1, arguments._n_gpu)  # … of which this process uses one: several need a launcher
+    return arguments
+
+
+def _usable_optimizer(wanted: str, device: torch.device, progress: Progress) -> str:
+    """The 8-bit optimizers of bitsandbytes are for GPUs; elsewhere plain AdamW stands in, and it is said."""
+    if device.type == "cuda" or not wanted.endswith("_8bit"):
+        return wanted
+    progress.note(f"{wanted} needs a GPU: using adamw")
+    return "adamw"
+
+
+def _has_unused_parameters(network: TrainedModule) -> bool:
+    """Whether some trained weights never get a gradient: BERT's pooler, which taggers have no use for."""
+    return any("pooler" in name for name, p in network.named_parameters() if p.requires_grad)
+
+
+class Saving(TrainerCallback):  # type: ignore[misc]
+    """Says when a checkpoint is written: after each epoch's evaluation, and every `every` updates.
+
+    What was not logged yet is logged then, so that a resumed run logs what an uninterrupted one does.
+    """
+
+    def __init__(self, every: int | None, updates_per_epoch: int) -> None:
+        self.every = every
+        self.updates_per_epoch = updates_per_epoch
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save in the middle of an epoch."""
+        ends_epoch = state.global_step % self.updates_per_epoch == 0 or control.should_training_stop
+        if self.every and state.global_step % self.every == 0 and not ends_epoch:
+            control.should_save = control.should_log = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save after the evaluation."""
+        control.should_save = control.should_log = True
+
+
+class Patience(EarlyStoppingCallback):  # type: ignore[misc]
+    """Early stopping; Trainer's own warns where it does not load the best model itself."""
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Nothing to check: the spec was."""
+
+
+class _Reporter(TrainerCallback):  # type: ignore[misc]
+    """Passes Trainer's events on to a `Progress`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.trainer: PackedTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.progress.started(state.max_steps, state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            assert self.trainer is not None
+            session = self.trainer.session
+            self.progress.step(state.global_step, session.words - session.words_before)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        if state.is_world_process_zero and "train_runtime" not in (logs or {}):  # metrics.json has that
+            self.progress.logged({"step": state.global_step, **(logs or {})})

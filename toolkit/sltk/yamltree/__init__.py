@@ -1,0 +1,1 @@
+"""YAML as a tree that knows the file, line and column of every key and value."""
