@@ -12,7 +12,8 @@ from typing import Any
 from ..data.datasets import load_splits
 from ..errors import Problem
 from ..masks import is_digits, shared_start
-from ..spec.experiment import Experiment, loading
+from ..spec import loading
+from ..spec.experiment import Experiment
 from ..spec.loading import InvalidSpecError, Loaded
 from ..sweeps.plan import Plan, PlannedRun, plan_from, read_spec
 from ..yamltree.extends import Reading

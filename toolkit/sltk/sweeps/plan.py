@@ -15,7 +15,8 @@ from typing import Any
 
 from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError, nearest
-from ..spec.experiment import Experiment, loading
+from ..spec import loading
+from ..spec.experiment import Experiment
 from ..spec.loading import InvalidSpecError, Loaded
 from ..spec.writing import dump_values, plain_values
 from ..yamltree.differences import differences
