@@ -1,8 +1,8 @@
-# Two commands for a newcomer: `make quickstart` and `make test`. Both make the environment first.
+# Start with `make quickstart` and `make test`. Both create the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Where wheels come from is pip's own configuration; versions come from constraints.txt.
+# Versions come from constraints.txt; pip's configuration decides where wheels come from.
 INSTALLED := $(VENV)/.installed
 
 .PHONY: quickstart test lint types generated clean
@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# What follows from the code: brought up to date here, held current by tests.
+# Update files that are generated from the code; tests fail if they are out of date.
 generated: $(INSTALLED)
 	$(BIN)/sltk schema > experiments/sltk.schema.json
 	$(BIN)/python docs/generate.py
