@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import re
@@ -92,6 +94,18 @@ def test_the_readme_shows_the_quickstart_spec() -> None:
     shown = [block for block in blocks("yaml") if block.title == "experiments/quickstart.yaml"]
     assert [block.page for block in shown] == ["README.md"]
     assert shown[0].text == (ROOT / "experiments" / "quickstart.yaml").read_text(encoding="utf-8")
+
+
+@each_page
+def test_modules_named_on_pages_exist(page: Path) -> None:
+    """Every dotted name below `sltk` is a module or an attribute of one; the changelog also names removed ones."""
+    if page.name == "CHANGELOG.md":
+        return
+    text = page.read_text(encoding="utf-8")
+    for name in set(re.findall(r"\bsltk(?:\.[A-Za-z_]+)+\b", text)) - {"sltk.json", "sltk.schema.json"}:
+        module, _, attribute = name.rpartition(".")
+        parent = importlib.import_module(module)
+        assert hasattr(parent, attribute) or importlib.util.find_spec(name), name
 
 
 def python_files() -> dict[str, str]:

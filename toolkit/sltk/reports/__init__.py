@@ -7,7 +7,7 @@
     study.py               tasks, configurations, seeds, means
     mask_order.py          the order of masks in tables and figures
     pretraining_curves.py  curves over the checkpoints of pre-training
-    comparisons.py         the tests of `sltk.significance` that the runs allow
+    comparisons.py         the tests of `sltk.reports.significance` that the runs allow
     result_tables.py, response_table.py, figures.py, diagnostics.py, plotting.py, pages.py    tables, figures, files
 
 Imports no torch.

@@ -1,4 +1,4 @@
-"""Which differences are more than chance: every test of `sltk.significance` that the runs of a task allow."""
+"""Which differences are significant: every test of `sltk.reports.significance` that the runs of a task allow."""
 
 from __future__ import annotations
 
