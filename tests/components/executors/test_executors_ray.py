@@ -83,7 +83,7 @@ def test_a_run_that_needs_more_than_there_is_is_refused(ray_library: Any, tmp_pa
         object_store_memory=80 * 2**20,
     )  # fmt: skip
     try:
-        with pytest.raises(UsageError, match="a run needs 8 CPUs, and the Ray cluster has 1 CPUs"):
+        with pytest.raises(UsageError, match="a run needs 8 CPUs, but the Ray cluster has 1 CPUs"):
             sweeps.run(sweeps.plan(spec({"type": "ray", "cpus": 8})), tmp_path / "sweep")
     finally:
         ray_library.shutdown()

@@ -1,11 +1,10 @@
-"""What an executor is given: runs to do one by one, and someone to tell what became of them."""
+"""The interface between a sweep and its executor: jobs to run, and callbacks for what becomes of them."""
 
 from __future__ import annotations
 
 import errno
-import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,91 +19,102 @@ class Job:
     spec: dict[str, Any]
     """The resolved spec of the run, as a mapping."""
     folder: str
-    """Its run directory, absolute."""
+    """Its run directory, as an absolute path."""
     log: str
-    """Where what the process prints is kept, absolute."""
+    """The file that receives the output of the process, as an absolute path."""
     lock: str
-    """The file that is locked while the run is running, absolute."""
+    """The file that is locked while the run is running, as an absolute path."""
     force: bool = False
-    """Replace the run that is there, instead of going on with it."""
+    """Replace an existing run instead of resuming it."""
 
     function: str = "sltk.run:train"
-    """What is called with spec, folder, `resume`, `force`, `progress` and `options`; it gives the metrics."""
+    """Called with spec, folder, `resume`, `force`, `progress` and `options`; returns the metrics."""
     options: dict[str, Any] = field(default_factory=dict)
     """Plain values too."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values that `Job(**values)` takes."""
-        return asdict(self)
+    preload: str = ""
+    """A module to import first: what it loads is shared by all runs of a process, and never freed."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed. A full disk is nobody's fault: the sweep stops, and the run is not counted as failed."""
+    """Why a run failed. If the disk is full, the sweep stops, and the run does not count as failed."""
 
     kind: Literal["error", "disk full"]
     message: str
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that an exception stands for."""
+        """The failure that an exception represents."""
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         return cls("disk full" if is_disk_full(error) else "error", message.strip())
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_SAYS_FULL = ("No space left on device", "os error 28", "Disk quota exceeded", "database or disk is full")
+_FULL_MESSAGES = (
+    "No space left on device",
+    "os error 28",
+    "Disk quota exceeded",
+    "database or disk is full",
+)
+"""Messages of torch, safetensors and SQLite, whose errors have no `errno`."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an exception, or what it came from, says that the disk is full; torch and safetensors say it in words."""
+    """Whether an exception, or any of its causes, means that the disk is full."""
     while error is not None:
         if getattr(error, "errno", None) in _FULL:
             return True
-        if any(words in str(error) for words in _SAYS_FULL):
+        if any(message in str(error) for message in _FULL_MESSAGES):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def explained(error: BaseException) -> str:
-    """The whole traceback, for the log."""
-    return "".join(traceback.format_exception(error))
-
-
 class Work(Protocol):
-    """The runs to do. An executor asks for one whenever it has room, and tells what happens to it.
+    """The runs to do. An executor takes one whenever it has room, and reports what becomes of it.
 
     All calls come from one thread.
     """
 
     folder: Path
     """The folder of the sweep."""
-
     planned: int
-    """Runs that the call is about, finished or not."""
+    """Number of selected runs, finished or not."""
     limit: int | None
-    """How many of them it may begin."""
+    """How many of them may be started."""
     arguments: list[str]
-    """What the command line said of which runs are meant: `--only seed=120`."""
+    """The command-line arguments that select runs: `--only seed=120`."""
 
     def next(self) -> Job | None:
-        """The next run to do; None where there is none at the moment. After `died` there may be one again."""
+        """The next run to do; None if there is none at the moment. After `died` there may be one again."""
 
     def report(self, name: str, event: Mapping[str, Any]) -> None:
-        """How a run goes: `{"event": "started" | "step" | "logged" | "note", …}`."""
+        """Report the progress of a run: `{"event": "started" | "step" | "logged" | "note", …}`."""
 
     def finished(self, name: str, metrics: dict[str, Any]) -> None:
-        """A run is finished; its run directory holds everything."""
+        """Report a finished run; its run directory is complete."""
 
     def failed(self, name: str, failure: Failure) -> None:
-        """A run failed with an error; the process lives."""
+        """Report a run that failed with an error; its process is still alive."""
 
     def died(self, name: str, reason: str) -> None:
-        """The process, or the node, of a run died."""
+        """Report that the process, or the node, of a run died."""
 
     def tick(self) -> None:
-        """Some time has passed: show it."""
+        """Update the display; called regularly."""
 
     def note(self, message: str) -> None:
-        """Something a person should know."""
+        """Show something that a person should know."""
+
+
+def dispatch(event: Mapping[str, Any], name: str, work: Work) -> None:
+    """Pass an event of a run on to the method of `work` for it."""
+    kind = event["event"]
+    if kind == "finished":
+        work.finished(name, event["metrics"])
+    elif kind == "failed":
+        work.failed(name, Failure(event["kind"], event["message"]))
+    elif kind == "died":
+        work.died(name, event["reason"])
+    else:
+        work.report(name, event)

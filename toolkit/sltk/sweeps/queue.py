@@ -16,6 +16,7 @@ from .plan import PlannedRun
 from .run_state import finished_row, newest_step
 from .status import Running, Status, Watcher
 
+_PRELOAD = "sltk.training.fit"
 MOST_DEATHS = 2
 """How often in a row a run's process may die without progress before the run counts as failed."""
 
@@ -71,7 +72,7 @@ class RunQueue:
         paths = ("runs", run.name), ("logs", f"{run.name}.log"), (".locks", f"run.{run.name}")
         folder, log, lock = (str(self.folder.absolute().joinpath(*parts)) for parts in paths)
         self._jobs[run.name] = Job(
-            run.name, run.resolved, folder, log, lock, force=run.name in self._force, **job
+            run.name, run.resolved, folder, log, lock, run.name in self._force, preload=_PRELOAD, **job
         )
         self._waiting.append(run.name)
 

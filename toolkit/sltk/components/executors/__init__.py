@@ -1,3 +1,3 @@
-"""Executors: where the runs of a sweep run."""
+"""Executors: run the jobs of a sweep on this machine, on Ray or through Slurm."""
 
 from . import local, ray_tasks, slurm

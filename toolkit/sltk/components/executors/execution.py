@@ -1,4 +1,4 @@
-"""Does one run of a sweep in this process. Everything that runs share is loaded once for each process."""
+"""Executes one run of a sweep in this process. Whatever runs share is loaded once per process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,53 +16,52 @@ from typing import Any
 
 from ...files import locking
 from ...runtime import run_cache
-from ...runtime.jobs import Failure, Job, explained
+from ...runtime.jobs import Failure, Job
 from ...runtime.progress import Progress
 
-Tell = Callable[[Mapping[str, Any]], None]
+Emit = Callable[[Mapping[str, Any]], None]
 _SECONDS_BETWEEN_STEPS = 0.25
 
 
-def execute(job: Job, tell: Tell) -> dict[str, Any]:
-    """Train the run, or go on with it; the last event: `{"event": "finished", "metrics"}`, or `failed` and why."""
-    with _printing_to(Path(job.log)):
+def execute(job: Job, emit: Emit) -> dict[str, Any]:
+    """Train or resume the run; returns its last event, `{"event": "finished", "metrics"}` or a failure."""
+    with _output_to(Path(job.log)):
         try:
-            event = {"event": "finished", "metrics": _train(job, tell)}
+            event = {"event": "finished", "metrics": _train(job, emit)}
         except (Exception, SystemExit) as error:
-            os.write(2, explained(error).encode(errors="replace"))
+            os.write(2, "".join(traceback.format_exception(error)).encode(errors="replace"))
             failure = Failure.of(error)
             event = {"event": "failed", "kind": failure.kind, "message": failure.message}
         finally:
-            _release()
+            _release_memory()
     return event
 
 
-def _train(job: Job, tell: Tell) -> dict[str, Any]:
-    from ...training import fit  # noqa: F401  (imported now, before `_settle`)
-
+def _train(job: Job, emit: Emit) -> dict[str, Any]:
+    if job.preload:
+        importlib.import_module(job.preload)
     module, _, name = job.function.partition(":")
     function = getattr(importlib.import_module(module), name)
-
-    _settle()
+    _freeze_objects()
     folder = Path(job.folder)
-    # A process that was left behind by a killed sweep may live on for a moment.
+    # A worker of a killed sweep may hold the lock for a moment longer.
     with locking.held(Path(job.lock), wait=60), run_cache.enabled():
         resume = not job.force and (folder / "spec.yaml").exists()
         metrics: dict[str, Any] = function(
-            job.spec, folder, resume=resume, force=job.force, progress=Told(tell), **job.options
+            job.spec, folder, resume=resume, force=job.force, progress=_EventProgress(emit), **job.options
         )
         return metrics
 
 
 @functools.cache
-def _settle() -> None:
-    """Take what the libraries have made for good: looking through a million objects after each run takes seconds."""
+def _freeze_objects() -> None:
+    """Exclude the objects of loaded libraries from garbage collection: a million of them take seconds per run."""
     gc.collect()
     gc.freeze()
 
 
-def _release() -> None:
-    """Give back what the run held: the next one in this process is to have as much memory."""
+def _release_memory() -> None:
+    """Free the memory of a run, so that the next run in this process has as much."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -70,8 +70,8 @@ def _release() -> None:
 
 
 @contextmanager
-def _printing_to(log: Path) -> Iterator[None]:
-    """Have all that is printed, by libraries in C too, appended to a file."""
+def _output_to(log: Path) -> Iterator[None]:
+    """Append everything printed to a file, including the output of C libraries."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -90,28 +90,28 @@ def _printing_to(log: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-class Told(Progress):
-    """A `Progress` that tells events; updates a few times a second at most."""
+class _EventProgress(Progress):
+    """Emits progress as events; updates at most a few times per second."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
         self._last = 0.0
 
     def note(self, message: str) -> None:
-        """Pass it on."""
-        self._tell({"event": "note", "message": message})
+        """Emit a note."""
+        self._emit({"event": "note", "message": message})
 
     def started(self, steps: int, done: int) -> None:
-        """Pass it on."""
-        self._tell({"event": "started", "steps": steps, "done": done})
+        """Emit the start of training."""
+        self._emit({"event": "started", "steps": steps, "done": done})
 
     def step(self, done: int, words: int) -> None:
-        """Pass it on, if the last one is a while ago."""
+        """Emit an update, unless another was emitted just before."""
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_STEPS:
             self._last = now
-            self._tell({"event": "step", "done": done, "words": words})
+            self._emit({"event": "step", "done": done, "words": words})
 
     def logged(self, values: dict[str, Any]) -> None:
-        """Pass it on."""
-        self._tell({"event": "logged", "values": values})
+        """Emit logged values."""
+        self._emit({"event": "logged", "values": values})

@@ -1,73 +1,60 @@
-"""Runs as Ray tasks, on one machine or on a cluster whose nodes share the folder of the sweep."""
+"""Runs a sweep as Ray tasks, on one machine or on a cluster whose nodes share the folder of the sweep."""
 
 from __future__ import annotations
 
 import json
 import math
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from ...errors import UsageError
-from ...runtime.jobs import Failure, Job, Work
+from ...runtime.jobs import Failure, Job, Work, dispatch
 from ..registry import register
 from ..slots import Executor
 
 _TICK = 0.5
+"""Seconds between updates of the display."""
 
 
 @register.executor("ray")
 class RayExecutor(Executor):
-    """Ray tasks, on this machine or on a cluster; as many runs at a time as its CPUs and GPUs allow.
+    """Ray tasks, on this machine or on a cluster; as many runs in parallel as its CPUs and GPUs allow.
 
-    All nodes must see the folder of the sweep under the same path. A run whose worker or node is lost goes on
+    All nodes must see the folder of the sweep under the same path. A run whose worker or node is lost is resumed
     elsewhere from its last checkpoint.
     """
 
     address: str | None = Field(
-        default=None, description="of a cluster, or `auto` for the one of this node; null: start one here"
+        default=None,
+        description="address of a cluster, or `auto` for that of this node; null: start Ray here",
     )
-    cpus: float = Field(default=1, ge=0, description="CPUs of a run; it computes with as many threads")
+    cpus: float = Field(default=1, ge=0, description="CPUs per run, and its number of threads")
     gpus: float | None = Field(
-        default=None, ge=0, description="GPUs of a run; null: one where the cluster has any"
+        default=None, ge=0, description="GPUs per run; null: one if the cluster has any"
     )
 
     def execute(self, work: Work) -> None:
-        """Do all of the work. A Ray that was started here is shut down at the end.
+        """Do all of the work. If Ray was started here, it is shut down at the end.
 
         Raises:
-            UsageError: Ray is not installed, or its cluster has not what one run needs.
+            UsageError: Ray is not installed, or its cluster lacks the resources for one run.
         """
         ray = _ray()
         is_own = not ray.is_initialized()
         if is_own:
             ray.init(address=self.address, log_to_driver=False, configure_logging=False)
         try:
-            _serve(ray, self._task(ray), self._room(ray), work)
+            cluster = ray.cluster_resources()
+            gpus = self.gpus if self.gpus is not None else min(1.0, cluster.get("GPU", 0.0))
+            task = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=0)(run_job)
+            _serve(ray, task, _capacity(cluster, {"CPU": self.cpus, "GPU": gpus}), work)
         finally:
             if is_own:
                 ray.shutdown()
-
-    def _needs(self, resources: dict[str, float]) -> dict[str, float]:
-        gpus = self.gpus if self.gpus is not None else min(1.0, resources.get("GPU", 0.0))
-        return {"CPU": self.cpus, "GPU": gpus}
-
-    def _task(self, ray: Any) -> Any:
-        needs = self._needs(ray.cluster_resources())
-        return ray.remote(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)(do)
-
-    def _room(self, ray: Any) -> int:
-        """How many runs the cluster takes at a time."""
-        there = ray.cluster_resources()
-        needs = {name: amount for name, amount in self._needs(there).items() if amount}
-        room = min((math.floor(there.get(name, 0) / amount) for name, amount in needs.items()), default=1)
-        if room < 1:
-            has = ", ".join(f"{there.get(name, 0):g} {name}s" for name in needs)
-            wanted = ", ".join(f"{amount:g} {name}s" for name, amount in needs.items())
-            raise UsageError(f"a run needs {wanted}, and the Ray cluster has {has}")
-        return room
 
 
 def _ray() -> Any:
@@ -78,8 +65,23 @@ def _ray() -> Any:
     return ray
 
 
-def do(job: dict[str, Any]) -> dict[str, Any]:
-    """The task: one run, in a process of Ray; what it gives is the last event of the run."""
+def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
+    """How many runs with these resources fit on the cluster at the same time.
+
+    Raises:
+        UsageError: none does. Ray itself would wait forever.
+    """
+    needs = {name: amount for name, amount in resources.items() if amount}
+    capacity = min((math.floor(cluster.get(name, 0) / amount) for name, amount in needs.items()), default=1)
+    if capacity < 1:
+        available = ", ".join(f"{cluster.get(name, 0):g} {name}s" for name in needs)
+        required = ", ".join(f"{amount:g} {name}s" for name, amount in needs.items())
+        raise UsageError(f"a run needs {required}, but the Ray cluster has {available}")
+    return capacity
+
+
+def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """The Ray task: does one run in a process of Ray, and returns the last event of the run."""
     folder = Path(job["folder"]).parent.parent
     if not (folder / "sweep.yaml").exists():
         message = f"node {platform.node()} does not see `{folder}`: the folder of a sweep must be shared by all nodes"
@@ -89,17 +91,17 @@ def do(job: dict[str, Any]) -> dict[str, Any]:
     return execute(Job(**job), lambda event: None)
 
 
-def _serve(ray: Any, task: Any, room: int, work: Work) -> None:
-    running: dict[Any, _Followed] = {}
+def _serve(ray: Any, task: Any, capacity: int, work: Work) -> None:
+    running: dict[Any, _LogFollower] = {}
     try:
         while True:
-            while len(running) < room and (job := work.next()) is not None:
-                running[task.remote(job.as_json())] = _Followed(job)
+            while len(running) < capacity and (job := work.next()) is not None:
+                running[task.remote(asdict(job))] = _LogFollower(job)
             if not running:
                 return
             ready, _ = ray.wait(list(running), timeout=_TICK)
-            for followed in running.values():
-                followed.tell(work)
+            for follower in running.values():
+                follower.report(work)
             for reference in ready:
                 _end(ray, reference, running.pop(reference).job.name, work)
             work.tick()
@@ -110,35 +112,30 @@ def _serve(ray: Any, task: Any, room: int, work: Work) -> None:
 
 def _end(ray: Any, reference: Any, name: str, work: Work) -> None:
     try:
-        event = ray.get(reference)
+        dispatch(ray.get(reference), name, work)
     except ray.exceptions.RayTaskError as error:
         work.failed(name, Failure.of(error))
     except ray.exceptions.RayError as error:
         work.died(name, f"its Ray worker was lost ({type(error).__name__})")
-    else:
-        if event["event"] == "finished":
-            work.finished(name, event["metrics"])
-        else:
-            work.failed(name, Failure(event["kind"], event["message"]))
 
 
-class _Followed:
-    """A run that is followed by the log in its directory, which the driver sees too."""
+class _LogFollower:
+    """Reports the progress of a run from the log in its directory, which the driver can read too."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self._log = Path(job.folder) / "log.jsonl"
-        self._told = self._log.read_bytes() if self._log.exists() else b""
+        self._reported = self._log.read_bytes() if self._log.exists() else b""
 
-    def tell(self, work: Work) -> None:
-        """Pass on what was logged since; a resumed run drops lines first, and may have written others since."""
+    def report(self, work: Work) -> None:
+        """Report new lines of the log. A resumed run first removes lines, and may have written others since."""
         if not self._log.exists():
             return
         text = self._log.read_bytes()
-        begin = _end_of_common_lines(self._told, text)
-        whole = text[begin : text.rfind(b"\n") + 1]
-        self._told = text[:begin] + whole
-        for line in whole.splitlines():
+        start = _end_of_common_lines(self._reported, text)
+        new = text[start : text.rfind(b"\n") + 1]
+        self._reported = text[:start] + new
+        for line in new.splitlines():
             values = json.loads(line) if line.startswith(b"{") else {}
             if "note" in values:
                 work.report(self.job.name, {"event": "note", "message": values["note"]})
@@ -147,8 +144,6 @@ class _Followed:
 
 
 def _end_of_common_lines(old: bytes, new: bytes) -> int:
-    if new.startswith(old):
-        return len(old)
     end = 0
     for before, now in zip(old.splitlines(keepends=True), new.splitlines(keepends=True), strict=False):
         if before != now:

@@ -1,4 +1,4 @@
-"""Runs by way of Slurm, or of any scheduler: a script that is submitted by hand."""
+"""Writes a script that runs a sweep on Slurm, to be submitted by hand."""
 
 from __future__ import annotations
 
@@ -22,40 +22,46 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/,%=+-]+$")]
 
 @register.executor("slurm")
 class SlurmExecutor(Executor):
-    """Writes an array script for Slurm, a shard of the runs for each of its tasks; `sbatch` is yours to call.
+    """Writes an array script for Slurm, with one shard of the runs per task, to be submitted with `sbatch`.
 
-    Finished runs are in the folder of the sweep as ever. The same command shows how it stands.
+    Finished runs are in the folder of the sweep as usual. `sltk sweep SPEC --dry-run` shows the status.
     """
 
-    shards: int | None = Field(default=None, ge=1, description="tasks of the array; null: one a run")
-    at_once: int | None = Field(default=None, ge=1, description="tasks at a time; null: as Slurm likes")
-    time: Word | None = Field(default=None, description="limit of a task, as in 12:00:00")
-    partition: Word | None = Field(default=None, description="where to run")
-    account: Word | None = Field(default=None, description="who pays")
-    gpus: int = Field(default=1, ge=0, description="GPUs of a task")
-    cpus: int = Field(default=4, ge=1, description="CPU cores of a task")
-    memory: Word | None = Field(default=None, description="main memory of a task, as in 32G")
-    options: dict[Word, Word | int] = Field(default={}, description="further options, as in {qos: long}")
+    shards: int | None = Field(
+        default=None, ge=1, description="number of tasks in the array; null: one per run"
+    )
+    at_once: int | None = Field(default=None, ge=1, description="number of tasks in parallel; null: no limit")
+    time: Word | None = Field(default=None, description="time limit per task, as in 12:00:00")
+    partition: Word | None = Field(default=None, description="partition to submit to")
+    account: Word | None = Field(default=None, description="account to charge")
+    gpus: int = Field(default=1, ge=0, description="GPUs per task")
+    cpus: int = Field(default=4, ge=1, description="CPU cores per task")
+    memory: Word | None = Field(default=None, description="main memory per task, as in 32G")
+    options: dict[Word, Word | int] = Field(
+        default={}, description="further options of sbatch, as in {qos: long}"
+    )
     setup: list[Line] = Field(default=[], description="shell commands before the run, as in module load cuda")
 
     def execute(self, work: Work) -> None:
-        """Write `slurm/array.sh` into the folder of the sweep, and say how it is submitted.
+        """Write `slurm/array.sh` into the folder of the sweep, and show the command to submit it.
 
         Raises:
-            UsageError: a limit was asked for, which many tasks cannot keep.
+            UsageError: the number of runs is limited, which independent tasks cannot do.
         """
         if work.limit is not None:
-            raise UsageError("executor `slurm` runs all that is left: leave out --limit, or give --only")
+            raise UsageError(
+                "executor `slurm` cannot limit the number of runs: remove --limit, or use --only"
+            )
         script = work.folder.absolute() / "slurm" / "array.sh"
         atomic.write_text(script, self.script(work.folder.absolute(), work.planned, work.arguments))
         work.note(f"submit it with: sbatch {shlex.quote(str(script))}")
 
     def for_shard(self) -> Executor:
-        """A task of the array runs its shard where it is."""
+        """A task of the array runs its shard on its own node."""
         return LocalExecutor()
 
     def script(self, folder: Path, runs: int, arguments: list[str]) -> str:
-        """The text of the script for a sweep of so many runs."""
+        """The text of the script for a sweep with this many runs."""
         count = min(self.shards or runs, runs)
         sweep = [sys.executable, "-m", "sltk", "sweep", str(folder / "sweep.yaml"), "--output", str(folder)]
         command = shlex.join([*sweep, *arguments])
@@ -68,7 +74,7 @@ class SlurmExecutor(Executor):
 
     def _options(self, folder: Path, count: int) -> list[str]:
         at_once = f"%{self.at_once}" if self.at_once else ""
-        given = {
+        options = {
             "job-name": "sltk-sweep",
             "array": f"1-{count}{at_once}",
             "output": f'"{folder}/logs/slurm-%A_%a.out"',
@@ -80,4 +86,4 @@ class SlurmExecutor(Executor):
             "mem": self.memory,
             **self.options,
         }
-        return [f"{name}={value}" for name, value in given.items() if value is not None] + ["requeue"]
+        return [f"{name}={value}" for name, value in options.items() if value is not None] + ["requeue"]

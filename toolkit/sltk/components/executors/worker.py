@@ -1,7 +1,7 @@
-"""A process that does runs one after the other: `python -m sltk.components.executors.worker`.
+"""A process that runs jobs one after the other: `python -m sltk.components.executors.worker`.
 
-It reads a job a line on standard input and writes events a line on standard output, both JSON. It ends when
-standard input ends, in the middle of a run too: its sweep is gone then, and another one may begin.
+It reads one job per line from standard input, and writes one event per line to standard output, both as JSON. It
+exits as soon as standard input ends, even during a run: the sweep is gone then, and another one may start.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...runtime.jobs import Job
@@ -20,19 +20,19 @@ from .execution import execute
 
 
 def main() -> None:
-    """Do the jobs that come in."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's to hear
+    """Run jobs until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep handles Ctrl-C
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
+    os.dup2(2, 1)  # keeps what libraries print apart from the events
 
-    def tell(event: Mapping[str, Any]) -> None:
+    def emit(event: Mapping[str, Any]) -> None:
         events.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
 
     for job in _jobs():
-        tell(execute(job, tell))
+        emit(execute(job, emit))
 
 
-def _jobs() -> Any:
+def _jobs() -> Iterator[Job]:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     while True:
@@ -42,7 +42,7 @@ def _jobs() -> Any:
 def _read(lines: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
-    os._exit(0)  # whatever the other thread is doing
+    os._exit(0)  # whatever the main thread is doing
 
 
 if __name__ == "__main__":
