@@ -81,10 +81,10 @@ def test_show_mask_of_a_spec(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mask", "0111"], "how many blocks has the model? say `--blocks N`"),
+        (["mask", "0111"], "the number of blocks is unknown: add `--blocks N`"),
         (["mask", "0111", "--blocks", "3"], "a mask of 4 digits needs at least 4 blocks; the model has 3"),
         (["mask", "often", "--blocks", "3"], "unknown mask `often`; expected digits such as 0111"),
-        (["head", "linear", "--blocks", "3"], "`--blocks` belongs to `sltk show mask`"),
+        (["head", "linear", "--blocks", "3"], "`--blocks` is an option of `sltk show mask` only"),
     ],
 )
 def test_show_mask_refuses_what_makes_no_sense(capsys, arguments, message):

@@ -69,7 +69,7 @@ def test_convert_writes_and_says_what_it_repaired(folder, capsys):
     assert main([*base, "--option", "scheme=IOB2", "--scheme", "BIOES"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "Ann\tS-PER\nsings\tO\n\nBo\tS-PER\nin\tO\nOslo\tS-LOC\n\n"
-    assert captured.err == "ill-formed tags, read as others: 1\n"
+    assert captured.err == "ill-formed tags that were repaired: 1\n"
 
 
 def test_convert_leaves_nothing_half_written(folder, capsys):

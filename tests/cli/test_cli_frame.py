@@ -14,7 +14,7 @@ import pytest
 
 import sltk
 from sltk.cli import main
-from sltk.cli.frame import app
+from sltk.cli.app import app
 
 HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "seqeval", "numpy")
 
@@ -130,7 +130,7 @@ def test_version(capsys):
         (
             ["check", "--jsn", "spec.yaml"],
             "error: unknown option `--jsn` for `sltk check`\n   = did you mean `--json`?\n"
-            "   = `sltk check --help` lists what there is\n",
+            "   = `sltk check --help` lists arguments and options\n",
         ),
         (["check"], "error: missing argument `SPEC`\n  --> sltk check\n"),
         (["check", "a", "b"], "error: got unexpected extra argument(s) (b)\n  --> sltk check\n"),

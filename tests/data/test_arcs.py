@@ -147,7 +147,7 @@ def test_stats_shows_and_prints_directions(treebank: Path, capsys: pytest.Captur
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dependencies"]["right"] == 2
     assert main(["stats", str(treebank), "--reader", "conllu", "--parser", "x"]) == 2
-    assert "--parser is for --dependencies" in capsys.readouterr().err
+    assert "--parser needs --dependencies" in capsys.readouterr().err
 
 
 def test_a_real_treebank_has_more_arcs_to_the_left_of_nouns(corpora: Path) -> None:

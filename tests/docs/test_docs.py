@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from repository import ROOT
 from sltk import sweeps
-from sltk.cli import frame
+from sltk.cli.app import app
 from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.spec import loading
 from sltk.yamltree.extends import spec_kind
@@ -183,7 +183,7 @@ def test_every_file_and_key_of_a_run_is_documented(readme_run: tuple[str, Path])
 
 def commands() -> dict[str, set[str]]:
     """Long options of each command."""
-    group = get_command(frame.app)
+    group = get_command(app)
     assert isinstance(group, TyperGroup)
     return {
         name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}

@@ -117,7 +117,7 @@ def test_types_that_one_split_has_alone_are_named(folder: Path) -> None:
     found = audited(folder)
     assert found.between.alone == {"test": {"ORG": 1}}
     messages = [warning.message for warning in found.warnings]
-    assert "types that train lacks, which no model can learn from it: ORG" in messages
+    assert "types that do not occur in train, so the model cannot learn them: ORG" in messages
 
 
 def test_the_limit_is_what_the_model_can_take_or_what_the_spec_says(folder: Path) -> None:

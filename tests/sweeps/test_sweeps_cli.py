@@ -40,7 +40,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(spec: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert "waiting  unmask=01,seed=1\n" in printed
     assert "4 runs: 4 waiting" in printed
-    assert "not known before the first run is finished" in printed
+    assert "unknown until the first run is finished" in printed
     assert not folder.exists()
 
 
@@ -56,7 +56,7 @@ def test_a_sweep_is_run_and_gone_on_with(spec: Path, capsys: pytest.CaptureFixtu
     assert main([*arguments, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "4 runs: 2 done, 2 waiting" in printed
-    assert "a run" in printed.splitlines()[-1]
+    assert "per run" in printed.splitlines()[-1]
 
 
 def test_a_failing_run_ends_the_command_with_1(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +67,7 @@ def test_a_failing_run_ends_the_command_with_1(spec: Path, capsys: pytest.Captur
     told = capsys.readouterr()
     assert "1 of 2 runs failed" in told.err
     assert "learning_rate=1e30: RunError: the" in told.err
-    assert "`--retry` runs them again" in told.err
+    assert "to repeat these runs: `--retry`" in told.err
     assert "2 runs: 1 done, 1 failed" in told.out
 
 
@@ -77,7 +77,7 @@ def test_a_failing_run_ends_the_command_with_1(spec: Path, capsys: pytest.Captur
         (["--shard", "5/4"], "expected I/N"),
         (["--shard", "four"], "expected I/N"),
         (["--only", "sed=1"], "`sed` does not vary"),
-        (["--extend", "--old-plan"], "choose one"),
+        (["--extend", "--old-plan"], "--extend and --old-plan exclude each other"),
         (["--set", "backbone.unmsk=01"], "did you mean `unmask`?"),
         (["--set", "backbone.config.num_hidden_layers=1"], "a mask of 2 digits needs at least 2 blocks"),
     ],

@@ -4,6 +4,7 @@
     ├── RunError              the run failed: a loss that is not a number, a full disk, …
     └── InputError            exit code 2: something the user wrote or gave is wrong
         ├── SpecError         in a spec, or in a `--set`
+        │   └── InvalidSpecError   a spec that does not validate
         ├── DataError         in a data file
         ├── ModelError        in a model name, a model directory, or what is asked of a model
         └── UsageError        on the command line, or in a run directory
@@ -93,6 +94,10 @@ class InputError(SltkError):
 
 class SpecError(InputError):
     """A spec, or a `--set`, is wrong."""
+
+
+class InvalidSpecError(SpecError):
+    """A spec that does not validate: nothing was read, downloaded or trained."""
 
 
 class DataError(InputError):

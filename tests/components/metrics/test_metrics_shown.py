@@ -12,7 +12,7 @@ from rich.console import Console
 import sltk
 import tiny
 from sltk import cli
-from sltk.cli.tables import show_scores
+from sltk.cli.score_tables import show_scores
 from sltk.components.metrics import AccuracyMetric, PartialMetric, SpansMetric
 from sltk.errors import InputError
 from sltk.spec import loading
@@ -138,7 +138,7 @@ def test_score_by_a_metric_of_ones_own(both, tmp_path, capsys):
         (["--metric", "partail"], "unknown metric `partail`"),
         (["--metric", "partial", "--metric-option", "mood=strict"], "did you mean `mode`?"),
         (["--metric-option", "mode=strict"], "`--metric-option` needs `--metric`"),
-        (["--metric", "accuracy", "--mode", "strict"], "`--mode` means nothing to the metric `accuracy`"),
+        (["--metric", "accuracy", "--mode", "strict"], "`--mode` does not apply to the metric `accuracy`"),
         (["--metric", "spans", "--scheme", "plain"], "use the metric `accuracy`"),
         (["--metric", "spans", "--metric-option", "calibration_bins=5"], "tags alone have none"),
         (["--metric", "partial", "--scheme", "BMES"], "both.txt:2"),

@@ -1,6 +1,6 @@
-"""The command line: the only place that prints, and that shows what went wrong.
+"""The command line: the only package that prints and that catches `SltkError`.
 
-    frame.py                the app, options that commands share, how an error ends a command
+    app.py                  the app, options shared by commands, output, errors
     run_commands.py         train, evaluate, predict, export
     sweep_commands.py       sweep
     search_commands.py      search
@@ -10,17 +10,14 @@
     data_commands.py        stats, convert, score
     report_commands.py      report
 
-Importing this package imports no torch, no transformers and no pydantic: a command imports what it needs
-when it runs, so that `--help` is instant.
+Importing this package imports no torch, no transformers and no pydantic: a command imports what it needs when it
+runs, so that `--help` is instant.
 """
 
-from . import frame
-
-# Each module registers its commands on `frame.app`, and `sltk --help` lists them in this order.
+# Each module registers its commands on the app, and `sltk --help` lists them in this order.
 from . import run_commands  # noqa: F401  # isort: skip
 from . import sweep_commands, search_commands, pretrain_commands  # noqa: F401  # isort: skip
 from . import spec_commands, component_commands, data_commands, report_commands  # noqa: F401  # isort: skip
-
-main = frame.main
+from .app import main
 
 __all__ = ["main"]

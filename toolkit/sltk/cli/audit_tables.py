@@ -1,9 +1,10 @@
-"""An audit as tables: what `sltk check SPEC --data` shows."""
+"""Tables of `sltk check SPEC --data`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -12,109 +13,106 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from ..preview.audit import Audit
-    from ..preview.audit.counts import Distribution, SplitCounts
-    from ..preview.audit.subwords import SubwordCounts
+    from ..preview.audit.counts import Distribution
+    from ..preview.audit.subword_counts import SubwordCounts
 
 _MOST_TYPES = 20
-"""Types shown in rows of their own; ACE05 has 33, `--json` has all."""
+"""Types with a row of their own; ACE05 has 33. `--json` has all."""
+
+_Rows = Iterator[tuple[str, ...]]
+C = TypeVar("C")
 
 
 def show_audit(console: Console, audit: Audit) -> None:
-    """A column a split: what is in it, its spans, its lengths, what is odd; then what splits share."""
-    names = list(audit.splits)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("data")
-    for name in names:
+    """Print one column per split: contents, spans, lengths and oddities; then notes on all splits together."""
+    table = Table("data", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in audit.splits:
         table.add_column(name, justify="right")
-    for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _odd(audit)):
-        for label, *cells in rows:
-            table.add_row(Text(label), *map(Text, cells))
+    for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _oddities(audit)):
+        for cells in rows:
+            table.add_row(*map(Text, cells))
         table.add_section()
     console.print(table)
     for line in _notes(audit):
         console.print(Text(line))
 
 
-_Rows = Iterator[tuple[str, ...]]
-
-
-def _row(audit: Audit, label: str, cell: Callable[[SplitCounts], str]) -> tuple[str, ...]:
-    return (label, *(cell(counts) for counts in audit.splits.values()))
+def _row(counts: dict[str, C], label: str, cell: Callable[[C], str]) -> tuple[str, ...]:
+    return (label, *map(cell, counts.values()))
 
 
 def _contents(audit: Audit) -> _Rows:
-    yield _row(audit, "sentences", lambda split: f"{split.sentences:,}")
-    yield _row(audit, "words", lambda split: f"{split.words:,}")
-    yield _row(audit, "documents", lambda split: f"{split.documents:,}" if split.documents else "not marked")
-    yield _row(audit, "scheme", lambda split: split.scheme or "spans")
+    splits = audit.splits
+    yield _row(splits, "sentences", lambda split: f"{split.sentences:,}")
+    yield _row(splits, "words", lambda split: f"{split.words:,}")
+    yield _row(splits, "documents", lambda split: f"{split.documents:,}" if split.documents else "not marked")
+    yield _row(splits, "scheme", lambda split: split.scheme or "spans")
 
 
 def _types(audit: Audit) -> _Rows:
-    total = {
-        kind: sum(split.types.get(kind, 0) for split in audit.splits.values())
-        for split in audit.splits.values()
-        for kind in split.types
-    }
-    is_plain = any(split.scheme == "plain" for split in audit.splits.values())
+    splits = audit.splits
+    total: Counter[str] = Counter()
+    for split in splits.values():
+        total.update(split.types)
+    is_plain = any(split.scheme == "plain" for split in splits.values())
     label = "tagged words" if is_plain else "spans"
-    yield _row(audit, label, lambda split: f"{sum(split.types.values()):,}")
-    shown = sorted(total, key=lambda kind: (-total[kind], kind))
-    for kind in shown[:_MOST_TYPES]:
-        yield _row(audit, f"  {kind}", lambda split, kind=kind: f"{split.types.get(kind, 0):,}")  # type: ignore[misc]
-    if rest := shown[_MOST_TYPES:]:
-        yield _row(
-            audit,
-            f"  {len(rest)} more types",
-            lambda split: f"{sum(split.types.get(kind, 0) for kind in rest):,}",
-        )
+    yield _row(splits, label, lambda split: f"{sum(split.types.values()):,}")
+    types = sorted(total, key=lambda type_: (-total[type_], type_))
+    for type_ in types[:_MOST_TYPES]:
+        yield (f"  {type_}", *(f"{split.types.get(type_, 0):,}" for split in splits.values()))
+    if rest := types[_MOST_TYPES:]:
+        counts = (sum(split.types.get(type_, 0) for type_ in rest) for split in splits.values())
+        yield (f"  {len(rest)} more types", *(f"{count:,}" for count in counts))
 
 
 def _words(audit: Audit) -> _Rows:
-    yield _row(audit, "words a sentence", lambda split: f"{split.words_per_sentence.mean:.1f}")
-    yield _row(audit, "  half, 95%, 99%, all up to", lambda split: _reach(split.words_per_sentence))
+    yield from _lengths(audit.splits, "words", lambda split: split.words_per_sentence)
 
 
-def _reach(lengths: Distribution) -> str:
-    return " · ".join(str(n) for n in (lengths.median, lengths.p95, lengths.p99, lengths.longest))
+def _lengths(counts: dict[str, C], unit: str, lengths: Callable[[C], Distribution]) -> _Rows:
+    def percentiles(split: C) -> str:
+        of = lengths(split)
+        return " · ".join(map(str, (of.median, of.p95, of.p99, of.longest)))
+
+    yield _row(counts, f"{unit} per sentence", lambda split: f"{lengths(split).mean:.1f}")
+    yield _row(counts, "  median, 95%, 99%, longest", percentiles)
 
 
 def _subwords(audit: Audit) -> _Rows:
-    def row(label: str, cell: Callable[[SubwordCounts], str]) -> tuple[str, ...]:
-        return (label, *(cell(counts) for counts in audit.subwords.values()))
-
-    if not audit.subwords:
+    splits = audit.subwords
+    if not splits:
         return
-    yield row("subwords a sentence", lambda split: f"{split.per_sentence.mean:.1f}")
-    yield row("  half, 95%, 99%, all up to", lambda split: _reach(split.per_sentence))
-    yield row("subwords a word", lambda split: f"{split.per_word:.2f}")
+    yield from _lengths(splits, "subwords", lambda split: split.per_sentence)
+    yield _row(splits, "subwords per word", lambda split: f"{split.per_word:.2f}")
     if audit.tokens.limit is not None:
-        yield row(f"longer than {audit.tokens.limit:,} subwords", _over_limit)
-    yield row("words not known, or in part", lambda split: f"{split.unknown_words:,}")
+        yield _row(splits, f"longer than {audit.tokens.limit:,} subwords", _over_limit)
+    yield _row(splits, "words with unknown parts", lambda split: f"{split.unknown_words:,}")
 
 
 def _over_limit(counts: SubwordCounts) -> str:
     return f"{counts.over_limit:,} ({counts.over_limit_share:.1%})" if counts.over_limit else "0"
 
 
-def _odd(audit: Audit) -> _Rows:
-    yield _row(audit, "repaired tags", lambda split: f"{split.repaired:,}")
-    yield _row(audit, "annotations not used as they are", lambda split: f"{len(split.unused):,}")
-    yield _row(audit, "repeated sentences", lambda split: f"{split.duplicates:,}")
-    for other in audit.splits:
+def _oddities(audit: Audit) -> _Rows:
+    splits = audit.splits
+    yield _row(splits, "repaired tags", lambda split: f"{split.repaired:,}")
+    yield _row(splits, "annotations not used as they are", lambda split: f"{len(split.unused):,}")
+    yield _row(splits, "repeated sentences", lambda split: f"{split.duplicates:,}")
+    for other in splits:
         shared = {each.split: each.sentences for each in audit.between.overlaps if each.other == other}
         if shared:
-            cells = (f"{shared[name]:,}" if name in shared else "" for name in audit.splits)
-            yield (f"  that are in {other} too", *cells)
-    yield _row(audit, "same words, different tags", lambda split: f"{len(split.noise):,}")
+            cells = (f"{shared[name]:,}" if name in shared else "" for name in splits)
+            yield (f"  also in {other}", *cells)
+    yield _row(splits, "same words, different tags", lambda split: f"{len(split.noise):,}")
 
 
 def _notes(audit: Audit) -> Iterator[str]:
     for split, types in audit.between.alone.items():
-        found = ", ".join(f"{kind} ({count:,})" for kind, count in types.items())
-        yield f"in {split} alone: {found}"
+        counts = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())
+        yield f"only in {split}: {counts}"
     if len(audit.splits) > 1:
         yield f"same words with different tags in different splits: {len(audit.between.noise):,}"
     if audit.tokens.note:
         yield f"note: {audit.tokens.note}"
     elif audit.tokens.limit is None:
-        yield "note: no limit of the model's length is known here"
+        yield "note: the maximum length of the model is unknown"

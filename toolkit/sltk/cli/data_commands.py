@@ -1,4 +1,4 @@
-"""stats, convert and score: data files, without a model."""
+"""stats, convert and score: commands on data files, without a model."""
 
 from __future__ import annotations
 
@@ -7,160 +7,174 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError, nearest
-from .frame import ImportsOption, JsonOption, app, console, run_imports, show_json, show_table, tell, write
+from ..errors import Problem, UsageError, nearest
+from .app import (
+    ImportsOption,
+    JsonOption,
+    ReaderKeyOption,
+    app,
+    console,
+    print_info,
+    print_json,
+    print_result,
+    print_table,
+    run_imports,
+)
 
 if TYPE_CHECKING:
     from ..components.slots import Metric
     from ..data.conversion import Conversion
 
 InputArgument = Annotated[
-    str, typer.Argument(metavar="INPUT", help="a file, or a folder where the reader takes one")
+    str, typer.Argument(metavar="INPUT", help="a file, or a folder if the reader takes one")
 ]
 ReaderOption = Annotated[
     str, typer.Option("--reader", metavar="TYPE", help="format of the input: `sltk list reader`")
 ]
-OptionOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", metavar="KEY=VALUE", help="a key of the reader: `sltk show reader TYPE`; repeatable"
-    ),
-]
-_SHOWN = 10
+_MOST_SHOWN = 10
 
 
-@app.command("stats", short_help="Count what is in a data file.")
+@app.command("stats", short_help="Count sentences, words, tags and spans of a data file.")
 def stats(
     source: InputArgument,
     reader: ReaderOption,
-    option: OptionOption = None,
+    option: ReaderKeyOption = None,
     dependencies: Annotated[
-        bool, typer.Option("--dependencies", help="count which way the arcs of labelled words point")
+        bool, typer.Option("--dependencies", help="count the directions of dependency arcs of labelled words")
     ] = False,
     parser: Annotated[
         str | None,
         typer.Option(
-            "--parser", metavar="PIPELINE", help="a spaCy pipeline that parses, where the data has no trees"
+            "--parser", metavar="PIPELINE", help="parse with this spaCy pipeline, for data without trees"
         ),
     ] = None,
     json: JsonOption = False,
     imports: ImportsOption = None,
 ) -> None:
-    """Count sentences, words, tags and spans of a data file, and what of it cannot be used.
+    """Count sentences, words, tags and spans of a data file, and annotations that training cannot use.
 
     Example: `sltk stats eng.train --reader conll --option label_column=3`
     """
     if parser is not None and not dependencies:
-        raise UsageError("--parser is for --dependencies")
+        raise UsageError("--parser needs --dependencies")
     run_imports(imports)
-    from ..components.slots import Reader
     from ..data.statistics import statistics
-    from .components import build, source_key
+    from .component_options import build_reader
 
-    built = build(Reader, reader, option or [], **source_key(reader, source))
-    counts = statistics(built)
+    data_reader = build_reader(reader, source, option)
+    counts = statistics(data_reader)
     if dependencies:
         from ..data.arcs import directions, spacy_parser
 
-        counts["dependencies"] = directions(built, spacy_parser(parser) if parser else None)
+        counts["dependencies"] = directions(data_reader, spacy_parser(parser) if parser else None)
     if json:
-        show_json(counts)
+        print_json(counts)
         return
-    write(f"{counts['sentences']} sentences, {counts['words']} words, {counts['documents']} documents")
-    scheme = counts["scheme"] or ("spans" if counts["spans"] else "none, for there are no tags")
-    write(f"scheme: {scheme}; repaired tags: {counts['repaired']}\n")
+    print_result(f"{counts['sentences']} sentences, {counts['words']} words, {counts['documents']} documents")
+    scheme = counts["scheme"] or ("spans" if counts["spans"] else "none (no tags)")
+    print_result(f"scheme: {scheme}; repaired tags: {counts['repaired']}\n")
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
-    show_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
+    print_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
     if dependencies:
-        _show_arcs(counts["dependencies"])
-    reports = counts["unused"] + counts["adjusted"]
-    unused = [f"{each['file']}:{each['line']}: {each['reason']}" for each in reports]
-    _tell_unused(unused, len(unused))
+        _print_arcs(counts["dependencies"])
+    unused = counts["unused"] + counts["adjusted"]
+    _print_unused([f"{each['file']}:{each['line']}: {each['reason']}" for each in unused], len(unused))
 
 
-def _show_arcs(found: dict[str, Any]) -> None:
+def _print_arcs(counts: dict[str, Any]) -> None:
     """Arcs of labelled words by type, and how many of them point right."""
-    rows = [*found["per_type"].items(), ("all", found)]
     cells = [
-        (name, str(row["words"]), str(row["arcs"]), str(row["right"]), _share_text(row["share"]))
-        for name, row in rows
-    ]
-    write("")
-    show_table(["labelled words", "words", "arcs", "to the right", "share"], cells)
-    if found["sentences_without_tree"]:
-        tell(f"sentences without a tree, left out: {found['sentences_without_tree']}")
+        (
+            name, str(row["words"]), str(row["arcs"]), str(row["right"]),
+            "–" if row["share"] is None else f"{row['share']:.4f}",
+        )
+        for name, row in [*counts["per_type"].items(), ("all", counts)]
+    ]  # fmt: skip
+    print_result("")
+    print_table(["labelled words", "words", "arcs", "to the right", "share"], cells)
+    if counts["sentences_without_tree"]:
+        print_info(f"sentences left out because they have no tree: {counts['sentences_without_tree']}")
 
 
-def _share_text(share: float | None) -> str:
-    return "–" if share is None else f"{share:.4f}"
-
-
-@app.command("convert", short_help="Write annotation in another format or scheme.")
+@app.command("convert", short_help="Convert annotation to another format or tag scheme.")
 def convert(
     source: InputArgument,
     output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="the file or folder to write; `-` is standard output")
+        str, typer.Argument(metavar="OUTPUT", help="file or folder to write; `-` is standard output")
     ],
     reader: ReaderOption,
     writer: Annotated[
         str, typer.Option("--writer", metavar="TYPE", help="format of the output: `sltk list writer`")
     ],
-    option: OptionOption = None,
+    option: ReaderKeyOption = None,
     writer_option: Annotated[
         list[str] | None,
-        typer.Option("--writer-option", metavar="KEY=VALUE", help="a key of the writer; repeatable"),
+        typer.Option(
+            "--writer-option",
+            metavar="KEY=VALUE",
+            help="set a key of the writer: `sltk show writer TYPE`; repeatable",
+        ),
     ] = None,
     scheme: Annotated[
         str | None,
-        typer.Option("--scheme", metavar="NAME", help="scheme of the written tags; without: as read"),
+        typer.Option("--scheme", metavar="NAME", help="scheme of the written tags  [default: as read]"),
     ] = None,
     imports: ImportsOption = None,
 ) -> None:
-    """Write the annotation of one format in another format or tag scheme.
+    """Convert annotation from one format to another, or to another tag scheme.
 
     Example: `sltk convert eng.train train.jsonl --reader conll --option label_column=3 --writer jsonl`
     """
     run_imports(imports)
-    from ..components.slots import Reader, Writer
+    from ..components.slots import Writer
     from ..data.conversion import Conversion
     from ..schemes import SCHEMES
-    from .components import build, source_key
+    from .component_options import build, build_reader
 
-    target = build(Writer, writer, writer_option or [], flag="--writer-option")
-    named: Any = _scheme(scheme, SCHEMES) if scheme else None
-    conversion = Conversion(build(Reader, reader, option or [], **source_key(reader, source)), named)
+    target = build(Writer, writer, writer_option, flag="--writer-option")
+    tag_scheme: Any = _check_scheme(scheme, SCHEMES) if scheme else None
+    conversion = Conversion(build_reader(reader, source, option), tag_scheme)
     if output == "-":
         for piece in target.render(conversion.predictions()):
             typer.echo(piece, nl=False)
     else:
         target.check_place(Path(output))
         target.save(conversion.predictions(), Path(output))
-    _tell_lost(conversion)
+    _print_losses(conversion)
 
 
 @app.command("score", short_help="Score predicted tags, like conlleval.")
 def score(
     gold: Annotated[
-        Path, typer.Argument(metavar="GOLD", help="tags in the last column; alone: the last two")
+        Path,
+        typer.Argument(
+            metavar="GOLD",
+            help="file with gold tags in the last column",
+        ),
     ],
     predicted: Annotated[
         Path | None,
-        typer.Argument(metavar="PREDICTED", help="the same words, predicted tags in the last column"),
+        typer.Argument(
+            metavar="PREDICTED",
+            help="file with predicted tags  [default: GOLD has both in its last two columns]",
+        ),
     ] = None,
     scheme: Annotated[
-        str, typer.Option("--scheme", metavar="NAME", help="scheme of the tags; `auto` looks")
+        str, typer.Option("--scheme", metavar="NAME", help="scheme of the tags, or `auto` to detect it")
     ] = "IOB2",
     mode: Annotated[
         str | None,
         typer.Option(
-            "--mode", metavar="strict|conlleval", help="how ill-formed tag sequences count  [default: strict]"
+            "--mode",
+            metavar="strict|conlleval",
+            help="how to count ill-formed tag sequences  [default: strict]",
         ),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", metavar="TYPE", help="another metric: partial, spans, … (`sltk list metric`)"
+            "--metric", metavar="TYPE", help="use another metric: partial, spans, … (`sltk list metric`)"
         ),
     ] = None,
     metric_option: Annotated[
@@ -168,7 +182,7 @@ def score(
         typer.Option(
             "--metric-option",
             metavar="KEY=VALUE",
-            help="a key of the metric: `sltk show metric TYPE`; repeatable",
+            help="set a key of the metric: `sltk show metric TYPE`; repeatable",
         ),
     ] = None,
     json: JsonOption = False,
@@ -182,62 +196,70 @@ def score(
     from ..data.scoring import report, score_files
     from ..schemes import SCHEMES
 
-    named: Any = _scheme(scheme, ("auto", *SCHEMES))
+    tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES))
     if mode not in (None, "strict", "conlleval"):
         raise UsageError(f"unknown mode `{mode}`: expected `strict` or `conlleval`")
-    counted: Any = mode or "strict"
-    chosen = _metric(metric, metric_option or [], mode)
-    scores = score_files(gold, predicted, named, counted, chosen)
+    tag_mode: Any = mode or "strict"
+    other = _metric(metric, metric_option or [], mode)
+    scores = score_files(gold, predicted, tag_scheme, tag_mode, other)
     if json:
-        show_json(scores)
-    elif chosen is None:
-        write(report(scores))
+        print_json(scores)
+    elif other is None:
+        print_result(report(scores))
     else:
-        from .tables import show_scores
+        from .score_tables import show_scores
 
-        show_scores(console(), chosen.type_name, scores)
+        show_scores(console(), other.type_name, scores)
 
 
 def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:
-    """The metric that was asked for; None where none was."""
+    """The metric of `--metric`, in the mode of `--mode`; None without `--metric`.
+
+    Raises:
+        UsageError: the metric does not exist, its options are wrong, or it has no mode.
+    """
     from ..components.slots import Metric
-    from .components import build
+    from .component_options import build
 
     if name is None:
         if options:
             raise UsageError("`--metric-option` needs `--metric`")
         return None
-    built = build(Metric, name, options, flag="--metric-option")
+    metric = build(Metric, name, options, flag="--metric-option")
     if mode is None:
-        return built
-    if "mode" not in type(built).model_fields:
-        raise UsageError(f"`--mode` means nothing to the metric `{name}`: it counts no spans")
-    return built.model_copy(update={"mode": mode})
+        return metric
+    if "mode" not in type(metric).model_fields:
+        raise UsageError(f"`--mode` does not apply to the metric `{name}`: it counts no spans")
+    return metric.model_copy(update={"mode": mode})
 
 
-def _scheme(given: str, known: tuple[str, ...]) -> str:
-    from ..errors import Problem
+def _check_scheme(name: str, known: tuple[str, ...]) -> str:
+    """Return the name of a scheme.
 
-    if given not in known:
-        near = nearest(given.upper(), known)
-        note = f"schemes: {', '.join(known)}"
-        raise UsageError(Problem(f"unknown scheme `{given}`", suggestion=near, notes=(note,)))
-    return given
+    Raises:
+        UsageError: there is no such scheme.
+    """
+    if name not in known:
+        notes = (f"schemes: {', '.join(known)}",)
+        raise UsageError(
+            Problem(f"unknown scheme `{name}`", suggestion=nearest(name.upper(), known), notes=notes)
+        )
+    return name
 
 
-def _tell_lost(conversion: Conversion) -> None:
+def _print_losses(conversion: Conversion) -> None:
     if conversion.repaired:
-        tell(f"ill-formed tags, read as others: {conversion.repaired}")
-    shown = [f"{each.file}:{each.line}: {each.reason}" for each in conversion.unused]
-    _tell_unused(shown, conversion.unused_count)
+        print_info(f"ill-formed tags that were repaired: {conversion.repaired}")
+    lines = [f"{each.file}:{each.line}: {each.reason}" for each in conversion.unused]
+    _print_unused(lines, conversion.unused_count)
 
 
-def _tell_unused(lines: list[str], count: int) -> None:
+def _print_unused(lines: list[str], count: int) -> None:
     if not count:
         return
-    tell(f"annotations that cannot be used as they are: {count}")
-    shown = lines[:_SHOWN]
+    print_info(f"annotations that cannot be used as they are: {count}")
+    shown = lines[:_MOST_SHOWN]
     for line in shown:
-        tell(f"  {line}")
+        print_info(f"  {line}")
     if count > len(shown):
-        tell(f"  … and {count - len(shown)} more (`sltk stats --json` lists all)")
+        print_info(f"  … and {count - len(shown)} more (`sltk stats --json` lists all)")

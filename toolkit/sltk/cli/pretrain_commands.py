@@ -1,35 +1,50 @@
-"""`sltk pretrain`: language modelling, before labelling."""
+"""`sltk pretrain`: train a language model on text."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from .app import (
+    ForceOption,
+    RehearseOption,
+    ResumeOption,
+    RunOutputOption,
+    SetOption,
+    SpecArgument,
+    app,
+    print_info,
+    print_result,
+)
+from .run_commands import print_timing
 
-from .frame import ForceOption, RehearseOption, ResumeOption, RunOutputOption, SetOption, app, tell, write
+if TYPE_CHECKING:
+    from ..pretraining.pretrain_spec import PretrainSpec
 
 
-@app.command("pretrain", short_help="Train a language model on text, for labelling to start from.")
+@app.command("pretrain", short_help="Train a language model on text, for labelling runs to start from.")
 def pretrain(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="the YAML file of a pre-training run")],
+    spec: SpecArgument,
     output: RunOutputOption = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
     rehearse: RehearseOption = False,
 ) -> None:
-    """Train a language model on text as SPEC says, and write a run directory for labelling to start from."""
+    """Train a language model on text as described in SPEC, and write a run directory.
+
+    Labelling runs can start from its weights.
+    """
     from ..pretraining.pretrain_spec import PretrainSpec
     from ..spec import loading
-    from .progress import shown
+    from .progress_bar import ProgressBar
 
     loaded = loading.load_as(PretrainSpec, spec, set_ or ())
     for path in loaded.imported:
-        tell(f"imported {path}")
+        print_info(f"imported {path}")
     folder = output or Path("runs") / loaded.experiment.name
-    with shown() as progress:
+    with ProgressBar() as progress:
         if rehearse:
             from ..pretraining.rehearsal import rehearse as run_rehearsal
 
@@ -39,24 +54,21 @@ def pretrain(
 
             metrics = run(loaded, folder, resume=resume, force=force, progress=progress)
     if int(os.environ.get("RANK", "0")) == 0:
-        _say_how_it_went(metrics)
+        _print_scores(metrics)
+        print_timing(metrics["train"], "tokens")
         if not rehearse:
-            _say_how_to_go_on(loaded.experiment, folder)
+            _print_next_step(loaded.experiment, folder)
 
 
-def _say_how_it_went(metrics: dict[str, Any]) -> None:
-    timing = metrics["train"]
+def _print_scores(metrics: dict[str, Any]) -> None:
     if "validation" in metrics:
-        found = metrics["validation"]
-        write(f"validation: loss {found['loss']:.4f}, perplexity {found['perplexity']:.2f}")
-    rate = f"{timing['tokens_per_second']:,.0f} tokens/s"
-    memory = f"{timing['peak_memory_bytes'] / 2**30:.2f} GiB"
-    write(f"{timing['steps']} updates in {timing['seconds']:,.0f} s, {rate}, peak memory {memory}")
+        scores = metrics["validation"]
+        print_result(f"validation: loss {scores['loss']:.4f}, perplexity {scores['perplexity']:.2f}")
 
 
-def _say_how_to_go_on(spec: Any, folder: Path) -> None:
-    write(f"run directory: {folder}")
+def _print_next_step(spec: PretrainSpec, folder: Path) -> None:
+    print_result(f"run directory: {folder}")
     model = folder / "model"
     name = model if model.is_absolute() else f"./{model}"
     start = f"backbone.adapter={folder}" if spec.language_model.lora else f"backbone.name={name}"
-    write(f"start labelling from it: sltk train SPEC --set {start}")
+    print_result(f"to start a labelling run from it: sltk train SPEC --set {start}")

@@ -1,4 +1,4 @@
-"""`sltk report`: finished runs as tables, figures and tests."""
+"""`sltk report`: tables, figures and significance tests of finished runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .frame import app, show_table, tell, write
+from .app import app, print_info, print_result, print_table
 
 
-@app.command("report", short_help="Tables, figures and tests of finished runs.")
+@app.command("report", short_help="Write tables, figures and significance tests of finished runs.")
 def report(
     sources: Annotated[
         list[Path],
@@ -18,23 +18,23 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="folder of the report; without: reports/NAME"),
+        typer.Option("--output", "-o", metavar="DIR", help="folder of the report  [default: reports/NAME]"),
     ] = None,
     tasks: Annotated[
-        bool, typer.Option("--tasks", help="runs of different data are tasks of their own, not an error")
+        bool, typer.Option("--tasks", help="treat runs on different data as separate tasks, not as an error")
     ] = False,
     baseline: Annotated[
         str | None,
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="configuration to compare with; without: mask 0000, else the first",
+            help="configuration to compare with  [default: mask 0000, else the first]",
         ),
     ] = None,
     records: Annotated[
         Path | None,
         typer.Option(
-            "--records", metavar="FILE", help="also write the runs as records, a JSON object a line"
+            "--records", metavar="FILE", help="also write the runs as records, one JSON object per line"
         ),
     ] = None,
 ) -> None:
@@ -46,18 +46,18 @@ def report(
     from ..reports.result_tables import choice_text
 
     target = output or Path("reports") / (sources[0].resolve().stem or "report")
-    done = write_report(sources, target, separate=tasks, baseline=baseline, records=records)
-    for task in done.study.tasks:
+    result = write_report(sources, target, separate=tasks, baseline=baseline, records=records)
+    for task in result.study.tasks:
         table = main_table(task)
-        write(task.name)
+        print_result(task.name)
         rows = [
             (f"{row[0]} *" if place in table.strong else row[0], *row[1:])
             for place, row in enumerate(table.rows)
         ]
-        show_table(table.columns, rows)
-        write(f"{table.note.replace('In bold', 'With *')}\n{choice_text(task)}\n")
+        print_table(table.columns, rows)
+        print_result(f"{table.note.replace('In bold', 'With *')}\n{choice_text(task)}\n")
         for note in task.notes:
-            tell(f"note: {note}")
-    for note in done.study.notes:
-        tell(f"note: {note}")
-    write(f"report: {target / 'report.html'}")
+            print_info(f"note: {note}")
+    for note in result.study.notes:
+        print_info(f"note: {note}")
+    print_result(f"report: {target / 'report.html'}")

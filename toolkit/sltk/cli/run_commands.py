@@ -1,48 +1,45 @@
-"""`sltk train`, `evaluate`, `predict`, `export`: what needs a model."""
+"""`sltk train`, `evaluate`, `predict`, `export`: commands that need a model."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import Problem, UsageError
-from .frame import (
+from .app import (
     ForceOption,
     ImportsOption,
     JsonOption,
+    ReaderKeyOption,
     RehearseOption,
     ResumeOption,
+    RunArgument,
     RunOutputOption,
     SetOption,
     SpecArgument,
     app,
     console,
+    print_info,
+    print_json,
+    print_result,
     run_imports,
-    show_json,
-    tell,
-    write,
 )
 
 if TYPE_CHECKING:
     from ..components.slots import Reader, Writer
+    from ..runtime.progress import Progress
     from ..types import Prediction, Sentence
-    from .progress import Shown
+    from .progress_bar import ProgressBar
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, or an exported model")]
 ReaderOption = Annotated[
     str | None,
     typer.Option("--reader", metavar="TYPE", help="format of the data: `sltk list reader`"),
-]
-OptionOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", metavar="KEY=VALUE", help="a key of the reader: `sltk show reader TYPE`; repeatable"
-    ),
 ]
 
 
@@ -55,17 +52,18 @@ def train(
     force: ForceOption = False,
     rehearse: RehearseOption = False,
 ) -> None:
-    """Train a model as SPEC says, score it, and write a run directory."""
+    """Train a model as described in SPEC, score it, and write a run directory."""
     from ..spec import loading
     from ..yamltree.extends import spec_kind
-    from .tables import show_scores
+    from .score_tables import show_scores
 
-    other = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}.get(spec_kind(spec))
-    if other is not None:
-        raise UsageError(f"`{spec}` is not a labelling run: run `sltk {other} {spec}`")
+    command = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}.get(spec_kind(spec))
+    if command is not None:
+        raise UsageError(f"`{spec}` is not a labelling run: run `sltk {command} {spec}`")
     loaded = loading.load(spec, set_ or ())
     for path in loaded.imported:
-        tell(f"imported {path}")
+        print_info(f"imported {path}")
+    folder = output or Path("runs") / loaded.experiment.name
     with _progress() as progress:
         if rehearse:
             from ..rehearsal import rehearse as run_rehearsal
@@ -74,58 +72,60 @@ def train(
         else:
             from .. import run
 
-            folder = output or Path("runs") / loaded.experiment.name
             metrics = run.train(loaded, folder, resume=resume, force=force, progress=progress)
     if int(os.environ.get("RANK", "0")) == 0:
         for split in ("validation", "test"):
             if split in metrics:
                 show_scores(console(), split, metrics[split])
-        _say_how_it_went(metrics["train"], None if rehearse else folder)
+        print_timing(metrics["train"], "words")
+        if not rehearse:
+            print_result(f"run directory: {folder}")
 
 
-def _say_how_it_went(timing: dict[str, Any], folder: Path | None) -> None:
-    words = f"{timing['words_per_second']:,.0f} words/s"
+def print_timing(timing: dict[str, Any], unit: str) -> None:
+    """Print updates, duration, speed in units per second, and peak memory of training."""
+    speed = f"{timing[f'{unit}_per_second']:,.0f} {unit}/s"
     memory = f"{timing['peak_memory_bytes'] / 2**30:.2f} GiB"
-    text = f"{timing['steps']} updates in {timing['seconds']:,.0f} s, {words}, peak memory {memory}"
-    write(text if folder is None else f"{text}\nrun directory: {folder}")
+    print_result(f"{timing['steps']} updates in {timing['seconds']:,.0f} s, {speed}, peak memory {memory}")
 
 
 @app.command("evaluate", short_help="Score a trained model.")
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run directory")],
-    split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")] = "test",
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="run directory")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test")] = "test",
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="PATH", help="score on this file instead; needs --reader"),
+        typer.Option("--data", metavar="PATH", help="score this file or folder instead; needs --reader"),
     ] = None,
     reader: ReaderOption = None,
-    option: OptionOption = None,
+    option: ReaderKeyOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="write the scores there too, as JSON"),
+        typer.Option("--output", "-o", metavar="FILE", help="also write the scores to this file, as JSON"),
     ] = None,
     json: JsonOption = False,
     imports: ImportsOption = None,
 ) -> None:
     """Score a trained model on a split of its data, or on other data."""
     if (data is None) != (reader is None):
-        raise UsageError("--data and --reader go together")
+        raise UsageError("--data and --reader must be given together")
     run_imports(imports)
-    chosen = _reader(reader, option, str(data)) if reader else None
     from ..files import atomic
     from ..files.places import check_file
+    from .component_options import build_reader
 
+    data_reader = build_reader(reader, str(data), option) if reader else None
     if output is not None:
         check_file(output)
     from .. import run as pipelines
-    from .tables import show_scores
+    from .score_tables import show_scores
 
     with _progress() as progress:
-        result = pipelines.evaluate(run, split=split, reader=chosen, progress=progress)
+        result = pipelines.evaluate(run, split=split, reader=data_reader, progress=progress)
     if output is not None:
         atomic.write_json(output, result.scores)
     if json:
-        show_json(result.scores)
+        print_json(result.scores)
     else:
         show_scores(console(), str(data or split), result.scores)
 
@@ -134,10 +134,11 @@ def evaluate(
 def predict(
     run: RunArgument,
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT…", help="files, a sentence a line; `-` is standard input")
+        list[str],
+        typer.Argument(metavar="INPUT…", help="files with one sentence per line; `-` is standard input"),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="where to write; `-` is standard output")
+        str, typer.Option("--output", "-o", metavar="FILE", help="output file; `-` is standard output")
     ] = "-",
     format_: Annotated[
         str,
@@ -145,18 +146,21 @@ def predict(
             "--format", "-f", metavar="WRITER", help="text, conll, jsonl, spans, html, … (`sltk list writer`)"
         ),
     ] = "text",
-    batch_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="subwords in one forward pass")
-    ] = 4096,
+    batch_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="subwords per forward pass")] = 4096,
     reader: ReaderOption = None,
-    option: OptionOption = None,
+    option: ReaderKeyOption = None,
     imports: ImportsOption = None,
 ) -> None:
-    """Label text, a line at a time; or, with --reader, files whose words are kept as they are."""
+    """Label text line by line; or, with --reader, label files and keep their words."""
     run_imports(imports)
+    from .component_options import build_reader
+
     writer = _writer(format_, colored=output == "-" and sys.stdout.isatty())
-    readers = [_reader(reader, option, path) for path in inputs] if reader else None
-    _inputs_exist(inputs)
+    readers = [build_reader(reader, path, option) for path in inputs] if reader else None
+    # Before the model is loaded, which takes long.
+    missing = [name for name in inputs if name != "-" and not Path(name).exists()]
+    if missing:
+        raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
     if output != "-":
         writer.check_place(Path(output))
     from .. import run as pipelines
@@ -164,87 +168,55 @@ def predict(
     with _progress() as progress:
         labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress)
         if readers is None:
-            readers = [_text_reader(Path(path), labeller.model.splitter) for path in inputs]
-        sentences = _told(_read_all(readers), progress)
-        # Short windows keep a terminal or a pipe fed; long ones fill batches.
+            from ..components.readers.text import TextReader
+
+            readers = [TextReader(path=Path(path), splitter=labeller.model.splitter) for path in inputs]
+        # A small window keeps a terminal or a pipe supplied; a large one fills batches.
         window = 64 if output == "-" else 2048
-        predictions = labeller.stream(_without_annotation(sentences), window)
+        predictions = labeller.stream(_sentences(readers, progress), window)
         _write(writer, _counted(predictions, progress), output)
 
 
-@app.command("export", short_help="Write a model whole, for use elsewhere.")
+@app.command("export", short_help="Write a complete model, for use elsewhere.")
 def export(
     run: RunArgument,
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder for the model")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="new folder for the model")],
 ) -> None:
-    """Write a model whole: merged weights, tokenizer, labels and mask, without need of its base model."""
+    """Write a complete model that does not need its base model: merged weights, tokenizer, labels and mask."""
     from .. import export as exporting
 
     with _progress() as progress:
         exporting.export(run, target, progress=progress)
-    write(f"exported to {target}; `sltk.load({str(target)!r})` reads it")
+    print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
 
 
-def _progress() -> Shown:
-    from .progress import shown
+def _progress() -> ProgressBar:
+    from .progress_bar import ProgressBar
 
-    return shown()
-
-
-def _reader(name: str, options: list[str] | None, source: str) -> Reader:
-    from ..components.slots import Reader
-    from .components import build, source_key
-
-    return build(Reader, name, options or [], **source_key(name, source))
+    return ProgressBar()
 
 
 def _writer(name: str, *, colored: bool) -> Writer:
     from ..components.slots import Writer
-    from .components import build
+    from .component_options import build
 
-    found = build(Writer, name, type_flag="--format")
-    return (
-        found.model_copy(update={"color": True}) if colored and "color" in type(found).model_fields else found
-    )
-
-
-def _text_reader(path: Path, splitter: Any) -> Reader:
-    from ..components.readers.text import TextReader
-
-    return TextReader(path=path, splitter=splitter)
+    writer = build(Writer, name, type_flag="--format")
+    has_color = colored and "color" in type(writer).model_fields
+    return writer.model_copy(update={"color": True}) if has_color else writer
 
 
-def _inputs_exist(inputs: list[str]) -> None:
-    """Complain before the model is loaded."""
-    missing = [name for name in inputs if name != "-" and not Path(name).exists()]
-    if missing:
-        raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
-
-
-def _read_all(readers: list[Reader]) -> Iterator[Sentence]:
+def _sentences(readers: list[Reader], progress: Progress) -> Iterator[Sentence]:
+    """The sentences of all readers without their annotation; a note for each thing that was replaced or left out."""
     from ..data import datasets
 
     for reader in readers:
-        yield from datasets.read(reader)
+        for sentence in datasets.read(reader):
+            for unused in sentence.unused:
+                progress.note(f"{unused.file}:{unused.line or '?'}: {unused.reason}")
+            yield replace(sentence, tags=None, spans=None)
 
 
-def _told(sentences: Iterable[Sentence], progress: Any) -> Iterator[Sentence]:
-    """Pass sentences on, saying what was replaced or left out in them."""
-    for sentence in sentences:
-        for unused in sentence.unused:
-            progress.note(f"{unused.file}:{unused.line or '?'}: {unused.reason}")
-        yield sentence
-
-
-def _without_annotation(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
-    """Prediction knows no gold: tags that are there already are not passed on."""
-    from dataclasses import replace
-
-    for sentence in sentences:
-        yield replace(sentence, tags=None, spans=None)
-
-
-def _counted(predictions: Iterable[Prediction], progress: Any) -> Iterator[Prediction]:
+def _counted(predictions: Iterable[Prediction], progress: Progress) -> Iterator[Prediction]:
     for number, prediction in enumerate(predictions, start=1):
         if number % 256 == 0:
             progress.labelled(256)
@@ -255,14 +227,14 @@ def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> No
     if output != "-":
         writer.save(predictions, Path(output))
         return
-    shown = _harmless if sys.stdout.isatty() and not getattr(writer, "color", False) else str
+    is_safe = getattr(writer, "color", False) or not sys.stdout.isatty()
     for piece in writer.render(predictions):
-        sys.stdout.write(shown(piece))
+        sys.stdout.write(piece if is_safe else _harmless(piece))
         sys.stdout.flush()
 
 
 def _harmless(piece: str) -> str:
-    """A piece of output without control characters that would move a terminal about."""
+    """The text with control characters replaced, except tabs and line feeds."""
     from ..files.safety import harmless
 
     return "\n".join("\t".join(map(harmless, line.split("\t"))) for line in piece.split("\n"))

@@ -1,91 +1,104 @@
-"""`sltk search`: the best mask at a fraction of the cost of training all."""
+"""`sltk search`: the best mask at a fraction of the cost of training all masks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .frame import JsonOption, RetryOption, SetOption, SpecArgument, app, show_json, show_table, tell, write
+from .app import (
+    JsonOption,
+    RetryOption,
+    SetOption,
+    SpecArgument,
+    app,
+    print_info,
+    print_json,
+    print_result,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from ..search import SearchPlan, SearchResult
 
 
-@app.command("search", short_help="Find the best mask without training all of them.")
+@app.command("search", short_help="Find the best mask without training all masks.")
 def search(
     spec: SpecArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="folder of the search; without: runs/NAME"),
+        typer.Option("--output", "-o", metavar="DIR", help="folder of the search  [default: runs/NAME]"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show what it would do, and run nothing")
+        bool, typer.Option("--dry-run", help="show masks, strategy and budget, and run nothing")
     ] = False,
     retry: RetryOption = False,
     extend: Annotated[
-        bool, typer.Option("--extend", help="the folder holds a sweep of other runs: add these to it")
+        bool, typer.Option("--extend", help="if the folder holds a sweep of other runs: add these runs to it")
     ] = False,
     json: JsonOption = False,
     set_: SetOption = None,
 ) -> None:
-    """Look for the mask with the best validation score, within the budget of SPEC's `search:`.
+    """Find the mask with the best validation score within the budget of SPEC's `search:`.
 
-    The folder is that of a sweep: the same command goes on after an interruption, runs that are there are not
-    trained again, and `sltk sweep` can train the rest.
+    The folder is that of a sweep. To continue an interrupted search, repeat the command: finished runs are not
+    repeated. `sltk sweep` can train the remaining runs.
     """
     from .. import search as searching
     from ..preview.summary import check_models
-    from .search_table import SearchShown
     from .spec_kinds import previews
+    from .sweep_display import SearchDisplay
 
     plan = searching.plan(spec, set_ or ())
     for path in plan.sweep.imported:
-        tell(f"imported {path}")
+        print_info(f"imported {path}")
     check_models(previews(plan.sweep))
-    begun = searching.begin(plan)
+    state = searching.begin(plan)
     folder = output or Path("runs") / plan.sweep.name
     for line in search_lines(plan):
-        tell(line)
+        print_info(line)
     if dry_run:
         return
-    with SearchShown(begun) as shown:
+    with SearchDisplay(state) as display:
         result = searching.run(
-            plan, folder, search=begun, retry=retry, watcher=shown, on_change="extend" if extend else "refuse"
+            plan,
+            folder,
+            search=state,
+            retry=retry,
+            watcher=display,
+            on_change="extend" if extend else "refuse",
         )
     if json:
-        from dataclasses import asdict
-
-        show_json(asdict(result))
+        print_json(asdict(result))
     else:
-        _show(result, folder)
+        _print_outcome(result, folder)
 
 
 def search_lines(plan: SearchPlan) -> Iterator[str]:
-    """What is searched, and what it may cost."""
+    """The masks, the strategy and the budget of a search."""
     count, budget = len(plan.runs), plan.settings.budget
     yield f"{count} masks, strategy {plan.settings.strategy}, budget {budget:.0%}: {count * budget:.1f} full runs"
     if len(plan.seeds) > 1:
-        yield f"of the {len(plan.seeds)} seeds of the sweep the search uses {plan.seeds[0]}"
+        yield f"the sweep has {len(plan.seeds)} seeds; the search uses seed {plan.seeds[0]}"
 
 
-def _show(result: SearchResult, folder: Path) -> None:
-    """What was tried, and the best of it."""
-    from .sweep_table import time_text
+def _print_outcome(result: SearchResult, folder: Path) -> None:
+    from .sweep_display import time_text
 
     rows = [
         (
-            each.mask,
-            "failed" if each.validation is None else f"{each.validation:.4f}",
-            f"{result.shared[each.mask]:.4f}" if result.shared else "",
+            trial.mask,
+            "failed" if trial.validation is None else f"{trial.validation:.4f}",
+            f"{result.shared[trial.mask]:.4f}" if result.shared else "",
         )
-        for each in result.tried
+        for trial in result.tried
     ]
-    show_table(["mask", "validation", "shared weights" if result.shared else ""], rows)
+    print_table(["mask", "validation", "shared weights" if result.shared else ""], rows)
     test = f", test {result.test:.4f}" if result.test is not None else ""
-    write(f"best mask: {result.mask}, validation {result.validation:.4f}{test}")
+    print_result(f"best mask: {result.mask}, validation {result.validation:.4f}{test}")
     spent = f"{result.spent:.2f} full runs, {result.share:.1%} of training all {result.masks} masks"
-    write(f"cost: {spent}; {time_text(result.seconds)}")
-    write(f"its run: {folder / 'runs' / result.run}")
+    print_result(f"cost: {spent}; {time_text(result.seconds)}")
+    print_result(f"its run: {folder / 'runs' / result.run}")

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, Problem
-from .frame import (
+from .app import (
     ImportsOption,
     JsonOption,
     SetOption,
     SpecArgument,
     app,
     console,
+    print_info,
+    print_json,
+    print_result,
+    print_warning,
     run_imports,
-    show_json,
-    tell,
-    warn,
-    write,
 )
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ def check(
     except InputError as error:
         if json:
             problems = [_as_json(each) for each in error.problems]
-            show_json({"spec": str(spec), "sound": False, "problems": problems})
+            print_json({"spec": str(spec), "sound": False, "problems": problems})
         raise
     if json:
         shown = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
-        show_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
+        print_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
     else:
         for line in checked.summary():
-            write(line)
+            print_result(line)
         _show_data(report)
         _conclude(warnings)
     if strict and warnings:
-        tell("`--strict` treats warnings as errors.")
+        print_info("`--strict` treats warnings as errors.")
         raise typer.Exit(2)
 
 
@@ -72,7 +72,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     from ..spec.loading import InvalidSpecError
 
     for path in checked.imported:
-        tell(f"imported {path}")
+        print_info(f"imported {path}")
     check_models(checked.runs)
     missing = missing_data(checked.runs)
     if not data:
@@ -92,16 +92,16 @@ def _show_data(report: DataReport | None) -> None:
         show_audit(console(), report)
     elif isinstance(report, TextCounts):
         for line in report.lines():
-            write(line)
+            print_result(line)
 
 
 def _conclude(warnings: Sequence[Problem]) -> None:
     for problem in warnings:
-        tell("")
-        warn(problem)
+        print_info("")
+        print_warning(problem)
     count = len(warnings)
     with_warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
-    write(f"\nThe spec is sound{with_warnings}.")
+    print_result(f"\nThe spec is sound{with_warnings}.")
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:
@@ -127,4 +127,4 @@ def schema(imports: ImportsOption = None) -> None:
     run_imports(imports)
     from .json_schema import spec_schema
 
-    show_json(spec_schema())
+    print_json(spec_schema())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import RunError, UsageError
-from .frame import RetryOption, SetOption, SpecArgument, app, tell, write
+from .app import RetryOption, SetOption, SpecArgument, app, print_info, print_result
 
 if TYPE_CHECKING:
     from ..sweeps import Outcome, Plan, Selection
@@ -21,9 +21,9 @@ def sweep(
     spec: SpecArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="folder of the sweep; without: runs/NAME"),
+        typer.Option("--output", "-o", metavar="DIR", help="folder of the sweep  [default: runs/NAME]"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, and run nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and run nothing")] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,51 +33,51 @@ def sweep(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="begin at most so many runs")
+        int | None, typer.Option("--limit", min=1, metavar="N", help="start at most N runs")
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
-            "--shard", metavar="I/N", help="only every N-th run, from the I-th on; shards run side by side"
+            "--shard",
+            metavar="I/N",
+            help="only every N-th run, starting at the I-th; shards can run in parallel",
         ),
     ] = None,
     retry: RetryOption = False,
     extend: Annotated[
-        bool, typer.Option("--extend", help="the spec has changed: add its new runs to the sweep")
+        bool, typer.Option("--extend", help="if the spec has changed: add its new runs to the sweep")
     ] = False,
     old_plan: Annotated[
-        bool, typer.Option("--old-plan", help="the spec has changed: go on with the plan as it was")
+        bool, typer.Option("--old-plan", help="if the spec has changed: continue with the old plan")
     ] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train every run that SPEC's `sweep:` asks for, each in a run directory of its own.
+    """Train every run of SPEC's `sweep:`, each in its own run directory.
 
-    The same command goes on with a sweep that was interrupted, however it ended; finished runs are not repeated.
+    To continue an interrupted sweep, repeat the command: finished runs are not repeated.
     """
     if extend and old_plan:
-        raise UsageError(
-            "--extend adds to the sweep that is there, --old-plan leaves it as it is: choose one"
-        )
+        raise UsageError("--extend and --old-plan exclude each other: add the new runs, or keep the old plan")
     from .. import sweeps
     from ..preview.summary import check_models
     from .spec_kinds import previews
-    from .sweep_table import Shown
+    from .sweep_display import SweepDisplay
 
     plan = sweeps.plan(spec, set_ or ())
     for path in plan.imported:
-        tell(f"imported {path}")
+        print_info(f"imported {path}")
     check_models(previews(plan))
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name
     if dry_run:
-        _show_plan(plan, select, folder)
+        _print_plan(plan, select, folder)
         return
-    with Shown() as shown:
+    with SweepDisplay() as display:
         outcome = sweeps.run(
-            plan, folder, select=select, watcher=shown,
+            plan, folder, select=select, watcher=display,
             on_change="extend" if extend else "old" if old_plan else "refuse",
         )  # fmt: skip
-    _say_how_it_went(outcome)
+    _print_outcome(outcome)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
@@ -89,40 +89,42 @@ def _shard(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _show_plan(plan: Plan, select: Selection, folder: Path) -> None:
-    """A line a run, and what is expected of those that are left."""
+def _print_plan(plan: Plan, select: Selection, folder: Path) -> None:
+    """Print one line per run, and an estimate for those that are left."""
     from .. import sweeps
-    from .sweep_table import summary
+    from .sweep_display import status_lines
 
     status = sweeps.read_status(plan, folder, select)
     for name, row in status.rows.items():
-        write(f"{row.state:<8} {name}")
-    write("")
-    for line in summary(status):
-        write(line)
+        print_result(f"{row.state:<8} {name}")
+    print_result("")
+    for line in status_lines(status):
+        print_result(line)
 
 
-def _say_how_it_went(outcome: Outcome) -> None:
-    """What was done; what was not ends the command with 1.
+def _print_outcome(outcome: Outcome) -> None:
+    """Print the summary of a finished sweep.
 
     Raises:
         RunError: runs failed or are damaged, or the disk is full.
     """
-    from .sweep_table import summary, told_run
+    from .sweep_display import run_text, status_lines
 
-    for line in summary(outcome.status):
-        write(line)
-    write(f"folder of the sweep: {outcome.folder}")
+    for line in status_lines(outcome.status):
+        print_result(line)
+    print_result(f"folder of the sweep: {outcome.folder}")
     sys.stdout.flush()
-    told = [told_run(outcome.rows[name]) for name in (*outcome.names("failed"), *outcome.names("damaged"))]
-    if told:
-        listed = "\n".join(f"   = {line}" for line in told[:12])
-        more = f"\n   = … and {len(told) - 12} more" if len(told) > 12 else ""
-        logs = f"\n   = logs: {outcome.folder}/logs; `--retry` runs them again"
-        problem = f"{len(told)} of {len(outcome.rows)} runs failed or are damaged\n{listed}{more}{logs}"
+    failed = [outcome.rows[name] for name in (*outcome.names("failed"), *outcome.names("damaged"))]
+    if failed:
+        lines = [f"{len(failed)} of {len(outcome.rows)} runs failed or are damaged"]
+        lines += [run_text(row) for row in failed[:12]]
+        if len(failed) > 12:
+            lines.append(f"… and {len(failed) - 12} more")
+        lines.append(f"logs: {outcome.folder}/logs; to repeat these runs: `--retry`")
+        problem = "\n   = ".join(lines)
         if outcome.stopped is None:
             raise RunError(problem)
-        tell(f"error: {problem}")
+        print_info(f"error: {problem}")
     if outcome.stopped is not None:
-        note = "   = make room, then the same command goes on"
-        raise RunError(f"the sweep stopped, for the disk is full: {outcome.stopped}\n{note}")
+        note = "   = free some space, then repeat the command to continue"
+        raise RunError(f"the sweep stopped because the disk is full: {outcome.stopped}\n{note}")

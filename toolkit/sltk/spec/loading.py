@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ..errors import InvalidSpecError as InvalidSpecError
 from ..errors import ModelError, Problem, SpecError, UsageError
 from ..yamltree.extends import Reading, read
 from ..yamltree.lookup import child, faults
@@ -28,10 +29,6 @@ from .writing import dump as dump
 from .writing import dump_values
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class InvalidSpecError(SpecError):
-    """A spec that does not validate: nothing was read, downloaded or trained."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What is in the data of a spec, and what is odd in it, before any weight loads: `sltk check --data`.
+"""The audit of a spec's data, before any weights are loaded: `sltk check --data`.
 
-`counts` looks at one split, `subwords` at what its tokenizer makes of it, `between` at the splits side by side,
-and `findings` says of all that what a person should look at.
+`counts` examines one split, `subword_counts` its tokenization, `between` compares the splits, and `findings` turns
+the results into warnings.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ...spec.loading import Loaded
 from . import findings
 from .between import Between, compare
 from .counts import SplitCounts, count
-from .subwords import SubwordCounts, Tokens, count_subwords, tokens_of
+from .subword_counts import SubwordCounts, Tokens, count_subwords, tokens_of
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Counts of each split and between them, and what a person should look at."""
+    """Counts of each split, comparisons of splits, and warnings."""
 
     splits: dict[str, SplitCounts]
     subwords: dict[str, SubwordCounts]
-    """By split; empty where the tokenizer is out of reach."""
+    """By split; empty if the tokenizer is not on this machine."""
     tokens: Tokens
     between: Between
     warnings: list[Problem]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, JSON-ready, every place included."""
+        """All results, JSON-ready, with every place."""
         splits = {
             name: counts.as_json()
-            | {"subwords": self.subwords[name].as_json() if name in self.subwords else None}
+            | {"subwords": asdict(self.subwords[name]) if name in self.subwords else None}
             for name, counts in self.splits.items()
         }
         tokens = {
@@ -46,7 +46,7 @@ class Audit:
 
 
 def audit(loaded: Loaded[Experiment]) -> Audit:
-    """Read all splits and look them over.
+    """Read all splits and examine them.
 
     Raises:
         DataError: a source is missing or malformed.
@@ -62,8 +62,10 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
         if tokens.encoder is not None
     }
     between = compare(splits)
-    found = findings.find(experiment, counts, subwords, between)
-    warnings = [loaded.problem(f"data.{each.split}", each.message, notes=each.notes) for each in found]
+    warnings = [
+        loaded.problem(f"data.{finding.split}", finding.message, notes=finding.notes)
+        for finding in findings.find(experiment, counts, subwords, between)
+    ]
     return Audit(counts, subwords, tokens, between, warnings)
 
 

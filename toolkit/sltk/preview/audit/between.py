@@ -1,4 +1,4 @@
-"""The splits side by side: what they share, and what one has alone."""
+"""Comparison of splits: sentences and types that they share or do not share."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from .counts import Groups, Noise, grouped, noise_of, place, types_of
 
 @dataclass(frozen=True)
 class Overlap:
-    """Sentences of one split whose words stand in another split, too."""
+    """Sentences of one split whose words also occur in another split."""
 
     split: str
     other: str
     sentences: int
     share: float
-    """Of the sentences of `split`."""
+    """Share of the sentences of `split`."""
     places: list[str]
     """Each as `file:line: words`."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """What two or more splits have to do with each other."""
+    """What the splits have in common, and where they differ."""
 
     overlaps: list[Overlap]
-    """For each pair: of the later split, the sentences that the earlier one has."""
+    """For each pair of splits: the sentences of the later split that occur in the earlier one."""
     alone: dict[str, dict[str, int]]
-    """Types that one split alone has, and how often; by split."""
+    """Types that occur in only one split, with their number; by split."""
     noise: list[Noise]
-    """The same words with different tags in more than one split."""
+    """The same words with different tags in different splits."""
 
 
 def compare(splits: dict[str, Dataset]) -> Between:
-    """Look at every pair of splits."""
+    """Compare every pair of splits."""
     groups = {name: grouped(split) for name, split in splits.items()}
     types = {name: types_of(split) for name, split in splits.items()}
     overlaps = [_overlap(splits, groups, one, other) for one, other in combinations(splits, 2)]
     alone = {name: _alone(name, types) for name in splits} if len(splits) > 1 else {}
-    return Between(overlaps, {name: found for name, found in alone.items() if found}, _noise(groups))
+    return Between(overlaps, {name: counts for name, counts in alone.items() if counts}, _noise(groups))
 
 
 def _overlap(splits: dict[str, Dataset], groups: dict[str, Groups], other: str, split: str) -> Overlap:
@@ -52,12 +52,12 @@ def _overlap(splits: dict[str, Dataset], groups: dict[str, Groups], other: str, 
 
 
 def _alone(name: str, types: dict[str, Counter[str]]) -> dict[str, int]:
-    others = {kind for other, counted in types.items() if other != name for kind in counted}
-    return {kind: count for kind, count in sorted(types[name].items()) if kind not in others}
+    others = {type_ for other, counts in types.items() if other != name for type_ in counts}
+    return {type_: count for type_, count in sorted(types[name].items()) if type_ not in others}
 
 
 def _noise(groups: dict[str, Groups]) -> list[Noise]:
-    """Words that several splits have and that are tagged in more than one way."""
+    """Words that occur in several splits and are tagged in more than one way."""
     shared = Counter(words for group in groups.values() for words in group)
     merged: Groups = {}
     for group in groups.values():

@@ -1,4 +1,4 @@
-"""One split, counted."""
+"""Counts of one split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...types import Sentence, Unused
 
 @dataclass(frozen=True)
 class Distribution:
-    """How long sentences are. Percentiles are of the nearest rank: lengths that occur."""
+    """Lengths of sentences. Percentiles use the nearest-rank method, so they are lengths that occur."""
 
     mean: float
     median: int
@@ -25,7 +25,7 @@ class Distribution:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> Distribution:
-        """Of at least one length."""
+        """The distribution of at least one length."""
         ordered = sorted(lengths)
 
         def rank(percent: int) -> int:
@@ -42,12 +42,12 @@ class Variant:
     tags: tuple[str, ...]
     count: int
     place: str
-    """File and line of the first."""
+    """File and line of the first occurrence."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The same words with different tags: one of them may be wrong."""
+    """The same words with different tags: one annotation may be wrong."""
 
     words: tuple[str, ...]
     variants: tuple[Variant, ...]
@@ -55,32 +55,32 @@ class Noise:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What is in one split."""
+    """Counts of one split."""
 
     sentences: int
     words: int
     documents: int
-    """0 where the source marks none."""
+    """0 if the source marks none."""
     empty: int
     """Sentences without words."""
     scheme: str | None
-    """The scheme of the source; None where it annotates spans."""
+    """The scheme of the source; None if it annotates spans."""
     types: dict[str, int]
-    """Spans of each type; of plain tags, words of each tag."""
+    """Spans of each type; for plain tags, words with each tag."""
     repaired: int
     unused: list[Unused]
     words_per_sentence: Distribution
     duplicates: int
-    """Sentences whose words stand in an earlier sentence of the split."""
+    """Sentences with the same words as an earlier sentence of the split."""
     noise: list[Noise]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, JSON-ready."""
+        """All counts, JSON-ready."""
         return {**asdict(self), **listed(self.unused)}
 
 
 def count(split: Dataset) -> SplitCounts:
-    """The counts of a split that has a sentence."""
+    """Count a split with at least one sentence."""
     groups = grouped(split)
     return SplitCounts(
         sentences=len(split),
@@ -98,18 +98,18 @@ def count(split: Dataset) -> SplitCounts:
 
 
 def types_of(split: Dataset) -> Counter[str]:
-    """Spans of each type, or words of each plain tag."""
+    """Spans of each type, or words with each plain tag."""
     if split.scheme == "plain":
         return Counter(tag for sentence in split for tag in sentence.tags or ())
     return Counter(span.type for sentence in split for span in sentence.spans or ())
 
 
 Groups = dict[tuple[str, ...], list[Sentence]]
-"""The sentences of the same words, in order of the first."""
+"""Sentences by their words, in order of first occurrence."""
 
 
 def grouped(split: Dataset) -> Groups:
-    """The sentences that have words, by their words."""
+    """Group the sentences that have words by their words."""
     groups: Groups = {}
     for sentence in split:
         if sentence.words:
@@ -119,17 +119,17 @@ def grouped(split: Dataset) -> Groups:
 
 def noise_of(groups: Groups) -> list[Noise]:
     """The groups whose sentences are tagged in more than one way."""
-    found = []
+    noise = []
     for words, sentences in groups.items():
-        ways: dict[tuple[str, ...], list[Sentence]] = {}
+        by_tags: dict[tuple[str, ...], list[Sentence]] = {}
         for sentence in sentences:
-            ways.setdefault(tuple(sentence.tags or ()), []).append(sentence)
-        if len(ways) > 1:
-            variants = (Variant(tags, len(same), place(same[0])) for tags, same in ways.items())
-            found.append(Noise(words, tuple(variants)))
-    return found
+            by_tags.setdefault(tuple(sentence.tags or ()), []).append(sentence)
+        if len(by_tags) > 1:
+            variants = (Variant(tags, len(same), place(same[0])) for tags, same in by_tags.items())
+            noise.append(Noise(words, tuple(variants)))
+    return noise
 
 
 def place(sentence: Sentence) -> str:
-    """Where a sentence begins, as `file:line`."""
+    """Where a sentence starts, as `file:line`."""
     return str(Location(sentence.file or "(data)", sentence.line))

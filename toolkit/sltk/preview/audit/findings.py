@@ -1,4 +1,4 @@
-"""What an audit says a person should look at."""
+"""Warnings of an audit: what is odd in the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...files.safety import harmless
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
 from .counts import Noise, SplitCounts
-from .subwords import SubwordCounts
+from .subword_counts import SubwordCounts
 
 _SHOWN = 3
 _WIDTH = 80
@@ -18,7 +18,7 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class Finding:
-    """What is odd in one split, and the first places where it is."""
+    """One oddity of a split, and the first places where it occurs."""
 
     split: str
     message: str
@@ -31,16 +31,16 @@ def find(
     subwords: dict[str, SubwordCounts],
     between: Between,
 ) -> list[Finding]:
-    """Everything odd, split by split, and then between them."""
-    found = [finding for name, counts in splits.items() for finding in _within(name, counts)]
+    """Find oddities in each split, and then between splits."""
+    findings = [finding for name, counts in splits.items() for finding in _within(name, counts)]
     for name, counts in subwords.items():
-        found += _of_subwords(name, counts, experiment.on_overflow == "error")
-    return found + list(_between(splits, between))
+        findings += _of_subwords(name, counts, experiment.on_overflow == "error")
+    return findings + list(_between(splits, between))
 
 
 def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
     if counts.repaired:
-        yield Finding(name, f"ill-formed tags, read as others: {counts.repaired}")
+        yield Finding(name, f"ill-formed tags that were repaired: {counts.repaired}")
     if counts.unused:
         notes = tuple(f"{Location(each.file, each.line)}: {each.reason}" for each in counts.unused[:_SHOWN])
         yield Finding(name, f"annotations that cannot be used as they are: {len(counts.unused)}", notes)
@@ -51,19 +51,18 @@ def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
     if counts.duplicates:
         yield Finding(name, f"repeated sentences: {counts.duplicates} of {counts.sentences}")
     if counts.noise:
-        yield Finding(
-            name, f"the same words with different tags: {len(counts.noise)}", _noise_notes(counts.noise)
-        )
+        message = f"the same words with different tags: {len(counts.noise)}"
+        yield Finding(name, message, _noise_notes(counts.noise))
 
 
 def _of_subwords(name: str, counts: SubwordCounts, is_error: bool) -> Iterator[Finding]:
     if counts.over_limit and is_error:
         message = f"sentences longer than {counts.limit} subwords: {counts.over_limit}"
-        yield Finding(name, message, ("`on_overflow: error` ends the run there",))
+        yield Finding(name, message, ("with `on_overflow: error` the run stops at the first of them",))
     if counts.cut_words:
-        yield Finding(name, f"words that alone are longer than the model reads: {counts.cut_words}")
+        yield Finding(name, f"single words that are longer than the model can read: {counts.cut_words}")
     if counts.unknown_words:
-        message = f"words that the tokenizer does not know, or only in part: {counts.unknown_words}"
+        message = f"words with parts that the tokenizer does not know: {counts.unknown_words}"
         yield Finding(name, message, tuple(counts.unknown_places[:_SHOWN]))
 
 
@@ -71,12 +70,11 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
     for name, counts in splits.items():
         unseen = sorted(counts.types.keys() - splits["train"].types.keys())
         if unseen:
-            yield Finding(
-                name, f"types that train lacks, which no model can learn from it: {', '.join(unseen)}"
-            )
-    alone = between.alone.get("train")
-    if alone:
-        yield Finding("train", f"types that no other split has, which nothing scores: {', '.join(alone)}")
+            message = f"types that do not occur in train, so the model cannot learn them: {', '.join(unseen)}"
+            yield Finding(name, message)
+    if alone := between.alone.get("train"):
+        message = f"types that occur only in train, so they are never scored: {', '.join(alone)}"
+        yield Finding("train", message)
     for overlap in between.overlaps:
         if overlap.sentences:
             yield _overlap(overlap, splits[overlap.split].sentences)
@@ -86,23 +84,23 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
 
 
 def _overlap(overlap: Overlap, sentences: int) -> Finding:
-    message = f"sentences that are in {overlap.other} too: {overlap.sentences} of {sentences}"
-    return Finding(overlap.split, message, tuple(_cut(text) for text in overlap.places[:_SHOWN]))
+    message = f"sentences that also occur in {overlap.other}: {overlap.sentences} of {sentences}"
+    return Finding(overlap.split, message, tuple(_shortened(text) for text in overlap.places[:_SHOWN]))
 
 
 def _noise_notes(noise: list[Noise]) -> tuple[str, ...]:
-    """The words that are tagged in two ways, with both places."""
-    return tuple(_cut(_noise_note(each)) for each in noise[:_SHOWN])
+    """For each sentence with different tags: the first word that differs, its tags and their places."""
+    return tuple(_shortened(_noise_note(each)) for each in noise[:_SHOWN])
 
 
 def _noise_note(noise: Noise) -> str:
     one, other = noise.variants[:2]
-    differing = next(n for n, pair in enumerate(zip(one.tags, other.tags, strict=True)) if len(set(pair)) > 1)
-    tags = f"{one.tags[differing]} at {one.place}, {other.tags[differing]} at {other.place}"
-    return f"`{noise.words[differing]}` is {tags}: {' '.join(noise.words)}"
+    word = next(n for n, (a, b) in enumerate(zip(one.tags, other.tags, strict=True)) if a != b)
+    tags = f"{one.tags[word]} at {one.place}, {other.tags[word]} at {other.place}"
+    return f"`{noise.words[word]}` is {tags}: {' '.join(noise.words)}"
 
 
-def _cut(text: str) -> str:
-    """As much of a line as is worth showing; places stay whole."""
+def _shortened(text: str) -> str:
+    """A line with its words cut to a readable length; places are kept whole."""
     head, separator, words = harmless(text).partition(": ")
     return head + separator + (words if len(words) <= _WIDTH else words[: _WIDTH - 1] + "…")

@@ -1,4 +1,4 @@
-"""Scores as tables: of each metric by type and in all, and what else it has to show."""
+"""Score tables: one per metric, with its scores by type and overall, and its further results."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Scores = Mapping[str, Any]
 _COLUMNS = ("precision", "recall", "f1")
 _AVERAGES = {"macro_f1": "macro average", "weighted_f1": "weighted average"}
 _PAIRS = ("correct", "incorrect", "partial", "missed", "spurious")
-_MATRIX = 8
-"""Types that a matrix of confusions may have; of more, the most frequent confusions are listed."""
-_LISTED = 12
-# Shown in the first table, or no scores; other numbers are a metric's own, and shown by their names.
+_MOST_TYPES = 8
+"""Types in a confusion matrix; with more types, the most frequent confusions are listed instead."""
+_MOST_CONFUSIONS = 12
+# Other numbers belong to one metric, and are shown under their names.
 _KNOWN = {
     *_COLUMNS, *_AVERAGES, "accuracy", "support", "predicted", "correct", "sentences", "words",
 }  # fmt: skip
 
 
 def show_scores(console: Console, title: str, scores: Scores) -> None:
-    """The tables of a split, of each of its metrics, and under each the signature that says how it was scored."""
+    """Print the tables of each metric of a split, and below them the signature that says how it was computed."""
     for table in _tables(title, scores):
         console.print(table)
     console.print(Text(scores.get("signature", ""), style="dim"), soft_wrap=True)
@@ -36,7 +36,7 @@ def show_scores(console: Console, title: str, scores: Scores) -> None:
 
 
 def _tables(title: str, scores: Scores) -> Iterable[Table]:
-    """What there is to show of one metric."""
+    """The tables of one metric."""
     yield _by_type(title, scores)
     if "table" in scores:
         yield _partial(scores["table"])
@@ -49,7 +49,7 @@ def _tables(title: str, scores: Scores) -> Iterable[Table]:
 
 
 def _by_type(title: str, scores: Scores) -> Table:
-    """One row a type, and the sum; for plain tags their accuracy and F1; then whatever else is one number."""
+    """One row per type and for the total; for plain tags, accuracy and F1; then all other single numbers."""
     intervals = scores.get("intervals", {})
     columns = (*_COLUMNS, *(["interval of f1"] if intervals else []), "support")
     table = _table(title, "type", columns, title_style="bold")
@@ -72,7 +72,7 @@ def _by_type(title: str, scores: Scores) -> Table:
         if key in scores:
             add(name, {"f1": scores[key]}, intervals.get(key))
     if "boundaries" in scores:
-        add("types left out", scores["boundaries"])
+        add("types ignored", scores["boundaries"])
     if isinstance(scores.get("accuracy"), int | float):
         add("accuracy of words", {"f1": scores["accuracy"]}, count=scores.get("words", 0))
     for key, value in scores.items():
@@ -82,7 +82,7 @@ def _by_type(title: str, scores: Scores) -> Table:
 
 
 def _partial(rows: Scores) -> Table:
-    """SemEval-2013's four ways to compare spans, one a row."""
+    """SemEval-2013's four ways to compare spans, one per row."""
     table = _table("", "compared by", (*_PAIRS, *_COLUMNS))
     for name, row in rows.items():
         _row(table, name, *(f"{row[key]:,}" for key in _PAIRS), *(_number(row[key]) for key in _COLUMNS))
@@ -90,36 +90,37 @@ def _partial(rows: Scores) -> Table:
 
 
 def _confusion(confusion: Scores) -> Table:
-    """Gold types down, predicted types across, of spans with both ends right; the last column and row the rest."""
+    """Gold types by predicted types, for spans with correct boundaries; the other spans in the last column and row."""
     types, missed, spurious = confusion["types"], confusion["missed"], confusion["spurious"]
     down = sorted(types.keys() | missed.keys())
-    across = sorted({other for found in types.values() for other in found} | spurious.keys())
-    if max(len(down), len(across)) > _MATRIX:
+    across = sorted({other for row in types.values() for other in row} | spurious.keys())
+    if max(len(down), len(across)) > _MOST_TYPES:
         return _most_frequent(confusion)
     table = _table("", "gold \\ predicted", (*across, "(missed)"))
     for kind in down:
-        found = types.get(kind, {})
-        _row(table, kind, *(_count(found.get(other)) for other in across), _count(missed.get(kind)))
+        row = types.get(kind, {})
+        _row(table, kind, *(_count(row.get(other)) for other in across), _count(missed.get(kind)))
     _row(table, "(spurious)", *(_count(spurious.get(other)) for other in across), "")
     return table
 
 
 def _most_frequent(confusion: Scores) -> Table:
-    """What went wrong most often, of spans with both ends right and of those without a counterpart."""
+    """The most frequent errors: confused types, missed and spurious spans."""
     wrong = [
         (number, kind, other)
-        for kind, found in confusion["types"].items()
-        for other, number in found.items()
+        for kind, row in confusion["types"].items()
+        for other, number in row.items()
         if kind != other
     ]
     wrong += [(number, kind, "(missed)") for kind, number in confusion["missed"].items()]
     wrong += [(number, "(spurious)", kind) for kind, number in confusion["spurious"].items()]
     wrong.sort(key=lambda each: -each[0])
     table = _table("", "gold", ("predicted", "spans"))
-    for number, kind, other in wrong[:_LISTED]:
+    for number, kind, other in wrong[:_MOST_CONFUSIONS]:
         _row(table, kind, other, f"{number:,}")
-    if len(wrong) > _LISTED:
-        _row(table, f"… and {len(wrong) - _LISTED} more", "", f"{sum(each[0] for each in wrong[_LISTED:]):,}")
+    if len(wrong) > _MOST_CONFUSIONS:
+        rest = wrong[_MOST_CONFUSIONS:]
+        _row(table, f"… and {len(rest)} more", "", f"{sum(each[0] for each in rest):,}")
     return table
 
 
@@ -132,14 +133,14 @@ def _thresholds(rows: Sequence[Scores]) -> Table:
 
 
 def _calibration(calibration: Scores) -> Table:
-    """Mean score and share of right ones in each bin, of words and of spans."""
+    """Mean score and accuracy in each bin, for words and for spans."""
     table = _table("", "calibration", ("bin", "mean score", "accuracy", "count"))
-    for kind, found in calibration.items():
-        for each in found["bins"]:
+    for kind, result in calibration.items():
+        for each in result["bins"]:
             between = f"{each['from']:.2f} to {each['to']:.2f}"
             numbers = (_number(each["score"]), _number(each["accuracy"]))
             _row(table, kind, between, *numbers, f"{each['count']:,}")
-        _row(table, f"{kind}: error", "", "", _number(found["ece"]), f"{found['count']:,}")
+        _row(table, f"{kind}: error", "", "", _number(result["ece"]), f"{result['count']:,}")
         table.add_section()
     return table
 
@@ -159,7 +160,7 @@ def _table(title: str, first: str, columns: Iterable[str], title_style: str = ""
 
 
 def _row(table: Table, *cells: str) -> None:
-    # Types come from data: Text, so that `[b]` is no markup.
+    # Text, because types come from data: `[b]` must not be read as markup.
     table.add_row(*map(Text, cells), style="bold" if cells[0] == "micro average" else None)
 
 

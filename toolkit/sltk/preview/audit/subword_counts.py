@@ -1,9 +1,8 @@
-"""What the tokenizer of a spec makes of its data, as far as the tokenizer is on this machine."""
+"""Subword counts of a split, if the tokenizer of the spec is on this machine."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ...components.backbones import tokenizers
 from ...components.backbones.pretrained import PretrainedBackbone
@@ -17,62 +16,57 @@ from .counts import Distribution, place
 
 @dataclass(frozen=True)
 class Tokens:
-    """The way from words to subwords, or why there is none."""
+    """The tokenizer of a spec and the maximum length of its model."""
 
     encoder: SubwordEncoder | None
+    """None if the tokenizer is not available; `note` says why."""
     limit: int | None
-    """Subwords, special tokens included, that the model reads at once; None where none is known."""
+    """Subwords per sentence that the model can read, with special tokens; None if unknown."""
     note: str | None = None
 
 
 @dataclass(frozen=True)
 class SubwordCounts:
-    """What a tokenizer makes of one split."""
+    """Counts of one split after tokenization."""
 
     subwords: int
-    """Special tokens not counted."""
+    """Without special tokens."""
     per_sentence: Distribution
-    """Special tokens included: what the limit is about."""
+    """With special tokens, which count towards the limit."""
     per_word: float
     limit: int | None
     over_limit: int
-    """Sentences that are longer than the limit."""
+    """Sentences longer than the limit."""
     over_limit_share: float
     unknown_words: int
-    """Words of which a part, or all, is the unknown token."""
+    """Words with at least one unknown token."""
     unknown_places: list[str]
     cut_words: int
-    """Words that alone are longer than the limit: a part of them is never read."""
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, JSON-ready."""
-        return asdict(self)
+    """Words that are longer than the limit by themselves, so that a part of them is never read."""
 
 
 def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
-    """The encoder of the spec's tokenizer, without a limit, and the limit.
+    """The encoder of the spec's tokenizer, which does not apply the limit, and the limit.
 
     Raises:
         ModelError: the tokenizer's files are damaged.
     """
     backbone = experiment.backbone
     if not isinstance(backbone, PretrainedBackbone):
-        return Tokens(
-            None, experiment.max_length, f"the tokenizer of `{backbone.type_name}` is not looked at"
-        )
+        note = f"subwords are not counted for backbones of type `{backbone.type_name}`"
+        return Tokens(None, experiment.max_length, note)
     limit = experiment.max_length or tokenizers.position_limit(ModelInfo.of(backbone).config)
     tokenizer = tokenizers.find(backbone, (" " + str(s.with_text().text) for s in training))
     if tokenizer is None:
         name = backbone.tokenizer or backbone.name
-        return Tokens(
-            None, limit, f"the tokenizer of `{name}` is not on this machine: subwords are not counted"
-        )
+        note = f"the tokenizer of `{name}` is not on this machine: subwords are not counted"
+        return Tokens(None, limit, note)
     spacing = spacing_of(experiment.aligner.spacing, training.sentences)
     return Tokens(SubwordEncoder(tokenizer, spacing), limit)
 
 
 def count_subwords(split: Dataset, encoder: SubwordEncoder, limit: int | None) -> SubwordCounts:
-    """The counts of a split that has a sentence."""
+    """Count a split with at least one sentence."""
     encodings = encoder.encode(split.sentences)
     lengths = [len(encoding.windows[0].ids) for encoding in encodings]
     room = None if limit is None else limit - encoder.special_tokens
@@ -87,8 +81,10 @@ def count_subwords(split: Dataset, encoder: SubwordEncoder, limit: int | None) -
         over_limit=over,
         over_limit_share=over / len(lengths),
         unknown_words=sum(map(len, unknown)),
-        unknown_places=[_named(s, word) for s, words in zip(split, unknown, strict=True) for word in words],
-        cut_words=0 if room is None else sum(_longer(encoding, room) for encoding in encodings),
+        unknown_places=[
+            _word_place(s, word) for s, words in zip(split, unknown, strict=True) for word in words
+        ],
+        cut_words=0 if room is None else sum(_words_longer_than(room, encoding) for encoding in encodings),
     )
 
 
@@ -103,10 +99,10 @@ def _unknown_words(encoding: Encoding, unknown: int) -> list[int]:
     ]
 
 
-def _longer(encoding: Encoding, room: int) -> int:
+def _words_longer_than(room: int, encoding: Encoding) -> int:
     (window,) = encoding.windows
     return sum(last - first >= room for first, last in zip(window.first, window.last, strict=True))
 
 
-def _named(sentence: Sentence, word: int) -> str:
+def _word_place(sentence: Sentence, word: int) -> str:
     return f"{place(sentence)}: word {word + 1}, {sentence.words[word]!r}"

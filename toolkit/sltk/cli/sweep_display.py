@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a live table on a terminal, else a line for each run that ends."""
+"""Progress of sweeps and searches: a live table on a terminal, otherwise one line per finished run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from ..preview.estimate import size_text
 from ..sweeps.status import Watcher
 
 if TYPE_CHECKING:
+    from ..search import Search
     from ..sweeps import Row, Running, Status
 
 _SECONDS_BETWEEN = 0.5
 _STATES = ("done", "running", "waiting", "failed", "damaged")
 
 
-class Shown(Watcher):
-    """Watches a sweep on standard error."""
+class SweepDisplay(Watcher):
+    """Shows a sweep on standard error."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._last = 0.0
 
-    def __enter__(self) -> Shown:
+    def __enter__(self) -> SweepDisplay:
         return self
 
     def __exit__(
@@ -41,15 +42,15 @@ class Shown(Watcher):
             self._live.stop()
 
     def note(self, message: str) -> None:
-        """One dim line."""
+        """Print one dim line."""
         self.console.print(Text(message, style="dim"), soft_wrap=True)
 
     def lines(self, status: Status) -> Iterator[str]:
-        """What is said of the whole."""
-        return summary(status)
+        """The summary of all runs."""
+        return status_lines(status)
 
     def began(self, status: Status) -> None:
-        """The plan in a few lines; then the table, where there is a terminal."""
+        """Print the summary; on a terminal, open the live table."""
         for line in self.lines(status):
             self.console.print(line, soft_wrap=True, markup=False)
         if self.console.is_terminal and status.count("waiting"):
@@ -59,57 +60,74 @@ class Shown(Watcher):
             self._live.start()
 
     def ended(self, row: Row, status: Status) -> None:
-        """A line a run."""
+        """Print one line per finished run."""
         finished = status.count("done") + status.count("failed")
-        place = f"{finished}/{len(status.rows)}"
         left = f", {time_text(status.seconds_left)} left" if status.seconds_left else ""
-        self.console.print(f"{place}  {told_run(row)}{left}", soft_wrap=True, markup=False)
+        line = f"{finished}/{len(status.rows)}  {run_text(row)}{left}"
+        self.console.print(line, soft_wrap=True, markup=False)
 
     def show(self, status: Status) -> None:
-        """Bring the table up to date, now and then."""
+        """Update the live table, at most every half second."""
         now = time.monotonic()
         if self._live is not None and now - self._last >= _SECONDS_BETWEEN:
             self._last = now
             self._live.update(_table(status, self.lines(status)), refresh=True)
 
 
-def summary(status: Status) -> Iterator[str]:
-    """How many runs are in each state, the best so far, and what the rest will take."""
+class SearchDisplay(SweepDisplay):
+    """Shows a search on standard error."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self.space = search.space
+
+    def lines(self, status: Status) -> Iterator[str]:
+        """The budget spent, and the best mask so far."""
+        space = self.space
+        budget = f"{space.spent:.1f} of {space.budget:.1f} full runs requested"
+        yield f"{len(space.masks)} masks: {len(space.finished)} trained; {budget}"
+        if space.best is not None:
+            yield f"best so far: {space.best}, validation {space.finished[space.best]:.4f}"
+
+    def ended(self, row: Row, status: Status) -> None:
+        """Print one line per finished piece of work."""
+        scores = f"validation {row.validation:.4f}" if row.state == "done" else row.reason or "resumes later"
+        work = "shared run, all masks scored" if row.name == ".shared" else f"{row.name}: {scores}"
+        spent = f"{self.space.spent / len(self.space.masks):.1%} requested"
+        line = f"{spent}  {work.splitlines()[0]}  ({time_text(row.seconds)} in total)"
+        self.console.print(line, soft_wrap=True, markup=False)
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """The number of runs in each state, the best run so far, and what the rest will take."""
     counts = ", ".join(f"{count} {state}" for state in _STATES if (count := status.count(state)))
     yield f"{len(status.rows)} runs: {counts}"
     if status.best is not None:
-        yield f"best so far: {told_run(status.best)}"
+        yield f"best so far: {run_text(status.best)}"
     if status.count("waiting"):
         yield f"left: {_left(status)}"
 
 
 def _left(status: Status) -> str:
     if status.seconds_left is None or status.bytes_left is None:
-        return "time and disk are not known before the first run is finished"
-    each = f"{time_text(status.seconds_per_run)} and {size_text(status.bytes_per_run or 0)} a run"
+        return "time and disk space are unknown until the first run is finished"
+    each = f"{time_text(status.seconds_per_run)} and {size_text(status.bytes_per_run or 0)} per run"
     return f"about {time_text(status.seconds_left)} and {size_text(status.bytes_left)} of disk, at {each}"
 
 
-def told_run(row: Row) -> str:
-    """One run on a line: its name, and its scores or what went wrong."""
+def run_text(row: Row) -> str:
+    """One run on one line: its name, and its scores or the reason why it has none."""
     if row.state != "done":
-        first = (row.reason or row.state).splitlines()[0]
-        return f"{row.name}: {first}"
+        return f"{row.name}: {(row.reason or row.state).splitlines()[0]}"
     scores = (("validation", row.validation), ("test", row.test))
     shown = "  ".join(f"{split} {value:.4f}" for split, value in scores if value is not None)
     return f"{row.name}: {shown}  ({time_text(row.seconds)})"
 
 
 def _table(status: Status, lines: Iterator[str]) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name, justify in (
-        ("running", "left"),
-        ("update", "right"),
-        ("loss", "right"),
-        ("F1", "right"),
-        ("", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = Table("running", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("update", "loss", "F1", ""):
+        table.add_column(name, justify="right")
     for run in status.running:
         table.add_row(Text(run.name), *_cells(run))
     return Group(table, Text("\n".join(lines), style="dim"))
@@ -117,12 +135,12 @@ def _table(status: Status, lines: Iterator[str]) -> RenderableType:
 
 def _cells(run: Running) -> tuple[str, ...]:
     steps = f"{run.done}/{run.steps}" if run.activity == "training" else run.activity
-    loss, score = (("" if value is None else f"{value:.4f}") for value in (run.loss, run.score))
+    loss, score = ("" if value is None else f"{value:.4f}" for value in (run.loss, run.score))
     return steps, loss, score, time_text(run.seconds)
 
 
 def time_text(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`; `?` if unknown."""
     if seconds is None:
         return "?"
     minutes = round(seconds / 60)

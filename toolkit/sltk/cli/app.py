@@ -1,0 +1,223 @@
+"""The Typer app, options shared by commands, output, and errors.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the run failed, 2 the
+command line, the spec or the input is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer._click import exceptions as click
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from ..errors import InputError, InvalidSpecError, Location, Problem, SltkError, nearest
+from ..files.safety import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROGRAM = "sltk"
+
+app = typer.Typer(
+    help="Train sequence labellers from one YAML file, above all with decoder-only language models whose causal "
+    "mask is removed in some blocks.",
+    epilog="First run: `sltk train experiments/quickstart.yaml`. Components of a spec: `sltk list`.",
+    add_completion=False,
+    suggest_commands=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run directory or exported model")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="override a key, as in `--set trainer.epochs=3`; repeatable"
+    ),
+]
+RunOutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="run directory  [default: runs/NAME]")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
+ForceOption = Annotated[bool, typer.Option("--force", help="replace an existing run")]
+RehearseOption = Annotated[
+    bool, typer.Option("--rehearse", help="run every step offline, on a tiny model and a few sentences")
+]
+RetryOption = Annotated[bool, typer.Option("--retry", help="repeat failed and damaged runs")]
+ReaderKeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="set a key of the reader: `sltk show reader TYPE`; repeatable"
+    ),
+]
+ImportsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--imports", metavar="FILE", help="Python file or module with custom components; repeatable"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show the traceback of an error; allowed after any command")
+    ] = False,
+) -> None:
+    """Options before the command. `main` reads `--debug` and removes it from the arguments."""
+    if version:
+        from .. import __version__
+
+        print_result(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print_result(context.get_help())
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = words[: words.index("--")] if "--" in words else words
+    debug = "--debug" in options
+    words = [word for word in options if word != "--debug"] + words[len(options) :]
+    try:
+        # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
+        code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        return _print_error(error)
+    if code == 130:
+        print_info("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _print_error(error: Exception) -> int:
+    """Print an error of any kind, and return the exit code."""
+    if isinstance(error, SltkError):
+        _print_diagnostic(str(error) if isinstance(error, InputError) else f"error: {error}")
+        if isinstance(error, InvalidSpecError):
+            count = len(error.problems)
+            print_info(f"\n{count} error{'s' if count > 1 else ''}. Nothing was read, downloaded or trained.")
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        _print_diagnostic(str(_usage_problem(error)))
+        return 2
+    if isinstance(error, OSError) and error.strerror:
+        file = f"`{error.filename}`: " if error.filename else ""
+        _print_diagnostic(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
+        return 1
+    _print_diagnostic(
+        f"error: {type(error).__name__}: {error}\n"
+        "   = this is a bug in sltk: run the command again with `--debug` and report the traceback"
+    )
+    return 1
+
+
+def _usage_problem(error: click.ClickException) -> Problem:
+    """A command-line error in the format of every other error."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else PROGRAM
+    notes = (f"`{command} --help` lists arguments and options",)
+    unknown = re.fullmatch(r"No such command '(.*)'\.", error.message, re.DOTALL)
+    if unknown and context and isinstance(context.command, TyperGroup):
+        known = list(context.command.commands)
+        near = nearest(unknown[1], known)
+        return Problem(
+            f"unknown command `{unknown[1]}`", suggestion=near, notes=(f"commands: {', '.join(known)}",)
+        )
+    if isinstance(error, click.NoSuchOption):
+        near = next(iter(error.possibilities or ()), None)
+        return Problem(f"unknown option `{error.option_name}` for `{command}`", suggestion=near, notes=notes)
+    text = re.sub(r"'([^']*)'", r"`\1`", error.format_message()).rstrip(".")
+    return Problem(text[:1].lower() + text[1:], Location(command), notes=notes)
+
+
+def print_result(text: str) -> None:
+    """Print a line to standard output."""
+    typer.echo(text)
+
+
+def print_info(text: str) -> None:
+    """Print a line to standard error."""
+    typer.echo(text, err=True)
+
+
+def print_warning(problem: Problem) -> None:
+    """Print a problem that does not stop the command."""
+    _print_diagnostic(str(problem).replace("error:", "warning:", 1))
+
+
+def _print_diagnostic(text: str) -> None:
+    """Print an error or a warning, its first word in colour if standard error is a terminal.
+
+    The text may quote data: control characters are replaced, so that data cannot control the terminal.
+    """
+    text = "\n".join(map(harmless, _with_relative_paths(text).split("\n")))
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        for word, color in (("error:", "red"), ("warning:", "yellow")):
+            text = re.sub(f"^{word}", typer.style(word, fg=color, bold=True), text, flags=re.MULTILINE)
+    print_info(text)
+
+
+_EXCERPT = re.compile(r"^ *\d+ \|.*", re.MULTILINE)
+
+
+def _with_relative_paths(text: str) -> str:
+    """Make paths below the working directory relative, unless the command line or the spec has them absolute.
+
+    Paths in a spec are made absolute when it is read; errors show them as the user wrote them.
+    """
+    here = os.path.join(os.getcwd(), "")
+    sources = [*sys.argv[1:], *_EXCERPT.findall(text)]
+    return text if any(here in source for source in sources) else text.replace(here, "")
+
+
+def console(width: int = 100) -> Console:
+    """A console for tables on standard output, as wide as the terminal, or `width` if it is not a terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of texts."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console(width=120).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print indented JSON, without escaping non-ASCII characters."""
+    import json
+
+    print_result(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def run_imports(items: Sequence[str] | None) -> None:
+    """Import the files and modules of `--imports`, and print their paths."""
+    from ..spec.imports import load_imports
+    from ..yamltree.scalars import resolve_path
+
+    for path in load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()]):
+        print_info(f"imported {path}")
