@@ -1,4 +1,4 @@
-"""The specs in experiments/ are sound, and say what the paper says."""
+"""The specs in experiments/ are valid and match the paper."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def experiment(name: str, *settings: str) -> Experiment:
 
 
 def backbone(name: str) -> PretrainedBackbone:
-    found = experiment(name).backbone
-    assert isinstance(found, PretrainedBackbone)
-    return found
+    model = experiment(name).backbone
+    assert isinstance(model, PretrainedBackbone)
+    return model
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
-    """A shipped spec loads anywhere; files that are absent are warnings, each at its line."""
+def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
+    """A spec loads without its data and models; missing files are warnings, each with its line."""
     loaded = loading.load(FOLDER / f"{name}.yaml")
     run = LabellingPreview(loaded)
     check_models([run])
@@ -64,8 +64,8 @@ def test_every_spec_is_sound_without_data_or_models(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_sweep_is_sound_without_data_or_models(name: str) -> None:
-    """So is each of its runs, and what it extends is the spec of a run that is shipped too."""
+def test_every_sweep_is_valid_without_data_or_models(name: str) -> None:
+    """A sweep and each of its runs load too, and the sweep extends the spec of a single run."""
     plan = sweeps.plan(FOLDER / f"{name}.yaml")
     runs = [LabellingPreview(run.loaded) for run in plan.runs]
     check_models(runs)
@@ -79,7 +79,7 @@ def test_every_sweep_is_sound_without_data_or_models(name: str) -> None:
     "name", [f"sweep_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 )
 def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
-    """16 masks of four digits with the seeds 120 to 124; all else is the spec of a single run."""
+    """They have 16 masks of four digits with seeds 120 to 124; everything else equals the spec of a single run."""
     plan = sweeps.plan(FOLDER / f"{name}.yaml")
     chosen = {(run.experiment.backbone.unmask, run.experiment.seed) for run in plan.runs}  # type: ignore[attr-defined]
     assert chosen == {(f"{mask:04b}", seed) for mask in range(16) for seed in range(120, 125)}
@@ -88,14 +88,14 @@ def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
 
 
 def test_the_paper_has_a_spec_for_each_model_and_task() -> None:
-    """Four models, four tasks; the small decoder has all tasks too."""
+    """There are specs for four models and four tasks; the small decoder has all tasks too."""
     assert set(PAPER) <= set(SPECS)
     assert {f"smollm2_{task}" for task in TASKS} <= set(SPECS)
 
 
 @pytest.mark.parametrize("name", ["llama_absa_0111", *PAPER])
 def test_the_recipe_is_the_papers(name: str) -> None:
-    """QLoRA and training are those of section 3, for the encoders too."""
+    """QLoRA and training settings are those of section 3, also for the encoders."""
     spec = experiment(name)
     trainer, model = spec.trainer, backbone(name)
     assert (spec.seed, spec.max_length, spec.scheme) == (120, 128, "IOB2")
@@ -113,7 +113,7 @@ def test_the_recipe_is_the_papers(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_models_and_their_trained_parameters_are_the_papers(name: str) -> None:
-    """Each spec names its model, trains as many parameters as the paper says, and leaves the mask to be chosen."""
+    """Each spec names its model, trains the paper's number of parameters, and leaves the mask open."""
     model = backbone(name)
     expected = estimate_run(experiment(name))
     assert expected is not None
@@ -123,8 +123,8 @@ def test_models_and_their_trained_parameters_are_the_papers(name: str) -> None:
     assert model.unmask_window == ("drop" if name.startswith("mistral") else "keep")
 
 
-def test_the_spec_that_is_written_out_is_the_same_run() -> None:
-    """`llama_absa_0111` is `llama2_7b_absa` with its mask."""
+def test_the_spec_in_one_file_is_the_same_run() -> None:
+    """`llama_absa_0111` equals `llama2_7b_absa` with mask 0111."""
     short = experiment("llama2_7b_absa", "backbone.unmask=0111", "name=llama_absa_0111")
     assert short == experiment("llama_absa_0111")
 
@@ -147,8 +147,8 @@ def test_tasks_read_what_the_paper_reads(task: str, readers: list[tuple[str, dic
         assert {key: getattr(reader, key) for key in options} == options
 
 
-def test_the_sentences_are_as_many_as_the_papers(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the real corpora the splits have the sizes of section 2."""
+def test_split_sizes_are_the_papers(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The splits of the real corpora have the sizes of section 2."""
     from sltk.data.datasets import load_splits
 
     monkeypatch.setenv("SLTK_DATA", str(corpora))
@@ -159,7 +159,7 @@ def test_the_sentences_are_as_many_as_the_papers(corpora: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", [*PARTS, *ALL])
 def test_data_and_models_are_found_by_environment(name: str) -> None:
-    """No spec holds a path of one machine: data comes from SLTK_DATA, local models from SLTK_MODELS."""
+    """No spec contains a machine-specific path: data comes from SLTK_DATA, local models from SLTK_MODELS."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     for path in re.findall(r"path: *(\S+)", text):
         assert path.startswith('"${SLTK_DATA:-../data}/')
@@ -168,9 +168,9 @@ def test_data_and_models_are_found_by_environment(name: str) -> None:
 
 
 def test_the_schema_is_what_sltk_schema_prints() -> None:
-    """The schema that editors use is current; else `make generated`.
+    """The schema for editors is up to date; otherwise run `make generated`.
 
-    In a process of its own, which knows no component that another test has registered.
+    A separate process knows no component that another test has registered.
     """
     command = [sys.executable, "-m", "sltk", "schema"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -179,12 +179,12 @@ def test_the_schema_is_what_sltk_schema_prints() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_editors_find_the_schema(name: str) -> None:
-    """The first line of a spec names the schema beside it."""
+    """The first line of a spec refers to the schema in the same folder."""
     first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
     assert first == "# yaml-language-server: $schema=sltk.schema.json"
 
 
 def test_the_index_names_every_spec() -> None:
-    """README.md has each spec in its table."""
+    """experiments/README.md lists every spec."""
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert [name for name in ALL if f"`{name}`" not in index and f"`{name}.yaml`" not in index] == []
