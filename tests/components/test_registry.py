@@ -165,7 +165,7 @@ class TestImports:
         Path("train.tsv").write_text("Oslo\tB-LOC\nis\tO\n\ncold\tO\n")
         loaded = loading.load(spec("my_readers.py", "registry_test_tsv"))
         assert loaded.imported == (folder / "my_readers.py",)
-        assert [sentence.words for sentence in loaded.experiment.data.train.read()] == [
+        assert [sentence.words for sentence in loaded.spec.data.train.read()] == [
             ["Oslo", "is"],
             ["cold"],
         ]
@@ -176,7 +176,7 @@ class TestImports:
         Path("my_readers.py").write_text(READER.format(name="registry_test_elsewhere"))
         path = Path(spec("my_readers.py", "registry_test_elsewhere")).absolute()
         monkeypatch.chdir("/")
-        assert loading.load(path).experiment.data.train.type_name == "registry_test_elsewhere"
+        assert loading.load(path).spec.data.train.type_name == "registry_test_elsewhere"
 
     def test_an_edited_file_replaces_the_old_one(self, folder):
         """In one process, the newest text of a file counts."""
@@ -186,7 +186,7 @@ class TestImports:
         Path("my_readers.py").write_text(
             text.replace("    path: Path\n", "    path: Path\n    extra: int = 3\n")
         )
-        assert loading.load("spec.yaml").experiment.data.train.extra == 3
+        assert loading.load("spec.yaml").spec.data.train.extra == 3
 
     def test_a_copy_of_a_file_is_the_same_file(self, folder):
         """A run directory holds a copy of what its spec imported: both may be loaded in one process."""
@@ -202,7 +202,7 @@ class TestImports:
         monkeypatch.syspath_prepend(str(folder))
         loaded = loading.load(spec("registry_test_module", "registry_test_from_module"))
         assert loaded.imported == (Path("registry_test_module"),)
-        assert "imports: [registry_test_module]\n" in loading.dump(loaded.experiment)
+        assert "imports: [registry_test_module]\n" in loading.dump(loaded.spec)
 
     @pytest.mark.parametrize(
         ("text", "expected"),

@@ -135,9 +135,9 @@ def test_yaml_validates(block: Block, tmp_path: Path) -> None:
     if kind in ("sweep", "search"):
         assert sweeps.plan(spec).runs
     elif kind == "pretraining":
-        assert loading.load_as(PretrainSpec, spec).experiment.name
+        assert loading.load_as(PretrainSpec, spec).spec.name
     else:
-        assert loading.load(spec).experiment.name
+        assert loading.load(spec).spec.name
 
 
 def test_files_shown_twice_are_the_same() -> None:

@@ -41,7 +41,7 @@ def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def experiment(name: str, *settings: str) -> Experiment:
-    return loading.load(FOLDER / f"{name}.yaml", settings).experiment
+    return loading.load(FOLDER / f"{name}.yaml", settings).spec
 
 
 def backbone(name: str) -> PretrainedBackbone:
@@ -57,7 +57,7 @@ def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
     run = LabellingPreview(loaded)
     check_models([run])
     assert run.estimate() is not None
-    assert loaded.experiment.name == name
+    assert loaded.spec.name == name
     for problem in missing_data([run]):
         assert problem.location is not None
         assert problem.location.line

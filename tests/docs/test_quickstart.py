@@ -13,7 +13,7 @@ SPEC = ROOT / "experiments" / "quickstart.yaml"
 
 def sentences_with_terms(part: str) -> set[tuple[str, ...]]:
     """Words of each sentence with a term in one part of the quickstart's data."""
-    reader = getattr(loading.load(SPEC).experiment.data, part)
+    reader = getattr(loading.load(SPEC).spec.data, part)
     return {tuple(sentence.words) for sentence in reader.read() if set(sentence.tags or ()) != {"O"}}
 
 

@@ -72,7 +72,7 @@ def model(**instruct: Any) -> Any:
 
 @functools.cache
 def _model(instruct: str) -> Any:
-    experiment = loading.given(spec(json.loads(instruct))).experiment
+    experiment = loading.load(spec(json.loads(instruct))).spec
     training = datasets.load_splits(experiment.data, "IOB2")["train"]
     return kinds.TYPES["instruct"].build(experiment, training)
 
@@ -108,7 +108,7 @@ def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:
     text = (run / "spec.yaml").read_text()
     assert "head:" not in text
     assert "aligner:" not in text
-    assert loading.load(run / "spec.yaml").experiment.type == "instruct"
+    assert loading.load(run / "spec.yaml").spec.type == "instruct"
 
 
 def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Pa
 
 def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
     """A model that was asked, then trained, is asked anew from the first subword of the prompt on."""
-    experiment = loading.given(spec()).experiment
+    experiment = loading.load(spec()).spec
     training = datasets.load_splits(experiment.data, "IOB2")["train"]
     subject = kinds.TYPES["instruct"].build(experiment, training)
 
@@ -240,7 +240,7 @@ def test_a_packed_batch_learns_what_each_sample_alone_learns(loss: str) -> None:
 
 
 def _annotated() -> Any:
-    return datasets.load_splits(loading.given(spec()).experiment.data, "IOB2")["train"].sentences[:5]
+    return datasets.load_splits(loading.load(spec()).spec.data, "IOB2")["train"].sentences[:5]
 
 
 def test_a_sample_without_loss_is_computed_and_teaches_nothing() -> None:
@@ -256,7 +256,7 @@ def test_cache_and_left_padding_change_nothing(family: str) -> None:
     """Rows of different length, read in parts with a cache, have the scores of the packed pass."""
     shape = {**tiny.LLAMA, **FAMILIES[family], "model_type": family, "vocab_size": 300, "pad_token_id": 0}
     shape["max_position_embeddings"] = 64
-    experiment = loading.given(spec(backbone=tiny.backbone(config=shape, unmask="none"))).experiment
+    experiment = loading.load(spec(backbone=tiny.backbone(config=shape, unmask="none"))).spec
     subject = kinds.TYPES["instruct"].build(
         experiment.model_copy(update={"max_length": None}),
         datasets.load_splits(experiment.data, "IOB2")["train"],
@@ -392,5 +392,5 @@ def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:
     """Each type of model has its own keys; a model that writes is causal."""
     with pytest.raises(InvalidSpecError) as refused:
-        loading.given({**spec(), **changes})
+        loading.load({**spec(), **changes})
     assert message in str(refused.value)

@@ -28,7 +28,7 @@ def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def experiment(name: str) -> Experiment:
-    return loading.load(FOLDER / f"{name}.yaml").experiment
+    return loading.load(FOLDER / f"{name}.yaml").spec
 
 
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "instruct_mistral_7b_ner"])
@@ -74,7 +74,7 @@ def test_each_type_of_event_has_its_phrase() -> None:
 def test_check_says_what_is_asked_and_what_it_takes() -> None:
     """The summary has instruction and options in place of a head, and the estimate counts the prompt."""
     asked, tagged = experiment("instruct_llama2_7b_ner"), experiment("llama2_7b_ner")
-    lines = "\n".join(LabellingPreview(loading.given(asked)).summary())
+    lines = "\n".join(LabellingPreview(loading.load(asked)).summary())
     assert "named entities and their type" in lines
     assert "PER: person" in lines
     assert "head" not in lines

@@ -57,7 +57,7 @@ def spec(folder: Path, text: str) -> loading.Loaded[Experiment]:
 
 
 def small(loaded: loading.Loaded[Experiment], folder: Path, notes: Notes | None = None) -> Any:
-    return substituted(loaded.experiment, folder, notes or Notes())
+    return substituted(loaded.spec, folder, notes or Notes())
 
 
 @pytest.mark.parametrize("name", ["llama_absa_0111", "mistral_7b_ner", "roberta_base_triggers", "quickstart"])
@@ -75,7 +75,7 @@ def test_a_shipped_spec_is_rehearsed_offline(tmp_path: Path, name: str) -> None:
 def test_what_is_not_size_stays_as_the_spec_says(tmp_path: Path) -> None:
     """Mask, quantization, LoRA, head, optimizer and metrics are those of the spec."""
     loaded = loading.load(FOLDER / "llama_absa_0111.yaml")
-    before, after = loaded.experiment, small(loaded, tmp_path)
+    before, after = loaded.spec, small(loaded, tmp_path)
     for key in ("head", "aligner", "metrics", "scheme", "splitter", "seed", "max_length"):
         assert getattr(after, key) == getattr(before, key)
     for key in ("type_name", "unmask", "quantization", "lora", "unmask_window"):

@@ -63,7 +63,7 @@ def adapted(base: Path, folder: Path, **changes: Any) -> Any:
 
 def built(given: Any) -> Pretraining:
     """The untrained model of a spec."""
-    wanted = loading.given_as(PretrainSpec, given).experiment
+    wanted = loading.load_as(PretrainSpec, given).spec
     return build(wanted, sources(wanted)["corpus"])
 
 
@@ -121,7 +121,7 @@ def test_a_masked_language_model_predicts_with_its_own_output_layer(tmp_path: Pa
 
 def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
     """Each between its marks, nothing lost but the remainder, which is counted."""
-    wanted = loading.given_as(PretrainSpec, spec(tmp_path)).experiment
+    wanted = loading.load_as(PretrainSpec, spec(tmp_path)).spec
     tokenizer = built(spec(tmp_path)).backbone.tokenizer
     account = write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "corpus")
     blocks = Blocks(tmp_path / "corpus", tokenizer, 16)
@@ -143,7 +143,7 @@ def test_words_of_annotated_data_are_joined_by_spaces(tmp_path: Path) -> None:
     found = {}
     for spacing in ("auto", "single", "source"):
         given = spec(tmp_path, corpus={"type": "jsonl", "path": str(tmp_path / "a.jsonl")}, spacing=spacing)
-        wanted = loading.given_as(PretrainSpec, given).experiment
+        wanted = loading.load_as(PretrainSpec, given).spec
         found[spacing] = [text for text, _ in texts(sources(wanted)["corpus"](), spacing)]
     assert found == {"auto": ["Soup,  cold"], "single": ["Soup , cold"], "source": ["Soup,  cold"]}
 
@@ -157,9 +157,9 @@ def test_tags_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_part_of_the_corpus_can_be_held_out(tmp_path: Path) -> None:
     """As in a run: its sentences are not trained on, whose tokenizer does not see them either."""
-    wanted = loading.given_as(
+    wanted = loading.load_as(
         PretrainSpec, spec(tmp_path, validation={"type": "holdout", "count": 5, "seed": 1})
-    ).experiment
+    ).spec
     read = {name: [sentence.line for sentence in found()] for name, found in sources(wanted).items()}
     assert (len(read["corpus"]), len(read["validation"])) == (25, 5)
     assert sorted(read["corpus"] + read["validation"]) == list(range(1, 31))
@@ -402,7 +402,7 @@ def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path,
         {"corpus": {"type": "text", "path": str(tmp_path / "other.txt")}},
         {"backbone": backbone(type="decoder", config=tiny.LLAMA)},
     ):
-        wanted = loading.given_as(PretrainSpec, {**given, **change}).experiment
+        wanted = loading.load_as(PretrainSpec, {**given, **change}).spec
         tokenizer = built({**given, **change}).backbone.tokenizer
         write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "run/corpus/corpus")
         heard = tiny.Interrupting(5)

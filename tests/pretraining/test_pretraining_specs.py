@@ -39,7 +39,7 @@ def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def pretraining(name: str) -> PretrainSpec:
-    return loading.load_as(PretrainSpec, FOLDER / f"{name}.yaml").experiment
+    return loading.load_as(PretrainSpec, FOLDER / f"{name}.yaml").spec
 
 
 @pytest.mark.parametrize("name", PRETRAINING)
@@ -48,7 +48,7 @@ def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
     assert spec_kind(FOLDER / f"{name}.yaml") == "pretraining"
     spec = pretraining(name)
     assert spec.name == name
-    expected = PretrainingPreview(loading.given_as(PretrainSpec, spec)).estimate()
+    expected = PretrainingPreview(loading.load_as(PretrainSpec, spec)).estimate()
     assert expected is not None
     if "smollm2" not in name:
         assert expected.memory_gpu_bytes
@@ -60,7 +60,7 @@ def test_every_run_is_sound_without_data_or_models(name: str) -> None:
     loaded = loading.load(FOLDER / f"{name}.yaml")
     run = LabellingPreview(loaded)
     check_models([run])
-    assert loaded.experiment.name == name
+    assert loaded.spec.name == name
     assert run.estimate() is not None
     assert spec_kind(FOLDER / f"{name}.yaml") == "run"
 
@@ -93,20 +93,20 @@ def test_runs_are_rehearsed_to_the_end(name: str) -> None:
 @pytest.mark.parametrize("model", ["llama2_7b", "mistral_7b", "roberta_base", "roberta_large", "smollm2"])
 def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None:
     """Parts of speech: column 1, plain tags, accuracy and macro F1; identification: the one type `trigger`."""
-    pos = loading.load(FOLDER / f"pos_{model}.yaml").experiment
+    pos = loading.load(FOLDER / f"pos_{model}.yaml").spec
     assert (pos.scheme, [metric.type_name for metric in pos.metrics]) == ("plain", ["accuracy"])
     splits = (pos.data.train, pos.data.validation, pos.data.test)
     assert [split.label_column for split in splits] == [1, 1, 1]  # type: ignore[union-attr]
-    found = loading.load(FOLDER / f"identification_{model}.yaml").experiment.data
+    found = loading.load(FOLDER / f"identification_{model}.yaml").spec.data
     assert {split.types for split in (found.train, found.validation, found.test)} == {"trigger"}  # type: ignore[union-attr]
 
 
 def test_the_paper_s_tapt_is_its_recipe() -> None:
     """Section 3: causal, the words joined by spaces, blocks of 128, five epochs of the labelling run's settings."""
-    spec, run = pretraining("tapt_llama2_7b_absa"), loading.load(FOLDER / "../llama2_7b_absa.yaml").experiment
+    spec, run = pretraining("tapt_llama2_7b_absa"), loading.load(FOLDER / "../llama2_7b_absa.yaml").spec
     assert (spec.objective, spec.block_size, spec.spacing, spec.allow_leak) == ("clm", 128, "single", False)
     assert spec.trainer == run.trainer
-    after = loading.load(FOLDER / "after_tapt_llama2_7b_absa.yaml").experiment
+    after = loading.load(FOLDER / "after_tapt_llama2_7b_absa.yaml").spec
     for name in ("name", "quantization", "lora"):
         assert getattr(spec.backbone, name) == getattr(after.backbone, name)
     assert str(after.backbone.adapter).endswith("/tapt_llama2_7b_absa")  # type: ignore[attr-defined]

@@ -64,7 +64,7 @@ def audited(folder: Path, backbone: dict[str, Any] | None = None, **changes: Any
     }
     shape = {**tiny.LLAMA, "max_position_embeddings": 8}
     return audit(
-        loading.given(
+        loading.load(
             tiny.spec(data=readers, backbone=tiny.backbone(**(backbone or {"config": shape})), **changes)
         )
     )
@@ -219,7 +219,7 @@ def test_the_audit_of_conll_2003(corpora: Path) -> None:
         for split, name in (("train", "train"), ("validation", "testa"), ("test", "testb"))
     }
     backbone = {"type": "decoder", "name": "not/here"}
-    found = audit(loading.given(tiny.spec(data=readers, backbone=backbone)))
+    found = audit(loading.load(tiny.spec(data=readers, backbone=backbone)))
     assert [split.sentences for split in found.splits.values()] == [14041, 3250, 3453]
     assert [split.documents for split in found.splits.values()] == [946, 216, 231]
     assert [split.repaired for split in found.splits.values()] == [2, 0, 0]

@@ -33,14 +33,14 @@ def loaded(folder: Path, backbone: str, more: str = "", *settings: str) -> Loade
 
 
 def estimated(folder: Path, backbone: str, more: str = "") -> Estimate:
-    found = estimate_run(loaded(folder, backbone, more).experiment)
+    found = estimate_run(loaded(folder, backbone, more).spec)
     assert found is not None
     return found
 
 
 def check(spec: Loaded[Experiment]) -> None:
     with spec.placing():
-        check_model(spec.experiment.backbone)
+        check_model(spec.spec.backbone)
 
 
 def problems(spec: Loaded[Experiment]) -> list[tuple[str | None, str]]:
@@ -232,7 +232,7 @@ def test_a_model_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
     """Nothing is guessed of a model that is neither here nor in the table; the spec stays sound."""
     spec = loaded(tmp_path, "type: decoder, name: nobody/nothing-1b, unmask: 0011, lora: {}")
     check(spec)
-    found = estimate_run(spec.experiment)
+    found = estimate_run(spec.spec)
     assert found is not None
     assert (found.parameters, found.memory_gpu_bytes, found.download_bytes) == (None, None, None)
     assert "`nobody/nothing-1b` is not known here" in found.notes[0]
@@ -261,7 +261,7 @@ def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Pat
     _model_directory(tmp_path / "m", {"model_type": "novel", "num_hidden_layers": 2}, tensors)
     spec = loaded(tmp_path, "type: decoder, name: ./m, unmask: 01, lora: {r: 2, target_modules: [wide]}")
     check(spec)
-    found = estimate_run(spec.experiment)
+    found = estimate_run(spec.spec)
     assert found is not None
     assert (found.parameters, found.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
     assert found.memory_gpu_bytes is None
@@ -275,11 +275,11 @@ def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m/config.json").write_text("{", encoding="utf-8")
     spec = loaded(tmp_path, "type: decoder, name: ./m")
     with pytest.raises(ModelError, match=r"config\.json` is not JSON"):
-        estimate_run(spec.experiment)
+        estimate_run(spec.spec)
     (tmp_path / "m/config.json").write_text('{"model_type": "novel"}', encoding="utf-8")
     (tmp_path / "m/model.safetensors").write_bytes(struct.pack("<Q", 400) + b'{"a": ')
     with pytest.raises(ModelError, match="not a whole safetensors file"):
-        estimate_run(spec.experiment)
+        estimate_run(spec.spec)
 
 
 def test_the_hub_cache_of_this_machine_is_looked_into(

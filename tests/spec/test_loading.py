@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sltk import SpecError
 from sltk.spec import loading
-from sltk.yamltree.source import Source, core_scalar
+from sltk.yamltree.source import YamlText, core_scalar
 
 SOUND = """\
 name: small
@@ -34,7 +34,7 @@ def write(text: str, name: str = "spec.yaml") -> str:
 
 
 def load(text: str, *overrides: str):
-    return loading.load(write(text), overrides).experiment
+    return loading.load(write(text), overrides).spec
 
 
 def error(text: str, *overrides: str) -> str:
@@ -81,7 +81,7 @@ def test_plain_scalars_follow_the_core_schema(text, value):
 @given(st.text(alphabet="0123456789.eExoab+-_:~nulltruefasiN", max_size=12))
 def test_every_word_has_one_meaning(text):
     """Any scalar is a value or text; what is quoted in a spec is text."""
-    quoted, problems = Source(f'"{text}"', "t", Path()).parse()
+    quoted, problems = YamlText(f'"{text}"', "t", Path()).parse()
     assert quoted.value == text
     assert not problems
     assert core_scalar(text) is None or isinstance(core_scalar(text), str | int | float)
@@ -402,7 +402,7 @@ def test_bytes_that_are_no_text_are_an_error(folder):
 def test_a_byte_order_mark_is_no_part_of_the_first_key(folder):
     """A byte-order mark changes neither meaning nor columns."""
     Path("spec.yaml").write_text("\ufeff" + SOUND, encoding="utf-8")
-    assert loading.load("spec.yaml").experiment.name == "small"
+    assert loading.load("spec.yaml").spec.name == "small"
 
 
 def test_aliases_cannot_blow_up(folder):
@@ -446,7 +446,7 @@ class TestExtends:
         write(
             "extends: ../one/base.yaml\ndata: {test: {type: conll, path: ./test.conll}}\n", "two/child.yaml"
         )
-        data = loading.load("two/child.yaml").experiment.data
+        data = loading.load("two/child.yaml").spec.data
         assert data.train.path == folder / "one/train.conll"
         assert data.test.path == folder / "two/test.conll"
 
@@ -515,8 +515,7 @@ class TestSet:
         """A path typed on the command line is relative to where it was typed."""
         write(SOUND, "deep/spec.yaml")
         assert (
-            loading.load("deep/spec.yaml", ["data.train.path=here"]).experiment.data.train.path
-            == folder / "here"
+            loading.load("deep/spec.yaml", ["data.train.path=here"]).spec.data.train.path == folder / "here"
         )
 
     def test_items_of_lists_have_numbers(self, folder):
@@ -553,7 +552,7 @@ class TestEnvironment:
         """Who sets a variable means a path from where they are."""
         monkeypatch.setenv("SLTK_TEST_DATA", "corpus")
         write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
-        assert loading.load("deep/spec.yaml").experiment.data.train.path == folder / "corpus/x"
+        assert loading.load("deep/spec.yaml").spec.data.train.path == folder / "corpus/x"
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_a_default_is_relative_to_the_spec(self, folder, monkeypatch, value):
@@ -562,7 +561,7 @@ class TestEnvironment:
         if value is not None:
             monkeypatch.setenv("SLTK_TEST_DATA", value)
         write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
-        assert loading.load("deep/spec.yaml").experiment.data.train.path == folder / "data/x"
+        assert loading.load("deep/spec.yaml").spec.data.train.path == folder / "data/x"
 
     def test_numbers_may_come_from_variables(self, folder, monkeypatch):
         """A plain scalar is understood after its variables are filled in; a quoted one stays text."""
@@ -605,7 +604,7 @@ class TestDump:
         """`load(dump(x))` is `x`, wherever the text is stored."""
         first = load(text)
         write(loading.dump(first), "elsewhere/spec.yaml")
-        assert loading.load("elsewhere/spec.yaml").experiment == first
+        assert loading.load("elsewhere/spec.yaml").spec == first
 
     def test_quotes_the_mask_and_puts_types_first(self, folder):
         """Another YAML reader takes the mask for text, and a person sees first what a component is."""
@@ -623,10 +622,10 @@ class TestDump:
         """Whatever a name looks like, it is text again when it is read."""
         path = tmp_path_factory.mktemp("dump") / "spec.yaml"
         path.write_text(SOUND, encoding="utf-8")
-        spec = loading.load(path).experiment.model_copy(update={"name": name})
+        spec = loading.load(path).spec.model_copy(update={"name": name})
         path.write_text(loading.dump(spec), encoding="utf-8")
         if name not in (".", ".."):
-            assert loading.load(path).experiment.name == name
+            assert loading.load(path).spec.name == name
 
 
 def test_a_later_problem_finds_its_place(folder):

@@ -50,7 +50,7 @@ def watched() -> Iterator[Watched]:
 
 def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> torch.Tensor:
     """Sums of the absolute gradient of each weight, of the mean loss over these samples, over `divisor`."""
-    experiment = loading.given(spec).experiment
+    experiment = loading.load(spec).spec
     training = datasets.load_splits(experiment.data, experiment.scheme)["train"]
     model = build(experiment, datasets.label_set(training), training)
     samples = encode_all(training, model, Progress())

@@ -104,7 +104,7 @@ def test_readers_cut_text_as_the_spec_says(tmp_path: Path) -> None:
         "  test: {type: jsonl, path: b.jsonl, splitter: {type: regex}}\n"
         "backbone: {type: decoder, name: some/model}\n"
     )
-    data = loading.load(tmp_path / "s.yaml").experiment.data
+    data = loading.load(tmp_path / "s.yaml").spec.data
     assert data.train.splitter.type_name == "whitespace"  # type: ignore[attr-defined]
     assert data.test is not None
     assert data.test.splitter.type_name == "regex"  # type: ignore[attr-defined]

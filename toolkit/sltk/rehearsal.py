@@ -54,10 +54,10 @@ def rehearse(loaded: Loaded[Experiment], *, progress: Progress | None = None) ->
     """
     progress = progress or Progress()
     with loaded.placing():
-        check_model(loaded.experiment.backbone)
+        check_model(loaded.spec.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as folder:
-        small = substituted(loaded.experiment, Path(folder), progress)
-        return _run(replace(loaded, experiment=small), Path(folder), progress)
+        small = substituted(loaded.spec, Path(folder), progress)
+        return _run(replace(loaded, spec=small), Path(folder), progress)
 
 
 def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Experiment:
@@ -104,7 +104,7 @@ def _run(loaded: Loaded[Experiment], folder: Path, progress: Progress) -> dict[s
     from . import run
 
     metrics = run.train(loaded, folder / "run", progress=progress)
-    split = next(name for name in ("test", "validation", "train") if getattr(loaded.experiment.data, name))
+    split = next(name for name in ("test", "validation", "train") if getattr(loaded.spec.data, name))
     labelled = run.evaluate(folder / "run", split=split).predictions
     for name in {split} & {"test", "validation"}:
         _same(

@@ -65,8 +65,8 @@ def train(
         InputError: spec, data or model do not work; nothing has been written then.
         RunError: training failed; what was there before is there still, and `resume` goes on from it.
     """
-    loaded = loading.given(spec)
-    experiment = loaded.experiment
+    loaded = loading.load(spec)
+    experiment = loaded.spec
     told = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / experiment.name)
     finished = run.prepare(experiment, resume=resume, force=force)

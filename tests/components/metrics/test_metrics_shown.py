@@ -80,7 +80,7 @@ def test_a_metric_without_anything_to_count_is_told_before_training():
     """Spans cannot be counted in plain tags: the spec is refused, at the metric."""
     spec = tiny.spec(scheme="plain", metrics=[{"type": "accuracy"}, {"type": "partial"}])
     with pytest.raises(InputError, match=r"metric `partial` counts spans(.|\n)*\(metrics.1\)"):
-        loading.given(spec)
+        loading.load(spec)
 
 
 def test_scores_of_another_metric_may_have_the_name_of_a_score():

@@ -47,7 +47,7 @@ def _mask_of_spec(source: str) -> tuple[Any, int | None]:
     from ..spec import loading
 
     path = Path(source)
-    backbone = loading.load(path / "spec.yaml" if path.is_dir() else path).experiment.backbone
+    backbone = loading.load(path / "spec.yaml" if path.is_dir() else path).spec.backbone
     if not isinstance(backbone, PretrainedBackbone):
         raise UsageError(f"a backbone of type `{backbone.type_name}` has no mask")
     info = ModelInfo.of(backbone)

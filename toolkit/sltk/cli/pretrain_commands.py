@@ -43,7 +43,7 @@ def pretrain(
     loaded = loading.load_as(PretrainSpec, spec, set_ or ())
     for path in loaded.imported:
         print_info(f"imported {path}")
-    folder = output or Path("runs") / loaded.experiment.name
+    folder = output or Path("runs") / loaded.spec.name
     with ProgressBar() as progress:
         if rehearse:
             from ..pretraining.rehearsal import rehearse as run_rehearsal
@@ -57,7 +57,7 @@ def pretrain(
         _print_scores(metrics)
         print_timing(metrics["train"], "tokens")
         if not rehearse:
-            _print_next_step(loaded.experiment, folder)
+            _print_next_step(loaded.spec, folder)
 
 
 def _print_scores(metrics: dict[str, Any]) -> None:

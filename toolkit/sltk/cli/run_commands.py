@@ -63,7 +63,7 @@ def train(
     loaded = loading.load(spec, set_ or ())
     for path in loaded.imported:
         print_info(f"imported {path}")
-    folder = output or Path("runs") / loaded.experiment.name
+    folder = output or Path("runs") / loaded.spec.name
     with _progress() as progress:
         if rehearse:
             from ..rehearsal import rehearse as run_rehearsal
@@ -111,7 +111,7 @@ def evaluate(
         raise UsageError("--data and --reader must be given together")
     run_imports(imports)
     from ..files import atomic
-    from ..files.places import check_file
+    from ..files.writable import check_file
     from .component_options import build_reader
 
     data_reader = build_reader(reader, str(data), option) if reader else None

@@ -169,7 +169,7 @@ class Writer(Component):
         Raises:
             UsageError: it cannot.
         """
-        from ..files.places import check_file
+        from ..files.writable import check_file
 
         check_file(path)
 

@@ -35,7 +35,7 @@ from ..files import atomic
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..nn.tagger import Tagger
 from ..schemes.labels import LabelSet
-from ..spec.stored import mapping
+from ..spec.stored import read_mapping
 from ..subwords.tokenization import SubwordEncoder
 
 FORMAT = 1
@@ -190,7 +190,7 @@ def describe(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UsageError(f"`{folder}` holds no sltk model (no {DESCRIPTION}); was its training finished?")
-    description = mapping(path)
+    description = read_mapping(path)
     check_format(folder, description, "train it again, or use the version that wrote it")
     return description
 

@@ -72,8 +72,8 @@ def pretrain(
         InputError: spec, text or model do not work; nothing has been trained then.
         RunError: training failed; `resume` goes on from the last checkpoint.
     """
-    loaded = loading.given_as(PretrainSpec, spec)
-    wanted = loaded.experiment
+    loaded = loading.load_as(PretrainSpec, spec)
+    wanted = loaded.spec
     told = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / wanted.name)
     finished = run.prepare(wanted, resume=resume, force=force)

@@ -42,11 +42,11 @@ def rehearse(loaded: Loaded[PretrainSpec], *, progress: Progress | None = None) 
 
     progress = progress or Progress()
     with loaded.placing():
-        check_model(loaded.experiment.backbone)
+        check_model(loaded.spec.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as name:
         folder = Path(name)
-        small = substituted(loaded.experiment, folder, progress)
-        metrics = pretrain(replace(loaded, experiment=small), folder / "run", progress=progress)
+        small = substituted(loaded.spec, folder, progress)
+        metrics = pretrain(replace(loaded, spec=small), folder / "run", progress=progress)
         _start_from(small, folder / "run", progress)
     progress.note("rehearsal: it works; the loss means nothing, and nothing is left behind")
     return metrics

@@ -30,12 +30,12 @@ class PretrainingPreview(RunPreview):
     @property
     def readers(self) -> Mapping[str, Reader | None]:
         """The readers of `corpus` and `validation`."""
-        spec = self.loaded.experiment
+        spec = self.loaded.spec
         return {"corpus": spec.corpus, "validation": spec.validation}
 
     def data_rows(self) -> Iterator[Row]:
         """Text, objective and snapshots."""
-        spec = self.loaded.experiment
+        spec = self.loaded.spec
         for name, reader in self.readers.items():
             if reader is not None:
                 yield name, component_text(reader)
@@ -50,10 +50,10 @@ class PretrainingPreview(RunPreview):
 
     def estimate(self) -> Estimate | None:
         """What the run needs; each batch has `batch_size` blocks."""
-        spec = self.loaded.experiment
+        spec = self.loaded.spec
         tokens = spec.trainer.batch_size * spec.block_size
         return estimate(spec.backbone, spec.trainer, tokens, language_model=True)
 
     def audit(self) -> TextCounts:
         """Count sentences and words."""
-        return count_text(self.loaded.experiment)
+        return count_text(self.loaded.spec)

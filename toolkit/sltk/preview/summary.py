@@ -86,7 +86,7 @@ class RunPreview(ABC):
             ModelError: the model's files on this machine are damaged.
         """
         with self.loaded.placing():
-            check_model(self.loaded.experiment.backbone)
+            check_model(self.loaded.spec.backbone)
 
     def missing_files(self) -> list[Problem]:
         """A problem for each data file that does not exist."""
@@ -94,7 +94,7 @@ class RunPreview(ABC):
 
     def summary(self) -> Iterator[str]:
         """The name, then one line each for data, model and training, and for what the run needs."""
-        spec, needs = self.loaded.experiment, self.estimate()
+        spec, needs = self.loaded.spec, self.estimate()
         yield f"{spec.name} (seed {spec.seed}){self.title}"
         rows: list[Iterable[Row]] = [
             self.data_rows(),
@@ -110,7 +110,7 @@ class RunPreview(ABC):
         """The resolved spec and the estimate."""
         needs = self.estimate()
         return {
-            "resolved": self.loaded.experiment.model_dump(mode="json", serialize_as_any=True),
+            "resolved": self.loaded.spec.model_dump(mode="json", serialize_as_any=True),
             "estimate": needs.as_json() if needs is not None else None,
         }
 
@@ -124,11 +124,11 @@ class LabellingPreview(RunPreview):
     @property
     def readers(self) -> Mapping[str, Reader | None]:
         """The reader of each split."""
-        return readers_of(self.loaded.experiment.data)
+        return readers_of(self.loaded.spec.data)
 
     def data_rows(self) -> Iterator[Row]:
         """Splits, splitter and scheme."""
-        spec = self.loaded.experiment
+        spec = self.loaded.spec
         for split in SPLITS:
             reader = getattr(spec.data, split)
             yield split, component_text(reader) if reader is not None else "none"
@@ -136,7 +136,7 @@ class LabellingPreview(RunPreview):
 
     def model_rows(self) -> Iterator[Row]:
         """Aligner and head, or the instructions for a generating model; metrics."""
-        spec = self.loaded.experiment
+        spec = self.loaded.spec
         if spec.instruct is not None:
             yield "instruct", _changed_text(spec.instruct, leave_out=("options",))
             yield "options", shown_value(spec.instruct.options)
@@ -147,7 +147,7 @@ class LabellingPreview(RunPreview):
 
     def estimate(self) -> Estimate | None:
         """What the run needs."""
-        return estimate_run(self.loaded.experiment)
+        return estimate_run(self.loaded.spec)
 
     def audit(self) -> Audit:
         """Count each split, compare the splits, and warn about what is odd."""
@@ -194,7 +194,7 @@ def _distinct(runs: Iterable[RunPreview], keys: set[str]) -> Iterable[RunPreview
     """One run for each combination of values of these keys."""
     first: dict[str, RunPreview] = {}
     for run in runs:
-        first.setdefault(run.loaded.experiment.model_dump_json(include=keys, serialize_as_any=True), run)
+        first.setdefault(run.loaded.spec.model_dump_json(include=keys, serialize_as_any=True), run)
     return first.values()
 
 

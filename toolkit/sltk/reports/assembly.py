@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..files import atomic
-from ..files.places import check_file, check_folder
+from ..files.writable import check_file, check_folder
 from . import diagnostics, figures, pages, plotting, pretraining_curves
 from .comparability import flat
 from .comparisons import Evidence, weigh

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..rundir.parent import Origin, origin_of
-from ..spec.stored import mapping
+from ..spec.stored import read_mapping
 from .predictions import SpanCounter, gold_digest, read_predictions, tag_confusion
 from .run_records import LearningCurve, RunRecord
 
@@ -35,7 +35,7 @@ def is_pretraining(folder: Path) -> bool:
     Raises:
         DataError: its metrics are damaged.
     """
-    return "corpus" in mapping(folder / "metrics.json")
+    return "corpus" in read_mapping(folder / "metrics.json")
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -44,9 +44,9 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         DataError: a file of it is damaged, or its predictions are not those that were scored.
     """
-    spec = mapping(folder / "spec.yaml")
-    metrics = mapping(folder / "metrics.json")
-    environment = mapping(folder / "environment.json") if (folder / "environment.json").exists() else {}
+    spec = read_mapping(folder / "spec.yaml")
+    metrics = read_mapping(folder / "metrics.json")
+    environment = read_mapping(folder / "environment.json") if (folder / "environment.json").exists() else {}
     for key in ("name", "seed", "data", "backbone"):
         if key not in spec:
             raise DataError.at(f"not the spec of a run: no `{key}`", folder / "spec.yaml")

@@ -24,16 +24,15 @@ from ..components.slots import Backbone
 from ..data.fingerprint import Fingerprint, changes
 from ..errors import Problem, UsageError
 from ..files import atomic
-from ..files.places import check_folder
+from ..files.writable import check_folder
 from ..models.saving import check_format
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment
 from ..spec.imports import load_imports
-from ..spec.stored import BEFORE_SPEC, mapping, stored
+from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping
 from ..types import Prediction
-from ..yamltree.differences import differences
 from ..yamltree.scalars import is_python_file
 from .environment import Built, environment
 from .log import LoggedProgress
@@ -95,7 +94,7 @@ class RunDirectory:
         if resume:
             self.check_format()
             self._check_same(experiment)
-            return mapping(self.metrics) if self.metrics.exists() else None
+            return read_mapping(self.metrics) if self.metrics.exists() else None
         return None
 
     def _check_empty(self) -> None:
@@ -116,14 +115,14 @@ class RunDirectory:
         """
         check_format(
             self.folder,
-            mapping(self.environment),
+            read_mapping(self.environment),
             "train it again (--force), or use the version that wrote it",
         )
 
     def _check_same(self, experiment: Recorded) -> None:
         """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
-        before = mapping(self.spec)
-        differing = list(differences(before, stored(self._resolved(experiment))))
+        before = read_mapping(self.spec)
+        differing = list(differences(before, parse_stored_spec(self._resolved(experiment))))
         for source, name in _copies(experiment.imports):
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():
@@ -199,7 +198,7 @@ class RunDirectory:
         """Refuse to go on with other data than the run began with, as far as that was written down then."""
         if not (self.spec.exists() and self.environment.exists()):
             return
-        before = mapping(self.environment).get("data", {})
+        before = read_mapping(self.environment).get("data", {})
         changed = list(changes(before, data))
         if changed:
             raise UsageError(
@@ -213,7 +212,7 @@ class RunDirectory:
         """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []
-        before = mapping(self.environment)
+        before = read_mapping(self.environment)
         now = environment(seed, model)
         keys = ("python", "packages", "device", "products", "threads", "processes")
         return [line for key in keys for line in differences(before.get(key), now[key], key)]
@@ -245,7 +244,7 @@ class RunDirectory:
         loaded = loading.load(self.spec)
         for path in loaded.imported:
             progress.note(f"imported {path}")
-        return loaded.experiment
+        return loaded.spec
 
 
 def run_imports(folder: Path, progress: Progress) -> None:

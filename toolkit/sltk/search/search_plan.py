@@ -15,7 +15,7 @@ from ..masks import is_digits, shared_start
 from ..spec import loading
 from ..spec.experiment import Experiment
 from ..spec.loading import InvalidSpecError, Loaded
-from ..sweeps.plan import Plan, PlannedRun, plan_from, read_spec
+from ..sweeps.plan import Plan, PlannedRun, plan_from
 from ..yamltree.extends import Reading
 from ..yamltree.lookup import child
 from ..yamltree.source import Entry, Node
@@ -112,15 +112,15 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     Raises:
         InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
     """
-    reading = read_spec(spec, overrides)
+    reading = loading.read_spec(spec, overrides)
     if child(reading.tree, "search") is None:
         note = "add `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
-    loaded = loading.checked(reading, SearchPart)
+    loaded = loading.validate(reading, SearchPart)
     sweep = plan_from(_with_sweep(reading, loaded))
-    plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.experiment.search, loaded)
+    plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.spec.search, loaded)
     _check(plan)
     plan.check_budget()
     return plan

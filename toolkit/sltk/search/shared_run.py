@@ -100,7 +100,7 @@ def train_shared(
     masks: Sequence[str],
 ) -> dict[str, Any]:
     """Train one model whose batches alternate between masks, score each mask, and write `scores.json`."""
-    experiment = loading.given(spec).experiment
+    experiment = loading.load(spec).spec
     callback = _DrawMasks(masks, experiment)
     metrics = run.train(spec, folder, resume=resume, force=force, progress=progress, callbacks=(callback,))
     start_time = time.perf_counter()

@@ -1,9 +1,6 @@
-"""A YAML file as a checked `Experiment`, and back.
+"""Load specs: read YAML, apply `extends:` and `--set`, run `imports:`, validate.
 
-    text → tree with positions → `extends:` and `--set` laid over → `imports:` run → validated → Experiment
-
-Everything that is wrong is told at once, each at its place; no data or model
-is touched before all of it is right.
+All errors are reported together, each with its position, before any data or model is touched.
 """
 
 from __future__ import annotations
@@ -14,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidSpecError as InvalidSpecError
 from ..errors import ModelError, Problem, SpecError, UsageError
-from ..yamltree.extends import Reading, read
+from ..yamltree.extends import Reading, read, with_overrides
 from ..yamltree.lookup import child, faults
 from ..yamltree.scalars import resolve_import
-from ..yamltree.source import Mark, Node, Source
+from ..yamltree.source import Mark, Node, YamlText
 from .experiment import DataSpec, Experiment
 from .explain import placed, problems_of
 from .imports import load_imports
@@ -33,19 +30,19 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Loaded(Generic[M]):
-    """A checked spec, where each part of it is written, and the files of `imports:` that were run."""
+    """A valid spec, the tree it was validated from, and the files and modules its `imports:` loaded."""
 
-    experiment: M
+    spec: M
     tree: Node
     imported: tuple[Path, ...] = ()
 
     def problem(self, path: str, message: str, **more: Any) -> Problem:
-        """A problem found later, placed at a dotted path, as in `loaded.problem("backbone.unmask", "…")`."""
+        """A problem found later, with the position of a dotted path: `loaded.problem("backbone.unmask", "…")`."""
         return placed(Problem(message, **more), path.split(".") if path else (), self.tree)
 
     @contextmanager
     def placing(self) -> Iterator[None]:
-        """Inside, problems that name a path of the spec get the place where the spec says it."""
+        """Add positions to errors raised inside whose problems name a path of the spec."""
         try:
             yield
         except (SpecError, ModelError) as error:
@@ -57,101 +54,88 @@ class Loaded(Generic[M]):
         return placed(problem, problem.path.split("."), self.tree)
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Experiment]:
-    """Read, merge and check the spec of a run.
+def load(
+    spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment], overrides: Sequence[str] = ()
+) -> Loaded[Experiment]:
+    """Load the spec of a run from a file or a mapping; a spec that is already valid is returned as it is.
 
-    `overrides` are texts `a.b=v` as after `--set`.
-
-    Raises:
-        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
-    """
-    return load_as(Experiment, path, overrides)
-
-
-def given(spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment]) -> Loaded[Experiment]:
-    """The spec of a run in any of the forms that Python code may have it in: a file, a mapping, or checked.
-
+    `overrides` are texts `a.b=v` as after `--set`; they apply to files and mappings.
     Relative paths in a mapping start from the working directory.
 
     Raises:
-        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
+        InvalidSpecError: the spec is invalid; `problems` holds all errors.
     """
-    return given_as(Experiment, spec)
+    return load_as(Experiment, spec, overrides)
 
 
-def given_as(model: type[M], spec: str | Path | Mapping[str, Any] | M | Loaded[M]) -> Loaded[M]:
-    """`given` for a spec of another kind."""
+def load_as(
+    model: type[M], spec: str | Path | Mapping[str, Any] | M | Loaded[M], overrides: Sequence[str] = ()
+) -> Loaded[M]:
+    """`load` for a spec of another kind."""
     if isinstance(spec, Loaded):
         return spec
     if isinstance(spec, model):
         return Loaded(spec, Node(Mark("(spec)"), {}))
-    if isinstance(spec, Mapping):
-        tree, problems = Source(dump_values(spec), "(spec)", Path.cwd()).parse()
-        return checked(Reading(tree, problems), model)
-    assert isinstance(spec, str | Path)
-    return load_as(model, spec)
+    assert isinstance(spec, str | Path | Mapping)
+    return validate(read_spec(spec, overrides), model)
 
 
-def load_as(model: type[M], path: str | Path, overrides: Sequence[str] = ()) -> Loaded[M]:
-    """`load` for a spec of another kind."""
-    try:
-        reading = read(path, overrides)
-    except SpecError as error:
-        raise InvalidSpecError(error.problems) from error
-    return checked(reading, model)
-
-
-def checked(reading: Reading, model: type[M]) -> Loaded[M]:
-    """A spec that is read, as `model`; its `imports:` are run first.
+def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
+    """Read a spec without validating it: a file with everything it extends, or a mapping.
 
     Raises:
-        InvalidSpecError: the spec is wrong; `problems` holds everything that is.
+        InvalidSpecError: it cannot be read.
     """
     try:
-        imported = _run_imports(reading)
+        if isinstance(spec, Mapping):
+            tree, problems = YamlText(dump_values(spec), "(spec)", Path.cwd()).parse()
+            return with_overrides(Reading(tree, problems), overrides)
+        return read(spec, overrides)
     except SpecError as error:
         raise InvalidSpecError(error.problems) from error
-    return Loaded(validate(reading, model), reading.tree, imported)
 
 
-def validate(reading: Reading, model: type[M]) -> M:
-    """The spec as `model`.
+def validate(reading: Reading, model: type[M]) -> Loaded[M]:
+    """Run the `imports:` of a spec that has been read, then validate it as `model`.
 
     Raises:
-        InvalidSpecError: with every problem, those of reading first.
+        InvalidSpecError: the spec is invalid; `problems` holds all errors, file by file from top to bottom.
     """
+    imported = _run_imports(reading)
     problems = [*reading.problems, *faults(reading.tree)]
     try:
-        validated = model.model_validate(reading.tree.plain())
+        spec = model.model_validate(reading.tree.plain())
     except ValidationError as error:
-        told = {problem.location for problem in problems}
-        problems += [each for each in problems_of(error, reading.tree, model) if each.location not in told]
+        reported = {problem.location for problem in problems}
+        problems += [
+            each for each in problems_of(error, reading.tree, model) if each.location not in reported
+        ]
     if problems:
         raise InvalidSpecError(_in_reading_order(problems, reading.settings))
-    return validated
+    return Loaded(spec, reading.tree, imported)
 
 
 def _in_reading_order(problems: list[Problem], settings: Sequence[str]) -> list[Problem]:
-    """File by file, in the order of their first problem, each from top to bottom; then what `--set` said."""
-    named = dict.fromkeys(problem.location.file for problem in problems if problem.location)
-    files = [*(name for name in named if name not in settings), *settings]
+    """Files in the order of their first problem, each from top to bottom; overrides come last."""
+    names = dict.fromkeys(problem.location.file for problem in problems if problem.location)
+    files = [*(name for name in names if name not in settings), *settings]
 
-    def place(problem: Problem) -> tuple[int, int, int]:
+    def position(problem: Problem) -> tuple[int, int, int]:
         at = problem.location
         return (files.index(at.file), at.line or 0, at.column or 0) if at else (-1, 0, 0)
 
-    return sorted(problems, key=place)
+    return sorted(problems, key=position)
 
 
 def load_data(mapping: Mapping[str, Any]) -> DataSpec:
-    """`{"train": {"type": "conll", …}, …}` as data; relative paths start from the working directory."""
-    return TypeAdapter(DataSpec).validate_python(dict(mapping))
+    """Validate `{"train": {"type": "conll", …}, …}` as data; relative paths start from the working directory."""
+    return DataSpec.model_validate(dict(mapping))
 
 
 def _run_imports(reading: Reading) -> tuple[Path, ...]:
     """Run `imports:` before validation, which needs the components they register."""
-    found = child(reading.tree, "imports")
-    items = found.node.value if found is not None and isinstance(found.node.value, list) else []
+    entry = child(reading.tree, "imports")
+    items = entry.node.value if entry is not None and isinstance(entry.node.value, list) else []
     imported: list[Path] = []
     problems: list[Problem] = []
     for number, node in enumerate(items):
@@ -162,13 +146,13 @@ def _run_imports(reading: Reading) -> tuple[Path, ...]:
         except UsageError as error:
             problems += [_import_problem(each, node, number) for each in error.problems]
     if problems:
-        # Components of these files are missing now: whatever else validation said would mislead.
-        raise SpecError([*reading.problems, *problems])
+        # Components of these files are missing, so errors of validation would mislead.
+        raise InvalidSpecError([*reading.problems, *problems])
     return tuple(imported)
 
 
 def _import_problem(problem: Problem, node: Node, number: int) -> Problem:
-    """At the line of the file that failed where it is known, else at the item of `imports:`."""
+    """Keep the failing line of the imported file if it is known, otherwise point to the item of `imports:`."""
     if problem.location is not None:
         return problem
     return node.mark.problem(problem.message, f"imports.{number}")

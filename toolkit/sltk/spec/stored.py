@@ -1,8 +1,9 @@
-"""Files of a run directory that hold a mapping: its `spec.yaml`, read back as it was written, and JSON."""
+"""Read back what a run directory stores: its resolved `spec.yaml`, its JSON files; compare stored specs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,49 @@ import yaml
 from ..errors import DataError
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus"})
-"""What may lie in the folder of a run that was killed before its spec was written."""
+"""What a run directory may contain if its run was killed before `spec.yaml` was written."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def stored(text: str) -> Any:
-    """The values of a spec that `dump` wrote, its `$${` read as the `${` that they stand for.
+def parse_stored_spec(text: str) -> Any:
+    """The values of a spec written by `dump`, with `$${` read as `${`.
 
-    Neither `imports:` are run nor variables replaced: a stored spec has none that is not set.
+    Does not run `imports:`. A stored spec has no variables left to replace.
 
     Raises:
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: the text is not YAML.
     """
     return yaml.load(text.replace("$${", "${"), _LOADER)
 
 
-def mapping(path: Path) -> dict[str, Any]:
-    """What a file of a run directory or of a model holds: JSON, or a stored spec.
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a file that holds a mapping: JSON, or a stored spec.
 
     Raises:
-        DataError: it is not there, or damaged.
+        DataError: the file is missing or damaged.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else stored(text)
+        value = json.loads(text) if path.suffix == ".json" else parse_stored_spec(text)
     except FileNotFoundError as error:
-        raise DataError.at("the file is missing: what lies beside it is not whole", path) from error
+        raise DataError.at("the file is missing, so this folder is incomplete", path) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError.at(f"the file is damaged: {error}", path) from error
     if not isinstance(value, dict):
         raise DataError.at("the file is damaged: expected a mapping", path)
     return value
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Lines such as `trainer.epochs: 3 → 5` for each value that differs between two nested mappings."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys((*before, *after)):
+            yield from differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+    elif before != after:
+        yield f"{path}: {_value_text(before)} → {_value_text(after)}"
+
+
+def _value_text(value: Any) -> str:
+    text = "(unset)" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -18,10 +18,10 @@ from ..errors import Problem, SpecError, UsageError, nearest
 from ..spec import loading
 from ..spec.experiment import Experiment
 from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.stored import differences
 from ..spec.writing import dump_values, plain_values
-from ..yamltree.differences import differences
-from ..yamltree.extends import Reading, read
-from ..yamltree.source import Node, Source, core_scalar
+from ..yamltree.extends import Reading
+from ..yamltree.source import Node, core_scalar
 from .common_values import split_common
 from .run_names import run_names, value_text
 from .sweep_spec import SweepPart
@@ -44,7 +44,7 @@ class PlannedRun:
     @property
     def experiment(self) -> Experiment:
         """The spec of the run."""
-        return self.loaded.experiment
+        return self.loaded.spec
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     Raises:
         InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
     """
-    return plan_from(read_spec(spec, overrides))
+    return plan_from(loading.read_spec(spec, overrides))
 
 
 def plan_from(reading: Reading) -> Plan:
@@ -138,7 +138,7 @@ def plan_from(reading: Reading) -> Plan:
         InvalidSpecError: as `plan`.
     """
     _check_is_sweep(reading)
-    part = loading.checked(reading, SweepPart)
+    part = loading.validate(reading, SweepPart)
     keys = reading.tree.value
     base = Node(reading.tree.mark, {key: entry for key, entry in keys.items() if key not in _SWEEP_KEYS})
     settings = list(combinations(keys["sweep"].node))
@@ -147,23 +147,7 @@ def plan_from(reading: Reading) -> Plan:
     runs = _validated_runs(base, settings, reading.settings)
     _check_distinct(runs, part)
     name = str(keys["name"].node.value) if "name" in keys else "sweep"
-    return Plan(name, tuple(runs), part.experiment.executor, part.imported)
-
-
-def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
-    """Read a spec without validating it: a file with everything it extends, or a mapping.
-
-    Raises:
-        InvalidSpecError: it cannot be read.
-    """
-    if not isinstance(spec, Mapping):
-        try:
-            return read(spec, overrides)
-        except SpecError as error:
-            raise InvalidSpecError(error.problems) from error
-    if overrides:
-        raise ValueError("`overrides` are for files; change the mapping instead")
-    return Reading(*Source(dump_values(spec), "(spec)", Path.cwd()).parse())
+    return Plan(name, tuple(runs), part.spec.executor, part.imported)
 
 
 def _check_is_sweep(reading: Reading) -> None:
@@ -186,9 +170,9 @@ def _validated_runs(
     for name, each in zip(run_names(settings), settings, strict=True):
         try:
             tree = apply_settings(base, each.settings)
-            experiment = loading.validate(Reading(tree, settings=tuple(overrides)), Experiment)
+            loaded = loading.validate(Reading(tree, settings=tuple(overrides)), Experiment)
             texts = {setting.key: value_text(setting) for setting in each.settings}
-            runs.append(PlannedRun(name, texts, Loaded(experiment, tree)))
+            runs.append(PlannedRun(name, texts, loaded))
         except SpecError as error:
             problems |= {(problem.message, problem.location): problem for problem in error.problems}
     if problems:

@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 
 from ..files import atomic
-from ..spec.stored import BEFORE_SPEC, stored
-from ..yamltree.differences import differences
+from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec
 from .index import Row
 from .plan import PlannedRun
 
@@ -85,7 +84,7 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
 
 def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
     try:
-        spec = stored((folder / "spec.yaml").read_text(encoding="utf-8"))
+        spec = parse_stored_spec((folder / "spec.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield f"spec.yaml cannot be read: {str(error).splitlines()[0]}"
         return

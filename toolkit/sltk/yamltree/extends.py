@@ -12,7 +12,7 @@ from ..errors import Location, Problem, SpecError
 from .lookup import child, found_text
 from .overlay import overlay, parse_override
 from .scalars import resolve_path
-from .source import Mark, Node, Source
+from .source import Mark, Node, YamlText
 
 SpecKind = Literal["search", "sweep", "pretraining", "run"]
 _KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "objective": "pretraining"}
@@ -35,8 +35,12 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
         SpecError: a file is missing, not YAML, not a mapping, or extends itself.
     """
     reading = _read_file(str(path), Path(path).expanduser().absolute(), Mark(str(path)), ())
-    tree = reading.tree
-    problems = list(reading.problems)
+    return with_overrides(reading, overrides)
+
+
+def with_overrides(reading: Reading, overrides: Sequence[str]) -> Reading:
+    """Lay each `a.b=v` of `overrides` over the spec; errors in them are added to its problems."""
+    tree, problems = reading.tree, list(reading.problems)
     for text in overrides:
         try:
             tree = overlay(tree, parse_override(text), root=True)
@@ -58,7 +62,7 @@ def _read_file(name: str, file: Path, asked: Mark, opened: tuple[Path, ...]) -> 
     if file.resolve() in opened:
         chain = " → ".join(each.name for each in (*opened, file))
         raise SpecError(asked.problem(f"a spec cannot extend itself: {chain}", "extends"))
-    tree, problems = Source(_text(name, file, asked), name, file.parent).parse()
+    tree, problems = YamlText(_text(name, file, asked), name, file.parent).parse()
     if not isinstance(tree.value, dict):
         about = f"a spec is a mapping of keys and values, found {found_text(tree)}"
         raise SpecError([*problems, Problem(about, Location(name))])

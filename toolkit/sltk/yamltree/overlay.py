@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from ..errors import Location, Problem, SpecError
-from .source import Entry, Mark, Node, Source
+from .source import Entry, Mark, Node, YamlText
 
 
 def overlay(base: Node, over: Node, *, root: bool = False) -> Node:
@@ -81,7 +81,7 @@ def parse_override(text: str, flag: str = "--set") -> Node:
         raise SpecError(Problem(f"expected `key=value`, for example `{flag} {example}`", Location(name)))
     if value.startswith("#"):  # YAML would take it for a comment, and there is none on a command line
         value = json.dumps(value)
-    node, problems = Source(value, name, Path.cwd(), from_set=True).parse()
+    node, problems = YamlText(value, name, Path.cwd(), from_set=True).parse()
     if problems:
         raise SpecError(problems)
     mark = Mark(name, from_set=True)

@@ -92,7 +92,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class YamlText:
     """A YAML text, its name in messages, and the folder that relative paths in it start from."""
 
     text: str
@@ -153,7 +153,7 @@ class _Loader(yaml.SafeLoader):
 class _Builder:
     """Turns PyYAML's nodes into ours and collects what is wrong on the way."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: YamlText) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self._open: set[int] = set()

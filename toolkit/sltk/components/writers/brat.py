@@ -12,8 +12,8 @@ from pydantic import Field
 
 from ...errors import DataError, UsageError
 from ...files import atomic
-from ...files.places import check_file, check_folder
 from ...files.safety import cell, encodable
+from ...files.writable import check_file, check_folder
 from ...types import Prediction, Sentence
 from ..registry import register
 from ..slots import Writer

@@ -16,13 +16,13 @@ _WORD_START = "\u2581"
 """What SentencePiece writes for a space."""
 
 
-class Node:
+class TrieNode:
     """A place in the tree of subwords: those that are spelt by the way here, and the ways on."""
 
     __slots__ = ("children", "numbers")
 
     def __init__(self) -> None:
-        self.children: dict[int, Node] = {}
+        self.children: dict[int, TrieNode] = {}
         self.numbers: list[int] = []
 
 
@@ -36,11 +36,11 @@ class Vocabulary:
 
     def __init__(self, spelling: Mapping[int, bytes], *, may_lead: bool = False) -> None:
         self.may_lead = may_lead
-        self.root = Node()
+        self.root = TrieNode()
         for number, text in spelling.items():
             node = self.root
             for byte in text:
-                node = node.children.setdefault(byte, Node())
+                node = node.children.setdefault(byte, TrieNode())
             if text:
                 node.numbers.append(number)
 

@@ -52,7 +52,7 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
         DataError: a source is missing or malformed.
         ModelError: the tokenizer's files are damaged.
     """
-    experiment = loaded.experiment
+    experiment = loaded.spec
     splits = datasets.load_splits(experiment.data, experiment.scheme)
     tokens = tokens_of(experiment, splits["train"])
     counts = {name: count(split) for name, split in splits.items()}
