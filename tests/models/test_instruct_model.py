@@ -31,7 +31,7 @@ from sltk.models.instruct.generation import (
     prove,
 )
 from sltk.models.instruct.prompt_batches import pack_prompts
-from sltk.nn.attention import Packing
+from sltk.nn.packing import Packing
 from sltk.run import evaluate
 from sltk.runtime.progress import Progress
 from sltk.spec import loading

@@ -11,9 +11,10 @@ from transformers import AutoConfig, AutoModel
 
 from sltk.masks import shared_start
 from sltk.nn import prefixes
-from sltk.nn.attention import NAME, Packing
+from sltk.nn.attention import NAME
 from sltk.nn.backbone import PackedBackbone
-from sltk.nn.switching import MaskSwitch
+from sltk.nn.mask_flags import MaskSwitch
+from sltk.nn.packing import Packing
 from sltk.search.search_plan import passes
 
 SMALL = {

@@ -21,7 +21,7 @@ from sltk.errors import ModelError, RunError
 from sltk.masks import flags
 from sltk.models import tagging
 from sltk.nn.batching import pack
-from sltk.nn.switching import MaskSwitch
+from sltk.nn.mask_flags import MaskSwitch
 from sltk.runtime.progress import Progress
 from sltk.search import shared_run
 from sltk.search.shared_run import _DrawMasks

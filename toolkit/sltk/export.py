@@ -37,7 +37,7 @@ from .models import saving
 from .models.instruct import model as instruct
 from .models.saving import Model
 from .nn import merging
-from .nn.attention import Packing
+from .nn.packing import Packing
 from .run import model_folder
 from .runtime.progress import Progress
 

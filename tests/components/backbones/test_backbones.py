@@ -23,8 +23,8 @@ from sltk.components.heads import LinearHead
 from sltk.components.splitters import RegexSplitter
 from sltk.errors import ModelError
 from sltk.models import saving
-from sltk.nn.attention import Packing
 from sltk.nn.backbone import BuildContext, PackedBackbone
+from sltk.nn.packing import Packing
 from sltk.nn.tagger import Tagger
 from sltk.schemes.labels import LabelSet
 from tiny_families import BY_NAME

@@ -16,8 +16,8 @@ from sltk.components.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.errors import ModelError
 from sltk.families.family_table import FAMILIES as SIZED
 from sltk.families.family_table import REFUSED
-from sltk.nn.attention import Packing
 from sltk.nn.backbone import BuildContext, PackedBackbone
+from sltk.nn.packing import Packing
 from tiny_families import BY_NAME, FAMILIES
 
 LENGTHS = (11, 7, 7, 1)

@@ -2,7 +2,7 @@
 
 transformers hands queries, keys and values of *all* tokens of a batch, sentences one after the other, to the
 function registered here; attention then runs inside each sentence only. No layer computes padding, and none can
-be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `proof.assign_flags`.
+be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size.
 """
@@ -16,8 +16,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from . import kernels, short_sentences, varlen
-from .packing import Packing as Packing
-from .packing import Rule
+from .packing import Packing, Rule
 
 NAME = "sltk"
 

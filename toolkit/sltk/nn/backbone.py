@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .attention import Packing
-from .proof import Proof
+from .packing import Packing
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,24 @@ class BuildContext:
     prove: bool = True
     language_model: bool = False
     """Whether the output embedding is wanted too, for a model that generates."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The result of `proof.prove`, as recorded in `environment.json`."""
+
+    blocks: int
+    unmasked: list[int]
+    """Numbers of the blocks without a causal mask."""
+    attention_calls: int
+    stock_difference: float
+    """Norm of the difference from the stock model's output, divided by the norm of that output."""
+    seconds: float
+    packed: bool = True
+    """False for an encoder that runs on padded batches with its own attention."""
+    holds: bool = True
+    kernel: str = "by length"
+    """What computes attention: a kernel for many lengths (`varlen.py`), or one call per length."""
 
 
 class PackedBackbone(nn.Module):

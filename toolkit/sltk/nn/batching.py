@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..subwords.tokenization import Encoding
-from .attention import Packing
 from .head import IGNORED
+from .packing import Packing
 
 
 @dataclass(slots=True)

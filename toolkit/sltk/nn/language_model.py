@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from .attention import Packing
 from .backbone import PackedBackbone
 from .head import IGNORED
+from .packing import Packing
 from .trained import TrainedModule
 
 _ROWS = 1024

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError, Problem
-from .attention import Packing
 from .head import IGNORED
+from .packing import Packing
 
 MASKED_SHARE = 0.15
 """Tokens that are to be predicted (Devlin et al. 2019) …"""

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import proof
-from .attention import Packing
+from . import probe
 from .backbone import PackedBackbone
 
 
@@ -104,14 +103,14 @@ def blocks_of(backbone: PackedBackbone) -> list[nn.Module] | None:
 
 
 def _is_sound(backbone: PackedBackbone, blocks: Sequence[nn.Module]) -> bool:
-    ids, packing = proof.probe(backbone.model), Packing.of_lengths(proof.PROBE_LENGTHS)
+    ids_T = probe.token_ids(backbone.model)
     half = (len(blocks) + 1) // 2
     was_training = backbone.training
     try:
         with torch.inference_mode(), Prefixes(blocks, [half]).at_work() as memory:
-            plain = backbone.eval()(ids, packing)
+            plain = backbone.eval()(ids_T, probe.PACKING)
             memory.new_pass(half)
-            return torch.equal(backbone(ids, packing), plain)
+            return torch.equal(backbone(ids_T, probe.PACKING), plain)
     except (KeyError, TypeError, RuntimeError):
         return False
     finally:

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .attention import Packing
 from .backbone import PackedBackbone
 from .batching import Batch
 from .head import IGNORED, HeadModule
+from .packing import Packing
 from .trained import TrainedModule
 
 

@@ -19,7 +19,7 @@ from ..masks import flags, shared_start
 from ..models import kinds, tagging
 from ..models.labeller import Labeller
 from ..nn import prefixes
-from ..nn.switching import MaskSwitch
+from ..nn.mask_flags import MaskSwitch
 from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment

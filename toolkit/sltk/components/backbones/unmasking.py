@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import ModelError, Problem
-from ...nn import proof
-from ...nn.attention import NAME, Packing
-from ...nn.backbone import BuildContext, PackedBackbone
+from ...nn import probe, proof
+from ...nn.attention import NAME
+from ...nn.backbone import BuildContext, PackedBackbone, Proof
+from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules
+from ...nn.packing import Packing
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -42,7 +44,7 @@ def masked(
     is_encoder = spec.type_name == "encoder"
     try:
         _put_under(backbone, spec, context, own=is_encoder)
-    except proof.UnsuitableError as error:
+    except UnsuitableError as error:
         if not (is_encoder and all(flags)):
             raise ModelError(_cannot(model, spec, str(error))) from error
         _run_as_it_is(backbone, context)
@@ -55,16 +57,14 @@ def _put_under(
     model: Any = backbone.model
     try:
         model.set_attn_implementation(NAME)
-        modules = proof.attention_modules(model, backbone.states)
+        modules = attention_modules(backbone)
     except torch.OutOfMemoryError:
         raise
     except _FOREIGN_FAILURES as error:
-        raise proof.UnsuitableError(
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        ) from error
-    proof.assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
+        raise UnsuitableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+    assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
     if context.prove:
-        backbone.proof = proof.prove(model, backbone.states, modules, backbone.flags, own=own)
+        backbone.proof = proof.prove(backbone, modules, own=own)
 
 
 def _cannot(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
@@ -88,10 +88,10 @@ def _run_as_it_is(backbone: PackedBackbone, context: BuildContext) -> None:
     family = f"the family `{model.config.model_type}`"
     if not context.prove:
         return
-    ids_T = proof.probe(model)
+    ids_T = probe.token_ids(model)
     try:
         with torch.inference_mode():
-            together_TH = backbone(ids_T, Packing.of_lengths((5, 3)))
+            together_TH = backbone(ids_T, probe.PACKING)
             alone_TH = torch.cat(
                 [backbone(ids_T[:5], Packing.of_lengths((5,))), backbone(ids_T[5:], Packing.of_lengths((3,)))]
             )
@@ -109,4 +109,4 @@ def _run_as_it_is(backbone: PackedBackbone, context: BuildContext) -> None:
         )
     blocks = list(range(len(backbone.flags)))
     seconds = round(time.perf_counter() - begun, 3)
-    backbone.proof = proof.Proof(len(blocks), blocks, 0, difference, seconds, packed=False)
+    backbone.proof = Proof(len(blocks), blocks, 0, difference, seconds, packed=False)

@@ -20,9 +20,10 @@ from torch import Tensor
 from transformers import DynamicCache, TemperatureLogitsWarper, TopPLogitsWarper
 
 from ...errors import ModelError, Problem
-from ...nn import proof
-from ...nn.attention import NAME, Packing
+from ...nn import probe, proof
+from ...nn.attention import NAME
 from ...nn.language_model import LanguageModel
+from ...nn.packing import Packing
 from ...spec.instruct_settings import Sampling
 from .constraint import SpanConstraint, Walk
 
@@ -204,7 +205,7 @@ def prove(network: LanguageModel) -> float:
         ModelError: it does not: such a model would be used otherwise than it was trained.
     """
     whole, was_training = whole_of(network), network.training
-    ids_T = proof.probe(whole)
+    ids_T = probe.token_ids(whole)
     rows = [ids_T[:5].tolist(), ids_T[5:].tolist()]
     with torch.inference_mode():
         network.eval()

@@ -8,8 +8,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from ...nn.attention import Packing
 from ...nn.head import IGNORED
+from ...nn.packing import Packing
 from .encoding import PromptSample
 
 

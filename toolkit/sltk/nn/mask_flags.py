@@ -1,0 +1,125 @@
+"""Set the mask of a model: find the attention module of each block, and assign each block its flag.
+
+`proof.py` checks that the model obeys the flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelError, Problem
+from . import probe
+from .backbone import PackedBackbone
+
+
+class UnsuitableError(Exception):
+    """The model cannot run on sltk's attention; the text gives the reason."""
+
+
+def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
+    """The modules that call sltk's attention function, one per block, in the order of their calls.
+
+    A module that serves several blocks (ALBERT) appears several times.
+
+    Raises:
+        UnsuitableError: a block uses another attention function, or a rule that ours is not passed.
+    """
+    model: Any = backbone.model
+    for module in model.modules():
+        module.sltk_unmasked, module.sltk_drop_window = False, False
+    try:
+        with probe.recorded_calls() as calls, torch.inference_mode():
+            backbone.states(probe.token_ids(model), probe.PACKING, all_states=False)
+    finally:
+        for module in model.modules():
+            del module.sltk_unmasked, module.sltk_drop_window
+    _check_rules(model.config, [window for _, window in calls])
+    modules = [module for module, _ in calls]
+    assign_flags(modules, [False] * len(modules), drop_window=False)
+    return modules
+
+
+def _check_rules(config: Any, windows: Sequence[int | None]) -> None:
+    """Check that every block attends, and by a rule that our function knows: full, or within a window passed to it."""
+    blocks = int(config.num_hidden_layers)
+    if len(windows) != blocks:
+        raise UnsuitableError(
+            f"{blocks - len(windows)} of its {blocks} blocks use another attention function"
+        )
+    rules = getattr(config, "layer_types", None) or ["full_attention"] * blocks
+    for block, (rule, window) in enumerate(zip(rules, windows, strict=True)):
+        if rule not in ("full_attention", "sliding_attention"):
+            raise UnsuitableError(f"block {block} is of type {rule}")
+        if rule == "sliding_attention" and window is None:
+            raise UnsuitableError(f"block {block} applies its window in its own mask")
+
+
+def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_window: bool) -> None:
+    """Set for each block's attention module whether its causal mask is removed.
+
+    Args:
+        modules: one per block, from `attention_modules`.
+        flags: one per block, True where the causal mask is removed.
+        drop_window: whether unmasked blocks ignore their sliding window too.
+
+    Raises:
+        UnsuitableError: different flags for blocks that share one module.
+    """
+    flag_of: dict[int, bool] = {}
+    for module, flag in zip(modules, flags, strict=True):
+        if flag_of.setdefault(id(module), flag) != flag:
+            raise UnsuitableError("its blocks share one set of weights and one mask: `all` or `none`")
+        module.sltk_unmasked = flag  # type: ignore[assignment]
+        module.sltk_drop_window = drop_window  # type: ignore[assignment]
+
+
+class MaskSwitch:
+    """Changes the mask of a model that is already built; the result equals a model built with the new mask.
+
+    Args:
+        backbone: a model that runs on sltk's attention, with or without adapters.
+        drop_window: whether unmasked blocks ignore their sliding window too.
+
+    Raises:
+        ModelError: the model runs on its own attention, or its attention cannot follow a mask.
+    """
+
+    def __init__(self, backbone: PackedBackbone, *, drop_window: bool = False) -> None:
+        if not backbone.packs:
+            raise ModelError(_cannot_switch("it runs unchanged, on its own attention"))
+        self._backbone, self._drop_window = backbone, drop_window
+        was_training = backbone.training
+        devices = [p.device for p in backbone.parameters() if p.device.type == "cuda"][:1]
+        try:
+            with torch.random.fork_rng(devices):
+                self._modules = attention_modules(backbone.eval())
+        except UnsuitableError as error:
+            raise ModelError(_cannot_switch(str(error))) from error
+        finally:
+            backbone.train(was_training)
+        self.set(backbone.flags)
+
+    @property
+    def blocks(self) -> int:
+        """The number of flags."""
+        return len(self._modules)
+
+    def set(self, flags: Sequence[bool]) -> None:
+        """Apply one flag per block from now on.
+
+        Raises:
+            ModelError: different flags for blocks that share one module.
+        """
+        try:
+            assign_flags(self._modules, flags, drop_window=self._drop_window)
+        except UnsuitableError as error:
+            raise ModelError(_cannot_switch(str(error))) from error
+        self._backbone.flags = tuple(flags)
+
+
+def _cannot_switch(reason: str) -> Problem:
+    return Problem(f"the mask of this model cannot be switched: {reason}", path="backbone.name")
