@@ -52,6 +52,7 @@ from shared import (
 )
 from sltk import Sentence
 from sltk.data import datasets
+from sltk.data.raw import RawDataset
 from sltk.models import tagging
 from sltk.nn.batching import Sample, ignored, pack
 from sltk.nn.fused import linear
@@ -118,7 +119,7 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
     """sltk's model, and the sentences as all contenders read them."""
-    training = datasets.dataset(datasets.Source(spec.data.train, corpus, "IOB2"), "IOB2")
+    training = datasets.to_dataset(RawDataset(spec.data.train, corpus, "IOB2"), "IOB2")
     model = tagging.build(spec, datasets.label_set(training), training)
     return model, tagging.encode_all(training, model, Progress())
 

@@ -20,7 +20,9 @@ from sltk.components.readers.text import TextReader
 from sltk.components.registry import registry
 from sltk.components.writers import ConllWriter, JsonlWriter
 from sltk.data.conversion import convert
-from sltk.data.datasets import dataset, example_source, label_set, load, load_splits, unseen_types
+from sltk.data.datasets import label_set, load, to_dataset, unseen_types
+from sltk.data.raw import raw_examples
+from sltk.data.splits import load_splits
 from sltk.errors import DataError
 from sltk.types import Sentence, Span
 
@@ -271,8 +273,8 @@ def test_every_readers_example_can_be_trained_on(name):
     assert sentences
     if sentences[0].tags is None and sentences[0].spans is None:
         return
-    source = example_source(reader.model_construct(scheme="IOB1", repair="error"))
-    data = dataset(source, "plain" if source.scheme == "plain" else "IOB2")
+    source = raw_examples(reader.model_construct(scheme="IOB1", repair="error"))
+    data = to_dataset(source, "plain" if source.scheme == "plain" else "IOB2")
     assert len(data) == len(sentences)
     assert data.repaired == 0
     assert label_set(data).tags

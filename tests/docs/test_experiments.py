@@ -149,7 +149,7 @@ def test_tasks_read_what_the_paper_reads(task: str, readers: list[tuple[str, dic
 
 def test_split_sizes_are_the_papers(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The splits of the real corpora have the sizes of section 2."""
-    from sltk.data.datasets import load_splits
+    from sltk.data.splits import load_splits
 
     monkeypatch.setenv("SLTK_DATA", str(corpora))
     for task, sizes in (("absa", [2737, 304, 800]), ("ner", [14041, 3250, 3453])):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sltk import schemes
 from sltk.components.metrics.seqeval import SeqevalMetric
-from sltk.data import datasets
+from sltk.data.splits import load_splits
 from sltk.errors import SpecError
 from sltk.models.instruct.account import ceiling, counts
 from sltk.models.instruct.prompt import Prompter, check_types, chosen_shots, response_text
@@ -222,7 +222,7 @@ def test_the_ceiling_on_the_restaurant_reviews_is_the_papers(corpora: Path) -> N
         spec_of_data = {"train": {"type": "csv", "path": path}}
         from sltk.spec.loading import load_data
 
-        split = datasets.load_splits(load_data(spec_of_data), "IOB2")["train"]
+        split = load_splits(load_data(spec_of_data), "IOB2")["train"]
         predictions = [Prediction(sentence, []) for sentence in split]
         for mode in ("paper", "tolerant"):
             best = ceiling(predictions, spec(options=phrases, parsing=mode), "IOB2", scored)["f1"]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 import sltk
 import tiny
 from sltk.components.readers.grammar import GrammarReader
-from sltk.data import datasets
+from sltk.data.splits import load_splits
 from sltk.errors import DataError, ModelError, RunError, SpecError
 from sltk.export import export
 from sltk.models import kinds
@@ -73,7 +73,7 @@ def model(**instruct: Any) -> Any:
 @functools.cache
 def _model(instruct: str) -> Any:
     experiment = loading.load(spec(json.loads(instruct))).spec
-    training = datasets.load_splits(experiment.data, "IOB2")["train"]
+    training = load_splits(experiment.data, "IOB2")["train"]
     return kinds.TYPES["instruct"].build(experiment, training)
 
 
@@ -134,7 +134,7 @@ def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Pa
 def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
     """A model that was asked, then trained, is asked anew from the first subword of the prompt on."""
     experiment = loading.load(spec()).spec
-    training = datasets.load_splits(experiment.data, "IOB2")["train"]
+    training = load_splits(experiment.data, "IOB2")["train"]
     subject = kinds.TYPES["instruct"].build(experiment, training)
 
     def responses() -> list[str]:
@@ -240,7 +240,7 @@ def test_a_packed_batch_learns_what_each_sample_alone_learns(loss: str) -> None:
 
 
 def _annotated() -> Any:
-    return datasets.load_splits(loading.load(spec()).spec.data, "IOB2")["train"].sentences[:5]
+    return load_splits(loading.load(spec()).spec.data, "IOB2")["train"].sentences[:5]
 
 
 def test_a_sample_without_loss_is_computed_and_teaches_nothing() -> None:
@@ -259,7 +259,7 @@ def test_cache_and_left_padding_change_nothing(family: str) -> None:
     experiment = loading.load(spec(backbone=tiny.backbone(config=shape, unmask="none"))).spec
     subject = kinds.TYPES["instruct"].build(
         experiment.model_copy(update={"max_length": None}),
-        datasets.load_splits(experiment.data, "IOB2")["train"],
+        load_splits(experiment.data, "IOB2")["train"],
     )
     assert prove(subject.network) < 1e-4
     rows = [list(range(3, 3 + length)) for length in (9, 14, 4)]

@@ -422,7 +422,7 @@ def test_a_resumed_run_goes_on_with_the_text_it_began_with(base: Path, tmp_path:
     shutil.rmtree(tmp_path / "bare/corpus")
     before = contents(tmp_path / "bare")
     with pytest.raises(
-        sltk.UsageError, match=r"corpus: 30 sentences, .* tokens when it began, 30 sentences,"
+        sltk.UsageError, match=r"corpus: 30 sentences, .* tokens when the run began, 30 sentences,"
     ):
         pretrain(given, tmp_path / "bare", resume=True)
     assert contents(tmp_path / "bare") == before

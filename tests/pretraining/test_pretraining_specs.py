@@ -15,7 +15,7 @@ from repository import ROOT
 from sltk import sweeps
 from sltk.cli import main
 from sltk.components.readers.concat import ConcatReader
-from sltk.data.datasets import read
+from sltk.data.raw import read
 from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.pretraining.rehearsal import rehearse
 from sltk.pretraining.summary import PretrainingPreview

@@ -17,6 +17,7 @@ import tiny
 from sltk import search, sweeps
 from sltk.cli import main
 from sltk.data import datasets
+from sltk.data.splits import load_splits
 from sltk.errors import ModelError, RunError
 from sltk.masks import flags
 from sltk.models import tagging
@@ -42,7 +43,7 @@ def spec(strategy: str = "shared", budget: float = 0.9, **changes: Any) -> dict[
 def outputs(experiment: Any, mask: str | None = None) -> torch.Tensor:
     """Word vectors of a few sentences, by a model built as the spec says, and perhaps switched afterwards."""
     loaded = sltk.spec.loading.load(experiment).spec
-    training = datasets.load_splits(loaded.data, loaded.scheme, ["train"])["train"]
+    training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
     model = tagging.build(loaded, datasets.label_set(training), training)
     if mask is not None:
         MaskSwitch(model.network.backbone).set(flags(mask, 2))
@@ -71,7 +72,7 @@ def test_a_switched_model_is_the_model_built_with_that_mask(mask: str, lora: dic
 def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
     """So a run with a switch in it is as random as one without."""
     loaded = sltk.spec.loading.load(tiny.spec()).spec
-    training = datasets.load_splits(loaded.data, loaded.scheme, ["train"])["train"]
+    training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
     backbone = tagging.build(loaded, datasets.label_set(training), training).network.backbone.train()
     before = torch.get_rng_state()
     switch = MaskSwitch(backbone)
@@ -157,7 +158,7 @@ class _Keeping:
 def test_masks_are_scored_as_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a data set that are scored one after the other do not cut a sentence off from its document."""
     given = sltk.spec.loading.load(tiny.spec(document_context=20, max_length=None)).spec
-    training = datasets.load_splits(given.data, given.scheme, ["train"])["train"]
+    training = load_splits(given.data, given.scheme, ["train"])["train"]
     model = tagging.build(given, datasets.label_set(training), training)
     sentences = [replace(s, document=str(n // 9), file="texts") for n, s in enumerate(training)]
     dataset = replace(training, sentences=sentences)

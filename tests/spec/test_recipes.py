@@ -14,6 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import sltk
 import tiny
 from sltk.data import datasets
+from sltk.data.splits import load_splits
 from sltk.models.tagging import build, encode_all
 from sltk.nn.batching import Sample, pack
 from sltk.runtime.progress import Progress
@@ -51,7 +52,7 @@ def watched() -> Iterator[Watched]:
 def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> torch.Tensor:
     """Sums of the absolute gradient of each weight, of the mean loss over these samples, over `divisor`."""
     experiment = loading.load(spec).spec
-    training = datasets.load_splits(experiment.data, experiment.scheme)["train"]
+    training = load_splits(experiment.data, experiment.scheme)["train"]
     model = build(experiment, datasets.label_set(training), training)
     samples = encode_all(training, model, Progress())
     model.tagger.train()

@@ -285,11 +285,20 @@ LINES = ["we O", "liked O", "Ada B-PER", "", "Bo B-PER", "cooks O", ""] * 6
 CHANGED = {
     "another word": (
         ["he O", *LINES[1:]],
-        "train: 12 sentences, 30 words as when it began, but not the same",
+        "train: 12 sentences, 30 words as when the run began, but not the same",
     ),
-    "another tag": (["we B-PER", *LINES[1:]], "12 sentences, 30 words as when it began, but not the same"),
-    "a sentence less": (LINES[4:], "train: 12 sentences, 30 words when it began, 11 sentences, 27 words now"),
-    "another order": (LINES[4:] + LINES[:4], "12 sentences, 30 words as when it began, but not the same"),
+    "another tag": (
+        ["we B-PER", *LINES[1:]],
+        "12 sentences, 30 words as when the run began, but not the same",
+    ),
+    "a sentence less": (
+        LINES[4:],
+        "train: 12 sentences, 30 words when the run began, 11 sentences, 27 words now",
+    ),
+    "another order": (
+        LINES[4:] + LINES[:4],
+        "12 sentences, 30 words as when the run began, but not the same",
+    ),
 }
 
 
@@ -341,7 +350,7 @@ def test_other_validation_data_is_refused_too(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         sltk.train(spec, tmp_path / "run", progress=tiny.Interrupting(5))
     (tmp_path / "seen.conll").write_text("\n".join(LINES[4:]))
-    with pytest.raises(sltk.UsageError, match="validation: 12 sentences, 30 words when it began, 11"):
+    with pytest.raises(sltk.UsageError, match="validation: 12 sentences, 30 words when the run began, 11"):
         sltk.train(spec, tmp_path / "run", resume=True)
 
 

@@ -104,9 +104,16 @@ class DataError(InputError):
     """A data file is missing or malformed."""
 
     @classmethod
-    def at(cls, message: str, file: object, line: int | None = None, *notes: str) -> DataError:
+    def at(
+        cls,
+        message: str,
+        file: object,
+        line: int | None = None,
+        *notes: str,
+        suggestion: str | None = None,
+    ) -> DataError:
         """A data error at one line of one file."""
-        return cls(Problem(message, Location(str(file), line), notes=notes))
+        return cls(Problem(message, Location(str(file), line), suggestion=suggestion, notes=notes))
 
 
 class ModelError(InputError):

@@ -21,6 +21,8 @@ from .components.readers.holdout import HoldoutReader
 from .components.readers.jsonl import JsonlReader
 from .components.slots import Reader
 from .data import datasets
+from .data.raw import raw_examples, read
+from .data.splits import SPLITS
 from .errors import RunError
 from .families.shape import tiny_config
 from .preview.estimate import ModelInfo, check_model
@@ -86,7 +88,7 @@ def _instruct(experiment: Experiment, few: DataSpec, folder: Path, progress: Pro
     if spec is None:
         return None
     options = dict(spec.options)
-    for reader in (getattr(few, name) for name in datasets.SPLITS):
+    for reader in (getattr(few, name) for name in SPLITS):
         if isinstance(reader, JsonlReader) and reader.path.parent == folder:
             found = datasets.load(reader, experiment.scheme)
             for type_ in sorted({span.type for each in found for span in each.spans or ()} - options.keys()):
@@ -208,7 +210,7 @@ def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
 
 
 def _data(experiment: Experiment, folder: Path, progress: Progress) -> DataSpec:
-    splits = {name: getattr(experiment.data, name) for name in datasets.SPLITS}
+    splits = {name: getattr(experiment.data, name) for name in SPLITS}
     readers = {
         name: _few(name, reader, experiment, folder, progress)
         for name, reader in splits.items()
@@ -245,9 +247,7 @@ def absences(reader: Reader) -> Iterator[str]:
 def _enough(reader: Reader) -> int:
     """How many sentences are a few, some of them with annotation."""
     count, annotated = 0, 0
-    for sentence in datasets.read(
-        reader.model_copy(update={"limit": min(reader.limit or _SEARCHED, _SEARCHED)})
-    ):
+    for sentence in read(reader.model_copy(update={"limit": min(reader.limit or _SEARCHED, _SEARCHED)})):
         count += 1
         annotated += _has_annotation(sentence)
         if count >= SENTENCES and annotated >= _ANNOTATED:
@@ -261,7 +261,7 @@ def _has_annotation(sentence: Sentence) -> bool:
 
 def _example(name: str, reader: Reader, experiment: Experiment, folder: Path) -> Reader:
     """The reader's example as a file, often enough to fill a few batches."""
-    found = datasets.dataset(datasets.example_source(reader), experiment.scheme, name).sentences
+    found = datasets.to_dataset(raw_examples(reader), experiment.scheme, name).sentences
     path = folder / f"{name}.jsonl"
     lines = [
         json.dumps(_record(found[number % len(found)]), ensure_ascii=False) for number in range(SENTENCES)

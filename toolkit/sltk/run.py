@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from .components.slots import Metric, Reader
 from .data import datasets
-from .data.accounting import all_labelled
+from .data.coverage import check_predictions
 from .data.datasets import Dataset
 from .data.fingerprint import fingerprints
-from .data.notes import name_of, tell_about
+from .data.notes import describe_sentence, report_data
+from .data.splits import load_splits, missing_files, readers_of
 from .errors import SpecError, UsageError
 from .models import kinds, saving, tagging
 from .models.kinds import Model
@@ -75,12 +76,12 @@ def train(
         told.note(f"{run.folder} is finished; nothing to resume")
         return finished
     kind = kinds.TYPES[experiment.type]
-    missing = datasets.missing_files(loaded, datasets.readers_of(experiment.data))
+    missing = missing_files(loaded, readers_of(experiment.data))
     if missing:
         raise InvalidSpecError(missing)
     with loaded.placing():
         splits = tagging.load_splits(experiment)
-        tell_about(splits, told)
+        report_data(splits, told)
         model = kind.build(experiment, splits["train"])
         for name in splits.keys() - {"train"}:
             kind.check(splits[name], model)
@@ -124,14 +125,14 @@ def _trained_and_scored(
     task = Task(
         model.network, Examples(samples, kind.collate, kind.without_loss), model.device, experiment.seed,
         evaluate=score if "validation" in splits else None,
-        describe=lambda number: name_of(training[number]), callbacks=tuple(callbacks),
+        describe=lambda number: describe_sentence(training[number]), callbacks=tuple(callbacks),
     )  # fmt: skip
     fitted = fit(task, experiment.trainer, run.checkpoints, progress, resume=resume)
     metrics: dict[str, Any] = {}
     for name in [split for split in ("validation", "test") if split in splits]:
         progress.note(f"scoring {name}")
         if name == "validation" and fitted.is_evaluated and latest:
-            predictions = list(all_labelled(splits[name], latest, progress))
+            predictions = list(check_predictions(splits[name], latest, progress))
         else:
             predictions = list(_labelled(model, splits[name], batch_tokens, progress))
         run.write_predictions(name, predictions)
@@ -175,9 +176,9 @@ def evaluate(
         if reader is not None:
             dataset = datasets.load(reader, scheme)
         else:
-            dataset = datasets.load_splits(experiment.data, scheme, [split])[split]
+            dataset = load_splits(experiment.data, scheme, [split])[split]
     model = kinds.load(model_at)
-    tell_about({dataset.name: dataset}, progress)
+    report_data({dataset.name: dataset}, progress)
     strange = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if strange:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(strange))}")
@@ -218,7 +219,7 @@ def model_folder(folder: Path, progress: Progress) -> Path:
 def _labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
     """A prediction for each sentence, with a tag for each word: that none is missed is asserted, and told."""
     predictions = Labeller(model, batch_tokens, progress).stream(dataset)
-    for number, prediction in enumerate(all_labelled(dataset, predictions, progress), start=1):
+    for number, prediction in enumerate(check_predictions(dataset, predictions, progress), start=1):
         if number % 256 == 0:
             progress.labelled(256)
         yield prediction

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from sltk.components.readers.conllu import ConlluReader
-from sltk.data.datasets import load, read_source
+from sltk.data.datasets import load
+from sltk.data.raw import read_raw
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
 
@@ -89,10 +90,10 @@ def test_any_column_or_key_is_the_tag(write, column, tags):
 
 def test_only_keys_of_misc_are_looked_at_for_a_scheme(write):
     """Parts of speech are plain tags whatever they look like; entities in MISC are spans."""
-    assert read_source(ConlluReader(path=write(row(1, "a", upos="B-X")))).scheme == "plain"
+    assert read_raw(ConlluReader(path=write(row(1, "a", upos="B-X")))).scheme == "plain"
     entities = statistics(ConlluReader(path=write(TREE), column="misc:Entity"))
     assert (entities["scheme"], entities["spans"]) == ("IOB2", {"PER": 1, "TIME": 1})
-    assert read_source(ConlluReader(path=write(TREE), scheme="IO", column="misc:Entity")).scheme == "IO"
+    assert read_raw(ConlluReader(path=write(TREE), scheme="IO", column="misc:Entity")).scheme == "IO"
 
 
 def test_a_word_without_a_tag_is_an_error_or_what_is_said(write):

@@ -13,7 +13,8 @@ from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.csv import CsvReader
 from sltk.components.readers.holdout import HoldoutReader
 from sltk.components.readers.semeval14 import SemEval14Reader
-from sltk.data.datasets import load, load_splits
+from sltk.data.datasets import load
+from sltk.data.splits import load_splits
 from sltk.data.statistics import statistics
 
 

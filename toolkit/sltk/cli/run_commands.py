@@ -207,10 +207,10 @@ def _writer(name: str, *, colored: bool) -> Writer:
 
 def _sentences(readers: list[Reader], progress: Progress) -> Iterator[Sentence]:
     """The sentences of all readers without their annotation; a note for each thing that was replaced or left out."""
-    from ..data import datasets
+    from ..data.raw import read
 
     for reader in readers:
-        for sentence in datasets.read(reader):
+        for sentence in read(reader):
             for unused in sentence.unused:
                 progress.note(f"{unused.file}:{unused.line or '?'}: {unused.reason}")
             yield replace(sentence, tags=None, spans=None)

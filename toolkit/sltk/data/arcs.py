@@ -16,6 +16,7 @@ from ..components.slots import Reader
 from ..errors import DataError, Problem, UsageError
 from ..types import Sentence
 from . import datasets
+from .raw import RawDataset, read_raw
 
 Parser = Callable[[Sequence[str]], list[int | None]]
 """From words to the number of the word that governs each; None for the root."""
@@ -32,7 +33,7 @@ def directions(reader: Reader, parser: Parser | None = None) -> dict[str, Any]:
     Raises:
         DataError: as the reader; or not one sentence has a tree.
     """
-    source = datasets.read_source(reader)
+    source = read_raw(reader)
     trees = [_with_heads(sentence, parser) for sentence in source.sentences]
     if all(sentence.heads is None for sentence in trees):
         about = f"reader `{reader.type_name}` gives no dependency trees here"
@@ -109,13 +110,13 @@ def _with_heads(sentence: Sentence, parser: Parser | None) -> Sentence:
     return sentence if parser is None else replace(sentence, heads=parser(sentence.words))
 
 
-def _labels(source: datasets.Source) -> list[list[str | None]]:
+def _labels(source: RawDataset) -> list[list[str | None]]:
     """The type of each word of each sentence; None where it is outside."""
     if source.scheme == "plain":
         tags = (sentence.tags or [] for sentence in source.sentences)
         return [[None if tag == _OUTSIDE else tag for tag in own] for own in tags]
     found = []
-    for sentence in datasets.dataset(source, "IOB2"):
+    for sentence in datasets.to_dataset(source, "IOB2"):
         types: list[str | None] = [None] * len(sentence)
         for span in sentence.spans or ():
             types[span.start : span.end] = [span.type] * (span.end - span.start)

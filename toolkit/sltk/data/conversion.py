@@ -14,7 +14,8 @@ from pathlib import Path
 from ..components.slots import Reader, Writer
 from ..schemes.names import ReaderScheme, SchemeName
 from ..types import Prediction, Sentence, Unused
-from .datasets import Dataset, Source, checked, dataset, scheme_of
+from .datasets import Dataset, to_dataset
+from .raw import RawDataset, detect_scheme, read_checked
 
 AT_ONCE = 64
 """Sentences that are converted together: those that are read before the first of them is written."""
@@ -36,13 +37,13 @@ class Conversion:
         self.reader = reader
         self.repaired, self.unused_count = 0, 0
         self.unused: list[Unused] = []
-        self._held = None if _can_be_read_twice(reader) else list(checked(reader))
+        self._held = None if _can_be_read_twice(reader) else list(read_checked(reader))
         declared: ReaderScheme = getattr(reader, "scheme", "auto")
-        self.read_scheme = scheme_of(self._sentences(), declared)
+        self.read_scheme = detect_scheme(self._sentences(), declared)
         self.scheme: SchemeName = scheme or self.read_scheme or "IOB2"
 
     def _sentences(self) -> Iterator[Sentence]:
-        return checked(self.reader) if self._held is None else iter(self._held)
+        return read_checked(self.reader) if self._held is None else iter(self._held)
 
     def predictions(self) -> Iterator[Prediction]:
         """Predictions that are the gold annotation, as they are read.
@@ -52,8 +53,8 @@ class Conversion:
         """
         sentences = self._sentences()
         while some := list(islice(sentences, AT_ONCE)):
-            source = Source(self.reader, some, self.read_scheme)
-            data = dataset(source, self.scheme)
+            source = RawDataset(self.reader, some, self.read_scheme)
+            data = to_dataset(source, self.scheme)
             self._count(data)
             yield from _gold(source, data)
 
@@ -72,7 +73,7 @@ def convert(reader: Reader, writer: Writer, scheme: SchemeName | None = None) ->
     return writer.render(Conversion(reader, scheme).predictions())
 
 
-def _gold(source: Source, data: Dataset) -> Iterator[Prediction]:
+def _gold(source: RawDataset, data: Dataset) -> Iterator[Prediction]:
     """The gold annotation; the sentences themselves have none, so that it is not written twice.
 
     Overlapping spans are all there, for writers that can write them; `tags` hold those that tags can.

@@ -1,42 +1,41 @@
-"""What is told about data before it is used."""
+"""Notes about the data, reported before training and scoring."""
 
 from __future__ import annotations
 
 from ..runtime.progress import Progress
 from ..types import Sentence
-from . import datasets
-from .datasets import Dataset
+from .datasets import Dataset, unseen_types
 
 _SHOWN = 5
 
 
-def tell_about(splits: dict[str, Dataset], progress: Progress) -> None:
-    """Say what was read, and everything that was repaired, left out, or cannot be predicted."""
+def report_data(splits: dict[str, Dataset], progress: Progress) -> None:
+    """Report the size of each split, and what was repaired, left out, or cannot be predicted."""
     for name, dataset in splits.items():
         words = sum(map(len, dataset))
         spans = sum(len(sentence.spans or ()) for sentence in dataset)
-        counted = "" if dataset.scheme == "plain" else f", {spans:,} spans"
-        progress.note(f"{name}: {len(dataset):,} sentences, {words:,} words{counted}")
+        span_count = "" if dataset.scheme == "plain" else f", {spans:,} spans"
+        progress.note(f"{name}: {len(dataset):,} sentences, {words:,} words{span_count}")
         if dataset.repaired:
             progress.note(f"{name}: {dataset.repaired} ill-formed tags repaired")
-        _tell_unused(name, dataset, progress)
-        unseen = datasets.unseen_types(splits["train"], dataset) if "train" in splits else []
+        _report_unused(dataset, name, progress)
+        unseen = unseen_types(splits["train"], dataset) if "train" in splits else []
         if unseen:
             progress.note(f"{name} has labels that train lacks, scored as errors: {', '.join(unseen)}")
 
 
-def _tell_unused(name: str, dataset: Dataset, progress: Progress) -> None:
+def _report_unused(dataset: Dataset, name: str, progress: Progress) -> None:
     unused = dataset.unused
     if not unused:
         return
-    progress.note(f"{name}: {len(unused)} annotations not used as they stand:")
-    for each in unused[:_SHOWN]:
-        progress.note(f"  {each.file}:{each.line or '?'}: {each.reason}")
+    progress.note(f"{name}: {len(unused)} annotations not used as they are:")
+    for item in unused[:_SHOWN]:
+        progress.note(f"  {item.file}:{item.line or '?'}: {item.reason}")
     if len(unused) > _SHOWN:
         progress.note(f"  … and {len(unused) - _SHOWN} more (`sltk stats` lists all)")
 
 
-def name_of(sentence: Sentence) -> str:
-    """File, line and words of a sentence, to name it in a message."""
+def describe_sentence(sentence: Sentence) -> str:
+    """File, line and words of a sentence, for messages."""
     where = f"{sentence.file or '(data)'}:{sentence.line or '?'}"
     return f"{where}: {' '.join(sentence.words)[:100]}"

@@ -16,7 +16,7 @@ from typing import Any
 from .. import schemes
 from ..components.metrics.accuracy import AccuracyMetric
 from ..components.metrics.seqeval import SeqevalMetric
-from ..components.metrics.spanwise import Mode, SpanMetric
+from ..components.metrics.span_metric import Mode, SpanMetric
 from ..components.slots import Metric
 from ..errors import DataError
 from ..files.text_lines import TextLines

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..components.slots import Reader
 from ..types import Unused
-from .datasets import Source, dataset, read_source
+from .datasets import to_dataset
+from .raw import RawDataset, read_raw
 
 
 def statistics(reader: Reader) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def statistics(reader: Reader) -> dict[str, Any]:
     Raises:
         DataError: as the reader; or a tag that is not in its scheme.
     """
-    source = read_source(reader)
+    source = read_raw(reader)
     repaired, unused, spans = _converted(source)
     sentences = source.sentences
     return {
@@ -46,13 +47,13 @@ def listed(unused: Iterable[Unused]) -> dict[str, list[dict[str, Any]]]:
     return lists
 
 
-def _converted(source: Source) -> tuple[int, list[Unused], Counter[str]]:
+def _converted(source: RawDataset) -> tuple[int, list[Unused], Counter[str]]:
     """How many tags were repaired, what is not used, and all annotated spans by type."""
     reported = [unused for sentence in source.sentences for unused in sentence.unused]
     spans = Counter(unused.type for unused in reported if unused.type is not None)
     if not source.annotated or source.scheme == "plain":
         return 0, reported, spans
-    data = dataset(source, "IOB2")
+    data = to_dataset(source, "IOB2")
     for raw, converted in zip(source.sentences, data, strict=True):
         annotated = raw.spans if raw.spans is not None else converted.spans
         spans.update(span.type for span in annotated or ())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from .. import schemes
-from ..data.accounting import note_cut
+from ..data.coverage import report_truncated_words
 from ..nn.batching import Batch, Sample, by_token_budget, pack
 from ..nn.head import IGNORED
 from ..nn.tagger import Tagger
@@ -52,7 +52,7 @@ class Predictor:
             encodings = self.encoder.encode(stretch.sentences, stretch.before, stretch.after)
             cut += sum(encoding.cut_words for encoding in encodings)
             yield from self._chunk(stretch.sentences, encodings)
-        note_cut(cut, self._progress)
+        report_truncated_words(cut, self._progress)
 
     def _chunk(self, sentences: Sequence[Sentence], encodings: Sequence[Encoding]) -> list[Prediction]:
         samples = [

@@ -6,7 +6,7 @@ import torch
 
 from ..components.backbones import precision
 from ..components.slots import Reader
-from ..data import accounting, datasets
+from ..data import coverage, splits
 from ..data.datasets import Dataset
 from ..errors import DataError
 from ..nn.backbone import BuildContext
@@ -28,10 +28,10 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
     Raises:
         DataError: as `data.load_splits`.
     """
-    readers = [reader for name in datasets.SPLITS if (reader := getattr(experiment.data, name)) is not None]
+    readers = [reader for name in splits.SPLITS if (reader := getattr(experiment.data, name)) is not None]
     key = (experiment.data.model_dump_json(serialize_as_any=True), experiment.scheme, *map(_files, readers))
     return run_cache.cached(
-        "data", key, lambda: datasets.load_splits(experiment.data, experiment.scheme), most=2
+        "data", key, lambda: splits.load_splits(experiment.data, experiment.scheme), most=2
     )
 
 
@@ -83,10 +83,10 @@ def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sampl
     windowed = sum(len(encoding.windows) > 1 for encoding in encodings)
     if windowed:
         progress.note(f"{windowed} sentences are longer than the model reads: read in overlapping windows")
-    accounting.note_cut(sum(encoding.cut_words for encoding in encodings), progress)
+    coverage.report_truncated_words(sum(encoding.cut_words for encoding in encodings), progress)
     if not samples:
         raise DataError("the training data has no words")
-    accounting.check_trained(dataset, encodings, progress)
+    coverage.check_trained_words(dataset, encodings, progress)
     return samples
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..components.readers.holdout import HoldoutReader
-from ..data import datasets
+from ..data.raw import read
 from ..errors import DataError, Problem
 from ..files.safety import encodable
 from ..types import Sentence
@@ -25,11 +25,11 @@ def sources(spec: PretrainSpec) -> dict[str, Sentences]:
     """
     held_out = spec.validation
     if isinstance(held_out, HoldoutReader):
-        rest, taken = held_out.divide(list(datasets.read(spec.corpus)))
+        rest, taken = held_out.divide(list(read(spec.corpus)))
         return {"corpus": lambda: rest, "validation": lambda: taken}
-    found: dict[str, Sentences] = {"corpus": lambda: datasets.read(spec.corpus)}
+    found: dict[str, Sentences] = {"corpus": lambda: read(spec.corpus)}
     if held_out is not None:
-        found["validation"] = lambda: datasets.read(held_out)
+        found["validation"] = lambda: read(held_out)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..components.readers.holdout import HoldoutReader
 from ..components.readers.text import TextReader
 from ..components.slots import Backbone, Reader
-from ..data import datasets
+from ..data.raw import raw_examples, read
 from ..errors import RunError
 from ..preview.estimate import check_model
 from ..rehearsal import SENTENCES, absences, small_backbone, small_trainer
@@ -84,11 +84,11 @@ def _few(name: str, reader: Reader, spec: PretrainSpec, folder: Path, progress: 
     absent = next(absences(reader), None)
     if absent is None:
         source = f"the first {SENTENCES} sentences"
-        some = datasets.read(reader.model_copy(update={"limit": SENTENCES}))
+        some = read(reader.model_copy(update={"limit": SENTENCES}))
         few = [text for text, _ in texts(some, spec.spacing)]
     else:
         source = f"examples for {absent}"
-        few = [" ".join(sentence.words) for sentence in datasets.example_source(reader).sentences]
+        few = [" ".join(sentence.words) for sentence in raw_examples(reader).sentences]
     lines = [" ".join(text.split()) for text in few if text.strip()]
     path = folder / f"{name}.txt"
     times = -(-_EXAMPLE_LINES // max(1, len(lines)))

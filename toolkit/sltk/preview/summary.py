@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ..components.registry import Component
 from ..components.slots import Reader
-from ..data.datasets import SPLITS, missing_files, readers_of
+from ..data.splits import SPLITS, missing_files, readers_of
 from ..errors import Problem
 from ..spec.experiment import Experiment, TrainerSpec
 from ..spec.loading import InvalidSpecError, Loaded

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from ..components.registry import registry
 from ..components.slots import Backbone
-from ..data.fingerprint import Fingerprint, changes
+from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import Problem, UsageError
 from ..files import atomic
 from ..files.writable import check_folder
@@ -199,7 +199,7 @@ class RunDirectory:
         if not (self.spec.exists() and self.environment.exists()):
             return
         before = read_mapping(self.environment).get("data", {})
-        changed = list(changes(before, data))
+        changed = list(describe_changes(before, data))
         if changed:
             raise UsageError(
                 Problem(

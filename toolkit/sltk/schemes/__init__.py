@@ -17,7 +17,7 @@ that are well-formed from their first word to their last.
 from .coding import Chunk, Decoded, chunks, convert, decode, encode, merged, tags_of
 from .detection import detect, transitions
 from .overlaps import resolve_overlaps
-from .tables import SCHEMES, SchemeError
+from .rules import SCHEMES, SchemeError
 
 __all__ = [
     "SCHEMES",

@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from ..types import Span
-from .tables import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, Table, parse, written
+from .rules import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, TransitionTable, parse, written
 
 if TYPE_CHECKING:
     from .names import Repair, SchemeName
@@ -42,7 +42,7 @@ def chunks(tags: Sequence[str], scheme: SchemeName, *, strict: bool) -> list[Chu
     return [] if scheme == "plain" else _chunks(parse(tags, scheme), STRICT[scheme] if strict else LENIENT)
 
 
-def _chunks(roles: Iterable[Role], table: Table) -> list[Chunk]:
+def _chunks(roles: Iterable[Role], table: TransitionTable) -> list[Chunk]:
     """The spans that a table finds; `start` is below 0 where no span is open."""
     found: list[Chunk] = []
     start, before, type_before = -1, "O", ""

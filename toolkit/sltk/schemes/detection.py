@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from .tables import OUTSIDE, allowed, parse, parsed
+from .rules import OUTSIDE, allowed, parse, parsed
 
 if TYPE_CHECKING:
     from .names import SchemeName

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..data.datasets import load_splits
+from ..data.splits import load_splits
 from ..errors import Problem
 from ..masks import is_digits, shared_start
 from ..spec import loading

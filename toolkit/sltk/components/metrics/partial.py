@@ -11,7 +11,7 @@ from ...schemes.names import SchemeName
 from ..registry import register
 from .counting import TagSequences, accuracy, ratio, scores_of, signature, sizes
 from .matching import Pair, matched
-from .spanwise import SpanMetric, SpanPairs
+from .span_metric import SpanMetric, SpanPairs
 
 # What a pair is in each row, by (same ends, same type).
 _RULES: dict[str, dict[tuple[bool, bool], str]] = {

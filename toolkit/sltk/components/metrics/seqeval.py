@@ -11,7 +11,7 @@ from ... import schemes
 from ...schemes.names import SchemeName
 from ..registry import register
 from .counting import Counts, TagSequences, accuracy, signature, sizes
-from .spanwise import READ_AS_BIOES, SpanMetric
+from .span_metric import READ_AS_BIOES, SpanMetric
 
 SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
 

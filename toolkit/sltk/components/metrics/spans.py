@@ -15,7 +15,7 @@ from ..registry import register
 from .bootstrap import intervals
 from .calibration import above_thresholds, calibration
 from .counting import Counts, TagSequences, accuracy, signature, sizes
-from .spanwise import SpanMetric, SpanPairs
+from .span_metric import SpanMetric, SpanPairs
 
 WordScores = Sequence[Sequence[float] | None]
 """The probability of each word's tag, sentence by sentence."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record
+from .json_records import JsonRecord
 from .triggers import Mention, TriggerReader
 
 _SENTENCE_ID = re.compile(r"(.+)_\d+")
@@ -25,17 +25,17 @@ class Ace05Reader(TriggerReader, TextFileReader):
         Raises:
             DataError: not a JSON array of such objects, or a trigger outside its sentence.
         """
-        for record in json_values.array(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.array(self.path, self.encoding, self.encoding_errors):
             mentions = [_mention(mention) for mention in record.records("golden-event-mentions")]
             yield self.sentence(record.strings("words"), mentions, record, _document(record))
 
 
-def _mention(mention: Record) -> Mention:
+def _mention(mention: JsonRecord) -> Mention:
     trigger = mention.record("trigger")
     return trigger.integer("start"), trigger.integer("end"), mention.string("event_type")
 
 
-def _document(record: Record) -> str | None:
+def _document(record: JsonRecord) -> str | None:
     """The document of a sentence `DOCUMENT_7`."""
     found = _SENTENCE_ID.fullmatch(str(record.value.get("sentence_id", "")))
     return found.group(1) if found else None

@@ -81,7 +81,7 @@ class BratReader(OffsetReader, TextFileReader):
         if reports:
             yield Sentence([], spans=[], file=str(file), line=1, document=name, unused=reports)
 
-    def _sentence(self, block: _Block, file: Path, document: str) -> Sentence:
+    def _sentence(self, block: _TextBlock, file: Path, document: str) -> Sentence:
         offsets = self.splitter.split(block.text)
         return annotated(
             block.text,
@@ -190,7 +190,7 @@ def _merged(parts: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _TextBlock:
     """A line of text, or several that a span joins; its spans count from its beginning."""
 
     text: str
@@ -198,7 +198,7 @@ class _Block:
     spans: list[CharSpan]
 
 
-def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[_Block]:
+def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[_TextBlock]:
     """The sentences of a text with their spans, in order; line ends are no part of them."""
     starts = [0, *(found.end() for found in re.finditer("\n", text))]
     joined = _joined(starts, spans)
@@ -215,7 +215,7 @@ def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[_Block]:
         end = starts[last + 1] if last + 1 < len(starts) else len(text)
         start, end = _trimmed(text, start, end, inside)
         moved = [replace(span, start=span.start - start, end=span.end - start) for span in inside]
-        yield _Block(text[start:end], index + 1, moved)
+        yield _TextBlock(text[start:end], index + 1, moved)
 
 
 def _trimmed(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tuple[int, int]:

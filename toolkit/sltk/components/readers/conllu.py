@@ -83,15 +83,15 @@ class ConlluReader(TaggedReader, TextFileReader):
 
         return plain_sentences()
 
-    def _blocks(self) -> Iterator[_Block]:
+    def _blocks(self) -> Iterator[_SentenceRows]:
         """The rows of each sentence; what a file says of a document holds until it says so again."""
         lines = self.open()
-        block, documents, document = _Block(), 0, None
+        block, documents, document = _SentenceRows(), 0, None
         for number, line in lines:
             if not line.strip(" \t"):
                 if block.rows:
                     yield block.finished(self.path, document, lines.take_replaced())
-                block = _Block()
+                block = _SentenceRows()
             elif line.startswith("#"):
                 found = _COMMENT.match(line)
                 if found and found[1] == "newdoc":
@@ -104,7 +104,7 @@ class ConlluReader(TaggedReader, TextFileReader):
         if block.rows:
             yield block.finished(self.path, document, lines.take_replaced())
 
-    def _sentence(self, block: _Block) -> Sentence:
+    def _sentence(self, block: _SentenceRows) -> Sentence:
         words = [row for row in block.rows if row.kind == "word"]
         forms = [row.fields[_FORM] for row in words]
         text = block.text if block.text is not None else _surface(block.rows)
@@ -122,7 +122,7 @@ class ConlluReader(TaggedReader, TextFileReader):
             word_lines=[row.line for row in words],
         )
 
-    def _tag(self, row: _Row) -> str:
+    def _tag(self, row: _ConlluRow) -> str:
         name, _, key = self.column.partition(":")
         if key:
             tag = _keys(row.fields[_KEYED[name]]).get(key)
@@ -138,7 +138,7 @@ class ConlluReader(TaggedReader, TextFileReader):
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ConlluRow:
     line: int
     kind: RowKind
     first: int
@@ -147,10 +147,10 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _Block:
+class _SentenceRows:
     """The rows of one sentence, and what the comments above them say."""
 
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[_ConlluRow] = field(default_factory=list)
     text: str | None = None
     document: str | None = None
     unused: tuple[Unused, ...] = ()
@@ -179,7 +179,7 @@ class _Block:
             self.covered = row.last
         self.rows.append(row)
 
-    def finished(self, path: Path, document: str | None, unused: tuple[Unused, ...]) -> _Block:
+    def finished(self, path: Path, document: str | None, unused: tuple[Unused, ...]) -> _SentenceRows:
         """The block at its end: it has words, and all those of its multi-word tokens."""
         if not self.words or self.covered > self.words:
             end = (
@@ -189,14 +189,14 @@ class _Block:
         return replace(self, document=document, unused=unused)
 
 
-def _row(fields: list[str], path: Path, line: int) -> _Row:
+def _row(fields: list[str], path: Path, line: int) -> _ConlluRow:
     found = _ID.fullmatch(fields[0])
     if not found:
         raise DataError.at(f"`{fields[0][:40]}` is no id: expected a number, `1-2` or `1.1`", path, line)
     first = int(found["first"])
     last = int(found["second"] or first)
     kind: RowKind = "word" if not found["kind"] else "range" if found["kind"] == "-" else "empty"
-    return _Row(line, kind, first, last, fields)
+    return _ConlluRow(line, kind, first, last, fields)
 
 
 class _LeftOut:
@@ -207,7 +207,7 @@ class _LeftOut:
         self.counts: dict[str, int] = {}
         self.lines: dict[str, int] = {}
 
-    def count(self, block: _Block) -> None:
+    def count(self, block: _SentenceRows) -> None:
         for row in block.rows:
             if row.kind != "word":
                 self.counts[row.kind] = self.counts.get(row.kind, 0) + 1
@@ -220,7 +220,7 @@ class _LeftOut:
             yield Unused(str(self.path), line, f"{self.counts[kind]} {called[kind]}: such rows are no words")
 
 
-def _heads(words: list[_Row]) -> list[int | None] | None:
+def _heads(words: list[_ConlluRow]) -> list[int | None] | None:
     """The word that governs each, by number from 0; None where a word has no head, or one that is no word."""
     cells = [row.fields[_HEAD] for row in words]
     if not all(cell.isascii() and cell.isdigit() and int(cell) <= len(words) for cell in cells):
@@ -233,7 +233,7 @@ def _keys(cell: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in cell.split("|") if "=" in pair)
 
 
-def _surface(rows: list[_Row]) -> str:
+def _surface(rows: list[_ConlluRow]) -> str:
     """The text that the rows were cut from, as far as SpaceAfter=No tells it."""
     pieces, covered = [], 0
     for row in rows:

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record, shown
+from .json_records import JsonRecord, shown
 from .offsets import CharSpan, OffsetReader, annotated
 
 _FIELDS = ("label", "labels", "entities")
@@ -36,7 +36,7 @@ class DoccanoReader(OffsetReader, TextFileReader):
         Raises:
             DataError: a line is no such object, or a span is outside its text.
         """
-        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
             text, key = record.string(self.text_field), self._key(record)
             sentence = annotated(
                 text,
@@ -52,7 +52,7 @@ class DoccanoReader(OffsetReader, TextFileReader):
                 sentence.spans = None
             yield sentence
 
-    def _key(self, record: Record) -> str | None:
+    def _key(self, record: JsonRecord) -> str | None:
         """The key of the spans; None where there is none."""
         there = [key for key in (*_FIELDS, self.label_field) if key and key in record]
         if self.label_field is not None:
@@ -64,12 +64,12 @@ class DoccanoReader(OffsetReader, TextFileReader):
         return next(iter(filled or there), None)
 
 
-def _spans(record: Record, key: str) -> Iterator[CharSpan]:
+def _spans(record: JsonRecord, key: str) -> Iterator[CharSpan]:
     for number, item in enumerate(record.get(key, list, "a list of spans")):
         yield _span(item, record, f"{key}[{number}]")
 
 
-def _span(item: Any, record: Record, step: str) -> CharSpan:
+def _span(item: Any, record: JsonRecord, step: str) -> CharSpan:
     if isinstance(item, dict):
         span = record.inner(item, step)
         found = CharSpan(span.integer("start_offset"), span.integer("end_offset"), span.string("label"))

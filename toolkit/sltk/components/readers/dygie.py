@@ -7,9 +7,9 @@ from typing import Any
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record, shown
+from .json_records import JsonRecord, shown
 from .triggers import Mention
 from .word_spans import NerOrEventReader, check
 
@@ -28,7 +28,7 @@ class DygieReader(NerOrEventReader, TextFileReader):
         Raises:
             DataError: a line is no such object, or a span is outside its sentence.
         """
-        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
             sentences = [_words(record, number) for number in range(len(_lists(record, "sentences")))]
             annotated = self.annotation in record
             spans = _lists(record, self.annotation) if annotated else [[] for _ in sentences]
@@ -39,12 +39,12 @@ class DygieReader(NerOrEventReader, TextFileReader):
             yield from self._sentences(record, sentences, spans, annotated)
 
     def _sentences(
-        self, record: Record, sentences: list[list[str]], spans: list[list[Any]], annotated: bool
+        self, record: JsonRecord, sentences: list[list[str]], spans: list[list[Any]], annotated: bool
     ) -> Iterator[Sentence]:
         document = str(record.value["doc_key"]) if "doc_key" in record else str(record.line)
         first = 0
         for number, (words, listed) in enumerate(zip(sentences, spans, strict=True)):
-            place = Record({}, record.file, record.line, path=f"{self.annotation}[{number}]")
+            place = JsonRecord({}, record.file, record.line, path=f"{self.annotation}[{number}]")
             mentions = [self._mention(item, first, words, place, n) for n, item in enumerate(listed)]
             place.unused, record.unused = record.unused, ()
             sentence = self.annotated(words, mentions, place, document)
@@ -53,9 +53,9 @@ class DygieReader(NerOrEventReader, TextFileReader):
             yield sentence
             first += len(words)
 
-    def _mention(self, item: Any, first: int, words: list[str], place: Record, number: int) -> Mention:
+    def _mention(self, item: Any, first: int, words: list[str], place: JsonRecord, number: int) -> Mention:
         """A mention over the words of its sentence, which begins at word `first` of the document."""
-        here = Record({}, place.file, place.line, path=f"{place.path}[{number}]")
+        here = JsonRecord({}, place.file, place.line, path=f"{place.path}[{number}]")
         found = (item[:1] if isinstance(item, list) else []) if self.annotation == "events" else [item]
         match found[0] if found else None:
             case [int(start), int(last), str(type_)] if not {type(start), type(last)} & {bool}:
@@ -72,7 +72,7 @@ class DygieReader(NerOrEventReader, TextFileReader):
         return start - first, last - first + 1, type_
 
 
-def _lists(record: Record, key: str) -> list[list[Any]]:
+def _lists(record: JsonRecord, key: str) -> list[list[Any]]:
     found: list[list[Any]] = record.get(key, list, "a list of lists")
     for number, item in enumerate(found):
         if not isinstance(item, list):
@@ -80,6 +80,6 @@ def _lists(record: Record, key: str) -> list[list[Any]]:
     return found
 
 
-def _words(record: Record, number: int) -> list[str]:
+def _words(record: JsonRecord, number: int) -> list[str]:
     name = f"sentences[{number}]"
-    return Record({name: record.value["sentences"][number]}, record.file, record.line).strings(name)
+    return JsonRecord({name: record.value["sentences"][number]}, record.file, record.line).strings(name)

@@ -9,9 +9,9 @@ from pydantic import Field
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record, shown
+from .json_records import JsonRecord, shown
 from .offsets import CharSpan, OffsetReader, Offsets, annotated
 
 
@@ -38,10 +38,10 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
         Raises:
             DataError: a line is no such object, or its parts contradict each other.
         """
-        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
             yield self._sentence(record)
 
-    def _sentence(self, record: Record) -> Sentence:
+    def _sentence(self, record: JsonRecord) -> Sentence:
         tags, spans = self._tags(record), self._spans(record)
         if tags is not None:
             if spans:
@@ -58,7 +58,7 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
             )
         return self._tagged(record, None)
 
-    def _tagged(self, record: Record, tags: list[str] | None) -> Sentence:
+    def _tagged(self, record: JsonRecord, tags: list[str] | None) -> Sentence:
         words = record.strings(self.words_field)
         if tags is not None and len(words) != len(tags):
             raise record.error(f"{len(words)} words but {len(tags)} tags")
@@ -68,7 +68,7 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
             words, tags, None, text, offsets, file=record.file, line=record.line, unused=record.unused
         )
 
-    def _of_text(self, record: Record, text: str, spans: list[CharSpan] | None) -> Sentence:
+    def _of_text(self, record: JsonRecord, text: str, spans: list[CharSpan] | None) -> Sentence:
         """A sentence of a text: with the words given, else those of the splitter."""
         offsets, tags = self._words_of(record, text)
         if tags is not None and not spans:
@@ -89,7 +89,7 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
             sentence.spans = None
         return sentence
 
-    def _words_of(self, record: Record, text: str) -> tuple[Offsets, list[str] | None]:
+    def _words_of(self, record: JsonRecord, text: str) -> tuple[Offsets, list[str] | None]:
         """Offsets of the words, and their tags where words are objects that have one."""
         words = record.value.get(self.words_field)
         if words is None:
@@ -100,12 +100,12 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
         has_tags = any("tag" in item for item in items)
         return _offsets(items, text), [item.string("tag") for item in items] if has_tags else None
 
-    def _tags(self, record: Record) -> list[str] | None:
+    def _tags(self, record: JsonRecord) -> list[str] | None:
         if self.tags_field is None or self.tags_field not in record:
             return None
         return record.strings(self.tags_field)
 
-    def _spans(self, record: Record) -> list[CharSpan] | None:
+    def _spans(self, record: JsonRecord) -> list[CharSpan] | None:
         if self.spans_field is None or self.spans_field not in record:
             return None
         return [
@@ -116,7 +116,7 @@ class JsonlReader(TaggedReader, OffsetReader, TextFileReader):
         ]
 
 
-def _offsets(words: list[Record], text: str) -> Offsets:
+def _offsets(words: list[JsonRecord], text: str) -> Offsets:
     """Where words given as objects say that they stand; what they say of their text must be there."""
     found, end_before = [], 0
     for word in words:
@@ -134,7 +134,7 @@ def _offsets(words: list[Record], text: str) -> Offsets:
     return found
 
 
-def _located(words: list[str], text: str, record: Record) -> Offsets:
+def _located(words: list[str], text: str, record: JsonRecord) -> Offsets:
     """Where each word stands in the text, in order."""
     offsets, place = [], 0
     for number, word in enumerate(words, 1):

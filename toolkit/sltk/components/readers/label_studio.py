@@ -10,13 +10,13 @@ from pydantic import Field
 from ...errors import DataError
 from ...types import Sentence, Unused
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record
+from .json_records import JsonRecord
 from .label_studio_regions import Regions, number_of_spans, regions
 from .offsets import OffsetReader, annotated
 
-Choice = tuple[Record | None, list[Unused]]
+Choice = tuple[JsonRecord | None, list[Unused]]
 """The annotation of a task to read, if there is one, and what is said of the others."""
 
 
@@ -48,7 +48,7 @@ class LabelStudioReader(OffsetReader, TextFileReader):
         bare: list[Sentence] = []
         last: Sentence | None = None
         seen: dict[str, str] = {}
-        for task in json_values.array(self.path, self.encoding, self.encoding_errors):
+        for task in json_records.array(self.path, self.encoding, self.encoding_errors):
             sentence = self._sentence(task, seen)
             if sentence.spans is None:
                 bare.append(sentence)
@@ -63,7 +63,7 @@ class LabelStudioReader(OffsetReader, TextFileReader):
             raise DataError.at(f"no task here has an annotation by `{self.annotator}`", self.path)
         yield from bare if last is None else [last]
 
-    def _sentence(self, task: Record, seen: dict[str, str]) -> Sentence:
+    def _sentence(self, task: JsonRecord, seen: dict[str, str]) -> Sentence:
         """The sentence of a task; without spans where it has no annotation to read."""
         minimal = "data" not in task
         data = task if minimal else task.record("data")
@@ -87,7 +87,7 @@ class LabelStudioReader(OffsetReader, TextFileReader):
             sentence.spans = None
         return sentence
 
-    def _full(self, task: Record) -> Choice:
+    def _full(self, task: JsonRecord) -> Choice:
         """Of a task in the JSON export."""
         key = "completions" if "completions" in task else "annotations"  # as versions before 1.0 call them
         there = task.records(key) if key in task else []
@@ -102,7 +102,7 @@ class LabelStudioReader(OffsetReader, TextFileReader):
                 reports.append(_report(each, number_of_spans(each, ["result"]), "completed_by", why))
         return chosen, reports
 
-    def _minimal(self, task: Record, seen: dict[str, str]) -> Choice:
+    def _minimal(self, task: JsonRecord, seen: dict[str, str]) -> Choice:
         """Of a task in JSON-MIN, which has an item for each annotation."""
         keys = list(task.value)
         spans = number_of_spans(task, keys)
@@ -113,7 +113,7 @@ class LabelStudioReader(OffsetReader, TextFileReader):
             return task, []
         return None, [_report(task, spans, "annotator", _NOT_CHOSEN)]
 
-    def _is_wanted(self, annotation: Record, key: str) -> bool:
+    def _is_wanted(self, annotation: JsonRecord, key: str) -> bool:
         return self.annotator is None or self.annotator in _people(annotation.value.get(key))
 
 
@@ -127,7 +127,7 @@ def _people(value: Any) -> list[str]:
     return [] if value is None else [str(value)]
 
 
-def _report(annotation: Record, spans: int, key: str, why: str) -> Unused:
+def _report(annotation: JsonRecord, spans: int, key: str, why: str) -> Unused:
     by = next(iter(_people(annotation.value.get(key))), "unknown")
     reason = f"{annotation.path}: an annotation by {by}, of {spans} spans, is left out: {why}"
     return Unused(annotation.file, annotation.line, reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...types import Unused
-from .json_values import Record, shown
+from .json_records import JsonRecord, shown
 from .offsets import CharSpan
 
 _TYPES = ("labels", "hypertextlabels")
@@ -21,7 +21,7 @@ class Regions:
     unused: list[Unused]
 
 
-def regions(annotation: Record, keys: Sequence[str], from_name: str | None, text: str) -> Regions:
+def regions(annotation: JsonRecord, keys: Sequence[str], from_name: str | None, text: str) -> Regions:
     """The labelled characters in the lists under `keys`; a region with several labels is several spans.
 
     Raises:
@@ -40,13 +40,13 @@ def regions(annotation: Record, keys: Sequence[str], from_name: str | None, text
     return found
 
 
-def number_of_spans(annotation: Record, keys: Sequence[str]) -> int:
+def number_of_spans(annotation: JsonRecord, keys: Sequence[str]) -> int:
     """How many spans there are in the lists under `keys`."""
     found = (value.value.get("labels") for _, _, value in _labelled(annotation, keys))
     return sum(len(labels) for labels in found if isinstance(labels, list))
 
 
-def _labelled(annotation: Record, keys: Sequence[str]) -> Iterator[tuple[str, Record, Record]]:
+def _labelled(annotation: JsonRecord, keys: Sequence[str]) -> Iterator[tuple[str, JsonRecord, JsonRecord]]:
     """Each region of a text: its key, what stands in the list, and its value; the same in JSON-MIN."""
     for key in keys:
         if key != "result" and not _is_of_regions(annotation.value[key]):
@@ -66,7 +66,7 @@ def _is_of_regions(items: Any) -> bool:
     )
 
 
-def _characters(value: Record, text: str) -> tuple[int, int]:
+def _characters(value: JsonRecord, text: str) -> tuple[int, int]:
     """Start and end of a region in the text, checked against what it quotes, if anything."""
     start, end = value.integer("start"), value.integer("end")
     if not 0 <= start < end:

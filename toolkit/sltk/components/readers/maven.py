@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record
+from .json_records import JsonRecord
 from .triggers import Mention, TriggerReader
 
 
@@ -23,7 +23,7 @@ class MavenReader(TriggerReader, TextFileReader):
         Raises:
             DataError: a line is no such object, or a mention is in no sentence of its document.
         """
-        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
             document = str(record.value.get("id", record.line))
             contents = record.records("content")
             mentions = _mentions(record, len(contents))
@@ -35,7 +35,7 @@ class MavenReader(TriggerReader, TextFileReader):
                 yield sentence
 
 
-def _mentions(record: Record, sentences: int) -> defaultdict[int, list[Mention]]:
+def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Mention]]:
     """The mentions of a document by the number of their sentence."""
     found: defaultdict[int, list[Mention]] = defaultdict(list)
     for event in record.records("events") if "events" in record else ():

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record
+from .json_records import JsonRecord
 from .triggers import Mention
 from .word_spans import NerOrEventReader
 
@@ -29,7 +29,7 @@ class OneIEReader(NerOrEventReader, TextFileReader):
             DataError: a line is no such object, or a mention is outside its sentence.
         """
         field = _FIELDS[self.annotation]
-        for record in json_values.lines(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
             mentions = [self._mention(each) for each in record.records(field)] if field in record else []
             document = str(record.value["doc_id"]) if "doc_id" in record else None
             sentence = self.annotated(record.strings("tokens"), mentions, record, document)
@@ -37,7 +37,7 @@ class OneIEReader(NerOrEventReader, TextFileReader):
                 sentence.spans = None
             yield sentence
 
-    def _mention(self, mention: Record) -> Mention:
+    def _mention(self, mention: JsonRecord) -> Mention:
         if self.annotation == "ner":
             return mention.integer("start"), mention.integer("end"), mention.string("entity_type")
         trigger = mention.record("trigger")

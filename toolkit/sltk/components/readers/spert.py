@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_values
+from . import json_records
 from .base import TextFileReader
-from .json_values import Record
+from .json_records import JsonRecord
 from .triggers import Mention
 from .word_spans import of_words
 
@@ -26,7 +26,7 @@ class SpertReader(TextFileReader):
         Raises:
             DataError: not a JSON list of such objects, or an entity outside its sentence.
         """
-        for record in json_values.array(self.path, self.encoding, self.encoding_errors):
+        for record in json_records.array(self.path, self.encoding, self.encoding_errors):
             entities = record.records("entities") if "entities" in record else []
             sentence = of_words(record.strings("tokens"), map(_mention, entities), record)
             if "entities" not in record:
@@ -34,5 +34,5 @@ class SpertReader(TextFileReader):
             yield sentence
 
 
-def _mention(entity: Record) -> Mention:
+def _mention(entity: JsonRecord) -> Mention:
     return entity.integer("start"), entity.integer("end"), entity.string("type")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ...types import Sentence, Span, Unused
 from ..slots import Reader
-from .json_values import Record
+from .json_records import JsonRecord
 
 Types = Literal["full", "subtype", "trigger"]
 Mention = tuple[int, int, str]
@@ -33,7 +33,7 @@ class TriggerReader(Reader):
         return name.lower() if self.lowercase else name
 
     def sentence(
-        self, words: list[str], mentions: Iterable[Mention], record: Record, document: str | None
+        self, words: list[str], mentions: Iterable[Mention], record: JsonRecord, document: str | None
     ) -> Sentence:
         """The sentence with a span for each mention.
 
@@ -72,7 +72,7 @@ class TriggerReader(Reader):
         return event_sentences()
 
 
-def _reports(overwritten: list[Span], span: Span, words: list[str], record: Record) -> Iterator[Unused]:
+def _reports(overwritten: list[Span], span: Span, words: list[str], record: JsonRecord) -> Iterator[Unused]:
     for other in overwritten:
         trigger = " ".join(words[other.start : other.end])
         reason = f"the trigger `{trigger}` ({other.type}) is overwritten by a later one ({span.type})"

@@ -8,14 +8,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ...types import Sentence, Span
-from .json_values import Record
+from .json_records import JsonRecord
 from .triggers import Mention, TriggerReader
 
 Annotation = Literal["ner", "events"]
 
 
 def of_words(
-    words: list[str], mentions: Iterable[Mention], record: Record, document: str | None = None
+    words: list[str], mentions: Iterable[Mention], record: JsonRecord, document: str | None = None
 ) -> Sentence:
     """The sentence with a span for each mention `(start, end, type)`; spans may nest and overlap.
 
@@ -31,7 +31,7 @@ def of_words(
     )
 
 
-def check(start: int, end: int, type_: str, words: list[str], record: Record) -> None:
+def check(start: int, end: int, type_: str, words: list[str], record: JsonRecord) -> None:
     """Raises DataError where words [start, end) are none of the sentence, or the type is empty."""
     if not 0 <= start < end <= len(words):
         raise record.error(f"[{start}, {end}) are no words of this sentence, which has {len(words)}")
@@ -53,7 +53,7 @@ class NerOrEventReader(TriggerReader):
         return self
 
     def annotated(
-        self, words: list[str], mentions: list[Mention], record: Record, document: str | None
+        self, words: list[str], mentions: list[Mention], record: JsonRecord, document: str | None
     ) -> Sentence:
         """The sentence with its entities, which may overlap, or with its triggers, which may not."""
         if self.annotation == "events":

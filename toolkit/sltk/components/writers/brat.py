@@ -17,7 +17,7 @@ from ...files.writable import check_file, check_folder
 from ...types import Prediction, Sentence
 from ..registry import register
 from ..slots import Writer
-from .shown import CharSpan, shown_spans, text_and_offsets
+from .highlights import Highlight, highlights, text_and_offsets
 
 
 @register.writer("brat")
@@ -87,7 +87,7 @@ class _Pair:
 
     def add(self, prediction: Prediction) -> None:
         """Write a sentence."""
-        spans = shown_spans(prediction)
+        spans = highlights(prediction)
         line = _line(prediction, spans)
         if not self._length and line.startswith("\ufeff"):
             self._write("\ufeff")  # the first one of a file is taken for a byte-order mark
@@ -154,7 +154,7 @@ class _Documents:
         return name
 
 
-def _line(prediction: Prediction, spans: list[CharSpan]) -> str:
+def _line(prediction: Prediction, spans: list[Highlight]) -> str:
     """The text of a sentence, whose only line ends are those that a span crosses; as long as it was."""
     text, offsets = text_and_offsets(prediction)
     pieces, done = [], 0
@@ -167,7 +167,7 @@ def _line(prediction: Prediction, spans: list[CharSpan]) -> str:
     return encodable("".join([*pieces, _between(text, done, len(text), spans)]))
 
 
-def _between(text: str, start: int, end: int, spans: list[CharSpan]) -> str:
+def _between(text: str, start: int, end: int, spans: list[Highlight]) -> str:
     """What is between two words; no span ends there, so one that begins before it crosses it."""
     gap = text[start:end]
     if ("\n" in gap or "\r" in gap) and not any(span.start < start and end < span.end for span in spans):
@@ -175,7 +175,7 @@ def _between(text: str, start: int, end: int, spans: list[CharSpan]) -> str:
     return gap
 
 
-def _annotation(number: int, span: CharSpan, type_: str, line: str, base: int) -> str:
+def _annotation(number: int, span: Highlight, type_: str, line: str, base: int) -> str:
     """One line; a span that crosses lines is written in parts, as brat does."""
     parts = [
         (span.start + found.start(), span.start + found.end())

@@ -12,7 +12,7 @@ from ...files.web_page import safe
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .shown import CharSpan, shown_spans, text_and_offsets
+from .highlights import Highlight, highlights, text_and_offsets
 
 _STYLE = """:root { --fill: 92%; --edge: 72%; --name: 32%; }
 @media (prefers-color-scheme: dark) { :root { --fill: 22%; --edge: 42%; --name: 78%; } }
@@ -51,7 +51,7 @@ class HtmlWriter(Writer):
         sentences = 0
         for prediction in predictions:
             sentences += 1
-            spans = shown_spans(prediction)
+            spans = highlights(prediction)
             counts.update(span.type for span in spans)
             opening = {type_: _opening(place) for place, type_ in enumerate(counts)}
             yield f'<li dir="auto">{_marked(text_and_offsets(prediction)[0], spans, opening)}</li>\n'
@@ -72,10 +72,10 @@ def _foot(sentences: int, counts: Counter[str]) -> str:
     return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n{web_page.ENDING}"
 
 
-def _marked(text: str, spans: list[CharSpan], opening: dict[str, str]) -> str:
+def _marked(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
     """The text with its spans marked. Elements must nest: a span that crosses another comes in pieces."""
     pieces: list[str] = []
-    open_spans: list[CharSpan] = []  # outermost first
+    open_spans: list[Highlight] = []  # outermost first
     places = sorted({0, len(text), *(place for span in spans for place in (span.start, span.end))})
     waiting = spans[::-1]
     for place, following in zip(places, [*places[1:], len(text)], strict=True):
@@ -93,7 +93,7 @@ def _marked(text: str, spans: list[CharSpan], opening: dict[str, str]) -> str:
     return "".join(pieces)
 
 
-def _close(span: CharSpan, whole: bool) -> str:
+def _close(span: Highlight, whole: bool) -> str:
     """The end of a mark, with the type's name where the span itself ends."""
     if not whole:
         return "</mark>"

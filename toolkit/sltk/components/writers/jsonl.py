@@ -10,7 +10,7 @@ from typing import Any
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .shown import text_and_offsets
+from .highlights import text_and_offsets
 
 # JSON may hold these as they are, but UTF-8 cannot hold surrogates, terminals obey C1 controls, and some
 # programs end a line at U+0085, U+2028 or U+2029. As \u escapes they are the same text to every JSON reader.

@@ -8,7 +8,7 @@ from ...files.safety import cell
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .shown import text_and_offsets
+from .highlights import text_and_offsets
 
 _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "type", "score", "text")
 

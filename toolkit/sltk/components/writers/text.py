@@ -10,7 +10,7 @@ from ...files.safety import harmless
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .shown import shown_spans, text_and_offsets
+from .highlights import highlights, text_and_offsets
 
 _COLORS = (31, 32, 33, 34, 35, 36)  # the ANSI colours that both dark and light terminals show
 _RESET = "\x1b[0m"
@@ -35,7 +35,7 @@ class TextWriter(Writer):
         text, _ = text_and_offsets(prediction)
         text = harmless(text)
         marks: list[tuple[int, int, str]] = []  # where, its rank there, what to insert
-        for order, span in enumerate(shown_spans(prediction)):
+        for order, span in enumerate(highlights(prediction)):
             begin, finish = self._marks(harmless(span.type), colors)
             # At one place, spans close before others open; of nested ones the inner closes first.
             marks += [(span.start, order + 1, begin), (span.end, -order - 1, finish)]

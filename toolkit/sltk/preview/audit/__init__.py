@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...data import datasets
+from ...data.splits import load_splits
 from ...errors import Problem
 from ...spec.experiment import Experiment
 from ...spec.loading import Loaded
@@ -53,7 +53,7 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
         ModelError: the tokenizer's files are damaged.
     """
     experiment = loaded.spec
-    splits = datasets.load_splits(experiment.data, experiment.scheme)
+    splits = load_splits(experiment.data, experiment.scheme)
     tokens = tokens_of(experiment, splits["train"])
     counts = {name: count(split) for name, split in splits.items()}
     subwords = {

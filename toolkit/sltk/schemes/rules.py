@@ -15,7 +15,7 @@ from typing import cast
 
 Role = tuple[str, str]
 """What a tag says: one of the letters O, B, I, E, S, and the type (empty for O)."""
-Table = Mapping[tuple[str, str, bool], tuple[bool, bool, bool]]
+TransitionTable = Mapping[tuple[str, str, bool], tuple[bool, bool, bool]]
 """(role before, role, same type) → whether the word continues the span, closes the one before, opens one."""
 
 OUTSIDE: Role = ("O", "")
@@ -63,7 +63,7 @@ def _continues(before: str, role: str, same: bool) -> bool:
     return same and before in "BI" and role in "IE"
 
 
-def _strict_table(scheme: str) -> Table:
+def _strict_table(scheme: str) -> TransitionTable:
     """The patterns of seqeval's strict mode (its `scheme.py`), which are also what is well-formed."""
     rules, table = RULES[scheme], {}
     for before, role, same in product("OBIES", "OBIES", (False, True)):
@@ -76,8 +76,8 @@ def _strict_table(scheme: str) -> Table:
     return table
 
 
-STRICT: dict[str, Table] = {scheme: _strict_table(scheme) for scheme in RULES}
-LENIENT: Table = {
+STRICT: dict[str, TransitionTable] = {scheme: _strict_table(scheme) for scheme in RULES}
+LENIENT: TransitionTable = {
     (before, role, same): (_continues(before, role, same), True, role != "O")
     for before, role, same in product("OBIES", "OBIES", (False, True))
 }

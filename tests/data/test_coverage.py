@@ -9,7 +9,7 @@ import pytest
 
 import sltk
 import tiny
-from sltk.data.accounting import all_labelled, check_trained
+from sltk.data.coverage import check_predictions, check_trained_words
 from sltk.data.datasets import Dataset
 from sltk.errors import RunError
 from sltk.runtime.progress import Progress
@@ -39,27 +39,27 @@ def test_a_run_tells_that_no_word_was_missed(tmp_path: Path) -> None:
 def test_predictions_pass_unchanged() -> None:
     """What is complete is passed on, empty sentences included."""
     heard = tiny.Heard()
-    assert list(all_labelled(DATASET, predictions(), heard)) == predictions()
+    assert list(check_predictions(DATASET, predictions(), heard)) == predictions()
     assert heard.notes == ["data: 2 words read, 2 scored"]
 
 
 @pytest.mark.parametrize(
     ("broken", "lost"),
     [
-        ([replace(predictions()[0], tags=["O"]), predictions()[1]], "of 2 words 1 were labelled: a.conll:3"),
-        (predictions()[:1], "of 0 words 0 were labelled"),
-        (predictions()[::-1], "of 2 words 0 were labelled: a.conll:3"),
-        ([*predictions(), predictions()[0]], "of 2 words 2 were labelled"),
+        ([replace(predictions()[0], tags=["O"]), predictions()[1]], "1 of 2 words were labelled: a.conll:3"),
+        (predictions()[:1], "0 of 0 words were labelled"),
+        (predictions()[::-1], "0 of 2 words were labelled: a.conll:3"),
+        ([*predictions(), predictions()[0]], "2 of 2 words were labelled"),
     ],
 )
 def test_a_missing_tag_or_prediction_ends_the_run(broken: list[Prediction], lost: str) -> None:
     """A word without a tag, a sentence too few, too many or out of order: an error that names the sentence."""
     with pytest.raises(RunError, match=lost):
-        list(all_labelled(DATASET, broken, Progress()))
+        list(check_predictions(DATASET, broken, Progress()))
 
 
 def test_a_word_that_no_window_answers_for_ends_the_run() -> None:
     """Encodings that miss a word are an error before training begins."""
     encodings = [Encoding([Window([5, 6], [0], [1])], 2), Encoding([Window([], [], [])], 0)]
-    with pytest.raises(RunError, match=r"of 2 words 1 were trained on: a\.conll:3"):
-        check_trained(DATASET, encodings, Progress())
+    with pytest.raises(RunError, match=r"1 of 2 words were trained on: a\.conll:3"):
+        check_trained_words(DATASET, encodings, Progress())

@@ -32,7 +32,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-class Record:
+class JsonRecord:
     """One JSON object of a file; asking it for what it lacks is an error with file, line and path.
 
     The path, as in `item 12 → entities[3]`, counts items of the file from 1 and of lists from 0.
@@ -79,25 +79,25 @@ class Record:
         """A string."""
         return str(self.get(key, str, "a string"))
 
-    def records(self, key: str) -> list[Record]:
+    def records(self, key: str) -> list[JsonRecord]:
         """A list of objects."""
         items = self.get(key, list, "a list of objects")
         return [self.inner(item, f"{key}[{number}]") for number, item in enumerate(items)]
 
-    def record(self, key: str) -> Record:
+    def record(self, key: str) -> JsonRecord:
         """An object."""
         return self.inner(self.get(key, dict, "an object"), key)
 
-    def inner(self, value: Any, step: str) -> Record:
+    def inner(self, value: Any, step: str) -> JsonRecord:
         """A value inside this object, at the same line, one step further."""
-        return Record(value, self.file, self.line, path=self.at(step))
+        return JsonRecord(value, self.file, self.line, path=self.at(step))
 
     def at(self, step: str) -> str:
         """The path of what is one step further in."""
         return f"{self.path} → {step}" if self.path else step
 
 
-def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]:
+def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[JsonRecord]:
     """The objects of a file that is one JSON array.
 
     Raises:
@@ -114,7 +114,7 @@ def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
     while more:
         line, seen, number = line + text.count("\n", seen, place), place, number + 1
         value, place = _decoded(text, place, path)
-        yield Record(value, str(path), line, unused, f"item {number}")
+        yield JsonRecord(value, str(path), line, unused, f"item {number}")
         unused = ()
         place = _skip(text, place)
         more = text[place : place + 1] == ","
@@ -127,7 +127,7 @@ def array(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
         raise DataError.at("more text after the end of the array", path, text.count("\n", 0, end) + 1)
 
 
-def lines(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]:
+def lines(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[JsonRecord]:
     """The objects of a file that has one a line; empty lines are passed over.
 
     Raises:
@@ -139,7 +139,7 @@ def lines(path: Path, encoding: str, errors: EncodingErrors) -> Iterator[Record]
             value, end = _decoded(line, _skip(line, 0), path, number)
             if line[_skip(line, end) :]:
                 raise DataError.at(f"more text after the object, at column {end + 1}", path, number)
-            yield Record(value, str(path), number, source.take_replaced())
+            yield JsonRecord(value, str(path), number, source.take_replaced())
 
 
 def _decoded(text: str, place: int, path: Path, line: int | None = None) -> tuple[Any, int]:

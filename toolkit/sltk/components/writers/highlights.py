@@ -8,7 +8,7 @@ from ...types import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class CharSpan:
+class Highlight:
     """Characters `start` to `end` (not included) of a sentence's text have the type `type`."""
 
     start: int
@@ -25,7 +25,7 @@ def text_and_offsets(prediction: Prediction) -> tuple[str, list[tuple[int, int]]
     return sentence.text, sentence.offsets
 
 
-def shown_spans(prediction: Prediction) -> list[CharSpan]:
+def highlights(prediction: Prediction) -> list[Highlight]:
     """The spans by characters, in order, the wider of two that begin together first.
 
     Plain tags, as in part-of-speech tagging, make no spans: every word with a tag but `O` is one.
@@ -33,13 +33,13 @@ def shown_spans(prediction: Prediction) -> list[CharSpan]:
     _, offsets = text_and_offsets(prediction)
     if prediction.spans:
         spans = [
-            CharSpan(offsets[span.start][0], offsets[span.end - 1][1], span.type, span.score)
+            Highlight(offsets[span.start][0], offsets[span.end - 1][1], span.type, span.score)
             for span in prediction.spans
         ]
         return sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     scores: list[float] | list[None] = prediction.scores or [None] * len(offsets)
     return [
-        CharSpan(start, end, tag, score)
+        Highlight(start, end, tag, score)
         for (start, end), tag, score in zip(offsets, prediction.tags, scores, strict=True)
         if tag != "O"
     ]

@@ -1,0 +1,102 @@
+"""Sentences as a reader yields them, before conversion to the model's tag scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from .. import schemes
+from ..components.slots import Reader
+from ..errors import DataError
+from ..schemes.names import ReaderScheme, SchemeName
+from ..types import Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class RawDataset:
+    """All sentences of one reader, with the annotation of its file."""
+
+    reader: Reader
+    sentences: list[Sentence]
+    scheme: SchemeName | None
+    """Tag scheme, declared or detected; None if the sentences have spans or no annotation."""
+
+    @property
+    def annotated(self) -> bool:
+        """Whether the sentences have tags or spans; either all have, or none."""
+        return _is_annotated(self.sentences[0])
+
+    def error(self, message: str, sentence: Sentence, *notes: str) -> DataError:
+        """An error at one of the sentences."""
+        return sentence_error(message, self.reader, sentence, *notes)
+
+
+def read(reader: Reader) -> Iterator[Sentence]:
+    """Yield the reader's sentences, at most `limit`."""
+    return islice(reader.read(), reader.limit)
+
+
+def read_checked(reader: Reader) -> Iterator[Sentence]:
+    """Yield the reader's sentences, and check that all of them are annotated, or none.
+
+    Raises:
+        DataError: raised by the reader; or there are no sentences, or only some are annotated.
+    """
+    first: Sentence | None = None
+    for sentence in read(reader):
+        first = first or sentence
+        if _is_annotated(sentence) != _is_annotated(first):
+            bare = first if _is_annotated(sentence) else sentence
+            raise sentence_error("this sentence has no tags or spans, but others have", reader, bare)
+        yield sentence
+    if first is None:
+        raise DataError.at(
+            "no sentences: the file is empty, or has nothing that this reader recognizes as a sentence",
+            source_of(reader),
+        )
+
+
+def read_raw(reader: Reader) -> RawDataset:
+    """Read all sentences of a reader, and detect their tag scheme.
+
+    Raises:
+        DataError: as `read_checked`.
+    """
+    sentences = list(read_checked(reader))
+    return RawDataset(reader, sentences, detect_scheme(sentences, declared_scheme(reader)))
+
+
+def raw_examples(reader: Reader) -> RawDataset:
+    """The reader's `example()`; its scheme is detected, whatever the reader's options say about the file."""
+    sentences = reader.example()
+    return RawDataset(reader, sentences, detect_scheme(sentences, "auto"))
+
+
+def declared_scheme(reader: Reader) -> ReaderScheme:
+    """The reader's option `scheme`; `auto` for readers without it."""
+    scheme: ReaderScheme = getattr(reader, "scheme", "auto")
+    return scheme
+
+
+def detect_scheme(sentences: Iterable[Sentence], declared: ReaderScheme) -> SchemeName | None:
+    """The tag scheme, or None for spans and for text without annotation; holds one sentence in memory."""
+    tagged = (sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None)
+    first = next(tagged, None)
+    if first is None:
+        return None
+    return schemes.detect(chain((first,), tagged)) if declared == "auto" else declared
+
+
+def sentence_error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> DataError:
+    """An error at a sentence, with its file and line."""
+    return DataError.at(message, sentence.file or source_of(reader), sentence.line, *notes)
+
+
+def _is_annotated(sentence: Sentence) -> bool:
+    return sentence.tags is not None or sentence.spans is not None
+
+
+def source_of(reader: Reader) -> object:
+    """The path of the reader, or its name, for messages."""
+    return getattr(reader, "path", None) or f"(reader {reader.type_name})"

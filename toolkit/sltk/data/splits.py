@@ -1,0 +1,69 @@
+"""The training, validation and test data of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..components.readers.holdout import HoldoutReader
+from ..components.slots import Reader
+from ..errors import DataError, Problem, nearest
+from ..files.text_lines import near
+from ..schemes.names import SchemeName
+from .datasets import Dataset, to_dataset
+from .raw import RawDataset, read_raw
+
+if TYPE_CHECKING:
+    from ..spec.experiment import DataSpec
+    from ..spec.loading import Loaded
+
+SPLITS = ("train", "validation", "test")
+
+
+def readers_of(data: DataSpec) -> dict[str, Reader | None]:
+    """The reader of each split, by its key in the spec: `data.train`."""
+    return {f"data.{split}": getattr(data, split) for split in SPLITS}
+
+
+def missing_files(loaded: Loaded[Any], readers: Mapping[str, Reader | None]) -> list[Problem]:
+    """One problem for each path of the readers that does not exist, at its key in the spec."""
+    paths = [each for place, reader in readers.items() if reader is not None for each in reader.paths(place)]
+    return [
+        loaded.problem(place, f"there is no `{path}`", notes=near(path))
+        for place, path in paths
+        if not path.exists()
+    ]
+
+
+def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None = None) -> dict[str, Dataset]:
+    """Load the splits in `names`, by default all that the spec has; `holdout` sentences are taken from `train`.
+
+    Raises:
+        DataError: as `load`; or the spec has no split of a name, or nothing to hold out from.
+    """
+    readers: dict[str, Reader] = {
+        name: reader for name in SPLITS if (reader := getattr(data, name)) is not None
+    }
+    requested = list(readers if names is None else names)
+    for name in requested:
+        if name not in readers:
+            message = f"there is no {name} data; this spec has {', '.join(readers) or 'none'}"
+            raise DataError(Problem(message, suggestion=nearest(name, readers)))
+    held_out = {name: reader for name, reader in readers.items() if isinstance(reader, HoldoutReader)}
+    parts: dict[str, RawDataset] = {}
+    if held_out and ("train" in requested or held_out.keys() & set(requested)):
+        parts = _divide_train(readers, held_out)
+    return {name: to_dataset(parts.get(name) or read_raw(readers[name]), scheme, name) for name in requested}
+
+
+def _divide_train(readers: dict[str, Reader], held_out: dict[str, HoldoutReader]) -> dict[str, RawDataset]:
+    """The training data and the parts held out of it, before conversion to a scheme."""
+    if "train" not in readers or "train" in held_out:
+        raise DataError("`holdout` takes sentences out of train, but there is no train data")
+    train = read_raw(readers["train"])
+    rest, parts = train.sentences, {}
+    for name, reader in held_out.items():
+        rest, part = reader.divide(rest)
+        parts[name] = replace(train, sentences=part)
+    return {"train": replace(train, sentences=rest), **parts}
