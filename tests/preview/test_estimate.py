@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from sltk.errors import InputError, ModelError
-from sltk.families.family_table import FAMILIES, KEYS, REFUSED
-from sltk.families.known_models import KNOWN
+from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED
 from sltk.families.shape import shape, tiny_config
 from sltk.preview.estimate import Estimate, check_model, estimate_run, size_text
 from sltk.preview.memory import largest_batch
@@ -86,7 +85,7 @@ def test_trained_parameters_are_those_of_the_paper(
 )
 def test_known_models_have_their_published_size(name: str, parameters: int) -> None:
     """A model of the table has, with the output embedding where that is not tied, the parameters it is known for."""
-    found = shape(KNOWN[name])
+    found = shape(KNOWN_MODELS[name])
     assert found is not None
     output = 0 if found.tied else found.sizes["vocabulary"] * found.sizes["hidden"]
     assert found.parameters + output == parameters
@@ -94,7 +93,7 @@ def test_known_models_have_their_published_size(name: str, parameters: int) -> N
 
 def test_every_known_model_has_a_shape_and_a_dtype() -> None:
     """No entry of the table of models lacks what it is there for."""
-    for name, entry in KNOWN.items():
+    for name, entry in KNOWN_MODELS.items():
         assert shape(entry) is not None, name
         assert entry["stored"] in ("float32", "float16", "bfloat16"), name
 

@@ -14,8 +14,8 @@ import sltk.components.backbones  # noqa: F401
 from repository import ROOT
 from sltk.components.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.errors import ModelError
-from sltk.families.family_table import FAMILIES as SIZED
-from sltk.families.family_table import REFUSED
+from sltk.families.model_tables import FAMILIES as SIZED
+from sltk.families.model_tables import REFUSED
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
 from tiny_families import BY_NAME, FAMILIES

@@ -1,22 +1,22 @@
-"""The shape of a model by its config alone: without torch, transformers or a hub.
+"""Shapes of models, from their config alone: without torch, transformers or the hub.
 
-`sltk check` counts parameters and checks LoRA targets by it, and `--rehearse` makes tiny models of the same
+`sltk check` uses them to count parameters and to check LoRA targets, `--rehearse` to build tiny models of the same
 architecture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from .family_table import FAMILIES, KEYS, Config, Family, Sizes
+from .model_tables import FAMILIES, KEYS, Config, Family, Sizes
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer, and how often the model has it."""
+    """A linear layer, and the number of such layers in the model."""
 
     path: str
     inputs: int
@@ -26,30 +26,30 @@ class Linear:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return self.path.rsplit(".", 1)[-1]
 
     @property
     def parameters(self) -> int:
-        """Weights and biases of all of them."""
+        """Weights and biases of all these layers."""
         return self.count * (self.inputs + self.bias) * self.outputs
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What can be said of a model without its weights."""
+    """Size and structure of a model, without its weights."""
 
     family: str
     blocks: int
     parameters: int
-    """Of the model without a language-model head, as a backbone uses it."""
+    """Parameters without a language-model head, which a backbone does not use."""
     linear: tuple[Linear, ...]
     sizes: Sizes
     tied: bool
 
 
 def shape(config: Config) -> Shape | None:
-    """What the config of a model says of its size; None where the family, or a size, is not known."""
+    """The shape of the model with this config; None if its family or one of its sizes is unknown."""
     name = str(config.get("model_type", ""))
     family = FAMILIES.get(name)
     sizes = _sizes(config, family) if family is not None else None
@@ -59,69 +59,69 @@ def shape(config: Config) -> Shape | None:
     elsewhere = sum(_product(term, sizes) for term in family.outside)
     vectors = [*family.vectors, *_chosen(family.vectors_if, config, family)]
     in_blocks = sizes["blocks"] * sum(_product(term, sizes) for term in vectors)
-    extra = family.extra(config, sizes) if family.extra is not None else 0
+    extra = _EXTRA_PARAMETERS[name](config, sizes) if name in _EXTRA_PARAMETERS else 0
     total = sum(layer.parameters for layer in linear) + elsewhere + in_blocks + extra
     tied = config.get("tie_word_embeddings")
     return Shape(name, sizes["blocks"], total, linear, sizes, family.tied if tied is None else bool(tied))
 
 
 def tiny_config(name: str, blocks: int) -> dict[str, Any]:
-    """The config of a tiny model of a family, as transformers takes it; in the usual terms for one not in the table."""
-    family = FAMILIES.get(name, Family({}))
-    wanted = {"hidden": 64, "blocks": blocks, "heads": 4, "ffn": 128, "positions": 1024}
-    if family.linear.get("self_attn.k_proj") == ("hidden", "keys") or name == "phi3":
-        wanted["key_heads"] = 2
-    if "head_dim" in family.defaults or name == "gpt_oss":
-        wanted["head"] = 16
+    """The config of a tiny model of a family, for transformers; families that are not in the table get usual keys."""
+    family = FAMILIES.get(name, Family())
+    values = {"hidden": 64, "blocks": blocks, "heads": 4, "ffn": 128, "positions": 1024}
+    if "keys" in family.attention.get("self_attn.k_proj", ()):
+        values["key_heads"] = 2
+    if "head_dim" in family.defaults:
+        values["head"] = 16
     if family.projections:
-        wanted["embedding"] = 64
-    keys = KEYS | dict(family.keys)
-    sizes = {keys[size]: value for size, value in wanted.items()}
+        values["embedding"] = 64
+    keys = _keys(family)
+    sizes = {keys[size]: value for size, value in values.items()}
     return {"model_type": name, **sizes, **_TOKENS, **family.tiny}
 
 
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-"""Numbers of the special tokens in a tokenizer that is trained on the spot."""
+"""Ids of the special tokens in a tokenizer that `--rehearse` trains."""
 
 
 _COUNTS = ("hidden", "blocks", "heads", "key_heads", "head", "ffn", "vocabulary", "positions")
-"""Sizes of which there is at least one."""
+"""Sizes that are at least 1."""
 
 
 def _sizes(config: Config, family: Family) -> dict[str, int] | None:
-    """The sizes of the model; None where the config lacks one that cannot be left out."""
-    keys = KEYS | dict(family.keys)
-    given = {
-        size: _first(config.get(key), config.get(KEYS[size]), family.defaults.get(key))
-        for size, key in keys.items()
-    }
-    if not all(given[size] for size in ("hidden", "blocks", "heads")):
-        return None
+    """The sizes of the model; None if the config lacks a required size or has an invalid one."""
     if next(misfits(config), None) is not None:
         return None
-    hidden, heads = int(given["hidden"]), int(given["heads"])
-    head = int(given["head"] or hidden // heads)
-    key_heads = (
-        1
-        if config.get("multi_query", family.defaults.get("multi_query"))
-        else int(given["key_heads"] or heads)
-    )
-    ffn = given["ffn"] or (4 * hidden if family.keys.get("ffn") == "n_inner" else None)
-    if ffn is None or given["vocabulary"] is None:
+    values = {
+        size: _first(config.get(key), config.get(KEYS[size]), family.defaults.get(key))
+        for size, key in _keys(family).items()
+    }
+    if not values["hidden"] or not values["blocks"] or not values["heads"] or values["vocabulary"] is None:
         return None
-    sizes = {size: int(value or 0) for size, value in given.items()}
+    hidden, heads = int(values["hidden"]), int(values["heads"])
+    ffn = values["ffn"] or (4 * hidden if family.keys.get("ffn") == "n_inner" else None)
+    if ffn is None:
+        return None
+    head = int(values["head"] or hidden // heads)
+    is_multi_query = config.get("multi_query", family.defaults.get("multi_query"))
+    key_heads = 1 if is_multi_query else int(values["key_heads"] or heads)
+    sizes = {size: int(value or 0) for size, value in values.items()}
     sizes |= {"ffn": int(ffn), "head": head, "queries": heads * head, "keys": key_heads * head}
-    sizes |= {"attention": (heads + 2 * key_heads) * head, "embedding": int(given["embedding"] or hidden)}
+    sizes |= {"attention": (heads + 2 * key_heads) * head, "embedding": int(values["embedding"] or hidden)}
     return sizes
 
 
+def _keys(family: Family) -> dict[str, str]:
+    return KEYS | dict(family.keys)
+
+
 def misfits(config: Config) -> Iterator[tuple[str, str]]:
-    """Sizes in the config of a known family that no model can have: the key, and what is wrong with its value."""
+    """Invalid sizes in the config of a known family: the key, and what is wrong with its value."""
     family = FAMILIES.get(str(config.get("model_type", "")))
     if family is None:
         return
-    own = KEYS | dict(family.keys)
-    for key in dict.fromkeys(name for size in _COUNTS for name in (own[size], KEYS[size])):
+    keys = _keys(family)
+    for key in dict.fromkeys(name for size in _COUNTS for name in (keys[size], KEYS[size])):
         value = config.get(key)
         if value is not None and not _is_count(value):
             yield key, f"expected a whole number above 0, found `{value}`"
@@ -135,31 +135,26 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _linear_layers(config: Config, family: Family, sizes: Sizes) -> list[Linear]:
+def _linear_layers(config: Config, family: Family, sizes: Sizes) -> Iterator[Linear]:
     biased = {*family.biased, *_chosen(family.biased_if, config, family)}
-    found = [(path, ends, sizes["blocks"]) for path, ends in family.linear.items()]
-    found += [(path, ends, 1) for path, ends in family.outside_linear.items()]
-    if sizes["embedding"] != sizes["hidden"]:
-        found += [(path, ends, 1) for path, ends in family.projections.items()]
-    return [
-        Linear(
-            path, _product(ends[0], sizes), _product(ends[1], sizes), count,
-            bias=path not in _UNBIASED and ("*" in biased or any(ends_with(path, name) for name in biased)),
-        )
-        for path, ends, count in found
-    ]  # fmt: skip
+    projections = family.projections if sizes["embedding"] != sizes["hidden"] else {}
+    outside = {**family.outside_linear, **projections}
+    for path, (inputs, outputs) in {**family.attention, **family.mlp, **outside}.items():
+        count = 1 if path in outside else sizes["blocks"]
+        has_bias = path not in _UNBIASED and ("*" in biased or any(ends_with(path, name) for name in biased))
+        yield Linear(path, _product(inputs, sizes), _product(outputs, sizes), count, has_bias)
 
 
 def ends_with(path: str, name: str) -> bool:
-    """Whether `name` is the last part, or the last parts, of a path: what a LoRA target means."""
+    """Whether a path ends with the parts of `name`, as peft matches LoRA targets."""
     return path == name or path.endswith(f".{name}")
 
 
 _UNBIASED = ("project_in", "project_out")
 
 
-def _chosen(table: Mapping[str, tuple[str, ...]], config: Config, family: Family) -> list[str]:
-    """What a table gives for the keys of the config that are true."""
+def _chosen(table: Mapping[str, Sequence[str]], config: Config, family: Family) -> list[str]:
+    """The items of a table whose key is true in the config."""
     return [
         item for key, items in table.items() if config.get(key, family.defaults.get(key)) for item in items
     ]
@@ -167,3 +162,34 @@ def _chosen(table: Mapping[str, tuple[str, ...]], config: Config, family: Family
 
 def _product(term: str, sizes: Sizes) -> int:
     return prod(int(part) if part.isdecimal() else sizes[part] for part in term.split("*"))
+
+
+def _deberta_parameters(config: Config, sizes: Sizes) -> int:
+    """DeBERTa's embeddings: of absolute positions, or relative ones shared by all blocks."""
+    hidden, count = sizes["hidden"], 0
+    if config.get("position_biased_input", True):
+        count += sizes["positions"] * hidden
+    if config.get("relative_attention", False):
+        reach = config.get("max_relative_positions", -1)
+        reach = sizes["positions"] if reach < 1 else reach
+        buckets = config.get("position_buckets", -1)
+        count += 2 * (buckets if buckets > 0 else reach) * hidden
+        if "layer_norm" in str(config.get("norm_rel_ebd", "none")):
+            count += 2 * hidden
+        if not config.get("share_att_key", False):
+            kinds = sum(kind in (config.get("pos_att_type") or ()) for kind in ("c2p", "p2c"))
+            count += sizes["blocks"] * kinds * (hidden + 1) * hidden
+    return count
+
+
+def _opt_parameters(config: Config, sizes: Sizes) -> int:
+    """OPT's last norm, which only models with pre-norm have."""
+    no_norm = not config.get("do_layer_norm_before", True) or config.get("_remove_final_layer_norm", False)
+    return 0 if no_norm else 2 * sizes["hidden"]
+
+
+_EXTRA_PARAMETERS: Mapping[str, Callable[[Config, Sizes], int]] = {
+    "deberta-v2": _deberta_parameters,
+    "opt": _opt_parameters,
+}
+"""Further parameters of some families, whose number the table cannot express."""

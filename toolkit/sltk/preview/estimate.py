@@ -17,8 +17,7 @@ from ..components.backbones.pretrained import LoRA, PretrainedBackbone, TrainedT
 from ..components.slots import Backbone
 from ..errors import Problem, nearest
 from ..families import model_files
-from ..families.family_table import FAMILIES, QUERY_AND_VALUE, REFUSED
-from ..families.known_models import GATED, known_config
+from ..families.model_tables import FAMILIES, GATED, QUERY_AND_VALUE, REFUSED, known_config
 from ..families.shape import Linear, Shape, ends_with, misfits, shape
 from ..spec.experiment import Experiment, TrainerSpec
 from ..spec.loading import InvalidSpecError

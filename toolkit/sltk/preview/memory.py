@@ -17,7 +17,7 @@ from math import sqrt
 from typing import Literal
 
 from ..components.backbones.pretrained import PretrainedBackbone, Quantization
-from ..families.family_table import FAMILIES
+from ..families.model_tables import FAMILIES
 from ..families.shape import Shape
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec

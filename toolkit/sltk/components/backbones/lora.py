@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ...errors import ModelError, Problem, nearest
-from ...families.family_table import QUERY_AND_VALUE
+from ...families.model_tables import QUERY_AND_VALUE
 from ...nn.fused.linear import is_linear, stores_transposed
 
 if TYPE_CHECKING:
