@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import BertConfig, PretrainedConfig
 
 from shared import SHAPES, Rates, matmul_rates, seconds
-from sltk.nn.fused.linear import product
+from sltk.nn.fused.onednn import product
 
 RANK = 64
 

@@ -37,7 +37,7 @@ from transformers import (
 )
 
 from sltk import Sentence
-from sltk.nn.fused.linear import product
+from sltk.nn.fused.onednn import product
 
 SHAPES: dict[str, PretrainedConfig] = {
     "decoder-135m": LlamaConfig(

@@ -54,8 +54,8 @@ from sltk import Sentence
 from sltk.data import datasets
 from sltk.data.raw import RawDataset
 from sltk.models import tagging
-from sltk.nn.batching import Sample, ignored, pack
-from sltk.nn.fused import linear
+from sltk.nn.batching import Sample, pack, without_loss
+from sltk.nn.fused import onednn
 from sltk.nn.head import IGNORED
 from sltk.runtime.progress import Progress
 from sltk.spec.experiment import Experiment
@@ -228,7 +228,7 @@ class Race:
             _without_dropout(self.model.tagger)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "base")
         self.other = other_model(options, folder / "base", self.model, dropout)
-        self.state = self.model.tagger.trained_state()
+        self.state = self.model.tagger.trainable_state()
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
         self.batches = [[self.samples[number] for number in batch] for batch in batches]
         if len(self.batches) < updates:
@@ -237,9 +237,9 @@ class Race:
 
     def trainer(self, contender: str) -> tuple[Any, Clock]:
         """A new trainer of a contender whose weights are those of the beginning."""
-        self.model.tagger.load_trained_state(self.state)
+        self.model.tagger.load_trainable_state(self.state)
         if contender == "sltk":
-            examples = Examples(self.samples, pack, ignored)
+            examples = Examples(self.samples, pack, without_loss)
             task = Task(self.model.tagger, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
@@ -330,7 +330,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
     if options.torch_products:
-        linear.is_faster = lambda: False
+        onednn.is_faster = lambda: False
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]

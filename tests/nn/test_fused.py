@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 from transformers.pytorch_utils import Conv1D
 
 from sltk.nn import fused
-from sltk.nn.fused import linear
+from sltk.nn.fused import onednn
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -43,7 +43,7 @@ def output_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Both kinds of processor: with products by oneDNN, and by what torch multiplies with."""
     of_one_dnn: bool = request.param
-    monkeypatch.setattr(linear, "is_faster", lambda: of_one_dnn)
+    monkeypatch.setattr(onednn, "is_faster", lambda: of_one_dnn)
     return of_one_dnn
 
 

@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 import tiny
-from sltk.components.backbones import Decoder, tokenizers
+from sltk.components.backbones import Decoder, local_tokenizer
 from sltk.errors import ModelError
 from sltk.preview.audit import Audit, audit
 from sltk.preview.audit.counts import Distribution
@@ -166,7 +166,7 @@ def test_the_tokenizer_of_a_directory_is_that_of_transformers(folder: Path) -> N
     from transformers import AutoTokenizer
 
     where = tiny.base_folder(folder / "base")
-    local = tokenizers.find(Decoder(name=str(where)), [])
+    local = local_tokenizer.find(Decoder(name=str(where)), [])
     assert local is not None
     sentences = [Sentence(["the", "soup", "was", "awful", ",", "Tomás", "!"]), Sentence(["\u200b", "menu"])]
     whole = SubwordEncoder(AutoTokenizer.from_pretrained(where))
@@ -182,7 +182,7 @@ def test_the_tokenizers_of_real_models_are_those_of_transformers(models: Path) -
         Sentence(["\u200b", "menu", "\x07"]),
     ]
     for name in ("minilm-l6", "smollm2-135m"):
-        local = tokenizers.find(Decoder(name=str(models / name)), [])
+        local = local_tokenizer.find(Decoder(name=str(models / name)), [])
         assert local is not None
         whole = SubwordEncoder(AutoTokenizer.from_pretrained(models / name))
         assert SubwordEncoder(local).encode(sentences) == whole.encode(sentences)
@@ -195,7 +195,7 @@ def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
     text = (where / "tokenizer.json").read_text()
     (where / "tokenizer.json").write_text(text[: len(text) // 2])
     with pytest.raises(ModelError, match=r"tokenizer\.json` holds no tokenizer"):
-        tokenizers.find(Decoder(name=str(where)), [])
+        local_tokenizer.find(Decoder(name=str(where)), [])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
 )
 def test_the_limit_is_that_of_the_positions(settings: dict[str, Any], limit: int | None) -> None:
     """RoBERTa and its kin count positions from behind the padding."""
-    assert tokenizers.position_limit(settings) == limit
+    assert local_tokenizer.position_limit(settings) == limit
 
 
 def test_the_audit_of_conll_2003(corpora: Path) -> None:

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, processors
 import sltk
 import tiny
 from sltk import run as pipelines
-from sltk.components.backbones import tokenizers
-from sltk.components.backbones.tokenizers import LocalTokenizer
+from sltk.components.backbones import local_tokenizer
+from sltk.components.backbones.local_tokenizer import LocalTokenizer
 from sltk.components.readers.text import TextReader
 from sltk.errors import InputError
 from sltk.rehearsal import rehearse
@@ -37,12 +37,12 @@ SENTENCES = st.lists(SENTENCE, min_size=1, max_size=12)
 @functools.cache
 def tokenizer() -> LocalTokenizer:
     """A byte-level BPE with a BOS and an EOS."""
-    trained: Tokenizer = tokenizers.train([" ".join(WORDS)] * 3, 300)
+    trained: Tokenizer = local_tokenizer.train([" ".join(WORDS)] * 3, 300)
     ids = {token: trained.token_to_id(token) for token in ("<s>", "</s>")}
     trained.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=list(ids.items())
     )
-    return LocalTokenizer(trained, tokenizers.TRAINED_SPECIAL)
+    return LocalTokenizer(trained, local_tokenizer.TRAINED_SPECIAL)
 
 
 def encoder(context: int = 0, max_length: int | None = None) -> SubwordEncoder:

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from sltk.components.backbones import tokenizers
-from sltk.components.backbones.tokenizers import LocalTokenizer
+from sltk.components.backbones import local_tokenizer
+from sltk.components.backbones.local_tokenizer import LocalTokenizer
 from sltk.errors import DataError
 from sltk.subwords import token_cache
 from sltk.subwords.tokenization import SubwordEncoder
@@ -30,7 +30,7 @@ SENTENCES = [
 
 @pytest.fixture(scope="module")
 def trained() -> Tokenizer:
-    tokenizer: Tokenizer = tokenizers.train(["Ines walked to the harbour", "nobody minded"] * 2, 280)
+    tokenizer: Tokenizer = local_tokenizer.train(["Ines walked to the harbour", "nobody minded"] * 2, 280)
     return tokenizer
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def encoder(trained: Tokenizer, **changes: Any) -> SubwordEncoder:
     options = {"max_length": 8, **changes}
-    return SubwordEncoder(LocalTokenizer(trained, tokenizers.TRAINED_SPECIAL), **options)
+    return SubwordEncoder(LocalTokenizer(trained, local_tokenizer.TRAINED_SPECIAL), **options)
 
 
 def encode(trained: Tokenizer, sentences: list[Sentence] = SENTENCES, **changes: Any) -> Any:
@@ -103,7 +103,7 @@ def test_documents_count_where_they_are_read(folder: Path, trained: Tokenizer) -
 def test_another_tokenizer_is_another_file(folder: Path, trained: Tokenizer) -> None:
     """The tokenizer itself is hashed, not its name."""
     encode(trained)
-    other = tokenizers.train(["Möwen and harbour"] * 3, 270)
+    other = local_tokenizer.train(["Möwen and harbour"] * 3, 270)
     assert encode(other)[1] is None
 
 

@@ -39,7 +39,7 @@ class Model(Protocol):
 
     @property
     def network(self) -> Any:
-        """What is trained: a `TrainedModule` with its `backbone`."""
+        """What is trained: a `TrainableModule` with its `backbone`."""
 
 
 class ModelType(Protocol):
@@ -80,7 +80,7 @@ class _Tagger:
 
     encode = staticmethod(tagging.encode_all)
     collate = staticmethod(batching.pack)
-    without_loss = staticmethod(batching.ignored)
+    without_loss = staticmethod(batching.without_loss)
     check = staticmethod(tagging.check_lengths)
 
     def build(self, experiment: Experiment, training: Dataset) -> saving.Model:

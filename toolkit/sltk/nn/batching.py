@@ -66,7 +66,7 @@ def pack(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def ignored(sample: Sample) -> Sample:
+def without_loss(sample: Sample) -> Sample:
     """The same sentence without a loss: what a process computes when there is nothing left for it."""
     return Sample(sample.encoding, [IGNORED] * len(sample.tags), sample.number)
 

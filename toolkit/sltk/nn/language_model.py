@@ -18,13 +18,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from .backbone import PackedBackbone
 from .head import IGNORED
 from .packing import Packing
-from .trained import TrainedModule
+from .trainable import TrainableModule
 
 _ROWS = 1024
 """Tokens whose scores are held at once: 50,000 numbers each, and as many in their gradient."""
 
 
-class LanguageModel(TrainedModule):
+class LanguageModel(TrainableModule):
     """Reads packed blocks and gives the loss of their labels.
 
     Args:

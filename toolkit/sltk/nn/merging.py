@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from .fused.linear import stores_transposed
+from .fused.onednn import stores_transposed
 
 _OF_ADAPTERS = (
     "base_layer",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-class FirstSubword(nn.Module):
+class FirstSubwordPooling(nn.Module):
     """The first subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class FirstSubword(nn.Module):
         return vectors_TH.index_select(0, first_W)
 
 
-class LastSubword(nn.Module):
+class LastSubwordPooling(nn.Module):
     """The last subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class LastSubword(nn.Module):
         return vectors_TH.index_select(0, last_W)
 
 
-class FirstLast(nn.Module):
+class FirstLastPooling(nn.Module):
     """The mean of the first and the last subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class FirstLast(nn.Module):
         return (vectors_TH.index_select(0, first_W) + vectors_TH.index_select(0, last_W)) / 2
 
 
-class Mean(nn.Module):
+class MeanPooling(nn.Module):
     """The mean of all subwords."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Mean(nn.Module):
         return sums_WH / (last_W - first_W + 1).unsqueeze(1).to(vectors_TH.dtype)
 
 
-class Max(nn.Module):
+class MaxPooling(nn.Module):
     """The element-wise maximum over all subwords."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:

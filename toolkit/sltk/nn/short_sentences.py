@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .fused.cpu_float32 import in_float32_on_cpu
 from .fused.dropout import factors
-from .fused.places import in_float32_on_cpu
 from .packing import Packing, Rule
 
 _LONGEST = 128

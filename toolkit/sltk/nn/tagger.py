@@ -10,10 +10,10 @@ from .backbone import PackedBackbone
 from .batching import Batch
 from .head import IGNORED, HeadModule
 from .packing import Packing
-from .trained import TrainedModule
+from .trainable import TrainableModule
 
 
-class Tagger(TrainedModule):
+class Tagger(TrainableModule):
     """Reads a packed batch; gives its loss, or the tag of each word."""
 
     def __init__(self, backbone: PackedBackbone, aligner: nn.Module, head: HeadModule) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from .._version import __version__
 from ..models.saving import FORMAT
-from ..nn.fused import linear
+from ..nn.fused import onednn
 from ..runtime import processes
 
 _PACKAGES = (
@@ -28,7 +28,7 @@ class Built(Protocol):
 
     @property
     def network(self) -> Any:
-        """A `TrainedModule` with its `backbone`."""
+        """A `TrainableModule` with its `backbone`."""
 
 
 def environment(seed: int, model: Built) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def environment(seed: int, model: Built) -> dict[str, Any]:
         if model.device.type == "cuda"
         else model.device.type,
         "threads": torch.get_num_threads(),
-        "products": "oneDNN" if model.device.type == "cpu" and linear.is_faster() else "torch",
+        "products": "oneDNN" if model.device.type == "cpu" and onednn.is_faster() else "torch",
         "processes": processes.world_size(),
         "git_revision": _git_revision(),
         "seed": seed,

@@ -18,7 +18,7 @@ from ..files import atomic
 from ..masks import flags, shared_start
 from ..models import kinds, tagging
 from ..models.labeller import Labeller
-from ..nn import prefixes
+from ..nn import prefix_cache
 from ..nn.mask_flags import MaskSwitch
 from ..runtime.progress import Progress
 from ..spec import loading
@@ -143,11 +143,11 @@ def predictions_of_masks(
     """
     order = sorted((flags(mask, switch.blocks), mask) for mask in masks)
     skipped = [0, *(shared_start(one, other) for (one, _), (other, _) in pairwise(order))]
-    blocks = prefixes.blocks_of(labeller.model.network.backbone)
+    blocks = prefix_cache.blocks_of(labeller.model.network.backbone)
     if blocks is None:
         skipped, blocks = [0] * len(order), []
     predictions: dict[str, list[Prediction]] = {mask: [] for mask in masks}
-    with prefixes.Prefixes(blocks, skipped).at_work() as memory:
+    with prefix_cache.PrefixCache(blocks, skipped).installed() as memory:
         for part in parts:
             memory.new_text()
             first, end = len(part.before), len(part.before) + len(part.sentences)

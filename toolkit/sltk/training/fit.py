@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
 
-from ..nn.trained import TrainedModule
+from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
@@ -33,7 +33,7 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 class Task:
     """What is trained, on what, and by whose judgement."""
 
-    network: TrainedModule
+    network: TrainableModule
     examples: Examples
     device: torch.device
     seed: int
@@ -98,7 +98,7 @@ def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
     }
 
 
-def untrained(network: TrainedModule, device: torch.device) -> dict[str, Any]:
+def untrained(network: TrainableModule, device: torch.device) -> dict[str, Any]:
     """The same where nothing is trained: a model that is asked as it is."""
     return {
         "seconds": 0.0, "evaluation_seconds": 0.0, "words_per_second": 0.0, "words": 0, "epochs": 0, "steps": 0,
@@ -186,7 +186,7 @@ def _usable_optimizer(wanted: str, device: torch.device, progress: Progress) -> 
     return "adamw"
 
 
-def _has_unused_parameters(network: TrainedModule) -> bool:
+def _has_unused_parameters(network: TrainableModule) -> bool:
     """Whether some trained weights never get a gradient: BERT's pooler, which taggers have no use for."""
     return any("pooler" in name for name, p in network.named_parameters() if p.requires_grad)
 

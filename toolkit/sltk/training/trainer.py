@@ -24,8 +24,8 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 
 from ..errors import RunError, UsageError
 from ..files import atomic
-from ..nn.batching import ignored, pack
-from ..nn.trained import TrainedModule
+from ..nn import batching
+from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
 
@@ -89,8 +89,8 @@ class Examples(torch.utils.data.Dataset[Any]):
     """
 
     samples: Sequence[Any]
-    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = pack
-    without_loss: Callable[[Any], Any] = ignored
+    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = batching.pack
+    without_loss: Callable[[Any], Any] = batching.without_loss
     """The same sample with no loss: what a process computes when there is nothing left for it."""
     on_epoch: Callable[[int], None] | None = None
     """Told the number of each epoch before its samples are asked for."""
@@ -115,7 +115,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def __init__(
         self,
-        network: TrainedModule,
+        network: TrainableModule,
         examples: Examples,
         arguments: TrainingArguments,
         *,
@@ -258,12 +258,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         if self.args.should_save:
             assert output_dir is not None
             save_file(
-                self.accelerator.unwrap_model(self.model).trained_state(), str(Path(output_dir) / TRAINED)
+                self.accelerator.unwrap_model(self.model).trainable_state(), str(Path(output_dir) / TRAINED)
             )
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self.model.load_trained_state(load_file(str(Path(resume_from_checkpoint) / TRAINED)))
+        self.model.load_trainable_state(load_file(str(Path(resume_from_checkpoint) / TRAINED)))
 
     def resume(self, newest: Path | None) -> None:
         """Train to the end, from the checkpoint `newest` on, or from the start.

@@ -1,8 +1,8 @@
-"""The built-in aligners; the arithmetic is in `sltk.nn.pooling`, in classes of the same names."""
+"""The built-in aligners; their torch modules are in `sltk.nn.pooling`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..registry import register
 from ..slots import Aligner
@@ -12,36 +12,49 @@ if TYPE_CHECKING:
 
 
 class SubwordAligner(Aligner):
-    """An aligner whose module is the class of its own name in `sltk.nn.pooling`."""
+    """An aligner that builds a module of `sltk.nn.pooling`."""
+
+    pooling: ClassVar[str]
+    """Name of the module's class."""
 
     def build(self) -> nn.Module:
         """The pooling module."""
         from ...nn import pooling
 
-        module: nn.Module = getattr(pooling, type(self).__name__)()
+        module: nn.Module = getattr(pooling, self.pooling)()
         return module
 
 
 @register.aligner("first_subword")
 class FirstSubword(SubwordAligner):
-    """A word is its first subword, as in the paper (section 3)."""
+    """Represents a word by its first subword, as in the paper (section 3)."""
+
+    pooling = "FirstSubwordPooling"
 
 
 @register.aligner("last_subword")
 class LastSubword(SubwordAligner):
-    """A word is its last subword: the first that has read the whole word where blocks are causal."""
+    """Represents a word by its last subword, the only one that has read the whole word in causal blocks."""
+
+    pooling = "LastSubwordPooling"
 
 
 @register.aligner("mean")
 class Mean(SubwordAligner):
-    """A word is the mean of its subwords."""
+    """Represents a word by the mean of its subwords."""
+
+    pooling = "MeanPooling"
 
 
 @register.aligner("first_last")
 class FirstLast(SubwordAligner):
-    """A word is the mean of its first and its last subword."""
+    """Represents a word by the mean of its first and last subword."""
+
+    pooling = "FirstLastPooling"
 
 
 @register.aligner("max")
 class Max(SubwordAligner):
-    """A word is the element-wise maximum of its subwords."""
+    """Represents a word by the element-wise maximum of its subwords."""
+
+    pooling = "MaxPooling"

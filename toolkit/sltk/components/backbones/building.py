@@ -24,7 +24,7 @@ from ... import masks
 from ...errors import ModelError, Problem, nearest
 from ...nn import fused
 from ...nn.backbone import BuildContext, PackedBackbone
-from . import lora, precision, tokenizers
+from . import local_tokenizer, lora, precision
 from .content_hash import fingerprint
 from .fetching import fetched, located
 from .pretrained import TrainedTokenizer
@@ -146,8 +146,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     """A byte-level BPE tokenizer trained on `texts`; any text can be encoded with it."""
     from transformers import PreTrainedTokenizerFast
 
-    trained = tokenizers.train(texts, vocab_size)
-    return PreTrainedTokenizerFast(tokenizer_object=trained, **tokenizers.TRAINED_SPECIAL)
+    trained = local_tokenizer.train(texts, vocab_size)
+    return PreTrainedTokenizerFast(tokenizer_object=trained, **local_tokenizer.TRAINED_SPECIAL)
 
 
 def _config(spec: PretrainedBackbone, source: _Source | None, vocabulary: int) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 
 from ...errors import ModelError, Problem, nearest
 from ...families.model_tables import QUERY_AND_VALUE
-from ...nn.fused.linear import is_linear, stores_transposed
+from ...nn.fused.onednn import is_linear, stores_transposed
 
 if TYPE_CHECKING:
     from .pretrained import LoRA

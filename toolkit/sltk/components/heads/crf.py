@@ -28,8 +28,8 @@ class CrfHead(Head):
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions start equal."""
-        from ...nn import crf
+        from ...nn.crf_module import Crf, CrfHeadModule
         from ...nn.head import linear_scorer
 
         scorer = linear_scorer(hidden_size, len(labels), self.dropout)
-        return crf.CrfHead(scorer, crf.Crf(*schemes.transitions(labels.tags, labels.scheme)))
+        return CrfHeadModule(scorer, Crf(*schemes.transitions(labels.tags, labels.scheme)))

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from .adapter import FusedAdapter
+from .cpu_float32 import in_float32_on_cpu
 from .dropout import FusedDropout
 from .gated_mlp import FusedGatedMLP
-from .linear import FusedLinear
 from .norm import FusedRMSNorm
-from .places import in_float32_on_cpu
+from .onednn import FusedLinear
 
 _KINDS: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
 _TOLERANCE = 1e-5

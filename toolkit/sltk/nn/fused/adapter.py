@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .cpu_float32 import in_float32_on_cpu
 from .dropout import factors
-from .linear import is_linear, of_weight, product, weight_of
-from .places import in_float32_on_cpu
+from .onednn import is_linear, of_weight, product, weight_of
 
 
 class FusedAdapter(nn.Module):

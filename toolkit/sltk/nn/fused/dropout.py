@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .places import in_float32_on_cpu
+from .cpu_float32 import in_float32_on_cpu
 
 _LEVELS = 1 << 16
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .places import in_float32_on_cpu
+from .cpu_float32 import in_float32_on_cpu
 
 
 class FusedGatedMLP(nn.Module):

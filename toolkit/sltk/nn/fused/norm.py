@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .places import in_float32_on_cpu
+from .cpu_float32 import in_float32_on_cpu
 
 
 class FusedRMSNorm(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...components.backbones import tokenizers
+from ...components.backbones import local_tokenizer
 from ...components.backbones.pretrained import PretrainedBackbone
 from ...data.datasets import Dataset
 from ...spec.experiment import Experiment
@@ -55,8 +55,8 @@ def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
     if not isinstance(backbone, PretrainedBackbone):
         note = f"subwords are not counted for backbones of type `{backbone.type_name}`"
         return Tokens(None, experiment.max_length, note)
-    limit = experiment.max_length or tokenizers.position_limit(ModelInfo.of(backbone).config)
-    tokenizer = tokenizers.find(backbone, (" " + str(s.with_text().text) for s in training))
+    limit = experiment.max_length or local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    tokenizer = local_tokenizer.find(backbone, (" " + str(s.with_text().text) for s in training))
     if tokenizer is None:
         name = backbone.tokenizer or backbone.name
         note = f"the tokenizer of `{name}` is not on this machine: subwords are not counted"

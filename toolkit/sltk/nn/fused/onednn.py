@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
-from .places import in_float32_on_cpu
+from .cpu_float32 import in_float32_on_cpu
 
 _KERNELS = 32
 """More than the shapes of a model's layers, with adapters, forwards and backwards."""

@@ -157,7 +157,7 @@ def _trace(ended: Sequence[Tensor], pointers: Sequence[Tensor]) -> list[Tensor]:
     return tags[::-1]
 
 
-class CrfHead(HeadModule):
+class CrfHeadModule(HeadModule):
     """Tags a sentence as a whole: the most probable path of tags, each with its marginal probability."""
 
     def __init__(self, scorer: Scorer, crf: Crf) -> None:

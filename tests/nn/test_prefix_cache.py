@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from sltk.masks import shared_start
-from sltk.nn import prefixes
+from sltk.nn import prefix_cache
 from sltk.nn.attention import NAME
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.mask_flags import MaskSwitch
@@ -52,10 +52,10 @@ def test_passes_that_begin_later_give_the_very_states_of_whole_ones(family: str)
     for mask in MASKS:
         switch.set(mask)
         whole[mask] = states(network)
-    blocks = prefixes.blocks_of(network)
+    blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
     counted = _count_calls(blocks)
-    with prefixes.Prefixes(blocks, range(1, 5)).at_work() as memory:
+    with prefix_cache.PrefixCache(blocks, range(1, 5)).installed() as memory:
         for mask, before in zip(MASKS, [None, *MASKS], strict=False):
             switch.set(mask)
             memory.new_pass(0 if before is None else shared_start(mask, before))
@@ -80,10 +80,10 @@ def _count_calls(blocks: Any) -> dict[str, int]:
 def test_another_text_starts_afresh() -> None:
     network = backbone("llama")
     MaskSwitch(network)
-    blocks = prefixes.blocks_of(network)
+    blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
     ids, packing = batches()[0]
-    with torch.inference_mode(), prefixes.Prefixes(blocks, [2]).at_work() as memory:
+    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as memory:
         network(ids, packing)
         memory.new_text()
         other = network(ids.flip(0), packing)
@@ -93,10 +93,10 @@ def test_another_text_starts_afresh() -> None:
 def test_other_batches_in_a_later_pass_are_an_error() -> None:
     network = backbone("llama")
     MaskSwitch(network)
-    blocks = prefixes.blocks_of(network)
+    blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
     (ids, packing), (others, other_packing) = batches()
-    with torch.inference_mode(), prefixes.Prefixes(blocks, [2]).at_work() as memory:
+    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as memory:
         network(ids, packing)
         memory.new_pass(2)
         with pytest.raises(RuntimeError, match="same batches"):

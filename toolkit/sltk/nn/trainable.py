@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class TrainedModule(nn.Module):
+class TrainableModule(nn.Module):
     """A network whose trained weights can be taken out and put back: adapter and head, or every weight."""
 
-    def trained_state(self) -> dict[str, Tensor]:
+    def trainable_state(self) -> dict[str, Tensor]:
         """What training changes, by name: adapter and head, or every weight; tied weights once."""
         seen: set[int] = set()
         state: dict[str, Tensor] = {}
@@ -18,8 +18,8 @@ class TrainedModule(nn.Module):
                 state[name] = parameter.detach().contiguous().cpu()
         return state
 
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `trained_state` gave.
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `trainable_state` gave.
 
         Raises:
             ValueError: the state is that of another model.

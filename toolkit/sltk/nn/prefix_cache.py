@@ -21,7 +21,7 @@ from . import probe
 from .backbone import PackedBackbone
 
 
-class Prefixes:
+class PrefixCache:
     """Keeps what leaves some blocks in a pass, for later passes over the same text to start from there.
 
     Args:
@@ -46,7 +46,7 @@ class Prefixes:
         self._left_out, self._batch = leave_out, -1
 
     @contextmanager
-    def at_work(self) -> Iterator[Prefixes]:
+    def installed(self) -> Iterator[PrefixCache]:
         """Have the blocks keep and take states, until the end of the `with`."""
         own = [vars(block).get("forward") for block in self._blocks]
         for number, block in enumerate(self._blocks):
@@ -107,7 +107,7 @@ def _is_sound(backbone: PackedBackbone, blocks: Sequence[nn.Module]) -> bool:
     half = (len(blocks) + 1) // 2
     was_training = backbone.training
     try:
-        with torch.inference_mode(), Prefixes(blocks, [half]).at_work() as memory:
+        with torch.inference_mode(), PrefixCache(blocks, [half]).installed() as memory:
             plain = backbone.eval()(ids_T, probe.PACKING)
             memory.new_pass(half)
             return torch.equal(backbone(ids_T, probe.PACKING), plain)
