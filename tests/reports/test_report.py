@@ -20,10 +20,11 @@ import tiny
 from sltk.cli import main
 from sltk.reports import plotting
 from sltk.reports.assembly import write_report
-from sltk.reports.figures import Point, checkpoint_curves
+from sltk.reports.comparisons import compare_with_baseline
+from sltk.reports.figures import checkpoint_curves
 from sltk.reports.plotting import save, style
 from sltk.reports.run_records import read_records, write_records
-from sltk.reports.study import arrange
+from sltk.reports.study import Summary, arrange
 
 FORMS = ("png", "svg", "pdf")
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -90,7 +91,7 @@ def test_one_run_can_be_reported_on(runs: Path, tmp_path: Path) -> None:
     drawn = [path.stem for path in sorted((tmp_path / "out" / "figures").glob("*.png"))]
     assert drawn == ["configurations", "confusion", "learning_curves", "types"]
     assert "Differences" not in (tmp_path / "out" / "report.md").read_text()
-    assert done.evidence[0].comparisons == []
+    assert compare_with_baseline(done.tasks[0]) == []
 
 
 def test_records_are_the_runs_without_text_and_folders(
@@ -217,17 +218,20 @@ def test_a_task_is_named_by_the_sweep_or_spec_that_all_its_runs_share(tmp_path: 
         [each.model_copy(update={"name": name}) for each in recorded.study(["00", "01"], data=data)]
         for name, data in (("ner", "news"), ("chunking", "books"))
     )
-    assert [task.name for task in arrange([*ner, *chunking], separate=True).tasks] == ["ner", "chunking"]
+    assert [task.name for task in arrange([*ner, *chunking], separate=True)] == ["ner", "chunking"]
     swept = [each.model_copy(update={"sweep": "fig3_ner", "name": f"run {n}"}) for n, each in enumerate(ner)]
-    assert [task.name for task in arrange(swept).tasks] == ["fig3_ner"]
+    assert [task.name for task in arrange(swept)] == ["fig3_ner"]
     mixed = [ner[0].model_copy(update={"name": "other"}), *ner[1:]]
-    assert [task.name for task in arrange(mixed).tasks] == ["conll news.train"]
+    assert [task.name for task in arrange(mixed)] == ["conll news.train"]
 
 
 def test_curves_over_checkpoints_are_drawn(tmp_path: Path) -> None:
     """The paper's Figure 3: several curves a task, with their deviations, in all three forms."""
-    curve = [Point(step, 0.1 * step, 0.02) for step in range(4)]
-    tasks = {"NER": {"Encoder": curve, "Decoder Mask": curve[:2]}, "ABSA": {"Encoder": curve}}
+    curve = {step: Summary(0.1 * step, 0.02) for step in range(4)}
+    tasks = {
+        "NER": {"Encoder": curve, "Decoder Mask": {0: curve[0], 1: curve[1]}},
+        "ABSA": {"Encoder": curve},
+    }
     with style():
         save(checkpoint_curves(tasks), tmp_path, "checkpoints")
     for form in FORMS:

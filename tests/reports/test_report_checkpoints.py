@@ -191,7 +191,7 @@ def start(
 
 
 def curve_names(*groups: list[RunRecord]) -> list[str]:
-    (task,) = arrange([record for group in groups for record in group]).tasks
+    (task,) = arrange([record for group in groups for record in group])
     return list(curves(task))
 
 
@@ -222,7 +222,7 @@ def test_an_unknown_objective_leaves_the_run_s_name() -> None:
 def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
     """The table has a dash there, and says over how many seeds the others are."""
     groups = [start("enc", 0, "all", "mlm"), start("dec", 0, "all"), start("dec", 7, "all")[:1]]
-    (task,) = arrange([record for group in groups for record in group]).tasks
+    (task,) = arrange([record for group in groups for record in group])
     found = table(task)
     assert found.columns == ("checkpoint", "Encoder", "Decoder Unmask")
     assert [(row[0], row[1] == "–", row[2] == "–") for row in found.rows] == [

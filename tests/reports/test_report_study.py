@@ -14,7 +14,7 @@ import tiny
 from sltk import DataError, UsageError
 from sltk.cli import main
 from sltk.reports.assembly import write_report
-from sltk.reports.comparisons import weigh
+from sltk.reports.comparisons import compare_with_baseline
 from sltk.reports.discovery import collect
 from sltk.reports.result_tables import choice_text
 from sltk.reports.run_reader import read_run
@@ -69,7 +69,7 @@ def test_the_choice_by_validation_is_told_with_its_distance_from_the_best() -> N
     for record in records:
         for split, value in zip(("validation", "test"), f1[record.mask or ""], strict=True):
             record.scores[split]["f1"] = value
-    assert choice_text(arrange(records).tasks[0]) == (
+    assert choice_text(arrange(records)[0]) == (
         "Best by validation: 0001, F1 70.00 (n = 1). On test it has 65.00, 3.00 below the best, 0011."
     )
 
@@ -111,7 +111,7 @@ def test_how_the_same_gold_was_read_makes_no_difference() -> None:
     one, other = recorded.study(["00"], seeds=[1, 2])
     one.data["test"]["reader"] = {"type": "conll", "path": "a.conll"}
     other.data["test"]["reader"] = {"type": "conll", "path": "b.conll"}
-    assert len(arrange([one, other]).tasks) == 1
+    assert len(arrange([one, other])) == 1
 
 
 def test_runs_scored_differently_are_refused() -> None:
@@ -121,7 +121,7 @@ def test_runs_scored_differently_are_refused() -> None:
     newer.scores["test"]["signature"] = "seqeval|sltk:9.9"
     with pytest.raises(UsageError, match=r"test\.scored by: seqeval → seqeval\|mode:conlleval"):
         arrange([one, other])
-    assert len(arrange([one, newer]).tasks) == 1
+    assert len(arrange([one, newer])) == 1
 
 
 def test_other_settings_make_series() -> None:
@@ -130,19 +130,19 @@ def test_other_settings_make_series() -> None:
         *recorded.study(["00", "01"], trainer={"learning_rate": 1e-4, "save_every": 5}),
         *recorded.study(["00", "01"], trainer={"learning_rate": 2e-4, "save_every": None}),
     ]
-    study = arrange(records)
-    labels = [each.label for each in study.tasks[0].configurations]
+    (task,) = arrange(records)
+    labels = [each.label for each in task.configurations]
     assert labels == [
         f"{mask}, learning_rate {rate}" for rate in ("0.0001", "0.0002") for mask in ("00", "01")
     ]
-    pairs = [(each.one.label, each.other.label) for each in weigh(study)[0].comparisons]
+    pairs = [(each.one.label, each.other.label) for each in compare_with_baseline(task)]
     assert pairs == [(labels[1], labels[0]), (labels[3], labels[2])]
 
 
 def test_settings_alone_are_configurations() -> None:
     """Where masks are the same, what differs names the configurations; numbers are in their order."""
     records = [each for size in (16, 8) for each in recorded.study(["01"], trainer={"batch_size": size})]
-    assert [each.label for each in arrange(records).tasks[0].configurations] == [
+    assert [each.label for each in arrange(records)[0].configurations] == [
         "batch_size 8",
         "batch_size 16",
     ]
@@ -151,8 +151,8 @@ def test_settings_alone_are_configurations() -> None:
 def test_a_baseline_can_be_chosen() -> None:
     """The configuration that others are compared with can be named; a wrong name is refused with the nearest."""
     records = recorded.study(["00", "01", "11"])
-    evidence = weigh(arrange(records, baseline="11"))[0]
-    assert [(each.one.label, each.other.label) for each in evidence.comparisons] == [
+    comparisons = compare_with_baseline(arrange(records, baseline="11")[0])
+    assert [(each.one.label, each.other.label) for each in comparisons] == [
         ("00", "11"),
         ("01", "11"),
     ]
@@ -163,22 +163,22 @@ def test_a_baseline_can_be_chosen() -> None:
 def test_tests_use_the_seeds_that_both_have() -> None:
     """Pairs are of one seed; the note says that not all configurations have the same seeds."""
     records = [*recorded.study(["00"], seeds=[1, 2, 3]), *recorded.study(["01"], seeds=[2, 3, 4])]
-    study = arrange(records)
-    assert weigh(study)[0].comparisons[0].t.n == 2
-    assert any("not all configurations have the same seeds" in note for note in study.tasks[0].notes)
+    (task,) = arrange(records)
+    assert compare_with_baseline(task)[0].t.n == 2
+    assert any("not all configurations have the same seeds" in note for note in task.notes())
 
 
 def test_differences_of_the_machine_are_noted() -> None:
     """Runs made with one and with two threads stand in one table, under a note."""
     one, other = recorded.study(["00"], seeds=[1, 2])
     other.environment["threads"] = 2
-    assert "not all runs were made alike: threads 1, 2" in arrange([one, other]).tasks[0].notes
+    assert "not all runs were made alike: threads 1, 2" in arrange([one, other])[0].notes()
 
 
 def test_none_and_0000_are_one_configuration() -> None:
     """`none` and `all` are the masks of zeros and of ones, where masks are digits."""
-    study = arrange(recorded.study(["none", "0011", "all"], quality=lambda mask: 0.5))
-    assert [each.label for each in study.tasks[0].configurations] == ["0000", "0011", "1111"]
+    (task,) = arrange(recorded.study(["none", "0011", "all"], quality=lambda mask: 0.5))
+    assert [each.label for each in task.configurations] == ["0000", "0011", "1111"]
 
 
 def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
     spec = tiny.spec({"max_steps": 2}, data=data, scheme="plain", metrics=[{"type": "accuracy"}])
     sltk.train(spec, tmp_path / "run")
     done = write_report([tmp_path / "run"], tmp_path / "out")
-    record = done.found.records[0]
+    record = done.runs.records[0]
     assert sum(count for *_, count in record.confusion["test"]) == record.scores["test"]["words"] == 16
     assert (
         f"accuracy {100 * record.scores['test']['accuracy']:.2f}"
@@ -228,7 +228,7 @@ def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) 
     for name, key in (("responses", "responses"), ("unknown type", "unknown_type"), ("cut", "cut")):
         assert cells[name] == str(account[key])
     assert cells["ceiling"] == f"{100 * account['ceiling']['f1']:.2f}"
-    assert done.found.records[0].scores["test"]["responses"] == account
+    assert done.runs.records[0].scores["test"]["responses"] == account
     write_report([tmp_path / "runs.jsonl"], tmp_path / "again")
     assert (tmp_path / "again/report.md").read_text() == text
 
@@ -238,7 +238,7 @@ def test_taggers_and_models_that_write_stand_in_one_table(
 ) -> None:
     """They are told apart by `type`, and not by every key that only one of them has."""
     found = collect([run, instructed]).records
-    (task,) = arrange(found).tasks
+    (task,) = arrange(found)
     labels = [each.label for each in task.configurations]
     assert len(labels) == 2
     assert sorted("type tagger" in label for label in labels) == [False, True]

@@ -47,17 +47,17 @@ def report(
 
     target = output or Path("reports") / (sources[0].resolve().stem or "report")
     result = write_report(sources, target, separate=tasks, baseline=baseline, records=records)
-    for task in result.study.tasks:
+    for task in result.tasks:
         table = main_table(task)
         print_result(task.name)
         rows = [
-            (f"{row[0]} *" if place in table.strong else row[0], *row[1:])
-            for place, row in enumerate(table.rows)
+            (f"{row[0]} *" if number == table.best_row else row[0], *row[1:])
+            for number, row in enumerate(table.rows)
         ]
         print_table(table.columns, rows)
         print_result(f"{table.note.replace('In bold', 'With *')}\n{choice_text(task)}\n")
-        for note in task.notes:
+        for note in task.notes():
             print_info(f"note: {note}")
-    for note in result.study.notes:
+    for note in result.notes:
         print_info(f"note: {note}")
     print_result(f"report: {target / 'report.html'}")

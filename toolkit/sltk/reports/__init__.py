@@ -7,8 +7,10 @@
     study.py               tasks, configurations, seeds, means
     mask_order.py          the order of masks in tables and figures
     pretraining_curves.py  curves over the checkpoints of pre-training
-    comparisons.py         the tests of `sltk.reports.significance` that the runs allow
-    result_tables.py, response_table.py, figures.py, diagnostics.py, plotting.py, pages.py    tables, figures, files
+    comparisons.py         the significance tests that the runs allow; significance/ has the tests themselves
+    result_tables.py, significance_tables.py    tables, as text
+    figures.py, diagnostics.py, plotting.py     figures
+    pages.py               HTML, Markdown, LaTeX and CSV
 
 Imports no torch.
 """

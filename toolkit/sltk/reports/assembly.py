@@ -1,4 +1,4 @@
-"""A whole report: read runs, put them in order, test, draw, write. Written whole or not at all."""
+"""`write_report`: read runs, arrange them, test, draw, and write the report atomically."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ from ..files import atomic
 from ..files.writable import check_file, check_folder
 from . import diagnostics, figures, pages, plotting, pretraining_curves
 from .comparability import flat
-from .comparisons import Evidence, weigh
 from .discovery import CollectedRuns, collect
 from .pages import Picture, Section
-from .response_table import has_responses, response_table
-from .result_tables import ResultTable, choice_text, run_table, score_table, tests_of, type_table
+from .result_tables import ResultTable, choice_text, response_table, run_table, score_table, type_table
 from .run_records import write_records
-from .study import Study, StudyTask, arrange
+from .significance_tables import significance_tables
+from .study import StudyTask, arrange
 
 FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
-"""What a report's folder holds."""
+"""The contents of a report's folder."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was read and found, for those who want it without the files."""
+    """The contents of a report, for use without its files."""
 
-    found: CollectedRuns
-    study: Study
-    evidence: list[Evidence]
-    folder: Path
+    runs: CollectedRuns
+    tasks: list[StudyTask]
+    notes: list[str]
 
 
 def write_report(
@@ -48,68 +46,56 @@ def write_report(
         paths: run directories, folders of them, or files of records.
         output: the folder to write; an older report there is replaced.
         separate: report on runs of different data side by side, instead of refusing them.
-        baseline: the configuration that others are compared with; unset: the mask 0000, else the first.
-        records: also write the runs to this file, as records.
+        baseline: the configuration that others are compared with; by default the mask 0000, else the first.
+        records: a file to write the runs to, as records.
 
     Raises:
-        UsageError: nothing to report on, runs that do not compare, or `output` holds something else.
+        UsageError: there is nothing to report on, runs cannot be compared, or `output` holds something else.
         DataError: a run directory or a record is damaged.
     """
     _check_output(output)
     if records is not None:
         check_file(records)
-    found = collect(paths)
-    notes = list(found.notes)
-    if found.unfinished:
-        notes.append(f"{len(found.unfinished)} unfinished, left out: {', '.join(found.unfinished[:5])}")
-    if found.pretraining:
-        notes.append(
-            f"{len(found.pretraining)} of pre-training, which label nothing, left out: "
-            f"{', '.join(found.pretraining[:5])}"
-        )
-    if found.varies_data and not separate:
+    runs = collect(paths)
+    notes = runs.notes
+    if runs.varies_data and not separate:
         notes.append("the sweep varies its data: each data set is a task")
-    separate = separate or found.varies_data
-    study = arrange(found.records, separate=separate, baseline=baseline, notes=notes)
-    evidence = weigh(study)
+    tasks = arrange(runs.records, separate=separate or runs.varies_data, baseline=baseline)
     with atomic.making(output) as folder:
-        write(study, evidence, folder)
+        _write_files(tasks, notes, folder)
     if records is not None:
-        write_records(records, found.records)
-    return Report(found, study, evidence, output)
+        write_records(records, runs.records)
+    return Report(runs, tasks, notes)
 
 
 def _check_output(output: Path) -> None:
     check_folder(output)
-    if not output.exists():
-        return
-    others = sorted({path.name for path in output.iterdir()} - FILES)
+    others = sorted({path.name for path in output.iterdir()} - FILES) if output.exists() else []
     if others:
         raise UsageError(
             f"`{output}` holds other files than a report ({', '.join(others[:3])}); choose another --output"
         )
 
 
-def write(study: Study, evidence: Sequence[Evidence], folder: Path) -> None:
-    """Write all files of a report into a folder."""
-    pictures = list(_pictures(study, folder / "figures"))
-    sections = list(_sections(study, evidence, pictures))
-    count = sum(1 for _ in study.records())
+def _write_files(tasks: Sequence[StudyTask], notes: Sequence[str], folder: Path) -> None:
+    pictures = list(_pictures(tasks, folder / "figures"))
+    sections = list(_sections(tasks, notes, pictures))
+    count = sum(len(list(task.records())) for task in tasks)
     title = f"Report on {count} run{'s' if count > 1 else ''}"
     atomic.write_text(folder / "report.html", pages.html(title, sections))
     atomic.write_text(folder / "report.md", pages.markdown(title, sections))
-    atomic.write_text(folder / "table.tex", pages.latex(study))
-    atomic.write_text(folder / "results.csv", pages.results_csv(study))
+    atomic.write_text(folder / "table.tex", pages.latex(tasks))
+    atomic.write_text(folder / "results.csv", pages.results_csv(tasks))
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of figure: its name, what it shows, how it is drawn, and of which tasks it can be."""
+    """A kind of figure: name, caption, the function that draws it, and the tasks that it applies to."""
 
     name: str
     caption: str
     draw: Callable[[Sequence[StudyTask]], Any]
-    possible: Callable[[StudyTask], bool] = lambda task: True
+    applies: Callable[[StudyTask], bool]
 
 
 _KINDS = (
@@ -128,51 +114,48 @@ _KINDS = (
 )  # fmt: skip
 
 
-def _pictures(study: Study, folder: Path) -> Iterator[Picture]:
+def _pictures(tasks: Sequence[StudyTask], folder: Path) -> Iterator[Picture]:
     """Draw and save all figures that the runs allow."""
     with plotting.style():
         for kind in _KINDS:
-            tasks = [task for task in study.tasks if kind.possible(task)]
-            if not tasks:
-                continue
-            made = kind.draw(tasks)
-            plotting.save(made, folder, kind.name)
-            yield Picture(kind.name, kind.caption, (folder / f"{kind.name}.png").read_bytes())
+            if drawable := [task for task in tasks if kind.applies(task)]:
+                plotting.save(kind.draw(drawable), folder, kind.name)
+                yield Picture(kind.name, kind.caption, (folder / f"{kind.name}.png").read_bytes())
 
 
-def _sections(study: Study, evidence: Sequence[Evidence], pictures: Sequence[Picture]) -> Iterator[Section]:
-    short = [f"{task.name}: {choice_text(task)}" for task in study.tasks]
-    yield Section("In short", short, pictures=pictures)
-    for task, tests in zip(study.tasks, evidence, strict=True):
+def _sections(
+    tasks: Sequence[StudyTask], notes: Sequence[str], pictures: Sequence[Picture]
+) -> Iterator[Section]:
+    yield Section("In short", [f"{task.name}: {choice_text(task)}" for task in tasks], pictures=pictures)
+    for task in tasks:
         tables = [
-            *([pretraining_curves.table(task)] if pretraining_curves.has_checkpoints(task) else []),
+            pretraining_curves.table(task) if pretraining_curves.has_checkpoints(task) else None,
             score_table(task),
-            *([response_table(task)] if has_responses(task) else []),
-            *([type_table(task)] if diagnostics.has_types(task) else []),
-            *tests_of(task, tests),
+            response_table(task),
+            type_table(task) if diagnostics.has_types(task) else None,
+            *significance_tables(task),
         ]
-        yield Section(task.name, [*map(_sentence, task.notes)], tables)
-    yield Section("What was read", [*map(_sentence, study.notes), *_data_lines(study)], [run_table(study)])
+        yield Section(task.name, [*map(_sentence, task.notes())], [table for table in tables if table])
+    yield Section("What was read", [*map(_sentence, notes), *_data_lines(tasks)], [run_table(tasks)])
 
 
 def main_table(task: StudyTask) -> ResultTable:
-    """The one table of a task where there is room for one: checkpoints if that is what differs, else scores."""
-    return (
-        pretraining_curves.table(task) if pretraining_curves.is_over_checkpoints(task) else score_table(task)
-    )
+    """The most important table of a task: checkpoints if these are all that varies, else scores."""
+    over_checkpoints = pretraining_curves.is_over_checkpoints(task)
+    return pretraining_curves.table(task) if over_checkpoints else score_table(task)
 
 
 def _sentence(note: str) -> str:
     return f"Note: {note}."
 
 
-def _data_lines(study: Study) -> Iterator[str]:
+def _data_lines(tasks: Sequence[StudyTask]) -> Iterator[str]:
     """Data and scoring of each task, and the versions of sltk that made the runs."""
-    for task in study.tasks:
+    for task in tasks:
         first = next(task.records())
         known = "; ".join(f"{key} {value}" for key, value in flat(first.data) if value is not None)
         yield f"{task.name}: {known}."
         for split, scores in first.scores.items():
             yield f"{split} scored by {scores.get('signature', 'an unnamed metric')}."
-    versions = {str(record.environment.get("sltk", "?")) for record in study.records()}
+    versions = {str(run.environment.get("sltk", "?")) for task in tasks for run in task.records()}
     yield f"Made by sltk {', '.join(sorted(versions))}."

@@ -1,4 +1,4 @@
-"""Which runs may stand in one table: those whose data and way of scoring are the same."""
+"""Groups runs that can be compared: those with the same data, scored in the same way."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from .run_records import RunRecord
 
 
 def by_data(records: Sequence[RunRecord], *, separate: bool) -> dict[str, list[RunRecord]]:
-    """Runs by what they were trained and scored on, under a name for each data set.
+    """Group runs by the data they were trained and scored on, under a name for each data set.
 
     Raises:
-        UsageError: there is more than one data set, and they are not to be kept `separate`; says what differs.
+        UsageError: there are several data sets and `separate` is not set; lists the differences.
     """
     groups: list[list[RunRecord]] = []
     for record in records:
-        same = next((group for group in groups if not differences(group[0], record)), None)
-        if same is None:
-            groups.append([record])
+        for group in groups:
+            if not differences(group[0], record):
+                group.append(record)
+                break
         else:
-            same.append(record)
+            groups.append([record])
     if len(groups) > 1 and not separate:
         raise UsageError(_refusal(groups))
     return _named(groups)
 
 
 def differences(one: RunRecord, other: RunRecord) -> list[str]:
-    """What of the data, and of the way it was scored, is not the same in two runs: `test.sentences: 8 → 12`."""
+    """Differences in the data of two runs and in how it was scored, such as `test.sentences: 8 → 12`."""
     left, right = dict(_identity(one)), dict(_identity(other))
     for split in ("validation", "test"):
-        if f"{split}.gold" in left.keys() & right.keys():  # the gold itself decides, however it was read
+        if f"{split}.gold" in left.keys() & right.keys():  # then it does not matter how the gold was read
             for key in [*left, *right]:
                 if key.startswith(f"{split}.reader."):
                     left.pop(key, None)
                     right.pop(key, None)
     lines = [f"{key}: {left[key]} → {right[key]}" for key in left if key in right and left[key] != right[key]]
-    only = sorted(one.scores.keys() ^ other.scores.keys())
-    return lines + [f"{split}: only one of them is scored on it" for split in only]
+    unshared = sorted(one.scores.keys() ^ other.scores.keys())
+    return lines + [f"{split}: only one of them is scored on it" for split in unshared]
 
 
 def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
     yield from flat(record.data)
     for split, scores in record.scores.items():
-        # The version of sltk is part of a signature, and no reason by itself not to compare.
+        # Signatures contain the version of sltk, but runs of different versions may be compared.
         yield f"{split}.scored by", re.sub(r"\|sltk:[^|]*", "", str(scores.get("signature", "")))
 
 
-def flat(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values, all the way down; lists are values."""
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys and values of a nested mapping; lists are values."""
     for key, item in value.items():
-        at = f"{path}.{key}" if path else str(key)
         if isinstance(item, Mapping):
-            yield from flat(item, at)
+            yield from flat(item, f"{prefix}{key}.")
         else:
-            yield at, item
+            yield f"{prefix}{key}", item
 
 
-def _refusal(groups: list[list[RunRecord]]) -> Problem:
+def _refusal(groups: Sequence[Sequence[RunRecord]]) -> Problem:
     first = groups[0][0]
     notes = [
-        f"{first.source or first.name} and {group[0].source or group[0].name}: "
-        + "; ".join(differences(first, group[0])[:6])
-        for group in groups[1:4]
+        f"{first.source or first.name} and {other.source or other.name}: "
+        + "; ".join(differences(first, other)[:6])
+        for other, *_ in groups[1:4]
     ]
     return Problem(
         f"these runs do not compare: they are of {len(groups)} different data sets",
@@ -72,16 +72,16 @@ def _refusal(groups: list[list[RunRecord]]) -> Problem:
     )
 
 
-def _named(groups: list[list[RunRecord]]) -> dict[str, list[RunRecord]]:
-    """A name for each data set: that of its runs' sweep, or spec, where they share one, else its reader and file.
+def _named(groups: Sequence[list[RunRecord]]) -> dict[str, list[RunRecord]]:
+    """Name each data set after the sweep or spec that all its runs share, or else after its reader and file.
 
-    A number is added where that is not enough.
+    A number makes equal names distinct.
     """
     origins = [{record.sweep or record.name for record in group} for group in groups]
     named: dict[str, list[RunRecord]] = {}
     for group, names in zip(groups, origins, strict=True):
-        own = len(names) == 1 and origins.count(names) == 1
-        name = base = next(iter(names)) if own else _data_name(group[0])
+        is_own = len(names) == 1 and origins.count(names) == 1
+        name = base = next(iter(names)) if is_own else _data_name(group[0])
         number = 1
         while name in named:
             number += 1
@@ -94,11 +94,8 @@ def _data_name(record: RunRecord) -> str:
     for split in ("test", "validation", "train"):
         reader = record.data.get(split, {}).get("reader", {})
         if reader.get("type", "holdout") != "holdout":
-            of = reader.get("path") or reader.get("name") or ""
-            column = reader.get("label_column")
-            return " ".join(
-                filter(
-                    None, (reader["type"], str(of), f"column {column}" if column not in (None, -1) else "")
-                )
-            )
+            column = reader.get("label_column", -1)
+            source = reader.get("path") or reader.get("name")
+            parts = (reader["type"], source, None if column in (None, -1) else f"column {column}")
+            return " ".join(str(part) for part in parts if part)
     return "data"

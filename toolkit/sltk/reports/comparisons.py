@@ -1,4 +1,4 @@
-"""Which differences are significant: every test of `sltk.reports.significance` that the runs of a task allow."""
+"""The significance tests that the runs of a task allow, on test if there is one, else on validation."""
 
 from __future__ import annotations
 
@@ -7,130 +7,95 @@ from dataclasses import dataclass
 
 from .run_records import SentenceCounts
 from .significance.configurations import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
-from .significance.paired import (
-    Alternative,
-    EffectSize,
-    Interval,
-    TestResult,
-    effect_size,
-    holm,
-    paired_t,
-    sign_flip,
-    t_interval,
-)
-from .significance.sentences import f1_interval, f1_randomisation
-from .study import Configuration, Study, StudyTask
+from .significance.paired import Alternative, TestResult, holm, paired_t, sign_flip
+from .significance.sentences import f1_randomisation
+from .study import Configuration, StudyTask
 
 
 @dataclass
 class Comparison:
-    """A configuration against another, on the seeds that both have; differences are the first minus the second."""
+    """A configuration compared with another on the seeds of both; differences are the first minus the second."""
 
     one: Configuration
     other: Configuration
-    t: TestResult
-    flip: TestResult
-    sentences: TestResult | None
-    """None where runs have no counts a sentence: another metric, or predictions that are gone."""
-    effect: EffectSize
-    seed_interval: Interval
-    sentence_interval: Interval | None
-    holm_t: float | None = None
-    holm_flip: float | None = None
-    holm_sentences: float | None = None
+    scores: tuple[list[float], list[float]]
+    """Of each seed."""
+    counts: tuple[list[SentenceCounts], list[SentenceCounts]]
+    """Of each seed; empty if runs have no counts: another metric, or predictions that are gone."""
+    tests: tuple[TestResult, TestResult, TestResult | None]
+    """Paired t-test and sign flips over seeds, and randomisation over sentences; None without counts."""
+    corrected: Sequence[float | None] = ()
+    """p of each test after Holm's correction."""
+
+    @property
+    def t(self) -> TestResult:
+        """The paired t-test over seeds."""
+        return self.tests[0]
 
     def notes(self) -> list[str]:
-        """Where assumptions do not hold, each said once."""
-        results = (self.t, self.flip, self.sentences)
-        return list(dict.fromkeys(note for each in results if each is not None for note in each.notes))
+        """The notes of all tests, each once."""
+        return list(dict.fromkeys(note for test in self.tests if test is not None for note in test.notes))
 
 
 @dataclass
-class Unmasking:
-    """The paper's question in one series: its own test, the same over seeds, and its pairs one by one."""
+class UnmaskingTests:
+    """The paper's question in one series: its own test, the same question over seeds, and each of its pairs."""
 
     series: str
     groups: int
-    test: UnmaskingTest
+    paper: UnmaskingTest
     over_seeds: list[TestResult]
     pairs: list[Comparison]
 
 
-@dataclass
-class Evidence:
-    """The tests of one task on one split."""
-
-    split: str
-    comparisons: list[Comparison]
-    unmasking: list[Unmasking]
-
-
-def weigh(study: Study) -> list[Evidence]:
-    """The tests of each task, on test where there is one, else on validation."""
-    return [_weigh(task, task.splits[-1]) for task in study.tasks]
-
-
-def _weigh(task: StudyTask, split: str) -> Evidence:
+def compare_with_baseline(task: StudyTask) -> list[Comparison]:
+    """Compare each configuration of a task with its baseline, two-sided."""
     pairs = [(each, task.baseline(each)) for each in task.configurations]
-    against = [compare(one, other, split) for one, other in pairs if one is not other]
-    comparisons = corrected(each for each in against if each is not None)
-    unmasking = [_unmasking(name, members, split) for name, members in task.complete_masks().items()]
-    return Evidence(split, comparisons, unmasking)
+    return _compare_all([(one, other) for one, other in pairs if one is not other], task.splits[-1])
 
 
-def _unmasking(series: str, members: dict[str, Configuration], split: str) -> Unmasking:
-    scores = {mask: each.scores(split) for mask, each in members.items()}
-    groups = len(next(iter(members)))
-    pairs = [
-        compare(members[b], members[a], split, "greater", intervals=False) for a, b in unmasking_pairs(groups)
+def unmasking_tests(task: StudyTask) -> list[UnmaskingTests]:
+    """Make the paper's test in each series in which every mask was run."""
+    split = task.splits[-1]
+    return [
+        UnmaskingTests(
+            series,
+            groups := len(next(iter(members))),
+            unmasking_test({mask: each.summary(split).mean for mask, each in members.items()}),
+            unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}),
+            _compare_all([(members[b], members[a]) for a, b in unmasking_pairs(groups)], split, "greater"),
+        )
+        for series, members in task.complete_masks().items()
     ]
-    return Unmasking(
-        series,
-        groups,
-        unmasking_test({mask: each.mean(split) for mask, each in members.items()}),
-        unmasking_over_seeds(scores),
-        corrected(pair for pair in pairs if pair is not None),
-    )
 
 
-def compare(
-    one: Configuration,
-    other: Configuration,
-    split: str,
-    alternative: Alternative = "two-sided",
-    *,
-    intervals: bool = True,
+def _compare_all(
+    pairs: Iterable[tuple[Configuration, Configuration]], split: str, alternative: Alternative = "two-sided"
+) -> list[Comparison]:
+    """Compare the pairs that share a seed, with Holm's correction for each kind of test."""
+    candidates = (_compare(one, other, split, alternative) for one, other in pairs)
+    family = [comparison for comparison in candidates if comparison is not None]
+    by_test = zip(*(each.tests for each in family), strict=True)
+    corrected = [holm([test and test.p for test in tests]) for tests in by_test]
+    for each, values in zip(family, zip(*corrected, strict=True), strict=True):
+        each.corrected = values
+    return family
+
+
+def _compare(
+    one: Configuration, other: Configuration, split: str, alternative: Alternative
 ) -> Comparison | None:
-    """All paired tests of two configurations; None where no seed was run with both."""
-    mine, theirs = one.scores(split), other.scores(split)
-    seeds = [seed for seed in mine if seed in theirs]
+    seeds = [seed for seed in one.scores(split) if seed in other.scores(split)]
     if not seeds:
         return None
-    a, b = [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
-    counts = _counts(one, seeds, split), _counts(other, seeds, split)
-    sentences = interval = None
-    if counts[0] and counts[1]:
-        sentences = f1_randomisation(counts[0], counts[1], alternative)
-        interval = f1_interval(counts[0], counts[1]) if intervals else None
-    return Comparison(
-        one, other, paired_t(a, b, alternative), sign_flip(a, b, alternative), sentences,
-        effect_size(a, b), t_interval(a, b), interval,
-    )  # fmt: skip
+    a, b = ([each.scores(split)[seed] for seed in seeds] for each in (one, other))
+    left, right = (_counts(each, seeds, split) for each in (one, other))
+    sentences = f1_randomisation(left, right, alternative) if left and right else None
+    tests = paired_t(a, b, alternative), sign_flip(a, b, alternative), sentences
+    return Comparison(one, other, (a, b), (left, right), tests)
 
 
 def _counts(configuration: Configuration, seeds: Sequence[int], split: str) -> list[SentenceCounts]:
-    """Counts of these seeds' runs; empty where a run has none."""
-    found = [configuration.runs[seed].counts.get(split) for seed in seeds]
-    counts = [each for each in found if each is not None]
-    return counts if len(counts) == len(seeds) else []
-
-
-def corrected(comparisons: Iterable[Comparison]) -> list[Comparison]:
-    """The comparisons with Holm's correction, each kind of test a family of its own."""
-    family = list(comparisons)
-    by_t = holm([each.t.p for each in family])
-    by_flip = holm([each.flip.p for each in family])
-    by_sentences = holm([each.sentences.p if each.sentences else None for each in family])
-    for place, each in enumerate(family):
-        each.holm_t, each.holm_flip, each.holm_sentences = by_t[place], by_flip[place], by_sentences[place]
-    return family
+    """Counts of the runs with these seeds; empty if one of them has none."""
+    counts = [configuration.runs[seed].counts.get(split) for seed in seeds]
+    return [] if None in counts else [each for each in counts if each is not None]

@@ -3,223 +3,198 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from .figures import deviation, shade
-from .plotting import COLORS, FAINT, panels, shown, stacked
-from .run_records import RunRecord
-from .study import Configuration, StudyTask, Summary
+from .figures import score_label
+from .plotting import COLORS, FAINT, error_bars, panels, plot_means, shown, stacked
+from .study import StudyTask, Summary
 
 _MOST_NUMBERED = 14
-"""Above this many types a confusion matrix has colours and no numbers."""
+"""With more types than this a confusion matrix has colours and no numbers."""
 
 
 def has_curves(task: StudyTask) -> bool:
-    """Whether any run has logged how its training went."""
+    """Whether any run has logged its training."""
     return any(record.curve.loss or record.curve.validation for record in task.records())
 
 
 def learning_curves(tasks: Sequence[StudyTask]) -> Any:
     """Loss and validation score by epoch; the best and the baseline in colour, other configurations in grey."""
-    made, axes = panels(2 * len(tasks), 4.6, 3.0)
-    for number, task in enumerate(tasks):
-        _curve_panel(axes[2 * number], task, "training loss", lambda record: record.curve.loss, 1)
-        score = f"validation {task.measure_name} (points)"
-        _curve_panel(axes[2 * number + 1], task, score, lambda record: record.curve.validation, 100)
-    return made
+    figure, axes = panels(2 * len(tasks), 4.6, 3.0)
+    for task, loss, score in zip(tasks, axes[::2], axes[1::2], strict=True):
+        _curve_panel(loss, task, "loss", 1)
+        loss.set_ylabel("training loss")
+        _curve_panel(score, task, "validation", 100)
+        score.set_ylabel(score_label(task, "validation"))
+    return figure
 
 
-def _curve_panel(
-    ax: Any,
-    task: StudyTask,
-    y_label: str,
-    of: Callable[[RunRecord], Sequence[tuple[int, float, float]]],
-    scale: float,
-) -> None:
-    colored = told_apart(task)
-    greys = 0
-    for each in sorted(task.configurations, key=lambda each: each.label in colored):
-        points = _by_epoch([of(record) for record in each.runs.values()])
-        x, mean = [epoch for epoch, _ in points], [scale * summary.mean for _, summary in points]
-        color = colored.get(each.label, FAINT)
-        greys += each.label not in colored
-        name = shown(each.label) if each.label in colored else "other configurations" if greys == 1 else None
-        marker = "o" if len(points) <= 30 else None
-        ax.plot(
-            x, mean, color=color, marker=marker, linewidth=1.6 if each.label in colored else 0.9, label=name
-        )
+def _curve_panel(ax: Any, task: StudyTask, curve: Literal["loss", "validation"], scale: float) -> None:
+    colored = named_colors(task)
+    for number, each in enumerate(sorted(task.configurations, key=lambda each: each.label in colored)):
+        points = _by_epoch([getattr(record.curve, curve) for record in each.runs.values()])
+        look: dict[str, Any] = {"marker": "o" if len(points) <= 30 else None}
         if each.label in colored:
-            shade(ax, x, mean, [deviation(summary.sd, scale) for _, summary in points], color)
-    ax.set_title(shown(task.name))
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(y_label)
+            look |= {"color": colored[each.label], "label": shown(each.label)}
+        else:
+            look |= {
+                "color": FAINT,
+                "label": "other configurations" if number == 0 else None,
+                "linewidth": 0.9,
+            }
+        plot_means(ax, points, scale=scale, shaded=each.label in colored, **look)
+    ax.set(title=shown(task.name), xlabel="epoch")
     if ax.get_xlim()[1] >= 2:
         ax.locator_params(axis="x", integer=True)
     if len(task.configurations) > 1:
-        ax.legend(loc="best", fontsize=8)
+        ax.legend(loc="best")
 
 
-def told_apart(task: StudyTask) -> dict[str, str]:
-    """The colour of each configuration that is named in a figure: all of a few, else baseline and best."""
-    if len(task.configurations) <= 4:
-        named = task.configurations
-    else:
+def named_colors(task: StudyTask) -> dict[str, str]:
+    """The colour of each configuration that figures name: all of up to four, else baseline and best."""
+    named = task.configurations
+    if len(named) > 4:
         best = task.best(task.splits[0])
         named = [task.baseline(best), best]
     return {each.label: color for each, color in zip(named, COLORS, strict=False)}
 
 
-def _by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> list[tuple[float, Summary]]:
+def _by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> dict[float, Summary]:
     """Mean and deviation over seeds at each epoch that all of them have."""
     values: dict[float, list[float]] = defaultdict(list)
     for curve in curves:
         for _, epoch, value in curve:
             values[epoch].append(value)
-    return [
-        (epoch, Summary.of(found)) for epoch, found in sorted(values.items()) if len(found) == len(curves)
-    ]
-
-
-def per_type(tasks: Sequence[StudyTask]) -> Any:
-    """F1 of each type, most frequent first: the best configuration and its baseline, ± sd over seeds."""
-    made, axes = stacked(5.8, [1.1 + 0.3 * max(3, len(_types(task))) for task in tasks])
-    for task, ax in zip(tasks, axes, strict=True):
-        types = _types(task)
-        colored = told_apart(task)
-        named = [each for each in task.configurations if each.label in colored]
-        for place, each in enumerate(named):
-            offset = (place - (len(named) - 1) / 2) * 0.17
-            _type_points(ax, task, each, types, offset, colored[each.label])
-        ax.set_yticks(range(len(types)), list(map(shown, types)))
-        ax.set_ylim(len(types) - 0.5, -0.5)
-        ax.set_xlabel(f"{task.splits[-1]} F1 (points)")
-        ax.set_title(shown(task.name))
-        if len(named) > 1:
-            ax.legend(loc="best", fontsize=8)
-    return made
-
-
-def _type_points(
-    ax: Any, task: StudyTask, each: Configuration, types: Sequence[str], offset: float, color: str
-) -> None:
-    scores = [record.scores[task.splits[-1]].get("per_type", {}) for record in each.runs.values()]
-    found = {name: [one[name]["f1"] for one in scores if name in one] for name in types}
-    known = [(place + offset, Summary.of(found[name])) for place, name in enumerate(types) if found[name]]
-    ax.errorbar(
-        [100 * summary.mean for _, summary in known], [y for y, _ in known],
-        xerr=[deviation(summary.sd, 100) for _, summary in known],
-        linestyle="none", marker="o", color=color, capsize=2.5, elinewidth=1.1, label=shown(each.label),
-    )  # fmt: skip
-
-
-def _types(task: StudyTask) -> list[str]:
-    """Types of the last split, the one with most support first."""
-    support: Counter[str] = Counter()
-    for record in task.records():
-        for name, values in record.scores[task.splits[-1]].get("per_type", {}).items():
-            support[name] = max(support[name], values.get("support", 0))
-    return sorted(support, key=lambda name: (-support[name], name))
+    return {epoch: Summary.of(values[epoch]) for epoch in sorted(values) if len(values[epoch]) == len(curves)}
 
 
 def has_types(task: StudyTask) -> bool:
-    """Whether scores are told by type."""
+    """Whether there are scores by type."""
     return bool(_types(task))
 
 
+def _types(task: StudyTask) -> list[str]:
+    """Types of the last split, the most frequent first."""
+    support: Counter[str] = Counter()
+    for configuration in task.configurations:
+        for name, scores in configuration.type_scores(task.splits[-1]).items():
+            support[name] = max(support[name], *(each.get("support", 0) for each in scores))
+    return sorted(support, key=lambda name: (-support[name], name))
+
+
+def per_type(tasks: Sequence[StudyTask]) -> Any:
+    """F1 of each type, most frequent first, for the best configuration and its baseline, ± sd over seeds."""
+    figure, axes = stacked(5.8, [1.1 + 0.3 * max(3, len(_types(task))) for task in tasks])
+    for task, ax in zip(tasks, axes, strict=True):
+        _type_panel(ax, task)
+    return figure
+
+
+def _type_panel(ax: Any, task: StudyTask) -> None:
+    types, colored, split = _types(task), named_colors(task), task.splits[-1]
+    named = [each for each in task.configurations if each.label in colored]
+    for place, each in enumerate(named):
+        offset = (place - (len(named) - 1) / 2) * 0.17
+        by_type = each.type_scores(split)
+        points = {
+            y + offset: Summary.of([scores["f1"] for scores in by_type[name]])
+            for y, name in enumerate(types)
+            if name in by_type
+        }
+        look: dict[str, Any] = {"color": colored[each.label], "label": shown(each.label), "marker": "o"}
+        error_bars(ax, points, horizontal=True, capsize=2.5, elinewidth=1.1, **look)
+    ax.set_yticks(range(len(types)), list(map(shown, types)))
+    ax.set(ylim=(len(types) - 0.5, -0.5), xlabel=f"{split} F1 (points)", title=shown(task.name))
+    if len(named) > 1:
+        ax.legend(loc="best")
+
+
 def has_confusion(task: StudyTask) -> bool:
-    """Whether the best configuration's predictions were read."""
+    """Whether the best configuration has predictions."""
     return any(task.splits[-1] in record.confusion for record in task.best(task.splits[0]).runs.values())
 
 
 def confusion(tasks: Sequence[StudyTask]) -> Any:
-    """Which type is taken for which, in the best configuration, summed over seeds; rows of gold sum to 1.
+    """Predicted type by gold type in the best configuration, summed over seeds; rows sum to 1.
 
     Spans with the same two ends are compared; a gold span without one is missed, a predicted one spurious.
     """
-    sizes = [len(_matrix(task)[0]) for task in tasks]
+    matrices = [_matrix(task) for task in tasks]
+    sizes = [len(types) for types, _ in matrices]
     sides = [2.2 + (0.42 if size <= _MOST_NUMBERED else 0.21) * size for size in sizes]
-    made, axes = stacked(max(sides) + 0.8, sides)
-    for task, ax in zip(tasks, axes, strict=True):
-        _confusion_panel(ax, task)
-    return made
+    figure, axes = stacked(max(sides) + 0.8, sides)
+    for task, ax, (types, counts) in zip(tasks, axes, matrices, strict=True):
+        _confusion_panel(ax, task, types, counts)
+    return figure
 
 
-def _confusion_panel(ax: Any, task: StudyTask) -> None:
-    types, counts, spans = _matrix(task)
-    rows = [*types, "(spurious)"] if spans else types
-    columns = [*types, "(missed)"] if spans else types
+def _confusion_panel(
+    ax: Any, task: StudyTask, types: Sequence[str], counts: Counter[tuple[str, str]]
+) -> None:
+    spans, numbered = task.measure == "f1", len(types) <= _MOST_NUMBERED
     keys = [*types, ""] if spans else types
     table = [[counts[gold, predicted] for predicted in keys] for gold in keys]
     shares = [[value / max(1, sum(row)) for value in row] for row in table]
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     ax.set_anchor("W")
     ax.grid(False)
-    size = 9 if len(types) <= _MOST_NUMBERED else 7
-    ax.set_xticks(range(len(columns)), list(map(shown, columns)), rotation=90, fontsize=size)
-    ax.set_yticks(range(len(rows)), list(map(shown, rows)), fontsize=size)
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("gold")
+    names, size = list(map(shown, types)), 9 if numbered else 7
+    ax.set_xticks(range(len(keys)), [*names, "(missed)"][: len(keys)], rotation=90, fontsize=size)
+    ax.set_yticks(range(len(keys)), [*names, "(spurious)"][: len(keys)], fontsize=size)
     best = task.best(task.splits[0])
     seeds = f", {len(best.runs)} seeds" if len(best.runs) > 1 else ""
-    ax.set_title(f"{shown(task.name)}\n{shown(best.label)}, {task.splits[-1]}{seeds}")
-    if len(types) <= _MOST_NUMBERED:
-        for y, row in enumerate(table):
-            for x, value in enumerate(row):
-                ink = "white" if shares[y][x] > 0.6 else "#1C1E21"
-                ax.text(
-                    x, y, f"{value:,}" if value else "", ha="center", va="center", fontsize=7.5, color=ink
-                )
+    title = f"{shown(task.name)}\n{shown(best.label)}, {task.splits[-1]}{seeds}"
+    ax.set(xlabel="predicted", ylabel="gold", title=title)
+    if not numbered:
+        return
+    for y, row in enumerate(table):
+        for x, value in enumerate(row):
+            ink = "white" if shares[y][x] > 0.6 else "#1C1E21"
+            text = f"{value:,}" if value else ""
+            ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=ink)
 
 
-def _matrix(task: StudyTask) -> tuple[list[str], Counter[tuple[str, str]], bool]:
-    """Types, how often each is taken for which, and whether spans (or plain tags) were counted."""
+def _matrix(task: StudyTask) -> tuple[list[str], Counter[tuple[str, str]]]:
+    """Types, and how often each is predicted for each."""
     counts: Counter[tuple[str, str]] = Counter()
-    best = task.best(task.splits[0])
-    for record in best.runs.values():
+    for record in task.best(task.splits[0]).runs.values():
         for gold, predicted, count in record.confusion.get(task.splits[-1], ()):
             counts[gold, predicted] += count
-    types = [name for name in _types(task) if any(name in pair for pair in counts)]
-    types += sorted({name for pair in counts for name in pair} - {""} - set(types))
-    return types, counts, task.measure == "f1"
+    names = {name for pair in counts for name in pair} - {""}
+    types = [name for name in _types(task) if name in names]
+    return types + sorted(names - set(types)), counts
 
 
 def has_cost(task: StudyTask) -> bool:
-    """Whether there are several configurations, and it is known how long they took."""
-    return len(task.configurations) > 1 and all(
-        each.cost("seconds") is not None for each in task.configurations
-    )
+    """Whether there are several configurations, all with a known training time."""
+    costs = [each.cost("seconds") for each in task.configurations]
+    return len(costs) > 1 and None not in costs
 
 
 def cost(tasks: Sequence[StudyTask]) -> Any:
-    """Score against seconds of training; the line joins those that nothing quicker betters."""
-    made, axes = panels(len(tasks), 5.2, 3.5)
+    """Score against seconds of training; the line connects the configurations that no faster one beats."""
+    figure, axes = panels(len(tasks), 5.2, 3.5)
     for task, ax in zip(tasks, axes, strict=True):
-        split = task.splits[-1]
-        known = sorted(
-            ((each.cost("seconds") or 0.0, 100 * each.mean(split), each) for each in task.configurations),
-            key=lambda point: (point[0], -point[1]),
-        )
-        front = _front([(x, y) for x, y, _ in known])
-        ax.plot([x for x, _, _ in known], [y for _, y, _ in known], "o", color=COLORS[0])
-        ax.step(*zip(*front, strict=True), where="post", color=COLORS[1], linewidth=1.1, zorder=1)
-        named = {(x, y) for x, y in front}
-        for x, y, each in known:
-            if (x, y) in named or each.label in told_apart(task):
-                ax.annotate(
-                    shown(each.label), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7.5
-                )
-        ax.set_xlabel("seconds of training, mean over seeds")
-        ax.set_ylabel(f"{split} {task.measure_name} (points)")
-        ax.set_title(shown(task.name))
-        ax.margins(x=0.14, y=0.14)
-    return made
+        _cost_panel(ax, task)
+    return figure
 
 
-def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of points sorted by x, those that are higher than all before them."""
+def _cost_panel(ax: Any, task: StudyTask) -> None:
+    split = task.splits[-1]
+    points = [
+        (each.cost("seconds") or 0.0, 100 * each.summary(split).mean, each) for each in task.configurations
+    ]
+    points.sort(key=lambda point: (point[0], -point[1]))
     front: list[tuple[float, float]] = []
-    for point in points:
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front
+    for x, y, _ in points:
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    ax.plot([x for x, _, _ in points], [y for _, y, _ in points], "o", color=COLORS[0])
+    ax.step(*zip(*front, strict=True), where="post", color=COLORS[1], linewidth=1.1, zorder=1)
+    for x, y, each in points:
+        if (x, y) in front or each.label in named_colors(task):
+            ax.annotate(shown(each.label), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7.5)
+    xlabel = "seconds of training, mean over seeds"
+    ax.set(xlabel=xlabel, ylabel=score_label(task, split), title=shown(task.name))
+    ax.margins(x=0.14, y=0.14)

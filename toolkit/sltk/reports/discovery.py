@@ -1,4 +1,4 @@
-"""Finds runs: run directories below folders, and files of records."""
+"""Finds the runs of a report: run directories below folders, and files of records."""
 
 from __future__ import annotations
 
@@ -6,115 +6,123 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from ..errors import Problem, UsageError
-from .run_reader import is_finished, is_pretraining, is_run, read_run
+from ..errors import DataError, Problem, UsageError
+from ..spec.stored import read_mapping
+from .run_reader import read_run
 from .run_records import RunRecord, is_records, read_records
 
 _PLAN = "sweep.yaml"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
 class CollectedRuns:
-    """The records of all finished runs, and the folders of those that are not finished, or label nothing."""
+    """The records of all finished runs, and the folders of runs that a report leaves out."""
 
     records: list[RunRecord] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     pretraining: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    duplicates: int = 0
     varies_data: bool = False
-    """Whether runs belong to a sweep that varies the data, so that different data are meant."""
+    """Whether runs belong to a sweep over the data, so that several data sets are intended."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out."""
+        notes = []
+        if self.duplicates:
+            were = "s were" if self.duplicates > 1 else " was"
+            notes.append(f"{self.duplicates} run{were} given twice, and counted once")
+        if self.unfinished:
+            notes.append(f"{len(self.unfinished)} unfinished, left out: {', '.join(self.unfinished[:5])}")
+        if self.pretraining:
+            notes.append(
+                f"{len(self.pretraining)} of pre-training, which label nothing, left out: "
+                f"{', '.join(self.pretraining[:5])}"
+            )
+        return notes
 
 
 def collect(paths: Sequence[Path]) -> CollectedRuns:
-    """The runs in and below the given folders, and those of files of records; each run once.
+    """Collect the runs in and below folders, and those in files of records; each run once.
 
     Raises:
-        UsageError: a path is not there, or there is no finished run below any.
+        UsageError: a path does not exist, or there is no finished run below any.
         DataError: a run directory or a record is damaged.
     """
     missing = [Problem(f"no such file or folder: `{path}`") for path in paths if not path.exists()]
     if missing:
         raise UsageError(missing)
-    found = CollectedRuns()
-    places = list(dict.fromkeys(place for path in paths for place in _places(path)))
-    for place in places:
-        if place.is_file():
-            found.records += read_records(place)
-        elif not is_finished(place):
-            found.unfinished.append(str(place))
-        elif is_pretraining(place):
-            found.pretraining.append(str(place))
+    runs = CollectedRuns()
+    sources = list(dict.fromkeys(source for path in paths for source in _sources(path)))
+    records: list[RunRecord] = []
+    for source in sources:
+        if source.is_file():
+            records += read_records(source)
+        elif not (source / "metrics.json").is_file():  # which is written last
+            runs.unfinished.append(str(source))
+        elif "corpus" in read_mapping(source / "metrics.json"):
+            runs.pretraining.append(str(source))
         else:
-            found.records.append(read_run(place).model_copy(update={"sweep": _sweep_of(place)}))
-    sweeps = {place.resolve().parents[1] / _PLAN for place in places if place.is_dir()}
-    found.varies_data = any(map(_varies_data, sorted(sweeps)))
-    if not found.records:
-        raise UsageError(_nothing(paths, found))
-    found.records = _each_once(found)
-    return found
+            records.append(read_run(source).model_copy(update={"sweep": _sweep_name(source)}))
+    if not records:
+        raise UsageError(_no_runs(paths, runs))
+    unique: dict[str, RunRecord] = {}
+    for record in records:
+        unique.setdefault(record.json_line(), record)
+    runs.records = list(unique.values())
+    runs.duplicates = len(records) - len(unique)
+    runs.varies_data = any(map(_varies_data, {source.resolve().parents[1] for source in sources}))
+    return runs
 
 
-def _places(path: Path) -> Iterator[Path]:
+def _sources(path: Path) -> Iterator[Path]:
     """Run directories and files of records in or below a path, in the order of their names."""
-    if path.is_file() or is_run(path):
+    if path.is_file() or _is_run(path):
         yield path
         return
-    for folder, folders, files in os.walk(path):
-        inside = Path(folder)
+    for parent, folders, files in os.walk(path):
+        folder = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        runs = [name for name in folders if is_run(inside / name)]
-        yield from (inside / name for name in runs)
+        runs = [name for name in folders if _is_run(folder / name)]
+        yield from (folder / name for name in runs)
         folders[:] = [name for name in folders if name not in runs]
-        yield from (
-            inside / name for name in sorted(files) if name.endswith(".jsonl") and is_records(inside / name)
-        )
+        candidates = (folder / name for name in sorted(files) if name.endswith(".jsonl"))
+        yield from filter(is_records, candidates)
 
 
-def _sweep_of(run: Path) -> str | None:
+def _is_run(folder: Path) -> bool:
+    return (folder / "spec.yaml").is_file()
+
+
+def _sweep_name(run: Path) -> str | None:
     folder = run.resolve().parents[1]
     return folder.name if (folder / _PLAN).is_file() else None
 
 
 def _varies_data(sweep: Path) -> bool:
-    """Whether the plan of a sweep gives its runs different keys under `data`."""
+    """Whether a folder has the plan of a sweep that gives its runs different keys under `data`."""
     try:
-        plan = yaml.load(sweep.read_text(encoding="utf-8"), Loader=_LOADER)["sweep"]["runs"]
-        return any(str(key).partition(".")[0] == "data" for settings in plan.values() for key in settings)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
-        return False  # no sweep, or none that says how its runs differ: nothing is taken for meant
+        runs = read_mapping(sweep / _PLAN)["sweep"]["runs"]
+        return any(str(key).partition(".")[0] == "data" for settings in runs.values() for key in settings)
+    except (DataError, LookupError, TypeError, AttributeError):
+        return False  # no plan, or one that does not say how its runs differ
 
 
-def _nothing(paths: Sequence[Path], found: CollectedRuns) -> Problem:
+def _no_runs(paths: Sequence[Path], runs: CollectedRuns) -> Problem:
     places = ", ".join(f"`{path}`" for path in paths)
-    if found.pretraining:
+    if runs.pretraining:
         return Problem(
             f"a report is about runs that label; in {places} there is only pre-training: "
-            f"{', '.join(found.pretraining[:5])}",
+            f"{', '.join(runs.pretraining[:5])}",
             notes=(
                 "loss and perplexity of pre-training stand in its metrics.json, update by update in log.jsonl",
                 "runs that start from the models it kept are reported as curves over them",
             ),
         )
     note = (
-        f"unfinished: {', '.join(found.unfinished[:5])}"
-        if found.unfinished
+        f"unfinished: {', '.join(runs.unfinished[:5])}"
+        if runs.unfinished
         else "a run directory has spec.yaml and metrics.json"
     )
     return Problem(f"no finished run in {places}", notes=(note,))
-
-
-def _each_once(found: CollectedRuns) -> list[RunRecord]:
-    """Records without those that say the same: a run given as a directory and as a record, say."""
-    kept: dict[str, RunRecord] = {}
-    for record in found.records:
-        kept.setdefault(record.json_line(), record)
-    if doubles := len(found.records) - len(kept):
-        found.notes.append(
-            f"{doubles} run{'s were' if doubles > 1 else ' was'} given twice, and counted once"
-        )
-    return list(kept.values())

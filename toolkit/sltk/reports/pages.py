@@ -1,4 +1,4 @@
-"""A report as HTML, Markdown, LaTeX and CSV. All of it is text that was escaped for where it stands."""
+"""Writes a report as HTML, Markdown, LaTeX and CSV, with all text escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..files import web_page
 from ..files.safety import harmless
 from ..files.web_page import safe
 from .result_tables import ResultTable, all_runs
-from .study import Study
+from .study import StudyTask
 
 _STYLE = """body { font-size: 1rem; line-height: 1.6; max-width: 76rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 2px solid var(--rule);
@@ -31,12 +31,12 @@ figcaption { color: var(--faint); font-size: .85rem; }
 
 
 _SCREEN = 60
-"""Width of a figure on a screen, in percent of its pixels: text in figures is as large as text around them."""
+"""Width of a figure on a screen in percent of its pixels, so that its text is as large as the text around it."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: name of its files, what it shows, and itself as PNG."""
+    """A figure: the name of its files, a caption, and the PNG file's bytes."""
 
     name: str
     caption: str
@@ -45,7 +45,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, sentences, pictures and tables under it."""
+    """A heading with sentences, pictures and tables below it."""
 
     title: str
     sentences: Sequence[str] = ()
@@ -54,7 +54,7 @@ class Section:
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """One page that needs no other file and no script."""
+    """A single page without scripts that needs no other file."""
     return "".join(_html(title, sections))
 
 
@@ -72,7 +72,7 @@ def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
 def _html_picture(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
     caption = safe(picture.caption)
-    width = int.from_bytes(picture.png[16:20], "big") * _SCREEN // 100  # its pixels, from the header
+    width = int.from_bytes(picture.png[16:20], "big") * _SCREEN // 100  # from the PNG header
     return (
         f'<figure><img alt="{caption}" width="{width}" src="data:image/png;base64,{data}">\n'
         f"<figcaption>{caption}</figcaption></figure>\n"
@@ -82,9 +82,9 @@ def _html_picture(picture: Picture) -> str:
 def _html_table(table: ResultTable) -> str:
     head = "".join(_html_cell(name, name, "th") for name in table.columns)
     rows = []
-    for place, row in enumerate(table.rows):
-        strong = ' class="strong"' if place in table.strong else ""
-        cells = (_html_cell(name, cell) for name, cell in zip(table.columns, row, strict=True))
+    for number, row in enumerate(table.rows):
+        strong = ' class="strong"' if number == table.best_row else ""
+        cells = map(_html_cell, table.columns, row)
         rows.append(f"<tr{strong}>{''.join(cells)}</tr>\n")
     note = f'<p class="note">{safe(table.note)}</p>\n' if table.note else ""
     return (
@@ -110,20 +110,20 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
 
 
 def _markdown_table(table: ResultTable) -> str:
-    lines = [f"### {_plain(table.title)}\n", _row(map(_plain, table.columns))]
-    lines.append(_row("---" if place == 0 else "---:" for place in range(len(table.columns))))
-    for place, row in enumerate(table.rows):
-        strong = place in table.strong
-        lines.append(_row(f"**{_plain(cell)}**" if strong and cell else _plain(cell) for cell in row))
+    lines = [f"### {_plain(table.title)}\n", _markdown_row(map(_plain, table.columns))]
+    lines.append(_markdown_row(["---"] + ["---:"] * (len(table.columns) - 1)))
+    for number, row in enumerate(table.rows):
+        bold = "**" if number == table.best_row else ""
+        lines.append(_markdown_row(f"{bold}{_plain(cell)}{bold}" if cell else "" for cell in row))
     return "\n".join([*lines, *(["", _plain(table.note)] if table.note else []), ""])
 
 
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text so that Markdown shows it literally."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", harmless(text))
 
 
@@ -133,46 +133,39 @@ _LATEX = {
 }  # fmt: skip
 
 
-def latex(study: Study) -> str:
-    """A table of means and deviations: rows are configurations, columns splits of tasks; needs `booktabs`."""
-    labels = list(dict.fromkeys(each.label for task in study.tasks for each in task.configurations))
-    spans = [len(task.splits) for task in study.tasks]
-    ends = [1 + sum(spans[: place + 1]) for place in range(len(spans))]
-    heads = " & ".join(
-        rf"\multicolumn{{{span}}}{{c}}{{{_tex(task.name)}}}"
-        for task, span in zip(study.tasks, spans, strict=True)
-    )
-    rules = " ".join(
-        rf"\cmidrule(lr){{{end - span + 1}-{end}}}" for end, span in zip(ends, spans, strict=True)
-    )
-    splits = " & ".join(split for task in study.tasks for split in task.splits)
-    rows = [" & ".join([_tex(label), *_latex_cells(study, label)]) + r" \\" for label in labels]
-    return "\n".join(
-        [
-            "% Needs \\usepackage{booktabs}. Mean ± sample standard deviation over seeds, in points;",
-            "% bold: the best by validation.",
-            rf"\begin{{tabular}}{{l{'r' * sum(spans)}}}",
-            r"\toprule",
-            rf" & {heads} \\",
-            rules,
-            rf"configuration & {splits} \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
+def latex(tasks: Sequence[StudyTask]) -> str:
+    """A table of means and deviations: a row per configuration, a column per split of each task; needs `booktabs`."""
+    heads, rules, end = [], [], 1
+    for task in tasks:
+        width = len(task.splits)
+        heads.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(task.name)}}}")
+        rules.append(rf"\cmidrule(lr){{{end + 1}-{end + width}}}")
+        end += width
+    splits = [split for task in tasks for split in task.splits]
+    labels = dict.fromkeys(each.label for task in tasks for each in task.configurations)
+    lines = [
+        "% Needs \\usepackage{booktabs}. Mean ± sample standard deviation over seeds, in points;",
+        "% bold: the best by validation.",
+        rf"\begin{{tabular}}{{l{'r' * len(splits)}}}",
+        r"\toprule",
+        rf" & {' & '.join(heads)} \\",
+        " ".join(rules),
+        rf"configuration & {' & '.join(splits)} \\",
+        r"\midrule",
+        *(rf"{' & '.join([_tex(label), *_latex_cells(tasks, label)])} \\" for label in labels),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _latex_cells(study: Study, label: str) -> Iterator[str]:
-    for task in study.tasks:
-        found = next((each for each in task.configurations if each.label == label), None)
-        best = len(task.configurations) > 1 and found is task.best(task.splits[0])
+def _latex_cells(tasks: Sequence[StudyTask], label: str) -> Iterator[str]:
+    for task in tasks:
+        match = next((each for each in task.configurations if each.label == label), None)
+        is_best = len(task.configurations) > 1 and match is task.best(task.splits[0])
         for split in task.splits:
-            summary = found.summary(split) if found else None
-            text = _tex(summary.points()) if summary else "--"
-            yield rf"\textbf{{{text}}}" if best else text
+            text = _tex(match.summary(split).points()) if match else "--"
+            yield rf"\textbf{{{text}}}" if is_best else text
 
 
 def _tex(text: str) -> str:
@@ -183,21 +176,21 @@ _MEASURES = ("precision", "recall", "f1", "accuracy")
 _COSTS = ("steps", "seconds", "words_per_second", "peak_memory_bytes", "trained_parameters")
 
 
-def results_csv(study: Study) -> str:
-    """A row a run; scores are fractions."""
+def results_csv(tasks: Sequence[StudyTask]) -> str:
+    """A row per run; scores are fractions."""
     scores = [(split, name) for split in ("validation", "test") for name in _MEASURES]
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
-    columns = ("task", "run", "configuration", "mask", "seed")
-    origin = ("pretraining", "checkpoint")
-    rows.writerow([*columns, *(f"{split}_{name}" for split, name in scores), *_COSTS, *origin])
-    for task, configuration, record in all_runs(study):
-        found = [record.scores.get(split, {}).get(name, "") for split, name in scores]
-        costs = [record.train.get(name, "") for name in _COSTS]
-        mask = configuration.mask or ""
-        start = record.origin
-        begun = (start.run, start.snapshot) if start else ("", "")
+    heads = ("task", "run", "configuration", "mask", "seed", *map("_".join, scores), *_COSTS)
+    rows.writerow([*heads, "pretraining", "checkpoint"])
+    for task, configuration, record in all_runs(tasks):
+        origin = record.origin
         rows.writerow(
-            [task.name, record.name, configuration.label, mask, record.seed, *found, *costs, *begun]
+            [
+                *(task.name, record.name, configuration.label, configuration.mask or "", record.seed),
+                *(record.scores.get(split, {}).get(name, "") for split, name in scores),
+                *(record.train.get(name, "") for name in _COSTS),
+                *((origin.run, origin.snapshot) if origin else ("", "")),
+            ]
         )
     return file.getvalue()

@@ -1,18 +1,20 @@
-"""What all figures share: one style, colours that colour-blind readers tell apart, files that repeat bit for bit.
+"""Style and layout of all figures, and writing them so that the same runs give the same bytes.
 
-No global state of matplotlib is used, and no screen.
+Colours can be told apart by colour-blind readers. No global state of matplotlib is changed, and no display is used.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
 from ..files.safety import harmless
+from .study import Summary
 
 # Okabe and Ito (2008), without yellow, which is too faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -20,8 +22,7 @@ FAINT = "#B8BCC2"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DPI = 200
 _LONGEST = 32
-"""Characters of a name in a figure; longer ones are cut, or no room would be left to draw in."""
-FORMATS = ("png", "svg", "pdf")
+"""Longer names are cut to this many characters, to leave room for the figure."""
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -36,16 +37,22 @@ _STYLE = {
     "grid.color": "#E4E6E9",
     "grid.linewidth": 0.7,
     "legend.frameon": False,
+    "legend.fontsize": 8,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "text.parse_math": False,  # names of types and runs are text, whatever is in them
+    "text.parse_math": False,  # names of types and runs are plain text, whatever they contain
     "svg.hashsalt": "sltk",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
-_NO_DATES: dict[str, dict[str, Any]] = {
+_FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
 }  # fmt: skip
+"""Formats, each with the metadata to leave out because it changes from one writing to the next."""
+
+
+Points = Mapping[int, Summary] | Mapping[float, Summary]
+"""Scores by position on the other axis."""
 
 
 @contextmanager
@@ -55,10 +62,11 @@ def style() -> Iterator[None]:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    import logging
-
-    matplotlib = _matplotlib()
-    # Its font finder writes to standard error, where a command says what it did.
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UsageError("figures need the package `matplotlib`: pip install 'sltk[report]'") from error
+    # Its font finder logs to standard error, where commands report their own progress.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -66,52 +74,58 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches, whose parts are kept from overlapping."""
-    _matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _figure(width: float, height: float) -> Any:
+    """An empty figure of this size in inches, laid out so that its parts do not overlap."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
 def shown(name: str) -> str:
-    """A name as a figure shows it: without control characters, and not too long."""
+    """A name as figures show it: without control characters, and not too long."""
     clean = harmless(name)
     return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST - 1]}…"
 
 
 def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[Any, list[Any]]:
-    """A figure of `count` axes, so many side by side; each of so many inches."""
+    """A figure of `count` axes in up to `columns` columns; width and height of each in inches."""
     across = min(columns, count)
     down = -(-count // across)
-    made = figure(width * across, height * down)
-    return made, [made.add_subplot(down, across, place + 1) for place in range(count)]
+    figure = _figure(width * across, height * down)
+    return figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
 
 
 def stacked(width: float, heights: Sequence[float]) -> tuple[Any, list[Any]]:
-    """A figure of axes one below the other, each as high as it needs."""
-    made = figure(width, sum(heights))
-    grid = made.add_gridspec(len(heights), 1, height_ratios=heights)
-    return made, [made.add_subplot(grid[place, 0]) for place in range(len(heights))]
+    """A figure of axes one below the other, with the height of each in inches."""
+    figure = _figure(width, sum(heights))
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    return figure, [figure.add_subplot(cell) for cell in grid]
 
 
-def save(made: Any, folder: Path, name: str) -> None:
+def plot_means(ax: Any, points: Points, *, scale: float = 100, shaded: bool = True, **look: Any) -> None:
+    """Plot means against x, with ± one standard deviation shaded; one seed has no deviation and leaves a gap."""
+    x, summaries = list(points), list(points.values())
+    ax.plot(x, [scale * each.mean for each in summaries], **look)
+    if shaded:
+        low = [scale * each.mean - scale * each.sd for each in summaries]
+        high = [scale * each.mean + scale * each.sd for each in summaries]
+        ax.fill_between(x, low, high, color=look["color"], alpha=0.16, linewidth=0)
+
+
+def error_bars(ax: Any, points: Points, *, horizontal: bool = False, **look: Any) -> None:
+    """Draw means of fractions in points, with bars of one standard deviation."""
+    position, mean = list(points), [100 * each.mean for each in points.values()]
+    sd = [100 * each.sd for each in points.values()]
+    places = {"x": mean, "y": position, "xerr": sd} if horizontal else {"x": position, "y": mean, "yerr": sd}
+    ax.errorbar(**places, linestyle="none", **look)
+
+
+def save(figure: Any, folder: Path, name: str) -> None:
     """Write a figure as PNG, SVG and PDF, without dates, so that the same runs give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a script that the font lacks shows as boxes
-        made.draw_without_rendering()
-        made.set_layout_engine("none")  # laid out once, the same in all forms
-        for form in FORMATS:
-            made.savefig(folder / f"{name}.{form}", format=form, metadata=_NO_DATES[form])
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UsageError("figures need the package `matplotlib`: pip install 'sltk[report]'") from error
-    return matplotlib
+        warnings.filterwarnings("ignore", "Glyph")  # scripts that the font lacks are drawn as boxes
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # the same layout in all formats
+        for extension, metadata in _FORMATS.items():
+            figure.savefig(folder / f"{name}.{extension}", format=extension, metadata=metadata)

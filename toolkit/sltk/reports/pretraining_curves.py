@@ -1,72 +1,64 @@
 """Scores against the checkpoints of pre-training: which runs make a curve, the figure and the table (paper, §6).
 
-Runs start from a model that `sltk pretrain` kept on the way. By its objective and their mask they lie on a curve:
-Encoder (`mlm`), Decoder Mask and Decoder Unmask (`clm`, with every block causal and with none).
+Runs that start from a checkpoint of `sltk pretrain` lie on a curve that its objective and their mask decide: Encoder
+(`mlm`), Decoder Mask and Decoder Unmask (`clm`, with every block causal and with none).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..masks import is_causal
 from ..rundir.parent import Origin
-from .figures import Point, checkpoint_curves
+from .figures import checkpoint_curves, score_label
 from .result_tables import ResultTable
-from .study import MASK, Configuration, StudyTask, setting_of, value_text, varied_keys
+from .study import MASK, Configuration, StudyTask, relevant_settings, settings_text, varied_keys
 
 CheckpointCurve = dict[int, Configuration]
 """Number of the checkpoint → the configuration that starts from it."""
 
-_WHERE_IT_STARTS = ("backbone.name", "backbone.adapter", MASK)
+_START = ("backbone.name", "backbone.adapter", MASK)
 _ORDER = ("Encoder", "Decoder Mask", "Decoder Unmask")
 
 
 def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
-    """The curves of a task by name; where more differs than objective and mask, names say what."""
-    groups: dict[tuple[str, str], list[Configuration]] = {}
+    """The curves of a task by name; the name says what else varies, beside objective and mask."""
+    groups: dict[tuple[str, str], list[tuple[int, Configuration]]] = {}
     for each in task.configurations:
-        if each.origin is not None and each.origin.snapshot is not None:
-            groups.setdefault((_kind(each.origin, each.mask), each.origin.run), []).append(each)
+        origin = each.origin
+        if origin is not None and origin.snapshot is not None:
+            groups.setdefault((_kind(origin, each.mask), origin.run), []).append((origin.snapshot, each))
     kinds = [kind for kind, _ in groups]
-    found: dict[str, CheckpointCurve] = {}
-    for kind, run in sorted(groups, key=lambda key: (_rank(key[0]), key)):
+    named: dict[str, CheckpointCurve] = {}
+    for (kind, run), members in sorted(groups.items(), key=lambda item: (_rank(item[0][0]), item[0])):
         name = kind if kinds.count(kind) == 1 else f"{kind}, {run}"
-        for more, each in _told_apart(groups[kind, run]):
-            assert each.origin is not None
-            assert each.origin.snapshot is not None
-            found.setdefault(", ".join([name, *more]), {})[each.origin.snapshot] = each
-    return {name: dict(sorted(curve.items())) for name, curve in found.items()}
+        settings = [_other_settings(each) for _, each in members]
+        varied = varied_keys(settings)
+        for (number, each), setting in zip(members, settings, strict=True):
+            named.setdefault(", ".join([name, *settings_text(setting, varied)]), {})[number] = each
+    return {name: dict(sorted(curve.items())) for name, curve in named.items()}
 
 
 def _kind(origin: Origin, mask: str | None) -> str:
-    written = "Mask" if is_causal(mask) else "Unmask" if re.fullmatch("all|1+", mask or "") else str(mask)
+    causal = mask is not None and is_causal(mask)
+    state = "Mask" if causal else "Unmask" if re.fullmatch("all|1+", mask or "") else str(mask)
     if origin.objective is None:
-        return f"{origin.run}, {written}"
+        return f"{origin.run}, {state}"
     if origin.objective == "clm":
-        return f"Decoder {written}"
-    return "Encoder" if written == "Unmask" else f"Encoder {written}"
-
-
-def is_causal(mask: str | None) -> bool:
-    """Whether a mask leaves every block causal, whatever the depth of the model."""
-    return re.fullmatch("none|0+", mask or "") is not None
+        return f"Decoder {state}"
+    return "Encoder" if state == "Unmask" else f"Encoder {state}"
 
 
 def _rank(kind: str) -> int:
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
-def _told_apart(group: Sequence[Configuration]) -> Iterator[tuple[list[str], Configuration]]:
-    """Each configuration with what differs in the group beside where it starts."""
-    settings = []
-    for each in group:
-        record = next(iter(each.runs.values()))
-        setting = dict(setting_of(record, {record.mask or "": each.mask or ""}))
-        settings.append({key: value for key, value in setting.items() if key not in _WHERE_IT_STARTS})
-    varied = varied_keys(settings)
-    for each, setting in zip(group, settings, strict=True):
-        yield [f"{varied[key]} {value_text(setting.get(key))}" for key in varied], each
+def _other_settings(configuration: Configuration) -> dict[str, Any]:
+    """The settings of a configuration, except where it starts."""
+    settings = relevant_settings(next(iter(configuration.runs.values())), {})
+    return {key: value for key, value in settings if key not in _START}
 
 
 def has_checkpoints(task: StudyTask) -> bool:
@@ -75,74 +67,67 @@ def has_checkpoints(task: StudyTask) -> bool:
 
 
 def is_over_checkpoints(task: StudyTask) -> bool:
-    """Whether every run lies on a curve, so that curves are all there is to show."""
+    """Whether every run lies on a curve, so that there is nothing else to show."""
     on_curves = sum(len(curve) for curve in curves(task).values())
     return has_checkpoints(task) and on_curves == len(task.configurations)
 
 
 def figure(tasks: Sequence[StudyTask]) -> Any:
-    """Validation score against checkpoint, a panel a task (Figure 3); the first split that there is, without one."""
+    """Score against checkpoint on the first split, with a panel per task (Figure 3)."""
     points = {
-        task.name: {name: _points(task, curve) for name, curve in curves(task).items()} for task in tasks
+        task.name: {
+            name: {number: each.summary(task.splits[0]) for number, each in curve.items()}
+            for name, curve in curves(task).items()
+        }
+        for task in tasks
     }
-    splits = {task.splits[0] for task in tasks}
-    measures = {"micro F1" if task.measure == "f1" else "accuracy" for task in tasks}
-    split = splits.pop() if len(splits) == 1 else ""
-    measure = measures.pop() if len(measures) == 1 else "score"
-    return checkpoint_curves(points, y_label=f"{split} {measure} (points)".strip())
-
-
-def _points(task: StudyTask, curve: CheckpointCurve) -> list[Point]:
-    found = ((number, each.summary(task.splits[0])) for number, each in curve.items())
-    return [Point(number, summary.mean, summary.sd) for number, summary in found if summary is not None]
+    labels = {score_label(task, task.splits[0]) for task in tasks}
+    return checkpoint_curves(points, labels.pop() if len(labels) == 1 else "score (points)")
 
 
 def table(task: StudyTask) -> ResultTable:
-    """The same in numbers: a row a checkpoint, a column a curve."""
-    found = curves(task)
-    numbers = sorted({number for curve in found.values() for number in curve})
-    epochs = {number: _epoch(number, found) for number in numbers}
-    with_epochs = any(epochs.values())
-    rows = []
-    for number in numbers:
-        cells = (_cell(task, curve.get(number)) for curve in found.values())
-        rows.append((str(number), *([epochs[number]] if with_epochs else []), *cells))
-    columns = ("checkpoint", *(["epochs"] if with_epochs else []), *found)
-    counts = sorted({len(each.runs) for curve in found.values() for each in curve.values()})
-    seeds = (
-        f"{counts[0]} seed{'s' if counts[-1] > 1 else ''}"
-        if len(counts) == 1
-        else f"{counts[0]} to {counts[-1]} seeds"
-    )
-    note = (
-        f"{task.measure_name} on {task.splits[0]} in points, mean ± sample standard deviation over {seeds}."
-    )
-    return ResultTable("Checkpoints", columns, rows, " ".join([note, *same_at_start(found, task.splits[0])]))
+    """The same in numbers: a row per checkpoint, a column per curve."""
+    lines, split = curves(task), task.splits[0]
+    numbers = sorted({number for curve in lines.values() for number in curve})
+    columns = {
+        "checkpoint": list(map(str, numbers)),
+        "epochs": [_epoch(number, lines) for number in numbers],
+        **{
+            name: [curve[number].summary(split).points() if number in curve else "–" for number in numbers]
+            for name, curve in lines.items()
+        },
+    }
+    if not any(columns["epochs"]):
+        del columns["epochs"]
+    counts = sorted({len(each.runs) for curve in lines.values() for each in curve.values()})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + " seed" + "s" * (counts[-1] > 1)
+    note = f"{task.measure_name} on {split} in points, mean ± sample standard deviation over {seeds}."
+    rows = list(zip(*columns.values(), strict=True))
+    return ResultTable("Checkpoints", tuple(columns), rows, f"{note} {_same_at_start(lines, split)}".strip())
 
 
-def _epoch(number: int, found: dict[str, CheckpointCurve]) -> str:
-    """Epochs of pre-training at a checkpoint; empty where it is not known, or not the same on all curves."""
-    known = {curve[number].origin.epoch for curve in found.values() if number in curve}  # type: ignore[union-attr]
-    epoch = known.pop() if len(known) == 1 else None
+def _epoch(number: int, lines: Mapping[str, CheckpointCurve]) -> str:
+    """Epochs of pre-training at a checkpoint; empty if unknown, or not the same on all curves."""
+    origins = (curve[number].origin for curve in lines.values() if number in curve)
+    epochs = {origin.epoch for origin in origins if origin is not None}
+    epoch = epochs.pop() if len(epochs) == 1 else None
     return "" if epoch is None else f"{epoch:.4g}"
 
 
-def _cell(task: StudyTask, configuration: Configuration | None) -> str:
-    summary = configuration.summary(task.splits[0]) if configuration else None
-    return "–" if summary is None else summary.points()
-
-
-def same_at_start(found: dict[str, CheckpointCurve], split: str) -> Iterator[str]:
+def _same_at_start(lines: Mapping[str, CheckpointCurve], split: str) -> str:
     """Whether Encoder and Decoder Unmask, one network before training, score the same at checkpoint 0."""
-    curves_at_0 = [found.get(name, {}).get(0) for name in ("Encoder", "Decoder Unmask")]
-    if None in curves_at_0:
-        return
-    encoder, decoder = (each.scores(split) for each in curves_at_0 if each is not None)
+    starts = [lines[name][0] for name in ("Encoder", "Decoder Unmask") if 0 in lines.get(name, {})]
+    if len(starts) < 2:
+        return ""
+    encoder, decoder = (each.scores(split) for each in starts)
     shared = encoder.keys() & decoder.keys()
-    if shared and all(encoder[seed] == decoder[seed] for seed in shared):
-        yield "At checkpoint 0 Encoder and Decoder Unmask score the same with each seed, as one network does."
-    elif shared:
-        yield (
-            "At checkpoint 0 Encoder and Decoder Unmask do not score the same, "
-            "as they would if pre-training had begun with one network."
+    if not shared:
+        return ""
+    if all(encoder[seed] == decoder[seed] for seed in shared):
+        return (
+            "At checkpoint 0 Encoder and Decoder Unmask score the same with each seed, as one network does."
         )
+    return (
+        "At checkpoint 0 Encoder and Decoder Unmask do not score the same, "
+        "as they would if pre-training had begun with one network."
+    )

@@ -1,7 +1,7 @@
-"""One finished run as one JSON object: settings, scores, cost, counts a sentence; no text of any corpus.
+"""Records: one finished run as one JSON object with settings, scores, cost and counts per sentence, but no text.
 
-Records can be committed: tables, figures and tests of a study are computed from them alone. Folders of the
-machine are left out of paths.
+Records can be committed: the tables, figures and tests of a study are computed from them alone. Paths in them do not
+name folders of the machine.
 """
 
 from __future__ import annotations
@@ -24,34 +24,33 @@ from ..errors import DataError
 from ..files import atomic
 from ..rundir.parent import Origin
 
-MARK = '{"record":'
-"""How each line of a file of records begins."""
+_START = '{"record":'
+"""The beginning of each line of a file of records."""
 
 
-def _digits(numbers: list[int]) -> str | list[int]:
+def _to_digits(numbers: list[int]) -> str | list[int]:
     return "".join(map(str, numbers)) if all(0 <= number <= 9 for number in numbers) else numbers
 
 
-def _numbers(value: Any) -> Any:
-    return (
-        [int(digit) for digit in value]
-        if isinstance(value, str) and (value.isdecimal() or not value)
-        else value
-    )
+def _from_digits(value: Any) -> Any:
+    is_digits = isinstance(value, str) and (value.isdecimal() or not value)
+    return [int(digit) for digit in value] if is_digits else value
 
 
-Numbers = Annotated[list[int], BeforeValidator(_numbers), PlainSerializer(_digits)]
-"""Small numbers, written as a string of digits where each is one digit: half as long as a list."""
+SmallNumbers = Annotated[list[int], BeforeValidator(_from_digits), PlainSerializer(_to_digits)]
+"""Numbers that are written as a string of digits if each has one digit: half as long as a list."""
 
 
-class SentenceCounts(BaseModel):
-    """Number of spans in each sentence of a split, in order: gold, predicted, and correct."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gold: Numbers
-    predicted: Numbers
-    correct: Numbers
+
+class SentenceCounts(_Frozen):
+    """Number of spans in each sentence of a split, in order: gold, predicted, and correct."""
+
+    gold: SmallNumbers
+    predicted: SmallNumbers
+    correct: SmallNumbers
 
     @model_validator(mode="after")
     def _same_sentences(self) -> SentenceCounts:
@@ -63,46 +62,42 @@ class SentenceCounts(BaseModel):
         return len(self.gold)
 
 
-class LearningCurve(BaseModel):
-    """What `log.jsonl` says of training: `[update, epoch, value]` of the loss, and of the validation score."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class LearningCurve(_Frozen):
+    """Training as logged in `log.jsonl`: `[update, epoch, value]` of the loss and of the validation score."""
 
     loss: list[tuple[int, float, float]] = []
     validation: list[tuple[int, float, float]] = []
 
 
-class RunRecord(BaseModel):
+class RunRecord(_Frozen):
     """One finished run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
-
-    record: Literal[1] = Field(default=1, description="number of this form of a record")
+    record: Literal[1] = Field(default=1, description="version of this format")
     name: str
-    sweep: str | None = Field(default=None, description="the folder of the sweep that it is a run of")
-    mask: str | None = Field(default=None, description="the mask as the spec writes it")
+    sweep: str | None = Field(default=None, description="folder of the sweep that the run belongs to")
+    mask: str | None = Field(default=None, description="the mask as written in the spec")
     seed: int
-    settings: dict[str, Any] = Field(description="the resolved spec, but for name, seed and data")
+    settings: dict[str, Any] = Field(description="the resolved spec without name, seed and data")
     data: dict[str, Any] = Field(description="what identifies the data: readers, sizes, digests of the gold")
-    scores: dict[str, dict[str, Any]] = Field(description="of validation and test, as in metrics.json")
-    train: dict[str, Any] = Field(description="what training took, as in metrics.json")
+    scores: dict[str, dict[str, Any]] = Field(description="validation and test scores, as in metrics.json")
+    train: dict[str, Any] = Field(description="cost of training, as in metrics.json")
     curve: LearningCurve = LearningCurve()
-    counts: dict[str, SentenceCounts] = Field(default={}, description="counts a sentence, split by split")
+    counts: dict[str, SentenceCounts] = Field(default={}, description="counts per sentence, by split")
     confusion: dict[str, list[tuple[str, str, int]]] = Field(
-        default={}, description="[gold type, predicted type, how often], an empty type where there is no span"
+        default={},
+        description="[gold type, predicted type, count], with an empty type where there is no span",
     )
-    origin: Origin | None = Field(default=None, description="the pre-trained model that it starts from")
+    origin: Origin | None = Field(default=None, description="the pre-trained model that the run starts from")
     environment: dict[str, Any] = {}
-    source: str = Field(default="", exclude=True, description="where it was read from")
+    source: str = Field(default="", exclude=True, description="where the record was read from")
 
     @property
     def measure(self) -> str:
-        """The key of the score that runs are ranked by: `f1`, or `accuracy` where tags are plain."""
-        scores = next(iter(self.scores.values()), {})
-        return "f1" if "f1" in scores else "accuracy"
+        """The key of the score that ranks runs: `f1`, or `accuracy` for plain tags."""
+        return "f1" if "f1" in next(iter(self.scores.values()), {}) else "accuracy"
 
     def score(self, split: str) -> float | None:
-        """The score of a split that runs are ranked by, as a fraction."""
+        """The score of a split that ranks runs, as a fraction."""
         value = self.scores.get(split, {}).get(self.measure)
         return None if value is None else float(value)
 
@@ -112,29 +107,32 @@ class RunRecord(BaseModel):
 
 
 def write_records(path: Path, records: Iterable[RunRecord]) -> None:
-    """Write a file of records, whole or not at all; one object a line, sorted by name and seed."""
+    """Write a file of records atomically: one object per line, sorted by name and seed."""
     ordered = sorted(records, key=lambda record: (record.name, record.seed))
     atomic.write_text(path, "".join(record.json_line() for record in ordered))
 
 
 def is_records(path: Path) -> bool:
-    """Whether a file is one of records, by how it begins."""
+    """Whether a file begins like a file of records."""
     try:
         with path.open(encoding="utf-8") as file:
-            return file.read(len(MARK)) == MARK
+            return file.read(len(_START)) == _START
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def read_records(path: Path) -> list[RunRecord]:
-    """The records of a file.
+    """Read a file of records.
 
     Raises:
-        DataError: a line is no record; names file, line and field.
+        DataError: a line is not a record; names file, line and field.
     """
     if not is_records(path):
         raise DataError.at(
-            "not a file of records", path, 1, "`sltk report DIR --records FILE` writes one, from runs"
+            "not a file of records",
+            path,
+            1,
+            "`sltk report DIR --records FILE` writes one from run directories",
         )
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -1,0 +1,114 @@
+"""Tables of the significance tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .comparisons import Comparison, UnmaskingTests, compare_with_baseline, unmasking_tests
+from .result_tables import ResultTable
+from .significance.paired import Interval, TestResult, effect_size, t_interval
+from .significance.sentences import f1_interval
+from .study import StudyTask, points
+
+_TESTS = ("p t", "p sign flip", "p randomisation")
+_REJECTIONS = {3: " (in 3 of 100 studies)", 4: " (in 8 of 100 studies)", 5: " (in 13 of 100 studies)"}
+"""How often the paper's test rejects at 0.01 if masks make no difference, by groups (docs/guides/report.md)."""
+
+
+def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
+    """The tables of all tests that the runs of a task allow."""
+    if comparisons := compare_with_baseline(task):
+        yield _comparison_table(task, comparisons)
+    for each in unmasking_tests(task):
+        yield _unmasking_table(each)
+        yield _pair_table(each)
+
+
+def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTable:
+    """Each configuration against its baseline."""
+    others = list(dict.fromkeys(each.other.label for each in family))
+    common = [note for note in family[0].notes() if all(note in each.notes() for each in family)]
+    specific = ["; ".join(note for note in each.notes() if note not in common) for each in family]
+    columns: tuple[str, ...] = (
+        *("configuration", "seeds", "difference", "95 % (seeds, t)", "95 % (sentences)"), *_TESTS, "g"
+    )  # fmt: skip
+    rows = [_comparison_row(each, several=len(others) > 1) for each in family]
+    if any(specific):
+        columns, rows = (*columns, "notes"), [(*row, note) for row, note in zip(rows, specific, strict=True)]
+    note = (
+        f"Two-sided tests of {task.measure_name} on {task.splits[-1]} against {', '.join(others)}: p, and in "
+        f"brackets p after Holm's correction over {len(family)} comparisons. t and sign flip are over seeds, "
+        "approximate randomisation over sentences; the second interval is a bootstrap over sentences. "
+        "g is the mean difference in standard deviations, corrected for few seeds."
+    )
+    return ResultTable("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
+
+
+def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
+    name = f"{each.one.label} − {each.other.label}" if several else each.one.label
+    g = effect_size(*each.scores).g
+    return (
+        name,
+        str(each.t.n),
+        points(each.t.difference, sign=True),
+        _interval_text(t_interval(*each.scores)),
+        _interval_text(f1_interval(*each.counts)) if each.counts[0] and each.counts[1] else "",
+        *_p_texts(each),
+        "" if g is None else f"{g:+.2f}",
+    )
+
+
+def _interval_text(interval: Interval) -> str:
+    if interval.low is None:
+        return ""
+    return f"{points(interval.low, sign=True)} … {points(interval.high, sign=True)}"
+
+
+def _p_texts(each: Comparison) -> Iterator[str]:
+    """p of each test, with the corrected one in brackets."""
+    for test, corrected in zip(each.tests, each.corrected, strict=True):
+        yield "–" if test is None or test.p is None else f"{_p_text(test.p)} ({_p_text(corrected)})"
+
+
+def _p_text(p: float | None) -> str:
+    return "–" if p is None else "< .001" if p < 0.001 else f"{p:.3f}"
+
+
+def _unmasking_table(unmasking: UnmaskingTests) -> ResultTable:
+    """The paper's test, and the same question over seeds."""
+    test = unmasking.paper
+    rows = [_test_row(f"the paper's, over {test.pairs} pairs of configurations", test.result)]
+    for result in unmasking.over_seeds:
+        rows.append(_test_row(f"{result.test} over seeds, of their mean over the pairs", result))
+    series = f" ({unmasking.series})" if unmasking.series else ""
+    decision = {None: "not made", True: "rejected", False: "not rejected"}[test.rejected]
+    note = (
+        f"One-sided, alternative: more unmasked is better. At alpha {test.alpha:g} the paper's null hypothesis is "
+        f"{decision}. Its pairs overlap, so it is rejected far more often than that where there is no effect"
+        f"{_REJECTIONS.get(unmasking.groups, '')}."
+    )
+    return ResultTable(
+        f"Does unmasking further groups nearer the output help?{series}",
+        ("test", "n", "gain", "t", "p", "notes"),
+        rows,
+        note,
+    )
+
+
+def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
+    t = "" if result.statistic is None else f"{-result.statistic:.2f}"
+    gain = points(-result.difference, sign=True)
+    return (name, str(result.n), gain, t, _p_text(result.p), "; ".join(result.notes))
+
+
+def _pair_table(unmasking: UnmaskingTests) -> ResultTable:
+    """Each pair by itself, over seeds and over sentences, with Holm's correction."""
+    rows = [
+        (
+            *(str(each.other.mask), str(each.one.mask), str(each.t.n), points(each.t.difference, sign=True)),
+            *_p_texts(each),
+        )
+        for each in unmasking.pairs
+    ]
+    note = f"One-sided: p, and in brackets p after Holm's correction over {len(rows)} pairs."
+    return ResultTable("The pairs one by one", ("A", "B", "seeds", "B − A", *_TESTS), rows, note)
