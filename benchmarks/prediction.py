@@ -31,7 +31,7 @@ from transformers import (
 import sltk
 from shared import (
     SHAPES,
-    Measured,
+    Measurement,
     Rates,
     machine,
     make_model,
@@ -147,7 +147,7 @@ def timed(
     corpus: list[Sentence],
     repetitions: int,
     device: torch.device,
-) -> tuple[dict[str, Measured], dict[str, list[list[str]]]]:
+) -> tuple[dict[str, Measurement], dict[str, list[list[str]]]]:
     """What each took, and the labels it gave."""
     labels: dict[str, list[list[str]]] = {}
 

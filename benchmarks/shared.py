@@ -1,6 +1,6 @@
-"""What the benchmarks have in common: sentences, models with fresh weights, the machine's own rate, tables.
+"""Shared by the benchmarks: sentences, models with random weights, the peak rate of the machine, and tables.
 
-Nothing is downloaded: models have the shape of real ones and random weights, which cost the same to run.
+Nothing is downloaded. Models have the shapes of real ones and random weights, which run at the same speed.
 """
 
 from __future__ import annotations
@@ -58,36 +58,36 @@ SHAPES: dict[str, PretrainedConfig] = {
 }  # fmt: skip
 
 TYPES = ("PER", "LOC", "ORG", "MISC")
-# Words a sentence has in news text: many of a headline's seven or so, a hump near twenty-five, a thin tail.
+# Words per sentence in news text: many headlines of about seven, a second peak near 25, and a thin tail.
 _LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 23, 26, 29, 32, 36, 42, 50)
 _SHARES = (1, 5, 4, 4, 6, 8, 9, 9, 7, 5, 5, 4, 4, 5, 5, 5, 5, 4, 3, 2, 1)
 
 
 def sentences(count: int | None, path: Path | None, seed: int = 0) -> list[Sentence]:
-    """Sentences of a CoNLL file, all if no count is given, or made-up ones of such lengths, 2,000 if none is given."""
+    """Sentences of a CoNLL file (all, if `count` is None), or synthetic ones of typical lengths (2,000, if None)."""
     if path is not None:
         from sltk.components.readers.conll import ConllReader
 
         return list(itertools.islice((s for s in ConllReader(path=path).read() if s.words), count))
     count = 2_000 if count is None else count
-    chance = random.Random(seed)
-    vocabulary = ["".join(chance.choices(_SYLLABLES, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(8000)]
-    return [_sentence(chance, vocabulary) for _ in range(count)]
+    rng = random.Random(seed)
+    vocabulary = ["".join(rng.choices(_SYLLABLES, k=rng.choice((1, 1, 2, 2, 3)))) for _ in range(8000)]
+    return [_sentence(rng, vocabulary) for _ in range(count)]
 
 
 _SYLLABLES = tuple(a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er"))
 
 
-def _sentence(chance: random.Random, vocabulary: Sequence[str]) -> Sentence:
-    length = chance.choices(_LENGTHS, _SHARES)[0]
-    # Words are as unequal in frequency as those of a language, so that tokenizers cut rare ones only.
-    words = [vocabulary[int(len(vocabulary) * chance.random() ** 3)] for _ in range(length)]
-    tags = ["B-" + chance.choice(TYPES) if chance.random() < 0.15 else "O" for _ in words]
+def _sentence(rng: random.Random, vocabulary: Sequence[str]) -> Sentence:
+    length = rng.choices(_LENGTHS, _SHARES)[0]
+    # Word frequencies are skewed as in natural language, so that tokenizers split only rare words.
+    words = [vocabulary[int(len(vocabulary) * rng.random() ** 3)] for _ in range(length)]
+    tags = ["B-" + rng.choice(TYPES) if rng.random() < 0.15 else "O" for _ in words]
     return Sentence(words, tags)
 
 
 def make_model(shape: str, folder: Path, corpus: Iterable[Sentence], seed: int = 0) -> Path:
-    """Write a model of this shape with fresh weights, and a tokenizer trained on the corpus, to `folder`."""
+    """Write a model of this shape with random weights, and a tokenizer trained on the corpus, to `folder`."""
     config = SHAPES[shape]
     texts = [" ".join(sentence.words) for sentence in corpus]
     train = _wordpiece if isinstance(config, BertConfig) else _byte_level
@@ -124,22 +124,22 @@ def _wordpiece(texts: list[str], size: int) -> PreTrainedTokenizerFast:
 
 
 def parameters_outside_embedding(model: torch.nn.Module) -> int:
-    """Weights that every token is multiplied with: all but tables that are looked up, adapters left out."""
-    looked_up = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
-    return sum(p.numel() for n, p in model.named_parameters() if id(p) not in looked_up and "lora_" not in n)
+    """Number of weights that each token is multiplied by: all except embedding tables and adapters."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    return sum(p.numel() for n, p in model.named_parameters() if id(p) not in embeddings and "lora_" not in n)
 
 
 @dataclass
 class Rates:
-    """Floating-point operations a second in products of square matrices."""
+    """Floating-point operations per second in products of square matrices."""
 
     torch: float
-    """As `torch.matmul` multiplies."""
+    """With `torch.matmul`."""
     fastest: float
-    """By the fastest library that torch brings."""
+    """With the fastest library that comes with torch."""
 
     def to_json(self, used: float) -> dict[str, Any]:
-        """Both in GFLOP/s, and what share of each `used` operations a second are."""
+        """Both rates in GFLOP/s, and `used` operations per second as a share of each."""
         return {
             name: {"gflops": round(rate / 1e9, 1), "share": round(used / rate, 3)}
             for name, rate in vars(self).items()
@@ -147,13 +147,13 @@ class Rates:
 
     @classmethod
     def best(cls, measured: Iterable[Rates]) -> Rates:
-        """The highest of what was measured at several times."""
+        """The maximum of several measurements."""
         pairs = [(each.torch, each.fastest) for each in measured]
         return cls(*map(max, zip(*pairs, strict=True)))
 
 
 def matmul_rates(device: torch.device, repetitions: int = 12) -> Rates:
-    """The rates of this machine; of each the best of several products."""
+    """The rates of this machine, each the best of several products."""
     dtype, size = (torch.bfloat16, 8192) if device.type == "cuda" else (torch.float32, 1536)
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
 
@@ -168,10 +168,10 @@ def matmul_rates(device: torch.device, repetitions: int = 12) -> Rates:
 def seconds(work: Callable[[], Any], device: torch.device) -> float:
     """Wall-clock seconds of one call."""
     _finish(device)
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     work()
     _finish(device)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start_time
 
 
 def _finish(device: torch.device) -> None:
@@ -180,7 +180,7 @@ def _finish(device: torch.device) -> None:
 
 
 class Peak:
-    """The most memory held since the last `start`: of the GPU, else of this process."""
+    """Peak memory since the last `start`: of the GPU if there is one, else of this process."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -189,7 +189,7 @@ class Peak:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
-            _give_back()
+            _release_memory()
             _reset_high_water_mark()
 
     def bytes(self) -> int:
@@ -198,8 +198,8 @@ class Peak:
         return _high_water_mark()
 
 
-def _give_back() -> None:
-    """Have the C library return freed memory, or one contender's peak would be counted for the next."""
+def _release_memory() -> None:
+    """Return freed memory to the system: otherwise the peak of one contender would count for the next."""
     import ctypes
     import gc
 
@@ -221,8 +221,8 @@ def _high_water_mark() -> int:
 
 
 @dataclass
-class Measured:
-    """One contender's repetitions."""
+class Measurement:
+    """The repetitions of one contender."""
 
     words: int
     seconds: list[float]
@@ -242,33 +242,35 @@ class Measured:
 
 def take_turns(
     contenders: dict[str, Callable[[], float]], repetitions: int, words: int, device: torch.device
-) -> dict[str, Measured]:
-    """Run the contenders one after the other, again and again; each call gives the seconds that count."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
+) -> dict[str, Measurement]:
+    """Run the contenders in turn, `repetitions` times; each call returns the seconds to count."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     peaks = dict.fromkeys(contenders, 0)
     peak = Peak(device)
     for _ in range(repetitions):
         for name, run in contenders.items():
             peak.start()
-            taken[name].append(run())
+            times[name].append(run())
             peaks[name] = max(peaks[name], peak.bytes())
-    return {name: Measured(words, taken[name], peaks[name]) for name in contenders}
+    return {name: Measurement(words, times[name], peaks[name]) for name in contenders}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that benchmarks of models share."""
-    made = argparse.ArgumentParser(
+    """The options that the benchmarks of models have in common."""
+    options = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--shape", choices=SHAPES, default="decoder-135m")
-    made.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences of such lengths")
-    made.add_argument("--repetitions", type=int, default=5)
-    made.add_argument("--json", action="store_true")
-    return made
+    options.add_argument("--shape", choices=SHAPES, default="decoder-135m")
+    options.add_argument(
+        "--data", type=Path, help="a CoNLL file; default: synthetic sentences of typical lengths"
+    )
+    options.add_argument("--repetitions", type=int, default=5)
+    options.add_argument("--json", action="store_true")
+    return options
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What ran it, to stand beside the figures."""
+    """The hardware and software, to report with the figures."""
     import transformers
 
     name = (
@@ -283,12 +285,12 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bool) -> None:
-    """Print the contenders as a table with ratios to sltk, or everything as JSON."""
+    """Print the contenders as a table, with speed ratios to sltk, or everything as JSON."""
     if as_json:
         print(json.dumps(result, indent=2))
         return
     table = Table(title=title, title_justify="left")
-    for column in ("contender", "words/s", "sltk is faster by", "peak memory"):
+    for column in ("contender", "words/s", "speed ratio of sltk", "peak memory"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     ours = result["contenders"]["sltk"]["words_per_second"]
     for name, scores in result["contenders"].items():
@@ -306,8 +308,8 @@ def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bo
 
 
 def of_rates(rates: dict[str, Any]) -> str:
-    """A line on what share of the machine's rates sltk reaches."""
+    """One line: the share of the machine's rates that sltk reaches."""
     return "; ".join(
-        f"{name}: {each['gflops']:.0f} GFLOP/s, sltk at {each['share']:.2f} of it"
+        f"{name}: {each['gflops']:.0f} GFLOP/s, sltk reaches {each['share']:.2f} of it"
         for name, each in rates.items()
     )

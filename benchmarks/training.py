@@ -38,7 +38,7 @@ from transformers import (
 
 from shared import (
     SHAPES,
-    Measured,
+    Measurement,
     Rates,
     machine,
     make_model,
@@ -257,7 +257,7 @@ def _checkpoint_gradients(model: Any, wanted: bool) -> None:
         model.gradient_checkpointing_disable()
 
 
-def timed(race: Race, repetitions: int) -> dict[str, Measured]:
+def timed(race: Race, repetitions: int) -> dict[str, Measurement]:
     """Words/s and peak memory. A repetition is timed from the start of its second update to that of its last."""
 
     def seconds_of(name: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,10 +38,9 @@ def read_shared(path: Path) -> list[SharedRecord]:
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            records.append(SharedRecord.model_validate(json.loads(line)))
-        except (ValueError, ValidationError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise DataError.at(f"not a shared run: {first}", path, number) from error
+            records.append(SharedRecord.model_validate_json(line))
+        except ValidationError as error:
+            raise DataError.at(f"not a shared run: {error.errors()[0]['msg']}", path, number) from error
     return records
 
 
