@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import recorded
 import sltk
+import study_records
 import tiny
 from sltk.cli import main
 from sltk.reports import plotting
@@ -57,7 +57,7 @@ def real(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of records: 16 masks with three seeds each."""
     path = tmp_path_factory.mktemp("records") / "study.jsonl"
-    write_records(path, recorded.study())
+    write_records(path, study_records.study())
     return path
 
 
@@ -180,7 +180,7 @@ def test_the_page_needs_nothing_else(page: Path) -> None:
 def test_names_are_text_in_every_form(tmp_path: Path) -> None:
     """Types and runs with markup in their names appear as they are, and do nothing."""
     evil = "<script>alert(1)</script>|&%$_#{}\\~^\x1b"
-    records = recorded.study(["00", "01"], seeds=[1, 2], types=(evil, "$x_1$"), data="<b>&")
+    records = study_records.study(["00", "01"], seeds=[1, 2], types=(evil, "$x_1$"), data="<b>&")
     write_records(tmp_path / "a.jsonl", [each.model_copy(update={"name": evil}) for each in records])
     write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text()
@@ -202,7 +202,7 @@ def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
     """With `--tasks` each data set is a task: sections, columns and panels of its own."""
     write_records(
         tmp_path / "a.jsonl",
-        [*recorded.study(["00", "01"], data="news"), *recorded.study(["00", "01"], data="books")],
+        [*study_records.study(["00", "01"], data="news"), *study_records.study(["00", "01"], data="books")],
     )
     assert main(["report", str(tmp_path / "a.jsonl"), "--tasks", "--output", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out" / "report.md").read_text()
@@ -215,7 +215,7 @@ def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
 def test_a_task_is_named_by_the_sweep_or_spec_that_all_its_runs_share(tmp_path: Path) -> None:
     """Two tasks on one file of data have the names of their specs; runs of several specs have that of the data."""
     ner, chunking = (
-        [each.model_copy(update={"name": name}) for each in recorded.study(["00", "01"], data=data)]
+        [each.model_copy(update={"name": name}) for each in study_records.study(["00", "01"], data=data)]
         for name, data in (("ner", "news"), ("chunking", "books"))
     )
     assert [task.name for task in arrange([*ner, *chunking], separate=True)] == ["ner", "chunking"]

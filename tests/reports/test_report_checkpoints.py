@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import recorded
+import study_records
 import tiny
 from sltk import DataError, sweeps
 from sltk.cli import main
@@ -181,7 +181,7 @@ def start(
     run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any
 ) -> list[RunRecord]:
     """Recorded runs of one configuration, from one checkpoint."""
-    made = recorded.study([mask], seeds=[1, 2], **settings)
+    made = study_records.study([mask], seeds=[1, 2], **settings)
     origin = Origin(run=run, snapshot=number, objective=objective)  # type: ignore[arg-type]
     backbone = {"type": "encoder", "name": f"{run}/steps/{number:04d}", "unmask": mask}
     return [
@@ -230,12 +230,12 @@ def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
         ("7", True, False),
     ]
     assert "over 1 to 2 seeds" in found.note
-    assert "do not score the same" not in found.note  # one record of `recorded.study` is like the other
+    assert "do not score the same" not in found.note  # one record of `study_records.study` is like the other
 
 
 def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
     """A run from a hub model is on no curve: then the figure of all configurations is drawn as well."""
-    groups = [start("lm", 0, "all"), start("lm", 1, "all"), recorded.study(["all"], seeds=[1, 2])]
+    groups = [start("lm", 0, "all"), start("lm", 1, "all"), study_records.study(["all"], seeds=[1, 2])]
     write_records(tmp_path / "a.jsonl", [record for group in groups for record in group])
     write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import recorded
 import sltk
+import study_records
 import tiny
 from sltk import DataError, UsageError
 from sltk.cli import main
@@ -50,7 +50,7 @@ def test_counts_of_sentences_add_up_to_the_scores(run: Path) -> None:
 
 def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
     """Writing and reading records changes nothing; large counts stay numbers, small ones are digits."""
-    records = recorded.study(["0011"], seeds=[1])
+    records = study_records.study(["0011"], seeds=[1])
     counts = {"gold": [12, 3], "predicted": [11, 3], "correct": [10, 2]}
     large = records[0].model_copy(
         update={"counts": {"test": records[0].counts["test"].model_copy(update=counts)}}
@@ -64,7 +64,7 @@ def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_the_choice_by_validation_is_told_with_its_distance_from_the_best() -> None:
     """The best by validation, its test score, and how far below the best test score that is."""
-    records = recorded.study(["0000", "0001", "0011"], seeds=[1])
+    records = study_records.study(["0000", "0001", "0011"], seeds=[1])
     f1 = {"0000": (0.5, 0.6), "0001": (0.7, 0.65), "0011": (0.6, 0.68)}
     for record in records:
         for split, value in zip(("validation", "test"), f1[record.mask or ""], strict=True):
@@ -78,7 +78,7 @@ def test_runs_of_different_data_are_refused_with_what_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Other test sentences end with code 2 and the keys that differ; nothing is written."""
-    records = [*recorded.study(["00"], seeds=[1]), *recorded.study(["01"], seeds=[1], sentences=50)]
+    records = [*study_records.study(["00"], seeds=[1]), *study_records.study(["01"], seeds=[1], sentences=50)]
     write_records(tmp_path / "a.jsonl", records)
     message = errors([str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "out")], capsys)
     assert "do not compare" in message
@@ -100,7 +100,7 @@ def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -
 
 def test_other_training_data_is_refused() -> None:
     """Runs on the same test sentences do not compare if they were trained on other data."""
-    one, other = recorded.study(["00"], seeds=[1, 2])
+    one, other = study_records.study(["00"], seeds=[1, 2])
     other.data["train"] = {"reader": {"type": "conll", "path": "other.train"}}
     with pytest.raises(UsageError, match=r"train\.reader\.path: news\.train → other\.train"):
         arrange([one, other])
@@ -108,7 +108,7 @@ def test_other_training_data_is_refused() -> None:
 
 def test_how_the_same_gold_was_read_makes_no_difference() -> None:
     """Test data under another path is the same data where its digest is."""
-    one, other = recorded.study(["00"], seeds=[1, 2])
+    one, other = study_records.study(["00"], seeds=[1, 2])
     one.data["test"]["reader"] = {"type": "conll", "path": "a.conll"}
     other.data["test"]["reader"] = {"type": "conll", "path": "b.conll"}
     assert len(arrange([one, other])) == 1
@@ -116,7 +116,7 @@ def test_how_the_same_gold_was_read_makes_no_difference() -> None:
 
 def test_runs_scored_differently_are_refused() -> None:
     """Strict and lenient scores do not stand in one table; another version of sltk alone is no reason."""
-    one, other, newer = recorded.study(["00", "01", "11"], seeds=[1])
+    one, other, newer = study_records.study(["00", "01", "11"], seeds=[1])
     other.scores["test"]["signature"] = "seqeval|mode:conlleval|sltk:0.1.0"
     newer.scores["test"]["signature"] = "seqeval|sltk:9.9"
     with pytest.raises(UsageError, match=r"test\.scored by: seqeval → seqeval\|mode:conlleval"):
@@ -127,8 +127,8 @@ def test_runs_scored_differently_are_refused() -> None:
 def test_other_settings_make_series() -> None:
     """Where the learning rate differs too, each rate is a series, compared with its own 00."""
     records = [
-        *recorded.study(["00", "01"], trainer={"learning_rate": 1e-4, "save_every": 5}),
-        *recorded.study(["00", "01"], trainer={"learning_rate": 2e-4, "save_every": None}),
+        *study_records.study(["00", "01"], trainer={"learning_rate": 1e-4, "save_every": 5}),
+        *study_records.study(["00", "01"], trainer={"learning_rate": 2e-4, "save_every": None}),
     ]
     (task,) = arrange(records)
     labels = [each.label for each in task.configurations]
@@ -141,7 +141,7 @@ def test_other_settings_make_series() -> None:
 
 def test_settings_alone_are_configurations() -> None:
     """Where masks are the same, what differs names the configurations; numbers are in their order."""
-    records = [each for size in (16, 8) for each in recorded.study(["01"], trainer={"batch_size": size})]
+    records = [each for size in (16, 8) for each in study_records.study(["01"], trainer={"batch_size": size})]
     assert [each.label for each in arrange(records)[0].configurations] == [
         "batch_size 8",
         "batch_size 16",
@@ -150,7 +150,7 @@ def test_settings_alone_are_configurations() -> None:
 
 def test_a_baseline_can_be_chosen() -> None:
     """The configuration that others are compared with can be named; a wrong name is refused with the nearest."""
-    records = recorded.study(["00", "01", "11"])
+    records = study_records.study(["00", "01", "11"])
     comparisons = compare_with_baseline(arrange(records, baseline="11")[0])
     assert [(each.one.label, each.other.label) for each in comparisons] == [
         ("00", "11"),
@@ -162,7 +162,7 @@ def test_a_baseline_can_be_chosen() -> None:
 
 def test_tests_use_the_seeds_that_both_have() -> None:
     """Pairs are of one seed; the note says that not all configurations have the same seeds."""
-    records = [*recorded.study(["00"], seeds=[1, 2, 3]), *recorded.study(["01"], seeds=[2, 3, 4])]
+    records = [*study_records.study(["00"], seeds=[1, 2, 3]), *study_records.study(["01"], seeds=[2, 3, 4])]
     (task,) = arrange(records)
     assert compare_with_baseline(task)[0].t.n == 2
     assert any("not all configurations have the same seeds" in note for note in task.notes())
@@ -170,14 +170,14 @@ def test_tests_use_the_seeds_that_both_have() -> None:
 
 def test_differences_of_the_machine_are_noted() -> None:
     """Runs made with one and with two threads stand in one table, under a note."""
-    one, other = recorded.study(["00"], seeds=[1, 2])
+    one, other = study_records.study(["00"], seeds=[1, 2])
     other.environment["threads"] = 2
     assert "not all runs were made alike: threads 1, 2" in arrange([one, other])[0].notes()
 
 
 def test_none_and_0000_are_one_configuration() -> None:
     """`none` and `all` are the masks of zeros and of ones, where masks are digits."""
-    (task,) = arrange(recorded.study(["none", "0011", "all"], quality=lambda mask: 0.5))
+    (task,) = arrange(study_records.study(["none", "0011", "all"], quality=lambda mask: 0.5))
     assert [each.label for each in task.configurations] == ["0000", "0011", "1111"]
 
 
@@ -258,8 +258,8 @@ def test_a_run_given_twice_counts_once(run: Path, tmp_path: Path) -> None:
 def test_two_results_of_one_setting_and_seed_are_refused() -> None:
     """A seed cannot be counted twice: the two runs are named."""
     one, other = (
-        recorded.study(["00"], seeds=[1]),
-        recorded.study(["00"], seeds=[1], quality=lambda mask: 0.9),
+        study_records.study(["00"], seeds=[1]),
+        study_records.study(["00"], seeds=[1], quality=lambda mask: 0.9),
     )
     with pytest.raises(UsageError, match="the same seed 1, and different results"):
         arrange([*one, *other])

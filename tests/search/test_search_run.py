@@ -1,4 +1,4 @@
-"""Searches that train: in the folder of a sweep, resumable, with one model for all masks."""
+"""Searches that train: in the folder of a sweep, resumable, and with one model for all masks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def spec(strategy: str = "shared", budget: float = 0.9, **changes: Any) -> dict[
 
 
 def outputs(experiment: Any, mask: str | None = None) -> torch.Tensor:
-    """Word vectors of a few sentences, by a model built as the spec says, and perhaps switched afterwards."""
+    """Word vectors of a few sentences from a model built from the spec, and then switched if `mask` is given."""
     loaded = sltk.spec.loading.load(experiment).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
     model = tagging.build(loaded, datasets.label_set(training), training)
@@ -50,16 +50,16 @@ def outputs(experiment: Any, mask: str | None = None) -> torch.Tensor:
     model.network.eval()
     batch = pack(tagging.encode_all(training, model, Progress())[:6])
     with torch.inference_mode():
-        found: torch.Tensor = model.network.word_vectors(
+        vectors: torch.Tensor = model.network.word_vectors(
             batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
         )
-    return found
+    return vectors
 
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("lora", [None, {"r": 4}])
 def test_a_switched_model_is_the_model_built_with_that_mask(mask: str, lora: dict[str, Any] | None) -> None:
-    """Bit for bit, with adapters and without; and the masks differ."""
+    """Outputs are the same bit for bit, with and without adapters; other masks give other outputs."""
     own = {"unmask": mask, "lora": lora}
     built = outputs(tiny.spec(backbone=tiny.backbone(**own)))
     other = "01" if mask != "01" else "10"
@@ -70,7 +70,7 @@ def test_a_switched_model_is_the_model_built_with_that_mask(mask: str, lora: dic
 
 
 def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
-    """So a run with a switch in it is as random as one without."""
+    """So a run with a switch draws the same random numbers as one without."""
     loaded = sltk.spec.loading.load(tiny.spec()).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
     backbone = tagging.build(loaded, datasets.label_set(training), training).network.backbone.train()
@@ -84,37 +84,37 @@ def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
         MaskSwitch(backbone)
 
 
-class _Watching(TrainerCallback):  # type: ignore[misc]
-    """Notes the flags of each forward pass in training; may interrupt it after some updates."""
+class _FlagRecorder(TrainerCallback):  # type: ignore[misc]
+    """Records the flags of each forward pass in training; can interrupt it after some updates."""
 
     def __init__(self, ends_after: int | None = None) -> None:
         self.ends_after = ends_after
         self.drawn: list[tuple[bool, ...]] = []
 
     def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
-        """Listen to the model."""
+        """Hook into the model."""
         model.backbone.register_forward_pre_hook(lambda backbone, _: self.drawn.append(backbone.flags))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Once the checkpoint is written."""
+        """Interrupt after the checkpoint is written."""
         if state.global_step == self.ends_after:
             raise KeyboardInterrupt
 
 
 def drawn(folder: Path, trainer: dict[str, Any], *, interrupted: int | None = None) -> list[tuple[bool, ...]]:
-    """The flags that a training of eight epochs of three batches uses, one after the other."""
+    """The flags of all forward passes in eight epochs of three batches."""
     saving = {} if interrupted is None else {"save_every": 1}
     whole = tiny.spec({"epochs": 8, **saving, **trainer})
     experiment = sltk.spec.loading.load(whole).spec
-    watching = _Watching(interrupted)
+    recorder = _FlagRecorder(interrupted)
     if interrupted is not None:
         with pytest.raises(KeyboardInterrupt):
-            sltk.train(whole, folder, callbacks=(_DrawMasks(MASKS, experiment), watching))
-    again = _Watching()
+            sltk.train(whole, folder, callbacks=(_DrawMasks(MASKS, experiment), recorder))
+    again = _FlagRecorder()
     sltk.train(
         whole, folder, resume=interrupted is not None, callbacks=(_DrawMasks(MASKS, experiment), again)
     )
-    return watching.drawn + again.drawn
+    return recorder.drawn + again.drawn
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,8 @@ def drawn(folder: Path, trainer: dict[str, Any], *, interrupted: int | None = No
         ({"gradient_accumulation": 2, "recipe": "as_released"}, 16),
     ],
 )
-def test_every_mask_is_drawn_as_often_as_any_other(
-    trainer: dict[str, Any], batches: int, tmp_path: Path
-) -> None:
-    """Of the batches that count: once in each cycle, in an order that changes, wherever an update ends."""
+def test_every_mask_is_drawn_equally_often(trainer: dict[str, Any], batches: int, tmp_path: Path) -> None:
+    """Among the batches that count, each cycle has every mask once, in changing order."""
     used = drawn(tmp_path / "run", trainer)
     assert len(used) == batches
     cycles = [used[start : start + 4] for start in range(0, batches, 4)]
@@ -137,41 +135,41 @@ def test_every_mask_is_drawn_as_often_as_any_other(
     assert len({tuple(cycle) for cycle in cycles}) > 1
 
 
-def test_a_resumed_run_draws_the_masks_of_one_that_was_not_interrupted(tmp_path: Path) -> None:
-    """Here in the middle of an epoch whose last update has fewer batches than the others."""
+def test_a_resumed_run_draws_the_same_masks(tmp_path: Path) -> None:
+    """The interruption is within an epoch whose last update has fewer batches than the others."""
     trainer = {"gradient_accumulation": 2}
     assert drawn(tmp_path / "cut", trainer, interrupted=5) == drawn(tmp_path / "whole", trainer)
 
 
-class _Keeping:
-    """A metric that keeps what it is given."""
+class _RecordingMetric:
+    """A metric that records the predictions it gets."""
 
     def __init__(self) -> None:
-        self.given: list[list[Prediction]] = []
+        self.predictions: list[list[Prediction]] = []
 
     def score(self, predictions: list[Prediction], _: str) -> dict[str, float]:
-        """Keep it."""
-        self.given.append(predictions)
+        """Record the predictions."""
+        self.predictions.append(predictions)
         return {"f1": 0.5}
 
 
-def test_masks_are_scored_as_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of a data set that are scored one after the other do not cut a sentence off from its document."""
-    given = sltk.spec.loading.load(tiny.spec(document_context=20, max_length=None)).spec
-    training = load_splits(given.data, given.scheme, ["train"])["train"]
-    model = tagging.build(given, datasets.label_set(training), training)
+def test_scoring_in_parts_equals_scoring_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scoring a data set in parts does not cut sentences off from their document context."""
+    loaded = sltk.spec.loading.load(tiny.spec(document_context=20, max_length=None)).spec
+    training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
+    model = tagging.build(loaded, datasets.label_set(training), training)
     sentences = [replace(s, document=str(n // 9), file="texts") for n, s in enumerate(training)]
     dataset = replace(training, sentences=sentences)
-    keeping, switch = _Keeping(), MaskSwitch(model.network.backbone)
-    experiment = given.model_copy(update={"metrics": [keeping]})
+    metric, switch = _RecordingMetric(), MaskSwitch(model.network.backbone)
+    experiment = loaded.model_copy(update={"metrics": [metric]})
     monkeypatch.setattr(shared_run, "_SENTENCES", 4)
     shared_run.scores_of_masks(experiment, model, switch, MASKS, dataset, Progress())
-    for mask, found in zip(MASKS, keeping.given, strict=True):
+    for mask, predictions in zip(MASKS, metric.predictions, strict=True):
         switch.set(flags(mask, 2))
         expected = list(sltk.Labeller(model).stream(sentences))
-        assert [p.sentence for p in found] == sentences
-        assert [p.tags for p in found] == [p.tags for p in expected]
-        for one, other in zip(found, expected, strict=True):
+        assert [p.sentence for p in predictions] == sentences
+        assert [p.tags for p in predictions] == [p.tags for p in expected]
+        for one, other in zip(predictions, expected, strict=True):
             assert one.scores == pytest.approx(other.scores, abs=1e-5)
     alone = [p.scores for s in sentences for p in sltk.Labeller(model).stream([s])]
     assert alone != [pytest.approx(p.scores, abs=1e-5) for p in expected]
@@ -179,14 +177,14 @@ def test_masks_are_scored_as_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that nothing disturbed."""
+    """The folder of an undisturbed search."""
     folder = tmp_path_factory.mktemp("whole") / "search"
     search.run(search.plan(spec()), folder)
     return folder
 
 
-def test_a_search_tells_what_it_found_and_what_it_cost(whole: Path) -> None:
-    """Everything is on the bill, and the best is among the runs that were trained to the end."""
+def test_a_search_reports_the_best_mask_and_the_cost(whole: Path) -> None:
+    """The cost includes everything, and the best mask is among the finished runs."""
     result = json.loads((whole / "search.json").read_text())
     finished = {each["mask"]: each["validation"] for each in result["tried"] if each["finished"]}
     assert result["validation"] == max(finished.values()) == finished[result["mask"]]
@@ -211,9 +209,9 @@ def test_a_run_of_a_search_is_the_run_alone(whole: Path, tmp_path: Path) -> None
         assert in_search == alone
 
 
-def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> None:
-    """What is on disk is not trained again, and the result is the same; here after each piece of work."""
-    wanted = json.loads((whole / "search.json").read_text())
+def test_a_killed_search_resumes(whole: Path, tmp_path: Path) -> None:
+    """Interrupted after each run, it repeats no finished run and gives the same result."""
+    expected = json.loads((whole / "search.json").read_text())
     folder = tmp_path / "search"
     for _ in range(30):
         try:
@@ -221,8 +219,8 @@ def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> No
             break
         except KeyboardInterrupt:
             continue
-    got = json.loads((folder / "search.json").read_text())
-    assert {**got, "seconds": 0} == {**wanted, "seconds": 0}
+    result = json.loads((folder / "search.json").read_text())
+    assert {**result, "seconds": 0} == {**expected, "seconds": 0}
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
     search.run(search.plan(spec()), folder)
     assert before == {
@@ -232,7 +230,7 @@ def test_a_search_goes_on_where_it_was_killed(whole: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("strategy", ["gaussian", "shared"])
 def test_a_search_whose_runs_stop_early_ends(strategy: str, tmp_path: Path) -> None:
-    """A run that `early_stopping` ends has the score of its last epoch or its best one, as `metrics.json` says."""
+    """A run that `early_stopping` ends counts as finished, with the score in its `metrics.json`."""
     slow = spec(strategy)
     slow["trainer"] |= {"epochs": 8, "early_stopping": 1, "learning_rate": 1e-7}
     plan, folder = search.plan(slow), tmp_path / "search"
@@ -253,7 +251,7 @@ def test_a_search_whose_runs_stop_early_ends(strategy: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("retry", [False, True])
 def test_a_damaged_run_counts_as_failed_until_it_is_retried(whole: Path, tmp_path: Path, retry: bool) -> None:
-    """A search does not replace it unasked, as a sweep does not."""
+    """Like a sweep, a search does not replace it without `retry`."""
     folder = tmp_path / "search"
     shutil.copytree(whole, folder)
     before = json.loads((folder / "search.json").read_text())
@@ -265,7 +263,7 @@ def test_a_damaged_run_counts_as_failed_until_it_is_retried(whole: Path, tmp_pat
 
 
 class _Impatient(sweeps.Watcher):
-    """Interrupts when more pieces of work have ended than there should be."""
+    """Interrupts when more runs have ended than expected."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -277,7 +275,7 @@ class _Impatient(sweeps.Watcher):
 
 
 def test_a_sweep_completes_a_search(whole: Path, tmp_path: Path) -> None:
-    """The folder is that of a sweep: the rest can be trained, and a search afterwards finds it all there."""
+    """A sweep trains the remaining runs in the same folder, and a later search reuses them."""
     folder = tmp_path / "search"
     shutil.copytree(whole, folder)
     plan = search.plan(spec("random", budget=1))
@@ -288,8 +286,8 @@ def test_a_sweep_completes_a_search(whole: Path, tmp_path: Path) -> None:
     assert result.validation == max(outcome.metrics(name)["validation"]["f1"] for name in outcome.rows)
 
 
-def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None:
-    """Without any run that works there is no result, and the reason is told once."""
+def test_failed_runs_are_reported(tmp_path: Path) -> None:
+    """If all runs fail there is no result, and a reason they share is reported once."""
     wrong = spec("random", budget=1)
     wrong["data"]["test"] = {"type": "conll", "path": str(tmp_path / "absent.conll")}
     with pytest.raises(RunError, match=r"no run was finished(.|\n)*there is no `(.|\n)*--retry"):
@@ -313,7 +311,7 @@ def test_a_run_that_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_is_refused(changes: dict[str, Any], message: str) -> None:
-    """Before anything is read or trained, with the key that is wrong."""
+    """The error is raised before anything is read or trained, and names the key."""
     with pytest.raises(InvalidSpecError, match=message.replace(".", r"\.")):
         search.plan({**spec("random"), **changes})
 
@@ -335,7 +333,7 @@ executor: {type: local, isolated: false}
 
 
 def test_the_command_line_searches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`check` says what would be done, `search` does it and names the best mask; a slip is told at its line."""
+    """`check` describes the search, `search` prints the best mask; errors name the line."""
     path = tmp_path / "small.yaml"
     path.write_text(SPEC)
     assert main(["check", str(path)]) == 0

@@ -1,4 +1,4 @@
-"""Plans of sweeps: which runs a sweep spec asks for, their names, and what is wrong with one that asks for nonsense."""
+"""Plans of sweeps: their runs and names, and the errors in wrong sweep specs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ head: {type: linear, dropout: 0.2}
 
 
 def plan_of(tmp_path: Path, sweep: str, base: str = BASE, *overrides: str) -> sweeps.Plan:
-    """The plan of a spec with this `sweep:`, in a file of its own."""
+    """Write a spec with this `sweep:` to a file, and plan it."""
     (tmp_path / "sweep.yaml").write_text(f"{base}sweep:\n  {sweep}\n")
     return sweeps.plan(tmp_path / "sweep.yaml", overrides)
 
@@ -46,7 +46,7 @@ def masks(plan: sweeps.Plan) -> list[str]:
     return [run.experiment.backbone.unmask for run in plan.runs]  # type: ignore[attr-defined]
 
 
-def test_a_grid_gives_every_combination_and_names_say_what_varies(tmp_path: Path) -> None:
+def test_a_grid_gives_every_combination_named_by_what_varies(tmp_path: Path) -> None:
     """The last key varies fastest; masks keep their text, quoted or not."""
     plan = plan_of(tmp_path, 'grid: {backbone.unmask: [01, "10"], seed: [120, 121]}')
     assert [run.name for run in plan.runs] == [
@@ -57,15 +57,15 @@ def test_a_grid_gives_every_combination_and_names_say_what_varies(tmp_path: Path
 
 
 def test_every_gives_all_masks(tmp_path: Path) -> None:
-    """`every: m` is 2^m masks, from all causal to all unmasked."""
+    """`every: m` gives 2^m masks, from all causal to all unmasked."""
     assert masks(plan_of(tmp_path, "grid: {backbone.unmask: {every: 2}}")) == ["00", "01", "10", "11"]
     four = plan_of(tmp_path, "grid: {backbone.unmask: {every: 4}, seed: [1, 2, 3, 4, 5]}")
     assert len(four.runs) == 80
     assert len({run.name for run in four.runs}) == 80
 
 
-def test_zipped_keys_go_together(tmp_path: Path) -> None:
-    """The first of each, then the second of each; combined with a grid."""
+def test_zipped_keys_vary_together(tmp_path: Path) -> None:
+    """Runs have the first values of all zipped keys, then the second values; a grid multiplies them."""
     zipped = "zip: {trainer.batch_size: [8, 16], trainer.learning_rate: [1e-4, 2e-4]}"
     plan = plan_of(tmp_path, f"{zipped}\n  grid: {{seed: [1, 2]}}")
     assert [run.name for run in plan.runs] == [
@@ -74,7 +74,7 @@ def test_zipped_keys_go_together(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_list_spells_settings_out_and_may_name_them(tmp_path: Path) -> None:
+def test_a_list_gives_settings_one_by_one_and_may_name_them(tmp_path: Path) -> None:
     """`name` names the run and its spec; a component whose type changes is replaced whole, as with --set."""
     plan = plan_of(tmp_path, "list: [{name: small, data.train.limit: 5}, {name: crf, head.type: crf}]")
     small, crf = plan.runs
@@ -83,8 +83,8 @@ def test_a_list_spells_settings_out_and_may_name_them(tmp_path: Path) -> None:
     assert crf.experiment.head.type_name == "crf"
 
 
-def test_data_sets_and_models_vary_like_any_key(tmp_path: Path) -> None:
-    """Whole readers are values; what cannot be written in a folder's name is told apart by a hash."""
+def test_data_sets_and_components_vary_like_any_key(tmp_path: Path) -> None:
+    """A reader can be a value; values that do not fit into a folder name get a hash."""
     sweep = (
         "grid: {data.train: [{type: grammar, count: 3}, {type: grammar, count: 4}], head.type: [linear, crf]}"
     )
@@ -95,21 +95,21 @@ def test_data_sets_and_models_vary_like_any_key(tmp_path: Path) -> None:
     assert all(name.startswith("train=grammar,type=") and "~" in name for name in names)
 
 
-def test_what_extends_and_set_say_holds_in_every_run(tmp_path: Path) -> None:
-    """A sweep spec is a run spec plus `sweep:`; what varies is laid over everything else."""
+def test_extends_and_set_hold_in_every_run(tmp_path: Path) -> None:
+    """Varied values override `extends:` and `--set`, whose other values hold in every run."""
     (tmp_path / "base.yaml").write_text(BASE)
     plan = plan_of(tmp_path, "grid: {seed: [1, 2]}", "extends: base.yaml\n", "trainer.epochs=3", "seed=9")
     assert [(run.experiment.seed, run.experiment.trainer.epochs) for run in plan.runs] == [(1, 3.0), (2, 3.0)]
 
 
 def test_a_mapping_is_planned_like_a_file() -> None:
-    """Python code needs no file."""
+    """A plan from Python needs no file."""
     plan = sweeps.plan({**tiny.spec(), "sweep": {"grid": {"backbone.unmask": ["01", "10"]}}})
     assert masks(plan) == ["01", "10"]
 
 
-def test_a_key_that_does_not_exist_is_told_with_the_nearest_name(tmp_path: Path) -> None:
-    """At its place under `sweep:`, once and not once a run, together with everything else that is wrong."""
+def test_an_unknown_key_is_reported_with_the_nearest_name(tmp_path: Path) -> None:
+    """The error points into `sweep:` and appears once, not once per run, together with all other errors."""
     problems = problems_of(tmp_path, "grid: {backbone.unmsk: {every: 2}, seed: [120, many]}")
     assert len(problems) == 2
     assert "unknown key `unmsk` for backbone `decoder`" in problems[0]
@@ -120,7 +120,7 @@ def test_a_key_that_does_not_exist_is_told_with_the_nearest_name(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("sweep", "told"),
+    ("sweep", "message"),
     [
         ("{}", "nothing varies"),
         ("grid: {seed: []}", "a list of at least 1, found a list of 0"),
@@ -135,17 +135,17 @@ def test_a_key_that_does_not_exist_is_told_with_the_nearest_name(tmp_path: Path)
         ("{runs: {a: {seed: 1}}, grid: {seed: [2]}}", "`runs` gives each run in full"),
     ],
 )
-def test_nonsense_is_told(tmp_path: Path, sweep: str, told: str) -> None:
-    """Each mistake has its message; nothing is planned."""
+def test_wrong_sweeps_are_refused(tmp_path: Path, sweep: str, message: str) -> None:
+    """Each mistake has its own message."""
     base = BASE + "metrics: [{type: seqeval}]\n"
     (tmp_path / "sweep.yaml").write_text(f"{base}sweep: {sweep if sweep[0] == '{' else '{' + sweep + '}'}\n")
     with pytest.raises(InvalidSpecError) as caught:
         sweeps.plan(tmp_path / "sweep.yaml")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_the_spec_of_a_run_is_no_sweep(tmp_path: Path) -> None:
-    """Said with what to do; a misspelt `sweep` gets its nearest name."""
+def test_the_spec_of_a_run_is_not_a_sweep(tmp_path: Path) -> None:
+    """The error says how to run it; a misspelt `sweep` gets a suggestion."""
     (tmp_path / "run.yaml").write_text(BASE)
     with pytest.raises(InvalidSpecError, match="`sltk train` runs it"):
         sweeps.plan(tmp_path / "run.yaml")
@@ -154,8 +154,8 @@ def test_the_spec_of_a_run_is_no_sweep(tmp_path: Path) -> None:
         sweeps.plan(tmp_path / "slip.yaml")
 
 
-def test_only_chooses_by_settings(tmp_path: Path) -> None:
-    """A key may be cut to its last part; one that does not vary, or a value that is not there, is an error."""
+def test_only_selects_runs_by_settings(tmp_path: Path) -> None:
+    """A key may be cut to its last part; a key that does not vary, or a value that no run has, is an error."""
     plan = plan_of(tmp_path, "grid: {backbone.unmask: {every: 2}, seed: [120, 121]}")
     assert [run.name for run in plan.only(["unmask=01", "seed=121"]).runs] == ["unmask=01,seed=121"]
     assert len(plan.only(["backbone.unmask=11"]).runs) == 2
@@ -163,14 +163,14 @@ def test_only_chooses_by_settings(tmp_path: Path) -> None:
     assert len(rates.only(["learning_rate=0.0002"]).runs) == 1
     with pytest.raises(UsageError, match="no run has this value"):
         plan.only(["unmask=1"])
-    for condition, told in (
+    for condition, message in (
         ("sed=120", "`seed`"),
         ("seed=12", "values of seed: 120, 121"),
         ("seed", "key=value"),
     ):
         with pytest.raises(UsageError) as caught:
             plan.only([condition])
-        assert told in str(caught.value)
+        assert message in str(caught.value)
 
 
 @given(of=st.integers(1, 12))
@@ -201,8 +201,8 @@ GRIDS = st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=4, unique
 
 @given(grid=GRIDS)
 @settings(max_examples=40, deadline=None)
-def test_a_plan_that_is_written_down_is_the_same_plan(grid: dict[str, list[Any]]) -> None:
-    """`sweep.yaml` alone gives the same runs: names, order, and specs to the last default."""
+def test_a_written_plan_is_the_same_plan(grid: dict[str, list[Any]]) -> None:
+    """`sweep.yaml` alone gives the same names, in the same order, and the same resolved specs."""
     try:
         plan = sweeps.plan({**tiny.spec(), "sweep": {"grid": grid}})
     except InvalidSpecError:  # two runs of it are the same
@@ -214,8 +214,8 @@ def test_a_plan_that_is_written_down_is_the_same_plan(grid: dict[str, list[Any]]
 
 @given(grid=GRIDS)
 @settings(max_examples=40, deadline=None)
-def test_names_of_runs_name_folders(grid: dict[str, list[Any]]) -> None:
-    """Safe in a file system and in a shell, short, and no two alike even where case does not count."""
+def test_names_of_runs_are_folder_names(grid: dict[str, list[Any]]) -> None:
+    """Names are safe in file systems and shells, short, and unique even if case is ignored."""
     try:
         plan = sweeps.plan({**tiny.spec(), "sweep": {"grid": grid}})
     except InvalidSpecError:
@@ -228,17 +228,17 @@ def test_names_of_runs_name_folders(grid: dict[str, list[Any]]) -> None:
         assert not name.startswith((".", "-"))
 
 
-def test_more_values_leave_the_names_of_other_runs_alone(tmp_path: Path) -> None:
-    """So that a sweep can be extended."""
+def test_new_values_do_not_change_the_names_of_other_runs(tmp_path: Path) -> None:
+    """That is why a sweep can be extended."""
     before = plan_of(tmp_path, "grid: {seed: [1, 2], head: [{type: linear, dropout: 0.1}]}")
     now = plan_of(tmp_path, "grid: {seed: [1, 2, 3], head: [{type: linear, dropout: 0.1}, {type: crf}]}")
     assert {run.name for run in before.runs} < {run.name for run in now.runs}
-    found = sweeps.change(before, now)
-    assert (len(found.added), found.removed, dict(found.changed)) == (4, (), {})
+    change = sweeps.change(before, now)
+    assert (len(change.added), change.removed, dict(change.changed)) == (4, (), {})
 
 
-def test_a_changed_sweep_is_told_by_key(tmp_path: Path) -> None:
-    """Runs that change alike are told in one line; new and lost runs by name."""
+def test_a_changed_sweep_is_described_by_key(tmp_path: Path) -> None:
+    """Runs that change in the same way share one line; new and removed runs are listed by name."""
     before = plan_of(tmp_path, "grid: {seed: [1, 2]}")
     now = plan_of(tmp_path, "grid: {seed: [2, 3]}", BASE + "trainer: {epochs: 7}\n")
     assert list(sweeps.change(before, now).lines()) == [
@@ -247,7 +247,7 @@ def test_a_changed_sweep_is_told_by_key(tmp_path: Path) -> None:
 
 
 def test_planning_imports_no_torch(tmp_path: Path) -> None:
-    """A plan is there at once."""
+    """Planning is fast."""
     (tmp_path / "sweep.yaml").write_text(BASE + "sweep: {grid: {seed: [1, 2]}}\n")
     code = "import sys; from sltk import sweeps; sweeps.plan(sys.argv[1]); print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, str(tmp_path / "sweep.yaml")]

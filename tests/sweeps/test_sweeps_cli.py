@@ -34,7 +34,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line a run with its state; what it will take is not known yet, and that is said."""
+    """It prints one line per run with its state, and that time and disk space are not known yet."""
     folder = spec.parent / "out"
     assert main(["sweep", str(spec), "--output", str(folder), "--dry-run"]) == 0
     printed = capsys.readouterr().out
@@ -44,13 +44,13 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(spec: Path, capsys: pytest.
     assert not folder.exists()
 
 
-def test_a_sweep_is_run_and_gone_on_with(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each run that ends, then a summary; runs that are done are not done again."""
+def test_a_sweep_is_run_and_resumed(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints one line per finished run and a summary; finished runs are not repeated."""
     arguments = ["sweep", str(spec), "--output", str(spec.parent / "out")]
     assert main([*arguments, "--limit", "1"]) == 0
-    told = capsys.readouterr()
-    assert "1/4  unmask=01,seed=1: validation" in told.err
-    assert "4 runs: 1 done, 3 waiting" in told.out
+    output = capsys.readouterr()
+    assert "1/4  unmask=01,seed=1: validation" in output.err
+    assert "4 runs: 1 done, 3 waiting" in output.out
     assert main([*arguments, "--only", "seed=1"]) == 0
     assert "2 runs: 2 done" in capsys.readouterr().out
     assert main([*arguments, "--dry-run"]) == 0
@@ -60,19 +60,19 @@ def test_a_sweep_is_run_and_gone_on_with(spec: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_failing_run_ends_the_command_with_1(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And says which, why, and where its log is."""
+    """The error names the run and the reason, and the log."""
     text = SPEC.replace("seed: [1, 2]", "data.train.count: [12], trainer.learning_rate: [1e-3, 1e30]")
     spec.write_text(text.replace("max_steps: 1", "max_steps: 3, clip: null"))
     assert main(["sweep", str(spec), "--output", str(spec.parent / "out"), "--only", "unmask=01"]) == 1
-    told = capsys.readouterr()
-    assert "1 of 2 runs failed" in told.err
-    assert "learning_rate=1e30: RunError: the" in told.err
-    assert "to repeat these runs: `--retry`" in told.err
-    assert "2 runs: 1 done, 1 failed" in told.out
+    output = capsys.readouterr()
+    assert "1 of 2 runs failed" in output.err
+    assert "learning_rate=1e30: RunError: the" in output.err
+    assert "to repeat these runs: `--retry`" in output.err
+    assert "2 runs: 1 done, 1 failed" in output.out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--shard", "5/4"], "expected I/N"),
         (["--shard", "four"], "expected I/N"),
@@ -82,17 +82,17 @@ def test_a_failing_run_ends_the_command_with_1(spec: Path, capsys: pytest.Captur
         (["--set", "backbone.config.num_hidden_layers=1"], "a mask of 2 digits needs at least 2 blocks"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(
-    spec: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_reported_before_anything_runs(
+    spec: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and no folder."""
+    """The exit code is 2, and no folder is created."""
     assert main(["sweep", str(spec), "--output", str(spec.parent / "out"), *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (spec.parent / "out").exists()
 
 
-def test_check_tells_what_a_sweep_would_do(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In words and as JSON; every run is checked, with one message for a mistake that many have."""
+def test_check_describes_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words and as JSON; every run is checked, and an error that several runs share is reported once."""
     assert main(["check", str(spec), "--data"]) == 0
     printed = capsys.readouterr().out
     assert "tiny: a sweep of 4 runs" in printed
@@ -109,20 +109,18 @@ def test_check_tells_what_a_sweep_would_do(spec: Path, capsys: pytest.CaptureFix
 
 
 def test_missing_data_is_a_warning_of_check(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Told once for all runs, at its line."""
+    """It is reported once for all runs, with its line."""
     spec.write_text(
         SPEC.replace("{type: grammar, part: train, count: 12}", "{type: conll, path: nowhere.conll}")
     )
     assert main(["check", str(spec)]) == 0
-    told = capsys.readouterr().err
-    assert told.count("nowhere.conll`") == 1
-    assert "sweep.yaml:4:" in told
+    error = capsys.readouterr().err
+    assert error.count("nowhere.conll`") == 1
+    assert "sweep.yaml:4:" in error
     assert main(["check", str(spec), "--strict"]) == 2
 
 
-def test_train_says_that_a_sweep_is_none_of_its_business(
-    spec: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the command that is meant."""
+def test_train_refuses_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the right command."""
     assert main(["train", str(spec)]) == 2
     assert f"run `sltk sweep {spec}`" in capsys.readouterr().err

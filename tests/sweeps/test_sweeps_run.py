@@ -1,4 +1,4 @@
-"""Running sweeps: what is done stays done, whatever happens in between."""
+"""Running sweeps: finished runs are kept, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GRID = {"grid": {"backbone.unmask": ["01", "11"], "seed": [120, 121]}}
 
 
 def spec(sweep: Mapping[str, Any] = GRID, **changes: Any) -> dict[str, Any]:
-    """Four runs of six updates each, with a checkpoint after every second one, in this very process."""
+    """Four runs of six updates each, with a checkpoint every two updates, in this process."""
     trainer = {"epochs": 2, "save_every": 2}
     return {**tiny.spec(trainer, data=tiny.with_scores(), **changes), "sweep": sweep, "executor": HERE}
 
@@ -40,7 +40,7 @@ SHORT = {"trainer": {"max_steps": 3, "learning_rate": 0.01}}
 
 
 def scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics without what the clock or the machine says."""
+    """Metrics that do not depend on the machine."""
     counted = ("words", "epochs", "steps", "loss", "parameters", "trained_parameters")
     return {**metrics, "train": {key: metrics["train"][key] for key in counted}}
 
@@ -58,7 +58,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that nothing disturbed."""
+    """The folder of an undisturbed sweep."""
     folder = tmp_path_factory.mktemp("whole") / "sweep"
     outcome = sweeps.run(sweeps.plan(spec()), folder)
     assert len(outcome.names("done")) == 4
@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sweep(whole: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be disturbed."""
+    """A copy of that folder, to be disturbed."""
     shutil.copytree(whole, tmp_path / "sweep")
     return tmp_path / "sweep"
 
@@ -79,7 +79,7 @@ def states(folder: Path, plan: sweeps.Plan | None = None) -> dict[str, str]:
 
 
 def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
-    """Weights, scores, log and spec, bit for bit, though what runs share was loaded once."""
+    """Weights, scores, log and spec are the same bit for bit, although runs share loaded data and models."""
     for run in sweeps.plan(spec()).runs:
         sltk.train(run.experiment, tmp_path / run.name)
         inside = whole / "runs" / run.name
@@ -112,7 +112,7 @@ def test_adapters_on_shared_weights_are_those_of_a_run_alone(
 
 
 def test_nothing_is_done_twice(sweep: Path) -> None:
-    """A second call finds every run finished, and touches no file of theirs."""
+    """A second call changes no file of a finished run."""
     before = {path: path.stat().st_mtime_ns for path in (sweep / "runs").rglob("*")}
     outcome = sweeps.run(sweeps.plan(spec()), sweep)
     assert len(outcome.names("done")) == 4
@@ -123,14 +123,14 @@ def work(spec: dict[str, Any], folder: Path) -> None:
     sweeps.run(sweeps.plan(spec), folder)
 
 
-def test_a_sweep_killed_at_random_moments_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments (SLTK_KILLS of them), then to the end: metrics and predictions are the same."""
-    chance = random.Random(5)
+def test_a_sweep_killed_at_random_moments_gives_the_same_results(whole: Path, tmp_path: Path) -> None:
+    """After SLTK_KILLS times SIGKILL at random moments, metrics, predictions and weights are the same."""
+    rng = random.Random(5)
     killed = 0
     for _ in range(4 * KILLS):
         process = PROCESSES.Process(target=work, args=(spec(), tmp_path / "sweep"))
         process.start()
-        process.join(chance.uniform(0.05, 0.7))  # shorter than the sweep, however fast the machine is
+        process.join(rng.uniform(0.05, 0.7))  # shorter than the sweep, however fast the machine is
         if process.exitcode is None:
             os.kill(process.pid or 0, signal.SIGKILL)
             killed += 1
@@ -145,21 +145,21 @@ def test_a_sweep_killed_at_random_moments_ends_as_if_it_had_not_been(whole: Path
         assert tiny.is_same(whole / "runs" / name, tmp_path / "sweep/runs" / name)
 
 
-def test_the_index_is_made_anew_from_the_run_directories(sweep: Path) -> None:
-    """Lost or spoilt, it takes nothing with it; a spoilt one is put aside and said so."""
+def test_the_index_is_rebuilt_from_the_run_directories(sweep: Path) -> None:
+    """Nothing is lost with the index; a damaged index is moved aside and reported."""
     for path in sweep.glob("index.sqlite*"):
         path.unlink()
     assert set(states(sweep).values()) == {"done"}
     (sweep / "index.sqlite").write_bytes(b"this is no database" * 100)
-    told = Notes()
-    outcome = sweeps.run(sweeps.plan(spec()), sweep, watcher=told)
+    notes = Notes()
+    outcome = sweeps.run(sweeps.plan(spec()), sweep, watcher=notes)
     assert len(outcome.names("done")) == 4
-    assert any("index was damaged" in note for note in told.notes)
+    assert any("index was damaged" in note for note in notes.notes)
     assert (sweep / "index.sqlite.damaged").exists()
 
 
 class Notes(sweeps.Watcher):
-    """A watcher that remembers."""
+    """Records what a watcher is told."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -169,7 +169,7 @@ class Notes(sweeps.Watcher):
         self.notes.append(message)
 
     def began(self, status: sweeps.Status) -> None:
-        self.begun = status
+        self.first = status
 
     def ended(self, row: sweeps.Row, status: sweeps.Status) -> None:
         self.order.append(row.name)
@@ -188,23 +188,23 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_run_is_reported_and_done_again_on_request(whole: Path, sweep: Path, name: str) -> None:
-    """Neither trusted nor overwritten unasked."""
+def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: Path, name: str) -> None:
+    """It is neither trusted nor overwritten without `retry`."""
     plan = sweeps.plan(spec())
     first = plan.runs[0].name
-    content, told = DAMAGES[name]
+    content, reason = DAMAGES[name]
     path = sweep / "runs" / first / name
     path.unlink() if content is None else path.write_text(content)
     outcome = sweeps.run(plan, sweep)
     assert outcome.names("damaged") == [first]
-    assert told in outcome.rows[first].reason
+    assert reason in outcome.rows[first].reason
     again = sweeps.run(plan, sweep, select=sweeps.Selection(retry=True))
     assert len(again.names("done")) == 4
     assert results(sweep) == results(whole)
 
 
 def test_metrics_changed_by_hand_are_noticed(sweep: Path) -> None:
-    """The index has the hash of what was written; so is another spec."""
+    """The index has the hash of the metrics; a changed spec is noticed too."""
     one, other = (run.name for run in sweeps.plan(spec()).runs[:2])
     path = sweep / "runs" / one / "metrics.json"
     path.write_text(path.read_text().replace('"f1": 0', '"f1": 1'))
@@ -215,16 +215,16 @@ def test_metrics_changed_by_hand_are_noticed(sweep: Path) -> None:
     assert rows[other].reason == "its spec.yaml differs from the plan: seed: 999 → 121"
 
 
-def test_a_run_whose_folder_is_gone_is_done_again(whole: Path, sweep: Path) -> None:
-    """A removed run is simply not there."""
+def test_a_run_whose_folder_was_removed_is_repeated(whole: Path, sweep: Path) -> None:
+    """A removed run is waiting."""
     shutil.rmtree(sweep / "runs" / sweeps.plan(spec()).runs[2].name)
     assert list(states(sweep).values()).count("waiting") == 1
     sweeps.run(sweeps.plan(spec()), sweep)
     assert results(sweep) == results(whole)
 
 
-def test_a_changed_sweep_is_refused_with_a_diff_and_a_choice(sweep: Path) -> None:
-    """Continue the old plan, or extend it."""
+def test_a_changed_sweep_is_refused_with_its_differences_and_a_choice(sweep: Path) -> None:
+    """The choice is to continue with the old plan, or to extend it."""
     wider = sweeps.plan(spec({"grid": {"backbone.unmask": ["01", "11"], "seed": [120, 121, 122]}}))
     with pytest.raises(UsageError) as caught:
         sweeps.run(wider, sweep)
@@ -238,13 +238,13 @@ def test_a_changed_sweep_is_refused_with_a_diff_and_a_choice(sweep: Path) -> Non
 
 
 def test_extending_keeps_what_the_new_spec_no_longer_names(sweep: Path) -> None:
-    """Runs that were done stay part of the sweep."""
+    """Finished runs remain part of the sweep."""
     other = sweeps.plan(spec({"grid": {"backbone.unmask": ["10"], "seed": [120, 121]}}))
     assert len(sweeps.run(other, sweep, on_change="extend", select=sweeps.Selection(limit=1)).rows) == 6
 
 
 def test_extending_never_mixes_two_specs_under_one_name(sweep: Path) -> None:
-    """Runs that are there keep their settings; the refusal says what differs."""
+    """Existing runs keep their settings; the error says what differs."""
     longer = sweeps.plan(
         {**spec(), "trainer": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "save_every": 2}}
     )
@@ -256,7 +256,7 @@ def test_extending_never_mixes_two_specs_under_one_name(sweep: Path) -> None:
 
 
 def test_two_processes_do_not_work_on_one_sweep(sweep: Path) -> None:
-    """The second is told who holds it; shards of their own get along."""
+    """The error names the process that holds the lock; different shards can run at the same time."""
     with (
         locking.held(sweep / ".locks" / "sweep"),
         pytest.raises(UsageError, match=f"process {os.getpid()} on"),
@@ -270,7 +270,7 @@ def test_two_processes_do_not_work_on_one_sweep(sweep: Path) -> None:
 
 
 def test_shards_together_are_the_sweep(whole: Path, tmp_path: Path) -> None:
-    """Each does its part of one plan; afterwards the whole sweep is finished."""
+    """After all shards, the whole sweep is finished."""
     for part in (1, 2, 3):
         sweeps.run(sweeps.plan(spec()), tmp_path / "s", select=sweeps.Selection(shard=(part, 3)))
     assert set(states(tmp_path / "s").values()) == {"done"}
@@ -298,7 +298,7 @@ class Troubled(Reader):
 
 
 def troubled(folder: Path, name: str, trouble: str, values: list[str]) -> dict[str, Any]:
-    """A sweep over `trouble`; a run is in trouble as long as the file `trouble_VALUE` exists."""
+    """A sweep over `trouble`; a run fails as long as the file `trouble_VALUE` exists."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mine.py").write_text(FAILING.format(name=name, trouble=trouble))
     reader = {"type": f"troubled_{name}"}
@@ -309,8 +309,8 @@ def troubled(folder: Path, name: str, trouble: str, values: list[str]) -> dict[s
     }
 
 
-def test_a_failing_run_is_told_and_the_others_go_on(tmp_path: Path) -> None:
-    """It is not tried again until that is asked for; its traceback is in its log."""
+def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
+    """It is repeated only with `retry`; its traceback is in its log."""
     whole = troubled(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
     outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
@@ -324,8 +324,8 @@ def test_a_failing_run_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_stops_the_sweep_which_goes_on_later(tmp_path: Path) -> None:
-    """No run is blamed, and none after it is begun."""
+def test_a_full_disk_stops_the_sweep_which_can_be_resumed(tmp_path: Path) -> None:
+    """No run counts as failed, and no further run is started."""
     trouble = 'open("/dev/full", "w").write("x" * 10**6)'
     whole = troubled(tmp_path, "full", trouble, ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
@@ -337,8 +337,8 @@ def test_a_full_disk_stops_the_sweep_which_goes_on_later(tmp_path: Path) -> None
     assert len(sweeps.run(sweeps.plan(whole), tmp_path / "sweep").names("done")) == 3
 
 
-def test_ctrl_c_ends_the_sweep_and_not_the_run(tmp_path: Path) -> None:
-    """The run that was running waits, to be gone on with."""
+def test_ctrl_c_ends_the_sweep_and_leaves_the_run_waiting(tmp_path: Path) -> None:
+    """The interrupted run is waiting, and can be resumed."""
     whole = troubled(tmp_path, "interrupting", "raise KeyboardInterrupt", ["a", "b"])
     (tmp_path / "trouble_b").touch()
     with pytest.raises(KeyboardInterrupt):
@@ -347,21 +347,21 @@ def test_ctrl_c_ends_the_sweep_and_not_the_run(tmp_path: Path) -> None:
     assert [(row.state, row.interruptions) for row in rows.values()] == [("done", 0), ("waiting", 0)]
 
 
-def test_a_run_that_was_there_when_the_sweep_died_twice_is_done_last(tmp_path: Path) -> None:
-    """It may have been what ended the sweep: the others come first."""
+def test_a_run_during_which_the_sweep_died_twice_comes_last(tmp_path: Path) -> None:
+    """It may have ended the sweep, so the others come first."""
     plan = sweeps.plan(spec())
     first, *others = plan.runs
     (tmp_path / "sweep").mkdir()
     index = Index(tmp_path / "sweep/index.sqlite")
     index.put(sweeps.Row(first.name, first.digest, "running", interruptions=1))
     index.close()
-    told = Notes()
-    sweeps.run(plan, tmp_path / "sweep", watcher=told)
-    assert told.order == [*(run.name for run in others), first.name]
+    notes = Notes()
+    sweeps.run(plan, tmp_path / "sweep", watcher=notes)
+    assert notes.order == [*(run.name for run in others), first.name]
 
 
-def test_limit_and_only_choose(tmp_path: Path) -> None:
-    """What is left out waits."""
+def test_limit_and_only_select_runs(tmp_path: Path) -> None:
+    """Runs that are not selected keep waiting."""
     plan = sweeps.plan(spec())
     outcome = sweeps.run(plan, tmp_path / "s", select=sweeps.Selection(only=["seed=121"], limit=1))
     assert {name: row.state for name, row in outcome.rows.items()} == {
@@ -370,7 +370,7 @@ def test_limit_and_only_choose(tmp_path: Path) -> None:
     assert list(states(tmp_path / "s").values()).count("done") == 1
 
 
-def test_a_sweep_is_not_put_into_a_folder_of_something_else(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     """Other files are left alone."""
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt"):
@@ -378,7 +378,7 @@ def test_a_sweep_is_not_put_into_a_folder_of_something_else(tmp_path: Path) -> N
 
 
 def test_time_and_disk_are_estimated_from_finished_runs(sweep: Path) -> None:
-    """Unknown before the first."""
+    """There is no estimate before the first run is finished."""
     status = sweeps.read_status(sweeps.plan(spec()), sweep)
     assert status.seconds_left == 0
     assert (status.seconds_per_run or 0) > 0

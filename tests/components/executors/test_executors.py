@@ -1,4 +1,4 @@
-"""Where sweeps run: worker processes of this machine, and scripts for Slurm."""
+"""Executors: worker processes on this machine, and scripts for Slurm."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Deadly(Reader):
 
 
 def spec(folder: Path, executor: dict[str, Any], victims: list[str]) -> dict[str, Any]:
-    """A sweep over `victim`, whose runs take next to no time."""
+    """A sweep over `victim` with very short runs."""
     (folder / "deadly.py").write_text(DEADLY)
     reader = {"type": "deadly"}
     return {
@@ -52,8 +52,8 @@ def spec(folder: Path, executor: dict[str, Any], victims: list[str]) -> dict[str
     }
 
 
-def test_a_run_that_kills_its_process_twice_is_passed_over(tmp_path: Path) -> None:
-    """Once is forgiven: the run is done again. The sweep goes on either way."""
+def test_a_run_that_kills_its_process_twice_counts_as_failed(tmp_path: Path) -> None:
+    """A run that kills its process once is repeated; the sweep continues in both cases."""
     (tmp_path / "kill_a").write_text("9")
     (tmp_path / "kill_b").write_text("1")
     plan = sweeps.plan(spec(tmp_path, {"type": "local"}, ["a", "b", "c"]))
@@ -65,7 +65,7 @@ def test_a_run_that_kills_its_process_twice_is_passed_over(tmp_path: Path) -> No
 
 
 def test_workers_end_with_their_sweep(tmp_path: Path) -> None:
-    """However it ends: a worker whose sweep was killed would write where the next one writes."""
+    """Otherwise a worker of a killed sweep would write into the same folder as the next sweep."""
     job = {
         "name": "a",
         "spec": {},
@@ -108,8 +108,8 @@ def _state(process: int) -> str:
         return "Z"
 
 
-def test_one_worker_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sees its own; without a GPU there is one worker."""
+def test_one_worker_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker sees its own GPU; without a GPU there is one worker."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
     devices = local.visible_gpus()
     executor = local.LocalExecutor(threads=3)
@@ -129,16 +129,16 @@ def test_one_worker_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (OSError(2, "No such file"), False),
     ],
 )
-def test_a_full_disk_is_told_from_other_errors(error: Exception, full: bool) -> None:
-    """Also where it is only the cause of another error."""
+def test_a_full_disk_is_distinguished_from_other_errors(error: Exception, full: bool) -> None:
+    """It is also recognized as the cause of another error."""
     assert is_disk_full(error) is full
     outer = RuntimeError("saving failed")
     outer.__cause__ = error
     assert (Failure.of(outer).kind == "disk full") is full
 
 
-def test_slurm_gets_a_script_and_nothing_runs(tmp_path: Path) -> None:
-    """An array of shards of the plan; each runs its part wherever it is started."""
+def test_slurm_writes_a_script_and_runs_nothing(tmp_path: Path) -> None:
+    """The script is an array with one task per shard of the plan."""
     executor = {
         "type": "slurm", "shards": 2, "at_once": 1, "time": "1:00:00", "partition": "gpu", "memory": "8G",
         "options": {"qos": "long"}, "setup": ["module load cuda"],
@@ -158,7 +158,7 @@ def test_slurm_gets_a_script_and_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
-    """Run as Slurm would run it; a sweep whose shards are all done has nothing left to do."""
+    """The script is run as Slurm would run it; after all shards, no run is left."""
     plan = sweeps.plan(spec(tmp_path, {"type": "slurm", "shards": 1, "gpus": 0}, ["a", "b"]))
     sweep = tmp_path / "sweep"
     sweeps.run(plan, sweep)
@@ -168,7 +168,7 @@ def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("executor", "told"),
+    ("executor", "message"),
     [
         ({"type": "slurm", "partition": "gpu\n#SBATCH --x"}, "executor.partition"),
         ({"type": "slurm", "setup": ["a\nb"]}, "executor.setup.0"),
@@ -176,8 +176,8 @@ def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
         ({"type": "local", "workers": 0}, "1 or more"),
     ],
 )
-def test_options_of_executors_are_checked(tmp_path: Path, executor: dict[str, Any], told: str) -> None:
-    """Before anything runs, and so that no line can be smuggled into a script."""
+def test_options_of_executors_are_checked(tmp_path: Path, executor: dict[str, Any], message: str) -> None:
+    """They are checked before anything runs, so that no line can be injected into a script."""
     with pytest.raises(InvalidSpecError) as caught:
         sweeps.plan(spec(tmp_path, executor, ["a"]))
-    assert told in str(caught.value)
+    assert message in str(caught.value)

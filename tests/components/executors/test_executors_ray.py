@@ -20,7 +20,7 @@ LONG = {"epochs": 80, "save_every": 12, "batch_size": 8, "learning_rate": 0.01}
 
 
 def spec(executor: dict[str, Any]) -> dict[str, Any]:
-    """Three runs of 240 updates: on a busy machine too the killer meets one that is under way."""
+    """Three runs of 240 updates, long enough that one is in progress when `Killer` acts, even on a busy machine."""
     return {
         **tiny.spec(
             LONG, data={"train": {"type": "grammar", "count": 21}, "test": {"type": "grammar", "count": 8}}
@@ -43,17 +43,17 @@ class Killer(sweeps.Watcher):
 
     def show(self, status: sweeps.Status) -> None:
         for run in status.running:
-            begun = list((self.folder / "runs" / run.name / "checkpoints").glob("checkpoint-*"))
-            if self.killed is None and begun:
+            checkpoints = list((self.folder / "runs" / run.name / "checkpoints").glob("checkpoint-*"))
+            if self.killed is None and checkpoints:
                 self.killed = run.name
                 holder = json.loads((self.folder / ".locks" / f"run.{run.name}").read_text())
                 os.kill(holder["process"], signal.SIGKILL)
 
 
-def test_a_killed_worker_s_run_goes_on_from_its_last_checkpoint(
+def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
     ray_library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And all runs end as they would alone; the driver has their logs."""
+    """All runs end as they would alone, and the driver has their logs."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     ray_library.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
@@ -76,8 +76,8 @@ def test_a_killed_worker_s_run_goes_on_from_its_last_checkpoint(
     assert tiny.is_same(tmp_path / "alone", tmp_path / "sweep/runs" / killer.killed)
 
 
-def test_a_run_that_needs_more_than_there_is_is_refused(ray_library: Any, tmp_path: Path) -> None:
-    """Ray itself would wait for ever."""
+def test_a_run_that_needs_more_than_the_cluster_has_is_refused(ray_library: Any, tmp_path: Path) -> None:
+    """Ray itself would wait forever."""
     ray_library.init(
         num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False,
         object_store_memory=80 * 2**20,

@@ -1,4 +1,4 @@
-"""Records of studies that never ran, for the tests of reports: seeded noise about a chosen effect of each mask."""
+"""Synthetic records of studies, for the tests of reports: seeded noise around a chosen quality of each mask."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def study(
     data: str = "news",
     **settings: object,
 ) -> list[RunRecord]:
-    """A record for each mask and seed; `quality` is the chance that a gold span is found."""
+    """One record per mask and seed; `quality` is the probability that a gold span is predicted correctly."""
     rng = np.random.default_rng(sum(map(ord, data)))
     gold = {split: rng.poisson(1.3, sentences) for split in ("validation", "test")}
     return [
@@ -38,7 +38,7 @@ def study(
 
 
 def record(rng, mask, seed, quality, gold, types, data, settings):
-    """One run: counts a sentence are drawn first, scores follow from them."""
+    """One run: counts per sentence are drawn first, and scores computed from them."""
     drawn = {split: spans(rng, counts, quality, types) for split, counts in gold.items()}
     epochs = [1.0, 2.0, 3.0]
     curve = {
@@ -62,7 +62,7 @@ def record(rng, mask, seed, quality, gold, types, data, settings):
 
 
 def spans(rng, gold, quality, types):
-    """Scores, counts a sentence and confusion of one split."""
+    """Scores, counts per sentence, and confusion of one split."""
     correct = rng.binomial(gold, quality)
     wrong = rng.binomial(gold - correct, 0.4)
     spurious = rng.poisson(0.15, len(gold))
