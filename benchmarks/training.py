@@ -120,8 +120,8 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
     """sltk's model, and the sentences as all contenders read them."""
     training = datasets.to_dataset(RawDataset(spec.data.train, corpus, "IOB2"), "IOB2")
-    model = tagging.build(spec, datasets.label_set(training), training)
-    return model, tagging.encode_all(training, model, Progress())
+    model = tagging.build(spec, training)
+    return model, tagging.encode(training, model, Progress())
 
 
 def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: float) -> Any:

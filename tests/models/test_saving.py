@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import sltk
 import tiny
-from sltk.models import saving
+from sltk.models import saving, tagging
 from sltk.nn.batching import Sample, pack
 from sltk.run import load
 
@@ -48,19 +48,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def before(monkeypatch: pytest.MonkeyPatch) -> list[saving.Model]:
+def before(monkeypatch: pytest.MonkeyPatch) -> list[saving.TaggerModel]:
     """The models that runs had in memory when they were saved."""
-    kept: list[saving.Model] = []
+    kept: list[saving.TaggerModel] = []
 
-    def save(model: saving.Model, *others: Any, save: Any = saving.save) -> None:
+    def save(model: saving.TaggerModel, *others: Any, save: Any = saving.save) -> None:
         kept.append(model)
         save(model, *others)
 
-    monkeypatch.setattr(saving, "save", save)
+    monkeypatch.setattr(tagging, "save", save)
     return kept
 
 
-def vectors(model: saving.Model) -> torch.Tensor:
+def vectors(model: saving.TaggerModel) -> torch.Tensor:
     """Word vectors, [words, hidden]: what every head starts from."""
     encodings = model.encoder.encode([sltk.Sentence(text.split()) for text in TEXTS if text])
     batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
@@ -70,7 +70,7 @@ def vectors(model: saving.Model) -> torch.Tensor:
         )
 
 
-def assert_comes_back(run: Path, before: saving.Model) -> None:
+def assert_comes_back(run: Path, before: saving.TaggerModel) -> None:
     after = load(run)
     torch.testing.assert_close(vectors(after.model), vectors(before), rtol=0, atol=1e-5)
     ours, theirs = after.predict(TEXTS), sltk.Labeller(before).predict(TEXTS)

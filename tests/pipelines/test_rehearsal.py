@@ -11,7 +11,9 @@ import pytest
 
 from repository import ROOT
 from sltk.errors import InputError, RunError
-from sltk.rehearsal import rehearse, substituted, tiny_blocks
+from sltk.rehearsal import rehearse
+from sltk.rehearsal.labelling import substituted
+from sltk.rehearsal.small_parts import tiny_blocks
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
@@ -172,7 +174,7 @@ def test_an_architecture_that_is_not_known_is_stood_in_for(tmp_path: Path) -> No
     )
     notes = Notes()
     rehearse(spec(tmp_path, text), progress=notes)
-    assert notes.said("the architecture of `nobody/nothing-1b` is not known here; llama stands in")
+    assert notes.said("the architecture of `nobody/nothing-1b` is not known here; llama replaces it")
     assert notes.said("LoRA on its query and value projections for ['odd']")
 
 
@@ -185,6 +187,6 @@ def test_a_model_that_is_another_after_loading_fails(tmp_path: Path, monkeypatch
             parameter.data.normal_(std=5.0)
 
     monkeypatch.setattr(saving, "_load_head", reset)
-    with pytest.raises(RunError, match=r"labels .* words otherwise"):
+    with pytest.raises(RunError, match=r"labels .* words differently"):
         rehearse(loading.load(FOLDER / "quickstart.yaml"))
     assert left_behind(tmp_path) == []

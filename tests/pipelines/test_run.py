@@ -156,7 +156,7 @@ def test_a_run_is_not_overwritten_unasked(run: Path) -> None:
     """Finished or not, it needs --resume or --force, and not both."""
     before = tree(run)
     with pytest.raises(
-        sltk.UsageError, match="holds a finished run; --resume goes on with it, --force replaces it"
+        sltk.UsageError, match="holds a finished run; --resume continues it, --force replaces it"
     ):
         sltk.train(tiny.spec(), run)
     with pytest.raises(sltk.UsageError, match="choose one"):
@@ -282,7 +282,7 @@ def test_what_is_no_finished_run_is_not_loaded(run: Path, tmp_path: Path) -> Non
     (copy / "metrics.json").unlink()
     with pytest.raises(sltk.UsageError, match="is not finished"):
         load(copy)
-    with pytest.raises(sltk.UsageError, match="is no run directory"):
+    with pytest.raises(sltk.UsageError, match="is not a run directory"):
         load(tmp_path / "nowhere")
 
 

@@ -18,9 +18,10 @@ import tiny
 from sltk.nn.objectives import Block
 from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.corpus_text import sources, texts
-from sltk.pretraining.pipeline import Pretraining, build, pretrain
+from sltk.pretraining.language_modelling import Pretraining, build
 from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.pretraining.snapshots import Moments, snapshots
+from sltk.run import pretrain
 from sltk.spec import loading
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
@@ -436,7 +437,7 @@ def test_another_text_is_refused_where_the_tokenizer_is_trained_on_it(tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         pretrain(given, tmp_path / "run", progress=tiny.Interrupting(3))
     rewritten(tmp_path, OTHER)
-    with pytest.raises(sltk.UsageError, match="holds a run that began on other data"):
+    with pytest.raises(sltk.UsageError, match="holds a run that started on other data"):
         pretrain(given, tmp_path / "run", resume=True)
 
 

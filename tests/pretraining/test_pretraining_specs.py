@@ -17,10 +17,9 @@ from sltk.cli import main
 from sltk.components.readers.concat import ConcatReader
 from sltk.data.raw import read
 from sltk.pretraining.pretrain_spec import PretrainSpec
-from sltk.pretraining.rehearsal import rehearse
 from sltk.pretraining.summary import PretrainingPreview
 from sltk.preview.summary import LabellingPreview, check_models
-from sltk.rehearsal import rehearse as rehearse_run
+from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.yamltree.extends import spec_kind
 
@@ -86,7 +85,7 @@ def test_pre_training_is_rehearsed_to_the_end(name: str) -> None:
 )
 def test_runs_are_rehearsed_to_the_end(name: str) -> None:
     """One of each kind: from an adapter, plain tags with macro F1, one type of trigger, the released loop."""
-    scores = rehearse_run(loading.load(FOLDER / f"{name}.yaml"))["test"]
+    scores = rehearse(loading.load(FOLDER / f"{name}.yaml"))["test"]
     assert "macro_f1" in scores
 
 

@@ -15,13 +15,13 @@ import study_records
 import tiny
 from sltk import DataError, sweeps
 from sltk.cli import main
-from sltk.pretraining.pipeline import pretrain
 from sltk.reports.assembly import write_report
 from sltk.reports.discovery import collect
 from sltk.reports.pretraining_curves import curves, table
 from sltk.reports.run_reader import read_run
 from sltk.reports.run_records import RunRecord, write_records
 from sltk.reports.study import arrange
+from sltk.run import pretrain
 from sltk.rundir.parent import Origin, origin_of
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}

@@ -16,7 +16,6 @@ import sltk
 import tiny
 from sltk import search, sweeps
 from sltk.cli import main
-from sltk.data import datasets
 from sltk.data.splits import load_splits
 from sltk.errors import ModelError, RunError
 from sltk.masks import flags
@@ -44,11 +43,11 @@ def outputs(experiment: Any, mask: str | None = None) -> torch.Tensor:
     """Word vectors of a few sentences from a model built from the spec, and then switched if `mask` is given."""
     loaded = sltk.spec.loading.load(experiment).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
-    model = tagging.build(loaded, datasets.label_set(training), training)
+    model = tagging.build(loaded, training)
     if mask is not None:
         MaskSwitch(model.network.backbone).set(flags(mask, 2))
     model.network.eval()
-    batch = pack(tagging.encode_all(training, model, Progress())[:6])
+    batch = pack(tagging.encode(training, model, Progress())[:6])
     with torch.inference_mode():
         vectors: torch.Tensor = model.network.word_vectors(
             batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
@@ -73,7 +72,7 @@ def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
     """So a run with a switch draws the same random numbers as one without."""
     loaded = sltk.spec.loading.load(tiny.spec()).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
-    backbone = tagging.build(loaded, datasets.label_set(training), training).network.backbone.train()
+    backbone = tagging.build(loaded, training).network.backbone.train()
     before = torch.get_rng_state()
     switch = MaskSwitch(backbone)
     assert torch.equal(before, torch.get_rng_state())
@@ -157,7 +156,7 @@ def test_scoring_in_parts_equals_scoring_in_one_stream(monkeypatch: pytest.Monke
     """Scoring a data set in parts does not cut sentences off from their document context."""
     loaded = sltk.spec.loading.load(tiny.spec(document_context=20, max_length=None)).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
-    model = tagging.build(loaded, datasets.label_set(training), training)
+    model = tagging.build(loaded, training)
     sentences = [replace(s, document=str(n // 9), file="texts") for n, s in enumerate(training)]
     dataset = replace(training, sentences=sentences)
     metric, switch = _RecordingMetric(), MaskSwitch(model.network.backbone)

@@ -13,9 +13,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import sltk
 import tiny
-from sltk.data import datasets
 from sltk.data.splits import load_splits
-from sltk.models.tagging import build, encode_all
+from sltk.models.tagging import build, encode
 from sltk.nn.batching import Sample, pack
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
@@ -53,8 +52,8 @@ def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> to
     """Sums of the absolute gradient of each weight, of the mean loss over these samples, over `divisor`."""
     experiment = loading.load(spec).spec
     training = load_splits(experiment.data, experiment.scheme)["train"]
-    model = build(experiment, datasets.label_set(training), training)
-    samples = encode_all(training, model, Progress())
+    model = build(experiment, training)
+    samples = encode(training, model, Progress())
     model.tagger.train()
     words = sum(_words(samples[number]) for part in parts for number in part)
     for part in parts:

@@ -324,12 +324,12 @@ def test_resume_on_other_training_data_is_refused(tmp_path: Path, capsys: pytest
         (tmp_path / "train.conll").write_text("\n".join(lines))
         with pytest.raises(sltk.UsageError) as caught:
             sltk.train(spec, tmp_path / "run", resume=True)
-        assert "holds a run that began on other data" in str(caught.value)
+        assert "holds a run that started on other data" in str(caught.value)
         assert message in str(caught.value)
         assert "--force replaces the run, another --output keeps it" in str(caught.value)
     run = str(tmp_path / "run")
     assert main(["train", f"{run}/spec.yaml", "--output", run, "--resume"]) == 2
-    assert "began on other data" in capsys.readouterr().err
+    assert "started on other data" in capsys.readouterr().err
     assert contents(tmp_path / "run") == before
     sltk.train(spec, tmp_path / "run", force=True)
 

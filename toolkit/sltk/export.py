@@ -35,7 +35,7 @@ from .errors import ModelError, UsageError
 from .files import atomic
 from .models import saving
 from .models.instruct import model as instruct
-from .models.saving import Model
+from .models.saving import TaggerModel
 from .nn import merging
 from .nn.packing import Packing
 from .run import model_folder
@@ -126,7 +126,7 @@ def _exported_spec(spec: PretrainedBackbone) -> PretrainedBackbone:
     return spec.model_copy(update=changes)
 
 
-def _save_classifier(model: Model, config: Any, state: dict[str, Tensor], folder: Path) -> None:
+def _save_classifier(model: TaggerModel, config: Any, state: dict[str, Tensor], folder: Path) -> None:
     """Save as transformers' token classifier.
 
     Raises:
@@ -150,7 +150,7 @@ def _save_classifier(model: Model, config: Any, state: dict[str, Tensor], folder
     skeleton.save_pretrained(folder)
 
 
-def _check_plain(model: Model, config: Any) -> None:
+def _check_plain(model: TaggerModel, config: Any) -> None:
     """Refuse what transformers' token classifiers do not do."""
     flags = model.tagger.backbone.flags
     if model.head.type_name != "linear":

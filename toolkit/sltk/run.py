@@ -2,36 +2,32 @@
 
     text → Reader → Sentence → Aligner → Encoding → Batch → Backbone → word vectors → Head → tags → Metric / Writer
 
-`train` reads, builds, trains, scores and writes a run directory. `evaluate` and `load` start from one.
-Everything they call is one step of the line above, and lives in the module of that name.
+`train` and `pretrain` prepare, train, score and save a run; the steps of each kind of run are in
+`training/labelling.py` and `pretraining/language_modelling.py`. `evaluate` and `load` start from a finished run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .components.slots import Metric, Reader
+from .components.slots import Reader
 from .data import datasets
-from .data.coverage import check_predictions
-from .data.datasets import Dataset
-from .data.fingerprint import fingerprints
-from .data.notes import describe_sentence, report_data
-from .data.splits import load_splits, missing_files, readers_of
-from .errors import SpecError, UsageError
-from .models import kinds, saving, tagging
-from .models.kinds import Model
+from .data.notes import report_data
+from .data.splits import load_splits
+from .errors import UsageError
+from .models import kinds, saving
+from .models.evaluation import labelled, split_scores
 from .models.labeller import Labeller
-from .rundir import directory
-from .rundir.directory import RunDirectory
+from .pretraining.pretrain_spec import PretrainSpec
+from .rundir.directory import RunDirectory, run_imports
 from .runtime import processes
 from .runtime.progress import Progress
-from .schemes.names import SchemeName
 from .spec import loading
-from .spec.experiment import Experiment, TrainerSpec, default_metrics
-from .spec.loading import InvalidSpecError, Loaded
+from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
+from .spec.loading import Loaded
 from .types import Prediction
 
 if TYPE_CHECKING:
@@ -49,100 +45,95 @@ def train(
     progress: Progress | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Train, score on validation and test, and write a run directory.
+    """Train a model, score it on validation and test, and write a run directory.
 
     Args:
-        spec: a YAML file, or the same as a mapping, or a spec that is loaded already.
-        output: the run directory; unset: `runs/NAME`.
-        resume: go on with the run that is there. It ends as if it had never been interrupted.
-        force: replace the run that is there, once the new one has its data and its model.
-        progress: hears how it goes.
-        callbacks: hear what transformers' Trainer does, and may end it with an exception.
+        spec: a YAML file, a mapping with the same content, or a checked spec.
+        output: the run directory; default `runs/NAME`.
+        resume: continue the run in `output`. It ends as if it had never been interrupted.
+        force: replace the run in `output`, once the new run has its data and its model.
+        progress: callbacks for notes, updates and scores.
+        callbacks: additional callbacks of transformers' Trainer; an exception in one ends the run.
 
     Returns:
-        What `metrics.json` holds.
+        The content of `metrics.json`.
 
     Raises:
-        InputError: spec, data or model do not work; nothing has been written then.
-        RunError: training failed; what was there before is there still, and `resume` goes on from it.
+        InputError: the spec, the data or the model is wrong. Nothing has been written.
+        RunError: training failed. An earlier run in `output` is still there, and `resume` continues this one.
     """
-    loaded = loading.load(spec)
-    experiment = loaded.spec
-    told = progress if progress and processes.is_main_process() else Progress()
-    run = RunDirectory(Path(output) if output else Path("runs") / experiment.name)
-    finished = run.prepare(experiment, resume=resume, force=force)
+    return _run(loading.load(spec), output, resume, force, progress, callbacks)
+
+
+def pretrain(
+    spec: str | Path | Mapping[str, Any] | PretrainSpec | Loaded[PretrainSpec],
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Train a language model on text, and write a run directory whose model a labelling run can start from.
+
+    Arguments, return value and errors are those of `train`.
+    """
+    return _run(loading.load_as(PretrainSpec, spec), output, resume, force, progress, callbacks)
+
+
+def _run(
+    loaded: Loaded[Any],
+    output: str | Path | None,
+    resume: bool,
+    force: bool,
+    progress: Progress | None,
+    callbacks: Sequence[TrainerCallback],
+) -> dict[str, Any]:
+    """Do a run of any kind: prepare → train → score → save."""
+    from .training.fit import fit  # transformers' Trainer takes seconds to import
+
+    spec: RunSpec = loaded.spec
+    progress = progress if progress and processes.is_main_process() else Progress()
+    run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
+    finished = run.prepare(spec, resume=resume, force=force)
     processes.barrier()
     if finished is not None:
-        told.note(f"{run.folder} is finished; nothing to resume")
+        run.discard_corpus()
+        progress.note(f"{run.folder} is finished; nothing to resume")
         return finished
-    kind = kinds.TYPES[experiment.type]
-    missing = missing_files(loaded, readers_of(experiment.data))
-    if missing:
-        raise InvalidSpecError(missing)
-    with loaded.placing():
-        splits = tagging.load_splits(experiment)
-        report_data(splits, told)
-        model = kind.build(experiment, splits["train"])
-        for name in splits.keys() - {"train"}:
-            kind.check(splits[name], model)
-    samples = kind.encode(splits["train"], model, told)
-    heard = fingerprints(splits, model.labels.tags)
-    log = run.start(experiment, model, heard, told, resume=resume, force=force)
-    metrics = _trained_and_scored(experiment, model, samples, splits, run, log, resume, callbacks)
+    kind = _kind_of(spec)(loaded, run)
+    try:
+        with loaded.placing():
+            kind.prepare(progress, resume=resume)
+            log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
+    finally:
+        run.discard_incoming()
+    processes.barrier()
+    task = kind.task()
+    task = replace(task, callbacks=(*task.callbacks, *callbacks))
+    fitted = fit(task, spec.trainer, run.checkpoints, log, resume=resume)
+    metrics = {**kind.score(fitted, log), "train": kind.cost(fitted)}
     if processes.is_main_process():
-        kind.save(model, run.model, run.imports)
+        kind.save(metrics)
         run.finish(metrics)
     processes.barrier()
     return metrics
 
 
-def _trained_and_scored(
-    experiment: Experiment,
-    model: Model,
-    samples: list[Any],
-    splits: dict[str, Dataset],
-    run: RunDirectory,
-    progress: Progress,
-    resume: bool,
-    callbacks: Sequence[TrainerCallback],
-) -> dict[str, Any]:
-    """Train the model in place and score it; what `metrics.json` holds."""
-    from .training.fit import Task, fit
-    from .training.trainer import Examples  # Trainer takes seconds to import: only here
+def _kind_of(spec: RunSpec) -> Any:
+    """The class of the kind of run that a spec describes."""
+    if isinstance(spec, PretrainSpec):
+        from .pretraining.language_modelling import PretrainingRun
 
-    def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
-        return _score(experiment.metrics, experiment.scheme, predictions)
+        return PretrainingRun
+    from .training.labelling import LabellingRun
 
-    latest: list[Prediction] = []
-
-    def score() -> dict[str, float]:
-        latest[:] = _labelled(model, splits["validation"], batch_tokens, Progress())
-        return _to_choose_by(experiment, experiment.metrics[0].score(latest, experiment.scheme))
-
-    kind = kinds.type_of(model)
-    batch_tokens = experiment.trainer.eval_batch_tokens
-    training = splits["train"].sentences
-    task = Task(
-        model.network, Examples(samples, kind.collate, kind.without_loss), model.device, experiment.seed,
-        evaluate=score if "validation" in splits else None,
-        describe=lambda number: describe_sentence(training[number]), callbacks=tuple(callbacks),
-    )  # fmt: skip
-    fitted = fit(task, experiment.trainer, run.checkpoints, progress, resume=resume)
-    metrics: dict[str, Any] = {}
-    for name in [split for split in ("validation", "test") if split in splits]:
-        progress.note(f"scoring {name}")
-        if name == "validation" and fitted.is_evaluated and latest:
-            predictions = list(check_predictions(splits[name], latest, progress))
-        else:
-            predictions = list(_labelled(model, splits[name], batch_tokens, progress))
-        run.write_predictions(name, predictions)
-        metrics[name] = scored(predictions) | kind.account(model, predictions, scored)
-    return {**metrics, "train": fitted.cost}
+    return LabellingRun
 
 
 @dataclass
 class Evaluation:
-    """Scores, and the predictions they were taken of."""
+    """Scores, and the predictions they were computed from."""
 
     scores: dict[str, Any]
     predictions: list[Prediction]
@@ -151,11 +142,17 @@ class Evaluation:
 def evaluate(
     folder: str | Path, *, split: str = "test", reader: Reader | None = None, progress: Progress | None = None
 ) -> Evaluation:
-    """Score a finished run on one of its splits, or a run or an exported model on what `reader` reads.
+    """Score a finished run on one of its splits, or a run or an exported model on other data.
+
+    Args:
+        folder: a run directory or an exported model.
+        split: the split of the run's data to score, unless there is a `reader`.
+        reader: reads the other data; exported models need one, since they have no data of their own.
+        progress: callbacks for notes.
 
     Raises:
-        UsageError: no finished run there; or an exported model, which has no splits, and no `reader`.
-        DataError: it has no such split, or the data cannot be read.
+        UsageError: `folder` has no finished run, or an exported model is given no `reader`.
+        DataError: the run has no such split, or the data cannot be read.
     """
     progress = progress or Progress()
     folder = Path(folder)
@@ -179,84 +176,36 @@ def evaluate(
             dataset = load_splits(experiment.data, scheme, [split])[split]
     model = kinds.load(model_at)
     report_data({dataset.name: dataset}, progress)
-    strange = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
-    if strange:
-        progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(strange))}")
-    predictions = list(_labelled(model, dataset, batch_tokens, progress))
-
-    def scored(predictions: Iterable[Prediction]) -> dict[str, Any]:
-        return _score(metrics, scheme, predictions)
-
-    account = kinds.type_of(model).account(model, predictions, scored)
-    return Evaluation(scored(predictions) | account, predictions)
+    unknown = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
+    if unknown:
+        progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(unknown))}")
+    predictions = list(labelled(model, dataset, batch_tokens, progress))
+    return Evaluation(split_scores(model, metrics, scheme, predictions), predictions)
 
 
 def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | None = None) -> Labeller:
-    """A trained model, from a run directory or an exported one.
+    """Load a trained model from a run directory or an exported model.
 
     Raises:
-        UsageError: there is none, or its training is not finished.
-        ModelError: its base model cannot be had, or is not the one it was trained on.
+        UsageError: `folder` has no model, or its training is not finished.
+        ModelError: its base model is not available, or differs from the one it was trained on.
     """
     model = model_folder(Path(folder), progress or Progress())
     return Labeller(kinds.load(model), batch_tokens, progress)
 
 
 def model_folder(folder: Path, progress: Progress) -> Path:
-    """Where the model of a run, or of an export, lies; its `imports:` are run, and it is said which.
+    """Find the folder of the model in a run or an export, and run the `imports:` it needs; each is reported.
 
     Raises:
-        UsageError: there is none, or its training is not finished.
+        UsageError: `folder` has no model, or its training is not finished.
     """
     if saving.is_model(folder):
-        directory.run_imports(folder, progress)
+        run_imports(folder, progress)
         return folder
     run = RunDirectory(folder)
     run.experiment(progress)
     return run.model
 
 
-def _labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
-    """A prediction for each sentence, with a tag for each word: that none is missed is asserted, and told."""
-    predictions = Labeller(model, batch_tokens, progress).stream(dataset)
-    for number, prediction in enumerate(check_predictions(dataset, predictions, progress), start=1):
-        if number % 256 == 0:
-            progress.labelled(256)
-        yield prediction
-
-
-def _score(
-    metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
-) -> dict[str, Any]:
-    """The first metric's scores, and those of the others under their names: `accuracy_2` where one is taken."""
-    labelled = list(predictions)
-    first, *others = metrics
-    scores = first.score(labelled, scheme)
-    for metric in others:
-        name, number = metric.type_name, 1
-        while name in scores:
-            number += 1
-            name = f"{metric.type_name}_{number}"
-        scores[name] = metric.score(labelled, scheme)
-    return scores
-
-
-def _to_choose_by(experiment: Experiment, scores: dict[str, Any]) -> dict[str, float]:
-    """The numbers that training shows after an epoch, and as `score` the one that it chooses by.
-
-    Raises:
-        SpecError: training is to choose by them, and there is none that it could choose by.
-    """
-    shown = ("precision", "recall", "f1", "accuracy")
-    main = {key: float(scores[key]) for key in shown if isinstance(scores.get(key), int | float)}
-    chosen = main.get("f1", main.get("accuracy"))
-    spec = experiment.trainer
-    if chosen is None and (spec.select == "best" or spec.early_stopping is not None):
-        raise SpecError(
-            f"metric `{experiment.metrics[0].type_name}` gives neither `f1` nor `accuracy`: "
-            "nothing to choose the best epoch by"
-        )
-    return {**main, "score": 0.0 if chosen is None else chosen}
-
-
-__all__ = ["Evaluation", "Labeller", "evaluate", "load", "train"]
+__all__ = ["Evaluation", "Labeller", "evaluate", "load", "pretrain", "train"]

@@ -66,7 +66,7 @@ def vectors(backbone: PackedBackbone) -> torch.Tensor:
         return backbone.eval()(IDS, PACKING)
 
 
-def assembled(spec: Any) -> saving.Model:
+def assembled(spec: Any) -> saving.TaggerModel:
     backbone = spec.build(context())
     torch.manual_seed(1)
     tagger: Any = Tagger(backbone, FirstSubword().build(), LinearHead().build(backbone.hidden_size, LABELS))  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def assembled(spec: Any) -> saving.Model:
     )
 
 
-def reloaded(model: saving.Model, path: Path) -> saving.Model:
+def reloaded(model: saving.TaggerModel, path: Path) -> saving.TaggerModel:
     saving.save(model, path, path.parent / "no-imports")
     return saving.load(path)
 

@@ -46,11 +46,11 @@ def pretrain(
     folder = output or Path("runs") / loaded.spec.name
     with ProgressBar() as progress:
         if rehearse:
-            from ..pretraining.rehearsal import rehearse as run_rehearsal
+            from ..rehearsal import rehearse as run_rehearsal
 
             metrics = run_rehearsal(loaded, progress=progress)
         else:
-            from ..pretraining.pipeline import pretrain as run
+            from ..run import pretrain as run
 
             metrics = run(loaded, folder, resume=resume, force=force, progress=progress)
     if int(os.environ.get("RANK", "0")) == 0:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -46,9 +46,10 @@ _OWN_WEIGHTS = Path("base") / "weights.safetensors"
 
 
 @dataclass
-class Model:
+class TaggerModel:
     """A tagger with all that is needed to use it."""
 
+    type_name: ClassVar[str] = "tagger"
     tagger: Tagger
     labels: LabelSet
     encoder: SubwordEncoder
@@ -66,14 +67,14 @@ class Model:
         return self.tagger
 
 
-def save(model: Model, folder: Path, imports: Path) -> None:
+def save(model: TaggerModel, folder: Path, imports: Path) -> None:
     """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
     with atomic.making(folder) as partial:
         save_backbone(model.tagger.backbone, model.backbone, partial)
         save_rest(model, partial, base_of(model.tagger.backbone, model.backbone), imports)
 
 
-def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
+def save_rest(model: TaggerModel, folder: Path, base: dict[str, Any], imports: Path) -> None:
     """All but the backbone: tokenizer, head, description, and a copy of `imports` if there is such a folder."""
     model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(head_state(model.tagger), str(folder / _HEAD))
@@ -141,7 +142,7 @@ def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
     return backbone.base
 
 
-def _description(model: Model, base: dict[str, Any]) -> dict[str, Any]:
+def _description(model: TaggerModel, base: dict[str, Any]) -> dict[str, Any]:
     unmask = getattr(model.backbone, "unmask", None)
     return {
         "format": FORMAT,
@@ -195,7 +196,7 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load(folder: Path, *, merge: bool = True, prove: bool = True) -> Model:
+def load(folder: Path, *, merge: bool = True, prove: bool = True) -> TaggerModel:
     """Load a model for prediction. With `merge`, adapters become part of the float32 weights they adapt.
 
     Raises:
@@ -290,11 +291,13 @@ def assemble(
     on_overflow: Literal["window", "error"],
     device: torch.device,
     document_context: int = 0,
-) -> Model:
+) -> TaggerModel:
     """A model of its parts; the window is what the spec or else the backbone allows."""
     window = max_length or tagger.backbone.max_length
     encoder = SubwordEncoder(tagger.backbone.tokenizer, spacing, window, on_overflow, document_context)
-    return Model(tagger, labels, encoder, splitter, aligner, backbone, head, max_length, on_overflow, device)
+    return TaggerModel(
+        tagger, labels, encoder, splitter, aligner, backbone, head, max_length, on_overflow, device
+    )
 
 
 def _load_head(tagger: Tagger, state: dict[str, torch.Tensor]) -> None:

@@ -1,25 +1,34 @@
-"""From a spec and its training data to a model that is not trained yet, and to what the model reads."""
+"""`type: tagger`: build a tagger from a spec, encode its training data, label with it, save and load it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from ..components.backbones import precision
 from ..components.slots import Reader
 from ..data import coverage, splits
-from ..data.datasets import Dataset
+from ..data.datasets import Dataset, label_set
 from ..errors import DataError
 from ..nn.backbone import BuildContext
-from ..nn.batching import Sample
+from ..nn.batching import Sample, without_loss
+from ..nn.batching import pack as collate
 from ..nn.tagger import Tagger
 from ..runtime import run_cache
 from ..runtime.progress import Progress
-from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
 from ..subwords import token_cache
 from ..subwords.tokenization import spacing_of
+from ..types import Prediction, Sentence
 from . import saving
-from .saving import Model
+from .predictor import Predictor
+from .saving import TaggerModel, load, save
+
+__all__ = [
+    "build", "check", "collate", "encode", "extra_scores", "load", "load_splits", "predict", "save", "without_loss",
+]  # fmt: skip
 
 
 def load_splits(experiment: Experiment) -> dict[str, Dataset]:
@@ -41,12 +50,13 @@ def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in there)
 
 
-def build(experiment: Experiment, labels: LabelSet, training: Dataset) -> Model:
-    """The untrained model that the spec describes.
+def build(experiment: Experiment, training: Dataset) -> TaggerModel:
+    """Build the untrained model that the spec describes, with the labels of the training data.
 
     Raises:
-        ModelError: the backbone cannot be had or cannot do what the spec asks.
+        ModelError: the backbone is not available, or cannot do what the spec requires.
     """
+    labels = label_set(training)
     device = precision.device()
     context = BuildContext(
         device=device,
@@ -65,7 +75,7 @@ def build(experiment: Experiment, labels: LabelSet, training: Dataset) -> Model:
     )  # fmt: skip
 
 
-def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sample]:
+def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sample]:
     """The sentences as the model reads them, with the numbers of their tags; empty sentences are left out.
 
     Raises:
@@ -90,7 +100,7 @@ def encode_all(dataset: Dataset, model: Model, progress: Progress) -> list[Sampl
     return samples
 
 
-def check_lengths(dataset: Dataset, model: Model) -> None:
+def check(dataset: Dataset, model: TaggerModel) -> None:
     """Where the spec wants an error for sentences that are too long, have it before anything is trained.
 
     Raises:
@@ -98,3 +108,18 @@ def check_lengths(dataset: Dataset, model: Model) -> None:
     """
     if model.on_overflow == "error":
         model.encoder.encode(dataset.sentences)
+
+
+def predict(
+    model: TaggerModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+) -> Iterator[Prediction]:
+    """Label sentences in order, with at most `window` of them in memory."""
+    predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, batch_tokens, progress)
+    return predictor.predict(sentences, window)
+
+
+def extra_scores(
+    model: TaggerModel, predictions: Sequence[Prediction], score: Callable[..., Any]
+) -> dict[str, Any]:
+    """A tagger has no scores in addition to those of the metrics."""
+    return {}

@@ -1,14 +1,13 @@
-"""`sltk pretrain`: language modelling before labelling, on the task's own text (TAPT) or from scratch.
+"""`sltk pretrain`: train a language model on a task's own text (TAPT) or from scratch, before labelling.
 
     corpus → Reader → text → tokenizer → blocks → Backbone → vectors → output layer → loss
 
-    spec.py        what a pretrain spec says
-    text.py        the text, sentence by sentence
-    corpus.py      text as a file of token numbers, cut into blocks
-    snapshots.py   models kept on the way: when, where, and what is in the folder of one
-    pipeline.py    READ THIS FIRST: the run
-    rehearsal.py   all of it in small
-    summary.py     what a spec would do, in a few lines
+    language_modelling.py    the steps of a run
+    pretrain_spec.py         the keys of a spec
+    corpus_text.py           text, sentence by sentence
+    corpus.py                token ids on disk, cut into blocks
+    snapshots.py             models saved during training
+    summary.py               what a run would do, for `sltk check`
 
-The spec of a run starts from the result by `backbone.adapter:` (LoRA) or `backbone.name:` (whole models).
+A labelling run starts from the result with `backbone.adapter:` (LoRA) or `backbone.name:` (a whole model).
 """

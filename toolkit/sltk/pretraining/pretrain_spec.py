@@ -5,27 +5,22 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
 from ..masks import MaskText
-from ..spec.experiment import ImportPath, SpecModel, TrainerSpec, folder_name
+from ..spec.experiment import RunSpec, TrainerSpec
 
 Objective = Literal["clm", "mlm"]
 
 
-class PretrainSpec(SpecModel):
+class PretrainSpec(RunSpec):
     """One pre-training run: text, model, objective. `extends: other.yaml` starts from another spec."""
 
-    name: str = Field(min_length=1, description="names the run directory, runs/NAME")
-    seed: int = Field(default=120, ge=0, lt=2**32, description="seed of everything random")
     objective: Objective = Field(
         description="`clm`: predict the next token; `mlm`: predict 15 % of the tokens, masked 80/10/10"
-    )
-    imports: list[ImportPath] = Field(
-        default=[], description="Python files (`my_readers.py`) or modules with components of your own"
     )
     corpus: Reader = Field(
         description="what is read: text, or the words of annotated data, whose tags are left alone"
@@ -61,8 +56,6 @@ class PretrainSpec(SpecModel):
     trainer: TrainerSpec = Field(
         default_factory=TrainerSpec, description="how it is trained; `batch_size` counts blocks"
     )
-
-    _names_a_folder = field_validator("name")(folder_name)
 
     @model_validator(mode="after")
     def _backbone_is_a_language_model(self) -> PretrainSpec:

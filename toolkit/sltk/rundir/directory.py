@@ -1,13 +1,13 @@
-"""What a run directory holds, and when it may be written.
+"""The run directory: what it holds, and when it may be written.
 
-spec.yaml             resolved: everything needed to run it again
+spec.yaml             the resolved spec: everything needed to repeat the run
 imports/              copies of the files named in `imports:`
 environment.json      versions, device, revision, seed, proof of the mask
-checkpoints/          the newest one, and the best where it is wanted: for --resume
+checkpoints/          the newest checkpoint, and the best one if it is selected: for --resume
 log.jsonl             loss, learning rate, scores, notes
-model/                see checkpoint.py
+model/                see models/saving.py
 predictions/SPLIT.conll
-corpus/, steps/       of `sltk pretrain`: text as numbers while it trains, and models kept on the way
+corpus/, steps/       of `sltk pretrain`: token ids during training, and snapshots of the model
 metrics.json          written last: a run that has it is finished
 """
 
@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-from pydantic import BaseModel
+from typing import Any
 
 from ..components.registry import registry
 from ..components.slots import Backbone
@@ -29,37 +27,18 @@ from ..models.saving import check_format
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec import loading
-from ..spec.experiment import Experiment
+from ..spec.experiment import Experiment, RunSpec
 from ..spec.imports import load_imports
 from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping
 from ..types import Prediction
 from ..yamltree.scalars import is_python_file
-from .environment import Built, environment
+from .environment import TrainedModel, environment
 from .log import LoggedProgress
 from .parent import origin_of
 
 
-class Recorded(Protocol):
-    """The spec of a run of any kind."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything random."""
-
-    @property
-    def imports(self) -> list[Path]:
-        """Files, or names of modules, with components of one's own."""
-
-    @property
-    def backbone(self) -> Backbone:
-        """Which model it starts from."""
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> BaseModel:
-        """The same with other values."""
-
-
 class RunDirectory:
-    """One run's folder. Only the first process of a run writes in it."""
+    """The folder of one run. Only the main process of a run writes to it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,29 +50,29 @@ class RunDirectory:
         self.checkpoints = folder / "checkpoints"
         self.predictions = folder / "predictions"
         self.corpus = folder / "corpus"
-        self.coming_corpus = folder / ".corpus.partial-next"
-        """That of a run that is not accepted yet: whatever is here stays as it is until then."""
+        self.incoming_corpus = folder / ".corpus.partial-next"
+        """The corpus of a new run until `start` accepts that run; until then `corpus/` stays as it is."""
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 
-    def prepare(self, experiment: Recorded, *, resume: bool, force: bool) -> dict[str, Any] | None:
-        """See that the run may be written here; changes nothing. The metrics, if it is finished already.
+    def prepare(self, spec: RunSpec, *, resume: bool, force: bool) -> dict[str, Any] | None:
+        """Check that the run may be written here, and return its metrics if it is finished. Changes nothing.
 
         Raises:
-            UsageError: there is a run already, or another one than is to be resumed, or something else.
+            UsageError: the folder holds a run, a different run from the one to resume, or other files.
         """
         if resume and force:
-            raise UsageError("--resume goes on with the run that is there, --force replaces it: choose one")
+            raise UsageError("--resume continues the run in the folder, --force replaces it: choose one")
         check_folder(self.folder)
         if not self.spec.exists():
             self._check_empty()
             return None
         if not resume and not force:
             state = "a finished run" if self.metrics.exists() else "an unfinished run"
-            raise UsageError(f"`{self.folder}` holds {state}; --resume goes on with it, --force replaces it")
+            raise UsageError(f"`{self.folder}` holds {state}; --resume continues it, --force replaces it")
         if resume:
             self.check_format()
-            self._check_same(experiment)
+            self._check_same(spec)
             return read_mapping(self.metrics) if self.metrics.exists() else None
         return None
 
@@ -107,139 +86,139 @@ class RunDirectory:
             )
 
     def check_format(self) -> None:
-        """Refuse a run directory that another version of sltk wrote in another form.
+        """Check that this version of sltk reads the format of the run directory.
 
         Raises:
-            UsageError: it did.
-            DataError: what says so is missing or damaged.
+            UsageError: another version of sltk wrote it in another format.
+            DataError: `environment.json` is missing or damaged.
         """
-        check_format(
-            self.folder,
-            read_mapping(self.environment),
-            "train it again (--force), or use the version that wrote it",
-        )
+        advice = "train it again (--force), or use the version that wrote it"
+        check_format(self.folder, read_mapping(self.environment), advice)
 
-    def _check_same(self, experiment: Recorded) -> None:
-        """Refuse to go on with another spec, or with other `imports:`, than the run began with."""
-        before = read_mapping(self.spec)
-        differing = list(differences(before, parse_stored_spec(self._resolved(experiment))))
-        for source, name in _copies(experiment.imports):
+    def _check_same(self, spec: RunSpec) -> None:
+        """Refuse to resume with a spec, or with `imports:`, that differ from those the run started with."""
+        changed = list(differences(read_mapping(self.spec), parse_stored_spec(self._resolved(spec))))
+        for source, name in _copies(spec.imports):
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():
-                differing.append(f"imports: {source} was edited")
-        if differing:
-            raise UsageError(
-                Problem(
-                    f"`{self.folder}` holds a run of another spec",
-                    notes=(*differing[:8], "--force replaces the run, another --output keeps it"),
-                )
-            )
+                changed.append(f"imports: {source} was edited")
+        if changed:
+            raise self._other_run("of another spec", changed[:8])
 
-    def _resolved(self, experiment: Recorded) -> str:
+    def _other_run(self, what: str, changed: Iterable[str]) -> UsageError:
+        notes = (*changed, "--force replaces the run, another --output keeps it")
+        return UsageError(Problem(f"`{self.folder}` holds a run {what}", notes=notes))
+
+    def _resolved(self, spec: RunSpec) -> str:
         """The spec as it is stored: with its `imports:` beside it."""
-        names = {source: Path("imports") / name for source, name in _copies(experiment.imports)}
-        imports = [names.get(path, path) for path in experiment.imports]
-        return loading.dump(experiment.model_copy(update={"imports": imports}))
+        names = {source: Path("imports") / name for source, name in _copies(spec.imports)}
+        imports = [names.get(path, path) for path in spec.imports]
+        return loading.dump(spec.model_copy(update={"imports": imports}))
 
     def start(
         self,
-        experiment: Recorded,
-        model: Built,
-        data: Mapping[str, Fingerprint],
-        told: Progress,
+        spec: RunSpec,
+        model: TrainedModel,
+        fingerprints: Mapping[str, Fingerprint],
+        progress: Progress,
         *,
         resume: bool,
         force: bool,
-        corpus: Path | None = None,
     ) -> Progress:
-        """Write what is known before training. With `force`, the run that was here goes first.
+        """Write what is known before training, and make the incoming corpus that of the run.
 
         Args:
-            data: what identifies that which it is trained on.
-            corpus: what becomes `corpus/`; None where that is not needed, or is there.
+            fingerprints: identify the training data.
+            progress: receives a note for each change of the environment since a resumed run started.
+            force: remove the run in the folder first.
 
         Returns:
-            Progress that `log.jsonl` hears too. `told` hears what is not as when a run that is resumed began.
+            Progress callbacks that also write `log.jsonl`.
 
         Raises:
-            UsageError: the run that is to be resumed began on other data. Nothing is changed then.
+            UsageError: the run to resume was started on other data. Nothing is changed.
         """
         if resume:
-            self._check_data(data)
+            self._check_data(fingerprints)
         if not processes.is_main_process():
-            return told
+            return progress
         if resume:
-            for change in self._changes(experiment.seed, model):
-                told.note(f"not as when the run began: {change}")
+            for change in self._environment_changes(spec.seed, model):
+                progress.note(f"changed since the run started: {change}")
         if force:
             self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
-        if corpus is not None:
-            atomic.publish(corpus, self.corpus)
+        if self.incoming_corpus.exists():
+            atomic.publish(self.incoming_corpus, self.corpus)
         for path in [*self.folder.glob(".*"), *self.folder.glob("*/.*")]:
             if atomic.is_partial(path.name):
                 atomic.remove(path)
-        for source, name in _copies(experiment.imports):
+        for source, name in _copies(spec.imports):
             atomic.write_text(self.imports / name, source.read_text(encoding="utf-8"))
-        begun = environment(experiment.seed, model) | _origin(experiment.backbone) | {"data": dict(data)}
-        atomic.write_json(self.environment, begun)
-        atomic.write_text(self.spec, self._resolved(experiment))
-        return LoggedProgress(told, self.log)
+        data = {"data": dict(fingerprints)}
+        atomic.write_json(self.environment, environment(spec.seed, model) | _origin(spec.backbone) | data)
+        atomic.write_text(self.spec, self._resolved(spec))
+        return LoggedProgress(progress, self.log)
 
     def _clear(self) -> None:
-        """Remove a run, its spec last: a run half removed has no checkpoints to go on from, and no metrics."""
+        """Remove a run, its spec last: a partly removed run has no checkpoints to resume from and no metrics."""
         for path in (
             self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.corpus,
             self.environment, self.imports, self.spec,
         ):  # fmt: skip
             atomic.remove(path)
 
-    def _check_data(self, data: Mapping[str, Fingerprint]) -> None:
-        """Refuse to go on with other data than the run began with, as far as that was written down then."""
+    def _check_data(self, fingerprints: Mapping[str, Fingerprint]) -> None:
+        """Refuse to resume on data that differs from what the run started on, as far as that was recorded."""
         if not (self.spec.exists() and self.environment.exists()):
             return
-        before = read_mapping(self.environment).get("data", {})
-        changed = list(describe_changes(before, data))
+        changed = list(describe_changes(read_mapping(self.environment).get("data", {}), fingerprints))
         if changed:
-            raise UsageError(
-                Problem(
-                    f"`{self.folder}` holds a run that began on other data: going on would mix the two",
-                    notes=(*changed, "--force replaces the run, another --output keeps it"),
-                )
-            )
+            raise self._other_run("that started on other data: resuming would mix the two", changed)
 
-    def _changes(self, seed: int, model: Built) -> list[str]:
-        """What is not as it was when the run began, of all that may change its numbers: versions, device, threads."""
+    def _environment_changes(self, seed: int, model: TrainedModel) -> list[str]:
+        """What changed since the run started that may change its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []
-        before = read_mapping(self.environment)
-        now = environment(seed, model)
+        before, now = read_mapping(self.environment), environment(seed, model)
         keys = ("python", "packages", "device", "products", "threads", "processes")
         return [line for key in keys for line in differences(before.get(key), now[key], key)]
 
+    def discard_incoming(self) -> None:
+        """Remove the corpus of a run that was not accepted."""
+        if processes.is_main_process():
+            atomic.remove(self.incoming_corpus)
+
+    def discard_corpus(self) -> None:
+        """Remove the corpus of a finished run, which no longer needs it."""
+        self.discard_incoming()
+        if processes.is_main_process():
+            atomic.remove(self.corpus)
+
     def finish(self, metrics: dict[str, Any]) -> None:
-        """Write the metrics: the run is finished."""
+        """Write the metrics, which marks the run as finished, and remove its corpus."""
         atomic.write_json(self.metrics, metrics)
+        self.discard_corpus()
 
     def write_predictions(self, split: str, predictions: Iterable[Prediction]) -> None:
-        """`predictions/SPLIT.conll`: word, gold tag, predicted tag."""
+        """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag."""
         if processes.is_main_process():
-            writer = registry.find("writer", "conll")()
+            writer: Any = registry.find("writer", "conll")()
             with atomic.writing(self.predictions / f"{split}.conll") as file:
-                file.writelines(writer.render(predictions))  # type: ignore[attr-defined]
+                file.writelines(writer.render(predictions))
 
     def experiment(self, progress: Progress) -> Experiment:
-        """The spec of a finished run, its `imports:` run.
+        """Load the spec of a finished labelling run, and run its `imports:`.
 
         Raises:
-            UsageError: there is no run, or it is not finished, or its form is that of another version.
+            UsageError: there is no run, it is not finished, or another version of sltk wrote it.
         """
         if not self.spec.exists():
-            raise UsageError(f"`{self.folder}` is no run directory (no spec.yaml)")
+            raise UsageError(f"`{self.folder}` is not a run directory (no spec.yaml)")
         self.check_format()
         if not self.metrics.exists():
             raise UsageError(
-                f"the run in `{self.folder}` is not finished; `sltk train … --resume` goes on with it"
+                f"the run in `{self.folder}` is not finished; `sltk train … --resume` continues it"
             )
         loaded = loading.load(self.spec)
         for path in loaded.imported:
@@ -248,25 +227,25 @@ class RunDirectory:
 
 
 def run_imports(folder: Path, progress: Progress) -> None:
-    """Run the files that came with a model, saying which."""
+    """Run the files in the `imports/` of a model, and report each."""
     for path in load_imports(sorted((folder / "imports").glob("*.py"))):
         progress.note(f"imported {path}")
 
 
 def _origin(backbone: Backbone) -> dict[str, Any]:
-    """The model of a pre-training run that a run starts from, which may be gone or elsewhere later."""
-    found = origin_of(getattr(backbone, "adapter", None), getattr(backbone, "name", None))
-    return {} if found is None else {"origin": found.model_dump(mode="json")}
+    """The pre-trained model that a run starts from; it may be gone or elsewhere later."""
+    origin = origin_of(getattr(backbone, "adapter", None), getattr(backbone, "name", None))
+    return {} if origin is None else {"origin": origin.model_dump(mode="json")}
 
 
 def _copies(imports: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Each file of `imports:`, and a name for its copy that no other has."""
-    taken: dict[str, Path] = {}
+    """Each file of `imports:` with a unique name for its copy."""
+    sources: dict[str, Path] = {}
     for path in imports:
         if not is_python_file(str(path)):
             continue
         name, number = path.name, 2
-        while name in taken:
+        while name in sources:
             name, number = f"{path.stem}_{number}{path.suffix}", number + 1
-        taken[name] = path
-    return [(path, name) for name, path in taken.items()]
+        sources[name] = path
+    return [(path, name) for name, path in sources.items()]

@@ -19,19 +19,19 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-class Built(Protocol):
-    """What there is to say of any model that is trained."""
+class TrainedModel(Protocol):
+    """What models of every kind of run have."""
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the model."""
 
     @property
     def network(self) -> Any:
         """A `TrainableModule` with its `backbone`."""
 
 
-def environment(seed: int, model: Built) -> dict[str, Any]:
+def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
     """Versions, device, git revision, seed, and the proof that the mask holds."""
     proof = model.network.backbone.proof
     return {

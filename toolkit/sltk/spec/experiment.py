@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -138,17 +138,27 @@ _OF_TAGGERS = {"aligner", "document_context", "head", "on_overflow"}
 """Keys of a spec that only a tagger has a use for."""
 
 
-class Experiment(SpecModel):
-    """One run: data, model, training. `extends: other.yaml` starts from another spec."""
+class RunSpec(SpecModel):
+    """The keys that a run of any kind has."""
 
     name: str = Field(min_length=1, description="names the run directory, runs/NAME")
-    seed: int = Field(default=120, ge=0, lt=2**32, description="seed of everything random")
+    seed: int = Field(default=120, ge=0, lt=2**32, description="seed of all random numbers")
+    imports: list[ImportPath] = Field(
+        default=[], description="Python files (`my_readers.py`) or modules with custom components"
+    )
+    if TYPE_CHECKING:  # each kind declares them in its own place among its keys
+        backbone: Backbone
+        trainer: TrainerSpec
+
+    _names_a_folder = field_validator("name")(folder_name)
+
+
+class Experiment(RunSpec):
+    """One run: data, model, training. `extends: other.yaml` starts from another spec."""
+
     type: Literal["tagger", "instruct"] = Field(
         default="tagger",
         description="what kind of model is trained: one that tags words, or one that writes spans (`instruct:`)",
-    )
-    imports: list[ImportPath] = Field(
-        default=[], description="Python files (`my_readers.py`) or modules with components of your own"
     )
     data: DataSpec = Field(description="sentences for training, validation and test")
     splitter: Splitter = Field(
@@ -188,8 +198,6 @@ class Experiment(SpecModel):
     instruct: InstructSpec | None = Field(
         default=None, description="with `type: instruct`: prompt, options, decoding"
     )
-
-    _names_a_folder = field_validator("name")(folder_name)
 
     @model_validator(mode="after")
     def _metrics_have_something_to_count(self) -> Experiment:

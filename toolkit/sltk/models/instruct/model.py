@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -35,17 +35,24 @@ from . import generation
 from .account import Score, ceiling, counts, labelled, types_of
 from .automaton import Automaton
 from .constraint import Walk
-from .encoding import PromptEncoder, PromptSample
+from .encoding import PromptEncoder, PromptSample, without_loss
 from .generation import Generator, Request
 from .prompt import Prompter, Shot, check_types, chosen_shots
+from .prompt_batches import pack_prompts as collate
 from .responses import parse
 from .vocabulary import Vocabulary
+
+__all__ = [
+    "InstructModel", "build", "check", "collate", "encode", "extra_scores", "load", "predict", "save",
+    "save_rest", "without_loss",
+]  # fmt: skip
 
 
 @dataclass
 class InstructModel:
     """A language model with all that is needed to label by it."""
 
+    type_name: ClassVar[str] = "instruct"
     network: LanguageModel
     labels: LabelSet
     prompter: Prompter
@@ -217,7 +224,7 @@ def _read(model: InstructModel, prediction: Prediction, response: Response) -> P
     return labelled(prediction, spans, response, model.labels.scheme)
 
 
-def account(model: InstructModel, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
+def extra_scores(model: InstructModel, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
     """What became of the responses, and the scores of perfect ones: `responses` of `metrics.json`."""
     best = ceiling(predictions, model.spec, model.labels.scheme, score)
     return {"responses": {**counts(predictions), "ceiling": best}}

@@ -1,0 +1,69 @@
+"""Label a dataset with a model and score the predictions: the same for validation, test and `sltk evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from ..components.slots import Metric
+from ..data.coverage import check_predictions
+from ..data.datasets import Dataset
+from ..errors import SpecError
+from ..runtime.progress import Progress
+from ..schemes.names import SchemeName
+from ..spec.experiment import Experiment
+from ..types import Prediction
+from .kinds import Model, type_of
+from .labeller import Labeller
+
+
+def labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
+    """Yield one prediction per sentence, and check that every word gets a tag."""
+    predictions = Labeller(model, batch_tokens, progress).stream(dataset)
+    for number, prediction in enumerate(check_predictions(dataset, predictions, progress), start=1):
+        if number % 256 == 0:
+            progress.labelled(256)
+        yield prediction
+
+
+def split_scores(
+    model: Model, metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
+) -> dict[str, Any]:
+    """One split of `metrics.json`: the scores of all metrics, and what this type of model adds to them."""
+    score = partial(metric_scores, metrics, scheme)
+    return score(predictions) | type_of(model).extra_scores(model, predictions, score)
+
+
+def metric_scores(
+    metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
+) -> dict[str, Any]:
+    """The scores of the first metric, and those of the others under their names (`accuracy_2` if one is taken)."""
+    predictions = list(predictions)
+    first, *others = metrics
+    scores = first.score(predictions, scheme)
+    for metric in others:
+        name, number = metric.type_name, 1
+        while name in scores:
+            number += 1
+            name = f"{metric.type_name}_{number}"
+        scores[name] = metric.score(predictions, scheme)
+    return scores
+
+
+def selection_scores(experiment: Experiment, predictions: Sequence[Prediction]) -> dict[str, float]:
+    """The scores shown after each epoch, with the one that selects the best epoch as `score`.
+
+    Raises:
+        SpecError: the spec selects the best epoch, but the first metric has neither `f1` nor `accuracy`.
+    """
+    metric, trainer = experiment.metrics[0], experiment.trainer
+    scores = metric.score(predictions, experiment.scheme)
+    names = ("precision", "recall", "f1", "accuracy")
+    shown = {name: float(scores[name]) for name in names if isinstance(scores.get(name), int | float)}
+    selecting = shown.get("f1", shown.get("accuracy"))
+    if selecting is None and (trainer.select == "best" or trainer.early_stopping is not None):
+        raise SpecError(
+            f"metric `{metric.type_name}` gives neither `f1` nor `accuracy`: nothing to select the best epoch by"
+        )
+    return {**shown, "score": 0.0 if selecting is None else selecting}

@@ -1,0 +1,91 @@
+"""Smaller versions of the parts of a spec, for rehearsals of any kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from .. import masks
+from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
+from ..components.slots import Backbone, Reader
+from ..families.shape import tiny_config
+from ..preview.estimate import ModelInfo
+from ..runtime.progress import Progress
+from ..spec.experiment import TrainerSpec
+
+B = TypeVar("B", bound=Backbone)
+
+SENTENCES = 16
+"""Sentences read from each split or text."""
+_VOCABULARY = 400
+
+
+def small_trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
+    """Two epochs of a few updates each."""
+    small: dict[str, Any] = {
+        "epochs": 2,
+        "max_steps": None,
+        "save_every": None,
+        "batch_size": min(trainer.batch_size, 4),
+        "eval_batch_tokens": min(trainer.eval_batch_tokens, 512),
+        "log_to": [],
+    }
+    changed = ", ".join(
+        f"{key} {value}" for key, value in small.items() if value and value != getattr(trainer, key)
+    )
+    progress.note(f"rehearsal: {changed or 'epochs 2'}")
+    if trainer.log_to:
+        progress.note(f"rehearsal: nothing is logged to {', '.join(trainer.log_to)}")
+    return trainer.model_copy(update=small)
+
+
+def small_backbone(backbone: B, progress: Progress) -> B:
+    """A tiny model of the same family; a custom backbone stays as it is."""
+    if not isinstance(backbone, PretrainedBackbone):
+        progress.note(f"rehearsal: the backbone `{backbone.type_name}` is not known here and stays as it is")
+        return backbone
+    source = ModelInfo.of(backbone)
+    family, lora = source.family, backbone.lora
+    if family is None:
+        family = "bert" if backbone.type_name == "encoder" else "llama"
+        progress.note(
+            f"rehearsal: the architecture of `{backbone.name}` is not known here; {family} replaces it"
+        )
+        if lora is not None and isinstance(lora.target_modules, list):
+            progress.note(f"rehearsal: LoRA on its query and value projections for {lora.target_modules}")
+            lora = lora.model_copy(update={"target_modules": None})
+    blocks = tiny_blocks(backbone.unmask, source.shape.blocks if source.shape is not None else None)
+    config = tiny_config(family, blocks)
+    if source.config.get("sliding_window"):
+        config["sliding_window"] = 8
+    weights = "pretrained weights" if backbone.init == "pretrained" else "the model"
+    progress.note(f"rehearsal: a fresh {family} model of {blocks} blocks, hidden size 64, for {weights}")
+    progress.note("rehearsal: its tokenizer is trained on the spot")
+    if backbone.adapter is not None:
+        progress.note(f"rehearsal: fresh adapters for those of `{backbone.adapter}`")
+    update = {
+        "name": None, "revision": None, "gguf_file": None, "init": "random", "config": config, "lora": lora,
+        "adapter": None, "tokenizer": TrainedTokenizer(vocab_size=_VOCABULARY),
+    }  # fmt: skip
+    return backbone.model_copy(update=update)
+
+
+def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
+    """Enough blocks to show what a mask does: at least four, in equal groups, at most those of the true model."""
+    if isinstance(mask, list):
+        needed = max(mask, default=0) + 2
+    elif ":" in mask:
+        needed = int(mask.partition(":")[2]) + 2
+    elif masks.is_digits(mask):
+        needed = len(mask) * -(-4 // len(mask))
+    else:
+        needed = 4
+    needed = max(4, needed)
+    return needed if blocks is None else min(needed, blocks)
+
+
+def absences(reader: Reader) -> Iterator[str]:
+    """The data of a reader that is not on this machine."""
+    yield from (f"`{path}`, which is not here" for _, path in reader.paths() if not path.exists())
+    if reader.type_name == "huggingface" and getattr(reader, "path", None) is None:
+        yield f"`{getattr(reader, 'name', None)}`, which is on the hub"

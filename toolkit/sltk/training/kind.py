@@ -1,0 +1,58 @@
+"""What the pipeline (run.py) needs from a kind of run. Labelling and pre-training are the two kinds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from ..data.fingerprint import Fingerprint
+from ..rundir.directory import RunDirectory
+from ..rundir.environment import TrainedModel
+from ..runtime.progress import Progress
+from ..spec.experiment import RunSpec
+from ..spec.loading import Loaded
+from .fit import Fitted, Task
+
+S = TypeVar("S", bound=RunSpec)
+
+
+class RunKind(ABC, Generic[S]):
+    """The steps of one run. The pipeline calls them in the order in which they are defined here.
+
+    Args:
+        loaded: the checked spec.
+        run: the run directory; steps may write to it only where they say so.
+    """
+
+    model: TrainedModel
+    """The model to train; set by `prepare`."""
+    fingerprints: Mapping[str, Fingerprint]
+    """Identify the training data, so that a resumed run can detect changes; set by `prepare`."""
+
+    def __init__(self, loaded: Loaded[S], run: RunDirectory) -> None:
+        self.loaded, self.spec, self.run = loaded, loaded.spec, run
+
+    @abstractmethod
+    def prepare(self, progress: Progress, *, resume: bool) -> None:
+        """Read the data and build the model. An existing run in the folder stays as it is.
+
+        Raises:
+            InputError: the spec, the data or the model is wrong.
+        """
+
+    @abstractmethod
+    def task(self) -> Task:
+        """The network, its training examples and its evaluation. The run directory has been started."""
+
+    @abstractmethod
+    def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
+        """Score the trained model: `metrics.json` without `train`."""
+
+    def cost(self, fitted: Fitted) -> dict[str, Any]:
+        """What training took: `train` in `metrics.json`."""
+        return fitted.cost
+
+    @abstractmethod
+    def save(self, metrics: dict[str, Any]) -> None:
+        """Write the trained model to `model/`. Only the main process calls this."""

@@ -1,0 +1,81 @@
+"""A run of `sltk train`: train a tagger or an instruction-tuned model on annotated sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..data.coverage import check_predictions
+from ..data.fingerprint import fingerprints
+from ..data.notes import describe_sentence, report_data
+from ..data.splits import missing_files, readers_of
+from ..models import kinds
+from ..models.evaluation import labelled, selection_scores, split_scores
+from ..models.tagging import load_splits
+from ..runtime.progress import Progress
+from ..spec.experiment import Experiment
+from ..spec.loading import InvalidSpecError
+from ..types import Prediction
+from .fit import Fitted, Task
+from .kind import RunKind
+from .trainer import Examples
+
+
+class LabellingRun(RunKind[Experiment]):
+    """Annotated data → labelled test data: the kind of run that `sltk train` does."""
+
+    model: kinds.Model
+
+    def prepare(self, progress: Progress, *, resume: bool) -> None:
+        """Read the splits, build the model and encode the training sentences."""
+        experiment = self.spec
+        missing = missing_files(self.loaded, readers_of(experiment.data))
+        if missing:
+            raise InvalidSpecError(missing)
+        self._type = kinds.TYPES[experiment.type]
+        self._splits = load_splits(experiment)
+        report_data(self._splits, progress)
+        training = self._splits["train"]
+        self.model = self._type.build(experiment, training)
+        for name in self._splits.keys() - {"train"}:
+            self._type.check(self._splits[name], self.model)
+        self._samples = self._type.encode(training, self.model, progress)
+        self.fingerprints = fingerprints(self._splits, self.model.labels.tags)
+        self._latest: list[Prediction] = []
+        """Predictions of the latest evaluation during training."""
+
+    def task(self) -> Task:
+        """Train on the encoded sentences; evaluate on validation."""
+        training = self._splits["train"].sentences
+        return Task(
+            self.model.network,
+            Examples(self._samples, self._type.collate, self._type.without_loss),
+            self.model.device,
+            self.spec.seed,
+            evaluate=self._evaluate if "validation" in self._splits else None,
+            describe=lambda number: describe_sentence(training[number]),
+        )
+
+    def _evaluate(self) -> dict[str, float]:
+        self._latest = self._predictions("validation", Progress())
+        return selection_scores(self.spec, self._latest)
+
+    def _predictions(self, split: str, progress: Progress) -> list[Prediction]:
+        batch_tokens = self.spec.trainer.eval_batch_tokens
+        return list(labelled(self.model, self._splits[split], batch_tokens, progress))
+
+    def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
+        """Score validation and test, and write `predictions/SPLIT.conll`."""
+        metrics: dict[str, Any] = {}
+        for name in [split for split in ("validation", "test") if split in self._splits]:
+            progress.note(f"scoring {name}")
+            if name == "validation" and fitted.is_evaluated and self._latest:
+                predictions = list(check_predictions(self._splits[name], self._latest, progress))
+            else:
+                predictions = self._predictions(name, progress)
+            self.run.write_predictions(name, predictions)
+            metrics[name] = split_scores(self.model, self.spec.metrics, self.spec.scheme, predictions)
+        return metrics
+
+    def save(self, metrics: dict[str, Any]) -> None:
+        """Write the model, with a copy of its `imports/`."""
+        self._type.save(self.model, self.run.model, self.run.imports)
