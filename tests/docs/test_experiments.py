@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from repository import ROOT
+from shipped_specs import EXPERIMENTS, PAPER, TASKS, load_shipped, model_and_task
 from sltk import sweeps
 from sltk.components.backbones import PretrainedBackbone
 from sltk.preview.estimate import estimate_run
@@ -19,9 +19,7 @@ from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 from sltk.yamltree.extends import spec_kind
 
-FOLDER = ROOT / "experiments"
-PARTS = sorted(path.stem for path in FOLDER.glob("_*.yaml"))
-ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 SWEEPS = [name for name in ALL if name.startswith("sweep_")]
 SPECS = [name for name in ALL if name not in SWEEPS]
 MODELS = {
@@ -30,8 +28,8 @@ MODELS = {
     "roberta_base": ("FacebookAI/roberta-base", 2_359_296),
     "roberta_large": ("FacebookAI/roberta-large", 6_291_456),
 }
-TASKS = ("absa", "chunking", "ner", "triggers")
-PAPER = [f"{model}_{task}" for model in MODELS for task in TASKS]
+RUNS = [f"{model}_{task}" for model in MODELS for task in TASKS]
+"""A model on a task in the paper."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +39,7 @@ def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def experiment(name: str, *settings: str) -> Experiment:
-    return loading.load(FOLDER / f"{name}.yaml", settings).spec
+    return load_shipped(name, *settings).spec
 
 
 def backbone(name: str) -> PretrainedBackbone:
@@ -53,7 +51,7 @@ def backbone(name: str) -> PretrainedBackbone:
 @pytest.mark.parametrize("name", SPECS)
 def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
     """A spec loads without its data and models; missing files are warnings, each with its line."""
-    loaded = loading.load(FOLDER / f"{name}.yaml")
+    loaded = loading.load(EXPERIMENTS / f"{name}.yaml")
     run = LabellingPreview(loaded)
     check_models([run])
     assert run.estimate() is not None
@@ -66,34 +64,46 @@ def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_is_valid_without_data_or_models(name: str) -> None:
     """A sweep and each of its runs load too, and the sweep extends the spec of a single run."""
-    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    plan = sweeps.plan(EXPERIMENTS / f"{name}.yaml")
     runs = [LabellingPreview(run.loaded) for run in plan.runs]
     check_models(runs)
     assert plan.name == name
     assert all(problem.location and problem.location.line for problem in missing_data(runs))
-    assert spec_kind(FOLDER / f"{name}.yaml") == ("search" if "search" in name else "sweep")
+    assert spec_kind(EXPERIMENTS / f"{name}.yaml") == ("search" if "search" in name else "sweep")
     assert name.removeprefix("sweep_") in SPECS
 
 
 @pytest.mark.parametrize(
-    "name", [f"sweep_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+    "name", [f"{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 )
 def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
     """They have 16 masks of four digits with seeds 120 to 124; everything else equals the spec of a single run."""
-    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    with model_and_task(name):
+        plan = sweeps.plan(PAPER / "masks.yaml")
+    assert plan.name == f"masks_{name}"
     chosen = {(run.experiment.backbone.unmask, run.experiment.seed) for run in plan.runs}  # type: ignore[attr-defined]
     assert chosen == {(f"{mask:04b}", seed) for mask in range(16) for seed in range(120, 125)}
-    alone = experiment(name.removeprefix("sweep_"), f"name={name}", "backbone.unmask=0011", "seed=124")
+    alone = experiment(name, f"name={plan.name}", "backbone.unmask=0011", "seed=124")
     assert alone in [run.experiment for run in plan.runs]
 
 
-def test_the_paper_has_a_spec_for_each_model_and_task() -> None:
-    """There are specs for four models and four tasks; the small decoder has all tasks too."""
-    assert set(PAPER) <= set(SPECS)
+@pytest.mark.parametrize("name", RUNS)
+def test_the_paper_has_a_spec_and_five_seeds_for_each_model_and_task(name: str) -> None:
+    """Four models, four tasks, and the seeds 120 to 124 for each; the run is named by model and task."""
+    assert experiment(name).name == name
+    with model_and_task(name):
+        plan = sweeps.plan(PAPER / "seeds.yaml")
+    assert plan.name == f"seeds_{name}"
+    expected = [experiment(name, f"name={plan.name}", f"seed={seed}") for seed in range(120, 125)]
+    assert [run.experiment for run in plan.runs] == expected
+
+
+def test_the_small_decoder_has_all_tasks() -> None:
+    """There is a spec of the small decoder for each of the paper's tasks."""
     assert {f"smollm2_{task}" for task in TASKS} <= set(SPECS)
 
 
-@pytest.mark.parametrize("name", ["llama_absa_0111", *PAPER])
+@pytest.mark.parametrize("name", ["llama_absa_0111", *RUNS])
 def test_the_recipe_is_the_papers(name: str) -> None:
     """QLoRA and training settings are those of section 3, also for the encoders."""
     spec = experiment(name)
@@ -111,7 +121,7 @@ def test_the_recipe_is_the_papers(name: str) -> None:
     assert spec.head.model_dump()["dropout"] == 0.1
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", RUNS)
 def test_models_and_their_trained_parameters_are_the_papers(name: str) -> None:
     """Each spec names its model, trains the paper's number of parameters, and leaves the mask open."""
     model = backbone(name)
@@ -157,14 +167,15 @@ def test_split_sizes_are_the_papers(corpora: Path, monkeypatch: pytest.MonkeyPat
         assert [len(split) for split in splits.values()] == sizes
 
 
-@pytest.mark.parametrize("name", [*PARTS, *ALL])
-def test_data_and_models_are_found_by_environment(name: str) -> None:
-    """No spec contains a machine-specific path: data comes from SLTK_DATA, local models from SLTK_MODELS."""
-    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    for path in re.findall(r"path: *(\S+)", text):
-        assert path.startswith('"${SLTK_DATA:-../data}/')
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_data_and_models_are_found_by_environment(path: Path) -> None:
+    """No spec contains a machine-specific path: folders come from SLTK_DATA, SLTK_MODELS and SLTK_RUNS."""
+    text = path.read_text(encoding="utf-8")
+    root = "../" * len(path.relative_to(EXPERIMENTS).parts)
+    for data in re.findall(r"\bpath: *(\S+)", text):
+        assert data.startswith(f'"${{SLTK_DATA:-{root}data}}/')
     for model in re.findall(r"name: *(\"\S+)", text):
-        assert model.startswith('"${SLTK_MODELS:-~/.cache/sltk-models}/')
+        assert model.startswith(('"${SLTK_MODELS:-~/.cache/sltk-models}/', f'"${{SLTK_RUNS:-{root}runs}}/'))
 
 
 def test_the_schema_is_what_sltk_schema_prints() -> None:
@@ -174,17 +185,18 @@ def test_the_schema_is_what_sltk_schema_prints() -> None:
     """
     command = [sys.executable, "-m", "sltk", "schema"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads((FOLDER / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
+    assert json.loads((EXPERIMENTS / "sltk.schema.json").read_text(encoding="utf-8")) == json.loads(printed)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_editors_find_the_schema(name: str) -> None:
-    """The first line of a spec refers to the schema in the same folder."""
-    first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    assert first == "# yaml-language-server: $schema=sltk.schema.json"
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_editors_find_the_schema(path: Path) -> None:
+    """The first line of a spec names the schema."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    root = "../" * (len(path.relative_to(EXPERIMENTS).parts) - 1)
+    assert first == f"# yaml-language-server: $schema={root}sltk.schema.json"
 
 
 def test_the_index_names_every_spec() -> None:
     """experiments/README.md lists every spec."""
-    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    index = (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
     assert [name for name in ALL if f"`{name}`" not in index and f"`{name}.yaml`" not in index] == []

@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 
 import tiny
-from repository import ROOT
+from shipped_specs import load_shipped
 from sltk.preview.estimate import estimate_run
 from sltk.preview.summary import LabellingPreview
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 
-FOLDER = ROOT / "experiments"
 TASKS = {"absa": 4, "ner": 4, "chunking": 11, "triggers": 33}
-SPECS = [f"instruct_{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+SPECS = [f"{model}_instruct_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +27,14 @@ def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def experiment(name: str) -> Experiment:
-    return loading.load(FOLDER / f"{name}.yaml").spec
+    return load_shipped(name).spec
 
 
-@pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "instruct_mistral_7b_ner"])
+@pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
 def test_a_spec_is_rehearsed_to_the_end(name: str) -> None:
     """Trained or asked as it is, constrained or drawn: all of it runs offline, and the account is there."""
     heard = tiny.Heard()
-    metrics = rehearse(loading.load(FOLDER / f"{name}.yaml"), progress=heard)
+    metrics = rehearse(load_shipped(name), progress=heard)
     assert metrics["test"]["responses"]["responses"] == 16
     assert metrics["test"]["responses"]["ceiling"]["f1"] == 1.0
     assert any("loaded and exported models agree" in note for note in heard.notes)
@@ -58,7 +57,7 @@ def test_the_paper_is_asked_as_its_authors_asked(name: str) -> None:
 
 def test_each_type_of_event_has_its_phrase() -> None:
     """A few of the 33, whose phrases are not their names."""
-    spec = experiment("instruct_llama2_7b_triggers").instruct
+    spec = experiment("llama2_7b_instruct_triggers").instruct
     assert spec is not None
     phrases = {
         "justice:sue": "file lawsuit",
@@ -73,7 +72,7 @@ def test_each_type_of_event_has_its_phrase() -> None:
 
 def test_check_says_what_is_asked_and_what_it_takes() -> None:
     """The summary has instruction and options in place of a head, and the estimate counts the prompt."""
-    asked, tagged = experiment("instruct_llama2_7b_ner"), experiment("llama2_7b_ner")
+    asked, tagged = experiment("llama2_7b_instruct_ner"), experiment("llama2_7b_ner")
     lines = "\n".join(LabellingPreview(loading.load(asked)).summary())
     assert "named entities and their type" in lines
     assert "PER: person" in lines

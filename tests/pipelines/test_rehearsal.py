@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from repository import ROOT
+from shipped_specs import load_shipped
 from sltk.errors import InputError, RunError
 from sltk.rehearsal import rehearse
 from sltk.rehearsal.labelling import substituted
@@ -17,8 +17,6 @@ from sltk.rehearsal.small_parts import tiny_blocks
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
-
-FOLDER = ROOT / "experiments"
 
 
 class Notes(Progress):
@@ -66,7 +64,7 @@ def small(loaded: loading.Loaded[Experiment], folder: Path, notes: Notes | None 
 def test_a_shipped_spec_is_rehearsed_offline(tmp_path: Path, name: str) -> None:
     """Without hub and data, training, scoring, saving, loading, export and prediction run, and nothing is left."""
     notes = Notes()
-    metrics = rehearse(loading.load(FOLDER / f"{name}.yaml"), progress=notes)
+    metrics = rehearse(load_shipped(name), progress=notes)
     assert metrics["train"]["steps"] >= 2
     assert metrics["train"]["epochs"] == 2
     assert {"validation", "test"} <= metrics.keys()
@@ -76,7 +74,7 @@ def test_a_shipped_spec_is_rehearsed_offline(tmp_path: Path, name: str) -> None:
 
 def test_what_is_not_size_stays_as_the_spec_says(tmp_path: Path) -> None:
     """Mask, quantization, LoRA, head, optimizer and metrics are those of the spec."""
-    loaded = loading.load(FOLDER / "llama_absa_0111.yaml")
+    loaded = load_shipped("llama_absa_0111")
     before, after = loaded.spec, small(loaded, tmp_path)
     for key in ("head", "aligner", "metrics", "scheme", "splitter", "seed", "max_length"):
         assert getattr(after, key) == getattr(before, key)
@@ -89,7 +87,7 @@ def test_what_is_not_size_stays_as_the_spec_says(tmp_path: Path) -> None:
 def test_every_substitution_is_told(tmp_path: Path) -> None:
     """Notes say what stands in for data, weights and tokenizer, and how long it trains."""
     notes = Notes()
-    small(loading.load(FOLDER / "mistral_7b_ner.yaml"), tmp_path, notes)
+    small(load_shipped("mistral_7b_ner"), tmp_path, notes)
     assert notes.said("examples for `")
     assert notes.said("a fresh mistral model of 4 blocks, hidden size 64, for pretrained weights")
     assert notes.said("tokenizer is trained on the spot")
@@ -98,7 +96,7 @@ def test_every_substitution_is_told(tmp_path: Path) -> None:
 
 def test_the_tiny_model_has_the_architecture_of_the_true_one(tmp_path: Path) -> None:
     """Grouped heads and the sliding window of Mistral are there in small."""
-    tiny = small(loading.load(FOLDER / "mistral_7b_ner.yaml"), tmp_path).backbone
+    tiny = small(load_shipped("mistral_7b_ner"), tmp_path).backbone
     assert (tiny.init, tiny.name) == ("random", None)
     assert tiny.config["model_type"] == "mistral"
     assert tiny.config["num_key_value_heads"] < tiny.config["num_attention_heads"]
@@ -138,7 +136,7 @@ def test_the_tiny_model_has_as_many_blocks_as_the_mask_needs(
 def test_a_mistake_is_the_same_error_as_in_training(tmp_path: Path, setting: str, path: str) -> None:
     """What the true model cannot have is a spec error at its place, though the tiny one might have it."""
     with pytest.raises(InputError) as caught:
-        rehearse(loading.load(FOLDER / "llama_absa_0111.yaml", [setting]))
+        rehearse(load_shipped("llama_absa_0111", setting))
     (problem,) = caught.value.problems
     assert (problem.path or "").startswith(path)
     assert setting in str(problem.location)
@@ -188,5 +186,5 @@ def test_a_model_that_is_another_after_loading_fails(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(saving, "_load_head", reset)
     with pytest.raises(RunError, match=r"labels .* words differently"):
-        rehearse(loading.load(FOLDER / "quickstart.yaml"))
+        rehearse(load_shipped("quickstart"))
     assert left_behind(tmp_path) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from repository import ROOT
+from shipped_specs import EXPERIMENTS, MODELS, PAPER, TASKS, load_shipped
 from sltk import sweeps
 from sltk.cli import main
 from sltk.components.readers.concat import ConcatReader
@@ -23,12 +23,9 @@ from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.yamltree.extends import spec_kind
 
-FOLDER = ROOT / "experiments" / "paper"
-ALL = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+ALL = sorted(path.stem for path in PAPER.glob("*.yaml") if not path.stem.startswith("_"))
 PRETRAINING = [name for name in ALL if name.startswith(("tapt_", "pretrain_"))]
 FIGURE_3 = [name for name in ALL if name.startswith("fig3_")]
-SWEEPS = [*FIGURE_3, "sweep_after_tapt_smollm2_absa"]
-RUNS = [name for name in ALL if name not in PRETRAINING and name not in SWEEPS]
 
 
 @pytest.fixture(autouse=True)
@@ -37,75 +34,112 @@ def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
 
 
-def pretraining(name: str) -> PretrainSpec:
-    return loading.load_as(PretrainSpec, FOLDER / f"{name}.yaml").spec
+TAPT_7B = ("absa", "conll2003", "triggers")
+
+
+def pretraining(name: str, *settings: str) -> PretrainSpec:
+    return loading.load_as(PretrainSpec, PAPER / f"{name}.yaml", settings).spec
 
 
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
     """It is told from the spec of a run, is named as its file, and its model's size is known."""
-    assert spec_kind(FOLDER / f"{name}.yaml") == "pretraining"
+    assert spec_kind(PAPER / f"{name}.yaml") == "pretraining"
     spec = pretraining(name)
-    assert spec.name == name
+    corpus = name.removeprefix("tapt_")
+    assert spec.name == (f"tapt_llama2_7b_{corpus}" if corpus in TAPT_7B else name)
     expected = PretrainingPreview(loading.load_as(PretrainSpec, spec)).estimate()
     assert expected is not None
     if "smollm2" not in name:
         assert expected.memory_gpu_bytes
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_every_run_is_sound_without_data_or_models(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [f"{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
+)
+def test_every_adapted_run_is_sound_without_its_adapter(name: str) -> None:
     """So are the runs that start from an adapter which is not there yet."""
-    loaded = loading.load(FOLDER / f"{name}.yaml")
+    loaded = load_shipped(name, "backbone.adapter=runs/tapt")
     run = LabellingPreview(loaded)
     check_models([run])
     assert loaded.spec.name == name
+    assert loaded.spec.backbone.adapter is not None  # type: ignore[attr-defined]
     assert run.estimate() is not None
-    assert spec_kind(FOLDER / f"{name}.yaml") == "run"
+
+
+@pytest.mark.parametrize("corpus", TAPT_7B)
+def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
+    """Name and model are set on the command line; nothing else changes."""
+    llama = pretraining(f"tapt_{corpus}")
+    settings = ("backbone.name=mistralai/Mistral-7B-v0.1", f"name=tapt_mistral_7b_{corpus}")
+    mistral = pretraining(f"tapt_{corpus}", *settings)
+    expected = PretrainingPreview(loading.load_as(PretrainSpec, mistral)).estimate()
+    assert expected is not None
+    assert expected.memory_gpu_bytes
+    assert (mistral.name, mistral.language_model.name) == (
+        f"tapt_mistral_7b_{corpus}",
+        "mistralai/Mistral-7B-v0.1",
+    )
+    alike = {"name": "", "backbone": {"name": ""}}
+    assert {**mistral.model_dump(), **alike} == {**llama.model_dump(), **alike}
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["tapt_llama2_7b_absa", "tapt_mistral_7b_conll2003", "pretrain_68m_encoder", "pretrain_small_decoder"],
+    "name", ["tapt_absa", "tapt_conll2003", "pretrain_68m_encoder", "pretrain_small_decoder"]
 )
 def test_pre_training_is_rehearsed_to_the_end(name: str) -> None:
     """One of each kind: reading, quantization, adapters, snapshots, saving, and a backbone that starts from it."""
-    metrics = rehearse(loading.load_as(PretrainSpec, FOLDER / f"{name}.yaml"))
+    settings = ["backbone.name=mistralai/Mistral-7B-v0.1"] if name == "tapt_conll2003" else []
+    metrics = rehearse(loading.load_as(PretrainSpec, PAPER / f"{name}.yaml", settings))
     assert metrics["train"]["steps"] > 0
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "setting"),
     [
-        "after_tapt_llama2_7b_absa",
-        "pos_roberta_base",
-        "identification_mistral_7b",
-        "as_released_llama2_7b_absa",
+        ("llama2_7b_absa", "backbone.adapter=runs/tapt_llama2_7b_absa"),
+        ("roberta_base_pos", None),
+        ("mistral_7b_identification", None),
+        ("llama2_7b_absa", "trainer.recipe=as_released"),
     ],
 )
-def test_runs_are_rehearsed_to_the_end(name: str) -> None:
+def test_runs_are_rehearsed_to_the_end(name: str, setting: str | None) -> None:
     """One of each kind: from an adapter, plain tags with macro F1, one type of trigger, the released loop."""
-    scores = rehearse(loading.load(FOLDER / f"{name}.yaml"))["test"]
+    scores = rehearse(load_shipped(name, *([setting] if setting else [])))["test"]
     assert "macro_f1" in scores
 
 
-@pytest.mark.parametrize("model", ["llama2_7b", "mistral_7b", "roberta_base", "roberta_large", "smollm2"])
+@pytest.mark.parametrize("model", [*MODELS, "smollm2"])
 def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None:
     """Parts of speech: column 1, plain tags, accuracy and macro F1; identification: the one type `trigger`."""
-    pos = loading.load(FOLDER / f"pos_{model}.yaml").spec
+    loaded = load_shipped(f"{model}_pos")
+    pos = loaded.spec
+    check_models([LabellingPreview(loaded)])
+    assert pos.name == f"{model}_pos"
     assert (pos.scheme, [metric.type_name for metric in pos.metrics]) == ("plain", ["accuracy"])
     splits = (pos.data.train, pos.data.validation, pos.data.test)
     assert [split.label_column for split in splits] == [1, 1, 1]  # type: ignore[union-attr]
-    found = loading.load(FOLDER / f"identification_{model}.yaml").spec.data
-    assert {split.types for split in (found.train, found.validation, found.test)} == {"trigger"}  # type: ignore[union-attr]
+    identification = load_shipped(f"{model}_identification")
+    assert LabellingPreview(identification).estimate() is not None
+    data = identification.spec.data
+    assert {split.types for split in (data.train, data.validation, data.test)} == {"trigger"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("recipe", ["as_released", "true_accumulation"])
+def test_other_recipes_change_nothing_else(recipe: str) -> None:
+    """The recipe is set on the command line; the default is `corrected`."""
+    run = load_shipped("llama2_7b_absa", f"trainer.recipe={recipe}").spec
+    trainer = run.trainer.model_copy(update={"recipe": "corrected"})
+    assert run.trainer.recipe == recipe
+    assert run.model_copy(update={"trainer": trainer}) == load_shipped("llama2_7b_absa").spec
 
 
 def test_the_paper_s_tapt_is_its_recipe() -> None:
     """Section 3: causal, the words joined by spaces, blocks of 128, five epochs of the labelling run's settings."""
-    spec, run = pretraining("tapt_llama2_7b_absa"), loading.load(FOLDER / "../llama2_7b_absa.yaml").spec
+    spec, run = pretraining("tapt_absa"), load_shipped("llama2_7b_absa").spec
     assert (spec.objective, spec.block_size, spec.spacing, spec.allow_leak) == ("clm", 128, "single", False)
     assert spec.trainer == run.trainer
-    after = loading.load(FOLDER / "after_tapt_llama2_7b_absa.yaml").spec
+    after = load_shipped("llama2_7b_absa", f"backbone.adapter=runs/{spec.name}").spec
     for name in ("name", "quantization", "lora"):
         assert getattr(spec.backbone, name) == getattr(after.backbone, name)
     assert str(after.backbone.adapter).endswith("/tapt_llama2_7b_absa")  # type: ignore[attr-defined]
@@ -127,10 +161,15 @@ def test_the_small_model_has_the_paper_s_number_of_parameters() -> None:
     assert (encoder.block_size, encoder.snapshots) == (512, 5)
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", FIGURE_3)
-def test_figure_3_compares_three_conditions_at_each_checkpoint(name: str) -> None:
+def test_figure_3_compares_three_conditions_at_each_checkpoint(
+    name: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Encoder, decoder with its mask, decoder without; fine-tuned whole; the paper's has 51 checkpoints, five seeds."""
-    plan = sweeps.plan(FOLDER / f"{name}.yaml")
+    monkeypatch.setenv("TASK", task)
+    plan = sweeps.plan(PAPER / f"{name}.yaml")
+    assert plan.name == f"{name}_{task}"
     runs = [run.experiment for run in plan.runs]
     checkpoints, seeds = (51, 5) if "68m" in name else (6, 2)
     assert len(runs) == 3 * checkpoints * seeds
@@ -146,16 +185,20 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(name: str) -> Non
 
 def test_the_index_names_every_spec() -> None:
     """README.md maps each claim to a spec: no spec without a line, and no line without its file."""
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:\.\./)?[a-z0-9_]+)\.yaml`", text))
-    known = {path.stem for path in FOLDER.glob("*.yaml")}
+    text = (PAPER / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[` ]((?:\.\./|tasks/)?[a-z0-9_]+)\.yaml`?", text))
+    named |= set(re.findall(r"MODEL=([a-z0-9_]+)", text))
+    named |= {f"tasks/{task}" for task in re.findall(r"TASK=([a-z_]+)", text)}
+    table = text[text.index("| `TASK` | data |") : text.index("Every model and task")]
+    named |= {f"tasks/{task}" for task in re.findall(r"`([a-z_]+)`", table)}
+    known = {str(path.relative_to(PAPER).with_suffix("")) for path in PAPER.rglob("*.yaml")}
     assert {name for name in known if name not in named} == set()
-    assert [name for name in named if not (FOLDER / f"{name}.yaml").is_file()] == []
+    assert [name for name in named if not (PAPER / f"{name}.yaml").is_file()] == []
 
 
 def test_check_knows_pretrain_specs(capsys: pytest.CaptureFixture[str]) -> None:
     """In words and as JSON; files that are absent are warnings with their place."""
-    path = str(FOLDER / "pretrain_small_encoder.yaml")
+    path = str(PAPER / "pretrain_small_encoder.yaml")
     assert main(["check", path]) == 0
     shown = capsys.readouterr()
     assert "mlm, blocks of 128 tokens" in shown.out
@@ -170,7 +213,7 @@ def test_check_knows_pretrain_specs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_shows_where_a_leak_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With exit code 2; nothing is read."""
     path = tmp_path / "leak.yaml"
-    path.write_text(f"extends: {FOLDER}/tapt_llama2_7b_absa.yaml\nbackbone: {{unmask: 1111}}\n")
+    path.write_text(f"extends: {PAPER}/tapt_absa.yaml\nbackbone: {{unmask: 1111}}\n")
     assert main(["check", str(path)]) == 2
     shown = capsys.readouterr().err
     assert f"{path}:2:20" in shown
@@ -214,7 +257,7 @@ def test_checking_imports_no_torch(tmp_path: Path) -> None:
     """Neither the spec nor, with --data, its text needs it."""
     (tmp_path / "text.txt").write_text("the soup was awful .\n" * 40, encoding="utf-8")
     changes = ["corpus={type: text, path: text.txt}", "validation={type: holdout}"]
-    command = ["check", str(FOLDER / "tapt_smollm2_absa.yaml"), "--data"]
+    command = ["check", str(PAPER / "tapt_smollm2_absa.yaml"), "--data"]
     arguments = [*command, *(word for change in changes for word in ("--set", change))]
     code = f"import sys; from sltk.cli import main; code = main({arguments}); sys.exit(code or 'torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
@@ -222,8 +265,8 @@ def test_checking_imports_no_torch(tmp_path: Path) -> None:
 
 def test_adapted_runs_differ_from_the_plain_sweep_by_their_adapter_alone() -> None:
     """What the adapter gains is then the difference of two tables."""
-    adapted = sweeps.plan(FOLDER / "sweep_after_tapt_smollm2_absa.yaml").runs
-    plain = sweeps.plan(FOLDER.parent / "sweep_smollm2_absa.yaml").runs
+    adapted = sweeps.plan(PAPER / "sweep_after_tapt_smollm2_absa.yaml").runs
+    plain = sweeps.plan(EXPERIMENTS / "sweep_smollm2_absa.yaml").runs
 
     def comparable(run: sweeps.PlannedRun) -> str:
         settings = run.experiment.model_dump(mode="json", serialize_as_any=True)
