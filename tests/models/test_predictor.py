@@ -138,7 +138,7 @@ def test_batches_keep_to_the_budget_and_hold_each_sentence_once() -> None:
     """No batch has more subwords than asked for, unless one sentence alone has more; longest first."""
     sizes = [3, 50, 7, 7, 1, 12, 30, 5]
     samples = [Sample(Encoding([Window(list(range(size)), [0], [0])], 1), [0]) for size in sizes]
-    batches = list(by_token_budget(samples, 20))
+    batches = list(by_token_budget([sample.tokens for sample in samples], 20))
     assert sorted(position for batch in batches for position in batch) == list(range(len(sizes)))
     assert all(sum(sizes[p] for p in batch) <= 20 or len(batch) == 1 for batch in batches)
     assert sizes[batches[0][0]] == 50

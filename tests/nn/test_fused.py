@@ -214,8 +214,8 @@ def test_dropout_of_an_adapter_reaches_its_gradients(monkeypatch: pytest.MonkeyP
     layer = layers_with_adapter(model)[0]
     torch.manual_seed(7)
     x = torch.randn(2, 5, 32)
-    drawn = fused.adapter.factors(x, 0.3)
-    monkeypatch.setattr(fused.adapter, "factors", lambda *_: drawn)
+    drawn = fused.adapter.dropout_factors(x, 0.3)
+    monkeypatch.setattr(fused.adapter, "dropout_factors", lambda *_: drawn)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
 
     class Written(nn.Module):

@@ -70,9 +70,9 @@ def test_sentences_of_many_lengths_share_a_few_groups() -> None:
 
 def test_long_sentences_are_left_to_a_kernel_that_keeps_no_scores() -> None:
     query = torch.zeros(1, 2, 130, 8)
-    assert short_sentences.serves(query[:, :, :60], Packing.of_lengths([30, 30]))
-    assert not short_sentences.serves(query, Packing.of_lengths([1, 129]))
-    assert not short_sentences.serves(query.double(), Packing.of_lengths([65, 65]))
+    assert short_sentences.supports(query[:, :, :60], Packing.of_lengths([30, 30]))
+    assert not short_sentences.supports(query, Packing.of_lengths([1, 129]))
+    assert not short_sentences.supports(query.double(), Packing.of_lengths([65, 65]))
 
 
 def test_dropout_takes_weights_out_and_keeps_the_mean() -> None:

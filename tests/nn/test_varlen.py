@@ -64,12 +64,12 @@ def test_a_kernel_is_tried_out_in_inference_mode_too(monkeypatch: pytest.MonkeyP
         return kernel()(q, k, v, bounds, *rest)
 
     monkeypatch.setattr(varlen, "_KERNELS", {"right": right})
-    monkeypatch.setattr(varlen, "_serves_device", lambda device, dtype: True)
+    monkeypatch.setattr(varlen, "_supports_device", lambda device, dtype: True)
     x = torch.randn(1, 2, 11, 64)
     _forget()
     with torch.inference_mode():
         assert varlen.fault("right", CPU, torch.float32) is None
-        assert varlen.chosen(CPU, torch.float32) == "right"
+        assert varlen.usable_kernel(CPU, torch.float32) == "right"
         varlen.attend(x, x, x, Packing.of_lengths((5, 6)), Rule(True, None), None)
     assert not any(bounds.is_inference() for bounds in seen)
     _forget()
@@ -77,11 +77,11 @@ def test_a_kernel_is_tried_out_in_inference_mode_too(monkeypatch: pytest.MonkeyP
 
 def _forget() -> None:
     """What was found out of kernels before."""
-    for found in (varlen.fault, varlen.chosen, varlen._bounds):
+    for found in (varlen.fault, varlen.usable_kernel, varlen._bounds):
         found.cache_clear()
 
 
 def test_on_a_cpu_no_such_kernel_is_chosen() -> None:
     """And the reason can be asked for."""
-    assert varlen.chosen(CPU, torch.bfloat16) is None
+    assert varlen.usable_kernel(CPU, torch.bfloat16) is None
     assert varlen.fault("torch varlen", CPU, torch.bfloat16) == "needs a GPU and half precision"

@@ -63,7 +63,7 @@ class Predictor:
         was_training = self.tagger.training
         self.tagger.eval()
         with torch.inference_mode():
-            for positions in by_token_budget(filled, self.batch_tokens):
+            for positions in by_token_budget([sample.tokens for sample in filled], self.batch_tokens):
                 self._run([filled[position] for position in positions], results)
         self.tagger.train(was_training)
         return [self._prediction(s, *results.get(n, ([], []))) for n, s in enumerate(sentences)]

@@ -1,15 +1,15 @@
-"""The torch modules; everything else in sltk imports torch only inside functions, if at all.
+"""The torch modules. Elsewhere in sltk, except in the training code, torch is imported inside functions only.
 
-Tensor names end in their shape, one letter a dimension:
+Tensor names end in their shape, one letter per dimension:
 
-    T   subwords of a batch, packed: sentence after sentence, no padding
-    W   words of a batch, packed likewise
-    S   sentences of a batch; may hold sentences of no words
+    T   subwords of a batch, packed: sentence after sentence, without padding
+    W   words of a batch, packed in the same way
+    S   sentences of a batch; some may have no words
     H   width of a vector
     L   tags (labels)
-    N   sentences that still have a word at some time step, longest first
+    N   sentences that still have a word at a time step, longest first
 
-So `vectors_WH` is [words, hidden size], and `lengths_S` says how many of the W words each sentence has.
+So `vectors_WH` is [words, hidden size], and `lengths_S` is the number of words of each sentence.
 """
 
-from . import quiet  # noqa: F401  (acts when imported: before transformers and what it brings)
+from . import quiet  # noqa: F401  (takes effect on import, before transformers and its dependencies are imported)

@@ -1,8 +1,8 @@
-"""The attention function that every model runs on: packed sentences, and a causal mask a block may lack.
+"""The attention function of every model: packed sentences, and a causal mask that can be removed block by block.
 
-transformers hands queries, keys and values of *all* tokens of a batch, sentences one after the other, to the
-function registered here; attention then runs inside each sentence only. No layer computes padding, and none can
-be attended to. Each attention module carries its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`.
+transformers passes the queries, keys and values of *all* tokens of a batch, sentence after sentence, to the function
+registered here. Attention runs within each sentence only, so no layer computes padding, and no token can attend to
+it. Each attention module has its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size.
 """
@@ -22,7 +22,7 @@ NAME = "sltk"
 
 
 class NotPackedError(RuntimeError):
-    """The attention function was called by something that does not say where sentences end."""
+    """The attention function was called without a packing, so the ends of the sentences are unknown."""
 
 
 def packed_attention(
@@ -44,25 +44,25 @@ def packed_attention(
     """Attention within each sentence. query [1, H, T, D], key and value [1, K, T, D] → [1, T, H, D].
 
     Raises:
-        NotPackedError: the call did not come through `PackedBackbone`, so nothing says where sentences end.
+        NotPackedError: the call did not come through `PackedBackbone`, so there is no packing.
     """
-    # Blocks of some families (Nemotron, StableLM) hand on the positions, but nothing that they do not know.
+    # Blocks of some families (Nemotron, StableLM) pass on the position ids, but no arguments unknown to them.
     packing = packing if packing is not None else getattr(position_ids, "sltk_packing", None)
     if packing is None or attention_mask is not None:
-        raise NotPackedError("sltk attention was called without a packing, or with a mask of another making")
+        raise NotPackedError("sltk attention was called without a packing, or with a mask from elsewhere")
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
     window = None if unmasked and module.sltk_drop_window else sliding_window
     rule = Rule(causal=not unmasked, window=window)
     if softcap is None and s_aux is None:
-        if varlen.serves(query, dropout):
+        if varlen.supports(query, dropout):
             return varlen.attend(query, key, value, packing, rule, scaling), None
-        if short_sentences.serves(query, packing):
+        if short_sentences.supports(query, packing):
             return short_sentences.attend(query, key, value, packing, rule, scaling, dropout), None
     return kernels.by_length(query, key, value, packing, rule, scaling, dropout, softcap, s_aux), None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """transformers is to build no mask: the packing and the flags say everything."""
+    """Keep transformers from building a mask: the packing and the flags are enough."""
     return None
 
 

@@ -15,20 +15,20 @@ from .packing import Packing
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a backbone needs to know beside its own fields."""
+    """What a backbone needs to be built, in addition to its own fields."""
 
     device: torch.device
     seed: int
     texts: Callable[[], Iterable[str]] | None = None
-    """The training text, for a tokenizer that is trained on the spot."""
+    """Returns the training text, for a tokenizer that is trained on it."""
     saved: Path | None = None
-    """The `model/` folder of a run: tokenizer, and weights as they were trained, come from there."""
+    """The `model/` folder of a run, which contains the tokenizer and the trained weights."""
     base: Mapping[str, Any] = field(default_factory=dict)
-    """With `saved`: the base that it was trained on, as `PackedBackbone.base` said then."""
+    """With `saved`: `PackedBackbone.base` of the model when it was saved."""
     gradient_checkpointing: bool = False
     prove: bool = True
     language_model: bool = False
-    """Whether the output embedding is wanted too, for a model that generates."""
+    """Whether to load the output embedding too, for a model that generates text."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Proof:
 
 
 class PackedBackbone(nn.Module):
-    """A model, its tokenizer, and its mask.
+    """A model, its tokenizer and its mask.
 
     Args:
-        model: a transformers base model, perhaps inside a peft model.
+        model: a transformers base model, or a peft model around one.
         tokenizer: its tokenizer.
-        flags: one a block, True where the causal mask is removed.
-        packs: False for a family that cannot take our attention (DeBERTa): batches are padded for it.
+        flags: one per block, True where the causal mask is removed.
+        packs: False for a family that cannot use sltk's attention (DeBERTa); its batches are padded.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, flags: tuple[bool, ...], packs: bool = True) -> None:
@@ -66,26 +66,26 @@ class PackedBackbone(nn.Module):
         self.flags = flags
         self.packs = packs
         self.language_model: nn.Module | None = None
-        """With an output embedding: the model around `model`, which shares its weights."""
+        """With an output embedding: the language model that contains `model` and shares its weights."""
         self.proof: Proof | None = None
         self.base: dict[str, Any] = {}
-        """Where the weights came from: name, revision or fingerprint."""
+        """The source of the weights: name, and revision or content hash."""
         config: Any = model.config
         self.hidden_size = int(config.hidden_size)
         self.position_offset = _position_offset(model)
         self._padding = int(getattr(config, "pad_token_id", None) or 0)
         limit = getattr(config, "max_position_embeddings", None)
         self.max_length: int | None = limit - self.position_offset if limit else None
-        """Subwords that the model has positions for; None where there is no limit."""
+        """Number of subwords that the model has positions for; None if unlimited."""
 
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
-        """Vectors of the T tokens, [T, H]: the state after the last block and the final norm."""
+        """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm."""
         return self.states(ids_T, packing, all_states=False)[-1][0]
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
-        """The last hidden state, or that of every block with the embedding first; each [1, T, H].
+        """The last hidden state, or the embedding and the hidden state of every block; each [1, T, H].
 
-        They are the very tensors of the model, so that gradients flow between them.
+        They are the tensors that the model computes with, so gradients flow between them.
         """
         if not self.packs:
             return [self._padded(ids_T, packing).unsqueeze(0)]
@@ -95,16 +95,14 @@ class PackedBackbone(nn.Module):
         return list(out.hidden_states) if all_states else [out.last_hidden_state]
 
     def inputs(self, ids_T: Tensor, packing: Packing) -> dict[str, Any]:
-        """A packed batch as the transformers model takes it."""
+        """Keyword arguments of the transformers model for a packed batch."""
         positions_1T = (positions(packing, ids_T.device) + self.position_offset).unsqueeze(0)
         positions_1T.sltk_packing = packing  # type: ignore[attr-defined]  # see `packed_attention`
         return {"input_ids": ids_T.unsqueeze(0), "position_ids": positions_1T, "packing": packing}
 
     def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
-        """The same for a family that brings its own attention: pad, run, and take the padding out again."""
-        lengths_N = torch.tensor(
-            [n for _, count, n in packing.runs for _ in range(count)], device=ids_T.device
-        )
+        """Vectors [T, H] from a family with its own attention: pad, run, and remove the padding."""
+        lengths_N = torch.tensor(packing.lengths, device=ids_T.device)
         real_NL = torch.arange(int(lengths_N.max()), device=ids_T.device)[None, :] < lengths_N[:, None]
         padding_NL = torch.full(real_NL.shape, self._padding, dtype=ids_T.dtype, device=ids_T.device)
         out = self.model(input_ids=padding_NL.masked_scatter(real_NL, ids_T), attention_mask=real_NL.long())
@@ -119,7 +117,7 @@ def positions(packing: Packing, device: torch.device) -> Tensor:
 
 
 def _position_offset(model: nn.Module) -> int:
-    """Number of the first position: RoBERTa and its kin count from the padding index on."""
+    """Number of the first position: in RoBERTa and its relatives, positions start after the padding index."""
     for module in model.modules():
         table = getattr(module, "position_embeddings", None)
         if isinstance(table, nn.Embedding) and table.padding_idx is not None:

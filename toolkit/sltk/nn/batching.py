@@ -1,14 +1,14 @@
 """Batches without padding: the sentences of a batch, one after the other.
 
-T subwords of the batch, W words, S sentences. Sentences of equal length are put side by side, so that attention
-runs once for each length; words keep the order of their sentences.
+T subwords of the batch, W words, S sentences. Sentences are sorted by length, so that attention runs once for each
+length; words stay in the order of the sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -20,34 +20,34 @@ from .packing import Packing
 
 @dataclass(slots=True)
 class Sample:
-    """One sentence, encoded, with the numbers of its gold tags (-100: no loss on this word)."""
+    """One encoded sentence, with the numbers of its gold tags (-100: no loss for this word)."""
 
     encoding: Encoding
     tags: list[int]
     number: int = 0
-    """Position in the data set, to name the sentence in an error."""
+    """Position in the data set, which identifies the sentence in error messages."""
 
     @property
     def tokens(self) -> int:
-        """Subwords of all its windows."""
+        """Number of subwords in all its windows."""
         return sum(len(window.ids) for window in self.encoding.windows)
 
 
 class Batch(TypedDict):
-    """What `Tagger` takes."""
+    """Arguments of `Tagger`."""
 
     ids_T: Tensor
     packing: Packing
     first_W: Tensor
     last_W: Tensor
     labels: Tensor
-    """Gold tag numbers, [W]; the name is the one by which transformers' Trainer counts items."""
+    """Gold tag numbers, [W]; transformers' Trainer counts items by this name."""
     words_per_sentence: tuple[int, ...]
     numbers: tuple[int, ...]
 
 
 def pack(samples: Sequence[Sample]) -> Batch:
-    """One batch of these sentences. At least one of them has a word."""
+    """Pack sentences into one batch. At least one of them must have a word."""
     windows = [window for sample in samples for window in sample.encoding.windows if window.first]
     order = sorted(range(len(windows)), key=lambda number: len(windows[number].ids))
     starts = [0] * len(windows)
@@ -67,22 +67,15 @@ def pack(samples: Sequence[Sample]) -> Batch:
 
 
 def without_loss(sample: Sample) -> Sample:
-    """The same sentence without a loss: what a process computes when there is nothing left for it."""
-    return Sample(sample.encoding, [IGNORED] * len(sample.tags), sample.number)
+    """A copy that adds no loss, for a process that has no sentences left while others still train."""
+    return replace(sample, tags=[IGNORED] * len(sample.tags))
 
 
-class Measured(Protocol):
-    """Something that takes room in a batch."""
+def by_token_budget(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Group samples into batches of at most `budget` subwords, longest first; yields the positions of each batch.
 
-    @property
-    def tokens(self) -> int:
-        """Subwords of it."""
-        ...
-
-
-def by_token_budget(samples: Iterable[Measured], budget: int) -> Iterator[list[int]]:
-    """Positions of the samples, longest first, in batches of at most `budget` subwords (or one sentence)."""
-    sizes = [sample.tokens for sample in samples]
+    A sample larger than the budget has its own batch. `sizes` are the subwords of each sample.
+    """
     batch: list[int] = []
     used = 0
     for position in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):

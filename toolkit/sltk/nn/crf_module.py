@@ -1,7 +1,8 @@
 """A linear-chain conditional random field over sentences of any length (Lafferty et al., ICML 2001).
 
-The score of a path of tags is the sum of its words' emissions and of the transitions between them. All is
-computed in log space, where no emission is too large, and for all sentences of a batch at once, unpadded.
+The score of a path of tags is the sum of the emissions of its words and of the transitions between its tags.
+Everything is computed in log space, where large emissions do not overflow, and for all sentences of a batch at once,
+without padding.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from .head import IGNORED, HeadModule, Scorer
 from .timesteps import TimeSteps
 
 FORBIDDEN = -1e4
-"""Score of what the scheme forbids: its probability is 0 in float32, and gradients stay numbers."""
+"""Score of what the scheme forbids: a probability of 0 in float32, and finite gradients."""
 
 
 class Crf(nn.Module):
-    """Transition scores between tags; what a scheme forbids is excluded, not learnt.
+    """Transition scores between tags; transitions that the scheme forbids are excluded, not learnt.
 
     Args:
         start: [L], tags that a sentence may begin with.
@@ -34,13 +35,13 @@ class Crf(nn.Module):
         self.start = nn.Parameter(torch.zeros(labels))
         self.pairs = nn.Parameter(torch.zeros(labels, labels))
         self.end = nn.Parameter(torch.zeros(labels))
-        # The labels say these, so that no file needs to.
+        # Not saved: the labels determine these buffers.
         self.register_buffer("no_start", ~torch.tensor(start, dtype=torch.bool), persistent=False)
         self.register_buffer("no_pair", ~torch.tensor(pairs, dtype=torch.bool), persistent=False)
         self.register_buffer("no_end", ~torch.tensor(end, dtype=torch.bool), persistent=False)
 
     def _scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The transition scores, with what is forbidden forbidden."""
+        """The scores of starts, transitions and ends, with forbidden ones masked."""
         return (
             self.start.masked_fill(self.get_buffer("no_start"), FORBIDDEN),
             self.pairs.masked_fill(self.get_buffer("no_pair"), FORBIDDEN),
@@ -50,10 +51,10 @@ class Crf(nn.Module):
     def negative_log_likelihood(
         self, emissions_WL: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]
     ) -> Tensor:
-        """Sum over the sentences of -log p(tags). A word whose tag is -100 may have any: it is summed over.
+        """Sum over the sentences of -log p(tags). A word whose tag is -100 is summed over all tags.
 
         Raises:
-            ValueError: neighbouring tags that the scheme forbids.
+            ValueError: the scheme forbids a start, a transition or an end of these tags.
         """
         if not len(tags_W):
             return emissions_WL.sum()
@@ -68,7 +69,7 @@ class Crf(nn.Module):
         return partition - self._log_partition(emissions_WL.masked_fill(excluded_WL, FORBIDDEN), steps)
 
     def _counts(self, tags_W: Tensor, steps: TimeSteps) -> tuple[Tensor, Tensor, Tensor]:
-        """How often each start [L], transition [L, L] and end [L] occurs where tags are known."""
+        """How often each start [L], transition [L, L] and end [L] occurs among the known tags."""
         size = len(self.start)
         starts, ends = tags_W.index_select(0, steps.first), tags_W.index_select(0, steps.last)
         inner_W = torch.ones_like(tags_W, dtype=torch.bool).index_fill(0, steps.first, False)[1:]
@@ -81,42 +82,42 @@ class Crf(nn.Module):
         )
         forbidden = (self.get_buffer(name) for name in ("no_start", "no_pair", "no_end"))
         if any(bool((count > 0)[no].any()) for count, no in zip(counts, forbidden, strict=True)):
-            raise ValueError("these tags break their scheme, so that a CRF gives them probability 0")
+            raise ValueError("these tags break their scheme, so a CRF gives them probability 0")
         return counts
 
     def _path_score(
         self, emissions_WL: Tensor, tags_W: Tensor, counts: tuple[Tensor, Tensor, Tensor]
     ) -> Tensor:
-        """Sum of the scores of all paths; counts, unlike look-ups, have a reproducible backward."""
+        """Sum of the scores of all gold paths. The backward pass of counts is reproducible; that of look-ups is not."""
         score = -F.nll_loss(emissions_WL, tags_W, reduction="sum")
         for count, scores in zip(counts, (self.start, self.pairs, self.end), strict=True):
             score = score + (count * scores).sum()
         return score
 
     def _log_partition(self, emissions_WL: Tensor, steps: TimeSteps) -> Tensor:
-        """Sum over the sentences of the log of the summed scores of all paths."""
+        """Sum over the sentences of the log partition function: the log-sum-exp of the scores of all paths."""
         alpha_WL = steps.join(self._forward(steps.split(emissions_WL)))
         return (alpha_WL.index_select(0, steps.last) + self._scores()[2]).logsumexp(-1).sum()
 
     def _forward(self, emissions: Sequence[Tensor]) -> list[Tensor]:
-        """Log of the summed scores of all paths to each tag [N, L], step by step."""
+        """Log of the summed exponentiated scores of all paths up to each tag, [N, L] per step."""
         start_L, pairs_LL, _ = self._scores()
         alphas = [start_L + emissions[0]]
         for emission_NL in emissions[1:]:
-            before_NL = alphas[-1][: len(emission_NL)]
-            alphas.append((before_NL.unsqueeze(2) + pairs_LL).logsumexp(1) + emission_NL)
+            previous_NL = alphas[-1][: len(emission_NL)]
+            alphas.append((previous_NL.unsqueeze(2) + pairs_LL).logsumexp(1) + emission_NL)
         return alphas
 
     def _backward(self, emissions: Sequence[Tensor]) -> list[Tensor]:
-        """Log of the summed scores of all paths from each tag on [N, L], step by step."""
+        """Log of the summed exponentiated scores of all paths after each tag, [N, L] per step."""
         _, pairs_LL, end_L = self._scores()
         betas: list[Tensor] = []
-        after_NL = emissions[0].new_zeros(0, len(end_L))
+        next_NL = emissions[0].new_zeros(0, len(end_L))
         for emission_NL in reversed(emissions):
-            going = (pairs_LL + after_NL.unsqueeze(1)).logsumexp(2)
-            ending = end_L.expand(len(emission_NL) - len(going), -1)
-            betas.append(torch.cat([going, ending]))
-            after_NL = betas[-1] + emission_NL
+            continued = (pairs_LL + next_NL.unsqueeze(1)).logsumexp(2)
+            ended = end_L.expand(len(emission_NL) - len(continued), -1)
+            betas.append(torch.cat([continued, ended]))
+            next_NL = betas[-1] + emission_NL
         return betas[::-1]
 
     @torch.no_grad()
@@ -142,23 +143,23 @@ class Crf(nn.Module):
             best_NL, pointer_NL = (scores[-1][: len(emission_NL)].unsqueeze(2) + pairs_LL).max(1)
             scores.append(best_NL + emission_NL)
             pointers.append(pointer_NL)
-        return steps.join(_trace([score_NL + end_L for score_NL in scores], pointers))
+        return steps.join(_backtrace([score_NL + end_L for score_NL in scores], pointers))
 
 
-def _trace(ended: Sequence[Tensor], pointers: Sequence[Tensor]) -> list[Tensor]:
-    """Tags [N] step by step, followed back from the best tag at the end of each sentence.
+def _backtrace(final: Sequence[Tensor], pointers: Sequence[Tensor]) -> list[Tensor]:
+    """The tags [N] of each step, traced back from the best last tag of each sentence.
 
-    `ended[t]` [N, L] scores paths that end at step t, `pointers[t]` [N, L] leads from step t+1 to step t.
+    `final[t]` [N, L] scores paths that end at step t; `pointers[t]` [N, L] leads from step t+1 to step t.
     """
-    tags = [ended[-1].argmax(-1)]
-    for ended_NL, pointer_NL in zip(reversed(ended[:-1]), reversed(pointers), strict=True):
-        going = pointer_NL.gather(1, tags[-1].unsqueeze(1)).squeeze(1)
-        tags.append(torch.cat([going, ended_NL[len(going) :].argmax(-1)]))
+    tags = [final[-1].argmax(-1)]
+    for final_NL, pointer_NL in zip(reversed(final[:-1]), reversed(pointers), strict=True):
+        continued = pointer_NL.gather(1, tags[-1].unsqueeze(1)).squeeze(1)
+        tags.append(torch.cat([continued, final_NL[len(continued) :].argmax(-1)]))
     return tags[::-1]
 
 
 class CrfHeadModule(HeadModule):
-    """Tags a sentence as a whole: the most probable path of tags, each with its marginal probability."""
+    """Tags each sentence as a whole: the most probable path, and the marginal probability of each tag on it."""
 
     def __init__(self, scorer: Scorer, crf: Crf) -> None:
         super().__init__()
@@ -166,21 +167,21 @@ class CrfHeadModule(HeadModule):
         self.crf = crf
 
     def _emissions(self, vectors_WH: Tensor) -> Tensor:
-        # A constant a word changes no probability; this one keeps sums over long sentences near 0, where
-        # float32 is exact.
+        # Adding a constant to all scores of a word changes no probability. This one keeps the sums of long sentences
+        # near 0, where float32 is most precise.
         scores_WL: Tensor = self.scorer(vectors_WH)
         return scores_WL.log_softmax(-1)
 
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Sum over the sentences of -log p(tags); a word whose tag is -100 may have any.
+        """Sum over the sentences of -log p(tags); a word whose tag is -100 may have any tag.
 
         Raises:
-            ValueError: neighbouring tags that the scheme forbids.
+            ValueError: the scheme forbids a start, a transition or an end of these tags.
         """
         return self.crf.negative_log_likelihood(self._emissions(vectors_WH), tags_W, lengths_S)
 
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The tags of each sentence's best path, and the marginal probability of each."""
+        """The tags of the best path of each sentence, and their marginal probabilities."""
         emissions_WL = self._emissions(vectors_WH)
         tags_W = self.crf.best_paths(emissions_WL, lengths_S)
         marginals_WL = self.crf.marginals(emissions_WL, lengths_S)

@@ -1,6 +1,6 @@
-"""Heads: from word vectors to tags. They know nothing of subwords, files or specs.
+"""Heads: word vectors to tags. They know nothing about subwords, files or specs.
 
-Vectors arrive packed, sentence after sentence; see the legend of shapes in `sltk.nn`.
+Vectors are packed, sentence after sentence; `sltk.nn` explains the shapes.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 IGNORED = -100
-"""Tag number of a word that no loss is taken of."""
+"""Tag number of a word without a loss."""
 
 
 class HeadModule(nn.Module):
-    """What every head does: a loss over words with known tags, and the best tag of each word."""
+    """Base class of heads: the loss of words with known tags, and the best tag of each word."""
 
     @abstractmethod
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Sum, not mean, of the losses of the words whose tag is not -100; 0 where there are none."""
+        """Sum (not mean) of the losses of the words whose tag is not -100; 0 if there are none."""
 
     @abstractmethod
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Number of each word's best tag, `tags_W`, and its probability, `scores_W`."""
+        """`tags_W` and `scores_W`: the number of each word's best tag and its probability."""
 
 
 class Scorer(nn.Module):
-    """One score a tag for each word, in float32 whatever the vectors are.
+    """One score per tag for each word, always in float32, also under autocast.
 
-    Under autocast, too: in half precision the softmax of close scores would decide by rounding.
+    In half precision, rounding would decide between close scores.
     """
 
     def __init__(self, layers: nn.Module) -> None:
@@ -39,7 +39,7 @@ class Scorer(nn.Module):
         self.layers = layers
 
     def forward(self, vectors_WH: Tensor) -> Tensor:
-        """`scores_WL` of `vectors_WH`."""
+        """`vectors_WH` to `scores_WL`."""
         with torch.autocast(vectors_WH.device.type, enabled=False):
             scores_WL: Tensor = self.layers(vectors_WH.float())
         return scores_WL
@@ -53,7 +53,7 @@ def linear_scorer(hidden_size: int, labels: int, dropout: float) -> Scorer:
 def mlp_scorer(
     hidden_size: int, hidden: Sequence[int], labels: int, dropout: float, activation: type[nn.Module]
 ) -> Scorer:
-    """Hidden layers of the sizes `hidden`, each followed by `activation`; dropout before every layer."""
+    """Hidden layers of the sizes `hidden`, each followed by `activation`, and dropout before every layer."""
     layers: list[nn.Module] = []
     width = hidden_size
     for size in hidden:
@@ -64,7 +64,7 @@ def mlp_scorer(
 
 
 class SoftmaxHead(HeadModule):
-    """Tags each word by itself: softmax over its scores, cross-entropy as the loss."""
+    """Tags each word independently: a softmax over its scores, with cross-entropy as the loss."""
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()

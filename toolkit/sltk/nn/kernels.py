@@ -1,6 +1,6 @@
-"""Attention within packed sentences, a call for each length: torch's fused kernel, or written out.
+"""Attention within packed sentences, one call per length: torch's fused kernel, or written out.
 
-This runs on every device, and knows all that families ask for. `varlen.py` is faster where it works.
+It runs on every device and supports everything that any family needs. `varlen.py` is faster where it works.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size, N sentences of one length L.
 """
@@ -33,11 +33,11 @@ def by_length(
     of_runs = zip(*(_by_run(x, packing) for x in (query, key, value)), strict=True)
     for (_, count, length), qkv_HTD in zip(packing.runs, of_runs, strict=True):
         q_NHLD, k_NHLD, v_NHLD = (_sentences(x_HTD, count, length) for x_HTD in qkv_HTD)
-        seen = rule.within(length)
+        inner_rule = rule.within(length)
         if softcap is None and sinks is None:
-            out = _fused(q_NHLD, k_NHLD, v_NHLD, seen, scaling, dropout)
+            out = _fused(q_NHLD, k_NHLD, v_NHLD, inner_rule, scaling, dropout)
         else:
-            out = _explicit(q_NHLD, k_NHLD, v_NHLD, seen, scaling, dropout, softcap, sinks)
+            out = _explicit(q_NHLD, k_NHLD, v_NHLD, inner_rule, scaling, dropout, softcap, sinks)
         pieces.append(out.transpose(1, 2).reshape(1, count * length, out.shape[1], out.shape[3]))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
@@ -45,7 +45,7 @@ def by_length(
 def _by_run(x: Tensor, packing: Packing) -> tuple[Tensor, ...]:
     """[1, H, T, D] → [H, N * L, D] for each run.
 
-    One split and no slices: its gradient is one `cat`, where that of each slice would be as large as `x`.
+    One split is used instead of slices: its gradient is one `cat`, while that of each slice is as large as `x`.
     """
     return torch.split(x[0], [count * length for _, count, length in packing.runs], dim=1)
 
@@ -56,7 +56,7 @@ def _sentences(run_HTD: Tensor, count: int, length: int) -> Tensor:
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, rule: Rule, scaling: float | None, dropout: float) -> Tensor:
-    """Torch's own attention kernel: all that most families need."""
+    """torch's fused attention, which is enough for most families."""
     if rule.window is None:
         return F.scaled_dot_product_attention(
             q, k, v, dropout_p=dropout, is_causal=rule.causal and q.shape[2] > 1, scale=scaling
@@ -76,7 +76,7 @@ def _explicit(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    """Attention written out, for families that cap their scores (Gemma 2) or have attention sinks (GPT-OSS)."""
+    """Attention written out, for families with a soft cap on scores (Gemma 2) or attention sinks (GPT-OSS)."""
     scores = q @ k.transpose(2, 3) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap

@@ -1,7 +1,7 @@
 """A backbone with its output layer, on packed blocks of tokens: the loss of a language model.
 
-The output layer is the family's own, with whatever it does to scores (Gemma's soft cap, Granite's scale): it is
-the whole language model with its base taken out, so that it starts from the vectors that it is given.
+The output layer is the family's own, with whatever it does to scores (Gemma's soft cap, Granite's scale). It is the
+complete language model without its base, so that it starts from given vectors.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from .backbone import PackedBackbone
 from .head import IGNORED
 from .packing import Packing
-from .trainable import TrainableModule
+from .trainable import TrainableModule, loss_per_label
 
 _ROWS = 1024
-"""Tokens whose scores are held at once: 50,000 numbers each, and as many in their gradient."""
+"""Tokens whose scores are in memory at a time: about 50,000 numbers per token, and as many in the gradient."""
 
 
 class LanguageModel(TrainableModule):
-    """Reads packed blocks and gives the loss of their labels.
+    """Computes the loss of the labels of packed blocks.
 
     Args:
-        backbone: one that was built with its language model around it.
+        backbone: a backbone built together with its language model.
     """
 
     def __init__(self, backbone: PackedBackbone) -> None:
         super().__init__()
         assert backbone.language_model is not None
         self.backbone = backbone
-        # In a list: its weights are those of `backbone.language_model` already.
+        # In a list, so that its weights, which `backbone.language_model` registers, are not registered twice.
         self._output = [_without_base(backbone.language_model)]
 
     def forward(
@@ -48,21 +48,19 @@ class LanguageModel(TrainableModule):
     ) -> dict[str, Tensor]:
         """`{"loss"}`: the mean over tokens with a label, of this batch or of all batches of one update.
 
-        `labels` [T] is what is to be predicted from each vector, -100 where nothing is.
+        `labels` [T] is the token to predict from each vector, or -100.
         """
-        total = self.total_loss(ids_T, packing, labels)
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return {"loss": total / (count.clamp(min=1) if isinstance(count, Tensor) else count)}
+        return loss_per_label(self.total_loss(ids_T, packing, labels), labels, num_items_in_batch)
 
     def total_loss(self, ids_T: Tensor, packing: Packing, labels: Tensor) -> Tensor:
-        """The sum over tokens with a label; scores are computed for these alone."""
+        """The sum over tokens with a label; scores are computed for these tokens only."""
         vectors_TH = self.backbone(ids_T, packing)
-        wanted_N = (labels != IGNORED).nonzero().squeeze(1)
-        vectors_NH, labels_N = vectors_TH.index_select(0, wanted_N), labels.index_select(0, wanted_N)
-        total: Tensor = vectors_TH[:0].sum().float()  # a gradient even where nothing is to be predicted
+        labelled_N = (labels != IGNORED).nonzero().squeeze(1)
+        vectors_NH, labels_N = vectors_TH.index_select(0, labelled_N), labels.index_select(0, labelled_N)
+        total: Tensor = vectors_TH[:0].sum().float()  # has a gradient even if nothing is labelled
         pieces = zip(torch.split(vectors_NH, _ROWS), torch.split(labels_N, _ROWS), strict=True)  # type: ignore[no-untyped-call]
         for vectors, numbers in pieces:
-            # Scores are computed again in the backward pass, and never held for all tokens.
+            # Scores are recomputed in the backward pass and never kept for all tokens.
             part: Tensor = checkpoint(
                 self._loss, vectors, numbers, use_reentrant=False, preserve_rng_state=False
             )
@@ -75,18 +73,18 @@ class LanguageModel(TrainableModule):
         return loss
 
     def scores(self, vectors_NH: Tensor) -> Tensor:
-        """[N, V]: a score for each entry of the vocabulary."""
+        """[N, V]: one score per entry of the vocabulary."""
         out = self._output[0](inputs_embeds=vectors_NH.unsqueeze(0))
         logits: Tensor = out.logits[0]
         return logits
 
 
-class _Given(nn.Module):
-    """Stands where a base model was, and gives back the vectors that it is given."""
+class _PassThrough(nn.Module):
+    """Replaces a base model and returns the vectors it is called with."""
 
     @property
-    def decoder(self) -> _Given:
-        """OPT calls the decoder inside its base."""
+    def decoder(self) -> _PassThrough:
+        """OPT calls the decoder of its base."""
         return self
 
     def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
@@ -94,15 +92,15 @@ class _Given(nn.Module):
 
 
 def _without_base(language_model: Any) -> Any:
-    """The same model, sharing all of its weights, that starts from the output of its base."""
+    """A model with the same weights that starts from the output of its base."""
     output = copy.copy(language_model)
-    output._modules = {**language_model._modules, language_model.base_model_prefix: _Given()}
+    output._modules = {**language_model._modules, language_model.base_model_prefix: _PassThrough()}
     return output
 
 
 @torch.inference_mode()
 def mean_loss(network: LanguageModel, batches: Any, device: torch.device) -> tuple[float, int]:
-    """The mean loss of a token, and how many tokens have a label, over batches as the objectives make them."""
+    """The mean loss per label over batches of an objective, and the number of labels."""
     was_training = network.training
     network.eval()
     total, count = 0.0, 0

@@ -1,4 +1,4 @@
-"""The weights of a model as a plain transformers model has them: adapters merged, quantized layers dequantized."""
+"""Merge adapters and dequantize layers: the weights of a model as a plain transformers model has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import AutoModel
 
 from .fused.onednn import stores_transposed
 
-_OF_ADAPTERS = (
+_ADAPTER_MODULES = (
     "base_layer",
     "lora_A",
     "lora_B",
@@ -23,9 +23,9 @@ _OF_ADAPTERS = (
 
 
 def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Config and weights by name, on the CPU.
+    """Return the config, and the weights by name on the CPU.
 
-    Sums are made in float32; weights keep the dtype of those that are not quantized.
+    Sums are computed in float32; all weights get the dtype of those that are not quantized.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = copy.deepcopy(base.config)
@@ -35,7 +35,7 @@ def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
     transposed = _stored_transposed(config)
     state: dict[str, Tensor] = {}
     for name, module in base.named_modules():
-        if not set(name.split(".")) & set(_OF_ADAPTERS):
+        if not set(name.split(".")) & set(_ADAPTER_MODULES):
             own = _own(module, name in transposed)
             state |= {f"{name}.{key}" if name else key: value.to(dtype).cpu() for key, value in own.items()}
     return config, state
@@ -47,18 +47,18 @@ def _dtype(base: nn.Module) -> torch.dtype:
 
 
 def _stored_transposed(config: Any) -> set[str]:
-    """Names of GPT-2's linear layers, whose weights are [in, out] unless they are quantized."""
+    """Names of the linear layers of GPT-2, whose weights are [in, out] unless they are quantized."""
     with torch.device("meta"):
         skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
     return {name for name, part in skeleton.named_modules() if stores_transposed(part)}
 
 
 def _own(module: Any, transposed: bool) -> dict[str, Tensor]:
-    """A module's own weights and buffers; of an adapted layer, the sum of the layer and its adapters."""
+    """The weights and buffers of a module itself; for a layer with adapters, their sum."""
     layer = getattr(module, "base_layer", module)
-    kept = set(layer.state_dict())
+    saved = set(layer.state_dict())
     own = {key: value.detach() for key, value in layer.named_parameters(recurse=False)}
-    own |= {key: value for key, value in layer.named_buffers(recurse=False) if key in kept}
+    own |= {key: value for key, value in layer.named_buffers(recurse=False) if key in saved}
     if "weight" in own and not own["weight"].is_floating_point():
         weight = _dequantized(layer)
         own["weight"] = weight.T.contiguous() if transposed else weight
@@ -69,7 +69,7 @@ def _own(module: Any, transposed: bool) -> dict[str, Tensor]:
 
 
 def _delta(module: Any) -> Tensor:
-    """What the adapters of a layer add to its weight, [out, in]: `alpha / r * B @ A`."""
+    """The sum of the adapters of a layer, to add to its weight [out, in]: `alpha / r * B @ A`."""
     changes = [
         module.lora_B[name].weight.detach().float()
         @ module.lora_A[name].weight.detach().float()

@@ -1,4 +1,4 @@
-"""What a language model is asked: the next token (CLM), or the tokens that were masked (MLM).
+"""Objectives of a language model: predict the next token (CLM), or masked tokens (MLM).
 
 L tokens of a block, B blocks of a batch, T = B · L.
 """
@@ -17,14 +17,14 @@ from .head import IGNORED
 from .packing import Packing
 
 MASKED_SHARE = 0.15
-"""Tokens that are to be predicted (Devlin et al. 2019) …"""
-HIDDEN_SHARE, RANDOM_SHARE = 0.8, 0.1
-"""… of which these are hidden behind the mask token, or replaced by any other; the rest stands as it is."""
+"""Share of the tokens that are predicted (Devlin et al. 2019)."""
+MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = 0.8, 0.1
+"""Shares of the predicted tokens that the mask token, or a random token, replaces; the rest is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of tokens that the model reads at once."""
+    """Consecutive tokens that the model reads in one pass."""
 
     ids: Tensor
     """[L]."""
@@ -34,25 +34,25 @@ class Block:
 
 
 class BlockBatch(TypedDict):
-    """What `LanguageModel` takes."""
+    """Arguments of `LanguageModel`."""
 
     ids_T: Tensor
     packing: Packing
     labels: Tensor
-    """What is to be predicted from each vector, [T]; the name is the one by which Trainer counts items."""
+    """The token to predict from each vector, [T]; transformers' Trainer counts items by this name."""
     numbers: tuple[int, ...]
 
 
 class Objective(Protocol):
-    """Makes a batch of blocks."""
+    """Builds batches from blocks."""
 
     def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
-        """The blocks end to end, and what is to be predicted from each of their vectors."""
+        """The blocks end to end, and the token to predict from each vector."""
         ...
 
 
 def without_loss(block: Block) -> Block:
-    """The same block, of which nothing is to be predicted."""
+    """A copy of the block of which nothing is predicted."""
     return replace(block, has_loss=False)
 
 
@@ -60,17 +60,17 @@ class NextToken:
     """Every vector predicts the token after it; the last of a block predicts nothing."""
 
     def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
-        """The blocks as they are, their labels shifted by one."""
+        """The unchanged blocks, with labels shifted by one."""
         labels_BL = torch.stack([block.ids for block in blocks]).roll(-1, dims=1)
         labels_BL[:, -1] = IGNORED
         return _batch(blocks, [block.ids for block in blocks], labels_BL)
 
 
 class MaskedTokens:
-    """Some tokens are hidden, and predicted from both sides.
+    """Some tokens are masked, and predicted from both sides.
 
-    Which ones depends on the seed, the epoch and the block alone, so that a resumed run and one of several
-    processes hide the same.
+    The choice depends only on the seed, the epoch and the block, so resumed runs and parallel processes mask the
+    same tokens.
 
     Raises:
         ModelError: the tokenizer has no mask token.
@@ -80,41 +80,43 @@ class MaskedTokens:
         if tokenizer.mask_token_id is None:
             raise ModelError(
                 Problem(
-                    "`objective: mlm` needs a tokenizer with a mask token, which this model's has not",
+                    "`objective: mlm` needs a tokenizer with a mask token; the tokenizer of this model has none",
                     path="objective",
-                    notes=("`objective: clm` needs none",),
+                    notes=("`objective: clm` needs no mask token",),
                 )
             )
-        self.mask = int(tokenizer.mask_token_id)
-        self.size = len(tokenizer)
-        self.special = torch.tensor(sorted(tokenizer.all_special_ids))
+        self.mask_id = int(tokenizer.mask_token_id)
+        self.vocabulary_size = len(tokenizer)
+        self.special_ids = torch.tensor(sorted(tokenizer.all_special_ids))
         self.seed = seed
 
     def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
-        """The blocks with some tokens hidden; labels are these tokens."""
-        hidden, labels = zip(*map(self._hide, blocks), strict=True)
-        return _batch(blocks, hidden, torch.stack(labels))
+        """The blocks with some tokens masked; the labels are those tokens."""
+        masked, labels = zip(*map(self._mask, blocks), strict=True)
+        return _batch(blocks, masked, torch.stack(labels))
 
-    def _hide(self, block: Block) -> tuple[Tensor, Tensor]:
+    def _mask(self, block: Block) -> tuple[Tensor, Tensor]:
         ids_L = block.ids
         seed = (self.seed * 1_000_003 + block.epoch) * 1_000_003 + block.number
-        draw = torch.Generator().manual_seed(seed % 2**63)
-        chosen_L = torch.rand(len(ids_L), generator=draw) < MASKED_SHARE
-        chosen_L &= ~torch.isin(ids_L, self.special)
-        fate_L = torch.rand(len(ids_L), generator=draw)
-        others_L = torch.randint(self.size, (len(ids_L),), generator=draw)
-        hidden_L = torch.where(chosen_L & (fate_L < HIDDEN_SHARE), self.mask, ids_L)
-        replaced_L = chosen_L & (fate_L >= HIDDEN_SHARE) & (fate_L < HIDDEN_SHARE + RANDOM_SHARE)
-        return torch.where(replaced_L, others_L, hidden_L), torch.where(chosen_L, ids_L, IGNORED)
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        chosen_L = torch.rand(len(ids_L), generator=generator) < MASKED_SHARE
+        chosen_L &= ~torch.isin(ids_L, self.special_ids)
+        draw_L = torch.rand(len(ids_L), generator=generator)
+        random_L = torch.randint(self.vocabulary_size, (len(ids_L),), generator=generator)
+        masked_L = torch.where(chosen_L & (draw_L < MASK_TOKEN_SHARE), self.mask_id, ids_L)
+        replaced_L = (
+            chosen_L & (draw_L >= MASK_TOKEN_SHARE) & (draw_L < MASK_TOKEN_SHARE + RANDOM_TOKEN_SHARE)
+        )
+        return torch.where(replaced_L, random_L, masked_L), torch.where(chosen_L, ids_L, IGNORED)
 
 
-def _batch(blocks: Sequence[Block], read: Sequence[Tensor], labels_BL: Tensor) -> BlockBatch:
+def _batch(blocks: Sequence[Block], inputs: Sequence[Tensor], labels_BL: Tensor) -> BlockBatch:
     for row, block in enumerate(blocks):
         if not block.has_loss:
             labels_BL[row] = IGNORED
     return BlockBatch(
-        ids_T=torch.cat(list(read)),
-        packing=Packing.of_lengths([len(ids_L) for ids_L in read]),
+        ids_T=torch.cat(list(inputs)),
+        packing=Packing.of_lengths([len(ids_L) for ids_L in inputs]),
         labels=labels_BL.flatten(),
         numbers=tuple(block.number for block in blocks),
     )

@@ -1,4 +1,4 @@
-"""Where sentences lie in a packed batch, and who sees whom inside one."""
+"""Where sentences lie in a packed batch, and which tokens may attend to which within a sentence."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the sentences of a batch lie: runs of `count` sentences of one `length`, from token `start` on."""
+    """Where the sentences of a batch lie: runs of `count` sentences of equal `length`, starting at token `start`."""
 
     runs: tuple[tuple[int, int, int], ...]
+    """(start, count, length) of each run."""
 
     @classmethod
     def of_lengths(cls, lengths: Sequence[int]) -> Packing:
-        """The packing of sentences that follow each other; equal lengths side by side share a run."""
+        """The packing of consecutive sentences; neighbours of equal length share a run."""
         runs: list[tuple[int, int, int]] = []
         start = 0
         for length in lengths:
@@ -29,27 +30,32 @@ class Packing:
         return cls(tuple(runs))
 
     @property
+    def lengths(self) -> list[int]:
+        """The length of each sentence."""
+        return [length for _, count, length in self.runs for _ in range(count)]
+
+    @property
     def tokens(self) -> int:
-        """How many tokens the batch has."""
+        """The number of tokens in the batch."""
         return sum(count * length for _, count, length in self.runs)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which words a word sees: those before it only (causal), those nearer than `window` only."""
+    """Which tokens a token attends to: only earlier ones (`causal`), and only those nearer than `window`."""
 
     causal: bool
     window: int | None
 
     def within(self, length: int) -> Rule:
-        """The same for a sentence of `length` tokens, where a window as wide as it hides nothing."""
+        """The rule for a sentence of `length` tokens; a window of at least that width has no effect."""
         return self if self.window is None or self.window < length else Rule(self.causal, None)
 
     def mask(self, length: int, device: torch.device) -> Tensor | None:
-        """[L, L], True where row may look at column; None where all may."""
+        """[L, L], True where the row may attend to the column; None if every row may attend to every column."""
         if not self.causal and self.window is None:
             return None
         position = torch.arange(length, device=device)
         distance = position[:, None] - position[None, :]
-        seen = distance >= 0 if self.causal else torch.ones_like(distance, dtype=torch.bool)
-        return seen if self.window is None else seen & (distance.abs() < self.window)
+        visible = distance >= 0 if self.causal else torch.ones_like(distance, dtype=torch.bool)
+        return visible if self.window is None else visible & (distance.abs() < self.window)

@@ -1,8 +1,8 @@
-"""Subword vectors to word vectors: `(vectors_TH, first_W, last_W) -> vectors_WH`.
+"""Pool subword vectors into word vectors: `(vectors_TH, first_W, last_W) -> vectors_WH`.
 
-`first_W` and `last_W` are the positions of a word's first and last subword among the T tokens of the batch.
-Only `index_select`, `index_add` and `scatter_reduce` are used: the backward of `x[index]` with repeated indices
-is not reproducible on more than one thread.
+`first_W` and `last_W` are the positions of the first and last subword of each word among the T tokens of the batch.
+Only `index_select`, `index_add` and `scatter_reduce` are used, because the backward pass of `x[index]` with repeated
+indices is not reproducible on more than one thread.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from torch import Tensor, nn
 
 
 class FirstSubwordPooling(nn.Module):
-    """The first subword."""
+    """A word's vector is that of its first subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """See the module."""
+        """See the module docstring."""
         return vectors_TH.index_select(0, first_W)
 
 
 class LastSubwordPooling(nn.Module):
-    """The last subword."""
+    """A word's vector is that of its last subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """See the module."""
+        """See the module docstring."""
         return vectors_TH.index_select(0, last_W)
 
 
 class FirstLastPooling(nn.Module):
-    """The mean of the first and the last subword."""
+    """A word's vector is the mean of those of its first and last subword."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """See the module."""
+        """See the module docstring."""
         return (vectors_TH.index_select(0, first_W) + vectors_TH.index_select(0, last_W)) / 2
 
 
 class MeanPooling(nn.Module):
-    """The mean of all subwords."""
+    """A word's vector is the mean of those of its subwords."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """See the module."""
+        """See the module docstring."""
         tokens_P, word_P = _members(first_W, last_W)
         sums_WH = vectors_TH.new_zeros(len(first_W), vectors_TH.shape[1])
         sums_WH = sums_WH.index_add(0, word_P, vectors_TH.index_select(0, tokens_P))
@@ -47,10 +47,10 @@ class MeanPooling(nn.Module):
 
 
 class MaxPooling(nn.Module):
-    """The element-wise maximum over all subwords."""
+    """A word's vector is the element-wise maximum of those of its subwords."""
 
     def forward(self, vectors_TH: Tensor, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """See the module."""
+        """See the module docstring."""
         tokens_P, word_P = _members(first_W, last_W)
         index_PH = word_P.unsqueeze(1).expand(-1, vectors_TH.shape[1])
         lowest_WH = vectors_TH.new_full((len(first_W), vectors_TH.shape[1]), -torch.inf)
@@ -58,9 +58,9 @@ class MaxPooling(nn.Module):
 
 
 def _members(first_W: Tensor, last_W: Tensor) -> tuple[Tensor, Tensor]:
-    """The P subwords of all words, and the word that each belongs to."""
+    """The positions of the P subwords of all words, and the word that each belongs to."""
     sizes_W = last_W - first_W + 1
     word_P = torch.repeat_interleave(torch.arange(len(sizes_W), device=sizes_W.device), sizes_W)
-    begins_W = sizes_W.cumsum(0) - sizes_W
-    within_P = torch.arange(len(word_P), device=sizes_W.device) - begins_W.index_select(0, word_P)
+    start_W = sizes_W.cumsum(0) - sizes_W
+    within_P = torch.arange(len(word_P), device=sizes_W.device) - start_W.index_select(0, word_P)
     return first_W.index_select(0, word_P) + within_P, word_P

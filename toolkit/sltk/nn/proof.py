@@ -57,7 +57,7 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     unmasked = [block for block, flag in enumerate(flags) if flag]
     seconds = round(time.perf_counter() - start_time, 3)
     weight = next(p for p in model.parameters() if p.is_floating_point())
-    kernel = varlen.chosen(weight.device, weight.dtype) or Proof.kernel
+    kernel = varlen.usable_kernel(weight.device, weight.dtype) or Proof.kernel
     return Proof(len(flags), unmasked, len(calls), difference, seconds, kernel=kernel)
 
 

@@ -1,8 +1,8 @@
-"""Keeps the libraries underneath from writing to the user's terminal.
+"""Keep transformers, peft and other libraries from writing to the user's terminal.
 
-Importing this module is enough; the package does so before any of its modules imports transformers. What those
-libraries report and a user must know, sltk says itself, as an error or a note; the bars of downloads stay. Set
-SLTK_NOISY=1 to hear everything while looking for a fault in them.
+The module takes effect on import; `sltk.nn` imports it before any module imports transformers. If a library reports
+something that users must know, sltk itself reports it as an error or a note. Progress bars of downloads stay on.
+Set SLTK_NOISY=1 to see all output when debugging these libraries.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LIBRARIES = (
 
 
 def silence() -> None:
-    """No "Loading weights" bars, no log lines below errors, no warnings of how one library calls another."""
+    """Switch off "Loading weights" bars, log lines below errors, and warnings about calls between libraries."""
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=rf"{library.replace('.', '[.]')}([.].*)?$")
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-    # peft looks for the config of a base that was made on the spot; no vocabulary changes here.
+    # peft looks for the config file of a base model that has none; sltk does not change vocabularies.
     warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
 
     from huggingface_hub.utils.tqdm import enable_progress_bars
@@ -35,7 +35,7 @@ def silence() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    enable_progress_bars()  # of downloads: the line above switches them off too, and 14 GB take a while
+    enable_progress_bars()  # for downloads: the line above switches these off too
 
 
 if os.environ.get("SLTK_NOISY", "") in ("", "0"):

@@ -1,4 +1,4 @@
-"""The whole model: backbone, aligner, head."""
+"""The complete tagger: backbone, aligner and head."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from .backbone import PackedBackbone
 from .batching import Batch
-from .head import IGNORED, HeadModule
+from .head import HeadModule
 from .packing import Packing
-from .trainable import TrainableModule
+from .trainable import TrainableModule, loss_per_label
 
 
 class Tagger(TrainableModule):
-    """Reads a packed batch; gives its loss, or the tag of each word."""
+    """Computes the loss of a packed batch, or the tag of each word."""
 
     def __init__(self, backbone: PackedBackbone, aligner: nn.Module, head: HeadModule) -> None:
         super().__init__()
@@ -35,16 +35,15 @@ class Tagger(TrainableModule):
     ) -> dict[str, Tensor]:
         """`{"loss"}`: the mean over labelled words, of this batch or of all batches of one update.
 
-        `**_` is there because Trainer passes `num_items_in_batch` only to a forward that takes anything:
-        without it accumulated batches would be averaged as if they had equally many words.
+        Trainer passes `num_items_in_batch` only to a forward with `**kwargs`. Without it, accumulated batches
+        would be averaged as if they had equal numbers of words.
         """
         vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W)
         total = self.head.loss(vectors_WH, labels, words_per_sentence)
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return {"loss": total / (count.clamp(min=1) if isinstance(count, Tensor) else count)}
+        return loss_per_label(total, labels, num_items_in_batch)
 
     def word_vectors(self, ids_T: Tensor, packing: Packing, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """[W, H]: one vector a word."""
+        """[W, H]: one vector per word."""
         vectors: Tensor = self.aligner(self.backbone(ids_T, packing), first_W, last_W)
         return vectors
 

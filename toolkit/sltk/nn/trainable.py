@@ -1,32 +1,36 @@
-"""What training changes of a network: what a checkpoint holds, and takes back."""
+"""Trainable state of a network: saved to and restored from checkpoints."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .head import IGNORED
+
 
 class TrainableModule(nn.Module):
-    """A network whose trained weights can be taken out and put back: adapter and head, or every weight."""
+    """A network whose trained weights can be saved and restored: adapter and head, or every weight."""
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """What training changes, by name: adapter and head, or every weight; tied weights once."""
-        seen: set[int] = set()
-        state: dict[str, Tensor] = {}
-        for name, parameter in self.named_parameters():  # named_parameters names a tied weight once
-            if parameter.requires_grad and id(parameter) not in seen:
-                seen.add(id(parameter))
-                state[name] = parameter.detach().contiguous().cpu()
-        return state
+        """The trained weights by name, on the CPU; a tied weight appears once."""
+        trained = ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+        return {name: parameter.detach().contiguous().cpu() for name, parameter in trained}
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `trainable_state` gave.
+        """Restore the weights that `trainable_state` returned.
 
         Raises:
-            ValueError: the state is that of another model.
+            ValueError: the state belongs to another model.
         """
-        parameters = dict(self.named_parameters())
-        expected = {name for name, parameter in parameters.items() if parameter.requires_grad}
-        if expected != state.keys():
-            raise ValueError(f"trained weights differ in {sorted(expected ^ state.keys())[:3]}")
+        parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        if parameters.keys() != state.keys():
+            raise ValueError(f"trained weights differ in {sorted(parameters.keys() ^ state.keys())[:3]}")
         for name, value in state.items():
             parameters[name].data.copy_(value)
+
+
+def loss_per_label(
+    total: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None
+) -> dict[str, Tensor]:
+    """`{"loss"}`: the summed loss divided by the labels of this batch, or of all batches of one update if given."""
+    count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    return {"loss": total / (count.clamp(min=1) if isinstance(count, Tensor) else count)}

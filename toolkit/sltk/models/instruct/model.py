@@ -193,7 +193,7 @@ def _chunk(
     prompts = model.encoder.prompts([sentences[number] for number in asked])
     samples = [PromptSample(ids, len(ids), n) for n, ids in zip(asked, prompts, strict=True)]
     found = [Prediction(sentence, ["O"] * len(sentence)) for sentence in sentences]
-    for positions in by_token_budget(samples, batch_tokens):
+    for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
         batch = [samples[position] for position in positions]
         clock = time.perf_counter()
         requests = [_request(model, each, sentences[each.number], begun) for each in batch]

@@ -1,10 +1,10 @@
-"""Small operations in fewer passes over memory, and products by the faster library. The same numbers, to rounding.
+"""Fused CPU operations: fewer passes over memory, faster matrix products, the same results up to rounding.
 
-A batch of short sentences packed end to end is a few hundred subwords. Much of its step on a CPU is not matrix
-products but what lies between them, and transformers, peft and torch write it out operation by operation, each
-reading and writing the whole batch, and keeping for the backward pass what could be had again for less. Here each is
-one function with a gradient written by hand. `fuse` puts them in the place of modules that are shown to compute the
-same; on a GPU and in half precision the modules compute as before.
+A batch of short sentences packed end to end has a few hundred subwords. On a CPU, much of the time of a training step
+is spent between the matrix products. There transformers, peft and torch run many small operations, each of which
+reads and writes the whole batch and keeps tensors for the backward pass that are cheap to recompute. Here each such
+sequence is one function with a hand-written gradient. `fuse` replaces modules only if a test shows that the results
+are the same. On a GPU and in half precision, the original modules compute.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from .gated_mlp import FusedGatedMLP
 from .norm import FusedRMSNorm
 from .onednn import FusedLinear
 
-_KINDS: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
+_FUSED_CLASSES: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
 _TOLERANCE = 1e-5
-"""Of the largest number."""
+"""Largest difference, relative to the largest number."""
 _LARGE = 100.0
-"""Where a limit on what goes through a module shows."""
+"""Scale of the second test input, large enough to reveal limits on activations."""
 
 
 def fuse(network: nn.Module) -> None:
-    """Have the modules of a network compute with the functions here, where that changes nothing but the time.
+    """Replace modules of a network by the fused classes, where this changes only the time.
 
-    One module of each class and each setting is tried first, forwards and backwards, on small numbers and on large
-    ones; what computes something else (Gemma's norms, MLPs with another activation or with a limit) stays as it is.
+    One module of each class with each setting is tested first, forwards and backwards, on small and on large numbers.
+    Modules that compute something else (Gemma's norms, MLPs with another activation or with a limit) are not replaced.
     """
-    same: dict[tuple[Any, ...], bool] = {}
+    verdicts: dict[tuple[Any, ...], bool] = {}
     for module in network.modules():
-        kind = next((kind for kind in _KINDS if kind.resembles(module)), None)
-        if kind is None or isinstance(module, kind):
+        fused = next((each for each in _FUSED_CLASSES if each.resembles(module)), None)
+        if fused is None or isinstance(module, fused):
             continue
-        alike = (type(module), *_settings(module))
-        if alike not in same:
-            same[alike] = kind is FusedDropout or _computes_the_same(module, kind)
-        if same[alike]:
-            module.__class__ = _fused(type(module), kind)
+        key = (type(module), *_settings(module))
+        if key not in verdicts:
+            verdicts[key] = fused is FusedDropout or _computes_the_same(module, fused)
+        if verdicts[key]:
+            module.__class__ = _fused_class(type(module), fused)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:
-    """By what else than its weights a module may differ from another of its class."""
+    """Everything except weights in which modules of one class may differ."""
     values = vars(module).items()
     return [(key, value) for key, value in values if isinstance(value, int | float | str | None)]
 
 
-def _fused(stock: type[nn.Module], kind: type[nn.Module]) -> type[nn.Module]:
-    return type(stock.__name__, (kind, stock), {"__module__": __name__})
+def _fused_class(stock: type[nn.Module], fused: type[nn.Module]) -> type[nn.Module]:
+    return type(stock.__name__, (fused, stock), {"__module__": __name__})
 
 
-def _computes_the_same(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Frozen, as most weights are, and with those trained that are to be."""
+def _computes_the_same(module: nn.Module, fused: type[nn.Module]) -> bool:
+    """Compare results and gradients, both with the weights that will be trained and with all weights frozen."""
     weight = next(module.parameters(), None)
     if weight is None or not in_float32_on_cpu(weight):
         return False
@@ -69,20 +69,21 @@ def _computes_the_same(module: nn.Module, kind: type[nn.Module]) -> bool:
     try:
         module.eval()
         with _no_zeros(module):
-            theirs = _values_and_gradients(module, x)
-            module.__class__ = _fused(stock, kind)
-            ours = _values_and_gradients(module, x)
+            expected = _values_and_gradients(module, x)
+            module.__class__ = _fused_class(stock, fused)
+            results = _values_and_gradients(module, x)
     finally:
         module.__class__ = stock
         module.train(was_training)
     return all(
-        bool((a - b).abs().max() <= _TOLERANCE * b.abs().max()) for a, b in zip(ours, theirs, strict=True)
+        bool((a - b).abs().max() <= _TOLERANCE * b.abs().max())
+        for a, b in zip(results, expected, strict=True)
     )
 
 
 @contextmanager
 def _no_zeros(module: nn.Module) -> Iterator[None]:
-    """Fill weights that are all zero, as those of fresh adapters are: nothing would show how they are used."""
+    """Fill weights that are all zero, as in fresh adapters, because their use would not show in the output."""
     zeros = [p for p in module.parameters() if not p.any()]
     try:
         for parameter in zeros:
@@ -96,21 +97,25 @@ def _no_zeros(module: nn.Module) -> Iterator[None]:
 
 def _values_and_gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
     trained = [p for p in module.parameters() if p.requires_grad]
-    found = [tensor for scale in (1.0, _LARGE) for tensor in _value_and_gradients(module, scale * x, trained)]
+    results = [
+        tensor for scale in (1.0, _LARGE) for tensor in _value_and_gradients(module, scale * x, trained)
+    ]
     try:
         module.requires_grad_(False)
-        found += [tensor for scale in (1.0, _LARGE) for tensor in _value_and_gradients(module, scale * x, [])]
+        results += [
+            tensor for scale in (1.0, _LARGE) for tensor in _value_and_gradients(module, scale * x, [])
+        ]
     finally:
         for parameter in trained:
             parameter.requires_grad_()
-    return found
+    return results
 
 
 def _value_and_gradients(module: nn.Module, x: Tensor, trained: list[nn.Parameter]) -> list[Tensor]:
     with torch.enable_grad():
         x = x.clone().requires_grad_()
         y = module(x)
-        # No sum of squares: that of a norm is always the same, and has no gradient to compare.
+        # Not a sum of squares: it is constant for the output of a norm, so it has no gradient to compare.
         weights = torch.linspace(1.0, 7.0, y.numel()).cos().reshape(y.shape)
         gradients = torch.autograd.grad((y * weights).sum(), [x, *trained])
     return [y.detach(), *gradients]

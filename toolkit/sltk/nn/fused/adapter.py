@@ -1,6 +1,6 @@
-"""peft's LoRA layers as one function: no pass over memory for the scale, the sum and the dropout's gradient.
+"""peft's LoRA layers as one function, without extra passes over memory for scale, sum and gradient of the dropout.
 
-Shapes: I numbers in, O numbers out, R the rank.
+Shapes: I inputs, O outputs, R the rank.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .cpu_float32 import in_float32_on_cpu
-from .dropout import factors
-from .onednn import is_linear, of_weight, product, weight_of
+from .dropout import dropout_factors
+from .onednn import is_linear, product, weight_gradient, weight_of
 
 
 class FusedAdapter(nn.Module):
-    """base(x) + scale · up(down(dropout(x))), where one plain adapter is active. Whatever else peft can is peft's."""
+    """base(x) + scale · up(down(dropout(x))), if exactly one plain adapter is active; otherwise peft computes."""
 
     base_layer: Any
     lora_A: Any  # noqa: N815
@@ -27,16 +27,16 @@ class FusedAdapter(nn.Module):
 
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
-        """Whether it might compute what a module computes."""
-        # By its name: prediction, which has no adapters, does not import peft.
+        """Whether this class may be able to replace `module`."""
+        # Compared by name, so that prediction without adapters does not import peft.
         is_adapted = f"{type(module).__module__}.{type(module).__name__}" == "peft.tuners.lora.layer.Linear"
         return is_adapted and is_linear(module.base_layer)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, *args: Any, **more: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """[*, I] → [*, O]."""
         name, base = self._only_adapter(), self.base_layer
-        if args or more or name is None or not in_float32_on_cpu(x, base.weight, self.lora_A[name].weight):
-            return super().forward(x, *args, **more)  # type: ignore[no-any-return]
+        if args or kwargs or name is None or not in_float32_on_cpu(x, base.weight, self.lora_A[name].weight):
+            return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
         down, up = self.lora_A[name].weight, self.lora_B[name].weight
         factor = self._dropout(name, x)
         return _Adapted.apply(x, factor, weight_of(base), base.bias, down, up, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
@@ -44,15 +44,15 @@ class FusedAdapter(nn.Module):
     def _dropout(self, name: str, x: Tensor) -> Tensor | None:
         dropout = self.lora_dropout[name]
         is_on = isinstance(dropout, nn.Dropout) and dropout.training and dropout.p > 0
-        return factors(x, dropout.p) if is_on else None
+        return dropout_factors(x, dropout.p) if is_on else None
 
     def _only_adapter(self) -> str | None:
-        """The adapter that is to be added, if it is one alone, of the plain kind, with nothing trained beside it."""
-        own: Any = self
-        if own.disable_adapters or own.merged or len(own.active_adapters) != 1:
+        """Name of the active adapter, if it is the only one, is of the plain kind, and the base layer is frozen."""
+        layer: Any = self
+        if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
             return None
-        (name,) = own.active_adapters
-        is_plain = name in self.lora_A and name not in own.lora_variant and self.lora_B[name].bias is None
+        (name,) = layer.active_adapters
+        is_plain = name in self.lora_A and name not in layer.lora_variant and self.lora_B[name].bias is None
         is_frozen = not any(p.requires_grad for p in self.base_layer.parameters())
         return name if is_plain and is_frozen else None
 
@@ -79,11 +79,14 @@ class _Adapted(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         dropped, factor, weight, down_RI, up_OR, low = ctx.saved_tensors
-        of_low = product(gradient, up_OR.T).mul_(ctx.scale)
-        of_down, of_up = of_weight(of_low, dropped), of_weight(gradient, low).mul_(ctx.scale)
-        of_x = None
+        grad_low = product(gradient, up_OR.T).mul_(ctx.scale)
+        grad_down, grad_up = (
+            weight_gradient(grad_low, dropped),
+            weight_gradient(gradient, low).mul_(ctx.scale),
+        )
+        grad_x = None
         if ctx.needs_input_grad[0] and factor is None:
-            of_x = product(of_low, down_RI.T, added=product(gradient, weight.T))
+            grad_x = product(grad_low, down_RI.T, added=product(gradient, weight.T))
         elif ctx.needs_input_grad[0]:
-            of_x = product(gradient, weight.T).addcmul_(product(of_low, down_RI.T), factor)
-        return of_x, None, None, None, of_down, of_up, None
+            grad_x = product(gradient, weight.T).addcmul_(product(grad_low, down_RI.T), factor)
+        return grad_x, None, None, None, grad_down, grad_up, None

@@ -1,4 +1,4 @@
-"""Gated MLPs that keep two tensors for the backward pass, and not three."""
+"""Gated MLPs that keep two tensors for the backward pass instead of three."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FusedGatedMLP(nn.Module):
 
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
-        """Whether it might compute what a module computes."""
+        """Whether this class may be able to replace `module`."""
         return all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj", "act_fn"))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class FusedGatedMLP(nn.Module):
 
 
 class _Gated(torch.autograd.Function):
-    """silu(gate) · up. Keeps its two arguments; plain torch keeps silu(gate) beside them."""
+    """silu(gate) · up. It keeps only its two arguments; plain torch also keeps silu(gate)."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
@@ -43,5 +43,5 @@ class _Gated(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
-        of_up = F.silu(gate).mul_(gradient)
-        return torch.ops.aten.silu_backward(gradient * up, gate), of_up
+        grad_up = F.silu(gate).mul_(gradient)
+        return torch.ops.aten.silu_backward(gradient * up, gate), grad_up

@@ -1,4 +1,4 @@
-"""RMS norms in three passes over memory forwards and four backwards."""
+"""RMS norms with three passes over memory forwards, and four backwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .cpu_float32 import in_float32_on_cpu
 
 
 class FusedRMSNorm(nn.Module):
-    """x · weight / √(mean of x² + epsilon), the mean over the last dimension."""
+    """x · weight / √(mean of x² + epsilon), with the mean over the last dimension."""
 
     weight: Tensor
     variance_epsilon: float
 
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
-        """Whether it might compute what a module computes."""
+        """Whether this class may be able to replace `module`."""
         return type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
 
     def forward(self, hidden_states: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         x, scale, weight = ctx.saved_tensors
-        of_weight = (x * scale).mul_(gradient).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        grad_weight = (x * scale).mul_(gradient).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         gradient = gradient * weight
         along = torch.linalg.vecdot(gradient, x, dim=-1).unsqueeze(-1)
         along.mul_(scale.pow(3)).div_(-x.shape[-1])
-        return gradient.mul_(scale).addcmul_(x, along), of_weight, None
+        return gradient.mul_(scale).addcmul_(x, along), grad_weight, None

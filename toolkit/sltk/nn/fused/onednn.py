@@ -1,10 +1,10 @@
-"""Linear layers on a CPU by oneDNN, where torch's usual library holds back. In the same precision.
+"""Linear layers on a CPU with oneDNN, where it is faster than torch's usual library, in the same precision.
 
-On x86 torch multiplies float32 matrices with Intel's MKL, which leaves the wide registers (AVX-512) of other makers'
-processors idle. oneDNN, which torch brings too, uses them: twice as fast on an AMD EPYC of 2024. torch itself goes
-that way for half precision only; `docs/reports/performance.md` has the figures.
+On x86, torch multiplies float32 matrices with Intel's MKL, which does not use the wide registers (AVX-512) of other
+manufacturers' processors. oneDNN, which is part of torch, uses them and is twice as fast on an AMD EPYC of 2024.
+torch itself uses oneDNN for half precision only. `docs/reports/performance.md` has the measurements.
 
-Shapes: I numbers in, O numbers out, T rows.
+Shapes: I inputs, O outputs, T rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from transformers.pytorch_utils import Conv1D
 from .cpu_float32 import in_float32_on_cpu
 
 _KERNELS = 32
-"""More than the shapes of a model's layers, with adapters, forwards and backwards."""
+"""Number of compiled kernels to cache: more than a model with adapters has shapes, forwards and backwards."""
 
 
 @functools.cache
 def is_faster() -> bool:
-    """Whether oneDNN multiplies faster here. Told by the kind of processor, not by a clock, so that runs agree."""
+    """Whether oneDNN is faster on this machine. The processor decides, not a timing, so that all runs agree."""
     has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and not _is_intel()
     return has_both and is_wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -37,18 +37,18 @@ def is_faster() -> bool:
 
 def _is_intel() -> bool:
     try:
-        about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        description = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        about = platform.processor()
-    return "GenuineIntel" in about
+        description = platform.processor()
+    return "GenuineIntel" in description
 
 
 def _keep_few_kernels() -> None:
-    """Have oneDNN, and torch's own store before it, keep the compiled kernels of about one batch.
+    """Limit the kernel caches of oneDNN and of torch to the compiled kernels of about one batch.
 
-    Each number of rows has kernels of its own, of nearly a megabyte, and no two batches have equally many: the
-    thousand that are kept by default would be most of the memory of a small model. Both stores read
-    these once, when oneDNN is first used, which may be by torch's own GELU.
+    Each number of rows has its own kernels of nearly a megabyte, and the number of rows differs from batch to batch.
+    The thousand kernels that are cached by default would use most of the memory of a small model. Both caches read
+    these variables once, at the first use of oneDNN, which may be in torch's own GELU.
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, str(_KERNELS))
@@ -59,7 +59,7 @@ if is_faster():
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
-    """x [*, I] · weight [O, I]ᵀ + bias [O] + added [*, O] → [*, O]. It has no gradient of its own."""
+    """x [*, I] · weight [O, I]ᵀ + bias [O] + added [*, O] → [*, O], without a gradient."""
     if not is_faster():
         out = F.linear(x, weight, bias)
         return out if added is None else out.add_(added)
@@ -85,44 +85,44 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         return (
-            product(gradient, weight.T) if wants_x else None,
-            of_weight(gradient, x) if wants_weight else None,
-            gradient.flatten(0, -2).sum(0) if wants_bias else None,
+            product(gradient, weight.T) if needs_x else None,
+            weight_gradient(gradient, x) if needs_weight else None,
+            gradient.flatten(0, -2).sum(0) if needs_bias else None,
         )
 
 
-def of_weight(gradient: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a weight [O, I] by those of the outputs [*, O] and the inputs [*, I]."""
+def weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight [O, I] from the gradient of the outputs [*, O] and the inputs [*, I]."""
     return product(gradient.flatten(0, -2).T, x.flatten(0, -2).T)
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether a module is a linear layer, of torch's kinds or GPT-2's."""
+    """Whether a module is a linear layer of torch or of GPT-2."""
     return isinstance(module, nn.Linear) or stores_transposed(module)
 
 
 def stores_transposed(layer: nn.Module) -> bool:
-    """Whether this is GPT-2's linear layer, whose weight is [I, O]."""
+    """Whether a layer is GPT-2's linear layer, whose weight is [I, O]."""
     return isinstance(layer, Conv1D)
 
 
 def weight_of(layer: nn.Module) -> Tensor:
-    """The weight [O, I] of a linear layer, GPT-2's among them."""
+    """The weight [O, I] of a linear layer of torch or of GPT-2."""
     weight: Tensor = layer.weight  # type: ignore[assignment]
     return weight.T if stores_transposed(layer) else weight
 
 
 class FusedLinear(nn.Module):
-    """Computes as `nn.Linear`, and as GPT-2's linear layer."""
+    """Replaces `nn.Linear` and GPT-2's linear layer."""
 
     weight: Tensor
     bias: Tensor | None
 
     @classmethod
     def resembles(cls, module: nn.Module) -> bool:
-        """Whether it might compute what a module computes."""
+        """Whether this class may be able to replace `module`."""
         return type(module) in (nn.Linear, Conv1D) and is_faster()
 
     def forward(self, x: Tensor) -> Tensor:
