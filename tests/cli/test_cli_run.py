@@ -223,7 +223,7 @@ def test_a_mask_that_does_not_fit_stops_before_anything_is_written(
 
 def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty folder is no run."""
-    assert "no run directory" in wrong(["evaluate", str(tmp_path)], capsys)
+    assert "is not a run directory" in wrong(["evaluate", str(tmp_path)], capsys)
 
 
 def test_an_unknown_split_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from shipped_specs import EXPERIMENTS, PAPER, TASKS, load_shipped, model_and_tas
 from sltk import sweeps
 from sltk.components.backbones import PretrainedBackbone
 from sltk.preview.estimate import estimate_run
-from sltk.preview.summary import LabellingPreview, check_models, missing_data
+from sltk.preview.run_preview import LabellingPreview, check_models, missing_data
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 from sltk.yamltree.extends import spec_kind

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from shipped_specs import load_shipped
 from sltk.preview.estimate import estimate_run
-from sltk.preview.summary import LabellingPreview
+from sltk.preview.run_preview import LabellingPreview
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment

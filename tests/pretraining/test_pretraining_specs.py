@@ -17,8 +17,8 @@ from sltk.cli import main
 from sltk.components.readers.concat import ConcatReader
 from sltk.data.raw import read
 from sltk.pretraining.pretrain_spec import PretrainSpec
-from sltk.pretraining.summary import PretrainingPreview
-from sltk.preview.summary import LabellingPreview, check_models
+from sltk.pretraining.pretraining_preview import PretrainingPreview
+from sltk.preview.run_preview import LabellingPreview, check_models
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.yamltree.extends import spec_kind

@@ -14,8 +14,9 @@ import pytest
 from sltk.errors import InputError, ModelError
 from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED
 from sltk.families.shape import shape, tiny_config
-from sltk.preview.estimate import Estimate, check_model, estimate_run, size_text
+from sltk.preview.estimate import Estimate, estimate_run, size_text
 from sltk.preview.memory import largest_batch
+from sltk.preview.model_check import check_model
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 from sltk.spec.loading import Loaded
@@ -277,7 +278,7 @@ def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
         estimate_run(spec.spec)
     (tmp_path / "m/config.json").write_text('{"model_type": "novel"}', encoding="utf-8")
     (tmp_path / "m/model.safetensors").write_bytes(struct.pack("<Q", 400) + b'{"a": ')
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
+    with pytest.raises(ModelError, match="not a complete safetensors file"):
         estimate_run(spec.spec)
 
 

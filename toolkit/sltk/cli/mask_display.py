@@ -43,7 +43,7 @@ def _mask_of_spec(source: str) -> tuple[Any, int | None]:
         UsageError: the backbone has no mask.
     """
     from ..components.backbones.pretrained import PretrainedBackbone
-    from ..preview.estimate import ModelInfo
+    from ..preview.model_info import ModelInfo
     from ..spec import loading
 
     path = Path(source)

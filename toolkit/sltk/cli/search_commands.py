@@ -48,7 +48,7 @@ def search(
     repeated. `sltk sweep` can train the remaining runs.
     """
     from .. import search as searching
-    from ..preview.summary import check_models
+    from ..preview.run_preview import check_models
     from .spec_kinds import previews
     from .sweep_display import SearchDisplay
 

@@ -23,7 +23,7 @@ from .app import (
 )
 
 if TYPE_CHECKING:
-    from ..preview.summary import DataReport
+    from ..preview.run_preview import DataReport
     from .spec_kinds import CheckedSpec
 
 
@@ -68,7 +68,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     Raises:
         InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
-    from ..preview.summary import audit_data, check_models, missing_data
+    from ..preview.run_preview import audit_data, check_models, missing_data
     from ..spec.loading import InvalidSpecError
 
     for path in checked.imported:

@@ -13,8 +13,9 @@ from typing import Any
 
 from .. import search, sweeps
 from ..pretraining.pretrain_spec import PretrainSpec
-from ..pretraining.summary import PretrainingPreview
-from ..preview.summary import LabellingPreview, RunPreview, component_text
+from ..pretraining.pretraining_preview import PretrainingPreview
+from ..preview.run_preview import LabellingPreview, RunPreview
+from ..preview.summary import component_text
 from ..spec import loading
 from ..yamltree.extends import spec_kind
 from .search_commands import search_lines

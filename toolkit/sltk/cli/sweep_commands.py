@@ -59,7 +59,7 @@ def sweep(
     if extend and old_plan:
         raise UsageError("--extend and --old-plan exclude each other: add the new runs, or keep the old plan")
     from .. import sweeps
-    from ..preview.summary import check_models
+    from ..preview.run_preview import check_models
     from .spec_kinds import previews
     from .sweep_display import SweepDisplay
 

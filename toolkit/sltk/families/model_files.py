@@ -1,24 +1,26 @@
-"""What the files of a model say without loading it: config.json and the headers of its safetensors.
+"""Files of a model that can be read without loading it: config.json and the headers of safetensors files.
 
-Looked for in a directory, or in the hub's cache on this machine; nothing is downloaded.
+They are found in a directory, or in the hub's cache on this machine; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, Problem
+from .shape import Linear, Shape
 
 _HEADER_LIMIT = 100 * 2**20
-"""Most bytes a safetensors header may have (the format's own limit)."""
+"""Maximum bytes of a safetensors header, as the format defines it."""
 
 
 def find(name: str, revision: str | None = None) -> Path | None:
-    """The folder with the files of a model, where they are on this machine."""
+    """The folder with the files of a model; None if they are not on this machine."""
     if name.startswith(("/", ".", "~")):
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
@@ -30,10 +32,10 @@ def find(name: str, revision: str | None = None) -> Path | None:
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
-    """The content of config.json; None where there is none.
+    """The content of config.json; None if it does not exist.
 
     Raises:
-        ModelError: it is no JSON object.
+        ModelError: it is not a JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -43,19 +45,19 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise ModelError(Problem(f"`{path}` is not JSON: {error}", path="backbone.name")) from error
     if not isinstance(config, dict):
-        raise ModelError(Problem(f"`{path}` holds no JSON object", path="backbone.name"))
+        raise ModelError(Problem(f"`{path}` is not a JSON object", path="backbone.name"))
     return config
 
 
 Headers = dict[str, tuple[str, tuple[int, ...]]]
-"""Name of a tensor → its dtype, as safetensors writes it, and its shape."""
+"""For each tensor, its dtype as safetensors writes it, and its shape."""
 
 
 def read_headers(folder: Path) -> Headers:
-    """The tensors in the safetensors files of a folder; empty where there are none.
+    """The tensors in the safetensors files of a folder; empty if there are none.
 
     Raises:
-        ModelError: a file is cut short or is not safetensors.
+        ModelError: a file is truncated, or is not a safetensors file.
     """
     tensors: Headers = {}
     for path in sorted(folder.glob("model*.safetensors")):
@@ -66,7 +68,7 @@ def read_headers(folder: Path) -> Headers:
 
 
 def parameters(headers: Headers) -> int:
-    """Numbers in all tensors but the output embedding of a language model, which a backbone leaves out."""
+    """Numbers in all tensors except the output embedding of a language model, which a backbone does not use."""
     return sum(
         prod(shape) for name, (_, shape) in headers.items() if name.split(".")[0] not in ("lm_head", "cls")
     )
@@ -82,15 +84,35 @@ def _header(path: Path) -> dict[str, Any]:
         return header
     except ValueError as error:
         raise ModelError(
-            Problem(f"`{path}` is not a whole safetensors file: {error}", path="backbone.name")
+            Problem(f"`{path}` is not a complete safetensors file: {error}", path="backbone.name")
         ) from error
 
 
 def _hub_cache() -> Path:
-    """The folder that huggingface_hub caches in."""
-    if named := os.environ.get("HF_HUB_CACHE"):
-        return Path(named).expanduser()
+    """The folder of huggingface_hub's cache."""
+    if folder := os.environ.get("HF_HUB_CACHE"):
+        return Path(folder).expanduser()
     home = os.environ.get("HF_HOME") or os.path.join(
         os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
     )
     return Path(home).expanduser() / "hub"
+
+
+def shape_of_headers(config: dict[str, Any], headers: Headers) -> Shape | None:
+    """The shape of a model whose family is in no table, from the headers of its safetensors files.
+
+    Gives parameters, blocks and the names of linear layers. Sizes stay unknown, and therefore memory.
+    """
+    pattern = re.compile(r"(?:^|.*?\.)([0-9]+)\.(.+)\.weight")
+    blocks: dict[str, set[int]] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    for name, (_, dimensions) in headers.items():
+        match = pattern.fullmatch(name)
+        if match and len(dimensions) == 2:
+            blocks.setdefault(match[2], set()).add(int(match[1]))
+            sizes[match[2]] = dimensions
+    count = config.get("num_hidden_layers") or len(set().union(*blocks.values()))
+    if not headers or not count:
+        return None
+    linear = tuple(Linear(path, sizes[path][1], sizes[path][0], len(own)) for path, own in blocks.items())
+    return Shape(str(config.get("model_type")), int(count), parameters(headers), linear, {}, tied=True)

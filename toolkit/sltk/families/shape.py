@@ -6,6 +6,7 @@ architecture.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -45,7 +46,13 @@ class Shape:
     """Parameters without a language-model head, which a backbone does not use."""
     linear: tuple[Linear, ...]
     sizes: Sizes
+    """Empty if only the headers of the weights are known."""
     tied: bool
+
+    def targeted(self, target: str) -> list[Linear]:
+        """The layers that a LoRA target names; block numbers in the target are ignored."""
+        target = re.sub(r"^(?:.*\.)?[0-9]+\.", "", target)
+        return [layer for layer in self.linear if _ends_with(layer.path, target)]
 
 
 def shape(config: Config) -> Shape | None:
@@ -141,11 +148,11 @@ def _linear_layers(config: Config, family: Family, sizes: Sizes) -> Iterator[Lin
     outside = {**family.outside_linear, **projections}
     for path, (inputs, outputs) in {**family.attention, **family.mlp, **outside}.items():
         count = 1 if path in outside else sizes["blocks"]
-        has_bias = path not in _UNBIASED and ("*" in biased or any(ends_with(path, name) for name in biased))
+        has_bias = path not in _UNBIASED and ("*" in biased or any(_ends_with(path, name) for name in biased))
         yield Linear(path, _product(inputs, sizes), _product(outputs, sizes), count, has_bias)
 
 
-def ends_with(path: str, name: str) -> bool:
+def _ends_with(path: str, name: str) -> bool:
     """Whether a path ends with the parts of `name`, as peft matches LoRA targets."""
     return path == name or path.endswith(f".{name}")
 

@@ -1,27 +1,19 @@
-"""What a run needs: parameters, memory and download size, without loading anything.
-
-The model's shape comes from the spec, from a directory or the hub's cache on this machine (config.json, headers of
-safetensors files), or from the table of known models. Imports neither torch nor transformers.
-"""
+"""Estimate what training needs: parameters, memory and download size, without loading anything."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .. import masks
-from ..components.backbones.pretrained import LoRA, PretrainedBackbone, TrainedTokenizer
+from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
-from ..errors import Problem, nearest
-from ..families import model_files
-from ..families.model_tables import FAMILIES, GATED, QUERY_AND_VALUE, REFUSED, known_config
-from ..families.shape import Linear, Shape, ends_with, misfits, shape
+from ..families.model_tables import GATED, QUERY_AND_VALUE
+from ..families.shape import Linear, Shape
 from ..spec.experiment import Experiment, TrainerSpec
-from ..spec.loading import InvalidSpecError
-from .memory import DTYPE_BYTES, TrainedWeights, TrainingMemory, largest_batch, prompt_subwords
+from .memory import TrainedWeights, TrainingMemory, largest_batch, prompt_subwords
+from .model_info import ModelInfo
 
 GIB = 2**30
 
@@ -154,68 +146,6 @@ def estimate(
     )
 
 
-def check_model(backbone: Backbone) -> None:
-    """Check that mask and LoRA targets fit the model, as far as its shape is known.
-
-    Problems carry the path of their key in the spec: call this inside `Loaded.placing`.
-
-    Raises:
-        InvalidSpecError: they do not fit; `problems` holds every problem.
-        ModelError: the model's files on this machine are damaged.
-    """
-    if not isinstance(backbone, PretrainedBackbone):
-        return
-    problems = list(_problems(backbone, ModelInfo.of(backbone)))
-    if problems:
-        raise InvalidSpecError(problems)
-
-
-def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem]:
-    if info.family in REFUSED:
-        yield Problem(
-            f"the family `{info.family}` cannot be unmasked: its attention cannot be replaced",
-            path="backbone.name" if backbone.name else "backbone.config.model_type",
-            notes=("supported families: docs/reference/families.md",),
-        )
-        return
-    family = FAMILIES.get(info.family or "")
-    if family is not None and not family.maskable and backbone.unmask != "all":
-        about = f"the family `{info.family}` has its own attention code: it runs with `unmask: all` only"
-        yield Problem(about, path="backbone.unmask")
-    if backbone.config is not None:
-        for key, about in misfits(info.config):
-            if key in backbone.config:
-                yield Problem(about, path=f"backbone.config.{key}")
-    if info.shape is None:
-        return
-    try:
-        masks.flags(backbone.unmask, info.shape.blocks)
-    except masks.MaskError as error:
-        yield Problem(str(error), path="backbone.unmask")
-    if backbone.lora is not None and info.shape.linear:
-        yield from _target_problems(backbone.lora, info.shape)
-
-
-def _target_problems(lora: LoRA, model: Shape) -> Iterator[Problem]:
-    if not isinstance(lora.target_modules, list):
-        return
-    names = sorted({layer.name for layer in model.linear})
-    for number, target in enumerate(lora.target_modules):
-        if not _targeted(model, target):
-            yield Problem(
-                f"the model has no linear layer `{target}`",
-                path=f"backbone.lora.target_modules.{number}",
-                suggestion=nearest(target, names),
-                notes=(f"linear layers: {', '.join(names)}",),
-            )
-
-
-def _targeted(model: Shape, target: str) -> list[Linear]:
-    """The layers that a LoRA target names; block numbers in the target are ignored."""
-    target = re.sub(r"^(?:.*\.)?[0-9]+\.", "", target)
-    return [layer for layer in model.linear if ends_with(layer.path, target)]
-
-
 def _trained(backbone: PretrainedBackbone, model: Shape) -> list[TrainedWeights] | None:
     """The trained weights of the backbone; None if the linear layers are unknown."""
     lora = backbone.lora
@@ -242,7 +172,7 @@ def _adapted(model: Shape, lora: LoRA) -> list[Linear]:
     names = {layer.name for layer in model.linear}
     usual = next((pair for pair in QUERY_AND_VALUE if names.issuperset(pair)), ())
     targets = usual if lora.target_modules is None else lora.target_modules
-    return [layer for target in targets for layer in _targeted(model, target)]
+    return [layer for target in targets for layer in model.targeted(target)]
 
 
 def _mask_text(backbone: PretrainedBackbone, model: Shape) -> str | None:
@@ -250,94 +180,3 @@ def _mask_text(backbone: PretrainedBackbone, model: Shape) -> str | None:
         return masks.group_text(backbone.unmask, model.blocks)
     except masks.MaskError:
         return None
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What this machine and the built-in tables know of a pretrained model."""
-
-    name: str | None
-    family: str | None = None
-    shape: Shape | None = None
-    download_bytes: int | None = None
-    """None if unknown."""
-    notes: tuple[str, ...] = ()
-    config: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, backbone: PretrainedBackbone) -> ModelInfo:
-        """Look up the model of a backbone.
-
-        Raises:
-            ModelError: the model's files on this machine are damaged.
-        """
-        name = backbone.name
-        if backbone.gguf_file:
-            return cls(name, notes=("the shape of a GGUF file is read when it is loaded",))
-        folder = model_files.find(name, backbone.revision) if name else None
-        config = model_files.read_config(folder) if folder else known_config(name) if name else {}
-        if config is None:
-            return cls(name, download_bytes=0 if folder else None, notes=(_unknown_model(name, folder),))
-        if backbone.init == "random":
-            config = _vocabulary(backbone) | config | (backbone.config or {})
-        family = str(config.get("model_type"))
-        model = shape(config)
-        notes: tuple[str, ...] = ()
-        if model is None and folder is not None:
-            model = shape_of_headers(config, model_files.read_headers(folder))
-        if model is None and family not in REFUSED:
-            notes = (_unknown_shape(family),)
-        is_local = folder is not None or backbone.init == "random"
-        download = 0 if is_local else _published_bytes(config, model)
-        return cls(name, family, model, download, notes, config)
-
-
-def _vocabulary(backbone: PretrainedBackbone) -> dict[str, Any]:
-    tokenizer = backbone.tokenizer
-    return {"vocab_size": tokenizer.vocab_size} if isinstance(tokenizer, TrainedTokenizer) else {}
-
-
-def _published_bytes(config: dict[str, Any], model: Shape | None) -> int | None:
-    """Size of the published weights, which include the output embedding unless it is tied to the input embedding."""
-    if model is None or "stored" not in config:
-        return None
-    output = 0 if model.tied else model.sizes["vocabulary"] * model.sizes["hidden"]
-    return (model.parameters + output) * DTYPE_BYTES[config["stored"]]
-
-
-def _unknown_model(name: str | None, folder: Path | None) -> str:
-    if folder is not None:
-        return f"`{name}` has no config.json: the size of the model is unknown"
-    if name is not None and name.startswith(("/", ".", "~")):
-        return f"the directory `{name}` does not exist here: the size of its model is unknown"
-    return (
-        f"the size of `{name}` is not known here: it is neither in the hub's cache nor in the built-in table"
-    )
-
-
-def _unknown_shape(family: str) -> str:
-    if family in FAMILIES:
-        return f"the config lacks sizes of its `{family}` model: parameters and memory are unknown"
-    return f"the family `{family}` is not in the built-in table: parameters and memory are unknown"
-
-
-def shape_of_headers(config: dict[str, Any], headers: model_files.Headers) -> Shape | None:
-    """The shape of a model whose family is in no table, from the headers of its safetensors files.
-
-    Gives parameters, blocks and the names of linear layers. Sizes stay unknown, and therefore memory.
-    """
-    pattern = re.compile(r"(?:^|.*?\.)([0-9]+)\.(.+)\.weight")
-    blocks: dict[str, set[int]] = {}
-    sizes: dict[str, tuple[int, ...]] = {}
-    for name, (_, dimensions) in headers.items():
-        match = pattern.fullmatch(name)
-        if match and len(dimensions) == 2:
-            blocks.setdefault(match[2], set()).add(int(match[1]))
-            sizes[match[2]] = dimensions
-    count = config.get("num_hidden_layers") or len(set().union(*blocks.values()))
-    if not headers or not count:
-        return None
-    linear = tuple(Linear(path, sizes[path][1], sizes[path][0], len(own)) for path, own in blocks.items())
-    return Shape(
-        str(config.get("model_type")), int(count), model_files.parameters(headers), linear, {}, tied=True
-    )

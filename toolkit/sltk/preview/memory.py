@@ -21,10 +21,9 @@ from ..families.model_tables import FAMILIES
 from ..families.shape import Shape
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec
+from .model_info import DTYPE_BYTES
 
 Device = Literal["gpu", "cpu"]
-
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 PROCESS_BYTES = 620_000_000
 """Python, torch, transformers and the data of a small run: the measured peak of a run with a 0.5M model."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import run
 from ..pretraining.pretrain_spec import PretrainSpec
-from ..preview.estimate import check_model
+from ..preview.model_check import check_model
 from ..runtime.progress import Progress
 from ..spec.loading import Loaded
 from . import labelling, language_modelling

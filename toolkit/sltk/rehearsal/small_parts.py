@@ -9,7 +9,7 @@ from .. import masks
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..components.slots import Backbone, Reader
 from ..families.shape import tiny_config
-from ..preview.estimate import ModelInfo
+from ..preview.model_info import ModelInfo
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
 

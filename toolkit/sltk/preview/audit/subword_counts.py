@@ -10,7 +10,7 @@ from ...data.datasets import Dataset
 from ...spec.experiment import Experiment
 from ...subwords.tokenization import Encoding, SubwordEncoder, spacing_of
 from ...types import Sentence
-from ..estimate import ModelInfo
+from ..model_info import ModelInfo
 from .counts import Distribution, place
 
 

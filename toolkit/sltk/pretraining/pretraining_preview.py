@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from ..components.slots import Reader
 from ..preview.estimate import Estimate, estimate
-from ..preview.summary import Row, RunPreview, component_text
+from ..preview.run_preview import RunPreview
+from ..preview.summary import Row, component_text
 from ..spec.loading import Loaded
 from .corpus_text import TextCounts, count_text
 from .pretrain_spec import PretrainSpec

@@ -1,0 +1,69 @@
+"""Check that a spec fits its model, as far as the shape of the model is known without loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import masks
+from ..components.backbones.pretrained import LoRA, PretrainedBackbone
+from ..components.slots import Backbone
+from ..errors import InvalidSpecError, Problem, nearest
+from ..families.model_tables import FAMILIES, REFUSED
+from ..families.shape import Shape, misfits
+from .model_info import ModelInfo
+
+
+def check_model(backbone: Backbone) -> None:
+    """Check that mask and LoRA targets fit the model, as far as its shape is known.
+
+    Problems carry the path of their key in the spec: call this inside `Loaded.placing`.
+
+    Raises:
+        InvalidSpecError: they do not fit; `problems` holds every problem.
+        ModelError: the model's files on this machine are damaged.
+    """
+    if not isinstance(backbone, PretrainedBackbone):
+        return
+    problems = list(_problems(backbone, ModelInfo.of(backbone)))
+    if problems:
+        raise InvalidSpecError(problems)
+
+
+def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem]:
+    if info.family in REFUSED:
+        yield Problem(
+            f"the family `{info.family}` cannot be unmasked: its attention cannot be replaced",
+            path="backbone.name" if backbone.name else "backbone.config.model_type",
+            notes=("supported families: docs/reference/families.md",),
+        )
+        return
+    family = FAMILIES.get(info.family or "")
+    if family is not None and not family.maskable and backbone.unmask != "all":
+        about = f"the family `{info.family}` has its own attention code: it runs with `unmask: all` only"
+        yield Problem(about, path="backbone.unmask")
+    if backbone.config is not None:
+        for key, about in misfits(info.config):
+            if key in backbone.config:
+                yield Problem(about, path=f"backbone.config.{key}")
+    if info.shape is None:
+        return
+    try:
+        masks.flags(backbone.unmask, info.shape.blocks)
+    except masks.MaskError as error:
+        yield Problem(str(error), path="backbone.unmask")
+    if backbone.lora is not None and info.shape.linear:
+        yield from _target_problems(backbone.lora, info.shape)
+
+
+def _target_problems(lora: LoRA, model: Shape) -> Iterator[Problem]:
+    if not isinstance(lora.target_modules, list):
+        return
+    names = sorted({layer.name for layer in model.linear})
+    for number, target in enumerate(lora.target_modules):
+        if not model.targeted(target):
+            yield Problem(
+                f"the model has no linear layer `{target}`",
+                path=f"backbone.lora.target_modules.{number}",
+                suggestion=nearest(target, names),
+                notes=(f"linear layers: {', '.join(names)}",),
+            )

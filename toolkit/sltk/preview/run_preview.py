@@ -1,0 +1,197 @@
+"""What is known of a run before it starts: its summary, its data, and an estimate of what it needs.
+
+A kind of run is a subclass of `RunPreview`, which says what differs: the data it reads, the rows of its summary, its
+estimate and its audit. `sltk check` and the summary are the same for all kinds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from ..components.slots import Reader
+from ..data.splits import SPLITS, missing_files, readers_of
+from ..errors import Problem
+from ..spec.experiment import Experiment
+from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.options import shown_value
+from .audit import Audit, audit
+from .estimate import Estimate, estimate_run
+from .model_check import check_model
+from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
+
+
+class DataReport(Protocol):
+    """What reading the data of a run found."""
+
+    @property
+    def warnings(self) -> Sequence[Problem]:
+        """What a person should look at."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Keys that `sltk check --data --json` adds."""
+
+
+@dataclass(frozen=True)
+class RunPreview(ABC):
+    """A run before it starts. A kind of run defines the abstract methods, and the type of its spec."""
+
+    loaded: Loaded[Any]
+    """A spec with at least `name`, `seed`, `backbone` and `trainer`."""
+
+    title: ClassVar[str] = ""
+    """Follows name and seed in the first line of the summary."""
+
+    @property
+    @abstractmethod
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The readers of the run, by the key of the spec that holds them."""
+
+    @abstractmethod
+    def data_rows(self) -> Iterator[Row]:
+        """Rows of the summary above the backbone."""
+
+    @abstractmethod
+    def model_rows(self) -> Iterator[Row]:
+        """Rows of the summary between backbone and trainer."""
+
+    @abstractmethod
+    def estimate(self) -> Estimate | None:
+        """What the run needs; None for custom backbones.
+
+        Raises:
+            ModelError: the model's files on this machine are damaged.
+        """
+
+    @abstractmethod
+    def audit(self) -> DataReport:
+        """Read the data and examine it.
+
+        Raises:
+            DataError: a source is missing or malformed.
+        """
+
+    def check_model(self) -> None:
+        """Check that mask and LoRA targets fit the model, as far as its shape is known.
+
+        Raises:
+            InvalidSpecError: they do not fit.
+            ModelError: the model's files on this machine are damaged.
+        """
+        with self.loaded.placing():
+            check_model(self.loaded.spec.backbone)
+
+    def missing_files(self) -> list[Problem]:
+        """A problem for each data file that does not exist."""
+        return missing_files(self.loaded, self.readers)
+
+    def summary(self) -> Iterator[str]:
+        """The name, then one line each for data, model and training, and for what the run needs."""
+        spec, needs = self.loaded.spec, self.estimate()
+        yield f"{spec.name} (seed {spec.seed}){self.title}"
+        rows: list[Iterable[Row]] = [
+            self.data_rows(),
+            backbone_rows(spec.backbone),
+            self.model_rows(),
+            [("trainer", trainer_text(spec.trainer))],
+            needs.rows() if needs is not None else (),
+        ]
+        for label, text in (row for group in rows for row in group):
+            yield f"  {label:<13}{text}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The resolved spec and the estimate."""
+        needs = self.estimate()
+        return {
+            "resolved": self.loaded.spec.model_dump(mode="json", serialize_as_any=True),
+            "estimate": needs.as_json() if needs is not None else None,
+        }
+
+
+@dataclass(frozen=True)
+class LabellingPreview(RunPreview):
+    """A labelling run: train, then score."""
+
+    loaded: Loaded[Experiment]
+
+    @property
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The reader of each split."""
+        return readers_of(self.loaded.spec.data)
+
+    def data_rows(self) -> Iterator[Row]:
+        """Splits, splitter and scheme."""
+        spec = self.loaded.spec
+        for split in SPLITS:
+            reader = getattr(spec.data, split)
+            yield split, component_text(reader) if reader is not None else "none"
+        yield "words", f"splitter {component_text(spec.splitter)}, scheme {spec.scheme}"
+
+    def model_rows(self) -> Iterator[Row]:
+        """Aligner and head, or the instructions for a generating model; metrics."""
+        spec = self.loaded.spec
+        if spec.instruct is not None:
+            yield "instruct", changed_text(spec.instruct, leave_out=("options",))
+            yield "options", shown_value(spec.instruct.options)
+        else:
+            yield "aligner", component_text(spec.aligner)
+            yield "head", component_text(spec.head)
+        yield "metrics", "; ".join(component_text(metric) for metric in spec.metrics)
+
+    def estimate(self) -> Estimate | None:
+        """What the run needs."""
+        return estimate_run(self.loaded.spec)
+
+    def audit(self) -> Audit:
+        """Count each split, compare the splits, and warn about what is odd."""
+        return audit(self.loaded)
+
+
+def check_models(runs: Iterable[RunPreview]) -> None:
+    """Check that the masks and LoRA targets of all runs fit their models, as far as their shapes are known.
+
+    Raises:
+        InvalidSpecError: they do not fit; `problems` holds each problem once.
+        ModelError: a model's files on this machine are damaged.
+    """
+    problems: list[Problem] = []
+    for run in _distinct(runs, {"backbone"}):
+        try:
+            run.check_model()
+        except InvalidSpecError as error:
+            problems += error.problems
+    if problems:
+        raise InvalidSpecError(_once(problems))
+
+
+def missing_data(runs: Iterable[RunPreview]) -> list[Problem]:
+    """A problem for each data file that does not exist."""
+    return _once(problem for run in _distinct(runs, _DATA) for problem in run.missing_files())
+
+
+def audit_data(runs: Iterable[RunPreview]) -> tuple[list[DataReport], list[Problem]]:
+    """Read the different data of the runs; what was found in each, and each warning once.
+
+    Raises:
+        DataError: a source is missing or malformed.
+    """
+    reports = [run.audit() for run in _distinct(runs, _DATA)]
+    return reports, _once(warning for report in reports for warning in report.warnings)
+
+
+_DATA = {"data", "scheme", "corpus", "validation"}
+"""The keys of a spec that its data depends on."""
+
+
+def _distinct(runs: Iterable[RunPreview], keys: set[str]) -> Iterable[RunPreview]:
+    """One run for each combination of values of these keys."""
+    first: dict[str, RunPreview] = {}
+    for run in runs:
+        first.setdefault(run.loaded.spec.model_dump_json(include=keys, serialize_as_any=True), run)
+    return first.values()
+
+
+def _once(problems: Iterable[Problem]) -> list[Problem]:
+    return list({(problem.message, problem.location): problem for problem in problems}.values())
