@@ -31,7 +31,7 @@ from sltk.files import atomic
 from sltk.reports import plotting
 from sltk.reports.run_records import read_records
 from sltk.runtime.progress import Progress
-from sltk.search.search_queue import SCORES, shared_run
+from sltk.search.requested_runs import SCORES, plan_shared_run
 
 BUDGETS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 """In full runs; budgets above 60 % of the cost of all masks are left out."""
@@ -171,7 +171,7 @@ def train_shared_runs(spec: Path, seeds: Sequence[int], path: Path) -> None:
     for seed in seeds:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "shared"
-            run, masks = shared_run(plan, seed).resolved, list(plan.runs)
+            run, masks = plan_shared_run(plan, seed).resolved, list(plan.runs)
             train_shared(run, folder, resume=False, force=False, progress=Progress(), masks=masks)
             result = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         record = search.SharedRecord(

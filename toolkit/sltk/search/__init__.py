@@ -6,7 +6,7 @@ result = search.run(plan, "runs/search")
     strategies.py         READ THIS FIRST: how masks are chosen
     space.py              what a strategy may request, and what it costs
     gaussian_process.py   predicts the scores of masks that were not trained
-    search_plan.py, search_queue.py, search_runner.py, shared_run.py    train what is requested, in a sweep folder
+    search_plan.py, requested_runs.py, search_runner.py, shared_run.py    train what is requested, in a sweep folder
     simulation.py         answers requests from a table of finished runs, to measure regret
 
 Imports no torch; `shared_run.py` is imported only in the processes that train.

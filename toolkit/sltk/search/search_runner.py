@@ -10,8 +10,8 @@ from ..components.slots import Executor
 from ..errors import RunError
 from ..files import atomic
 from ..sweeps.runner import OnChange
+from .requested_runs import RequestedRuns
 from .search_plan import SearchPlan
-from .search_queue import SearchQueue
 from .space import FAILED, SHARED, Search, Space
 from .strategies import STRATEGIES
 
@@ -94,7 +94,7 @@ def run(
         select=sweeps.Selection(only=only, retry=retry),
         on_change=on_change,
         watcher=watcher,
-        fill=SearchQueue(plan, search).fill,
+        fill=RequestedRuns(plan, search).fill,
     )
     result = _result(plan, search, outcome)
     atomic.write_json(folder / RESULT, asdict(result))

@@ -27,7 +27,7 @@ from ..spec.recipes import RECIPES
 from ..subwords.documents import Stretch, stretches
 from ..sweeps.run_state import main_score
 from ..types import Prediction
-from .search_queue import SCORES
+from .requested_runs import SCORES
 
 _SENTENCES = 256
 """Sentences per part: all masks are scored on one part before the next, since its states are held in memory."""

@@ -54,10 +54,9 @@ class ScoreTable:
     """By mask and seed."""
     shared: Sequence[SharedRecord] = field(default=())
 
-    def means(self, seeds: Iterable[int] | None = None) -> dict[str, float]:
-        """The mean score of each mask over seeds; by default over all."""
-        chosen = list(self.seeds if seeds is None else seeds)
-        return {mask: fmean(self.scores[mask, seed] for seed in chosen) for mask in self.masks}
+    def means(self) -> dict[str, float]:
+        """The mean score of each mask over all seeds."""
+        return {mask: fmean(self.scores[mask, seed] for seed in self.seeds) for mask in self.masks}
 
     @property
     def deviation(self) -> float:

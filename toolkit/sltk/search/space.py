@@ -79,7 +79,7 @@ class Search:
         self._open: list[str] = []
         self._batches = strategy(space, Random(seed))
 
-    def open(self) -> list[str]:
+    def open_requests(self) -> list[str]:
         """The requests to answer now; empty when the search is over."""
         while not self._open:
             batch = next(self._batches, None)
@@ -100,6 +100,6 @@ class Search:
 
     def run(self, answer: Callable[[str], Answer]) -> Space:
         """Answer all requests, one after the other."""
-        while requests := self.open():
+        while requests := self.open_requests():
             self.answer(requests[0], answer(requests[0]))
         return self.space

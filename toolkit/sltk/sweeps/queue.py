@@ -31,8 +31,8 @@ class RunQueue:
         watcher: told about everything that happens.
         fill: called when no run is waiting; may `add` more.
         force: runs whose directories are replaced instead of resumed.
-        limit: how many runs may be started, and `arguments`: how the command line selected them, for executors
-            that write commands.
+        limit: how many runs may be started; for executors that only write commands.
+        arguments: how the command line selected the runs; for the same executors.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RunQueue:
         return row if row is not None and row.digest == run.digest else Row(run.name, run.digest)
 
     def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether no run is waiting, after `fill` had the chance to add more."""
         if not self._waiting:
             self._fill(self)
         return not self._waiting

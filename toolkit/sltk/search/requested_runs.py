@@ -18,7 +18,7 @@ SCORES = "scores.json"
 """In the directory of the shared run: the score of each mask with its weights."""
 
 
-class SearchQueue:
+class RequestedRuns:
     """Fills the queue of a sweep with the runs that a strategy requests.
 
     Keeps no record of its own: the rows of the queue say which runs are done, running or failed.
@@ -29,7 +29,7 @@ class SearchQueue:
 
     def fill(self, queue: RunQueue) -> None:
         """Answer all requests that finished runs can answer, and queue the runs of the others."""
-        while requests := self._search.open():
+        while requests := self._search.open_requests():
             answers = {request: self._answer(request, queue) for request in requests}
             for request, answer in answers.items():
                 if answer is not None:
@@ -56,7 +56,7 @@ class SearchQueue:
             json.loads(path.read_text(encoding="utf-8"))["scores"] if path.exists() else {}
         )
         is_done = scores.keys() == self._plan.runs.keys()
-        run = shared_run(self._plan)
+        run = plan_shared_run(self._plan)
         if SHARED not in queue.rows:
             row = queue.indexed_row(run)
             if row.state == "failed":  # there is no search without the shared run: each call tries it again
@@ -69,7 +69,7 @@ class SearchQueue:
         return None
 
 
-def shared_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
+def plan_shared_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
     """The run that trains one model for all masks. It has no test data, and keeps its last epoch: no epoch is best
     for every mask.
     """
