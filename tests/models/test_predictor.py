@@ -117,7 +117,7 @@ def test_words_longer_than_the_model_reads_are_counted(tagger: Any) -> None:
     long = Predictor(tagger[0], encoder, LABELS, torch.device("cpu"), progress=heard)
     (prediction,) = long.predict([Sentence(["a", "xyzzy" * 200, "b"])])
     assert len(prediction.tags) == 3
-    assert heard.notes == ["1 words alone are longer than the model reads: their middle was left out"]
+    assert heard.notes == ["1 words are longer than the model's input: their middle was left out"]
 
 
 def test_empty_input_gives_nothing_and_empty_sentences_no_tags(tagger: Any) -> None:

@@ -173,7 +173,9 @@ def test_ill_formed_sequences(scheme, tags, conlleval, drop, repaired):
 
 def test_error_names_the_first_ill_formed_word():
     """`error` says which word it is, what stands around it, and what would be right."""
-    with pytest.raises(schemes.SchemeError, match=r"`I-A` after `O` and before `I-A`.*IOB2: `B-A`") as caught:
+    with pytest.raises(
+        schemes.SchemeError, match=r"`I-A` after `O` and before `I-A`.*IOB2: expected `B-A`"
+    ) as caught:
         schemes.decode(["B-B", "O", "I-A", "I-A"], "IOB2", "error")
     assert caught.value.index == 2
 

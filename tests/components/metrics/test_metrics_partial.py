@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sltk import schemes
 from sltk.components.metrics import PartialMetric, SeqevalMetric
-from sltk.components.metrics.matching import matched
+from sltk.components.metrics.matching import match_spans
 from sltk.components.metrics.partial import table
 from sltk.errors import SpecError
 
@@ -44,7 +44,7 @@ def by_brute_force(gold, predicted):
 @given(one_side(most=4), one_side(most=4))
 def test_pairs_are_the_best_there_are(gold, predicted):
     """No way to pair spans has more pairs of one type; or as many, and more pairs; or more words in common."""
-    pairs = matched(gold, predicted)
+    pairs = match_spans(gold, predicted)
     assert len({g for g, _ in pairs}) == len({p for _, p in pairs}) == len(pairs)
     common = [min(g[1], p[1]) - max(g[0], p[0]) for g, p in pairs]
     assert all(words > 0 for words in common)
@@ -57,7 +57,7 @@ def test_the_order_of_annotations_plays_no_part(gold, predicted, data):
     """However the spans of a sentence are listed, the pairs are the same, and so is the table."""
     other_gold = data.draw(st.permutations(gold))
     other_predicted = data.draw(st.permutations(predicted))
-    assert matched(gold, predicted) == matched(other_gold, other_predicted)
+    assert match_spans(gold, predicted) == match_spans(other_gold, other_predicted)
     assert table([(gold, predicted)]) == table([(other_gold, other_predicted)])
 
 
@@ -65,14 +65,14 @@ def test_a_long_chain_of_overlaps_takes_linear_time():
     """Twenty thousand spans, each over the ends of two others, are paired at once."""
     gold = [(4 * i, 4 * i + 4, "X") for i in range(20_000)]
     predicted = [(4 * i + 2, 4 * i + 6, "X") for i in range(20_000)]
-    assert matched(gold, predicted) == list(zip(gold, predicted, strict=True))
-    assert len(matched([(0, 20_000, "X")], [(i, i + 1, "X") for i in range(20_000)])) == 1
+    assert match_spans(gold, predicted) == list(zip(gold, predicted, strict=True))
+    assert len(match_spans([(0, 20_000, "X")], [(i, i + 1, "X") for i in range(20_000)])) == 1
 
 
 def test_spans_of_one_side_must_not_overlap():
     """Two gold spans over one word are an error, never paired somehow."""
     with pytest.raises(ValueError, match=r"\[0:3\] and \[2:4\] of one side overlap"):
-        matched([(2, 4, "X"), (0, 3, "Y")], [])
+        match_spans([(2, 4, "X"), (0, 3, "Y")], [])
 
 
 # One gold and one predicted span, and what they are: strict, exact, partial, type.
@@ -122,7 +122,7 @@ def test_a_span_has_one_partner():
 def test_a_pair_of_one_type_goes_before_two_of_different_types():
     """Where only one of them can be had, the pair whose types agree is taken."""
     gold, predicted = [(0, 2, "X"), (3, 6, "Y")], [(1, 4, "Y"), (5, 6, "X")]
-    assert matched(gold, predicted) == [((3, 6, "Y"), (1, 4, "Y"))]
+    assert match_spans(gold, predicted) == [((3, 6, "Y"), (1, 4, "Y"))]
 
 
 @st.composite

@@ -129,7 +129,7 @@ def test_draws_in_blocks_are_the_draws_at_once(monkeypatch):
     """Holding fewer draws in memory at a time changes no interval."""
     sentences = [([(0, 1, "A")], [(0, 1, "A")]), ([(0, 1, "A")], []), ([], [(1, 2, "B")])]
     whole = intervals(sentences, 40, 0.95, 7)
-    monkeypatch.setattr("sltk.components.metrics.bootstrap._AT_ONCE", 9)
+    monkeypatch.setattr("sltk.components.metrics.bootstrap._BLOCK_SIZE", 9)
     assert intervals(sentences, 40, 0.95, 7) == whole
 
 

@@ -143,9 +143,9 @@ def test_rows_of_lists(write):
     ("content", "line", "message"),
     [
         ("tokenz,tags\n", 1, "did you mean `tokenz`?"),
-        ("tokens,tags\n['a'],['O']\n\"['a' 'b']\",['O']\n", 3, "no list of strings"),
-        ("tokens,tags\n[1],['O']\n", 2, "no list of strings"),
-        ("tokens,tags\n__import__('os'),['O']\n", 2, "no list of strings"),
+        ("tokens,tags\n['a'],['O']\n\"['a' 'b']\",['O']\n", 3, "not a list of strings"),
+        ("tokens,tags\n[1],['O']\n", 2, "not a list of strings"),
+        ("tokens,tags\n__import__('os'),['O']\n", 2, "not a list of strings"),
         ("tokens,tags\n['a'],\"['O','O']\"\n", 2, "1 words but 2 tags"),
         ("tokens,tags\n['a','b'],['O']\n", 2, "expected 2 columns, found 3"),
         ("tokens,tags\n\"['a']\"x,[]\n", 2, "not well-formed CSV"),

@@ -65,7 +65,7 @@ def test_offsets_count_the_characters_of_the_file(pair):
     first, second = read(path)
     assert (first.text, second.text) == ("Ada", "Bo")
     assert first.spans == second.spans == [Span(0, 1, "PER")]
-    assert "both of those that end a line" in refused(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
+    assert "including both of each line end" in refused(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
     assert "byte-order mark" in refused(pair("\ufeffAda", "T1\tPER 0 3\tAda\n"))
 
 
@@ -147,7 +147,7 @@ def test_words_are_those_of_the_splitter(pair):
 @pytest.mark.parametrize(
     ("annotation", "said"),
     [
-        ("T1\tPER 0 2\tAda", "the offsets 0 to 2 are those of `Ad`, not of `Ada`"),
+        ("T1\tPER 0 2\tAda", "the text at [0, 2) is `Ad`, not `Ada`"),
         ("T1\tPER 0 99\tAda", "[0, 99) is empty, out of order or outside a text of 7 characters"),
         ("T1\tPER 3 3\t", "[3, 3) is empty"),
         ("T1\tPER 4 7;0 3\tBob Ada", "[0, 3) is empty, out of order"),
@@ -155,7 +155,7 @@ def test_words_are_those_of_the_splitter(pair):
         ("T1\tPER 0 3 4 7\tAda Bob", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("T1 PER 0 3 Ada", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("T1\tPER -1 3\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`"),
-        ("Z1\tPER 0 3\tAda", "`Z1\tPER 0 3\tAda` is no annotation of brat"),
+        ("Z1\tPER 0 3\tAda", "`Z1\tPER 0 3\tAda` is not an annotation of brat"),
     ],
 )
 def test_errors_name_the_line(pair, annotation, said):

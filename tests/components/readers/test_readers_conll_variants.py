@@ -131,8 +131,8 @@ def test_brackets(cells, spans):
     [
         ("* *)", 1, "closes a span that is not open"),
         ("* (A* *", 1, "`(A` is not closed"),
-        ("* B-A", 1, "`B-A` is no bracketed label"),
-        ("(* *)", 0, "is no bracketed label"),
+        ("* B-A", 1, "`B-A` is not a bracketed label"),
+        ("(* *)", 0, "is not a bracketed label"),
     ],
 )
 def test_brackets_that_do_not_match(cells, index, said):

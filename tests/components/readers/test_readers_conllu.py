@@ -136,10 +136,10 @@ def test_text_that_says_something_else_is_not_taken(write):
 @pytest.mark.parametrize(
     ("content", "line", "said"),
     [
-        ("1 a _ X\n", 1, "expected 10 columns with tabs between them, found 1"),
+        ("1 a _ X\n", 1, "expected 10 columns separated by tabs, found 1"),
         (row(1, "a") + row(3, "b"), 2, "id `3` is out of order: the next word is 2"),
         (row(1, "a") + row(1, "b"), 2, "id `1` is out of order"),
-        (row("one", "a"), 1, "`one` is no id"),
+        (row("one", "a"), 1, "`one` is not an id"),
         (row("1-1", "a"), 1, "id `1-1` is out of order"),
         (row("1-3", "ab") + row(1, "a") + row("2-3", "b"), 3, "id `2-3` is out of order"),
         (row("2.1", "a"), 1, "id `2.1` is out of order"),

@@ -81,7 +81,7 @@ def test_a_group_of_spans(tmp_path, doc):
     assert statistics(DocBinReader(path=path, spans_key="towns"))["spans"] == {"CITY": 1, "NAME": 1}
     assert len(load(DocBinReader(path=path, spans_key="towns"), "IOB2").unused) == 1
     told = refused(path, spans_key="town")
-    assert "no group of spans `town`" in told
+    assert "no span group `town`" in told
     assert "did you mean `towns`?" in told
 
 
@@ -92,7 +92,7 @@ def test_entities_that_are_not_set(tmp_path, doc, spacy_library):
     assert sentence.spans is None
     doc.set_ents([doc.char_span(0, 4, label="PER")], default="missing")
     (sentence,) = DocBinReader(path=saved(tmp_path, doc)).read()
-    assert sentence.unused[0].reason == "8 words whose entity is not set are read as outside"
+    assert sentence.unused[0].reason == "8 words without an entity annotation are read as outside"
 
 
 def test_an_entity_of_white_space_is_listed(tmp_path, doc):

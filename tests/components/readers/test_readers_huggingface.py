@@ -57,7 +57,7 @@ def test_a_saved_data_set(tmp_path, table, datasets_library):
     datasets_library.DatasetDict({"dev": table}).save_to_disk(tmp_path / "many")
     assert tags(path=tmp_path / "one", tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
     assert tags(path=tmp_path / "many", tags_column="ner", split="dev") == [["B-LOC", "I-LOC"], ["O"]]
-    with pytest.raises(DataError, match="no split `train`; there are: dev"):
+    with pytest.raises(DataError, match="no split `train`; available: dev"):
         tags(path=tmp_path / "many", tags_column="ner")
 
 
@@ -83,11 +83,11 @@ def test_bad_data_sets(tmp_path, table, datasets_library):
         tags(path=path, tags_column="short")
     cells = {"tokens": [["a"], ["b"]], "none": [["O"], None], "text": ["a", "b"], "holes": [["a"], [None]]}
     datasets_library.Dataset.from_dict(cells).to_parquet(path)
-    with pytest.raises(DataError, match=r"column `none` holds None, which is no list\s.*:2"):
+    with pytest.raises(DataError, match=r"column `none` has None, which is not a list\s.*:2"):
         tags(path=path, tags_column="none")
-    with pytest.raises(DataError, match="column `text` holds 'a', which is no list"):
+    with pytest.raises(DataError, match="column `text` has 'a', which is not a list"):
         tags(path=path, words_column="text", tags_column="tokens")
-    with pytest.raises(DataError, match=r"column `holes` holds \[None\], which is no list of words"):
+    with pytest.raises(DataError, match=r"column `holes` has \[None\], which is not a list of words"):
         tags(path=path, words_column="holes", tags_column="tokens")
 
 
@@ -115,5 +115,5 @@ def test_texts_without_annotation(tmp_path, datasets_library):
     assert (second.words, first.tags, first.line) == ([], None, 1)
     with pytest.raises(DataError, match="no column `txt`"):
         list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="txt").read())
-    with pytest.raises(DataError, match="holds 1, which is no text"):
+    with pytest.raises(DataError, match="has 1, which is not a text"):
         list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="number").read())

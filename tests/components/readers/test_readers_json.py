@@ -118,9 +118,9 @@ def test_doccano_keys_are_options(lines: Write) -> None:
         ({"text": "a b", "label": [[0, 1, "X"], [0, 1, 5]]}, "label[1] is [0, 1, 5]"),
         ({"text": "a b", "label": [[True, 1, "X"]]}, "label[0] is [true, 1"),
         ({"text": "a b", "label": [[0, 1, ""]]}, "label[0] has no type"),
-        ({"text": "a b", "label": [[1, 0, "X"]]}, "[1, 0) are no characters"),
-        ({"text": "a b", "label": [[-1, 2, "X"]]}, "[-1, 2) are no characters"),
-        ({"text": "a b", "label": [[0, 4, "X"]]}, "[0, 4) are no characters of this text, which has 3"),
+        ({"text": "a b", "label": [[1, 0, "X"]]}, "[1, 0) is not inside this text"),
+        ({"text": "a b", "label": [[-1, 2, "X"]]}, "[-1, 2) is not inside this text"),
+        ({"text": "a b", "label": [[0, 4, "X"]]}, "[0, 4) is not inside this text of 3 characters"),
         ({"text": "a b", "entities": [{"label": "X", "start_offset": 0}]}, "entities[0]: no `end_offset`"),
         ({"text": "a b", "entities": {}}, "`entities` is {}, not a list"),
     ],
@@ -185,9 +185,9 @@ def test_one_annotator_is_read(array: Write) -> None:
     (sentence,) = LabelStudioReader(path=path).read()
     assert spans_of(sentence) == [("Mira", "A")]
     assert [item.reason.split(": ", 1)[1] for item in sentence.unused] == [
-        "an annotation by 0, of 1 spans, is left out: it was cancelled",
-        "an annotation by eva@x.example, of 1 spans, is left out: "
-        "one annotation of a task is read (option `annotator`)",
+        "an annotation by 0 with 1 spans is left out: it was cancelled",
+        "an annotation by eva@x.example with 1 spans is left out: "
+        "one annotation per task is read (option `annotator`)",
     ]
     for name in ("2", "eva@x.example"):
         (sentence,) = LabelStudioReader(path=path, annotator=name).read()
@@ -206,7 +206,7 @@ def test_one_annotator_of_a_minimal_export(array: Write) -> None:
     path = array(*items)
     (sentence,) = LabelStudioReader(path=path).read()
     assert spans_of(sentence) == [("Mira", "A")]
-    assert "an annotation by 6, of 1 spans" in sentence.unused[0].reason
+    assert "an annotation by 6 with 1 spans" in sentence.unused[0].reason
     (sentence,) = LabelStudioReader(path=path, annotator="6").read()
     assert spans_of(sentence) == [("Mira", "B")]
 
@@ -217,7 +217,7 @@ def test_tasks_without_annotation(array: Write) -> None:
     for order in ([bare, done], [done, bare]):
         (sentence,) = LabelStudioReader(path=array(*order)).read()
         assert sentence.words == ["Rain"]
-        assert "of 2 words, is left out" in sentence.unused[0].reason
+        assert "with 2 words is left out" in sentence.unused[0].reason
     assert [s.spans for s in LabelStudioReader(path=array(bare, bare)).read()] == [None, None]
 
 
@@ -248,9 +248,9 @@ def test_one_labelling_tag(array: Write) -> None:
     [
         ({"data": {}}, "item 2 → data: no `text`"),
         ({"data": {"text": "a"}, "annotations": [5]}, "item 2 → annotations[0]: expected an object, found 5"),
-        (task("a b", by(1, region(0, 9, "X", text="a"))), 'are "a b" in the text, not "a"'),
-        (task("a b", by(1, region(0, 9, "X"))), "[0, 9) are no characters"),
-        (task("a b", by(1, region(2, 1, "X"))), "result[0] → value: [2, 1) are no characters"),
+        (task("a b", by(1, region(0, 9, "X", text="a"))), 'is "a b" in the text, not "a"'),
+        (task("a b", by(1, region(0, 9, "X"))), "[0, 9) is not inside this text"),
+        (task("a b", by(1, region(2, 1, "X"))), "result[0] → value: [2, 1) is not inside this text"),
         (
             task("a", by(1, {"value": {"start": "/p[1]", "end": 3, "labels": ["X"]}})),
             'is "/p[1]", not a whole',
@@ -283,9 +283,9 @@ def test_spert_sentences(array: Write) -> None:
 @pytest.mark.parametrize(
     ("entity", "message"),
     [
-        ({"type": "X", "start": 3, "end": 5}, "[3, 5) are no words of this sentence, which has 4"),
-        ({"type": "X", "start": 2, "end": 2}, "[2, 2) are no words"),
-        ({"type": "X", "start": -1, "end": 2}, "[-1, 2) are no words"),
+        ({"type": "X", "start": 3, "end": 5}, "[3, 5) are not in this sentence, which has 4 words"),
+        ({"type": "X", "start": 2, "end": 2}, "[2, 2) are not in this sentence"),
+        ({"type": "X", "start": -1, "end": 2}, "[-1, 2) are not in this sentence"),
         ({"type": "", "start": 0, "end": 2}, "has no type"),
         ({"type": "X", "start": "0", "end": 2}, 'item 2 → entities[0]: `start` is "0"'),
         ({"type": "X", "start": 0}, "item 2 → entities[0]: no `end`"),
@@ -399,8 +399,8 @@ def test_types_of_entities_are_as_annotated(lines: Write) -> None:
     [
         ("ner", {"entity_mentions": [{"start": 0, "end": 1}]}, "entity_mentions[0]: no `entity_type`"),
         ("events", {"event_mentions": [{"event_type": "T"}]}, "event_mentions[0]: no `trigger`"),
-        ("ner", {"tokens": ["one"]}, "[0, 2) are no words of this sentence"),
-        ("events", {"tokens": ["one"]}, "[2, 3) of a trigger, in a sentence of 1 words"),
+        ("ner", {"tokens": ["one"]}, "[0, 2) are not in this sentence"),
+        ("events", {"tokens": ["one"]}, "[2, 3) are not in this sentence, which has 1 words"),
         ("ner", {"tokens": None}, "no `tokens`"),
     ],
 )

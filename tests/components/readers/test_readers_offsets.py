@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sltk.components.readers.jsonl import JsonlReader
-from sltk.components.readers.offsets import CharSpan, annotated
+from sltk.components.readers.offsets import CharSpan, annotated_sentence
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.splitters import RegexSplitter, WhitespaceSplitter
 from sltk.components.writers import JsonlWriter
@@ -100,16 +100,16 @@ def test_a_term_inside_a_word_may_be_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("sentence", "line", "message"),
     [
-        (review("Ok.\nThe soup.", ("soup", 7, 11, "positive")), 4, "are those of ` sou`, not of `soup`"),
-        (review("The soup.", ("soup", 4, 80, "positive")), 3, "not of `soup`"),
-        (review("The soup.", ("soup", -5, -1, "positive")), 3, "not of `soup`"),
+        (review("Ok.\nThe soup.", ("soup", 7, 11, "positive")), 4, "is ` sou`, not `soup`"),
+        (review("The soup.", ("soup", 4, 80, "positive")), 3, ", not `soup`"),
+        (review("The soup.", ("soup", -5, -1, "positive")), 3, ", not `soup`"),
         ("<sentence><text>a<b></text></sentence>", 3, "not well-formed XML: mismatched tag"),
         ("<sentence id='2'></sentence>", 3, "no `text`"),
         ("<sentence><text>a</text><aspectTerm term='a' from='0' to='1'/></sentence>", 3, "no `polarity`"),
         (
             "<sentence><text>a</text><aspectTerm polarity='p' term='a' from='x' to='1'/></sentence>",
             3,
-            "no whole numbers",
+            "not whole numbers",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_split_keeps_every_span(data):
     pairs = data.draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] < pair[1]), max_size=5))
     spans = [CharSpan(start, end, str(number)) for number, (start, end) in enumerate(pairs)]
     offsets = RegexSplitter().split(text)
-    sentence = annotated(text, spans, offsets, "split", file="x", line=1)
+    sentence = annotated_sentence(text, spans, offsets, "split", file="x", line=1)
     assert "".join(sentence.words) == "".join(text[start:end] for start, end in offsets)
     assert len(sentence.spans) + sum(item.type is not None for item in sentence.unused) == len(spans)
     cut = {place for pair in pairs for place in pair if any(s < place < e for s, e in offsets)}
@@ -214,7 +214,10 @@ def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
         ({"words": ["a", 1]}, "item 2 of `words` is 1, not a string"),
         ({"words": ["a"], "tags": "O"}, '`tags` is "O", not a list'),
         ({"words": ["a"], "spans": []}, "which this object lacks"),
-        ({"text": "ab", "spans": [{"start": 1, "end": 3, "type": "T"}]}, "no characters of this text"),
+        (
+            {"text": "ab", "spans": [{"start": 1, "end": 3, "type": "T"}]},
+            "not inside this text of 2 characters",
+        ),
         ({"text": "ab", "spans": [{"start": True, "end": 2, "type": "T"}]}, "not a whole number"),
         ({"text": "ab", "spans": [{"start": 0, "end": 2}]}, "no `type`"),
         ({"text": "ab", "words": ["c"]}, "word 1, `c`, is not in the text"),

@@ -1,4 +1,4 @@
-"""The engine: tags to spans, spans to tags, one scheme to another. Each takes one pass over the sentence."""
+"""Conversion of tags to spans, of spans to tags, and between schemes, in one pass over the sentence."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from ..types import Span
-from .rules import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, TransitionTable, parse, written
+from .rules import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, TransitionTable, format_tag, parse
 
 if TYPE_CHECKING:
     from .names import Repair, SchemeName
 
 Chunk = tuple[int, int, str]
-"""A span as a bare tuple: start, end (not included), type."""
+"""A span as a tuple: start, end (not included), type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The spans of a tag sequence in order, and the number of words whose tag was read as another one."""
+    """The spans of a tag sequence in order, and the number of words whose tag was read as another."""
 
     spans: list[Span]
     repaired: int
 
 
 def tags_of(types: Iterable[str], scheme: SchemeName) -> list[str]:
-    """All tags that spans of these types can have: `O`, then type by type. In `plain` a type is a tag."""
+    """All tags that spans of these types can have: `O`, then type by type. In `plain`, types are tags."""
     if scheme == "plain":
         return list(types)
     letters = RULES[scheme].letters.values()
@@ -34,7 +34,7 @@ def tags_of(types: Iterable[str], scheme: SchemeName) -> list[str]:
 
 
 def chunks(tags: Sequence[str], scheme: SchemeName, *, strict: bool) -> list[Chunk]:
-    """The spans of a tag sequence as bare tuples: what `decode` finds, faster, for counting.
+    """The spans of a tag sequence as tuples: the same spans as `decode`, but faster, for counting.
 
     Raises:
         SchemeError: a tag that the scheme does not have.
@@ -43,8 +43,8 @@ def chunks(tags: Sequence[str], scheme: SchemeName, *, strict: bool) -> list[Chu
 
 
 def _chunks(roles: Iterable[Role], table: TransitionTable) -> list[Chunk]:
-    """The spans that a table finds; `start` is below 0 where no span is open."""
-    found: list[Chunk] = []
+    """The spans of a sequence of roles; `start` is negative while no span is open."""
+    spans: list[Chunk] = []
     start, before, type_before = -1, "O", ""
     for index, (role, type_) in enumerate(chain(roles, (OUTSIDE,))):
         if role == before == "O":
@@ -52,60 +52,60 @@ def _chunks(roles: Iterable[Role], table: TransitionTable) -> list[Chunk]:
         continues, closes, opens = table[before, role, type_ == type_before]
         if start < 0 or not continues:
             if start >= 0 and closes:
-                found.append((start, index, type_before))
+                spans.append((start, index, type_before))
             start = index if opens else -1
         before, type_before = role, type_
-    return found
+    return spans
 
 
 def decode(tags: Sequence[str], scheme: SchemeName, repair: Repair = "conlleval") -> Decoded:
     """The spans of a tag sequence, in order. Plain tags have none.
 
-    Where the sequence is ill-formed, `repair` says what is done: `conlleval` reads a stray I- (or E-, L-, M-)
-    as the beginning of a span, `drop` finds just the spans that seqeval's strict mode counts, `error` raises.
-    `repaired` counts the words whose tag is not the one that `encode` gives them for those spans.
+    `repair` says how to read ill-formed sequences: `conlleval` lets a stray I- (or E-, L-, M-) open a span, `drop`
+    reads the spans that seqeval's strict mode counts, `error` raises.
+    `repaired` counts the words whose tag differs from the one that `encode` writes for these spans.
 
     Raises:
-        SchemeError: a tag that the scheme does not have; with `error`, the first one that cannot stand there.
+        SchemeError: a tag that the scheme does not have; with `error`, the first ill-formed one.
     """
     if scheme == "plain":
         return Decoded([], 0)
     roles = parse(tags, scheme)
-    found = _chunks(roles, STRICT[scheme] if repair == "drop" else LENIENT)
-    wanted = _roles(found, len(tags), scheme)
-    wrong = [index for index, (is_, should) in enumerate(zip(roles, wanted, strict=True)) if is_ != should]
+    spans = _chunks(roles, STRICT[scheme] if repair == "drop" else LENIENT)
+    expected = _roles(spans, len(tags), scheme)
+    wrong = [index for index, pair in enumerate(zip(roles, expected, strict=True)) if pair[0] != pair[1]]
     if wrong and repair == "error":
-        raise _ill_formed(tags, wrong[0], written(wanted[wrong[0]], scheme), scheme)
-    return Decoded([Span(*chunk) for chunk in found], len(wrong))
+        raise _ill_formed(tags, wrong[0], format_tag(expected[wrong[0]], scheme), scheme)
+    return Decoded([Span(*chunk) for chunk in spans], len(wrong))
 
 
-def _ill_formed(tags: Sequence[str], index: int, wanted: str, scheme: str) -> SchemeError:
+def _ill_formed(tags: Sequence[str], index: int, expected: str, scheme: str) -> SchemeError:
     before = f"after `{tags[index - 1]}`" if index else "at the beginning of a sentence"
     after = f"before `{tags[index + 1]}`" if index + 1 < len(tags) else "at the end of a sentence"
     return SchemeError(
-        f"`{tags[index]}` {before} and {after} is ill-formed {scheme}: `{wanted}` would be right", index
+        f"`{tags[index]}` {before} and {after} is ill-formed {scheme}: expected `{expected}`", index
     )
 
 
 def encode(spans: Iterable[Span], length: int, scheme: SchemeName) -> list[str]:
-    """The tags of a sentence of `length` words that has these spans, in any order.
+    """The tags of a sentence of `length` words with these spans, given in any order.
 
-    IO cannot tell where one span ends and another of its type begins: see `merged`.
+    IO cannot separate adjacent spans of one type: see `merged`.
 
     Raises:
         ValueError: two spans overlap, one lies outside the sentence or has no type, or the scheme is `plain`.
     """
     if scheme == "plain":
-        raise ValueError("plain tags cannot be made of spans")
+        raise ValueError("spans cannot be written as plain tags")
     ordered = sorted(spans)
     for span in ordered:
         if not 0 <= span.start < span.end <= length or not span.type:
-            raise ValueError(f"{_named(span)} has no type, or is no span of a sentence of {length} words")
+            raise ValueError(f"{_describe(span)} has no type, or is not inside a sentence of {length} words")
     for left, right in pairwise(ordered):
         if right.start < left.end:
-            raise ValueError(f"{_named(left)} and {_named(right)} overlap: one tag a word cannot hold both")
+            raise ValueError(f"{_describe(left)} and {_describe(right)} overlap: a word has only one tag")
     roles = _roles(((span.start, span.end, span.type) for span in ordered), length, scheme)
-    return [written(role, scheme) for role in roles]
+    return [format_tag(role, scheme) for role in roles]
 
 
 def _roles(ordered: Iterable[Chunk], length: int, scheme: str) -> list[Role]:
@@ -120,16 +120,16 @@ def _roles(ordered: Iterable[Chunk], length: int, scheme: str) -> list[Role]:
     return roles
 
 
-def _named(span: Span) -> str:
+def _describe(span: Span) -> str:
     return f"{span.type or '(no type)'}[{span.start}:{span.end}]"
 
 
 def convert(
     tags: Sequence[str], source: SchemeName, target: SchemeName, repair: Repair = "conlleval"
 ) -> tuple[list[str], int]:
-    """The same spans in another scheme, and how many words were ill-formed in the first.
+    """The same spans as tags of another scheme, and the number of ill-formed words in `tags`.
 
-    Any tags are plain tags, so that a conversion to `plain` leaves them as they are.
+    Conversion to `plain` returns the tags unchanged.
 
     Raises:
         SchemeError: as `decode`.
@@ -144,9 +144,29 @@ def convert(
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """The spans that IO runs into the one before: those next to one of their type."""
+    """The spans that IO merges with the one before: those directly after one of the same type."""
     return [
         right
         for left, right in pairwise(sorted(spans))
         if left.end == right.start and left.type == right.type
     ]
+
+
+def resolve_overlaps(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
+    """Split spans into some that do not overlap, and the rest, both in order of the sentence.
+
+    The longest span is kept first; of equally long ones the leftmost; of spans over the same words the one whose
+    type is first in alphabetical order. The result does not depend on the order of `spans`.
+    """
+    ranked = sorted(spans, key=lambda span: (span.start - span.end, span.start, span.type))
+    taken = bytearray(max((span.end for span in ranked), default=0))
+    kept: list[Span] = []
+    dropped: list[Span] = []
+    for span in ranked:
+        # No kept span is shorter than this one, so one that overlaps it covers its first or its last word.
+        if taken[span.start] or taken[span.end - 1]:
+            dropped.append(span)
+        else:
+            taken[span.start : span.end] = b"\1" * (span.end - span.start)
+            kept.append(span)
+    return sorted(kept), sorted(dropped)

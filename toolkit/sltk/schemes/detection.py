@@ -1,4 +1,4 @@
-"""What a scheme allows: for the CRF, and to tell which scheme a data set is in."""
+"""Transitions that a scheme allows, for the CRF; and detection of the scheme of a data set."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from .rules import OUTSIDE, allowed, parse, parsed
+from .rules import OUTSIDE, allowed, parse, parse_tag
 
 if TYPE_CHECKING:
     from .names import SchemeName
 
 _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
-"""The first wins where the data cannot tell. IO data comes out as IOB1, which reads it the same."""
+"""In order of preference, if several fit. IO is detected as IOB1, which reads it in the same way."""
 
-Neighbours = Mapping[tuple[str, str], int]
-"""How often one tag follows another; beyond the ends of a sentence all is O."""
+TagPairs = Mapping[tuple[str, str], int]
+"""Number of times that one tag follows another; sentences are padded with O."""
 
 
 def transitions(tags: Sequence[str], scheme: SchemeName) -> tuple[list[bool], list[list[bool]], list[bool]]:
@@ -34,33 +34,33 @@ def transitions(tags: Sequence[str], scheme: SchemeName) -> tuple[list[bool], li
 
 
 def detect(tag_sequences: Iterable[Sequence[str]]) -> SchemeName:
-    """The scheme that the tags of a data set are in: the one with the fewest words out of place.
+    """Detect the scheme of a data set: the one with the fewest ill-formed words.
 
-    Data of nothing but `O` is IOB2. Where hardly any tag has the form `B-PER` it is `plain`; a few other tags
-    among many of that form are taken for slips, for `decode` to report.
+    Data with no tag except `O` is IOB2. Data in which most tags lack the form `B-PER` is `plain`; if they are
+    the exception they are treated as errors, which `decode` reports.
     """
-    neighbours: Counter[tuple[str, str]] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
     for tags in tag_sequences:
-        neighbours.update(pairwise(chain(("O",), tags, ("O",))))
-    if _mostly_plain(neighbours):
+        pairs.update(pairwise(chain(("O",), tags, ("O",))))
+    if _mostly_plain(pairs):
         return "plain"
-    return min(_DETECTABLE, key=lambda scheme: _out_of_place(neighbours, scheme))
+    return min(_DETECTABLE, key=lambda scheme: _ill_formed(pairs, scheme))
 
 
-def _mostly_plain(neighbours: Neighbours) -> bool:
+def _mostly_plain(pairs: TagPairs) -> bool:
     """Whether most words that are not O have tags of no scheme."""
     balance = 0
-    for (_, tag), count in neighbours.items():
+    for (_, tag), count in pairs.items():
         if tag != "O":
-            balance += -count if any(parsed(tag, scheme) for scheme in _DETECTABLE) else count
+            balance += -count if any(parse_tag(tag, scheme) for scheme in _DETECTABLE) else count
     return balance > 0
 
 
-def _out_of_place(neighbours: Neighbours, scheme: str) -> int:
-    """How many words the scheme does not allow where they stand."""
+def _ill_formed(pairs: TagPairs, scheme: str) -> int:
+    """Number of words with a tag that the scheme does not allow after the tag before it."""
     total = 0
-    for (before, tag), count in neighbours.items():
-        left, right = parsed(before, scheme), parsed(tag, scheme)
+    for (before, tag), count in pairs.items():
+        left, right = parse_tag(before, scheme), parse_tag(tag, scheme)
         if left is None or right is None or not allowed(left, right, scheme):
             total += count
     return total

@@ -1,4 +1,4 @@
-"""The tags a model is trained in, numbered."""
+"""The label set of a model: its tags, numbered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .names import SchemeName
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Every tag of a model in a fixed order, and the scheme they are in."""
+    """All tags of a model in a fixed order, and their scheme."""
 
     tags: tuple[str, ...]
     scheme: SchemeName
@@ -24,12 +24,12 @@ class LabelSet:
 
     @classmethod
     def plain(cls, tags: Iterable[str]) -> LabelSet:
-        """One plain tag a word, as in part-of-speech tagging."""
+        """Plain tags, one per word, as in part-of-speech tagging."""
         return cls(tuple(sorted(set(tags))), "plain")
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Number of each tag."""
+        """The number of each tag."""
         return {tag: number for number, tag in enumerate(self.tags)}
 
     def __len__(self) -> int:

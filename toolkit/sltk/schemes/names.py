@@ -1,4 +1,4 @@
-"""The names of tag schemes, and of ways to repair ill-formed tag sequences, as types for specs."""
+"""Types of spec options: the names of tag schemes, and of ways to repair ill-formed tags."""
 
 from typing import Literal
 

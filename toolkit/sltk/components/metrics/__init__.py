@@ -1,4 +1,4 @@
-"""Metrics: predictions against gold annotation. One file a metric; the other files are what they share."""
+"""Metrics: compare predictions with gold annotation. One module per metric, and what they share."""
 
 from .accuracy import AccuracyMetric
 from .partial import PartialMetric

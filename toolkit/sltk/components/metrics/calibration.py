@@ -1,4 +1,4 @@
-"""How far probabilities can be trusted: calibration, and precision and recall above a threshold."""
+"""Calibration error of probabilities, and precision and recall above thresholds."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .counting import ratio, scores_of
+from .counting import prf, ratio
 
 Scored = Sequence[tuple[float, bool]]
-"""The score of each prediction, and whether it is right."""
+"""The score of each prediction, and whether it is correct."""
 
 
 def calibration(predictions: Scored, bins: int) -> dict[str, Any]:
-    """The expected calibration error (Guo et al. 2017), and the bins that it was taken from.
+    """The expected calibration error (Guo et al. 2017), and its bins.
 
-    Scores are put into `bins` bins of equal width, each without its lower and with its upper end; 0 goes into the
-    first. The error is the distance between mean score and share of right ones, averaged over predictions.
+    The `bins` bins have equal width and include their upper end, the first one also 0. The error is the difference
+    between mean score and accuracy of a bin, averaged over predictions.
     Returns `{"ece", "count", "bins": [{"from", "to", "count", "score", "accuracy"}]}`, without empty bins.
     """
     binned: dict[int, list[tuple[float, bool]]] = {}
-    for score, right in predictions:
+    for score, correct in predictions:
         number = min(bins, max(1, math.ceil(score * bins)))
-        binned.setdefault(number, []).append((score, right))
-    shown = [_bin(number, bins, binned[number]) for number in sorted(binned)]
-    distance = sum(each["count"] * abs(each["score"] - each["accuracy"]) for each in shown)
-    return {"ece": ratio(distance, len(predictions)), "count": len(predictions), "bins": shown}
+        binned.setdefault(number, []).append((score, correct))
+    rows = [_bin(number, bins, binned[number]) for number in sorted(binned)]
+    distance = sum(row["count"] * abs(row["score"] - row["accuracy"]) for row in rows)
+    return {"ece": ratio(distance, len(predictions)), "count": len(predictions), "bins": rows}
 
 
 def _bin(number: int, bins: int, members: Scored) -> dict[str, Any]:
@@ -34,24 +34,18 @@ def _bin(number: int, bins: int, members: Scored) -> dict[str, Any]:
         "to": number / bins,
         "count": len(members),
         "score": math.fsum(score for score, _ in members) / len(members),
-        "accuracy": sum(right for _, right in members) / len(members),
+        "accuracy": sum(correct for _, correct in members) / len(members),
     }
 
 
 def above_thresholds(predictions: Scored, gold: int, thresholds: Iterable[float]) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of the predictions whose score is at least a threshold, for each in rising order.
+    """Precision, recall and F1 of the predictions whose score is at least a threshold, for each in ascending order.
 
-    `gold` is the number of spans to be found.
+    `gold` is the number of gold spans.
     """
     rows = []
     for threshold in sorted(thresholds):
-        kept = [right for score, right in predictions if score >= threshold]
-        rows.append(
-            {
-                "threshold": threshold,
-                **scores_of(gold, len(kept), sum(kept)),
-                "predicted": len(kept),
-                "correct": sum(kept),
-            }
-        )
+        above = [correct for score, correct in predictions if score >= threshold]
+        counts = {"predicted": len(above), "correct": sum(above)}
+        rows.append({"threshold": threshold, **prf(gold, len(above), sum(above)), **counts})
     return rows

@@ -1,51 +1,46 @@
-"""From counts of right and wrong to precision, recall and F1, alike for spans and for tags.
+"""Precision, recall and F1 from counts of gold, predicted and correct spans or tags.
 
-Where nothing was predicted precision is 0, where there is no gold recall is 0, as in seqeval.
+As in seqeval, precision is 0 if nothing was predicted, and recall is 0 if there is no gold annotation.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...schemes import Chunk
 
 TagSequences = Sequence[Sequence[str]]
+SpanPairs = Sequence[tuple[Sequence[Chunk], Sequence[Chunk]]]
+"""Gold and predicted spans of each sentence."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many there are of each type: in the gold annotation, in the prediction, and in both alike."""
+    """Number of gold, predicted and correct items of each type."""
 
-    gold: Counter[str]
-    predicted: Counter[str]
-    correct: Counter[str]
-
-    @classmethod
-    def of(cls, gold: Iterable[str], predicted: Iterable[str], correct: Iterable[str]) -> Counts:
-        """Count the types of three lists."""
-        return cls(Counter(gold), Counter(predicted), Counter(correct))
+    gold: Counter[str] = field(default_factory=Counter)
+    predicted: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of_spans(cls, sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> Counts:
-        """Count gold and predicted spans sentence by sentence; right are those with both ends and type right."""
-        wanted: list[str] = []
-        found: list[str] = []
-        correct: list[str] = []
+        """Count gold and predicted spans; correct ones have the same ends and type."""
+        counts = cls()
         for gold, predicted in sentences:
-            wanted += [type_ for _, _, type_ in gold]
-            found += [type_ for _, _, type_ in predicted]
-            correct += [type_ for _, _, type_ in set(gold).intersection(predicted)]
-        return cls.of(wanted, found, correct)
+            counts.gold.update(type_ for _, _, type_ in gold)
+            counts.predicted.update(type_ for _, _, type_ in predicted)
+            counts.correct.update(type_ for _, _, type_ in set(gold).intersection(predicted))
+        return counts
 
     def micro(self) -> dict[str, float]:
         """Precision, recall and F1 over all types together."""
-        return scores_of(self.gold.total(), self.predicted.total(), self.correct.total())
+        return prf(self.gold.total(), self.predicted.total(), self.correct.total())
 
     def totals(self) -> dict[str, int]:
-        """How many there are in all."""
+        """`support`, the number of gold items, `predicted` and `correct` over all types."""
         return {
             "support": self.gold.total(),
             "predicted": self.predicted.total(),
@@ -53,10 +48,10 @@ class Counts:
         }
 
     def per_type(self) -> dict[str, dict[str, Any]]:
-        """Precision, recall, F1, and `support`, the number of gold ones, of each type, sorted by name."""
+        """Precision, recall, F1, `support`, `predicted` and `correct` of each type, sorted by name."""
         return {
             type_: {
-                **scores_of(self.gold[type_], self.predicted[type_], self.correct[type_]),
+                **prf(self.gold[type_], self.predicted[type_], self.correct[type_]),
                 "support": self.gold[type_],
                 "predicted": self.predicted[type_],
                 "correct": self.correct[type_],
@@ -65,7 +60,7 @@ class Counts:
         }
 
     def averages(self) -> dict[str, float]:
-        """F1 averaged over types, each counting the same (macro) or by its support (weighted)."""
+        """F1 averaged over types, unweighted (macro) and weighted by support."""
         types = self.per_type().values()
         weighted = sum(scores["f1"] * scores["support"] for scores in types)
         return {
@@ -74,13 +69,26 @@ class Counts:
         }
 
 
+def span_scores(sentences: SpanPairs, gold: TagSequences, predicted: TagSequences) -> dict[str, Any]:
+    """Scores of exact spans, micro, averaged and per type; `accuracy` over words; numbers of sentences and words."""
+    counts = Counts.of_spans(sentences)
+    return {
+        **counts.micro(),
+        **counts.averages(),
+        "accuracy": accuracy(gold, predicted),
+        **counts.totals(),
+        "per_type": counts.per_type(),
+        **sizes(gold, predicted),
+    }
+
+
 def ratio(part: float, whole: float) -> float:
-    """A share; 0 where there is nothing to have a share of."""
+    """`part / whole`; 0 if `whole` is 0."""
     return part / whole if whole else 0.0
 
 
-def scores_of(gold: int, predicted: int, correct: float) -> dict[str, float]:
-    """Precision, recall and F1 of `correct` right ones (halves count for partly right ones)."""
+def prf(gold: int, predicted: int, correct: float) -> dict[str, float]:
+    """Precision, recall and F1; partly correct items count as half in `correct`."""
     precision, recall = ratio(correct, predicted), ratio(correct, gold)
     return {
         "precision": precision,
@@ -90,10 +98,10 @@ def scores_of(gold: int, predicted: int, correct: float) -> dict[str, float]:
 
 
 def sizes(gold: TagSequences, predicted: TagSequences) -> dict[str, int]:
-    """The numbers of sentences and words, once it is sure that both sides have the same.
+    """The numbers of sentences and words, which must be the same on both sides.
 
     Raises:
-        ValueError: the sides differ; says in which sentence, from 1.
+        ValueError: they differ; names the sentence, from 1.
     """
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")
@@ -114,12 +122,12 @@ def correct_tags(gold: TagSequences, predicted: TagSequences) -> list[str]:
 
 
 def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
-    """The share of words whose tags are the same."""
+    """The share of words with the correct tag."""
     return ratio(len(correct_tags(gold, predicted)), sum(map(len, gold)))
 
 
 def signature(metric: str, **settings: object) -> str:
-    """What a score must name to be compared with another: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
+    """The settings that two scores must share to be comparable: `seqeval|scheme:IOB2|mode:strict|sltk:0.1.0`."""
     from ..._version import __version__  # here: a component may be imported while the package is
 
     return "|".join([metric, *(f"{key}:{value}" for key, value in settings.items()), f"sltk:{__version__}"])

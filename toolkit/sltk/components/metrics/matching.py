@@ -1,12 +1,11 @@
-"""Pairs of gold and predicted spans that share words, each span in one pair at most.
+"""One-to-one matching of gold and predicted spans that share words.
 
-Scorers that walk through the annotation and pair each span with the first that overlaps it give other scores when
-the annotation is listed in another order. Here the order plays no part: of all ways to pair spans one to one, that
-with the most pairs of one type is taken; among equals that with the most pairs; among those that with the most
-words in common; and then the one whose pairs stand further left.
+A scorer that pairs each span with the first one that overlaps it depends on the order of the annotation. This
+matching does not: of all one-to-one pairings it takes the one with the most pairs of the same type; of these the one
+with the most pairs; of these the one with the most words in common; and of these the leftmost.
 
-Spans of one side do not overlap. So the pairs that could be made, in the order of the sentence, share a span only
-with neighbours, and the best choice is found in linear time, as in scheduling jobs on one machine.
+Spans of one side do not overlap. So candidate pairs, in the order of the sentence, share a span only with their
+neighbours, and the best pairing is found in linear time, as in weighted interval scheduling.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from ...schemes import Chunk
 
 Pair = tuple[Chunk, Chunk]
 """A gold span and a predicted one."""
-Worth = tuple[int, int, int]
-"""Pairs of one type, pairs, words in common."""
+Value = tuple[int, int, int]
+"""Number of pairs of the same type, of pairs, and of words in common."""
 
 
-def matched(gold: Sequence[Chunk], predicted: Sequence[Chunk]) -> list[Pair]:
+def match_spans(gold: Sequence[Chunk], predicted: Sequence[Chunk]) -> list[Pair]:
     """The best pairs of spans that share a word, in the order of the sentence.
 
     Raises:
         ValueError: two spans of one side overlap.
     """
     candidates = _overlapping(_in_order(gold), _in_order(predicted))
-    before = _without_conflict(candidates)
-    best: list[Worth] = [(0, 0, 0)]
-    for count, pair in zip(before, candidates, strict=True):
-        best.append(max(best[-1], _sum(best[count], _worth(pair))))
-    return _chosen(candidates, best, before)
+    compatible = _compatible(candidates)
+    best: list[Value] = [(0, 0, 0)]
+    for count, pair in zip(compatible, candidates, strict=True):
+        best.append(max(best[-1], _add(best[count], pair)))
+    return _backtrack(candidates, best, compatible)
 
 
 def _in_order(spans: Sequence[Chunk]) -> list[Chunk]:
@@ -50,7 +49,7 @@ def _overlapping(gold: list[Chunk], predicted: list[Chunk]) -> list[Pair]:
     while i < len(gold) and j < len(predicted):
         if _common(gold[i], predicted[j]) > 0:
             pairs.append((gold[i], predicted[j]))
-        # A span that ends where the other does cannot reach the other's successor.
+        # A span that ends no later than the other cannot overlap the other's successor.
         if gold[i][1] <= predicted[j][1]:
             i += 1
         else:
@@ -59,11 +58,12 @@ def _overlapping(gold: list[Chunk], predicted: list[Chunk]) -> list[Pair]:
 
 
 def _common(left: Chunk, right: Chunk) -> int:
+    """Number of words in common."""
     return min(left[1], right[1]) - max(left[0], right[0])
 
 
-def _without_conflict(candidates: list[Pair]) -> list[int]:
-    """For each candidate, how many from the first on have no span in common with it: all others before it have."""
+def _compatible(candidates: list[Pair]) -> list[int]:
+    """For each candidate, the number of candidates from the first on that share no span with it."""
     first_with_gold: dict[Chunk, int] = {}
     first_with_predicted: dict[Chunk, int] = {}
     return [
@@ -72,22 +72,18 @@ def _without_conflict(candidates: list[Pair]) -> list[int]:
     ]
 
 
-def _worth(pair: Pair) -> Worth:
+def _add(value: Value, pair: Pair) -> Value:
     gold, predicted = pair
-    return int(gold[2] == predicted[2]), 1, _common(gold, predicted)
+    return value[0] + (gold[2] == predicted[2]), value[1] + 1, value[2] + _common(gold, predicted)
 
 
-def _sum(left: Worth, right: Worth) -> Worth:
-    return left[0] + right[0], left[1] + right[1], left[2] + right[2]
-
-
-def _chosen(candidates: list[Pair], best: list[Worth], before: list[int]) -> list[Pair]:
-    """Walk back through the table: a pair was taken where leaving it out would have been worse."""
+def _backtrack(candidates: list[Pair], best: list[Value], compatible: list[int]) -> list[Pair]:
+    """The pairs of the best value: a pair was taken if the value is worse without it."""
     pairs, count = [], len(candidates)
     while count:
         if best[count] == best[count - 1]:
             count -= 1
         else:
             pairs.append(candidates[count - 1])
-            count = before[count - 1]
+            count = compatible[count - 1]
     return pairs[::-1]

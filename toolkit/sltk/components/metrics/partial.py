@@ -1,19 +1,18 @@
-"""The `partial` metric: how much of the spans was found where ends or types are wrong."""
+"""The `partial` metric: credit for spans with wrong ends or types."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...schemes import Chunk
 from ...schemes.names import SchemeName
 from ..registry import register
-from .counting import TagSequences, accuracy, ratio, scores_of, signature, sizes
-from .matching import Pair, matched
-from .span_metric import SpanMetric, SpanPairs
+from .counting import SpanPairs, TagSequences, accuracy, prf, ratio, signature, sizes
+from .matching import Pair, match_spans
+from .span_metric import SpanMetric
 
-# What a pair is in each row, by (same ends, same type).
+# How each row counts a pair, by (same ends, same type).
 _RULES: dict[str, dict[tuple[bool, bool], str]] = {
     "strict": {(True, True): "correct"},
     "exact": {(True, True): "correct", (True, False): "correct"},
@@ -27,17 +26,17 @@ _RULES: dict[str, dict[tuple[bool, bool], str]] = {
 
 @register.metric("partial")
 class PartialMetric(SpanMetric):
-    """The table of SemEval-2013 task 9: spans right in ends and type, in ends, in part, and in type.
+    """The table of SemEval-2013 task 9: spans with correct ends and type, correct ends, overlap, and correct type.
 
-    Gold and predicted spans that share words are paired one to one. Each row asks something else of a pair:
-    `strict` both ends and the type, `exact` both ends, `partial` a word in common (half a point where the ends
-    differ), `type` a word in common and the type. A pair that does not do is `incorrect`; a gold span without a
-    partner is `missed`, a predicted one `spurious`; all gold ones are `possible`, all predicted ones `actual`.
-    Precision is correct / actual and recall correct / possible, where a partial one is half a correct one.
+    Gold and predicted spans that share words are paired one to one. Each row has another condition for a pair:
+    `strict` both ends and the type, `exact` both ends, `partial` a word in common (half a point if the ends
+    differ), `type` a word in common and the type. A pair that fails the condition is `incorrect`; a gold span
+    without a partner is `missed`, a predicted one `spurious`; `possible` counts all gold spans, `actual` all predicted
+    ones. Precision is correct / actual and recall correct / possible, where a partial match counts as half.
 
-    The pairs do not depend on the order of annotations: of all ways to pair spans, that with the most pairs of one
-    type is taken, then the most pairs, then the most words in common, then those further left.
-    `precision`, `recall` and `f1` are those of the row `partial`. `per_type` is the table of the spans of
+    The pairs do not depend on the order of annotations: of all one-to-one pairings, the one with the most pairs of
+    the same type is taken, then the most pairs, then the most words in common, then the leftmost.
+    `precision`, `recall` and `f1` are those of the row `partial`. `per_type` is the table for the spans of
     each type alone, so that a span of the wrong type is missed for one type and spurious for the other.
     """
 
@@ -82,8 +81,8 @@ def _summary(sentences: SpanPairs) -> dict[str, Any]:
     }
 
 
-def table(sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> dict[str, dict[str, Any]]:
-    """The four rows, of the gold and predicted spans of all sentences; within a sentence in any order.
+def table(sentences: SpanPairs) -> dict[str, dict[str, Any]]:
+    """The four rows for the gold and predicted spans of all sentences, given in any order within a sentence.
 
     Raises:
         ValueError: two spans of one side overlap.
@@ -91,7 +90,7 @@ def table(sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> dict[
     kinds: Counter[tuple[bool, bool]] = Counter()
     possible = actual = 0
     for gold, predicted in sentences:
-        kinds.update(map(_kind, matched(gold, predicted)))
+        kinds.update(map(_kind, match_spans(gold, predicted)))
         possible += len(gold)
         actual += len(predicted)
     return {row: _row(rules, kinds, possible, actual) for row, rules in _RULES.items()}
@@ -109,12 +108,11 @@ def _row(
     counts = {"correct": 0, "incorrect": 0, "partial": 0}
     for kind, number in kinds.items():
         counts[rules.get(kind, "incorrect")] += number
-    credit = counts["correct"] + counts["partial"] / 2
     return {
         **counts,
         "missed": possible - kinds.total(),
         "spurious": actual - kinds.total(),
         "possible": possible,
         "actual": actual,
-        **scores_of(possible, actual, credit),
+        **prf(possible, actual, counts["correct"] + counts["partial"] / 2),
     }

@@ -1,4 +1,4 @@
-"""The `seqeval` metric: spans, right only if both ends and the type are."""
+"""The `seqeval` metric: a span is correct if both ends and the type are."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pydantic import Field
 from ... import schemes
 from ...schemes.names import SchemeName
 from ..registry import register
-from .counting import Counts, TagSequences, accuracy, signature, sizes
+from .counting import TagSequences, signature, span_scores
 from .span_metric import READ_AS_BIOES, SpanMetric
 
 SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
 
 EQUAL_TO = "seqeval-1.2.2"
 """The release of seqeval that the tests compare with. (It strips hyphens off the ends of types.)"""
-_SEQEVAL_HAS = ("IOB1", "IOB2", "BIOES", "BILOU")
+_SEQEVAL_SCHEMES = ("IOB1", "IOB2", "BIOES", "BILOU")
 
 
 @register.metric("seqeval")
 class SeqevalMetric(SpanMetric):
-    """Precision, recall and F1 of spans, counted as seqeval counts them but in linear time.
+    """Precision, recall and F1 of spans: the same scores as the package seqeval, computed in linear time.
 
-    `strict` counts the spans that are well-formed from their first word to their last, like seqeval's
-    `mode="strict"` with the scheme given; `conlleval` lets a stray I- open a span, like the conlleval script
-    and seqeval without a mode. seqeval does not know IO and BMES; here they are counted by the same rules.
+    `strict` counts spans that are well-formed from their first word to their last, like seqeval's `mode="strict"`
+    with this scheme; `conlleval` lets a stray I- open a span, like the conlleval script and seqeval without a mode.
+    IO and BMES, which seqeval does not have, are counted by the same rules.
     """
 
     scheme: SpanScheme | None = Field(
-        default=None, description="convert the tags to this scheme before counting; unset: the model's own"
+        default=None, description="convert the tags to this scheme before counting; unset: the model's scheme"
     )
 
     def compute(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> dict[str, Any]:
@@ -41,19 +41,11 @@ class SeqevalMetric(SpanMetric):
             SpecError: the tags are plain.
             ValueError: gold and predicted differ in length.
         """
-        counts = Counts.of_spans(self.pairs(gold, predicted, scheme))
-        return {
-            **counts.micro(),
-            **counts.averages(),
-            "accuracy": accuracy(gold, predicted),
-            **counts.totals(),
-            "per_type": counts.per_type(),
-            **sizes(gold, predicted),
-            "signature": self._signature(scheme),
-        }
+        sentences = self.pairs(gold, predicted, scheme)
+        return {**span_scores(sentences, gold, predicted), "signature": self._signature(scheme)}
 
     def spans(self, tags: Sequence[str], scheme: SchemeName) -> list[schemes.Chunk]:
-        """The spans of a sentence, in order, after its conversion to the scheme that is counted in.
+        """The spans of a sentence, in order, after conversion to the option `scheme`.
 
         Raises:
             SchemeError: a tag that the scheme does not have.
@@ -72,6 +64,6 @@ class SeqevalMetric(SpanMetric):
         if counted_in != scheme:
             settings["converted-from"] = scheme
         settings["mode"] = self.mode
-        if counted_in in (_SEQEVAL_HAS if self.mode == "strict" else READ_AS_BIOES):
+        if counted_in in (_SEQEVAL_SCHEMES if self.mode == "strict" else READ_AS_BIOES):
             settings["equal-to"] = EQUAL_TO
         return signature("seqeval", **settings)

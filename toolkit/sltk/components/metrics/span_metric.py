@@ -1,4 +1,4 @@
-"""What metrics that count spans have in common: which spans a sequence of tags stands for."""
+"""Base class of metrics that count spans: decodes tags to spans."""
 
 from __future__ import annotations
 
@@ -12,33 +12,31 @@ from ...errors import SpecError
 from ...schemes import Chunk
 from ...schemes.names import SchemeName
 from ..slots import Metric
-from .counting import TagSequences, sizes
+from .counting import SpanPairs, TagSequences, sizes
 
 Mode = Literal["strict", "conlleval"]
-SpanPairs = list[tuple[list[Chunk], list[Chunk]]]
-"""Gold and predicted spans, sentence by sentence."""
 
-# The conlleval script knows no schemes: it reads B, I, E, S and O wherever they stand.
+# The conlleval script ignores schemes: it reads B, I, E, S and O in any of these.
 READ_AS_BIOES = ("IOB1", "IOB2", "IO", "BIOES")
 
 
 class SpanMetric(Metric):
-    """A metric of spans, which are read off the tags as `mode` says."""
+    """A metric of spans, which are decoded from the tags as `mode` says."""
 
     needs_spans: ClassVar[bool] = True
 
     mode: Mode = Field(
         default="strict",
-        description="what is a span in an ill-formed sequence of tags: what is well-formed from its first word "
-        "to its last (strict), or whatever a stray I- opens too (conlleval)",
+        description="spans to count in ill-formed tag sequences: only those that are well-formed from their first "
+        "word to their last (strict), or also those opened by a stray I- (conlleval)",
     )
 
     def read_as(self, scheme: SchemeName) -> SchemeName:
-        """The scheme whose letters are read in tags that are said to be in `scheme`."""
+        """The scheme used to decode tags in `scheme`."""
         return "BIOES" if self.mode == "conlleval" and scheme in READ_AS_BIOES else scheme
 
     def spans(self, tags: Sequence[str], scheme: SchemeName) -> list[Chunk]:
-        """The spans of a sentence, in order; no two of them overlap.
+        """The spans of a sentence, in order and without overlap.
 
         Raises:
             SchemeError: a tag that the scheme does not have.
@@ -55,7 +53,7 @@ class SpanMetric(Metric):
         """
         if scheme == "plain":
             raise SpecError(
-                f"metric `{self.type_name}` counts spans, and plain tags mark none: use the metric `accuracy`"
+                f"metric `{self.type_name}` counts spans, but plain tags mark none: use the metric `accuracy`"
             )
         sizes(gold, predicted)
         return [

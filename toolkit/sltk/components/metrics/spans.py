@@ -1,4 +1,4 @@
-"""The `spans` metric: exact spans, and what stands behind their scores."""
+"""The `spans` metric: scores of exact spans, with confidence intervals, confusion and calibration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ...errors import SpecError
 from ...schemes.names import SchemeName
 from ...types import Prediction, span_score
 from ..registry import register
-from .bootstrap import intervals
 from .calibration import above_thresholds, calibration
-from .counting import Counts, TagSequences, accuracy, signature, sizes
-from .span_metric import SpanMetric, SpanPairs
+from .counting import Counts, SpanPairs, TagSequences, signature, span_scores
+from .span_metric import SpanMetric
 
 WordScores = Sequence[Sequence[float] | None]
 """The probability of each word's tag, sentence by sentence."""
@@ -23,29 +22,29 @@ WordScores = Sequence[Sequence[float] | None]
 
 @register.metric("spans")
 class SpansMetric(SpanMetric):
-    """Precision, recall and F1 of spans as such, and how sure and how wrong they are.
+    """Precision, recall and F1 of spans, with their uncertainty and an analysis of errors.
 
-    A span is right if both ends and the type are, whatever scheme its tags are in; `boundaries` leaves the type out,
-    and `confusion` tells which types were taken for which where both ends are right. `intervals` says how far the
-    scores could be off with other sentences of the same kind (percentile bootstrap over sentences).
-    `thresholds` and `calibration_bins` look at the probabilities that the model gives, and so need a model's
-    predictions. A span's score is the product of its words' tag probabilities.
+    A span is correct if both ends and the type are, in any scheme. `boundaries` ignores types, and `confusion` counts
+    which types were predicted for which, for spans with correct ends. `intervals` are confidence intervals of the
+    scores (percentile bootstrap over sentences). `thresholds` and `calibration_bins` use the model's probabilities,
+    so they need the predictions of a model. A span's score is the product of its words' tag probabilities.
     """
 
     resamples: int = Field(
         default=1000,
         ge=0,
-        description="how often sentences are drawn anew for the confidence intervals; 0: no intervals",
+        description="number of bootstrap samples for the confidence intervals; 0: no intervals",
     )
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="share of draws inside an interval")
-    seed: int = Field(default=0, ge=0, description="seed of the draws")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="share of samples inside an interval")
+    seed: int = Field(default=0, ge=0, description="seed of the samples")
     thresholds: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        default=[], description="also score the spans whose score is at least this, for each number given"
+        default=[], description="for each of these numbers, also score the spans whose score is at least that"
     )
     calibration_bins: int = Field(
         default=0,
         ge=0,
-        description="bins of the expected calibration error of words and of spans, 10 say; 0: not computed",
+        description="number of bins of the expected calibration error of words and of spans, such as 10; "
+        "0: not computed",
     )
 
     def score(self, predictions: Sequence[Prediction], scheme: SchemeName) -> dict[str, Any]:
@@ -61,39 +60,33 @@ class SpansMetric(SpanMetric):
         scheme: SchemeName,
         scores: WordScores | None = None,
     ) -> dict[str, Any]:
-        """Micro scores, `macro_f1`, `weighted_f1`, `per_type`, `boundaries`, `confusion`, and what is asked for.
+        """The scores of `seqeval`, `boundaries`, `confusion`, and what the options select.
 
         Raises:
             SchemeError: a tag that the scheme does not have.
-            SpecError: the tags are plain; or probabilities are asked about, and there are none.
+            SpecError: the tags are plain; or an option needs probabilities, and `scores` has none.
             ValueError: gold and predicted differ in length.
         """
         sentences = self.pairs(gold, predicted, scheme)
-        counts = Counts.of_spans(sentences)
         return {
-            **counts.micro(),
-            **counts.averages(),
-            "accuracy": accuracy(gold, predicted),
-            **counts.totals(),
-            "per_type": counts.per_type(),
+            **span_scores(sentences, gold, predicted),
             "boundaries": _boundaries(sentences),
             "confusion": _confusion(sentences),
             **self._intervals(sentences),
-            **self._of_scores(gold, predicted, sentences, scores),
-            **sizes(gold, predicted),
+            **self._probability_scores(gold, predicted, sentences, scores),
             "signature": self._signature(scheme),
         }
 
     @property
     def needs_probabilities(self) -> bool:
-        """Thresholds and calibration do."""
+        """Whether `thresholds` or `calibration_bins` are set."""
         return bool(self.thresholds or self.calibration_bins)
 
     def _signature(self, scheme: SchemeName) -> str:
         settings: dict[str, object] = {"scheme": scheme, "mode": self.mode}
         if self.resamples:
-            drawn = {"resamples": self.resamples, "confidence": self.confidence, "seed": self.seed}
-            settings |= {"intervals": "percentile-bootstrap", **drawn}
+            sampling = {"resamples": self.resamples, "confidence": self.confidence, "seed": self.seed}
+            settings |= {"intervals": "percentile-bootstrap", **sampling}
         if self.calibration_bins:
             settings["bins"] = self.calibration_bins
         return signature("spans", **settings)
@@ -101,12 +94,13 @@ class SpansMetric(SpanMetric):
     def _intervals(self, sentences: SpanPairs) -> dict[str, Any]:
         if not (self.resamples and sentences):
             return {}
+        from .bootstrap import intervals  # here: it imports numpy
+
         return {"intervals": intervals(sentences, self.resamples, self.confidence, self.seed)}
 
-    def _of_scores(
+    def _probability_scores(
         self, gold: TagSequences, predicted: TagSequences, sentences: SpanPairs, scores: WordScores | None
     ) -> dict[str, Any]:
-        """What needs the probabilities of words."""
         if not self.needs_probabilities:
             return {}
         if scores is None or any(each is None for each in scores):
@@ -114,18 +108,18 @@ class SpansMetric(SpanMetric):
                 "`thresholds` and `calibration_bins` of the metric `spans` need a model's probabilities; "
                 "tags alone have none"
             )
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         spans = _scored_spans(sentences, scores)
         if self.thresholds:
-            wanted = sum(len(right) for right, _ in sentences)
-            found["thresholds"] = above_thresholds(spans, wanted, self.thresholds)
+            support = sum(len(right) for right, _ in sentences)
+            result["thresholds"] = above_thresholds(spans, support, self.thresholds)
         if self.calibration_bins:
             words = _scored_words(gold, predicted, scores)
-            found["calibration"] = {
+            result["calibration"] = {
                 "words": calibration(words, self.calibration_bins),
                 "spans": calibration(spans, self.calibration_bins),
             }
-        return found
+        return result
 
 
 def _scored_spans(sentences: SpanPairs, scores: WordScores) -> list[tuple[float, bool]]:
@@ -147,28 +141,28 @@ def _scored_words(
 
 
 def _boundaries(sentences: SpanPairs) -> dict[str, Any]:
-    """Scores of spans whose types are not looked at."""
+    """Scores of spans regardless of their types."""
     counts = Counts.of_spans(
         ([(*span[:2], "") for span in gold], [(*span[:2], "") for span in predicted])
         for gold, predicted in sentences
     )
-    return {**counts.micro(), "correct": counts.totals()["correct"]}
+    return {**counts.micro(), "correct": counts.correct.total()}
 
 
 def _confusion(sentences: SpanPairs) -> dict[str, Any]:
-    """Spans with both ends right by gold and predicted type; the others of each side by their type."""
+    """Spans with both ends correct by gold and predicted type; other gold and predicted spans by their type."""
     types: dict[str, Counter[str]] = {}
     missed: Counter[str] = Counter()
     spurious: Counter[str] = Counter()
     for gold, predicted in sentences:
-        found = {(start, end): type_ for start, end, type_ in predicted}
+        type_at = {(start, end): type_ for start, end, type_ in predicted}
         for start, end, type_ in gold:
-            other = found.pop((start, end), None)
+            other = type_at.pop((start, end), None)
             if other is None:
                 missed[type_] += 1
             else:
                 types.setdefault(type_, Counter())[other] += 1
-        spurious.update(found.values())
+        spurious.update(type_at.values())
     return {
         "types": {type_: dict(sorted(types[type_].items())) for type_ in sorted(types)},
         "missed": dict(sorted(missed.items())),

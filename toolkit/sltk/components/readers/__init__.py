@@ -1,4 +1,4 @@
-"""Readers: one file a format. Importing this registers them all."""
+"""Readers: one module per file format, and what they share. Importing this package registers all readers."""
 
 from . import (
     ace05,

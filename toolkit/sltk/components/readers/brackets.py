@@ -1,4 +1,4 @@
-"""Spans as CoNLL-2012 writes them in a column: `(PERSON*` opens one, `*)` closes one, `(GPE)` is a whole one."""
+"""Spans in the bracket notation of CoNLL-2012: `(PERSON*` opens one, `*)` closes one, `(GPE)` is a single word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CELL = re.compile(r"(?P<opened>(?:\([^()*\s]+)*)(?P<star>\*?)(?P<closed>\)*)")
 
 
 class BracketError(ValueError):
-    """A cell that is none, or brackets that do not match; `index` is the word's number in its sentence."""
+    """A cell in another notation, or unbalanced brackets; `index` is the word's index in its sentence."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
@@ -19,26 +19,26 @@ class BracketError(ValueError):
 
 
 def spans_of(cells: Sequence[str]) -> list[Span]:
-    """The spans of a sentence, nested ones too, in order of their first words, the wider before the inner.
+    """The spans of a sentence, including nested ones, by their first word, outer spans before inner ones.
 
     Raises:
-        BracketError: a cell has another form, closes what is not open, or leaves a span open at the end.
+        BracketError: a cell in another notation, one that closes a span that is not open, or a span left open.
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     opened: list[tuple[int, str]] = []
     for index, cell in enumerate(cells):
         parts = _CELL.fullmatch(cell)
         if not cell or parts is None:
             raise BracketError(
-                f"`{cell[:40]}` is no bracketed label: expected `*`, `(TYPE*`, `*)` or `(TYPE)`", index
+                f"`{cell[:40]}` is not a bracketed label: expected `*`, `(TYPE*`, `*)` or `(TYPE)`", index
             )
         opened += [(index, type_) for type_ in parts["opened"].split("(")[1:]]
         for _ in parts["closed"]:
             if not opened:
                 raise BracketError(f"`{cell}` closes a span that is not open", index)
             start, type_ = opened.pop()
-            found.append(Span(start, index + 1, type_))
+            spans.append(Span(start, index + 1, type_))
     if opened:
         start, type_ = opened[-1]
         raise BracketError(f"the span `({type_}` is not closed in its sentence", start)
-    return sorted(found, key=lambda span: (span.start, -span.end))
+    return sorted(spans, key=lambda span: (span.start, -span.end))

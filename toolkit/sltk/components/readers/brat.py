@@ -1,23 +1,23 @@
-"""brat standoff: a text, and beside it a file of annotations of its characters (brat.nlplab.org/standoff.html)."""
+"""brat standoff: a text file, and a file of annotations of its characters (brat.nlplab.org/standoff.html)."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
 from ...files.text_lines import TextLines, read_text
 from ...types import Sentence, Unused
 from ..registry import register
-from .base import TextFileReader
-from .offsets import CharSpan, OffsetReader, annotated
+from .offsets import CharSpan, OffsetReader
+from .text_file import TextFileReader
 
-# A type of several words is none of brat's own, but is read; numbers are no part of one.
+# brat itself allows no spaces in types; they are read nevertheless, unless a word of the type begins with a digit.
 _SPAN = re.compile(r"(\S+(?: [^\s\d]\S*)*) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
-_OTHERS = {
+_OTHER_KINDS = {
     "R": "relation",
     "E": "event",
     "A": "attribute",
@@ -32,27 +32,27 @@ _OTHERS = {
 class BratReader(OffsetReader, TextFileReader):
     """brat standoff: a folder of .txt and .ann files, or one pair; a line of text is a sentence.
 
-    Lines that a span crosses are joined, and lines without a word are passed over. A span in several parts
-    is no span of words, so it is reported, as are relations and other annotation that is not of spans.
+    Lines that a span crosses are joined, and lines without a word are skipped. Discontinuous spans are left out and
+    reported, as are relations and other annotations that are not spans.
     """
 
     def read(self) -> Iterator[Sentence]:
         """Yield sentences in order, the documents of a folder by name (`2.txt` before `10.txt`).
 
         Raises:
-            DataError: no such file, a text or its annotations are missing, a line is no annotation of brat,
+            DataError: no such file, a text or its annotations are missing, a line is not an annotation of brat,
                 or the text of a span is not at its offsets.
         """
-        stems, waiting = self._stems()
+        stems, reports = self._documents()
         for stem in stems:
-            for sentence in self._document(stem, waiting):
+            for sentence in self._document(stem, reports):
                 yield sentence
-                waiting = ()
-        if waiting:
-            yield Sentence([], spans=[], file=waiting[0].file, line=waiting[0].line, unused=waiting)
+                reports = ()
+        if reports:
+            yield Sentence([], spans=[], file=reports[0].file, line=reports[0].line, unused=reports)
 
-    def _stems(self) -> tuple[list[Path], tuple[Unused, ...]]:
-        """The documents, as paths without suffix, and reports on texts that have no annotations."""
+    def _documents(self) -> tuple[list[Path], tuple[Unused, ...]]:
+        """The documents, as paths without suffix, and reports of texts without annotations."""
         if not self.path.is_dir():
             return [_stem(self.path)], ()
         stems = {path.with_suffix("") for path in self.path.rglob("*.ann")}
@@ -60,38 +60,26 @@ class BratReader(OffsetReader, TextFileReader):
         if not stems:
             raise DataError.at("no `.ann` file in this folder", self.path)
         reports = [
-            Unused(f"{stem}.txt", None, "no annotations beside this text: it is not read")
-            for stem in sorted(bare, key=_natural)
+            Unused(f"{stem}.txt", None, "not read: this text has no annotation file")
+            for stem in sorted(bare, key=_natural_order)
         ]
-        return sorted(stems, key=_natural), tuple(reports)
+        return sorted(stems, key=_natural_order), tuple(reports)
 
-    def _document(self, stem: Path, waiting: tuple[Unused, ...]) -> Iterator[Sentence]:
-        """The sentences of one document; the first says what has been `waiting`."""
-        file = Path(f"{stem}.txt")
+    def _document(self, stem: Path, reports: tuple[Unused, ...]) -> Iterator[Sentence]:
+        """The sentences of one document; `reports` are added to the first."""
+        file, annotations = Path(f"{stem}.txt"), Path(f"{stem}.ann")
         text, replaced = read_text(file, self.encoding, self.encoding_errors, raw=True)
-        annotations = _Annotations(Path(f"{stem}.ann"), text)
-        annotations.read(TextLines(annotations.path, self.encoding, self.encoding_errors))
-        reports = (*waiting, *replaced, *annotations.reports())
-        name = str(stem.relative_to(self.path)) if self.path.is_dir() else stem.name
-        for block in _blocks(text, annotations.spans):
-            sentence = self._sentence(block, file, name)
+        lines = TextLines(annotations, self.encoding, self.encoding_errors)
+        spans, unused = _read_annotations(lines, text)
+        reports = (*reports, *replaced, *unused)
+        document = str(stem.relative_to(self.path)) if self.path.is_dir() else stem.name
+        for line, block, inside in _blocks(text, spans):
+            sentence = self.annotate(block, inside, file=str(file), line=line, document=document)
             if sentence.words or sentence.unused:
                 yield replace(sentence, unused=(*reports, *sentence.unused))
                 reports = ()
         if reports:
-            yield Sentence([], spans=[], file=str(file), line=1, document=name, unused=reports)
-
-    def _sentence(self, block: _TextBlock, file: Path, document: str) -> Sentence:
-        offsets = self.splitter.split(block.text)
-        return annotated(
-            block.text,
-            block.spans,
-            offsets,
-            self.misaligned,
-            file=str(file),
-            line=block.line,
-            document=document,
-        )
+            yield Sentence([], spans=[], file=str(file), line=1, document=document, unused=reports)
 
 
 def _stem(path: Path) -> Path:
@@ -100,86 +88,85 @@ def _stem(path: Path) -> Path:
     return path.with_suffix("")
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Orders names as a person does: by their numbers where they have some."""
+def _natural_order(path: Path) -> list[tuple[int, str]]:
+    """Sort key that compares numbers in names as numbers."""
     return [
         (int(part), "") if part.isdecimal() and part.isascii() else (-1, part)
         for part in re.split(r"([0-9]+)", path.as_posix())
     ]
 
 
-class _Annotations:
-    """What an .ann file says of its text."""
+def _read_annotations(lines: TextLines, text: str) -> tuple[list[CharSpan], list[Unused]]:
+    """The spans in an .ann file, and reports of discontinuous spans and of each other kind of annotation.
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path, self.text = path, text
-        self.spans: list[CharSpan] = []
-        self._unused: list[Unused] = []
-        self._others: dict[str, list[int]] = {}
-
-    def read(self, lines: TextLines) -> None:
-        """Take all lines.
-
-        Raises:
-            DataError: a line is no annotation, or its text is not at its offsets.
-        """
-        for number, line in lines:
-            if line.startswith("T"):
-                self._take(number, line)
-            elif line[:1] in _OTHERS:
-                self._others.setdefault(line[0], []).append(number)
-            elif line.strip():
-                kinds = ", ".join(["T", *_OTHERS])
-                message = f"`{line[:40]}` is no annotation of brat: lines begin with {kinds}"
-                raise DataError.at(message, self.path, number)
-        self._unused += lines.take_replaced()
-
-    def reports(self) -> Iterator[Unused]:
-        """What is not among the spans: those in several parts, and the other annotations, one report a kind."""
-        yield from self._unused
-        for kind, lines in self._others.items():
-            reason = f"{len(lines)} {_OTHERS[kind]}(s) ({kind}), which are no spans: not read"
-            yield Unused(str(self.path), lines[0], reason)
-
-    def _take(self, number: int, line: str) -> None:
-        fields = line.split("\t", 2)
-        found = _SPAN.fullmatch(fields[1]) if len(fields) == 3 else None
-        if found is None:
-            message = f"expected `T1<tab>TYPE START END<tab>TEXT`, found `{line[:60]}`"
-            raise DataError.at(message, self.path, number)
-        pairs = [pair.split(" ") for pair in found[2].split(";")]
-        parts = [(int(start), int(end)) for start, end in pairs]
-        self._check(parts, fields[2], number)
-        parts = _merged(parts, self.text)
-        if len(parts) == 1:
-            self.spans.append(CharSpan(*parts[0], found[1], number, str(self.path)))
-        else:
-            reason = f"`{fields[2]}` ({found[1]}) is in {len(parts)} parts: no span of words"
-            self._unused.append(Unused(str(self.path), number, reason, found[1]))
-
-    def _check(self, parts: list[tuple[int, int]], said: str, number: int) -> None:
-        """The parts lie in the text one after another, and are what the line says."""
-        end_before = 0
-        for start, end in parts:
-            if not end_before <= start < end <= len(self.text):
-                message = f"[{start}, {end}) is empty, out of order or outside a text of {len(self.text)} characters"
-                raise DataError.at(message, self.path, number)
-            end_before = end
-        found = " ".join(self.text[start:end] for start, end in parts)
-        if found.split() != said.split():
-            shown = "; ".join(f"{start} to {end}" for start, end in parts)
-            message = f"the offsets {shown} are those of `{found}`, not of `{said}`"
-            raise DataError.at(message, self.path, number, *self._advice())
-
-    def _advice(self) -> Iterator[str]:
-        if "\r\n" in self.text:
-            yield "offsets count characters as they are in the file: both of those that end a line"
-        if self.text.startswith("\ufeff"):
-            yield "the text begins with a byte-order mark, which counts as a character"
+    Raises:
+        DataError: a line is not an annotation, or its text is not at its offsets.
+    """
+    spans: list[CharSpan] = []
+    unused: list[Unused] = []
+    others: dict[str, list[int]] = {}
+    for number, line in lines:
+        if line.startswith("T"):
+            span = _parse_span(line, number, lines.path, text)
+            if isinstance(span, CharSpan):
+                spans.append(span)
+            else:
+                unused.append(span)
+        elif line[:1] in _OTHER_KINDS:
+            others.setdefault(line[0], []).append(number)
+        elif line.strip():
+            kinds = ", ".join(["T", *_OTHER_KINDS])
+            message = f"`{line[:40]}` is not an annotation of brat: lines begin with {kinds}"
+            raise DataError.at(message, lines.path, number)
+    unused += lines.take_replaced()
+    for kind, numbers in others.items():
+        reason = f"{len(numbers)} {_OTHER_KINDS[kind]}(s) ({kind}) not read: only spans are"
+        unused.append(Unused(str(lines.path), numbers[0], reason))
+    return spans, unused
 
 
-def _merged(parts: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
-    """Parts with nothing but white space between them are one: so brat writes a span that crosses lines."""
+def _parse_span(line: str, number: int, path: Path, text: str) -> CharSpan | Unused:
+    """The span of a `T` line; a report if it is discontinuous."""
+    fields = line.split("\t", 2)
+    match = _SPAN.fullmatch(fields[1]) if len(fields) == 3 else None
+    if match is None:
+        message = f"expected `T1<tab>TYPE START END<tab>TEXT`, found `{line[:60]}`"
+        raise DataError.at(message, path, number)
+    pairs = [pair.split(" ") for pair in match[2].split(";")]
+    parts = [(int(start), int(end)) for start, end in pairs]
+    _check_parts(parts, fields[2], number, path, text)
+    parts = _merge_parts(parts, text)
+    if len(parts) == 1:
+        return CharSpan(*parts[0], match[1], number, str(path))
+    reason = f"`{fields[2]}` ({match[1]}) has {len(parts)} parts: discontinuous spans are not read"
+    return Unused(str(path), number, reason, match[1])
+
+
+def _check_parts(parts: list[tuple[int, int]], quoted: str, number: int, path: Path, text: str) -> None:
+    """Check that the parts are in order inside the text, and have the text that the line quotes."""
+    end_before = 0
+    for start, end in parts:
+        if not end_before <= start < end <= len(text):
+            message = f"[{start}, {end}) is empty, out of order or outside a text of {len(text)} characters"
+            raise DataError.at(message, path, number)
+        end_before = end
+    found = " ".join(text[start:end] for start, end in parts)
+    if found.split() != quoted.split():
+        offsets = "; ".join(f"[{start}, {end})" for start, end in parts)
+        raise DataError.at(
+            f"the text at {offsets} is `{found}`, not `{quoted}`", path, number, *_advice(text)
+        )
+
+
+def _advice(text: str) -> Iterator[str]:
+    if "\r\n" in text:
+        yield "offsets count all characters of the file, including both of each line end (\\r\\n)"
+    if text.startswith("\ufeff"):
+        yield "the text begins with a byte-order mark, which counts as a character"
+
+
+def _merge_parts(parts: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Merge parts with only white space between them: brat writes a span that crosses lines in parts."""
     merged = parts[:1]
     for start, end in parts[1:]:
         if text[merged[-1][1] : start].strip():
@@ -189,37 +176,27 @@ def _merged(parts: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
     return merged
 
 
-@dataclass(frozen=True, slots=True)
-class _TextBlock:
-    """A line of text, or several that a span joins; its spans count from its beginning."""
+def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[tuple[int, str, list[CharSpan]]]:
+    """Yield each sentence: line number, text without line end, and spans counted from its beginning.
 
-    text: str
-    line: int
-    spans: list[CharSpan]
-
-
-def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[_TextBlock]:
-    """The sentences of a text with their spans, in order; line ends are no part of them."""
-    starts = [0, *(found.end() for found in re.finditer("\n", text))]
-    joined = _joined(starts, spans)
+    A sentence is a line, or several lines joined by a span.
+    """
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    joined = _join_lines(starts, spans)
     by_block: dict[int, list[CharSpan]] = {}
     for span in spans:
         by_block.setdefault(joined[bisect_right(starts, span.start) - 1], []).append(span)
-    for index, start in enumerate(starts):
-        if joined[index] != index:
-            continue
-        last = index
-        while last + 1 < len(starts) and joined[last + 1] == index:
-            last += 1
+    first_lines = sorted(set(joined))
+    for index, after in zip(first_lines, [*first_lines[1:], len(starts)], strict=True):
         inside = by_block.get(index, [])
-        end = starts[last + 1] if last + 1 < len(starts) else len(text)
-        start, end = _trimmed(text, start, end, inside)
+        end = starts[after] if after < len(starts) else len(text)
+        start, end = _trim(text, starts[index], end, inside)
         moved = [replace(span, start=span.start - start, end=span.end - start) for span in inside]
-        yield _TextBlock(text[start:end], index + 1, moved)
+        yield index + 1, text[start:end], moved
 
 
-def _trimmed(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tuple[int, int]:
-    """Lines without their end, and without a byte-order mark, unless a span takes them in."""
+def _trim(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tuple[int, int]:
+    """Exclude the line end and a byte-order mark, unless a span includes them."""
     first = min((span.start for span in spans), default=end)
     last = max((span.end for span in spans), default=start)
     for mark in ("\n", "\r"):
@@ -230,13 +207,13 @@ def _trimmed(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tupl
     return start, end
 
 
-def _joined(starts: list[int], spans: Iterable[CharSpan]) -> list[int]:
-    """For each line the first of those that spans join it with."""
+def _join_lines(starts: list[int], spans: Iterable[CharSpan]) -> list[int]:
+    """For each line, the first line of the sentence that spans join it to."""
     joins = bytearray(len(starts))  # 1: the line belongs to the one before it
     for span in spans:
         first, last = bisect_right(starts, span.start), bisect_right(starts, span.end - 1)
         joins[first:last] = b"\1" * (last - first)
-    found: list[int] = []
+    first_lines: list[int] = []
     for line, join in enumerate(joins):
-        found.append(found[-1] if join else line)
-    return found
+        first_lines.append(first_lines[-1] if join else line)
+    return first_lines

@@ -17,10 +17,10 @@ from ..slots import Reader
 class ConcatReader(Reader):
     """The sentences of several readers, one after the other, without their annotation: text for pre-training."""
 
-    readers: list[Reader] = Field(min_length=1, description="what is read, in this order")
+    readers: list[Reader] = Field(min_length=1, description="the readers, in this order")
 
     def read(self) -> Iterator[Sentence]:
-        """Yield the sentences as they come; tags of different sources would mean different things."""
+        """Yield the sentences without annotation: tags of different sources may have different meanings."""
         for reader in self.readers:
             for sentence in islice(reader.read(), reader.limit):
                 yield replace(sentence, tags=None, spans=None)

@@ -1,4 +1,4 @@
-"""Columns: one word a line, a blank line between sentences."""
+"""Column files: one word per line, a blank line between sentences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...files.text_lines import TextLines
 from ...types import Sentence, Span
 from ..registry import register
 from ..slots import TaggedReader
-from .base import TextFileReader
 from .brackets import BracketError, spans_of
+from .text_file import TextFileReader
 
 _BLANKS = re.compile(r"[ \t]+")
 _NAMED_DOCUMENT = re.compile(r"document \((\S+)\); part (\d+)")
@@ -23,31 +23,33 @@ _NAMED_SEPARATORS = {"tab": "\t", "space": " "}
 
 @register.reader("conll")
 class ConllReader(TaggedReader, TextFileReader):
-    """One word a line in columns, a blank line between sentences (CoNLL-2000, CoNLL-2003 and kin).
+    """One word per line in columns, a blank line between sentences (CoNLL-2000, CoNLL-2003 and similar formats).
 
-    `labels: brackets` reads spans as CoNLL-2012 (OntoNotes) writes them: `(PERSON*`, `*)`, `(GPE)`.
+    `labels: brackets` reads spans in the notation of CoNLL-2012 (OntoNotes): `(PERSON*`, `*)`, `(GPE)`.
     """
 
     word_column: int = Field(
-        default=0, description="column of the word, from 0; negative counts from the right"
+        default=0, description="column of the word, from 0; negative numbers count from the right"
     )
-    label_column: int | None = Field(default=-1, description="column of the tag; null reads words alone")
+    label_column: int | None = Field(
+        default=-1, description="column of the tag; null: words without annotation"
+    )
     labels: Literal["tags", "brackets"] = Field(
-        default="tags", description="what the label column holds: a tag a word, or brackets around spans"
+        default="tags", description="content of the label column: one tag per word, or brackets around spans"
     )
     separator: str | None = Field(
         default=None,
         min_length=1,
-        description="between columns: tab, space, or a literal; unset: any white space",
+        description="separator of columns: tab, space, or literal text; unset: any white space",
     )
     comment: str | None = Field(
         default=None,
         min_length=1,
-        description="lines that begin with this are left out; unset: none, words may begin with #",
+        description="skip lines that begin with this; unset: no line is a comment, so words may begin with #",
     )
     document_marker: str | None = Field(
         default="-DOCSTART-",
-        description="a line whose first column is this begins a document; null: no line does; `#begin` in "
+        description="a line with this in its first column begins a document; null: no line does; `#begin` for "
         "CoNLL-2012",
     )
 
@@ -64,52 +66,52 @@ class ConllReader(TaggedReader, TextFileReader):
             DataError: the file cannot be read, a line has too few columns, or brackets do not match.
         """
         lines = self.open()
-        columns = _Columns(self, lines)
+        rows = _SentenceBuilder(self, lines)
         documents = 0
         for number, line in lines:
             if not line or not line.strip(" \t"):
-                yield from columns.finish()
+                yield from rows.finish()
             elif self.comment and line.startswith(self.comment):
                 continue
             elif self._begins_document(line):
-                yield from columns.finish()
+                yield from rows.finish()
                 documents += 1
-                columns.document = _document_name(line) or str(documents)
+                rows.document = _document_name(line) or str(documents)
             else:
-                columns.add(number, line)
-        yield from columns.finish()
+                rows.add(number, line)
+        yield from rows.finish()
 
     def _begins_document(self, line: str) -> bool:
         marker = self.document_marker
-        return bool(marker) and line.startswith(marker or "") and self.splitting()(line)[0] == marker
+        return bool(marker) and line.startswith(marker or "") and self.split_function()(line)[0] == marker
 
-    def splitting(self) -> Callable[[str], list[str]]:
-        """The function that cuts a line into columns."""
+    def split_function(self) -> Callable[[str], list[str]]:
+        """The function that splits a line into columns."""
         if self.separator is None:
-            return _at_blanks
+            return _split_blanks
         separator = _NAMED_SEPARATORS.get(self.separator, self.separator)
         return lambda line: line.split(separator)
 
 
 def _document_name(line: str) -> str | None:
-    """`NAME_PART` for `#begin document (NAME); part PART`, as CoNLL-2012 has it."""
-    found = _NAMED_DOCUMENT.search(line)
-    return f"{found[1]}_{found[2]}" if found else None
+    """`NAME_PART` from CoNLL-2012's `#begin document (NAME); part PART`."""
+    match = _NAMED_DOCUMENT.search(line)
+    return f"{match[1]}_{match[2]}" if match else None
 
 
-def _at_blanks(line: str) -> list[str]:
-    """Columns between runs of blanks and tabs; a no-break space and a control character belong to words."""
+def _split_blanks(line: str) -> list[str]:
+    """Columns between runs of spaces and tabs; no-break spaces and control characters belong to words."""
     if line.isascii() and line.replace("\t", " ").isprintable():
-        return line.split()  # the same, faster
+        return line.split()  # the same result, faster
     return _BLANKS.split(line.strip(" \t"))
 
 
-class _Columns:
-    """The sentence being read."""
+class _SentenceBuilder:
+    """Collects the rows of a sentence."""
 
     def __init__(self, reader: ConllReader, lines: TextLines) -> None:
         self.reader, self.lines = reader, lines
-        self.split = reader.splitting()
+        self.split = reader.split_function()
         self.word, self.label = reader.word_column, reader.label_column
         self.document: str | None = None
         self._start()
@@ -121,6 +123,11 @@ class _Columns:
         self.width = 0
 
     def add(self, number: int, line: str) -> None:
+        """Add a row.
+
+        Raises:
+            DataError: it has too few columns, or another number than the first row of the sentence.
+        """
         fields = self.split(line)
         if len(fields) != self.width:
             self._check_width(number, line, len(fields))
@@ -129,37 +136,31 @@ class _Columns:
         if self.label is not None:
             self.tags.append(fields[self.label])
 
-    def _check_width(self, number: int, line: str, found: int) -> None:
-        """The first line of a sentence sets the number of columns of the others."""
-        path = self.reader.path
-        if self.words:
-            message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {found}"
-            raise DataError.at(message, path, number, *self._advice(line, found))
-        least = self._least()
-        if found < least:
-            message = f"expected ≥ {least} columns, found {found}"
-            raise DataError.at(message, path, number, *self._advice(line, found))
-        if self.label is not None and self.word % found == self.label % found:
-            raise DataError.at(
-                f"with {found} columns, word_column {self.word} and label_column {self.label} are the same",
-                path,
-                number,
-            )
-        self.width = found
-
-    def _least(self) -> int:
+    def _check_width(self, number: int, line: str, width: int) -> None:
+        """Set the number of columns from the first row of a sentence, or raise an error at another row."""
         columns = [column for column in (self.word, self.label) if column is not None]
-        least = max(column + 1 if column >= 0 else -column for column in columns)
-        return max(least, len(columns))
+        least = max(len(columns), *(column + 1 if column >= 0 else -column for column in columns))
+        notes = tuple(self._advice(line, width))
+        if self.words:
+            message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {width}"
+        elif width < least:
+            message = f"expected ≥ {least} columns, found {width}"
+        elif self.label is not None and self.word % width == self.label % width:
+            message = f"word_column {self.word} and label_column {self.label} are the same of {width} columns"
+            notes = ()
+        else:
+            self.width = width
+            return
+        raise DataError.at(message, self.reader.path, number, *notes)
 
-    def _advice(self, line: str, found: int) -> Iterator[str]:
-        if found == 1 and self.label is not None:
-            yield "a file of words alone is read with `label_column: null`"
+    def _advice(self, line: str, width: int) -> Iterator[str]:
+        if width == 1 and self.label is not None:
+            yield "`label_column: null` reads a file that has only words"
         if "\t" in line and not self.reader.separator:
-            yield "columns are cut at blanks, too: a word or type with a blank needs `separator: tab`"
+            yield "columns are split at spaces, too: a word or type with a space needs `separator: tab`"
 
     def finish(self) -> Iterator[Sentence]:
-        """The sentence so far, if it has words."""
+        """Yield the sentence, if it has words."""
         if self.words:
             has_tags = self.label is not None and self.reader.labels == "tags"
             yield Sentence(
@@ -182,6 +183,6 @@ class _Columns:
 
 
 def _compact(numbers: list[int]) -> Sequence[int]:
-    """The same numbers; in little memory where no comment stands between them."""
+    """The same numbers as a range, which takes less memory, if they are consecutive."""
     first, after = numbers[0], numbers[-1] + 1
     return range(first, after) if after - first == len(numbers) else numbers

@@ -1,10 +1,12 @@
-"""CoNLL-U: treebanks of Universal Dependencies, ten columns a word (universaldependencies.org/format.html)."""
+"""CoNLL-U: treebanks of Universal Dependencies, ten columns per word (universaldependencies.org/format.html)."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ from ...errors import DataError
 from ...types import Sentence, Unused
 from ..registry import register
 from ..slots import TaggedReader
-from .base import TextFileReader
+from .text_file import TextFileReader
 
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7}
 _KEYED = {"feats": 5, "misc": 9}
@@ -23,28 +25,29 @@ _ID = re.compile(r"(?P<first>\d{1,9})(?:(?P<kind>[-.])(?P<second>\d{1,9}))?", re
 _COMMENT = re.compile(r"#\s*(newdoc|text)\b\s*(?:id\s*)?(?:=\s*)?(.*)")
 
 RowKind = Literal["word", "range", "empty"]
+_NOT_WORDS = {"range": "multi-word token(s), whose words are read", "empty": "empty node(s), left out"}
 
 
 @register.reader("conllu")
 class ConlluReader(TaggedReader, TextFileReader):
     """CoNLL-U: words with one column, or one key of MISC or FEATS, as their tag.
 
-    Rows of multi-word tokens (`1-2`) and empty nodes (`1.1`) are no words; how many there are is reported.
+    Rows of multi-word tokens (`1-2`) and empty nodes (`1.1`) are not words; their number is reported.
     """
 
     column: str = Field(
-        default="upos", description="what is the tag: upos, xpos, deprel, misc:KEY or feats:KEY"
+        default="upos", description="column of the tag: upos, xpos, deprel, misc:KEY or feats:KEY"
     )
     missing: str | None = Field(
         default=None,
-        description="tag of a word that has none (`_`, or no such key); unset: O with misc:KEY, `_` with "
-        "feats:KEY, else an error",
+        description="tag of words without one (`_`, or no such key); unset: O for misc:KEY, `_` for feats:KEY, "
+        "otherwise an error",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _columns_are_plain(cls, value: Any) -> Any:
-        """Only a key of MISC holds tags of spans; a part of speech is never looked at for a scheme."""
+        """Default to plain tags: only keys of MISC can contain tags of spans."""
         if isinstance(value, dict) and not str(value.get("column", "upos")).startswith("misc:"):
             return {"scheme": "plain", **value}
         return value
@@ -58,23 +61,29 @@ class ConlluReader(TaggedReader, TextFileReader):
         return value
 
     def read(self) -> Iterator[Sentence]:
-        """Yield sentences in order, with text and offsets where the words are in `# text` one after another.
+        """Yield sentences in order, with text and offsets if `# text` consists of the words.
 
         Raises:
-            DataError: the file cannot be read, a row has not ten columns, ids are out of order, or a word has
+            DataError: the file cannot be read, a row does not have ten columns, ids are out of order, or a word has
                 no tag and `missing` is unset.
         """
-        left_out = _LeftOut(self.path)
+        counts: Counter[RowKind] = Counter()
+        lines: dict[RowKind, int] = {}
         before: Sentence | None = None
-        for number, block in enumerate(self._blocks(), 1):
+        for block in islice(self._blocks(), self.limit):
             if before is not None:
                 yield before
-            left_out.count(block)
+            for row in block.rows:
+                counts[row.kind] += 1
+                lines.setdefault(row.kind, row.line)
             before = self._sentence(block)
-            if number == self.limit:
-                break
         if before is not None:
-            yield replace(before, unused=(*before.unused, *left_out.reports()))
+            before.unused += tuple(
+                Unused(str(self.path), line, f"{counts[kind]} {_NOT_WORDS[kind]}: such rows are not words")
+                for kind, line in lines.items()
+                if kind in _NOT_WORDS
+            )
+            yield before
 
     @classmethod
     def example(cls) -> list[Sentence]:
@@ -84,7 +93,7 @@ class ConlluReader(TaggedReader, TextFileReader):
         return plain_sentences()
 
     def _blocks(self) -> Iterator[_SentenceRows]:
-        """The rows of each sentence; what a file says of a document holds until it says so again."""
+        """The rows of each sentence; a document ends where the next one begins."""
         lines = self.open()
         block, documents, document = _SentenceRows(), 0, None
         for number, line in lines:
@@ -93,12 +102,12 @@ class ConlluReader(TaggedReader, TextFileReader):
                     yield block.finished(self.path, document, lines.take_replaced())
                 block = _SentenceRows()
             elif line.startswith("#"):
-                found = _COMMENT.match(line)
-                if found and found[1] == "newdoc":
+                match = _COMMENT.match(line)
+                if match and match[1] == "newdoc":
                     documents += 1
-                    document = found[2].strip() or str(documents)
-                elif found:
-                    block.text = found[2]
+                    document = match[2].strip() or str(documents)
+                elif match:
+                    block.text = match[2]
             else:
                 block.add(self.path, number, line)
         if block.rows:
@@ -107,8 +116,8 @@ class ConlluReader(TaggedReader, TextFileReader):
     def _sentence(self, block: _SentenceRows) -> Sentence:
         words = [row for row in block.rows if row.kind == "word"]
         forms = [row.fields[_FORM] for row in words]
-        text = block.text if block.text is not None else _surface(block.rows)
-        offsets = _located(forms, text)
+        text = block.text if block.text is not None else _surface_text(block.rows)
+        offsets = _locate(forms, text)
         return Sentence(
             forms,
             [self._tag(row) for row in words],
@@ -125,16 +134,16 @@ class ConlluReader(TaggedReader, TextFileReader):
     def _tag(self, row: _ConlluRow) -> str:
         name, _, key = self.column.partition(":")
         if key:
-            tag = _keys(row.fields[_KEYED[name]]).get(key)
-            fallback = "O" if name == "misc" else "_"
+            tag = _pairs(row.fields[_KEYED[name]]).get(key)
+            default = "O" if name == "misc" else "_"
         else:
-            tag = row.fields[_COLUMNS[name]]
-            tag, fallback = (None if tag == "_" else tag), None
-        found = tag or self.missing or fallback
-        if found is None:
+            cell = row.fields[_COLUMNS[name]]
+            tag, default = (None if cell == "_" else cell), None
+        tag = tag or self.missing or default
+        if tag is None:
             message = f"word {row.first}, `{row.fields[_FORM]}`, has no {self.column}"
             raise DataError.at(message, self.path, row.line, "`missing: TAG` gives such words a tag")
-        return found
+        return tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ class _ConlluRow:
 
 @dataclass(slots=True)
 class _SentenceRows:
-    """The rows of one sentence, and what the comments above them say."""
+    """The rows of one sentence, and the content of its comments."""
 
     rows: list[_ConlluRow] = field(default_factory=list)
     text: str | None = None
@@ -156,15 +165,15 @@ class _SentenceRows:
     unused: tuple[Unused, ...] = ()
     words: int = 0
     covered: int = 0
-    """The last word that a multi-word token has taken."""
+    """The last word of the last multi-word token."""
 
     def add(self, path: Path, line: int, text: str) -> None:
-        """Take a row, which must be the one that can come next."""
+        """Add a row, whose id must continue the rows before it."""
         fields = text.split("\t")
         if len(fields) != _WIDTH:
-            message = f"expected {_WIDTH} columns with tabs between them, found {len(fields)}"
+            message = f"expected {_WIDTH} columns separated by tabs, found {len(fields)}"
             raise DataError.at(message, path, line)
-        row = _row(fields, path, line)
+        row = _parse_row(fields, path, line)
         if row.first != self.words + (row.kind != "empty") or (
             row.kind == "range" and not self.covered < row.first < row.last
         ):
@@ -180,75 +189,52 @@ class _SentenceRows:
         self.rows.append(row)
 
     def finished(self, path: Path, document: str | None, unused: tuple[Unused, ...]) -> _SentenceRows:
-        """The block at its end: it has words, and all those of its multi-word tokens."""
+        """The complete block, which must have words, and all words of its multi-word tokens."""
         if not self.words or self.covered > self.words:
-            end = (
-                f"a multi-word token ends at word {self.covered}" if self.words else "it has only other rows"
-            )
+            end = f"a multi-word token ends at word {self.covered}" if self.words else "other rows"
             raise DataError.at(f"this sentence has {self.words} words, but {end}", path, self.rows[-1].line)
         return replace(self, document=document, unused=unused)
 
 
-def _row(fields: list[str], path: Path, line: int) -> _ConlluRow:
-    found = _ID.fullmatch(fields[0])
-    if not found:
-        raise DataError.at(f"`{fields[0][:40]}` is no id: expected a number, `1-2` or `1.1`", path, line)
-    first = int(found["first"])
-    last = int(found["second"] or first)
-    kind: RowKind = "word" if not found["kind"] else "range" if found["kind"] == "-" else "empty"
+def _parse_row(fields: list[str], path: Path, line: int) -> _ConlluRow:
+    match = _ID.fullmatch(fields[0])
+    if not match:
+        raise DataError.at(f"`{fields[0][:40]}` is not an id: expected a number, `1-2` or `1.1`", path, line)
+    first = int(match["first"])
+    last = int(match["second"] or first)
+    kind: RowKind = "word" if not match["kind"] else "range" if match["kind"] == "-" else "empty"
     return _ConlluRow(line, kind, first, last, fields)
 
 
-class _LeftOut:
-    """Counts the rows that are no words."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.counts: dict[str, int] = {}
-        self.lines: dict[str, int] = {}
-
-    def count(self, block: _SentenceRows) -> None:
-        for row in block.rows:
-            if row.kind != "word":
-                self.counts[row.kind] = self.counts.get(row.kind, 0) + 1
-                self.lines.setdefault(row.kind, row.line)
-
-    def reports(self) -> Iterator[Unused]:
-        """One report a kind, at the first such row."""
-        called = {"range": "multi-word token(s), whose words are taken", "empty": "empty node(s), left out"}
-        for kind, line in self.lines.items():
-            yield Unused(str(self.path), line, f"{self.counts[kind]} {called[kind]}: such rows are no words")
-
-
 def _heads(words: list[_ConlluRow]) -> list[int | None] | None:
-    """The word that governs each, by number from 0; None where a word has no head, or one that is no word."""
+    """The index of each word's head; None without a tree, or if a head is not a word."""
     cells = [row.fields[_HEAD] for row in words]
     if not all(cell.isascii() and cell.isdigit() and int(cell) <= len(words) for cell in cells):
         return None
     return [int(cell) - 1 if int(cell) else None for cell in cells]
 
 
-def _keys(cell: str) -> dict[str, str]:
+def _pairs(cell: str) -> dict[str, str]:
     """The pairs of FEATS or MISC."""
     return dict(pair.split("=", 1) for pair in cell.split("|") if "=" in pair)
 
 
-def _surface(rows: list[_ConlluRow]) -> str:
-    """The text that the rows were cut from, as far as SpaceAfter=No tells it."""
+def _surface_text(rows: list[_ConlluRow]) -> str:
+    """The text of the rows, with spaces according to SpaceAfter=No."""
     pieces, covered = [], 0
     for row in rows:
         if row.kind == "empty" or (row.kind == "word" and row.first <= covered):
             continue
         covered = max(covered, row.last)
-        space = "" if _keys(row.fields[_MISC]).get("SpaceAfter") == "No" else " "
+        space = "" if _pairs(row.fields[_MISC]).get("SpaceAfter") == "No" else " "
         pieces.append(row.fields[_FORM] + space)
     return "".join(pieces).rstrip(" ")
 
 
-def _located(words: list[str], text: str) -> list[tuple[int, int]] | None:
-    """Where the words are in the text: one after another, with nothing but white space between them.
+def _locate(words: list[str], text: str) -> list[tuple[int, int]] | None:
+    """Offsets of the words in the text, in order, with nothing but white space between them.
 
-    None where they are not, as the words of a contraction that are written otherwise in the text.
+    None if they are not there, such as the words of a contraction that the text writes in another way.
     """
     offsets, place = [], 0
     for word in words:

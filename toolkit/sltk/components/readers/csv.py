@@ -1,4 +1,4 @@
-"""A table whose cells hold lists of words and lists of tags."""
+"""Tables with one sentence per row: lists of words and lists of tags in cells."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...errors import DataError, Location, Problem, nearest
+from ...errors import DataError, nearest
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
-from .base import TextFileReader
+from .text_file import TextFileReader
 
 if TYPE_CHECKING:
     from _csv import Reader as Rows
 
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-# Checked before `literal_eval`, which would take ['a' 'b'], a printed numpy array, for the one string "ab".
+# Checked before `literal_eval`, which would read ['a' 'b'], a printed numpy array, as the single string "ab".
 _LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
 
 
 @register.reader("csv")
 class CsvReader(TaggedReader, TextFileReader):
-    """One sentence a row: a column of word lists and one of tag lists, written as Python or JSON lists."""
+    """One sentence per row: a column of word lists and one of tag lists, written as Python or JSON lists."""
 
     words_column: str = Field(default="tokens", description="name of the column of word lists")
     tags_column: str = Field(default="tags", description="name of the column of tag lists")
-    separator: str = Field(default=",", min_length=1, max_length=1, description="between cells")
+    separator: str = Field(default=",", min_length=1, max_length=1, description="separator of cells")
 
     def read(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 
         Raises:
-            DataError: the file cannot be read, a column is absent, or a cell is no list of strings.
+            DataError: the file cannot be read, a column is missing, or a cell is not a list of strings.
         """
-        csv.field_size_limit(2**31 - 1)  # the default of 131072 characters is a long sentence
+        csv.field_size_limit(2**31 - 1)  # a long sentence may exceed the default of 131072 characters
         lines = self.open()
         rows = csv.reader((f"{line}\n" for _, line in lines), delimiter=self.separator, strict=True)
         words_at, tags_at, width = -1, -1, 0
@@ -70,24 +70,19 @@ class CsvReader(TaggedReader, TextFileReader):
             raise DataError.at(f"the header has {header.count(name)} columns `{name}`", self.path, 1)
         if name in header:
             return header.index(name)
-        raise DataError(
-            Problem(
-                f"no column `{name}` in the header",
-                Location(str(self.path), 1),
-                suggestion=nearest(name, header),
-                notes=(f"columns: {', '.join(header)}; choose with `{which}_column`",),
-            )
-        )
+        note = f"columns: {', '.join(header)}; choose with `{which}_column`"
+        suggestion = nearest(name, header)
+        raise DataError.at(f"no column `{name}` in the header", self.path, 1, note, suggestion=suggestion)
 
     def _list(self, cell: str, column: str, line: int) -> list[str]:
         if not _LIST.fullmatch(cell):
-            shown = cell if len(cell) <= 40 else cell[:40] + "…"
-            raise DataError.at(f"column `{column}` holds no list of strings: {shown}", self.path, line)
+            excerpt = cell if len(cell) <= 40 else cell[:40] + "…"
+            raise DataError.at(f"column `{column}` is not a list of strings: {excerpt}", self.path, line)
         try:
-            found: list[str] = ast.literal_eval(cell.strip())
-            "".join(found).encode()
+            strings: list[str] = ast.literal_eval(cell.strip())
+            "".join(strings).encode()
         except (SyntaxError, ValueError) as error:  # such as `\x` without digits, or half of a surrogate pair
             raise DataError.at(
-                f"column `{column}` holds a string that is none: {error}", self.path, line
+                f"column `{column}` has an invalid string: {error}", self.path, line
             ) from error
-        return found
+        return strings

@@ -1,4 +1,4 @@
-"""doccano: texts with annotated characters, as its JSONL export has them."""
+"""doccano: texts with annotated characters, as in its JSONL export."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from pydantic import Field
 
 from ...types import Sentence
 from ..registry import register
-from . import json_records
-from .base import TextFileReader
-from .json_records import JsonRecord, shown
-from .offsets import CharSpan, OffsetReader, annotated
+from .json_records import JsonLinesReader, JsonRecord, excerpt
+from .offsets import CharSpan, OffsetReader
 
 _FIELDS = ("label", "labels", "entities")
 
 
 @register.reader("doccano")
-class DoccanoReader(OffsetReader, TextFileReader):
-    """doccano's JSONL export: an object a line with `text` and its spans in `label`, `labels` or `entities`.
+class DoccanoReader(OffsetReader, JsonLinesReader):
+    """doccano's JSONL export: one object per line, with `text` and its spans in `label`, `labels` or `entities`.
 
     A span is `[start, end, type]` or `{start_offset, end_offset, label}`. Relations are not read. An object is
     one sentence and one document; without any of the three keys it is not annotated.
@@ -27,41 +25,31 @@ class DoccanoReader(OffsetReader, TextFileReader):
 
     text_field: str = Field(default="text", description="key of the text; some versions write `data`")
     label_field: str | None = Field(
-        default=None, description="key of the spans; unset: whichever is there of label, labels, entities"
+        default=None, description="key of the spans; unset: label, labels or entities, whichever exists"
     )
 
     def read(self) -> Iterator[Sentence]:
-        """Yield a sentence an object.
+        """Yield one sentence per object.
 
         Raises:
-            DataError: a line is no such object, or a span is outside its text.
+            DataError: a line is not such an object, or a span is outside its text.
         """
-        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
-            text, key = record.string(self.text_field), self._key(record)
-            sentence = annotated(
-                text,
-                [] if key is None else list(_spans(record, key)),
-                self.splitter.split(text),
-                self.misaligned,
-                file=record.file,
-                line=record.line,
-                unused=record.unused,
-                document=str(record.value.get("id", record.line)),
-            )
-            if key is None:
-                sentence.spans = None
-            yield sentence
+        for record in self.records():
+            key = self._key(record)
+            spans = None if key is None else list(_spans(record, key))
+            document = record.name("id", record.line)
+            yield self.annotate(record.string(self.text_field), spans, **record.origin, document=document)
 
     def _key(self, record: JsonRecord) -> str | None:
-        """The key of the spans; None where there is none."""
-        there = [key for key in (*_FIELDS, self.label_field) if key and key in record]
+        """The key of the spans, if there is one."""
         if self.label_field is not None:
-            return self.label_field if self.label_field in there else None
-        filled = [key for key in there if record.value[key]]
+            return self.label_field if self.label_field in record else None
+        keys = [key for key in _FIELDS if key in record]
+        filled = [key for key in keys if record.value[key]]
         if len(filled) > 1:
             both = " and ".join(f"`{key}`" for key in filled)
-            raise record.error(f"both {both} have something: say which by `label_field`")
-        return next(iter(filled or there), None)
+            raise record.error(f"both {both} have spans: choose one with `label_field`")
+        return next(iter(filled or keys), None)
 
 
 def _spans(record: JsonRecord, key: str) -> Iterator[CharSpan]:
@@ -70,18 +58,15 @@ def _spans(record: JsonRecord, key: str) -> Iterator[CharSpan]:
 
 
 def _span(item: Any, record: JsonRecord, step: str) -> CharSpan:
-    if isinstance(item, dict):
-        span = record.inner(item, step)
-        found = CharSpan(span.integer("start_offset"), span.integer("end_offset"), span.string("label"))
-    elif (
-        isinstance(item, list)
-        and [type(part) for part in item[:2]] == [int, int]
-        and (len(item) == 3 and isinstance(item[2], str))
-    ):
-        found = CharSpan(*item)
-    else:
-        expected = "[start, end, type] or {start_offset, end_offset, label}"
-        raise record.error(f"{step} is {shown(item)}, not {expected}")
-    if not found.type:
+    match item:
+        case dict():
+            inner = record.inner(item, step)
+            span = CharSpan(inner.integer("start_offset"), inner.integer("end_offset"), inner.string("label"))
+        case [int(start), int(end), str(type_)] if not {type(start), type(end)} & {bool}:
+            span = CharSpan(start, end, type_)
+        case _:
+            expected = "[start, end, type] or {start_offset, end_offset, label}"
+            raise record.error(f"{step} is {excerpt(item)}, not {expected}")
+    if not span.type:
         raise record.error(f"{step} has no type")
-    return found
+    return span

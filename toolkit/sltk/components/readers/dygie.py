@@ -1,4 +1,4 @@
-"""DyGIE++: entities and events of documents, one document a line."""
+"""DyGIE++: entities and events in documents, one document per line."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import Any
 
 from ...types import Sentence
 from ..registry import register
-from . import json_records
-from .base import TextFileReader
-from .json_records import JsonRecord, shown
-from .triggers import Mention
-from .word_spans import NerOrEventReader, check
+from .json_records import JsonLinesReader, JsonRecord, excerpt
+from .word_spans import Mention, NerOrEventReader, check_mention
 
 
 @register.reader("dygie")
-class DygieReader(NerOrEventReader, TextFileReader):
-    """DyGIE++'s JSON lines: a document with `sentences`, and `ner` or `events` for each of them.
+class DygieReader(NerOrEventReader, JsonLinesReader):
+    """DyGIE++'s JSON lines: one document per line, with `sentences`, and `ner` or `events` for each sentence.
 
-    Their numbers count the words of the document, and the last word of a span is included. Relations,
+    Word indices count from the beginning of the document, and a span includes its last word. Relations,
     coreference and arguments of events are not read.
     """
 
     def read(self) -> Iterator[Sentence]:
-        """Yield the sentences of each document; without annotation where it lacks the one asked for.
+        """Yield the sentences of each document, without annotation if it lacks the key that `annotation` selects.
 
         Raises:
-            DataError: a line is no such object, or a span is outside its sentence.
+            DataError: a line is not such an object, or a span is outside its sentence.
         """
-        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
+        for record in self.records():
             sentences = [_words(record, number) for number in range(len(_lists(record, "sentences")))]
             annotated = self.annotation in record
             spans = _lists(record, self.annotation) if annotated else [[] for _ in sentences]
@@ -36,48 +33,43 @@ class DygieReader(NerOrEventReader, TextFileReader):
                 raise record.error(
                     f"{len(sentences)} sentences but {len(spans)} lists in `{self.annotation}`"
                 )
-            yield from self._sentences(record, sentences, spans, annotated)
+            first = 0
+            for number, (words, items) in enumerate(zip(sentences, spans, strict=True)):
+                place = record.inner({}, f"{self.annotation}[{number}]")
+                pairs = enumerate(items)
+                mentions = (
+                    [self._mention(*pair, first, words, place) for pair in pairs] if annotated else None
+                )
+                place.unused, record.unused = record.unused, ()
+                yield self.sentence(words, mentions, place, record.name("doc_key", record.line))
+                first += len(words)
 
-    def _sentences(
-        self, record: JsonRecord, sentences: list[list[str]], spans: list[list[Any]], annotated: bool
-    ) -> Iterator[Sentence]:
-        document = str(record.value["doc_key"]) if "doc_key" in record else str(record.line)
-        first = 0
-        for number, (words, listed) in enumerate(zip(sentences, spans, strict=True)):
-            place = JsonRecord({}, record.file, record.line, path=f"{self.annotation}[{number}]")
-            mentions = [self._mention(item, first, words, place, n) for n, item in enumerate(listed)]
-            place.unused, record.unused = record.unused, ()
-            sentence = self.annotated(words, mentions, place, document)
-            if not annotated:
-                sentence.spans = None
-            yield sentence
-            first += len(words)
-
-    def _mention(self, item: Any, first: int, words: list[str], place: JsonRecord, number: int) -> Mention:
-        """A mention over the words of its sentence, which begins at word `first` of the document."""
+    def _mention(self, number: int, item: Any, first: int, words: list[str], place: JsonRecord) -> Mention:
+        """A mention in words of its sentence, whose first word is word `first` of the document."""
         here = JsonRecord({}, place.file, place.line, path=f"{place.path}[{number}]")
-        found = (item[:1] if isinstance(item, list) else []) if self.annotation == "events" else [item]
-        match found[0] if found else None:
+        items = (item[:1] if isinstance(item, list) else []) if self.annotation == "events" else [item]
+        match items[0] if items else None:
             case [int(start), int(last), str(type_)] if not {type(start), type(last)} & {bool}:
                 pass
             case [int(start), str(type_)] if self.annotation == "events" and type(start) is not bool:
                 last = start
             case _:
                 expected = "[[word, type], …]" if self.annotation == "events" else "[first, last, type]"
-                raise here.error(f"expected {expected}, found {shown(item)}")
+                raise here.error(f"expected {expected}, found {excerpt(item)}")
         if not first <= start <= last < first + len(words):
-            among = f"which has those from {first} to {first + len(words) - 1}"
-            raise here.error(f"words {start} to {last} of the document are not in this sentence, {among}")
-        check(start - first, last - first + 1, type_, words, here)
-        return start - first, last - first + 1, type_
+            own = f"which has words {first} to {first + len(words) - 1}"
+            raise here.error(f"words {start} to {last} of the document are not in this sentence, {own}")
+        mention = start - first, last - first + 1, type_
+        check_mention(mention, words, here)
+        return mention
 
 
 def _lists(record: JsonRecord, key: str) -> list[list[Any]]:
-    found: list[list[Any]] = record.get(key, list, "a list of lists")
-    for number, item in enumerate(found):
+    lists: list[list[Any]] = record.get(key, list, "a list of lists")
+    for number, item in enumerate(lists):
         if not isinstance(item, list):
-            raise record.error(f"{key}[{number}] is {shown(item)}, not a list")
-    return found
+            raise record.error(f"{key}[{number}] is {excerpt(item)}, not a list")
+    return lists
 
 
 def _words(record: JsonRecord, number: int) -> list[str]:

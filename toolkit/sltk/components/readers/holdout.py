@@ -1,4 +1,4 @@
-"""A seeded part of the training data, held out for validation."""
+"""A random part of the training data, held out for validation or test."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..slots import Reader
 
 @register.reader("holdout")
 class HoldoutReader(Reader):
-    """Takes sentences, or whole documents, out of `train`, chosen by seed; both parts keep their order."""
+    """Takes random sentences, or whole documents, out of `train`; both parts keep their order."""
 
     fraction: float | None = Field(
-        default=None, gt=0, lt=1, description="share of train; 0.1 where nothing is said"
+        default=None, gt=0, lt=1, description="share of train; 0.1 if neither fraction nor count is set"
     )
     count: int | None = Field(
         default=None, ge=1, description="number of sentences or documents, instead of a fraction"
     )
     by: Literal["sentence", "document"] = Field(
         default="sentence",
-        description="what is taken: single sentences, or whole documents, which keeps neighbours together",
+        description="what to hold out: single sentences, or whole documents, which keeps neighbours together",
     )
-    seed: int = Field(default=42, description="of the choice, apart from the run's seed")
+    seed: int = Field(default=42, description="seed of the choice, independent of the run's seed")
 
     @model_validator(mode="after")
     def _one_size(self) -> HoldoutReader:
@@ -37,18 +37,23 @@ class HoldoutReader(Reader):
         return self
 
     def read(self) -> Iterator[Sentence]:
-        """Always an error: the sentences are another reader's."""
+        """Not available: the sentences come from another reader.
+
+        Raises:
+            DataError: always.
+        """
         raise DataError(
             "`holdout` has no sentences of its own: it divides `train`; use it for validation or test"
         )
 
     def divide(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
-        """`(rest, held out)`: `count` units, or int(fraction · n) of n, are held out; at most `limit` sentences kept.
+        """Divide sentences into `(rest, held out)`; of the second part at most `limit` sentences are returned.
 
-        A unit is a sentence or, with `by: document`, all sentences of a document; one of no document is by itself.
+        `count` units, or int(fraction · n) of n units, are held out. A unit is a sentence or, with `by: document`, all
+        sentences of a document; a sentence without a document is a unit by itself.
 
         Raises:
-            DataError: nothing would be held out, or nothing would be left; or no document is marked.
+            DataError: nothing would be held out, or nothing would be left; or the data has no documents.
         """
         units = self._units(sentences)
         amount = len(set(units))
@@ -63,15 +68,15 @@ class HoldoutReader(Reader):
         return rest, held_out[: self.limit]
 
     def _units(self, sentences: Sequence[Sentence]) -> Sequence[int]:
-        """The number of the unit that each sentence is of, from 0 in order of the first."""
+        """The unit of each sentence, numbered from 0 by first occurrence."""
         if self.by == "sentence":
             return range(len(sentences))
         if not any(sentence.document is not None for sentence in sentences):
-            raise DataError("`holdout` is to take whole documents, and train marks none")
+            raise DataError("`holdout` with `by: document` needs documents, but train marks none")
         numbers: dict[object, int] = {}
         return [
             numbers.setdefault(
-                number if sentence.document is None else (sentence.file, sentence.document), len(numbers)
+                index if sentence.document is None else (sentence.file, sentence.document), len(numbers)
             )
-            for number, sentence in enumerate(sentences)
+            for index, sentence in enumerate(sentences)
         ]

@@ -1,4 +1,4 @@
-"""Data sets of the `datasets` library: of the hub, or on disk."""
+"""Data sets of the `datasets` library, from the Hugging Face hub or on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ...errors import DataError, Location, Problem, UsageError, nearest
+from ...errors import DataError, nearest
+from ...runtime.optional_imports import import_optional
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
@@ -17,25 +18,26 @@ from ..slots import TaggedReader
 
 @register.reader("huggingface")
 class HuggingFaceReader(TaggedReader):
-    """A data set of the Hugging Face hub, a parquet file or folder, or what `save_to_disk` wrote.
+    """A data set of the Hugging Face hub, a parquet file or folder, or the output of `save_to_disk`.
 
     Needs the optional extra: `pip install 'sltk[huggingface]'`.
     """
 
-    name: str | None = Field(default=None, description="of the data set on the hub")
+    name: str | None = Field(default=None, description="name of the data set on the hub")
     path: Path | None = Field(
-        default=None, description="parquet file, folder of them, or `save_to_disk` folder, instead of a name"
+        default=None,
+        description="parquet file, folder of such files, or `save_to_disk` folder, instead of a name",
     )
     config: str | None = Field(default=None, description="configuration of the data set on the hub")
     revision: str | None = Field(default=None, description="commit, branch or tag on the hub")
-    split: str = Field(default="train", description="which split")
+    split: str = Field(default="train", description="split of the data set")
     words_column: str = Field(default="tokens", description="column of word lists")
     tags_column: str = Field(
         default="tags", description="column of tag lists: names, or numbers of class labels"
     )
     text_column: str | None = Field(
         default=None,
-        description="column of texts, read without annotation instead of words and tags; cut at white space",
+        description="column of texts to read without annotation, instead of words and tags; split at white space",
     )
 
     @model_validator(mode="after")
@@ -45,42 +47,37 @@ class HuggingFaceReader(TaggedReader):
         return self
 
     def read(self) -> Iterator[Sentence]:
-        """Yield a sentence a row; the line of a sentence is the number of its row, from 1.
+        """Yield one sentence per row; the line of a sentence is the number of its row, from 1.
 
         Raises:
             UsageError: the `datasets` library is not installed.
-            DataError: the data set, a column or the names of the tags cannot be had.
+            DataError: the data set, a column or the names of the tags are not available.
         """
-        found = self._dataset(_library())
-        if self.text_column is not None:
-            yield from self._texts(found, self.text_column)
-            return
-        for column in (self.words_column, self.tags_column):
-            if column not in found.column_names:
-                raise self._no_column(column, found.column_names)
-        names = _label_names(found.features[self.tags_column])
-        rows = found.select_columns([self.words_column, self.tags_column])
-        for number, row in enumerate(rows, 1):
+        data = self._dataset(import_optional("datasets", "reader `huggingface`", "huggingface"))
+        text_column = self.text_column
+        for column in [self.words_column, self.tags_column] if text_column is None else [text_column]:
+            if column not in data.column_names:
+                raise self._no_column(column, data.column_names)
+        yield from self._tagged(data) if text_column is None else self._texts(data, text_column)
+
+    def _tagged(self, data: Any) -> Iterator[Sentence]:
+        names = _label_names(data.features[self.tags_column])
+        for number, row in enumerate(data.select_columns([self.words_column, self.tags_column]), 1):
             words = self._list(row[self.words_column], self.words_column, number)
             if not all(isinstance(word, str) for word in words):
                 raise self._bad_cell(self.words_column, words, "list of words", number)
-            tags = [
-                self._name(tag, names, number)
-                for tag in self._list(row[self.tags_column], self.tags_column, number)
-            ]
+            numbers = self._list(row[self.tags_column], self.tags_column, number)
+            tags = [self._tag_name(tag, names, number) for tag in numbers]
             if len(words) != len(tags):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self._source, number)
             yield Sentence(words, tags, file=self._source, line=number)
 
-    def _texts(self, found: Any, column: str) -> Iterator[Sentence]:
-        """A sentence a row, of one column of texts."""
-        if column not in found.column_names:
-            raise self._no_column(column, found.column_names)
-        for number, row in enumerate(found.select_columns([column]), 1):
+    def _texts(self, data: Any, column: str) -> Iterator[Sentence]:
+        for number, row in enumerate(data.select_columns([column]), 1):
             text = row[column]
             if not isinstance(text, str):
                 raise self._bad_cell(column, text, "text", number)
-            offsets = [found.span() for found in re.finditer(r"\S+", text)]
+            offsets = [match.span() for match in re.finditer(r"\S+", text)]
             words = [text[start:end] for start, end in offsets]
             yield Sentence(words, text=text, offsets=offsets, file=self._source, line=number)
 
@@ -89,8 +86,10 @@ class HuggingFaceReader(TaggedReader):
             raise self._bad_cell(column, cell, "list", row)
         return cell
 
-    def _bad_cell(self, column: str, cell: Any, wanted: str, row: int) -> DataError:
-        return DataError.at(f"column `{column}` holds {cell!r:.40}, which is no {wanted}", self._source, row)
+    def _bad_cell(self, column: str, cell: Any, expected: str, row: int) -> DataError:
+        return DataError.at(
+            f"column `{column}` has {cell!r:.40}, which is not a {expected}", self._source, row
+        )
 
     @property
     def _source(self) -> str:
@@ -103,12 +102,12 @@ class HuggingFaceReader(TaggedReader):
             return datasets.load_dataset(self.name, self.config, split=self.split, revision=self.revision)
         except DataError:
             raise
-        except Exception as error:  # the library raises many kinds, of its own and of others
+        except Exception as error:  # the library raises many kinds
             raise DataError.at(
                 f"cannot load the data set: {error}",
                 self._source,
                 None,
-                "data sets that are scripts load by `revision: refs/convert/parquet`, where the hub has it",
+                "data sets that are scripts load with `revision: refs/convert/parquet`, if the hub has it",
             ) from error
 
     def _local(self, datasets: Any, path: Path) -> Any:
@@ -116,43 +115,29 @@ class HuggingFaceReader(TaggedReader):
             raise DataError.at("no such file or folder", path)
         files = [path] if path.is_file() else sorted(path.rglob(f"{self.split}[-.]*parquet"))
         if files:
-            tables = [datasets.Dataset(_table(file)) for file in files]
-            return datasets.concatenate_datasets(tables)
-        found = datasets.load_from_disk(str(path))
-        if not isinstance(found, datasets.DatasetDict):
-            return found
-        if self.split not in found:
-            raise DataError.at(f"no split `{self.split}`; there are: {', '.join(found)}", path)
-        return found[self.split]
+            return datasets.concatenate_datasets([datasets.Dataset(_table(file)) for file in files])
+        saved = datasets.load_from_disk(str(path))
+        if not isinstance(saved, datasets.DatasetDict):
+            return saved
+        if self.split not in saved:
+            raise DataError.at(f"no split `{self.split}`; available: {', '.join(saved)}", path)
+        return saved[self.split]
 
     def _no_column(self, column: str, known: list[str]) -> DataError:
         note = f"columns: {', '.join(known)}; choose with `words_column` and `tags_column`, or `text_column`"
-        where = Location(self._source)
-        return DataError(
-            Problem(f"no column `{column}`", where, suggestion=nearest(column, known), notes=(note,))
-        )
+        suggestion = nearest(column, known)
+        return DataError.at(f"no column `{column}`", self._source, None, note, suggestion=suggestion)
 
-    def _name(self, tag: Any, names: list[str] | None, row: int) -> str:
+    def _tag_name(self, tag: Any, names: list[str] | None, row: int) -> str:
         if isinstance(tag, str):
             return tag
         if names is None:
             message = f"tags are numbers such as {tag}, and column `{self.tags_column}` does not name them"
-            raise DataError.at(message, self._source, row)
-        if not isinstance(tag, int) or not 0 <= tag < len(names):
-            raise DataError.at(
-                f"tag {tag} is not the number of a label, of which there are {len(names)}", self._source, row
-            )
-        return names[tag]
-
-
-def _library() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise UsageError(
-            "reader `huggingface` needs the package `datasets`: pip install 'sltk[huggingface]'"
-        ) from error
-    return datasets
+        elif not isinstance(tag, int) or not 0 <= tag < len(names):
+            message = f"tag {tag} is not the number of one of the {len(names)} labels"
+        else:
+            return names[tag]
+        raise DataError.at(message, self._source, row)
 
 
 def _table(file: Path) -> Any:
@@ -166,7 +151,7 @@ def _table(file: Path) -> Any:
 
 
 def _label_names(feature: Any) -> list[str] | None:
-    """Names of the class labels in a list of them; None where the column holds something else."""
+    """Names of the class labels of a column of label lists; None for other columns."""
     inner = getattr(feature, "feature", feature)
     inner = inner[0] if isinstance(inner, list) else inner
     names = getattr(inner, "names", None)

@@ -1,92 +1,85 @@
-"""The regions of a Label Studio annotation: which characters of the text have which labels."""
+"""The regions of a Label Studio annotation: labelled characters of the text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...types import Unused
-from .json_records import JsonRecord, shown
+from .json_records import JsonRecord, excerpt
 from .offsets import CharSpan
 
 _TYPES = ("labels", "hypertextlabels")
 
 
-@dataclass
-class Regions:
-    """Spans of an annotation, and regions that are none."""
-
-    spans: list[CharSpan]
-    unused: list[Unused]
-
-
-def regions(annotation: JsonRecord, keys: Sequence[str], from_name: str | None, text: str) -> Regions:
-    """The labelled characters in the lists under `keys`; a region with several labels is several spans.
+def regions(
+    annotation: JsonRecord, keys: Sequence[str], from_name: str | None, text: str
+) -> tuple[list[CharSpan], list[Unused]]:
+    """The spans in the lists under `keys`, and reports of regions without a label; one span per label of a region.
 
     Raises:
-        DataError: a region is malformed, or its characters are not those it quotes.
+        DataError: a region is malformed, or its characters differ from the text it quotes.
     """
-    found = Regions([], [])
+    spans, unused = [], []
     for key, region, value in _labelled(annotation, keys):
         if from_name is not None and region.value.get("from_name", key) != from_name:
             continue
         labels = value.strings("labels") if "labels" in value else []
         start, end = _characters(value, text)
-        found.spans += [CharSpan(start, end, label) for label in labels if label]
+        spans += [CharSpan(start, end, label) for label in labels if label]
         if not all(labels) or not labels:
             reason = f"{value.path}: `{text[start:end]}` has no label"
-            found.unused.append(Unused(annotation.file, annotation.line, reason))
-    return found
+            unused.append(Unused(annotation.file, annotation.line, reason))
+    return spans, unused
 
 
 def number_of_spans(annotation: JsonRecord, keys: Sequence[str]) -> int:
-    """How many spans there are in the lists under `keys`."""
-    found = (value.value.get("labels") for _, _, value in _labelled(annotation, keys))
-    return sum(len(labels) for labels in found if isinstance(labels, list))
+    """The number of spans in the lists under `keys`."""
+    labels = (value.value.get("labels") for _, _, value in _labelled(annotation, keys))
+    return sum(len(each) for each in labels if isinstance(each, list))
 
 
 def _labelled(annotation: JsonRecord, keys: Sequence[str]) -> Iterator[tuple[str, JsonRecord, JsonRecord]]:
-    """Each region of a text: its key, what stands in the list, and its value; the same in JSON-MIN."""
+    """Each region of a text: its key, the item of the list, and its value, which in JSON-MIN is the item."""
     for key in keys:
-        if key != "result" and not _is_of_regions(annotation.value[key]):
+        if key != "result" and not _has_regions(annotation.value[key]):
             continue
         for region in annotation.records(key):
             is_labelled = region.value.get("type") in _TYPES
             value = region.record("value") if is_labelled or "value" in region else region
-            # Choices, relations and ratings are of no characters.
+            # Choices, relations and ratings have no characters.
             if is_labelled or value.value.keys() & {"start", "labels"}:
                 yield key, region, value
 
 
-def _is_of_regions(items: Any) -> bool:
-    """Whether a key of a JSON-MIN task holds regions, and no data of the task's own."""
+def _has_regions(items: Any) -> bool:
+    """Whether the value of a key of a JSON-MIN task is a list of regions, rather than data of the task."""
     return isinstance(items, list) and any(
         isinstance(item, dict) and ("labels" in item or {"start", "end"} <= item.keys()) for item in items
     )
 
 
 def _characters(value: JsonRecord, text: str) -> tuple[int, int]:
-    """Start and end of a region in the text, checked against what it quotes, if anything."""
+    """Start and end of a region in the text, checked against the text that it quotes, if any."""
     start, end = value.integer("start"), value.integer("end")
     if not 0 <= start < end:
-        raise value.error(f"[{start}, {end}) are no characters of this text, which has {len(text)}")
+        raise value.error(f"[{start}, {end}) is not inside this text of {len(text)} characters")
     if "text" not in value:
         return start, end
     quoted = value.string("text")
     for place in ((start, end), _from_utf16(text, start, end)):
         if place and _same(text[place[0] : place[1]], quoted):
             return place
-    raise value.error(f"[{start}, {end}) are {shown(text[start:end])} in the text, not {shown(quoted)}")
+    raise value.error(f"[{start}, {end}) is {excerpt(text[start:end])} in the text, not {excerpt(quoted)}")
 
 
 def _same(found: str, quoted: str) -> bool:
-    r"""Line ends are quoted as `\n`, two characters, and browsers make one blank of several."""
+    r"""Compare texts: line ends are quoted as `\n`, two characters, and browsers merge white space."""
     return found == quoted or found.split() == quoted.replace("\\n", "\n").split()
 
 
 def _from_utf16(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Browsers count an emoji as two: the same place counted in characters; None where it splits one."""
+    """Convert offsets in UTF-16 units, as browsers count, to characters; None if they split a character."""
     units = text.encode("utf-16-le", "surrogatepass")
     try:
         before = units[: 2 * start].decode("utf-16-le", "surrogatepass")

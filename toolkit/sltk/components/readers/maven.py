@@ -1,4 +1,4 @@
-"""MAVEN: event triggers of Wikipedia articles, one document a line."""
+"""MAVEN: event triggers in Wikipedia articles, one document per line."""
 
 from __future__ import annotations
 
@@ -7,37 +7,33 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_records
-from .base import TextFileReader
-from .json_records import JsonRecord
-from .triggers import Mention, TriggerReader
+from .json_records import JsonLinesReader, JsonRecord
+from .word_spans import Mention, TriggerReader
 
 
 @register.reader("maven")
-class MavenReader(TriggerReader, TextFileReader):
-    """MAVEN event triggers: JSONL, a document a line with `content` and `events`."""
+class MavenReader(TriggerReader, JsonLinesReader):
+    """MAVEN event triggers: JSON lines, one document per line, with `content` and `events`."""
 
     def read(self) -> Iterator[Sentence]:
-        """Yield the sentences of each document; without annotation where a document has no `events`.
+        """Yield the sentences of each document, without annotation if it has no `events`.
 
         Raises:
-            DataError: a line is no such object, or a mention is in no sentence of its document.
+            DataError: a line is not such an object, or a mention is in no sentence of its document.
         """
-        for record in json_records.lines(self.path, self.encoding, self.encoding_errors):
-            document = str(record.value.get("id", record.line))
+        for record in self.records():
+            document = record.name("id", record.line)
             contents = record.records("content")
             mentions = _mentions(record, len(contents))
             for number, content in enumerate(contents):
                 content.unused = record.unused if number == 0 else ()
-                sentence = self.sentence(content.strings("tokens"), mentions[number], content, document)
-                if "events" not in record:
-                    sentence.spans = None
-                yield sentence
+                own = mentions[number] if "events" in record else None
+                yield self.trigger_sentence(content.strings("tokens"), own, content, document)
 
 
 def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Mention]]:
-    """The mentions of a document by the number of their sentence."""
-    found: defaultdict[int, list[Mention]] = defaultdict(list)
+    """The mentions of a document by the index of their sentence."""
+    mentions: defaultdict[int, list[Mention]] = defaultdict(list)
     for event in record.records("events") if "events" in record else ():
         type_ = event.string("type")
         for mention in event.records("mention"):
@@ -46,5 +42,5 @@ def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Menti
                 raise record.error(f"a mention in sentence {number} of a document that has {sentences}")
             if not isinstance(offset, list) or [type(item) for item in offset] != [int, int]:
                 raise record.error(f"the `offset` of a mention is {offset}, not two whole numbers")
-            found[number].append((offset[0], offset[1], type_))
-    return found
+            mentions[number].append((offset[0], offset[1], type_))
+    return mentions

@@ -1,7 +1,7 @@
-"""From annotated characters of a text to spans over its words.
+"""Character spans of a text converted to spans over its words.
 
-Splitters know nothing of the annotation, so a span may begin or end inside a word. What is then done is the
-reader's option `misaligned`; a span that is left out or changed is reported in `Sentence.unused`.
+Splitters ignore the annotation, so a span may begin or end inside a word. The option `misaligned` says what to do
+then; spans that are left out or changed are reported in `Sentence.unused`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,16 +23,16 @@ Offsets = list[tuple[int, int]]
 
 
 def default_splitter() -> Splitter:
-    """The splitter of readers of text: `regex`."""
-    found = registry.find("splitter", "regex").model_validate({})
-    assert isinstance(found, Splitter)
-    return found
+    """The default splitter: `regex`."""
+    splitter = registry.find("splitter", "regex").model_validate({})
+    assert isinstance(splitter, Splitter)
+    return splitter
 
 
 class SplittingReader(Reader):
-    """A reader of text that it cuts into words."""
+    """A reader of text that it splits into words."""
 
-    splitter: Splitter = Field(default_factory=default_splitter, description="cuts text into words")
+    splitter: Splitter = Field(default_factory=default_splitter, description="splits text into words")
 
 
 class OffsetReader(SplittingReader):
@@ -40,9 +40,16 @@ class OffsetReader(SplittingReader):
 
     misaligned: Misaligned = Field(
         default="split",
-        description="a span that begins or ends inside a word: cut the word there (split), take the whole "
-        "word (widen), leave the span out (skip), or stop (error)",
+        description="a span that begins or ends inside a word: split the word there (split), extend the span to "
+        "the whole word (widen), leave the span out (skip), or raise an error (error)",
     )
+
+    def annotate(
+        self, text: str, spans: Sequence[CharSpan] | None, offsets: Offsets | None = None, **origin: Any
+    ) -> Sentence:
+        """A sentence of the text, as `annotated_sentence`; `offsets` are by default those of the splitter."""
+        offsets = self.splitter.split(text) if offsets is None else offsets
+        return annotated_sentence(text, spans, offsets, self.misaligned, **origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,14 @@ class CharSpan:
     end: int
     type: str
     line: int | None = None
-    """Where the annotation stands in its file."""
+    """Line of the annotation in its file."""
     file: str | None = None
-    """That file, where it is not the one of the text."""
+    """File of the annotation, if it is not that of the text."""
 
 
-def annotated(
+def annotated_sentence(
     text: str,
-    spans: Sequence[CharSpan],
+    spans: Sequence[CharSpan] | None,
     offsets: Offsets,
     misaligned: Misaligned,
     *,
@@ -69,46 +76,49 @@ def annotated(
     unused: Iterable[Unused] = (),
     document: str | None = None,
 ) -> Sentence:
-    """The sentence with words at `offsets`, which `split` may cut further, and spans over those words.
+    """A sentence with words at `offsets`, which `split` may split further, and spans over these words.
+
+    Without `spans` (None) it is not annotated.
 
     Raises:
-        DataError: a span reaches beyond the text; or it is misaligned, and `misaligned` is `error`.
+        DataError: a span is outside the text; or it is misaligned, and `misaligned` is `error`.
     """
-    for span in spans:
+    for span in spans or ():
         if not 0 <= span.start < span.end <= len(text):
-            message = f"[{span.start}, {span.end}) are no characters of this text, which has {len(text)}"
+            message = f"[{span.start}, {span.end}) is not inside this text of {len(text)} characters"
             raise DataError.at(message, span.file or file, span.line or line)
-    uncut = _Words(offsets)
+    original = _Words(offsets)
     if misaligned == "split":
-        offsets = list(_cut(offsets, {place for span in spans for place in (span.start, span.end)}))
-    cut = _Words(offsets)
-    found: list[Span] = []
+        offsets = list(_split(offsets, {place for span in spans or () for place in (span.start, span.end)}))
+    final = _Words(offsets)
+    aligned: list[Span] = []
     reports = list(unused)
-    for span in spans:
-        first, last = uncut.covered(span)
-        report = _report(text, span, uncut.offsets[first:last], misaligned, file, line)
+    for span in spans or ():
+        first, last = original.covered(span)
+        report = _report(text, span, original.offsets[first:last], misaligned, file, line)
         if report is not None:
             reports.append(report)
         if report is None or report.adjusted:
-            found.append(Span(*cut.covered(span), span.type))
+            aligned.append(Span(*final.covered(span), span.type))
     words = [text[start:end] for start, end in offsets]
+    found = None if spans is None else aligned
     return Sentence(words, None, found, text, offsets, file, line, document, tuple(reports))
 
 
 class _Words:
-    """Looks up the words that a span takes in, whole or in part."""
+    """Looks up the words that overlap a span."""
 
     def __init__(self, offsets: Offsets) -> None:
         self.offsets = offsets
         self._starts, self._ends = [start for start, _ in offsets], [end for _, end in offsets]
 
     def covered(self, span: CharSpan) -> tuple[int, int]:
-        """The first of them, and the one after the last."""
+        """The index of the first of them, and of the one after the last."""
         return bisect_right(self._ends, span.start), bisect_left(self._starts, span.end)
 
 
-def _cut(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
-    """The words, cut at those places that lie inside one."""
+def _split(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
+    """The words, split at those places that are inside one."""
     ordered = sorted(places)
     for start, end in offsets:
         for place in ordered[bisect_right(ordered, start) : bisect_left(ordered, end)]:
@@ -120,20 +130,20 @@ def _cut(offsets: Offsets, places: set[int]) -> Iterator[tuple[int, int]]:
 def _report(
     text: str, span: CharSpan, covered: Offsets, misaligned: Misaligned, file: str, line: int | None
 ) -> Unused | None:
-    """What has to be said of a span that is left out, or used otherwise than as it stands."""
-    shown, where = f"`{text[span.start : span.end]}` ({span.type})", span.line or line
+    """A report if the span is left out or adjusted."""
+    name, where = f"`{text[span.start : span.end]}` ({span.type})", span.line or line
     file = span.file or file
     if not covered:
-        return Unused(file, where, f"{shown} covers no word", span.type)
+        return Unused(file, where, f"{name} covers no word", span.type)
     start, end = covered[0][0], covered[-1][1]
     if span.start <= start and end <= span.end:
         return None
-    torn = [piece for piece in (covered[0], covered[-1]) if piece[0] < span.start or span.end < piece[1]]
-    words = ", ".join(f"`{text[first:last]}`" for first, last in dict.fromkeys(torn))
-    about = f"{shown} begins or ends inside a word: {words}"
+    partial = [piece for piece in (covered[0], covered[-1]) if piece[0] < span.start or span.end < piece[1]]
+    words = ", ".join(f"`{text[first:last]}`" for first, last in dict.fromkeys(partial))
+    reason = f"{name} begins or ends inside a word: {words}"
     if misaligned == "error":
-        raise DataError.at(about, file, where, "`misaligned: split`, `widen` or `skip` goes on")
+        raise DataError.at(reason, file, where, "use `misaligned: split`, `widen` or `skip`")
     if misaligned == "skip":
-        return Unused(file, where, about, span.type)
-    done = "cut there" if misaligned == "split" else f"widened to `{text[start:end]}`"
-    return Unused(file, where, f"{about}, {done}", adjusted=True)
+        return Unused(file, where, reason, span.type)
+    action = "split there" if misaligned == "split" else f"widened to `{text[start:end]}`"
+    return Unused(file, where, f"{reason}, {action}", adjusted=True)

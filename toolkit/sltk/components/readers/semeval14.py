@@ -12,17 +12,17 @@ from ...files.text_lines import open_binary
 from ...types import Sentence
 from ..registry import register
 from ..slots import FileReader
-from .offsets import CharSpan, OffsetReader, annotated
+from .offsets import CharSpan, OffsetReader
 
 _CHUNK = 1 << 16
 
 
 @register.reader("semeval14")
 class SemEval14Reader(OffsetReader, FileReader):
-    """SemEval-2014 Task 4 XML: aspect terms as spans, their polarity (also `conflict`) as type."""
+    """SemEval-2014 Task 4 XML: aspect terms as spans, their polarity (including `conflict`) as type."""
 
     def read(self) -> Iterator[Sentence]:
-        """Yield sentences in order, those without a term too.
+        """Yield sentences in order, including those without a term.
 
         Raises:
             DataError: not well-formed XML, a document type declaration, a `sentence` without text, or a term
@@ -38,8 +38,7 @@ class SemEval14Reader(OffsetReader, FileReader):
 
     def _sentences(self, parser: _Parser) -> Iterator[Sentence]:
         for line, text, terms in parser.take():
-            offsets = self.splitter.split(text)
-            yield annotated(text, terms, offsets, self.misaligned, file=str(self.path), line=line)
+            yield self.annotate(text, terms, file=str(self.path), line=line)
 
     @classmethod
     def example(cls) -> list[Sentence]:
@@ -50,7 +49,7 @@ class SemEval14Reader(OffsetReader, FileReader):
 
 
 class _Parser:
-    """Collects `(line, text, terms)` of each `sentence` element as bytes are fed to it."""
+    """Collects `(line, text, terms)` of each `sentence` element."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,21 +62,21 @@ class _Parser:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
-        # Entities can only be declared in a DTD: without one there are none to expand or to fetch.
+        # Without a DTD there are no entities to expand or to fetch.
         parser.StartDoctypeDeclHandler = self._doctype
 
     def feed(self, data: bytes, last: bool = False) -> None:
-        """Parse some more bytes."""
+        """Parse the next bytes."""
         try:
             self._expat.Parse(data, last)
         except expat.ExpatError as error:
             message = f"not well-formed XML: {expat.errors.messages[error.code]} (column {error.offset + 1})"
             raise DataError.at(message, self.path, error.lineno) from error
-        except (LookupError, ValueError) as error:  # of an `encoding` that the parser does not know
+        except (LookupError, ValueError) as error:  # from an `encoding` that the parser does not know
             raise self._error(f"not well-formed XML: {error}") from error
 
     def take(self) -> list[tuple[int, str, list[CharSpan]]]:
-        """The sentences completed since this was last asked."""
+        """The sentences completed since the last call."""
         taken, self._done = self._done, []
         return taken
 
@@ -85,7 +84,7 @@ class _Parser:
         return DataError.at(message, self.path, line or self._expat.CurrentLineNumber)
 
     def _doctype(self, *_: Any) -> None:
-        raise self._error("a document type declaration: this reader takes none, for safety")
+        raise self._error("a document type declaration, which this reader refuses for safety")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name in ("sentence", "text", "aspectTerm") and self._in_sentence == (name == "sentence"):
@@ -95,7 +94,7 @@ class _Parser:
             self._line, self._text, self._terms = self._expat.CurrentLineNumber, None, []
         elif name == "text":
             if self._text is not None:
-                raise self._error("a second `text` of this sentence")
+                raise self._error("a second `text` in this sentence")
             self._text, self._in_text = [], True
         elif name == "aspectTerm":
             self._terms.append((self._expat.CurrentLineNumber, attributes))
@@ -122,9 +121,9 @@ class _Parser:
         try:
             start, end = int(attributes["from"]), int(attributes["to"])
         except ValueError:
-            raise self._error(f"`from` and `to` of `{term}` are no whole numbers", line) from None
+            raise self._error(f"`from` and `to` of `{term}` are not whole numbers", line) from None
         found = text[start:end] if 0 <= start < end <= len(text) else ""
-        # XML turns line ends and tabs of an attribute into blanks.
+        # XML parsers replace line ends and tabs in attributes with spaces.
         if not found or found.split() != term.split():
-            raise self._error(f"the offsets {start} to {end} are those of `{found}`, not of `{term}`", line)
+            raise self._error(f"the text at [{start}, {end}) is `{found}`, not `{term}`", line)
         return CharSpan(start, end, attributes["polarity"], line)

@@ -1,4 +1,4 @@
-"""SpERT: entities and relations as a JSON list of sentences."""
+"""SpERT: entities and relations, as a JSON array of sentences."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from . import json_records
-from .base import TextFileReader
-from .json_records import JsonRecord
-from .triggers import Mention
-from .word_spans import of_words
+from .json_records import JsonArrayReader, JsonRecord
+from .word_spans import Mention, entity_sentence
 
 
 @register.reader("spert")
-class SpertReader(TextFileReader):
-    """SpERT's JSON: a list of sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
+class SpertReader(JsonArrayReader):
+    """SpERT's JSON: an array of sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
 
     Relations are not read. A sentence without the key `entities` is not annotated.
     """
@@ -24,14 +21,11 @@ class SpertReader(TextFileReader):
         """Yield sentences in order; holds the text of the file.
 
         Raises:
-            DataError: not a JSON list of such objects, or an entity outside its sentence.
+            DataError: not a JSON array of such objects, or an entity outside its sentence.
         """
-        for record in json_records.array(self.path, self.encoding, self.encoding_errors):
-            entities = record.records("entities") if "entities" in record else []
-            sentence = of_words(record.strings("tokens"), map(_mention, entities), record)
-            if "entities" not in record:
-                sentence.spans = None
-            yield sentence
+        for record in self.records():
+            mentions = map(_mention, record.records("entities")) if "entities" in record else None
+            yield entity_sentence(record.strings("tokens"), mentions, record)
 
 
 def _mention(entity: JsonRecord) -> Mention:

@@ -1,4 +1,4 @@
-"""Plain text, a sentence or paragraph a line."""
+"""Plain text, one sentence or paragraph per line."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from pydantic import Field
 from ...files.text_lines import EncodingErrors
 from ...types import Sentence
 from ..registry import register
-from .base import TextFileReader
 from .offsets import SplittingReader
+from .text_file import TextFileReader
 
 
 @register.reader("text")
 class TextReader(SplittingReader, TextFileReader):
-    """Text without annotation, one sentence or paragraph a line; an empty line is an empty sentence."""
+    """Text without annotation, one sentence or paragraph per line; an empty line is an empty sentence."""
 
     encoding_errors: EncodingErrors = Field(
         default="replace",
-        description="bytes that are not text: replaced by U+FFFD and counted (replace), or an error (strict)",
+        description="bytes that are invalid in the encoding: replaced by U+FFFD and counted (replace), or an "
+        "error (strict)",
     )
 
     one_document: bool = Field(
         default=False,
-        description="the lines are one document: a model with `document_context` reads a line among its neighbours",
+        description="treat all lines as one document: a model with `document_context` then sees the lines around",
     )
 
     def read(self) -> Iterator[Sentence]:
-        """Yield a sentence a line as the lines come; holds one at a time."""
+        """Yield one sentence per line; holds one in memory."""
         lines = self.open()
         for number, line in lines:
             offsets = self.splitter.split(line)

@@ -1,4 +1,4 @@
-"""The base of readers of one text file."""
+"""Base class of readers of one text file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from ..slots import FileReader
 class TextFileReader(FileReader):
     """A reader of one text file."""
 
-    encoding: str = Field(default="utf-8", description="of the file; a byte-order mark is obeyed")
+    encoding: str = Field(
+        default="utf-8", description="encoding of the file; a byte-order mark takes precedence"
+    )
     encoding_errors: EncodingErrors = Field(
         default="strict",
-        description="bytes that are not text: an error (strict), or replaced by U+FFFD and counted (replace)",
+        description="bytes that are invalid in the encoding: an error (strict), or replaced by U+FFFD and "
+        "counted (replace)",
     )
 
     @field_validator("encoding")

@@ -1,0 +1,20 @@
+"""Import of optional dependencies."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ..errors import UsageError
+
+
+def import_optional(package: str, user: str, extra: str) -> Any:
+    """Import `package`, which the optional `extra` of sltk installs and which `user` needs.
+
+    Raises:
+        UsageError: it is not installed; names the extra.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise UsageError(f"{user} needs the package `{package}`: pip install 'sltk[{extra}]'") from error
