@@ -45,7 +45,7 @@ from shared import (
     take_turns,
 )
 from sltk import Sentence
-from sltk.export import export
+from sltk.exporting import export
 
 BATCH_SIZES = (1, 4, 8, 16, 32)
 

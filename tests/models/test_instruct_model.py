@@ -17,7 +17,7 @@ import tiny
 from sltk.components.readers.grammar import GrammarReader
 from sltk.data.splits import load_splits
 from sltk.errors import DataError, ModelError, RunError, SpecError
-from sltk.export import export
+from sltk.exporting import export
 from sltk.models import kinds
 from sltk.models.instruct.automaton import Automaton
 from sltk.models.instruct.constraint import SpanConstraint, Walk

@@ -11,7 +11,7 @@ import torch
 
 import sltk
 import tiny
-from sltk import export as exporting
+from sltk import exporting
 from sltk.nn.batching import Sample, pack
 from sltk.run import load
 

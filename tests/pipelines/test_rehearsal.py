@@ -12,7 +12,7 @@ import pytest
 from shipped_specs import load_shipped
 from sltk.errors import InputError, RunError
 from sltk.rehearsal import rehearse
-from sltk.rehearsal.labelling import substituted
+from sltk.rehearsal.small_labelling import substituted
 from sltk.rehearsal.small_parts import tiny_blocks
 from sltk.runtime.progress import Progress
 from sltk.spec import loading

@@ -383,7 +383,7 @@ def test_words_per_second_and_notes_reach_progress(tmp_path: Path) -> None:
 def test_an_exported_model_is_scored_on_data_that_is_given(run: Path, tmp_path: Path) -> None:
     """It has no splits of its own, and gets the scores that its run gets."""
     from sltk.components.registry import registry
-    from sltk.export import export
+    from sltk.exporting import export
 
     export(run, tmp_path / "exported")
     reader = registry.find("reader", "grammar").model_validate({"part": "test", "count": 8})

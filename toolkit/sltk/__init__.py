@@ -1,13 +1,17 @@
 """Sequence labelling with decoder-only language models whose causal mask is a setting.
 
-    from sltk import Reader, Sentence, register
+    import sltk
 
-What the package offers is listed in `__all__` and imported on first use; `import sltk` loads no torch.
+    metrics = sltk.train("spec.yaml", "runs/first")
+    predictions = sltk.load("runs/first").predict(["Some text."])
+
+`sltk.extend` has everything that a custom component needs. Names are imported on first use: `import sltk` loads
+no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._imports import on_first_use, redirect_moved_modules
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
         Writer,
     )
     from .errors import DataError, InputError, ModelError, RunError, SltkError, SpecError, UsageError
-    from .run import Labeller, load, train
+    from .exporting import export
+    from .reports.assembly import write_report as report
+    from .run import Labeller, evaluate, load, pretrain, train
     from .spec.experiment import Experiment
-    from .spec.loading import dump, load_data
+    from .spec.loading import load_data
+    from .spec.writing import dump
+    from .sweeps.runner import sweep
     from .types import Prediction, Sentence, Span, Unused
 
 __all__ = [
@@ -56,38 +64,32 @@ __all__ = [
     "Writer",
     "__version__",
     "dump",
+    "evaluate",
+    "export",
     "load",
     "load_data",
+    "pretrain",
     "register",
+    "report",
+    "sweep",
     "train",
 ]
 
-_HOMES = {
-    "components.registry": ("Component", "RefusedError", "register"),
-    "components.slots": (
-        "Aligner",
-        "Backbone",
-        "FileReader",
-        "Head",
-        "Metric",
-        "Reader",
-        "Splitter",
-        "TaggedReader",
-        "Writer",
-    ),
-    "errors": ("DataError", "InputError", "ModelError", "RunError", "SltkError", "SpecError", "UsageError"),
-    "run": ("Labeller", "load", "train"),
-    "spec.experiment": ("Experiment",),
-    "spec.loading": ("dump", "load_data"),
-    "types": ("Prediction", "Sentence", "Span", "Unused"),
+_NAMES = {
+    "components.registry": "Component RefusedError register",
+    "components.slots": "Aligner Backbone FileReader Head Metric Reader Splitter TaggedReader Writer",
+    "errors": "DataError InputError ModelError RunError SltkError SpecError UsageError",
+    "exporting": "export",
+    "run": "Labeller evaluate load pretrain train",
+    "spec.experiment": "Experiment",
+    "spec.loading": "load_data",
+    "spec.writing": "dump",
+    "sweeps.runner": "sweep",
+    "types": "Prediction Sentence Span Unused",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module `sltk` has no attribute `{name}`")
-    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__getattr__ = on_first_use(__name__, {**_HOMES, "report": "reports.assembly:write_report"})
+redirect_moved_modules()
 
 
 def __dir__() -> list[str]:

@@ -80,7 +80,7 @@ def _start(
 ) -> None:
     """Options before the command. `main` reads `--debug` and removes it from the arguments."""
     if version:
-        from .. import __version__
+        from .._version import __version__
 
         print_result(f"{PROGRAM} {__version__}")
         raise typer.Exit

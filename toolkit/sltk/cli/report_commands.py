@@ -45,8 +45,7 @@ def report(
     from ..reports.assembly import main_table, write_report
     from ..reports.result_tables import choice_text
 
-    target = output or Path("reports") / (sources[0].resolve().stem or "report")
-    result = write_report(sources, target, separate=tasks, baseline=baseline, records=records)
+    result = write_report(sources, output, separate=tasks, baseline=baseline, records=records)
     for task in result.tasks:
         table = main_table(task)
         print_result(task.name)
@@ -60,4 +59,4 @@ def report(
             print_info(f"note: {note}")
     for note in result.notes:
         print_info(f"note: {note}")
-    print_result(f"report: {target / 'report.html'}")
+    print_result(f"report: {result.folder / 'report.html'}")

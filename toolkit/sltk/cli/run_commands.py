@@ -183,7 +183,7 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="DIR", help="new folder for the model")],
 ) -> None:
     """Write a complete model that does not need its base model: merged weights, tokenizer, labels and mask."""
-    from .. import export as exporting
+    from .. import exporting
 
     with _progress() as progress:
         exporting.export(run, target, progress=progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,7 @@ from .app import (
 )
 
 if TYPE_CHECKING:
-    from ..search import SearchPlan, SearchResult
+    from ..search import SearchResult
 
 
 @app.command("search", short_help="Find the best mask without training all masks.")
@@ -50,7 +49,7 @@ def search(
     from .. import search as searching
     from ..preview.run_preview import check_models
     from .spec_kinds import previews
-    from .sweep_display import SearchDisplay
+    from .sweep_display import SearchDisplay, search_lines
 
     plan = searching.plan(spec, set_ or ())
     for path in plan.sweep.imported:
@@ -75,14 +74,6 @@ def search(
         print_json(asdict(result))
     else:
         _print_outcome(result, folder)
-
-
-def search_lines(plan: SearchPlan) -> Iterator[str]:
-    """The masks, the strategy and the budget of a search."""
-    count, budget = len(plan.runs), plan.settings.budget
-    yield f"{count} masks, strategy {plan.settings.strategy}, budget {budget:.0%}: {count * budget:.1f} full runs"
-    if len(plan.seeds) > 1:
-        yield f"the sweep has {len(plan.seeds)} seeds; the search uses seed {plan.seeds[0]}"
 
 
 def _print_outcome(result: SearchResult, folder: Path) -> None:

@@ -18,7 +18,7 @@ from ..preview.run_preview import LabellingPreview, RunPreview
 from ..preview.summary import component_text
 from ..spec import loading
 from ..yamltree.extends import spec_kind
-from .search_commands import search_lines
+from .sweep_display import search_lines
 
 
 @dataclass(frozen=True)

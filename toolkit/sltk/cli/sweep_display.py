@@ -17,7 +17,7 @@ from ..preview.estimate import size_text
 from ..sweeps.status import Watcher
 
 if TYPE_CHECKING:
-    from ..search import Search
+    from ..search import Search, SearchPlan
     from ..sweeps import Row, Running, Status
 
 _SECONDS_BETWEEN = 0.5
@@ -150,3 +150,11 @@ def time_text(seconds: float | None) -> str:
         return f"{minutes} min"
     hours = minutes // 60
     return f"{hours} h {minutes % 60:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def search_lines(plan: SearchPlan) -> Iterator[str]:
+    """The masks, the strategy and the budget of a search."""
+    count, budget = len(plan.runs), plan.settings.budget
+    yield f"{count} masks, strategy {plan.settings.strategy}, budget {budget:.0%}: {count * budget:.1f} full runs"
+    if len(plan.seeds) > 1:
+        yield f"the sweep has {len(plan.seeds)} seeds; the search uses seed {plan.seeds[0]}"

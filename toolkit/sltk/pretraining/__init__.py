@@ -7,7 +7,7 @@
     corpus_text.py           text, sentence by sentence
     corpus.py                token ids on disk, cut into blocks
     snapshots.py             models saved during training
-    summary.py               what a run would do, for `sltk check`
+    pretraining_preview.py   what a run would do, for `sltk check`
 
 A labelling run starts from the result with `backbone.adapter:` (LoRA) or `backbone.name:` (a whole model).
 """

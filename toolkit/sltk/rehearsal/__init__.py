@@ -5,9 +5,9 @@ architecture, its tokenizer by one trained on the spot, and a missing data file 
 Mask, quantization, LoRA, aligner, head, optimizer, metrics, saving, loading, export and prediction are those of
 the spec. Every substitution is reported.
 
-    small_parts.py           smaller backbones, trainers and readers, for any kind of run
-    labelling.py             a small `sltk train`, and its checks
-    language_modelling.py    a small `sltk pretrain`, and its checks
+    small_parts.py          smaller backbones, trainers and readers, for any kind of run
+    small_labelling.py      a small `sltk train`, and its checks
+    small_pretraining.py    a small `sltk pretrain`, and its checks
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..pretraining.pretrain_spec import PretrainSpec
 from ..preview.model_check import check_model
 from ..runtime.progress import Progress
 from ..spec.loading import Loaded
-from . import labelling, language_modelling
+from . import small_labelling, small_pretraining
 
 
 def rehearse(loaded: Loaded[Any], *, progress: Progress | None = None) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def rehearse(loaded: Loaded[Any], *, progress: Progress | None = None) -> dict[s
     """
     progress = progress or Progress()
     is_pretraining = isinstance(loaded.spec, PretrainSpec)
-    kind = language_modelling if is_pretraining else labelling
+    kind = small_pretraining if is_pretraining else small_labelling
     do_run = run.pretrain if is_pretraining else run.train
     with loaded.placing():
         check_model(loaded.spec.backbone)

@@ -27,14 +27,15 @@ FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
 class Report:
     """The contents of a report, for use without its files."""
 
+    folder: Path
     runs: CollectedRuns
     tasks: list[StudyTask]
     notes: list[str]
 
 
 def write_report(
-    paths: Sequence[Path],
-    output: Path,
+    paths: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
     *,
     separate: bool = False,
     baseline: str | None = None,
@@ -44,7 +45,7 @@ def write_report(
 
     Args:
         paths: run directories, folders of them, or files of records.
-        output: the folder to write; an older report there is replaced.
+        output: the folder to write, by default `reports/NAME`; an older report there is replaced.
         separate: report on runs of different data side by side, instead of refusing them.
         baseline: the configuration that others are compared with; by default the mask 0000, else the first.
         records: a file to write the runs to, as records.
@@ -53,10 +54,12 @@ def write_report(
         UsageError: there is nothing to report on, runs cannot be compared, or `output` holds something else.
         DataError: a run directory or a record is damaged.
     """
+    sources = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    output = Path(output) if output else Path("reports") / (sources[0].resolve().stem or "report")
     _check_output(output)
     if records is not None:
         check_file(records)
-    runs = collect(paths)
+    runs = collect(sources)
     notes = runs.notes
     if runs.varies_data and not separate:
         notes.append("the sweep varies its data: each data set is a task")
@@ -65,7 +68,7 @@ def write_report(
         _write_files(tasks, notes, folder)
     if records is not None:
         write_records(records, runs.records)
-    return Report(runs, tasks, notes)
+    return Report(output, runs, tasks, notes)
 
 
 def _check_output(output: Path) -> None:

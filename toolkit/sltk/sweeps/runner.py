@@ -9,7 +9,7 @@ SWEEP/index.sqlite    see index.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +83,24 @@ class Outcome:
         path = self.folder / "runs" / name / "metrics.json"
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return metrics
+
+
+def sweep(
+    spec: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    *,
+    executor: Executor | None = None,
+    select: Selection | None = None,
+    on_change: OnChange = "refuse",
+    watcher: Watcher | None = None,
+) -> Outcome:
+    """Plan a sweep and do the runs that are not done yet; `output` is `runs/NAME` by default.
+
+    The other arguments and the errors are those of `run`.
+    """
+    planned = plan_of(spec)
+    folder = output or Path("runs") / planned.name
+    return run(planned, folder, executor=executor, select=select, on_change=on_change, watcher=watcher)
 
 
 def run(

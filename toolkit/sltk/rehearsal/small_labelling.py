@@ -15,7 +15,7 @@ from ..data import datasets
 from ..data.raw import raw_examples, read
 from ..data.splits import SPLITS
 from ..errors import RunError
-from ..export import export
+from ..exporting import export
 from ..runtime.progress import Progress
 from ..spec.experiment import DataSpec, Experiment
 from ..spec.instruct_settings import InstructSpec

@@ -1,0 +1,112 @@
+"""Everything that a custom component may import: `from sltk.extend import Reader, Sentence, register`.
+
+What `__all__` lists stays as docs/extending.md describes it; other modules of sltk may change at any time.
+Names that need torch or matplotlib are imported on first use, so that a component's module imports quickly.
+"""
+
+from typing import TYPE_CHECKING
+
+from ._imports import on_first_use
+from .components.registry import Component, RefusedError, register
+from .components.slots import (
+    Aligner,
+    Backbone,
+    FileReader,
+    Head,
+    Metric,
+    Reader,
+    Splitter,
+    TaggedReader,
+    Writer,
+)
+from .errors import DataError, ModelError, SltkError, SpecError, UsageError
+from .schemes.labels import LabelSet
+from .types import Prediction, Sentence, Span, Unused
+
+if TYPE_CHECKING:
+    from .components.backbones.building import tokenizer_for
+    from .components.backbones.decoder import Decoder
+    from .components.backbones.encoder import Encoder
+    from .components.readers.base import TextFileReader
+    from .nn.backbone import BuildContext, PackedBackbone
+    from .nn.head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
+    from .reports.discovery import collect as collect_runs
+    from .reports.figures import checkpoint_curves
+    from .reports.plotting import save as save_figure
+    from .reports.plotting import style as figure_style
+    from .reports.run_records import read_records, write_records
+    from .reports.study import Summary
+    from .search.simulation import replay as replay_search
+    from .search.simulation import table as score_table
+    from .sweeps.plan import plan as plan_sweep
+
+__all__ = [
+    "IGNORED",
+    "Aligner",
+    "Backbone",
+    "BuildContext",
+    "Component",
+    "DataError",
+    "Decoder",
+    "Encoder",
+    "FileReader",
+    "Head",
+    "HeadModule",
+    "LabelSet",
+    "Metric",
+    "ModelError",
+    "PackedBackbone",
+    "Prediction",
+    "Reader",
+    "RefusedError",
+    "Sentence",
+    "SltkError",
+    "SoftmaxHead",
+    "Span",
+    "SpecError",
+    "Splitter",
+    "Summary",
+    "TaggedReader",
+    "TextFileReader",
+    "Unused",
+    "UsageError",
+    "Writer",
+    "checkpoint_curves",
+    "collect_runs",
+    "figure_style",
+    "linear_scorer",
+    "plan_sweep",
+    "read_records",
+    "register",
+    "replay_search",
+    "save_figure",
+    "score_table",
+    "tokenizer_for",
+    "write_records",
+]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "BuildContext": "nn.backbone",
+        "Decoder": "components.backbones.decoder",
+        "Encoder": "components.backbones.encoder",
+        "HeadModule": "nn.head",
+        "IGNORED": "nn.head",
+        "PackedBackbone": "nn.backbone",
+        "SoftmaxHead": "nn.head",
+        "Summary": "reports.study",
+        "TextFileReader": "components.readers.base",
+        "checkpoint_curves": "reports.figures",
+        "collect_runs": "reports.discovery:collect",
+        "figure_style": "reports.plotting:style",
+        "linear_scorer": "nn.head",
+        "plan_sweep": "sweeps.plan:plan",
+        "read_records": "reports.run_records",
+        "replay_search": "search.simulation:replay",
+        "save_figure": "reports.plotting:save",
+        "score_table": "search.simulation:table",
+        "tokenizer_for": "components.backbones.building",
+        "write_records": "reports.run_records",
+    },
+)
