@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -18,8 +19,9 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+import sltk
 from repository import ROOT
-from sltk import sweeps
+from sltk import extend, sweeps
 from sltk.cli.app import app
 from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.spec import loading
@@ -234,3 +236,29 @@ def test_every_dependency_has_a_reason() -> None:
         assert re.search(rf"^\|.*\b{name}\b", page, re.MULTILINE | re.IGNORECASE), name
     for extra in extras:
         assert f"| `{extra}` |" in page
+
+
+def test_examples_import_only_the_public_modules() -> None:
+    """Python code in the documentation imports from `sltk` and `sltk.extend`, and only names in their `__all__`."""
+    public = {"sltk": set(sltk.__all__), "sltk.extend": set(extend.__all__)}
+    for block in blocks("python"):
+        for node in ast.walk(ast.parse(block.text)):
+            if isinstance(node, ast.Import):
+                names = [name.name for name in node.names if name.name.partition(".")[0] == "sltk"]
+                assert set(names) <= {"sltk"}, block.page
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "sltk":
+                assert node.module in public, block.page
+                assert {name.name for name in node.names} <= public[node.module], block.page
+
+
+def test_every_public_name_can_be_imported() -> None:
+    """`sltk.__all__` and `sltk.extend.__all__` promise no name that is missing."""
+    for module in (sltk, extend):
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+
+
+def test_every_name_of_the_extension_api_is_documented() -> None:
+    """docs/extending.md or a guide mentions each name of `sltk.extend`."""
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in extend.__all__ if not re.search(rf"\b{name}\b", text)] == []

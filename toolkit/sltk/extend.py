@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .components.backbones.building import tokenizer_for
     from .components.backbones.decoder import Decoder
     from .components.backbones.encoder import Encoder
-    from .components.readers.base import TextFileReader
+    from .components.readers.text_file import TextFileReader
     from .nn.backbone import BuildContext, PackedBackbone
     from .nn.head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
     from .reports.discovery import collect as collect_runs
@@ -96,7 +96,7 @@ __getattr__ = on_first_use(
         "PackedBackbone": "nn.backbone",
         "SoftmaxHead": "nn.head",
         "Summary": "reports.study",
-        "TextFileReader": "components.readers.base",
+        "TextFileReader": "components.readers.text_file",
         "checkpoint_curves": "reports.figures",
         "collect_runs": "reports.discovery:collect",
         "figure_style": "reports.plotting:style",
