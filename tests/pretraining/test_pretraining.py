@@ -478,7 +478,7 @@ def test_training_whole_gives_a_model_to_start_from_by_name(base: Path, tmp_path
 
 
 ADAPTER_FAULTS = {
-    "another base": ({}, "is for another base model: it is an adapter of"),
+    "another base": ({}, "is for another base model: it was trained on"),
     "another rank": ({"r": 8}, "r: the adapter has 4, `lora` has 8"),
     "other layers": ({"target_modules": ["k_proj"]}, "`lora` has ['k_proj']"),
 }
@@ -511,9 +511,9 @@ def test_an_adapter_of_another_shape_is_another_base(base: Path, tmp_path: Path)
 def test_what_holds_no_adapter_is_said(base: Path, tmp_path: Path) -> None:
     """An empty folder; a model that was trained whole; an adapter without `lora`."""
     start = {"type": "decoder", "name": str(base), "lora": {"r": 4}, "adapter": str(tmp_path)}
-    with pytest.raises(sltk.ModelError, match="holds no adapter"):
+    with pytest.raises(sltk.ModelError, match="contains no adapter"):
         sltk.train(labelling(start), tmp_path / "run")
-    with pytest.raises(sltk.ModelError, match="was trained whole"):
+    with pytest.raises(sltk.ModelError, match="contains a fully trained model"):
         sltk.train(labelling({**start, "adapter": str(base)}), tmp_path / "run")
     with pytest.raises(sltk.SpecError, match="`adapter` needs `lora`"):
         sltk.train(labelling({**start, "lora": None}), tmp_path / "run")

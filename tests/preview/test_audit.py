@@ -194,7 +194,7 @@ def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
     where = tiny.base_folder(folder / "base")
     text = (where / "tokenizer.json").read_text()
     (where / "tokenizer.json").write_text(text[: len(text) // 2])
-    with pytest.raises(ModelError, match=r"tokenizer\.json` holds no tokenizer"):
+    with pytest.raises(ModelError, match=r"tokenizer\.json` contains no tokenizer"):
         local_tokenizer.find(Decoder(name=str(where)), [])
 
 

@@ -223,7 +223,7 @@ def test_an_encoder_whose_padding_leaks_is_refused() -> None:
     """ConvBERT's convolutions see the padding beside a sentence: its vectors would depend on the batch."""
     config = {"model_type": "convbert", "embedding_size": 32, **BY_NAME["bert"].config()}
     spec = Encoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257))
-    with pytest.raises(ModelError, match="`convbert` does not leave padding out"):
+    with pytest.raises(ModelError, match="`convbert` does not ignore padding"):
         spec.build(BuildContext(torch.device("cpu"), 0, texts=lambda: ["a"]))
 
 

@@ -1,7 +1,6 @@
-"""Backbones: the models that give one vector a subword."""
+"""Backbones: the models that compute one vector per subword."""
 
-from .decoder import Decoder
-from .encoder import Encoder
+from .decoder_and_encoder import Decoder, Encoder
 from .pretrained import LoRA, PretrainedBackbone, Quantization, TrainedTokenizer
 
 __all__ = ["Decoder", "Encoder", "LoRA", "PretrainedBackbone", "Quantization", "TrainedTokenizer"]

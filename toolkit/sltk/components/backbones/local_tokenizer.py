@@ -1,7 +1,7 @@
-"""Tokenizers without transformers: what can be known of a model's subwords before anything heavy is loaded.
+"""Tokenizers without transformers, to check subwords before a model is loaded.
 
-Reads `tokenizer.json` from a directory or from the hub's cache on this machine, or trains the tokenizer that a
-spec asks for. Imports neither torch nor transformers, and contacts no network.
+Reads `tokenizer.json` from a directory or from the local cache of the hub, or trains the tokenizer that a spec
+describes. It imports neither torch nor transformers, and does not use the network.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ...families import model_files
 from .pretrained import PretrainedBackbone, TrainedTokenizer
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-"""Special tokens of a tokenizer that is trained on the spot."""
+"""Special tokens of a tokenizer trained by sltk."""
 
-_COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
-"""Families whose positions begin after that of the padding, so that two of them are not to be had."""
+_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
+"""Families whose positions start after the padding index, which makes the earlier ones unusable."""
 
 
 class LocalTokenizer:
-    """As much of a tokenizer as `SubwordEncoder` asks for.
+    """The part of a transformers tokenizer that `SubwordEncoder` needs.
 
     Args:
         backend: a `tokenizers.Tokenizer`.
@@ -33,41 +33,21 @@ class LocalTokenizer:
     is_fast = True
 
     def __init__(self, backend: Any, special: dict[str, str]) -> None:
+        def number(role: str) -> int | None:
+            token = special.get(role)
+            return None if token is None else backend.token_to_id(token)
+
         self.backend_tokenizer = backend
-        self._special = special
-
-    @property
-    def unk_token_id(self) -> int | None:
-        """What stands for what is not in the vocabulary."""
-        return self._id("unk_token")
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """The padding."""
-        return self._id("pad_token")
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """The beginning of a text."""
-        return self._id("bos_token")
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """The end of a text."""
-        return self._id("eos_token")
+        self.unk_token_id, self.pad_token_id = number("unk_token"), number("pad_token")
+        self.bos_token_id, self.eos_token_id = number("bos_token"), number("eos_token")
 
     def convert_ids_to_tokens(self, number: int) -> str:
-        """The token of this number."""
+        """The token with this id."""
         return str(self.backend_tokenizer.id_to_token(number))
-
-    def _id(self, role: str) -> int | None:
-        token = self._special.get(role)
-        found: int | None = None if token is None else self.backend_tokenizer.token_to_id(token)
-        return found
 
 
 def find(spec: PretrainedBackbone, texts: Iterable[str]) -> LocalTokenizer | None:
-    """The tokenizer of a backbone, where it is on this machine or is trained on `texts`; None where it is not.
+    """The tokenizer of a backbone, if it is on this machine or is trained on `texts`; otherwise None.
 
     Raises:
         ModelError: its file is damaged.
@@ -82,7 +62,7 @@ def find(spec: PretrainedBackbone, texts: Iterable[str]) -> LocalTokenizer | Non
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:
-    """A byte-level BPE `tokenizers.Tokenizer` trained on `texts`; any text can be encoded with it."""
+    """Train a byte-level BPE `tokenizers.Tokenizer` on `texts`; it can encode any text."""
     from tokenizers import ByteLevelBPETokenizer
 
     learner = ByteLevelBPETokenizer(add_prefix_space=False)
@@ -97,11 +77,11 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
 
 
 def position_limit(config: dict[str, Any]) -> int | None:
-    """Subwords that a model of this config has positions for, as far as the config says."""
+    """Number of subwords that a model has positions for; None if the config does not say."""
     limit = config.get("max_position_embeddings") or config.get("n_positions")
     if not isinstance(limit, int):
         return None
-    if config.get("model_type") in _COUNT_FROM_PADDING:
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
         return limit - (int(config.get("pad_token_id", 1)) + 1)
     return limit
 
@@ -111,14 +91,14 @@ def _read(path: Path) -> Any:
 
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises no class of its own
-        message = f"`{path}` holds no tokenizer: {error}"
+    except Exception as error:  # the library has no exception class
+        message = f"`{path}` contains no tokenizer: {error}"
         raise ModelError(Problem(message, path="backbone.name")) from error
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:
-    """The roles that tokenizer_config.json gives to tokens; there a token is text, or an object with `content`."""
-    found: dict[str, str] = {}
+    """Special tokens by role; in the files a token is a string, or an object with `content`."""
+    tokens: dict[str, str] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         path = folder / name
         try:
@@ -128,5 +108,5 @@ def _special_tokens(folder: Path) -> dict[str, str]:
         for role, value in values.items():
             token = value.get("content") if isinstance(value, dict) else value
             if role.endswith("_token") and isinstance(token, str):
-                found[role] = token
-    return found
+                tokens[role] = token
+    return tokens

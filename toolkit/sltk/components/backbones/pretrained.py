@@ -1,4 +1,4 @@
-"""What encoders and decoders have in common: where the weights come from, the mask, quantization, LoRA."""
+"""Settings shared by encoders and decoders: source of the weights, mask, quantization, LoRA."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..slots import Backbone
 
 
 def _model_name(value: Any) -> Any:
-    """A name that starts with `.`, `/` or `~` is a directory, from the folder of the file that wrote it."""
+    """Resolve a name that starts with `.`, `/` or `~` as a directory, relative to the spec file that contains it."""
     return str(resolve_path(value)) if isinstance(value, str) and value.startswith((".", "/", "~")) else value
 
 
@@ -27,7 +27,7 @@ class Part(BaseModel):
 
 
 class Quantization(Part):
-    """Frozen weights in few bits, by bitsandbytes (QLoRA)."""
+    """Frozen weights in 4 or 8 bits, with bitsandbytes (QLoRA)."""
 
     type: Literal["nf4", "fp4", "int8"] = Field(
         default="nf4", description="4-bit NormalFloat, 4-bit float, or LLM.int8()"
@@ -35,12 +35,12 @@ class Quantization(Part):
     double: bool = Field(default=True, description="quantize the quantization constants too (4-bit only)")
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="what products are computed in; `auto`: bfloat16 where the device is fast at it",
+        description="dtype of matrix products; `auto`: bfloat16 if the device is fast at it",
     )
 
 
 class LoRA(Part):
-    """Low-rank adapters, by peft; everything else of the backbone stays as it is."""
+    """Low-rank adapters, with peft; the other weights of the backbone are frozen."""
 
     r: int = Field(default=64, ge=1, description="rank")
     alpha: float = Field(default=16, gt=0, description="scale of the update is alpha / r")
@@ -54,11 +54,13 @@ class TrainedTokenizer(Part):
     """A byte-level BPE tokenizer trained on the training text."""
 
     type: Literal["train"] = "train"
-    vocab_size: int = Field(default=1000, ge=257, description="entries at most; 256 of them are the bytes")
+    vocab_size: int = Field(
+        default=1000, ge=257, description="maximum number of entries; 256 of them are the bytes"
+    )
 
 
 class PretrainedBackbone(Backbone):
-    """A transformers model: from a hub, a directory, a GGUF file, or with fresh weights."""
+    """A transformers model from a hub, a directory or a GGUF file, or with fresh weights."""
 
     name: ModelName | None = Field(
         default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
@@ -69,7 +71,8 @@ class PretrainedBackbone(Backbone):
         default="pretrained", description="`random`: fresh weights, shaped by `config`"
     )
     config: Annotated[dict[str, Any] | None, BeforeValidator(plain)] = Field(
-        default=None, description="with `init: random`: `model_type` and what its transformers config takes"
+        default=None,
+        description="with `init: random`: `model_type`, and arguments of its transformers config",
     )
     tokenizer: ModelName | TrainedTokenizer | None = Field(
         default=None,
@@ -77,16 +80,16 @@ class PretrainedBackbone(Backbone):
     )
     unmask_window: Literal["keep", "drop"] = Field(
         default="keep",
-        description="sliding windows in unmasked blocks: as in causal ones, to both sides; or none",
+        description="sliding windows in unmasked blocks: keep them, to both sides, or drop them",
     )
-    quantization: Quantization | None = Field(default=None, description="frozen weights in few bits")
+    quantization: Quantization | None = Field(default=None, description="load frozen weights in 4 or 8 bits")
     lora: LoRA | None = Field(default=None, description="train low-rank adapters only")
     adapter: ModelName | None = Field(
         default=None,
-        description="start from the LoRA weights of this run directory, of `sltk pretrain` or `sltk train`; "
+        description="start from the LoRA weights of this run directory of `sltk pretrain` or `sltk train`; "
         "needs `lora` with the same settings",
     )
-    freeze: bool = Field(default=False, description="train the head alone")
+    freeze: bool = Field(default=False, description="train only the head")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="dtype of the weights; `auto`: float32 on a CPU and in full fine-tuning"
     )
@@ -97,7 +100,7 @@ class PretrainedBackbone(Backbone):
         if self.init == "pretrained" and self.name is None:
             raise ValueError("needs `name`, or `init: random` with a `config`")
         if self.init == "random" and self.config is None and self.name is None:
-            raise ValueError("`init: random` needs a `config` (or a `name` whose config it takes)")
+            raise ValueError("`init: random` needs a `config`, or a `name` whose config to use")
         if self.config is not None and self.name is None and "model_type" not in self.config:
             raise ValueError("`config` needs a `model_type`, for example llama")
         if self.init == "random" and self.name is None and self.tokenizer is None:
@@ -105,12 +108,14 @@ class PretrainedBackbone(Backbone):
                 "`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}"
             )
         if self.adapter is not None and self.lora is None:
-            raise RefusedError("`adapter` needs `lora`, with the settings it was trained with", "adapter")
+            raise RefusedError(
+                "`adapter` needs `lora`, with the settings that it was trained with", "adapter"
+            )
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
         return self
 
     @property
     def is_trained_whole(self) -> bool:
-        """Whether every weight is trained (and must be saved)."""
+        """Whether every weight is trained, and so must be saved."""
         return self.lora is None and not self.freeze

@@ -1,4 +1,4 @@
-"""Puts our attention under a model, or finds out why that cannot be."""
+"""Run a model on sltk's attention with its mask, or find out why it cannot."""
 
 from __future__ import annotations
 
@@ -17,57 +17,51 @@ from ...nn.packing import Packing
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
 
-_FOREIGN_FAILURES = (
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    AttributeError,
-    IndexError,
-    NotImplementedError,
-)
-"""What a family's own code raises when it is called in a way that it does not know."""
+_MODEL_ERRORS = (
+    ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, NotImplementedError,
+)  # fmt: skip
+"""What the code of a family raises if it does not support the way it is called."""
 
 
-def masked(
+def apply_mask(
     model: Any, tokenizer: Any, flags: tuple[bool, ...], spec: PretrainedBackbone, context: BuildContext
 ) -> PackedBackbone:
-    """The model on packed sentences, every block obeying its flag.
+    """Wrap a model for packed sentences, with one flag per block.
 
-    An encoder that cannot have this runs as it is, on padded batches, if its mask is its own.
+    An encoder that does not support this runs unchanged on padded batches, if the mask is its own.
 
     Raises:
-        ModelError: the family cannot have this mask, or does not obey it.
+        ModelError: the family does not support this mask, or does not obey it.
     """
     model.config.use_cache = False
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
     is_encoder = spec.type_name == "encoder"
     try:
-        _put_under(backbone, spec, context, own=is_encoder)
+        _use_own_attention(backbone, spec, context, own=is_encoder)
     except UnsuitableError as error:
         if not (is_encoder and all(flags)):
-            raise ModelError(_cannot(model, spec, str(error))) from error
-        _run_as_it_is(backbone, context)
+            raise ModelError(_cannot_unmask(model, spec, str(error))) from error
+        _run_padded(backbone, context)
     return backbone
 
 
-def _put_under(
+def _use_own_attention(
     backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext, *, own: bool
 ) -> None:
-    model: Any = backbone.model
     try:
-        model.set_attn_implementation(NAME)
+        backbone.model.set_attn_implementation(NAME)  # type: ignore[operator]
         modules = attention_modules(backbone)
     except torch.OutOfMemoryError:
         raise
-    except _FOREIGN_FAILURES as error:
-        raise UnsuitableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+    except _MODEL_ERRORS as error:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        raise UnsuitableError(reason) from error
     assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
     if context.prove:
         backbone.proof = proof.prove(backbone, modules, own=own)
 
 
-def _cannot(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
+def _cannot_unmask(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
     return Problem(
         f"the family `{model.config.model_type}` cannot be unmasked block by block: {reason}",
         path="backbone.unmask" if spec.type_name == "encoder" else "backbone.name",
@@ -75,14 +69,14 @@ def _cannot(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
     )
 
 
-def _run_as_it_is(backbone: PackedBackbone, context: BuildContext) -> None:
-    """Let an encoder run on padded batches, having seen that padding changes nothing.
+def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
+    """Let an encoder run on padded batches, after a check that padding does not change its output.
 
     Raises:
-        ModelError: it cannot be run so, or padding leaks into its sentences.
+        ModelError: it cannot run as an encoder, or padding affects its sentences.
     """
     model: Any = backbone.model
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     model.set_attn_implementation("eager")
     backbone.packs = False
     family = f"the family `{model.config.model_type}`"
@@ -92,21 +86,15 @@ def _run_as_it_is(backbone: PackedBackbone, context: BuildContext) -> None:
     try:
         with torch.inference_mode():
             together_TH = backbone(ids_T, probe.PACKING)
-            alone_TH = torch.cat(
-                [backbone(ids_T[:5], Packing.of_lengths((5,))), backbone(ids_T[5:], Packing.of_lengths((3,)))]
-            )
-    except _FOREIGN_FAILURES as error:
-        raise ModelError(
-            Problem(f"{family} cannot be run as an encoder: {error}", path="backbone.name")
-        ) from error
+            parts = zip(ids_T.split(probe.LENGTHS), probe.LENGTHS, strict=True)  # type: ignore[no-untyped-call]
+            alone_TH = torch.cat([backbone(ids, Packing.of_lengths((length,))) for ids, length in parts])
+    except _MODEL_ERRORS as error:
+        message = f"{family} cannot be run as an encoder: {error}"
+        raise ModelError(Problem(message, path="backbone.name")) from error
     difference = proof.relative_difference(together_TH, alone_TH)
     if not difference <= proof.tolerance(model):
-        raise ModelError(
-            Problem(
-                f"{family} does not leave padding out: {difference:.1%} of its output is padding's",
-                path="backbone.name",
-            )
-        )
+        message = f"{family} does not ignore padding: it changes the output by {difference:.1%}"
+        raise ModelError(Problem(message, path="backbone.name"))
     blocks = list(range(len(backbone.flags)))
-    seconds = round(time.perf_counter() - begun, 3)
+    seconds = round(time.perf_counter() - start_time, 3)
     backbone.proof = Proof(len(blocks), blocks, 0, difference, seconds, packed=False)

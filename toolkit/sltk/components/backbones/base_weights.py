@@ -1,0 +1,83 @@
+"""Identify the base weights that an adapter was trained on, so that it is never applied to other weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import ModelError, Problem
+
+_SAMPLES, _SAMPLE_BYTES = 64, 65536
+
+
+def identify_base(name: str, revision: str | None) -> dict[str, Any]:
+    """`{"name", "revision"}` of a hub model that was just loaded, or `{"name", "content"}` of a directory.
+
+    The argument `revision` is a branch, a tag or None; the recorded one is the commit that it refers to.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return {"name": name, "content": content_hash(folder)}
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return {"name": name, "revision": Path(config).parent.name if isinstance(config, str) else revision}
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 of the config and weights of a model directory.
+
+    It covers the size of each weights file and 64 evenly spaced samples of 64 KiB (all of a small file), so that
+    hashing a 14-GB model takes milliseconds.
+    """
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf"), folder / "config.json"]):
+        if not path.exists():
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}\n".encode())
+        with path.open("rb") as file:
+            for sample in range(_SAMPLES):
+                file.seek(sample * max(_SAMPLE_BYTES, size // _SAMPLES))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def locate_base(name: str, base: Mapping[str, Any]) -> str:
+    """Find the base of a saved model: in its original place, or under the same name in `$SLTK_MODELS`.
+
+    Args:
+        name: the base as the saved model names it.
+        base: what `identify_base` returned when the model was saved; empty for weights inside a run.
+
+    Raises:
+        ModelError: it is in neither place, or the weights there are different.
+    """
+    if "content" not in base:
+        return name
+    elsewhere = Path(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models")).expanduser() / Path(name).name
+    folders = [folder for folder in (Path(name), elsewhere) if folder.is_dir()]
+    match = next((folder for folder in folders if content_hash(folder) == base["content"]), None)
+    if match is not None:
+        return str(match)
+    if folders:
+        raise ModelError(
+            Problem(
+                f"the weights in `{folders[0]}` are not those this model was trained on",
+                path="backbone.name",
+                notes=("restore the original weights, or train again on the new ones",),
+            )
+        )
+    raise ModelError(
+        Problem(
+            f"the base model `{name}` is not on this machine",
+            path="backbone.name",
+            notes=(
+                f"copy it to `{elsewhere}`, or set SLTK_MODELS to the folder that contains `{Path(name).name}`",
+                "`sltk export RUN DIR` writes a model that needs no base",
+            ),
+        )
+    )

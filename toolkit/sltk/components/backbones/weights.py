@@ -1,0 +1,162 @@
+"""Load or create the weights of a model: from a hub, a directory, a GGUF file or a run, or fresh ones."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import tempfile
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+
+from ...errors import ModelError, Problem
+from ...nn.backbone import BuildContext
+from ...runtime import run_cache
+from . import precision
+from .base_weights import locate_base
+from .fetching import fetch, from_config_values
+
+if TYPE_CHECKING:
+    from .pretrained import PretrainedBackbone
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where weights are loaded from, and which version and file."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    is_inside_run: bool = False
+    """Whether a run saved the weights itself: they were created fresh, or all of them were trained."""
+
+
+def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource | None:
+    """The source of the weights; None if they are created fresh."""
+    if context.saved is not None:
+        # An export that transformers can also load has its weights in the folder itself.
+        for folder in (context.saved / "base", context.saved):
+            if (folder / "config.json").is_file():
+                return WeightsSource(str(folder), is_inside_run=True)
+    if spec.init == "random" or spec.name is None:
+        return None
+    return WeightsSource(locate_base(spec.name, context.base), version_options(spec))
+
+
+def version_options(spec: PretrainedBackbone) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that select the version and the file."""
+    options = {"revision": spec.revision, "gguf_file": spec.gguf_file}
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def load_shared_weights(
+    spec: PretrainedBackbone, config: Any, source: WeightsSource | None, context: BuildContext
+) -> Any:
+    """Load or create the weights; in a sweep, all runs that do not change them share one copy."""
+    make = functools.partial(_load_weights, spec, config, source, context)
+    quantization = spec.quantization
+    # The first forward pass through int8 weights changes them.
+    is_changed = spec.is_trained_whole or (quantization is not None and quantization.type == "int8")
+    if source is None or source.is_inside_run or is_changed or context.language_model:
+        return make()
+    dtype = precision.weights_dtype(spec, context.device)
+    key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device))
+    return _shared(key, make, context.device)
+
+
+def _shared(key: Hashable, make: Callable[[], Any], device: torch.device) -> Any:
+    """A model as created by `make`, whose parameters are shared with other models of the same key.
+
+    Only the parameters are shared, so masks, adapters and settings of one run do not affect the next. If weights
+    are missing in the files, transformers draws them with the seed; such a model is not shared.
+    """
+    if not run_cache.is_on():
+        return make()
+    before = _random_state(device)
+    created: list[Any] = []
+
+    def create() -> Any:
+        created.append(make())
+        return created[0]
+
+    original = run_cache.cached("weights", key, create, most=1)
+    if created and not all(torch.equal(*pair) for pair in zip(before, _random_state(device), strict=True)):
+        run_cache.drop("weights", key)
+        return original
+    return copy.deepcopy(original, {id(parameter): parameter for parameter in original.parameters()})
+
+
+def _random_state(device: torch.device) -> list[torch.Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def _load_weights(
+    spec: PretrainedBackbone, config: Any, source: WeightsSource | None, context: BuildContext
+) -> Any:
+    if source is None:
+        return _create(spec, config, context)
+    model_class = _model_class(spec, context)
+    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
+    if "gguf_file" in options:
+        return _plain(_load(source.name, model_class, **options)).to(context.device)
+    options |= {"config": config, "use_safetensors": True}
+    if spec.quantization is None:
+        return _load(source.name, model_class, **options).to(context.device)
+    if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
+        options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
+    return _differentiable(_load(source.name, model_class, device_map={"": context.device}, **options))
+
+
+def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
+    """Create random weights. transformers quantizes only what it loads, so quantized weights are saved first."""
+    dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context.device)
+    make = functools.partial(
+        _model_class(spec, context).from_config, config, attn_implementation="eager", dtype=dtype
+    )
+    model = from_config_values(config.model_type, make)
+    if spec.quantization is None:
+        return model.to(context.device)
+    with tempfile.TemporaryDirectory(prefix="sltk-") as folder:
+        model.save_pretrained(folder)
+        return _load_weights(spec, config, WeightsSource(folder), context)
+
+
+def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
+    """The auto class of transformers. An encoder has the same output layer whether it is causal or not."""
+    if not context.language_model:
+        return AutoModel
+    return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
+
+
+def _load(name: str, model_class: Any, **options: Any) -> Any:
+    load = functools.partial(
+        model_class.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
+    )
+    model, info = fetch(name, lambda: load(output_loading_info=True, **options))
+    missing = [key for key in info["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
+    if model_class is not AutoModel and missing:
+        message = f"`{name}` has no output layer to predict tokens with (`{sorted(missing)[0]}` is missing)"
+        raise ModelError(Problem(message, path="backbone.name"))
+    return model
+
+
+def _differentiable(model: Any) -> Any:
+    """Keep bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward pass of an evaluation.
+
+    Products with repacked weights have no gradient, not even in later training, so no adapters except those of the
+    last block would be trained.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def _plain(model: Any) -> Any:
+    """Mark a model loaded from GGUF as not quantized: its weights are dequantized, whatever its config says."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized, model.hf_quantizer = False, None
+    return model
