@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sltk import SpecError
 from sltk.spec import loading
-from sltk.yamltree.source import YamlText, core_scalar
+from sltk.yamltree.source import core_scalar, parse_yaml
 
 SOUND = """\
 name: small
@@ -81,7 +81,7 @@ def test_plain_scalars_follow_the_core_schema(text, value):
 @given(st.text(alphabet="0123456789.eExoab+-_:~nulltruefasiN", max_size=12))
 def test_every_word_has_one_meaning(text):
     """Any scalar is a value or text; what is quoted in a spec is text."""
-    quoted, problems = YamlText(f'"{text}"', "t", Path()).parse()
+    quoted, problems = parse_yaml(f'"{text}"', "t", Path())
     assert quoted.value == text
     assert not problems
     assert core_scalar(text) is None or isinstance(core_scalar(text), str | int | float)
@@ -295,8 +295,8 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
          5 | epochs: 3
            | ^^^^^^
            = `epochs` is a key of `trainer`
-           = allowed: name (required), data (required), backbone (required), seed = 120, type = tagger, \
-imports = [], splitter = regex, scheme = IOB2, max_length, on_overflow = window, document_context = 0, \
+           = allowed: name (required), data (required), backbone (required), seed = 120, imports = [], \
+type = tagger, splitter = regex, scheme = IOB2, max_length, on_overflow = window, document_context = 0, \
 aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, instruct""",
         id="a key that belongs elsewhere",
     ),

@@ -18,7 +18,12 @@ from sltk.yamltree.extends import read
 from sltk.yamltree.scalars import plain
 
 FOLDER = ROOT / "experiments"
-SPECS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("[a-z]*.yaml"))
+TASKS = sorted(path.stem for path in FOLDER.glob("paper/tasks/*.yaml"))
+SPECS = sorted(
+    path.relative_to(FOLDER).as_posix()
+    for path in FOLDER.rglob("[a-z]*.yaml")
+    if path.parent.name != "tasks"
+)
 RUN = "{name: a, data: {train: {type: conll, path: a}}, backbone: {type: decoder, name: b}"
 PRETRAIN = "{name: a, objective: clm, corpus: {type: text, path: a}, backbone: {type: decoder, name: b}"
 
@@ -60,6 +65,17 @@ def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
     assert (path.parent / place).is_file()
     assert wrong(parsed(text)) == []
     assert wrong(read(path).tree.plain()) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_of_the_paper_is_valid_with_a_model(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is valid alone where it names the schema, and together with the spec that extends it."""
+    first, _, text = (FOLDER / f"paper/tasks/{task}.yaml").read_text(encoding="utf-8").partition("\n")
+    if "schema" in first:
+        assert wrong(parsed(text)) == []
+    monkeypatch.setenv("TASK", task.removeprefix("small_"))
+    spec = "fig3_small" if task.startswith("small_") else "llama2_7b"
+    assert wrong(read(FOLDER / f"paper/{spec}.yaml").tree.plain()) == []
 
 
 @pytest.mark.parametrize(

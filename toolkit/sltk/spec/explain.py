@@ -1,10 +1,10 @@
-"""pydantic's validation errors as problems in the user's words, each at its place in the spec."""
+"""Turn pydantic's validation errors into problems with positions in the spec, in the user's terms."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from ..components.registry import RefusedError
 from ..errors import Problem, nearest
-from ..yamltree.lookup import dotted, existing, found_text, mark_at, node_at
+from ..yamltree.lookup import dotted, entry_at, existing, mark_at, node_text
 from ..yamltree.source import Node
-from .options import allowed_note, components_owning, described, model_at
+from .options import allowed_note, keys_with, model_at, owner_text
 
 _EXPECTED = {
     "bool": "true or false",
@@ -40,7 +40,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class _Fault:
-    """One error of pydantic, placed: either a problem of its own, or what was expected instead."""
+    """One of pydantic's errors at a path: a complete problem, or what was expected there."""
 
     path: tuple[str, ...]
     problem: Problem | None = None
@@ -49,20 +49,20 @@ class _Fault:
 
 
 def problems_of(error: ValidationError, tree: Node, model: type[BaseModel]) -> list[Problem]:
-    """Every problem of the error; one alone for a place where a field allows several types."""
+    """Every problem of the error. If a field allows several types, their mismatches are one problem."""
     faults = list(dict.fromkeys(_flatten(error, tree, model)))
     problems: dict[tuple[Any, ...], Problem] = {}
     for fault in faults:
         if fault.problem is not None:
             problems.setdefault((fault.path, fault.problem), fault.problem)
         elif not any(_is_deeper(other, fault) for other in faults):
-            alike = [other for other in faults if other.path == fault.path and other.problem is None]
-            problems.setdefault((fault.path,), _mismatch(alike, tree))
+            same_path = [other for other in faults if other.path == fault.path and other.problem is None]
+            problems.setdefault((fault.path,), _mismatch(same_path, tree))
     return list(problems.values())
 
 
 def _is_deeper(other: _Fault, fault: _Fault) -> bool:
-    """Whether `other` speaks of the right member of a union, so that `fault` is about a wrong one."""
+    """Whether `other` comes from the intended member of a union, so that `fault` is about another member."""
     return other.path[: len(fault.path)] == fault.path and (
         len(other.path) > len(fault.path) or other.problem is not None
     )
@@ -73,43 +73,55 @@ def _flatten(
 ) -> Iterator[_Fault]:
     for item in error.errors(include_url=False):
         if item["type"] == "default_factory_not_called":
-            continue  # a default that depends on another key, which is itself at fault and told
+            continue  # the default depends on another key, whose error is reported
         loc = (*prefix, *item["loc"])
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
             yield from _flatten(cause, tree, model, loc)
         elif isinstance(cause, RefusedError):
-            yield _refused(cause.problem, loc, tree)
+            key = cause.problem.path
+            path = (*existing(tree, loc), *(key.split(".") if key else ()))
+            yield _Fault(path, placed(cause.problem, path, tree))
+        elif item["type"] == "extra_forbidden" or (item["type"] == "missing" and isinstance(loc[-1], str)):
+            yield _key_fault(item["type"] == "missing", loc, tree, model)
         else:
-            yield _fault(item, loc, tree, model)
-
-
-def _refused(problem: Problem, loc: tuple[Any, ...], tree: Node) -> _Fault:
-    """A validator's own problem, with its path counted from the root and its place filled in."""
-    path = existing(tree, loc) + tuple((problem.path or "").split(".") if problem.path else ())
-    return _Fault(path, placed(problem, path, tree))
+            yield _value_fault(item, existing(tree, loc), tree)
 
 
 def placed(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
-    """The problem with the place that `path` has in the tree."""
-    at = mark_at(tree, path).problem(problem.message, dotted(path))
-    return replace(at, suggestion=problem.suggestion, notes=problem.notes)
+    """The problem with the position of `path` in the tree."""
+    mark = mark_at(tree, path)
+    return mark.problem(problem.message, dotted(path), suggestion=problem.suggestion, notes=problem.notes)
 
 
-def _fault(item: ErrorDetails, loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
+def _key_fault(is_missing: bool, loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
+    """A key that is missing or unknown."""
+    owner, key = existing(tree, loc[:-1]), str(loc[-1])
+    path = (*owner, key)
+    at = model_at(model, tree, owner)
+    fields = at.model_fields if at is not None else {}
+    notes, suggestion = [], None
+    if is_missing:
+        if key in fields and fields[key].description:
+            notes.append(f"{key}: {fields[key].description}")
+    elif at is not None:
+        notes = [f"`{key}` is a key of `{name}`" for name in keys_with(at, key)]
+        notes.append(allowed_note(at))
+        suggestion = nearest(key, fields)
+    mark = mark_at(tree, owner if is_missing else path, key=True)
+    message = f"{'missing' if is_missing else 'unknown'} key `{key}`{owner_text(at, owner)}"
+    return _Fault(path, mark.problem(message, dotted(owner), suggestion=suggestion, notes=tuple(notes)))
+
+
+def _value_fault(item: ErrorDetails, path: tuple[str, ...], tree: Node) -> _Fault:
     kind, context = item["type"], item.get("ctx", {})
-    if kind == "missing" and isinstance(loc[-1], str):
-        return _missing(loc, tree, model)
-    if kind == "extra_forbidden":
-        return _unknown_key(loc, tree, model)
-    path = existing(tree, loc)
     if kind == "missing":
         return _Fault(path, expected="a longer list")
     if kind == "literal_error":
         choices = tuple(re.findall(r"'([^']*)'", context["expected"])) or (context["expected"],)
         return _Fault(path, expected=_one_of(choices), choices=choices)
     phrase = _EXPECTED.get(kind) or _EXPECTED.get(kind.split("_")[0])
-    if phrase is not None and kind != "value_error":
+    if phrase is not None:
         limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
         return _Fault(path, expected=phrase.format(**limits))
     message = str(context["error"]) if "error" in context else item["msg"][:1].lower() + item["msg"][1:]
@@ -122,52 +134,18 @@ def _one_of(choices: Sequence[str]) -> str:
 
 
 def _mismatch(faults: Sequence[_Fault], tree: Node) -> Problem:
-    path, node = faults[0].path, node_at(tree, faults[0].path)
+    """One problem for all that was expected at a path."""
+    path = faults[0].path
+    node = entry_at(tree, path).node
     phrases = dict.fromkeys(fault.expected for fault in faults)
     if "a number" in phrases:
         phrases.pop("a whole number", None)
     expected = " or ".join(phrases)
     choices = [choice for fault in faults for choice in fault.choices]
-    notes = ("write it in quotes to make it text",) if expected == "text" and _is_number(node) else ()
+    is_unquoted_number = expected == "text" and isinstance(node.value, int | float)
     return mark_at(tree, path).problem(
-        f"expected {expected}, found {found_text(node)}",
+        f"expected {expected}, found {node_text(node)}",
         dotted(path),
         suggestion=nearest(str(node.value), choices),
-        notes=notes,
+        notes=("write it in quotes to make it text",) if is_unquoted_number else (),
     )
-
-
-def _is_number(node: Node) -> bool:
-    return isinstance(node.value, int | float)
-
-
-def _missing(loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
-    owner = existing(tree, loc[:-1])
-    at = model_at(model, tree, owner)
-    key = str(loc[-1])
-    problem = mark_at(tree, owner, key=True).problem(
-        f"missing key `{key}`{described(at, owner)}", dotted(owner), notes=_meaning(at, key)
-    )
-    return _Fault((*owner, key), problem)
-
-
-def _meaning(model: type[BaseModel] | None, key: str) -> tuple[str, ...]:
-    field = model.model_fields.get(key) if model else None
-    return (f"{key}: {field.description}",) if field is not None and field.description else ()
-
-
-def _unknown_key(loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
-    path = existing(tree, loc)
-    owner, key = path[:-1], str(loc[-1])
-    at = model_at(model, tree, owner)
-    notes = []
-    if at is not None:
-        notes += [f"`{key}` is a key of `{name}`" for name in components_owning(at, key)]
-        notes.append(allowed_note(at))
-    problem = mark_at(tree, path, key=True).problem(
-        f"unknown key `{key}`{described(at, owner)}",
-        dotted(owner),
-        suggestion=nearest(key, at.model_fields) if at is not None else None,
-        notes=tuple(notes),
-    )
-    return _Fault(path, problem)

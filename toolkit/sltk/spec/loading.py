@@ -18,7 +18,7 @@ from ..errors import ModelError, Problem, SpecError, UsageError
 from ..yamltree.extends import Reading, read, with_overrides
 from ..yamltree.lookup import child, faults
 from ..yamltree.scalars import resolve_import
-from ..yamltree.source import Mark, Node, YamlText
+from ..yamltree.source import Mark, Node, parse_yaml
 from .experiment import DataSpec, Experiment
 from .explain import placed, problems_of
 from .imports import load_imports
@@ -88,7 +88,7 @@ def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     """
     try:
         if isinstance(spec, Mapping):
-            tree, problems = YamlText(dump_values(spec), "(spec)", Path.cwd()).parse()
+            tree, problems = parse_yaml(dump_values(spec), "(spec)", Path.cwd())
             return with_overrides(Reading(tree, problems), overrides)
         return read(spec, overrides)
     except SpecError as error:

@@ -1,4 +1,4 @@
-"""What a model of the spec allows: its keys, which are required, what the others default to."""
+"""The keys of a spec's models: which are allowed and required, their types, defaults and meanings."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ def allowed_note(model: type[BaseModel]) -> str:
 def _with_default(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return f"{name} (required)"
-    shown = shown_default(field)
-    return f"{name} = {shown}" if shown else name
+    default = default_text(field)
+    return name if default in ("", "null") else f"{name} = {default}"
 
 
-def shown_default(field: FieldInfo) -> str:
-    """A default as it would be written in a spec; empty for null."""
-    default = field.get_default(call_default_factory=True, validated_data={})
-    return "" if default is None else shown_value(default)
+def default_text(field: FieldInfo) -> str:
+    """The default of a field as in a spec."""
+    return shown_value(field.get_default(call_default_factory=True, validated_data={}))
 
 
 def shown_value(value: Any) -> str:
-    """A value as it would be written in a spec, on one line."""
+    """A value as in a spec, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Component):
@@ -51,49 +50,53 @@ def shown_value(value: Any) -> str:
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def described(model: type[BaseModel] | None, path: Sequence[str]) -> str:
-    """Whose key it is: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
+def owner_text(model: type[BaseModel] | None, path: Sequence[str]) -> str:
+    """What a key belongs to: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
     if model is not None and issubclass(model, Component) and model.type_name:
         return f" for {model.slot} `{model.type_name}`"
     return f" in `{path[-1]}`" if path else ""
 
 
-def components_owning(model: type[BaseModel], key: str) -> Iterator[str]:
-    """The keys of `model` whose values have such a key: `trainer` for `epochs`."""
+def keys_with(model: type[BaseModel], key: str) -> Iterator[str]:
+    """The keys of `model` whose values have the key `key`: `trainer` for `epochs`."""
     for name, field in model.model_fields.items():
-        inner = [kind for kind in models_in(field.annotation) if not issubclass(kind, Component)]
-        if any(key in kind.model_fields for kind in inner):
+        if any(key in inner.model_fields for inner in _settings_in(field.annotation)):
             yield name
 
 
 def model_at(model: type[BaseModel], tree: Node, path: Sequence[str]) -> type[BaseModel] | None:
-    """The class that validates the mapping at a path of the tree; None where no class does."""
+    """The class that validates the mapping at a path of the tree, or None."""
     annotation: Any = model
-    node = tree
     for part in path:
-        current = _pick(models_in(annotation), node)
-        found = child(node, part)
-        if found is None:
+        entry = child(tree, part)
+        if entry is None:
             return None
-        if isinstance(node.value, dict):
-            if current is None or part not in current.model_fields:
+        if isinstance(tree.value, dict):
+            owner = _intended(annotation, tree)
+            if owner is None or part not in owner.model_fields:
                 return None
-            annotation = current.model_fields[part].annotation
-        node = found.node
-    return _pick(models_in(annotation), node)
+            annotation = owner.model_fields[part].annotation
+        tree = entry.node
+    return _intended(annotation, tree)
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The pydantic models that an annotation mentions: `Reader` for `list[Reader] | None`."""
+    """The pydantic models in an annotation: `Reader` for `list[Reader] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in typing.get_args(annotation) for model in models_in(part)]
 
 
-def _pick(models: Sequence[type[BaseModel]], node: Node) -> type[BaseModel] | None:
-    """The model that a mapping was meant for: by its `type`, else by the keys they share."""
-    named = child(node, "type")
-    kind = str(source_text(named.node.value)) if named is not None else None
+def _settings_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models in an annotation that are not components."""
+    return [model for model in models_in(annotation) if not issubclass(model, Component)]
+
+
+def _intended(annotation: Any, node: Node) -> type[BaseModel] | None:
+    """The model of an annotation that a mapping is meant for: by its `type`, otherwise by the keys they share."""
+    models = models_in(annotation)
+    entry = child(node, "type")
+    kind = str(source_text(entry.node.value)) if entry is not None else None
     for model in models:
         if issubclass(model, Component) and not model.type_name:
             try:
@@ -101,24 +104,23 @@ def _pick(models: Sequence[type[BaseModel]], node: Node) -> type[BaseModel] | No
             except UnknownComponentError:
                 return None
     keys = set(node.value) if isinstance(node.value, dict) else set()
-    return max(models, key=lambda model: _likeness(model, kind, keys), default=None)
 
+    def similarity(model: type[BaseModel]) -> tuple[bool, int]:
+        field = model.model_fields.get("type")
+        has_type = field is not None and kind in typing.get_args(field.annotation)
+        return has_type, len(keys & set(model.model_fields))
 
-def _likeness(model: type[BaseModel], kind: str | None, keys: set[str]) -> tuple[bool, int]:
-    field = model.model_fields.get("type")
-    named = field is not None and kind in typing.get_args(field.annotation)
-    return named, len(keys & set(model.model_fields))
+    return max(models, key=similarity, default=None)
 
 
 def field_rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
-    """Key, type, default and meaning of each field, those of nested settings as `lora.r`."""
+    """Key, type, default and description of each field; keys of nested settings as `lora.r`."""
     rows = []
     for name, field in model.model_fields.items():
-        default = "(required)" if field.is_required() else shown_default(field) or "null"
+        default = "(required)" if field.is_required() else default_text(field)
         rows.append((prefix + name, type_text(field.annotation), default, field.description or ""))
-        for inner in models_in(field.annotation):
-            if not issubclass(inner, Component):
-                rows += field_rows(inner, f"{prefix}{name}.")
+        for inner in _settings_in(field.annotation):
+            rows += field_rows(inner, f"{prefix}{name}.")
     return rows
 
 
@@ -127,6 +129,7 @@ _TYPE_NAMES: dict[Any, str] = {
     int: "whole number",
     float: "number",
     bool: "true | false",
+    dict: "mapping",
     Path: "path",
     type(None): "null",
     Any: "anything",
@@ -136,22 +139,18 @@ _TYPE_NAMES: dict[Any, str] = {
 def type_text(annotation: Any) -> str:
     """An annotation in words: `list of text | null`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in _TYPE_NAMES:
-        return _TYPE_NAMES[annotation]
+    name = _TYPE_NAMES.get(origin or annotation)
+    if name is not None:
+        return name
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.slot if issubclass(annotation, Component) and annotation.slot else "mapping"
     if origin is typing.Literal:
-        return " | ".join(str(choice) for choice in arguments)
+        return " | ".join(map(str, arguments))
     if origin is Annotated:
         return type_text(arguments[0])
+    parts = list(dict.fromkeys(type_text(part) for part in arguments if part is not ...))
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(dict.fromkeys(type_text(part) for part in arguments))
+        return " | ".join(parts)
     if origin in (list, tuple, set):
-        return "list of " + " and ".join(
-            dict.fromkeys(type_text(part) for part in arguments if part is not ...)
-        )
-    return (
-        "mapping"
-        if origin is dict or annotation is dict
-        else str(getattr(annotation, "__name__", annotation))
-    )
+        return "list of " + " and ".join(parts)
+    return str(getattr(annotation, "__name__", annotation))

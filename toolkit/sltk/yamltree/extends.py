@@ -1,4 +1,4 @@
-"""The files a spec is made of: itself, what it `extends:`, and what `--set` lays over them."""
+"""Read a spec as one tree: the file, the files it `extends:`, and the overrides of `--set`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Location, Problem, SpecError
-from .lookup import child, found_text
+from .lookup import child, node_text
 from .overlay import overlay, parse_override
 from .scalars import resolve_path
-from .source import Mark, Node, YamlText
+from .source import Mark, Node, parse_yaml
 
 SpecKind = Literal["search", "sweep", "pretraining", "run"]
 _KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "objective": "pretraining"}
@@ -21,7 +21,7 @@ _KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "object
 
 @dataclass(frozen=True)
 class Reading:
-    """A spec as one tree, what is wrong with its form, and the names of what `--set` laid over it."""
+    """A spec that has been read: its tree, the errors in its form, and the names of its overrides in messages."""
 
     tree: Node
     problems: list[Problem] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Reading:
 
 
 def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
-    """The spec with all that it extends, and each `a.b=v` of `overrides` laid over it.
+    """Read a spec with everything it extends, and apply each `a.b=v` of `overrides`.
 
     Raises:
         SpecError: a file is missing, not YAML, not a mapping, or extends itself.
@@ -39,7 +39,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
 
 
 def with_overrides(reading: Reading, overrides: Sequence[str]) -> Reading:
-    """Lay each `a.b=v` of `overrides` over the spec; errors in them are added to its problems."""
+    """Apply each `a.b=v` of `overrides`; errors in them are added to the problems."""
     tree, problems = reading.tree, list(reading.problems)
     for text in overrides:
         try:
@@ -50,7 +50,7 @@ def with_overrides(reading: Reading, overrides: Sequence[str]) -> Reading:
 
 
 def spec_kind(path: str | Path, overrides: Sequence[str] = ()) -> SpecKind:
-    """The kind of a spec, by its keys and those it extends or `--set` adds; `run` if it cannot be read."""
+    """The kind of a spec, including the keys it extends or `--set` adds; `run` if it cannot be read."""
     try:
         tree = read(path, overrides).tree
     except SpecError:
@@ -58,41 +58,42 @@ def spec_kind(path: str | Path, overrides: Sequence[str] = ()) -> SpecKind:
     return next((kind for key, kind in _KIND_KEYS.items() if child(tree, key) is not None), "run")
 
 
-def _read_file(name: str, file: Path, asked: Mark, opened: tuple[Path, ...]) -> Reading:
-    if file.resolve() in opened:
-        chain = " → ".join(each.name for each in (*opened, file))
-        raise SpecError(asked.problem(f"a spec cannot extend itself: {chain}", "extends"))
-    tree, problems = YamlText(_text(name, file, asked), name, file.parent).parse()
+def _read_file(name: str, file: Path, requested_at: Mark, open_files: tuple[Path, ...]) -> Reading:
+    """Read a file and its parents; `open_files` are the files that extend it."""
+    if file.resolve() in open_files:
+        chain = " → ".join(each.name for each in (*open_files, file))
+        raise SpecError(requested_at.problem(f"a spec cannot extend itself: {chain}", "extends"))
+    tree, problems = parse_yaml(_text(name, file, requested_at), name, file.parent)
     if not isinstance(tree.value, dict):
-        about = f"a spec is a mapping of keys and values, found {found_text(tree)}"
+        about = f"a spec is a mapping of keys and values, found {node_text(tree)}"
         raise SpecError([*problems, Problem(about, Location(name))])
     if "extends" not in tree.value:
         return Reading(tree, problems)
     extends = tree.value.pop("extends").node
-    parent = _read_parent(name, extends, (*opened, file.resolve()))
+    parent = _read_parent(name, extends, (*open_files, file.resolve()))
     return Reading(overlay(parent.tree, tree, root=True), parent.problems + problems)
 
 
-def _read_parent(name: str, extends: Node, opened: tuple[Path, ...]) -> Reading:
+def _read_parent(name: str, extends: Node, open_files: tuple[Path, ...]) -> Reading:
     if extends.fault is not None:
         raise SpecError(extends.fault)
     if not isinstance(extends.value, str) or not extends.value:
-        message = f"expected the path of another spec, found {found_text(extends)}"
+        message = f"expected the path of another spec, found {node_text(extends)}"
         raise SpecError(extends.mark.problem(message, "extends"))
     file = resolve_path(extends.value)
-    shown = os.path.join(os.path.dirname(name), extends.value)
-    same = os.path.normpath(os.path.abspath(shown)) == os.path.normpath(file)
-    return _read_file(os.path.normpath(shown) if same else str(file), file, extends.mark, opened)
+    relative = os.path.normpath(os.path.join(os.path.dirname(name), extends.value))
+    is_same = os.path.abspath(relative) == os.path.normpath(file)
+    return _read_file(relative if is_same else str(file), file, extends.mark, open_files)
 
 
-def _text(name: str, file: Path, asked: Mark) -> str:
+def _text(name: str, file: Path, requested_at: Mark) -> str:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        about = (
-            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        )
-        raise SpecError(asked.problem(f"`{name}` {about}", "extends" if asked.line else None)) from error
+        is_missing = isinstance(error, FileNotFoundError)
+        about = "does not exist" if is_missing else f"cannot be read: {error.strerror}"
+        path = "extends" if requested_at.line else None
+        raise SpecError(requested_at.problem(f"`{name}` {about}", path)) from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Places in a spec: from a path such as `("data", "train", "path")` to where it is written."""
+"""Find nodes and their positions by path: `("data", "train", "path")`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..errors import Problem
 from .scalars import source_text
 from .source import Entry, Mark, Node
 
-Path_ = tuple[str, ...]
+_LONGEST_VALUE = 60
+"""Characters of a value shown in messages."""
 
 
 def dotted(path: Sequence[str]) -> str | None:
@@ -18,20 +19,8 @@ def dotted(path: Sequence[str]) -> str | None:
     return ".".join(path) or None
 
 
-def existing(tree: Node, loc: Sequence[Any]) -> Path_:
-    """The parts of `loc` that lead through the tree: pydantic puts names of union members between."""
-    path: list[str] = []
-    node = tree
-    for part in loc:
-        found = child(node, str(part))
-        if found is not None:
-            path.append(str(part))
-            node = found.node
-    return tuple(path)
-
-
 def child(node: Node, part: str) -> Entry | None:
-    """What stands at a key of a mapping, or at a number of a list."""
+    """The entry at a key of a mapping, or at an index of a list."""
     if isinstance(node.value, dict):
         return node.value.get(part)
     if isinstance(node.value, list) and part.isdecimal() and int(part) < len(node.value):
@@ -40,39 +29,35 @@ def child(node: Node, part: str) -> Entry | None:
     return None
 
 
-def node_at(tree: Node, path: Sequence[str]) -> Node:
-    """The node at a path, or the last one on the way that exists."""
-    node = tree
-    for found in _entries(tree, path):
-        node = found.node
-    return node
+def existing(tree: Node, loc: Sequence[Any]) -> tuple[str, ...]:
+    """The parts of pydantic's `loc` that are keys of the tree; the others name members of unions."""
+    path: list[str] = []
+    for part in map(str, loc):
+        if (entry := child(tree, part)) is not None:
+            path.append(part)
+            tree = entry.node
+    return tuple(path)
+
+
+def entry_at(tree: Node, path: Sequence[str]) -> Entry:
+    """The entry at a path, or the last one on the way that exists; the file itself for the empty path."""
+    entry = Entry(Mark(tree.mark.file), tree)
+    for part in path:
+        inner = child(entry.node, part)
+        if inner is None:
+            break
+        entry = inner
+    return entry
 
 
 def mark_at(tree: Node, path: Sequence[str], *, key: bool = False) -> Mark:
-    """Where to point for a path: at a scalar, or at the key of a mapping or list (with `key`: always)."""
-    mark = Mark(tree.mark.file)
-    for found in _entries(tree, path):
-        mark = found.key if key or isinstance(found.node.value, dict | list) else found.node.mark
-    return mark
+    """The position to show for a path: a scalar, or the key of a mapping or list; with `key`, always the key."""
+    entry = entry_at(tree, path)
+    return entry.key if key or isinstance(entry.node.value, dict | list) else entry.node.mark
 
 
-def _entries(tree: Node, path: Sequence[str]) -> Iterator[Entry]:
-    """The entries on the way of a path, as far as they exist."""
-    node = tree
-    for part in path:
-        found = child(node, part)
-        if found is None:
-            return
-        yield found
-        node = found.node
-
-
-_MOST_SHOWN = 60
-"""Characters of a value."""
-
-
-def found_text(node: Node) -> str:
-    """What stands there, for `expected …, found …`."""
+def node_text(node: Node) -> str:
+    """A short description of a node's value, for `expected …, found …`."""
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, list):
@@ -81,11 +66,11 @@ def found_text(node: Node) -> str:
         return "nothing"
     text = source_text(node.value)
     text = str(text).lower() if isinstance(text, bool) else " ".join(str(text).split())
-    return f"`{text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + '…'}`"
+    return f"`{text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + '…'}`"
 
 
-def faults(tree: Node, path: Path_ = ()) -> Iterator[Problem]:
-    """What is wrong with scalars of the tree, each with its path."""
+def faults(tree: Node, path: tuple[str, ...] = ()) -> Iterator[Problem]:
+    """The errors in scalars of the tree, each with its path."""
     if tree.fault is not None:
         yield replace(tree.fault, path=dotted(path))
     if isinstance(tree.value, dict):

@@ -1,6 +1,6 @@
-"""One spec laid over another: what `extends:` and `--set` do.
+"""Lay one tree over another, as `extends:` and `--set` do, and parse `--set a.b=v`.
 
-Mappings merge deeply, lists and scalars are replaced, and a component whose `type` changes is replaced whole.
+Mappings are merged recursively; lists and scalars are replaced; a component whose `type` changes is replaced whole.
 """
 
 from __future__ import annotations
@@ -9,28 +9,28 @@ import json
 from pathlib import Path
 
 from ..errors import Location, Problem, SpecError
-from .source import Entry, Mark, Node, YamlText
+from .source import Entry, Mark, Node, parse_yaml
 
 
 def overlay(base: Node, over: Node, *, root: bool = False) -> Node:
-    """`base` with what `over` says; the position of everything is where its value was written.
+    """`base` with the values of `over`; every value keeps the position where it is written.
 
     Raises:
         SpecError: a `--set` names an item that a list does not have.
     """
-    if isinstance(base.value, list) and over.mark.from_set and _is_indices(over):
+    if isinstance(base.value, list) and over.mark.from_set and _has_indices(over):
         return _replace_items(base, over)
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
-    replaced = not root and _type_changes(base.value, over.value)
-    kept = _said_by_set(base.value) if replaced else base.value
-    merged = dict(kept)
+    is_replaced = not root and _type_changes(base.value, over.value)
+    entries = _entries_from_set(base.value) if is_replaced else base.value
+    merged = dict(entries)
     for key, entry in over.value.items():
-        if key in kept:
-            node = overlay(kept[key].node, entry.node)
-            # `--set a.b=v` names `a` on the way only: its place stays in the file.
-            on_the_way = entry.key.from_set and node is not entry.node
-            merged[key] = Entry(kept[key].key if on_the_way else entry.key, node)
+        if key in entries:
+            node = overlay(entries[key].node, entry.node)
+            # In `--set a.b=v`, `a` is only part of the path: it keeps its position in the file.
+            is_on_path = entry.key.from_set and node is not entry.node
+            merged[key] = Entry(entries[key].key if is_on_path else entry.key, node)
         else:
             merged[key] = entry
     return Node(base.mark if over.mark.from_set else over.mark, merged)
@@ -40,18 +40,18 @@ def _type_changes(base: dict[str, Entry], over: dict[str, Entry]) -> bool:
     return "type" in base and "type" in over and base["type"].node.value != over["type"].node.value
 
 
-def _said_by_set(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """What a `--set` gave: it survives a later `--set head.type=…`, whatever the order of the two."""
-    said = {}
+def _entries_from_set(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Entries that come from a `--set`; they survive a `--set head.type=…`, whatever the order of the two."""
+    from_set = {}
     for key, entry in entries.items():
         if entry.node.mark.from_set:
-            said[key] = entry
-        elif isinstance(entry.node.value, dict) and (inner := _said_by_set(entry.node.value)):
-            said[key] = Entry(entry.key, Node(entry.node.mark, inner))
-    return said
+            from_set[key] = entry
+        elif isinstance(entry.node.value, dict) and (inner := _entries_from_set(entry.node.value)):
+            from_set[key] = Entry(entry.key, Node(entry.node.mark, inner))
+    return from_set
 
 
-def _is_indices(over: Node) -> bool:
+def _has_indices(over: Node) -> bool:
     return isinstance(over.value, dict) and bool(over.value) and all(key.isdecimal() for key in over.value)
 
 
@@ -66,12 +66,12 @@ def _replace_items(base: Node, over: Node) -> Node:
 
 
 def parse_override(text: str, flag: str = "--set") -> Node:
-    """`a.b=v` as the mapping `{a: {b: v}}`; `v` is YAML, paths in it start from the working directory.
+    """Parse `a.b=v` into `{a: {b: v}}`; `v` is YAML, and paths in it start from the working directory.
 
-    `flag` is the option of the command line that it came with.
+    `flag` is the option of the command line, for messages.
 
     Raises:
-        SpecError: there is no `=`, or no key before it, or the value is not YAML.
+        SpecError: there is no `=` or no key before it, or the value is not YAML.
     """
     name = f"{flag} {text}"
     path, equals, value = text.partition("=")
@@ -79,9 +79,9 @@ def parse_override(text: str, flag: str = "--set") -> Node:
     if not equals or not all(keys):
         example = "trainer.epochs=3" if flag == "--set" else "limit=100"
         raise SpecError(Problem(f"expected `key=value`, for example `{flag} {example}`", Location(name)))
-    if value.startswith("#"):  # YAML would take it for a comment, and there is none on a command line
+    if value.startswith("#"):  # a comment in YAML, but not on a command line
         value = json.dumps(value)
-    node, problems = YamlText(value, name, Path.cwd(), from_set=True).parse()
+    node, problems = parse_yaml(value, name, Path.cwd(), from_set=True)
     if problems:
         raise SpecError(problems)
     mark = Mark(name, from_set=True)

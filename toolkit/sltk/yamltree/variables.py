@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` in the scalars of a spec."""
+"""Environment variables in the scalars of a spec: `${NAME}` and `${NAME:-default}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<defau
 
 
 class UnsetVariableError(ValueError):
-    """A variable that is not set and has no default, or a `${` that names none."""
+    """A variable is unset and has no default, or `${` is not followed by a name."""
 
     def __init__(self, message: str, *notes: str) -> None:
         super().__init__(message)
@@ -17,41 +17,42 @@ class UnsetVariableError(ValueError):
 
 
 def substitute(text: str) -> tuple[str, bool]:
-    """The text with variables replaced, and whether it begins with the value of one that is set.
+    """Replace variables. Also returns whether the text begins with the value of a variable that is set.
 
-    As in a shell, `:-` stands in for an empty variable too. `$${` is a literal `${`.
+    As in a shell, the default after `:-` also replaces an empty variable. `$${` becomes `${`.
 
     Raises:
         UnsetVariableError: a variable is unset and has no default, or `${` is not followed by `NAME}`.
     """
-    begins_with_set = False
+    begins_with_variable = False
 
-    def value(match: re.Match[str]) -> str:
-        nonlocal begins_with_set
+    def replacement(match: re.Match[str]) -> str:
+        nonlocal begins_with_variable
         if match.group() == "$${":
             return "${"
-        found, from_environment = _lookup(match)
-        begins_with_set |= from_environment and match.start() == 0
-        return found
+        value, is_set = _value(match)
+        begins_with_variable |= is_set and match.start() == 0
+        return value
 
-    return _VARIABLE.sub(value, text), begins_with_set
+    return _VARIABLE.sub(replacement, text), begins_with_variable
 
 
 def escape(text: str) -> str:
-    """The text written so that `substitute` gives it back."""
+    """Write `${` as `$${`, so that `substitute` returns the text unchanged."""
     return text.replace("${", "$${")
 
 
-def _lookup(match: re.Match[str]) -> tuple[str, bool]:
+def _value(match: re.Match[str]) -> tuple[str, bool]:
+    """The value of a variable or its default, and whether the variable is set."""
     name, default = match["name"], match["default"]
     if name is None:
         raise UnsetVariableError(
             "`${` begins an environment variable: write `${NAME}` or `${NAME:-default}`",
             "for a literal `${` write `$${`",
         )
-    found = os.environ.get(name)
-    if found or (found is not None and default is None):
-        return found, True
+    value = os.environ.get(name)
+    if value or (value is not None and default is None):
+        return value, True
     if default is None:
         raise UnsetVariableError(
             f"the environment variable `{name}` is not set",
