@@ -137,7 +137,7 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_checkpoint(
     assert set(checkpoints(folder / "checkpoints")) <= {2, 3}
     heard = tiny.Heard()
     sltk.train(small(), folder, resume=True, progress=heard)
-    assert "going on from checkpoint-" in " ".join(heard.notes)
+    assert "resuming from checkpoint-" in " ".join(heard.notes)
     assert tiny.is_same(whole, folder)
     assert not [path for path in folder.rglob(".*") if "partial" in path.name or ".old" in path.name]
 
@@ -155,7 +155,7 @@ def interrupted(spec: dict[str, Any], folder: Path, *steps: int) -> tiny.Heard:
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(whole: Path, tmp_path: Path) -> None:
     """Interrupted in the middle of an epoch, at its end, and in the last update."""
     heard = interrupted(small(), tmp_path / "run", 3, 5, 6, 9)
-    assert "going on from checkpoint-8" in heard.notes
+    assert "resuming from checkpoint-8" in heard.notes
     assert tiny.is_same(whole, tmp_path / "run")
 
 
@@ -226,7 +226,7 @@ def test_the_best_epoch_survives_an_interruption(tmp_path: Path) -> None:
     spec = small(select="best", epochs=4, learning_rate=0.03)
     interrupted(spec, tmp_path / "whole")
     heard = interrupted(spec, tmp_path / "run", 4, 7, 11)
-    assert any(note.startswith("kept the best epoch") for note in heard.notes)
+    assert any(note.startswith("selected the best epoch") for note in heard.notes)
     assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
 
 

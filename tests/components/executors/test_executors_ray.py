@@ -69,7 +69,7 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
     assert killer.killed is not None
     assert outcome.rows[killer.killed].deaths == 0
     assert any("its Ray worker was lost" in note for note in killer.notes)
-    assert any(f"{killer.killed}: going on from checkpoint-" in note for note in killer.notes)
+    assert any(f"{killer.killed}: resuming from checkpoint-" in note for note in killer.notes)
     assert (tmp_path / "sweep/logs" / f"{killer.killed}.log").exists()
     alone = next(run for run in plan.runs if run.name == killer.killed)
     sltk.train(alone.experiment, tmp_path / "alone")

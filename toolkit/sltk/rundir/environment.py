@@ -1,4 +1,4 @@
-"""Where and with what a run was made: `environment.json`."""
+"""`environment.json`: versions, device and settings that a run was made with."""
 
 from __future__ import annotations
 
@@ -32,19 +32,17 @@ class TrainedModel(Protocol):
 
 
 def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
-    """Versions, device, git revision, seed, and the proof that the mask holds."""
-    proof = model.network.backbone.proof
+    """Collect versions, device, threads, git revision, seed and the proof of the mask."""
+    proof, device = model.network.backbone.proof, model.device
     return {
         "format": FORMAT,
         "sltk": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "device": torch.cuda.get_device_name(model.device)
-        if model.device.type == "cuda"
-        else model.device.type,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
-        "products": "oneDNN" if model.device.type == "cpu" and onednn.is_faster() else "torch",
+        "products": "oneDNN" if device.type == "cpu" and onednn.is_faster() else "torch",
         "processes": processes.world_size(),
         "git_revision": _git_revision(),
         "seed": seed,
@@ -60,7 +58,7 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Revision of the repository that the run was started in, if it was one."""
+    """The revision of the repository that the run was started in, or None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

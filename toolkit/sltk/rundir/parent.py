@@ -1,4 +1,4 @@
-"""The model of a pre-training run that a labelling run starts from: what it is, and how far its training was."""
+"""The pre-trained model that a labelling run starts from: its run, its objective, how long it was trained."""
 
 from __future__ import annotations
 
@@ -11,59 +11,58 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import DataError
 
 DESCRIPTION = "pretraining.json"
-"""What a folder of a pre-trained model says of itself."""
+"""The file in the folder of a pre-trained model that describes it."""
 
 
 class Origin(BaseModel):
-    """A pre-trained model: one that was kept on the way, `RUN/steps/0003`, or the last, `RUN/model`."""
+    """A pre-trained model: a snapshot, `RUN/steps/0003`, or the final model, `RUN/model`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: str = Field(description="name of the pre-training run's folder")
-    snapshot: int | None = Field(default=None, description="number of a model kept on the way")
-    objective: Literal["clm", "mlm"] | None = Field(default=None, description="unset where it is not known")
-    update: int | None = Field(default=None, description="updates that it was trained for")
-    epoch: float | None = Field(default=None, description="epochs that it was trained for")
+    snapshot: int | None = Field(default=None, description="number of the snapshot")
+    objective: Literal["clm", "mlm"] | None = Field(default=None, description="unset if unknown")
+    update: int | None = Field(default=None, description="number of updates it was trained for")
+    epoch: float | None = Field(default=None, description="number of epochs it was trained for")
 
 
 def origin_of(*places: str | None) -> Origin | None:
-    """Where a run starts, by its spec's `backbone.adapter` and `backbone.name`: the first that was pre-trained here.
+    """Find the first pre-trained model among `backbone.adapter` and `backbone.name` of a spec.
 
-    A model kept on the way that is not there any more is known by its path, which does not say the objective.
+    A snapshot that no longer exists is recognised by its path, which does not tell the objective.
 
     Raises:
-        DataError: what the folder says of itself is damaged.
+        DataError: the description in the folder is damaged.
     """
     named = [Path(place) for place in places if place]
     for folder in (inner for place in named for inner in (place, place / "model")):
-        described = describe(folder)
-        if described is not None:
-            return _described(folder, described)
-    kept = (path for path in named if path.parent.name == "steps" and path.name.isdecimal())
-    return next((Origin(run=path.parents[1].name, snapshot=int(path.name)) for path in kept), None)
+        description = describe(folder)
+        if description is not None:
+            return _origin(folder, description)
+    snapshots = (path for path in named if path.parent.name == "steps" and path.name.isdecimal())
+    return next((Origin(run=path.parents[1].name, snapshot=int(path.name)) for path in snapshots), None)
 
 
-def _described(folder: Path, described: dict[str, Any]) -> Origin:
+def _origin(folder: Path, description: dict[str, Any]) -> Origin:
     at = folder.resolve()
     run = at.parents[1] if at.parent.name == "steps" else at.parent
-    known = {key: described.get(key) for key in ("snapshot", "objective", "update", "epoch")}
+    values = {key: description.get(key) for key in ("snapshot", "objective", "update", "epoch")}
     try:
-        return Origin.model_validate({"run": run.name, **known})
+        return Origin.model_validate({"run": run.name, **values})
     except ValueError as error:
         raise DataError.at(f"cannot read the file: {error}", folder / DESCRIPTION) from error
 
 
 def describe(folder: Path) -> dict[str, Any] | None:
-    """What `pretraining.json` says of a folder; None where it holds no pre-trained model.
+    """Read `pretraining.json` in a folder; None if the folder holds no pre-trained model.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the file is damaged.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
         return None
     try:
-        found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError.at(f"cannot read the file: {error}", path) from error
-    return found

@@ -1,4 +1,4 @@
-"""Training a model as a spec says: `fit` sets the Trainer up, runs it, and says what it cost."""
+"""Train a network as a spec describes it: `fit` sets up the Trainer, runs it, and measures what training took."""
 
 from __future__ import annotations
 
@@ -31,54 +31,55 @@ _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, and by whose judgement."""
+    """A network, its training examples, and how it is evaluated."""
 
     network: TrainableModule
     examples: Examples
     device: torch.device
     seed: int
     evaluate: Callable[[], dict[str, float]] | None
-    """The scores of the network as it is now, the one to choose by as `score`; None without validation."""
+    """Returns the current scores of the network, with the one that selects the best epoch as `score`; None without
+    validation data."""
     describe: Callable[[int], str]
-    """Names a training sentence, given its number."""
+    """Returns a name for the training sample with this number, for error messages."""
     callbacks: tuple[TrainerCallback, ...] = ()
-    """Who else hears what the Trainer does."""
+    """Additional callbacks of the Trainer."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training came to."""
+    """The result of training."""
 
     cost: dict[str, Any]
     """The `train` part of `metrics.json`."""
     is_evaluated: bool
-    """Whether the last evaluation, by this process or the one it resumed, was of the weights as they are now."""
+    """Whether the last evaluation, here or before the run was resumed, was of the final weights."""
 
 
 def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resume: bool) -> Fitted:
     """Train the network in place, with checkpoints in `folder`.
 
-    With `resume` it goes on from the newest complete checkpoint, and ends in the very weights that an
-    uninterrupted run ends in (on a CPU, with as many threads).
+    With `resume`, training continues from the newest complete checkpoint, and ends with exactly the weights of an
+    uninterrupted run (on a CPU, with the same number of threads).
 
     Raises:
-        RunError: the loss or the gradient became something that is not a number.
+        RunError: the loss or the gradient is not a finite number.
     """
     if not len(task.examples):
         return Fitted(untrained(task.network, task.device), is_evaluated=False)
     trainer = make_trainer(task, spec, folder, progress)
     newest = next(reversed(checkpoints(folder).values()), None) if resume else None
     if resume:
-        progress.note(f"going on from {newest.name}" if newest else "no checkpoint yet: starting over")
+        progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
     trainer.resume(newest)
-    weights_of = trainer.state.global_step
+    final_step = trainer.state.global_step
     if spec.select == "best" and trainer.state.best_global_step:
-        trainer.take_best()
-        weights_of = trainer.state.best_global_step
+        trainer.restore_best()
+        final_step = trainer.state.best_global_step
         best = f"update {trainer.state.best_global_step}, {trainer.state.best_metric:.4f}"
-        progress.note(f"kept the best epoch by validation: {best}")
+        progress.note(f"selected the best epoch by validation: {best}")
     evaluated = (entry["step"] for entry in reversed(trainer.state.log_history) if "eval_score" in entry)
-    return Fitted(_cost(trainer, task), is_evaluated=next(evaluated, None) == weights_of)
+    return Fitted(_cost(trainer, task), is_evaluated=next(evaluated, None) == final_step)
 
 
 def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
 
 
 def untrained(network: TrainableModule, device: torch.device) -> dict[str, Any]:
-    """The same where nothing is trained: a model that is asked as it is."""
+    """The cost of a run without training: all weights are frozen, and the model is used as it is."""
     return {
         "seconds": 0.0, "evaluation_seconds": 0.0, "words_per_second": 0.0, "words": 0, "epochs": 0, "steps": 0,
         "loss": None, "peak_memory_bytes": peak_memory(device),
@@ -108,7 +109,7 @@ def untrained(network: TrainableModule, device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes held so far: of the accelerator, else of this process."""
+    """Peak memory so far in bytes: of the GPU if the device is one, otherwise of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -116,7 +117,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> PackedTrainer:
-    """A trainer as the spec describes it, writing checkpoints to `folder`."""
+    """Make the Trainer that a spec describes; it writes checkpoints to `folder`."""
     batches = math.ceil(len(task.examples) / (spec.batch_size * processes.world_size()))
     saving = Saving(spec.save_every, math.ceil(batches / spec.gradient_accumulation))
     reporter = _Reporter(progress)
@@ -139,7 +140,7 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
 
 
 def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> TrainingArguments:
-    """The spec in Trainer's terms."""
+    """Translate the spec into the arguments of transformers' Trainer."""
     follows_best = task.evaluate and (spec.select == "best" or spec.early_stopping is not None)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -173,28 +174,28 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         ddp_find_unused_parameters=_has_unused_parameters(task.network),
         **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
     )
-    _ = arguments.device  # settles how many devices there are …
-    arguments._n_gpu = min(1, arguments._n_gpu)  # … of which this process uses one: several need a launcher
+    _ = arguments.device  # sets `_n_gpu`
+    arguments._n_gpu = min(1, arguments._n_gpu)  # one GPU per process: several need a launcher
     return arguments
 
 
-def _usable_optimizer(wanted: str, device: torch.device, progress: Progress) -> str:
-    """The 8-bit optimizers of bitsandbytes are for GPUs; elsewhere plain AdamW stands in, and it is said."""
-    if device.type == "cuda" or not wanted.endswith("_8bit"):
-        return wanted
-    progress.note(f"{wanted} needs a GPU: using adamw")
+def _usable_optimizer(name: str, device: torch.device, progress: Progress) -> str:
+    """Fall back to AdamW, with a note, if an 8-bit optimizer has no GPU to run on."""
+    if device.type == "cuda" or not name.endswith("_8bit"):
+        return name
+    progress.note(f"{name} needs a GPU: using adamw")
     return "adamw"
 
 
 def _has_unused_parameters(network: TrainableModule) -> bool:
-    """Whether some trained weights never get a gradient: BERT's pooler, which taggers have no use for."""
+    """Whether some trained weights never get a gradient, such as BERT's pooler, which taggers do not use."""
     return any("pooler" in name for name, p in network.named_parameters() if p.requires_grad)
 
 
 class Saving(TrainerCallback):  # type: ignore[misc]
-    """Says when a checkpoint is written: after each epoch's evaluation, and every `every` updates.
+    """Saves a checkpoint after the evaluation of each epoch, and every `every` updates.
 
-    What was not logged yet is logged then, so that a resumed run logs what an uninterrupted one does.
+    Pending log entries are written first, so that a resumed run logs the same as an uninterrupted one.
     """
 
     def __init__(self, every: int | None, updates_per_epoch: int) -> None:
@@ -213,14 +214,14 @@ class Saving(TrainerCallback):  # type: ignore[misc]
 
 
 class Patience(EarlyStoppingCallback):  # type: ignore[misc]
-    """Early stopping; Trainer's own warns where it does not load the best model itself."""
+    """Early stopping without the warning that transformers prints unless the Trainer loads the best model itself."""
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Nothing to check: the spec was."""
+        """Skip the checks: the spec is valid."""
 
 
 class _Reporter(TrainerCallback):  # type: ignore[misc]
-    """Passes Trainer's events on to a `Progress`."""
+    """Reports the Trainer's events through `Progress` callbacks."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

@@ -1,8 +1,8 @@
-"""transformers' Trainer, fitted to packed batches: our batches, our checkpoints, our evaluation; its loop.
+"""transformers' Trainer for packed batches.
 
-What Trainer does well stays Trainer's: the loop, accumulation, optimizers, schedules, DDP, resuming.
-What differs: a batch is packed; a checkpoint holds only what is trained, and appears whole or not at all;
-validation is scored by the pipeline that scores everything else.
+The loop, accumulation, optimizers, schedules, DDP and resuming are those of transformers. What differs: batches are
+packed, a checkpoint holds only the trainable weights and appears completely or not at all, and validation is
+scored by the code that scores everything else.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from ..spec.recipes import Recipe
 TRAINED = "trained.safetensors"
 STATE = "trainer_state.json"
 SESSION = "session.json"
-_WHOLE = frozenset({TRAINED, STATE, SESSION, "optimizer.pt", "scheduler.pt"})
+_REQUIRED_FILES = frozenset({TRAINED, STATE, SESSION, "optimizer.pt", "scheduler.pt"})
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Positions of the samples of each batch: shuffled by seed and epoch, the same for any number of processes.
+    """Positions of the samples of each batch, shuffled by seed and epoch, for any number of processes.
 
-    Batch k of a run of n processes is shared out among them, `batch_size` each. Where the last one does not go
-    round, a process left empty gets `-1 - position`: a sentence to compute without a loss, so that nothing is
-    trained on twice and no process waits for another.
+    Batch k of a run with n processes has `n * batch_size` samples, `batch_size` for each process. If the last batch
+    leaves a process without samples, that process gets `-1 - position`: a sample to compute without a loss, so
+    that no sample is trained on twice and no process waits for another.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class EpochBatches(Sampler[list[int]]):
 
     @property
     def batch_sampler(self) -> EpochBatches:
-        """Itself: Trainer tells the epoch to the sampler that it expects inside a wrapper."""
+        """The sampler itself: the Trainer sets the epoch of a sampler that it expects inside a wrapper."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
+        """Select the order of this epoch."""
         self.epoch = epoch
         if self._on_epoch is not None:
             self._on_epoch(epoch)
@@ -83,34 +83,34 @@ class EpochBatches(Sampler[list[int]]):
 
 @dataclass(frozen=True)
 class Examples(torch.utils.data.Dataset[Any]):
-    """What is trained on, and how it becomes a batch; here sentences with tags.
+    """Training samples, by default sentences with tags, and how they are collated into batches.
 
-    A batch is a mapping with `labels` (a tensor, -100 where there is no loss) and `numbers` (of its samples).
+    A batch is a mapping with `labels` (a tensor, -100 for no loss) and `numbers` (those of its samples).
     """
 
     samples: Sequence[Any]
     collate: Callable[[Sequence[Any]], Mapping[str, Any]] = batching.pack
     without_loss: Callable[[Any], Any] = batching.without_loss
-    """The same sample with no loss: what a process computes when there is nothing left for it."""
+    """Returns the same sample without a loss, for a process that the last batch leaves without samples."""
     on_epoch: Callable[[int], None] | None = None
-    """Told the number of each epoch before its samples are asked for."""
+    """Called with the number of each epoch before its samples are read."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, position: int) -> Any:
-        """A negative position asks for a sample without its loss."""
+        """Return the sample at a position; a negative position returns it without its loss."""
         return self.samples[position] if position >= 0 else self.without_loss(self.samples[-1 - position])
 
 
 class PackedTrainer(Trainer):  # type: ignore[misc]
-    """Trainer for a `Tagger`, or another network that reads packed batches.
+    """Trainer for a `Tagger` or another network that reads packed batches.
 
     Args:
-        network: its forward takes a batch, and `num_items_in_batch`, and gives `{"loss"}`.
-        evaluate: scores of the model as it is now, the one to choose by as `score`; None without validation.
-        describe: names a training sentence, given its number in the data.
-        recipe: which gradients make an update, and what the schedule counts.
+        network: its forward takes a batch and `num_items_in_batch`, and returns `{"loss"}`.
+        evaluate: returns the current scores, with the selecting one as `score`; None without validation data.
+        describe: returns a name for the training sample with a number, for error messages.
+        recipe: which gradients form an update, and what the schedule counts.
     """
 
     def __init__(
@@ -132,19 +132,19 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._partial: str | None = None
         self.control: Any
         self._numbers: list[int] = []
-        """Sentences of the update that is being computed, in this process."""
+        """Numbers of this process's samples in the current update."""
         self.session = Session()
         super().__init__(
             model=network,
             args=arguments,
             train_dataset=examples,
-            eval_dataset=examples if evaluate else None,  # asked for, never read: see `evaluate`
+            eval_dataset=examples if evaluate else None,  # required but never read: see `evaluate`
             data_collator=examples.collate,
             callbacks=callbacks,
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Packed batches of this process's share."""
+        """Packed batches of this process."""
         args, examples = self.args, self.train_dataset
         batches = EpochBatches(
             len(examples),
@@ -157,7 +157,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return DataLoader(examples, batch_sampler=batches, collate_fn=examples.collate)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The batches of one update, and what its loss is divided by: their words with a tag, in all processes."""
+        """The batches of one update, and the divisor of its loss: their words with a tag, in all processes."""
         batches, words = super().get_batch_samples(epoch_iterator, num_batches, device)
         counted = batches if self._recipe.accumulates else batches[-1:]
         if not self._recipe.accumulates:
@@ -169,28 +169,28 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return batches, words
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass; a loss that is not a number ends the run.
+        """Do one forward and backward pass; a loss that is not finite ends the run.
 
-        Where a recipe would throw a gradient away, it is not computed in the first place.
+        A gradient that the recipe would discard is not computed.
         """
         if not self._recipe.accumulates and not self.accelerator.gradient_state.sync_gradients:
             return torch.zeros((), device=self.args.device)
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not self._recipe.accumulates:
-            loss = loss * self.args.gradient_accumulation_steps  # what is logged is the mean over words
+            loss = loss * self.args.gradient_accumulation_steps  # the log has the mean over words
         if not math.isfinite(loss.item()):
             self._fail(f"the loss became {loss.item()}", inputs["numbers"])
         return loss
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The schedule, over the horizon of the recipe."""
+        """Create the schedule over the number of steps that the recipe counts."""
         horizon = self._recipe.horizon(
             num_training_steps, len(self.get_train_dataloader()), self.args.gradient_accumulation_steps
         )
         return super().create_scheduler(horizon, optimizer)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        """The norm of the gradient; one that is not a number would spoil the weights, and ends the run."""
+        """The norm of the gradient; one that is not finite would ruin the weights, and ends the run."""
         norm = super()._get_grad_norm(model, grad_norm)
         if not math.isfinite(float(norm)):
             self._fail(f"the norm of the gradient became {float(norm)}", self._numbers)
@@ -198,20 +198,21 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def _fail(self, what: str, numbers: Sequence[int]) -> None:
         sentences = "\n".join(f"  {self._describe(number)}" for number in numbers)
-        raise RunError(f"{what} at update {self.state.global_step + 1}; its sentences:\n{sentences}")
+        update = self.state.global_step + 1
+        raise RunError(f"{what} at update {update}; the sentences of the batch:\n{sentences}")
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Scores on the validation data, by the caller's own pipeline."""
+        """Score the validation data with the `evaluate` of the task."""
         assert self._score is not None
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         scores = {f"eval_{key}": value for key, value in self._score().items()}
-        self.session.evaluating += time.perf_counter() - begun
+        self.session.evaluating += time.perf_counter() - start_time
         self.log(dict(scores))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Trainer keeps the step of the best score only where it decides when to save; here `Saving` does."""
+        """Record the step of the best score; the Trainer does so only if it decides when to save, and `Saving` does."""
         is_best = bool(super()._determine_best_metric(metrics, trial))
         if is_best:
             self.state.best_global_step = self.state.global_step
@@ -221,10 +222,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return self._partial or str(super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint aside, bring it to disk, then give it its name.
+        """Write a checkpoint to a temporary folder, flush it to disk, then rename it.
 
-        Trainer's own `checkpoint-N` exists before it is whole, and without its optimizer file it would be
-        resumed from quietly, with other weights.
+        transformers creates `checkpoint-N` before it is complete, and would silently resume from one without an
+        optimizer file, with different weights.
         """
         folder = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
@@ -235,7 +236,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         processes.barrier()
         self._partial = str(aside)
         try:
-            super()._save_checkpoint(model, trial)  # every process adds the state of its random numbers
+            super()._save_checkpoint(model, trial)  # every process adds its random state
         finally:
             self._partial = None
         processes.barrier()
@@ -246,7 +247,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         processes.barrier()
 
     def _remove_old(self, folder: Path) -> None:
-        """Keep the newest checkpoint, and the best one where a best one is wanted."""
+        """Keep the newest checkpoint, and the best one if the best epoch is selected."""
         keep = {self.state.global_step}
         if self.args.metric_for_best_model and self.state.best_global_step:
             keep.add(self.state.best_global_step)
@@ -266,66 +267,66 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.model.load_trainable_state(load_file(str(Path(resume_from_checkpoint) / TRAINED)))
 
     def resume(self, newest: Path | None) -> None:
-        """Train to the end, from the checkpoint `newest` on, or from the start.
+        """Train to the end from the checkpoint `newest`, or from the start if it is None.
 
         Raises:
-            RunError: the loss or the gradient became something that is not a number.
-            UsageError: the checkpoint is that of a run of another number of processes.
+            RunError: the loss or the gradient is not finite.
+            UsageError: the checkpoint is from a run with a different number of processes.
         """
         self.session = Session.of(newest) if newest else Session()
         if newest is not None:
             state = TrainerState.load_from_json(str(newest / STATE))
             if state.stateful_callbacks["TrainerControl"]["args"]["should_training_stop"]:
-                # It was over when it was killed. Trainer would not know that early stopping had ended it.
+                # Training was complete. The Trainer would not know that early stopping had ended it.
                 self.state = state
                 self._load_from_checkpoint(str(newest))
                 return
         self.train(resume_from_checkpoint=str(newest) if newest else None)
 
-    def take_best(self) -> None:
-        """Go back to the weights of the best epoch so far."""
+    def restore_best(self) -> None:
+        """Restore the weights of the best epoch."""
         best = checkpoints(Path(self.args.output_dir))[self.state.best_global_step]
         self._load_from_checkpoint(str(best))
 
 
 class Session:
-    """What a run has cost so far, over all of its interruptions."""
+    """What a run has taken so far, including the time before it was resumed."""
 
     def __init__(self, words: int = 0, seconds: float = 0.0, evaluating: float = 0.0) -> None:
         self.words = words
         self.words_before = words
         self.evaluating = evaluating
         self._before = seconds
-        self._begun = time.perf_counter()
+        self._start_time = time.perf_counter()
 
     @classmethod
     def of(cls, checkpoint: Path) -> Session:
-        """As it stood at a checkpoint.
+        """Read the session in a checkpoint.
 
         Raises:
-            UsageError: another number of processes wrote it.
+            UsageError: a different number of processes wrote it.
         """
         stored = json.loads((checkpoint / SESSION).read_text(encoding="utf-8"))
-        found = stored.pop("processes")
-        if found != processes.world_size():
+        before, now = stored.pop("processes"), processes.world_size()
+        if before != now:
             raise UsageError(
-                f"`{checkpoint}` is of a run of {found} processes, and this one has {processes.world_size()}; "
-                "resume it with as many"
+                f"`{checkpoint}` is from a run with {before} processes, and this one has {now}: "
+                "resume it with the same number"
             )
         return cls(**stored)
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of training, with its evaluations and checkpoints."""
-        return self._before + time.perf_counter() - self._begun
+        """Wall-clock time of training in seconds, including evaluations and checkpoints."""
+        return self._before + time.perf_counter() - self._start_time
 
     @property
     def words_per_second(self) -> float:
-        """Words trained on in a second; the time of evaluations does not count."""
+        """Words trained on per second, without the time of evaluations."""
         return self.words / max(self.seconds - self.evaluating, 1e-9)
 
     def as_json(self) -> dict[str, float]:
-        """What a checkpoint keeps of it."""
+        """The values that a checkpoint stores."""
         return {
             "words": self.words,
             "seconds": self.seconds,
@@ -335,12 +336,11 @@ class Session:
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """The complete checkpoints of a folder by update, oldest first."""
-    found = {int(path.name.rsplit("-", 1)[1]): path for path in folder.glob("checkpoint-*") if path.is_dir()}
-    whole = {step: path for step, path in found.items() if _is_whole(path)}
-    return dict(sorted(whole.items()))
+    """The complete checkpoints in a folder by update, oldest first."""
+    folders = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _is_complete(path)]
+    return dict(sorted((int(path.name.rsplit("-", 1)[1]), path) for path in folders))
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     names = {file.name for file in path.iterdir()}
-    return names >= _WHOLE and any(name.startswith("rng_state") for name in names)
+    return names >= _REQUIRED_FILES and any(name.startswith("rng_state") for name in names)
