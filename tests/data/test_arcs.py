@@ -14,7 +14,7 @@ import sltk
 from sltk.cli import main
 from sltk.components.readers.conllu import ConlluReader
 from sltk.components.readers.jsonl import JsonlReader
-from sltk.data.arcs import arcs_of, counted, directions, parser_of, spacy_parser
+from sltk.data.arcs import arc_directions, arcs_of, count_arcs, pipeline_parser, spacy_parser
 from sltk.types import Sentence
 
 # The cook praised our soup loudly .     (head of each word, 1-based; 0 is the root)
@@ -44,7 +44,7 @@ def treebank(tmp_path: Path) -> Path:
 
 def test_arcs_of_labelled_words_by_type(treebank: Path) -> None:
     """The arc to the head and those to the children, each from the labelled word; arcs of others do not count."""
-    found = directions(ConlluReader(path=treebank, column="misc:Type"))
+    found = arc_directions(ConlluReader(path=treebank, column="misc:Type"))
     rows = {name: (row["words"], row["arcs"], row["right"]) for name, row in found["per_type"].items()}
     assert rows == EXPECTED
     assert (found["words"], found["arcs"], found["right"]) == (3, 5, 2)
@@ -54,7 +54,7 @@ def test_arcs_of_labelled_words_by_type(treebank: Path) -> None:
 
 def test_plain_tags_label_every_word(treebank: Path) -> None:
     """Six arcs, each seen from both its ends: half of all point right, whatever the tree."""
-    found = directions(ConlluReader(path=treebank, column="upos"))
+    found = arc_directions(ConlluReader(path=treebank, column="upos"))
     assert (found["words"], found["arcs"], found["share"]) == (7, 12, 0.5)
 
 
@@ -64,7 +64,7 @@ def test_in_any_tree_half_of_all_arcs_point_right(draw: st.DataObject) -> None:
     size = draw.draw(st.integers(1, 12))
     heads = [None, *(draw.draw(st.integers(0, number)) for number in range(size - 1))]
     kinds = draw.draw(st.lists(st.sampled_from(["A", "B"]), min_size=size, max_size=size))
-    found = counted([(Sentence(["w"] * size, heads=heads), kinds)])
+    found = count_arcs([(Sentence(["w"] * size, heads=heads), kinds)])
     assert found["arcs"] == 2 * (size - 1) == sum(row["arcs"] for row in found["per_type"].values())
     assert found["right"] == size - 1
     assert len(list(arcs_of(heads))) == found["arcs"]
@@ -76,7 +76,7 @@ def test_multi_word_tokens_and_empty_nodes_move_no_arc(tmp_path: Path) -> None:
     rows.insert(1, "2-3\tdon't" + "\t_" * 8)
     rows.insert(4, "3.1\tgladly" + "\t_" * 8)
     (tmp_path / "a.conllu").write_text("\n".join(rows), encoding="utf-8")
-    found = directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
+    found = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
     assert (found["arcs"], found["right"]) == (4, 1)  # we → eat; eat ← we, do, n't
 
 
@@ -85,7 +85,7 @@ def test_a_sentence_without_a_tree_is_left_out_and_counted(tmp_path: Path, head:
     """One of its words has no head, or one that is no word."""
     broken = conllu(["eat", "it"], [head, 1], ["B-A", "B-A"])
     (tmp_path / "a.conllu").write_text(conllu(WORDS, HEADS, TAGS) + broken, encoding="utf-8")
-    found = directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
+    found = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
     assert found["sentences_without_tree"] == 1
     assert found["arcs"] == 5
     assert "A" not in found["per_type"]
@@ -95,7 +95,7 @@ def test_data_without_trees_is_an_error_that_names_the_ways_out(tmp_path: Path) 
     """Neither a HEAD column nor a parser."""
     (tmp_path / "a.jsonl").write_text(json.dumps({"words": ["soup"], "tags": ["B-DISH"]}), encoding="utf-8")
     with pytest.raises(sltk.DataError, match="gives no dependency trees") as caught:
-        directions(JsonlReader(path=tmp_path / "a.jsonl"))
+        arc_directions(JsonlReader(path=tmp_path / "a.jsonl"))
     assert "--parser" in str(caught.value)
 
 
@@ -104,7 +104,7 @@ def test_a_parser_takes_the_place_of_trees(tmp_path: Path) -> None:
     line = json.dumps({"words": WORDS, "tags": TAGS})
     (tmp_path / "a.jsonl").write_text(line, encoding="utf-8")
     heads = [head - 1 if head else None for head in HEADS]
-    found = directions(JsonlReader(path=tmp_path / "a.jsonl"), lambda words: heads)
+    found = arc_directions(JsonlReader(path=tmp_path / "a.jsonl"), lambda words: heads)
     assert (found["arcs"], found["right"]) == (5, 2)
 
 
@@ -121,20 +121,20 @@ def test_a_spacy_pipeline_parses_the_words_as_they_are() -> None:
         return document
 
     pipeline.add_pipe("sltk_test_chain")
-    assert parser_of(pipeline)(["can't", "eat", "it"]) == [1, 2, None]
+    assert pipeline_parser(pipeline)(["can't", "eat", "it"]) == [1, 2, None]
 
 
 def test_a_spacy_pipeline_without_a_parser_is_refused() -> None:
     """A blank one would give no heads at all."""
     spacy = pytest.importorskip("spacy")
     with pytest.raises(sltk.UsageError, match="has no parser"):
-        parser_of(spacy.blank("en"))(["eat", "it"])
+        pipeline_parser(spacy.blank("en"))(["eat", "it"])
 
 
 def test_a_spacy_pipeline_that_is_not_installed_is_named() -> None:
     """With the command that fetches it."""
     pytest.importorskip("spacy")
-    with pytest.raises(sltk.UsageError, match="spaCy cannot load `no_such_pipeline`") as caught:
+    with pytest.raises(sltk.UsageError, match="spaCy cannot load the pipeline `no_such_pipeline`") as caught:
         spacy_parser("no_such_pipeline")
     assert "python -m spacy download no_such_pipeline" in str(caught.value)
 
@@ -152,7 +152,7 @@ def test_stats_shows_and_prints_directions(treebank: Path, capsys: pytest.Captur
 
 def test_a_real_treebank_has_more_arcs_to_the_left_of_nouns(corpora: Path) -> None:
     """UD English EWT: nouns follow their determiners, adjectives and prepositions; every sentence has a tree."""
-    found = directions(ConlluReader(path=corpora / "conllu/en_ewt-ud-dev.conllu"))
+    found = arc_directions(ConlluReader(path=corpora / "conllu/en_ewt-ud-dev.conllu"))
     assert found["sentences_without_tree"] == 0
     assert found["share"] == 0.5
     assert found["per_type"]["NOUN"]["share"] < 0.5 < found["per_type"]["DET"]["share"]

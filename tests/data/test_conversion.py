@@ -20,7 +20,7 @@ from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.slots import Reader
 from sltk.components.writers import BratWriter, ConllWriter, HtmlWriter, JsonlWriter, SpansWriter, TextWriter
-from sltk.data.conversion import AT_ONCE, Conversion, convert
+from sltk.data.conversion import CHUNK_SIZE, Conversion, convert
 from sltk.errors import DataError, UsageError
 from sltk.types import Sentence, Span
 
@@ -69,12 +69,12 @@ def test_brat_output_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
         main(["convert", "in.conll", ".", "--reader", "conll", "--writer", "brat", "--option", "limit=3"])
         == 2
     )
-    assert "`.` is there already" in capsys.readouterr().err
+    assert "`.` exists already" in capsys.readouterr().err
     assert (
         main(["convert", "in.conll", "-", "--reader", "conll", "--writer", "brat", "--option", "limit=3"])
         == 2
     )
-    assert "name a folder" in capsys.readouterr().err
+    assert "must be a folder" in capsys.readouterr().err
 
 
 def test_brat_refuses_what_it_cannot_hold(tmp_path):
@@ -111,7 +111,7 @@ def test_standard_input_is_converted(tmp_path):
     assert done.stdout == b"Ada\tI-X\nBo\tB-X\n\n"
 
 
-LONG = 20 * AT_ONCE
+LONG = 20 * CHUNK_SIZE
 SOURCES = {
     "conll": (ConllReader, "Ada B-X\nsang O\n\n" * LONG),
     "conllu": (ConlluReader, "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n" * LONG),
@@ -148,7 +148,7 @@ def test_the_reader_is_only_a_few_sentences_ahead(tmp_path, name):
     for _ in convert(Watched(path=tmp_path / "in"), JsonlWriter()):
         written_out += 1
     assert (given_out, written_out) == (LONG, LONG)
-    assert furthest <= AT_ONCE + 1
+    assert furthest <= CHUNK_SIZE + 1
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_no_writer_holds_the_sentences(tmp_path, writer):
 
     before = sum(type(found) is Sentence for found in gc.get_objects())
     writer().save(Conversion(Endless()).predictions(), tmp_path / "out")
-    assert max(alive) - before <= 4 * AT_ONCE
+    assert max(alive) - before <= 4 * CHUNK_SIZE

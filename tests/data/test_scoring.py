@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sltk.data.scoring import report, score_files
+from sltk.data.scoring import conlleval_report, score_files
 from sltk.errors import DataError
 
 # word, gold, predicted: the stray I-LOC is a span for conlleval alone.
@@ -81,7 +81,7 @@ def test_plain_tags_get_their_accuracy(tmp_path):
     scores = score_files(file, scheme="auto")
     assert scores["accuracy"] == 0.5
     assert scores["signature"].startswith("accuracy|scheme:plain")
-    assert report(scores).splitlines()[:2] == ["processed 2 tokens.", "accuracy:  50.00%"]
+    assert conlleval_report(scores).splitlines()[:2] == ["processed 2 tokens.", "accuracy:  50.00%"]
 
 
 def problem(*arguments, **options) -> str:
@@ -98,7 +98,7 @@ def test_a_tag_that_is_not_in_the_scheme_is_named_with_its_line(tmp_path):
         f"`E-PER` is not a tag of IOB2, whose tags are B-TYPE, I-TYPE and O\n  --> {tmp_path}/both.txt:4"
         in message
     )
-    assert "look like BIOES: say `--scheme BIOES`" in message
+    assert "look like BIOES: use `--scheme BIOES`" in message
 
 
 def test_a_bad_tag_in_the_prediction_is_named_in_its_file(tmp_path):
@@ -170,7 +170,7 @@ def test_a_missing_file(tmp_path):
 
 def test_the_report_reads_like_conlleval(tmp_path):
     """The report has conlleval's lines, then the signature."""
-    lines = report(score_files(write(tmp_path / "both.txt", 0, 1, 2))).splitlines()
+    lines = conlleval_report(score_files(write(tmp_path / "both.txt", 0, 1, 2))).splitlines()
     assert lines[:4] == [
         "processed 5 tokens with 2 phrases; found: 1 phrases; correct: 1.",
         "accuracy:  80.00%; precision: 100.00%; recall:  50.00%; FB1:  66.67",
@@ -182,7 +182,7 @@ def test_the_report_reads_like_conlleval(tmp_path):
 
 def test_the_reference_scorers_output_is_reproduced(corpora):
     """On the shared task's example file the report is the reference scorer's, line by line."""
-    lines = report(score_files(corpora / "conlleval/output.txt", mode="conlleval")).splitlines()
+    lines = conlleval_report(score_files(corpora / "conlleval/output.txt", mode="conlleval")).splitlines()
     assert lines[:-1] == (corpora / "conlleval/result.txt").read_text(encoding="utf-8").splitlines()
 
 

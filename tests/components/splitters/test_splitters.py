@@ -173,7 +173,7 @@ def test_spacy_words(spacy_library: ModuleType) -> None:
     english = [text[start:end] for start, end in SpacySplitter().split(text)]
     assert english == ["We", "'d", "paid", "5", "km", "earlier", "."]
     assert SpacySplitter(lang="xx").split("We'd") == [(0, 4)]
-    assert spacy_splitter._tokenizer("en", None) is spacy_splitter._tokenizer("en", None)
+    assert spacy_splitter.load_spacy("", "en", None) is spacy_splitter.load_spacy("", "en", None)
 
 
 def test_an_installed_pipeline(spacy_library: ModuleType, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_what_spacy_lacks(spacy_library: ModuleType, options: dict[str, str], me
 
 def test_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra to install; the splitter itself can be made and listed without it."""
-    spacy_splitter._tokenizer.cache_clear()
+    spacy_splitter.load_spacy.cache_clear()
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(UsageError, match=r"pip install 'sltk\[spacy\]'"):
         SpacySplitter().split("a b")

@@ -64,9 +64,9 @@ def stats(
     data_reader = build_reader(reader, source, option)
     counts = statistics(data_reader)
     if dependencies:
-        from ..data.arcs import directions, spacy_parser
+        from ..data.arcs import arc_directions, spacy_parser
 
-        counts["dependencies"] = directions(data_reader, spacy_parser(parser) if parser else None)
+        counts["dependencies"] = arc_directions(data_reader, spacy_parser(parser) if parser else None)
     if json:
         print_json(counts)
         return
@@ -193,7 +193,7 @@ def score(
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
-    from ..data.scoring import report, score_files
+    from ..data.scoring import conlleval_report, score_files
     from ..schemes import SCHEMES
 
     tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES))
@@ -205,7 +205,7 @@ def score(
     if json:
         print_json(scores)
     elif other is None:
-        print_result(report(scores))
+        print_result(conlleval_report(scores))
     else:
         from .score_tables import show_scores
 

@@ -1,10 +1,11 @@
-"""A few hand-written sentences: what a rehearsal reads where a data file is absent."""
+"""A few hand-written sentences, which a rehearsal reads in place of missing data files."""
 
 from __future__ import annotations
 
-from ..types import Sentence, Span
+from ..schemes import decode
+from ..types import Sentence
 
-# One `word/TAG` a word, IOB2. Every type occurs more than once, one span has three words.
+# Words as `word/TAG`, in IOB2. Every type occurs more than once, and one span has three words.
 _TAGGED = (
     "Mira/B-PER Okafor/I-PER moved/O to/O Lisbon/B-LOC in/O May/O ./O",
     "The/O Harbour/B-ORG Rowing/I-ORG Club/I-ORG hired/O Jonas/B-PER Lind/I-PER ./O",
@@ -44,12 +45,12 @@ def _sentence(line: str) -> Sentence:
 
 
 def tagged_sentences() -> list[Sentence]:
-    """Sentences with person, place and organisation names, IOB2."""
+    """Sentences with the names of people, places and organisations (IOB2)."""
     return [_sentence(line) for line in _TAGGED]
 
 
 def aspect_sentences() -> list[Sentence]:
-    """Sentences of restaurant reviews with aspect terms, spans over words of a text."""
+    """Sentences of restaurant reviews with aspect terms, as spans, and with their text."""
     return [_spans(_sentence(line)).with_text() for line in _ASPECTS]
 
 
@@ -59,7 +60,7 @@ def event_sentences() -> list[Sentence]:
 
 
 def plain_sentences() -> list[Sentence]:
-    """Sentences with one part of speech a word."""
+    """Sentences with parts of speech, one per word."""
     return [_sentence(line) for line in _PLAIN]
 
 
@@ -69,11 +70,5 @@ def text_sentences() -> list[Sentence]:
 
 
 def _spans(sentence: Sentence) -> Sentence:
-    """The same sentence with spans for its well-formed IOB2 tags."""
-    spans: list[Span] = []
-    for index, tag in enumerate(sentence.tags or ()):
-        if tag.startswith("B-"):
-            spans.append(Span(index, index + 1, tag[2:]))
-        elif tag.startswith("I-"):
-            spans[-1] = Span(spans[-1].start, index + 1, tag[2:])
-    return Sentence(sentence.words, spans=spans)
+    """The sentence with spans in place of its IOB2 tags, which must be well-formed."""
+    return Sentence(sentence.words, spans=decode(sentence.tags or [], "IOB2").spans)

@@ -1,8 +1,8 @@
-"""Which way the dependency arcs of labelled words point (Dukić & Šnajder 2024, §7).
+"""Directions of the dependency arcs of labelled words (Dukić & Šnajder 2024, §7).
 
-For each labelled word the arc to its head and the arcs to its children are looked at, from that word: an arc points
-right where its other end stands further on in the sentence. The share of such arcs says how much of what a word is
-labelled by lies where a causal mask hides it. An arc between two labelled words counts for each, once either way.
+The arcs of a labelled word are the one to its head and those to its children. An arc points right if its other end is
+further to the right in the sentence. The share of such arcs shows how much of the context of labelled words a causal
+mask hides. An arc between two labelled words counts for both, once in each direction.
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from dataclasses import replace
 from typing import Any
 
 from ..components.slots import Reader
-from ..errors import DataError, Problem, UsageError
+from ..components.splitters.spacy import load_spacy
+from ..errors import DataError, UsageError
 from ..types import Sentence
-from . import datasets
-from .raw import RawDataset, read_raw
+from .datasets import to_dataset
+from .raw import RawDataset, read_raw, source_of
 
 Parser = Callable[[Sequence[str]], list[int | None]]
-"""From words to the number of the word that governs each; None for the root."""
+"""Maps words to the index of each word's head; None for the root."""
 
 _OUTSIDE = "O"
 
 
-def directions(reader: Reader, parser: Parser | None = None) -> dict[str, Any]:
+def arc_directions(reader: Reader, parser: Parser | None = None) -> dict[str, Any]:
     """Arcs of labelled words: `{"words", "arcs", "right", "share", "per_type", "sentences_without_tree"}`.
 
-    `share` is that of the arcs that point right, None where there are none. Trees are those of the data, or what
-    `parser` makes of its words. Sentences without a tree are left out and counted.
+    `share` is the share of arcs that point right, None without arcs. Trees are those of the data, unless a `parser` is
+    given. Sentences without a tree are left out and counted.
 
     Raises:
-        DataError: as the reader; or not one sentence has a tree.
+        DataError: raised by the reader; or no sentence has a tree.
     """
-    source = read_raw(reader)
-    trees = [_with_heads(sentence, parser) for sentence in source.sentences]
-    if all(sentence.heads is None for sentence in trees):
-        about = f"reader `{reader.type_name}` gives no dependency trees here"
-        note = (
-            "`--parser PIPELINE` has spaCy parse the words; reader `conllu` takes trees from the HEAD column"
-        )
-        where = getattr(reader, "path", None) or "(data)"
-        raise DataError.at(about, where, None, note)
-    labels = _labels(replace(source, sentences=trees))
-    return {**counted(zip(trees, labels, strict=True)), "sentences_without_tree": _without_tree(trees)}
+    raw = read_raw(reader)
+    sentences = raw.sentences
+    if parser is not None:
+        sentences = [replace(sentence, heads=parser(sentence.words)) for sentence in sentences]
+    without_tree = sum(sentence.heads is None for sentence in sentences)
+    if without_tree == len(sentences):
+        message = f"reader `{reader.type_name}` gives no dependency trees here"
+        note = "use `--parser PIPELINE` to parse the words with spaCy, or reader `conllu`, which reads column HEAD"
+        raise DataError.at(message, source_of(reader), None, note)
+    types = _word_types(replace(raw, sentences=sentences))
+    return {**count_arcs(zip(sentences, types, strict=True)), "sentences_without_tree": without_tree}
 
 
-def counted(labelled: Iterable[tuple[Sentence, Sequence[str | None]]]) -> dict[str, Any]:
-    """The arcs of sentences with a tree, whose labelled words have a type and the others None."""
+def count_arcs(labelled: Iterable[tuple[Sentence, Sequence[str | None]]]) -> dict[str, Any]:
+    """Count the arcs of sentences with a tree; each sentence comes with the type of each word, None for outside."""
     words: Counter[str] = Counter()
     arcs: Counter[str] = Counter()
     right: Counter[str] = Counter()
@@ -63,7 +64,7 @@ def counted(labelled: Iterable[tuple[Sentence, Sequence[str | None]]]) -> dict[s
 
 
 def arcs_of(heads: Sequence[int | None]) -> Iterator[tuple[int, int]]:
-    """Each arc twice, `(word, other end)`: from the child to its head, and from the head to the child."""
+    """Yield each arc twice, as `(word, other end)`: from the child to its head, and from the head to the child."""
     for word, head in enumerate(heads):
         if head is not None:
             yield word, head
@@ -71,28 +72,19 @@ def arcs_of(heads: Sequence[int | None]) -> Iterator[tuple[int, int]]:
 
 
 def spacy_parser(pipeline: str) -> Parser:
-    """The parser of an installed spaCy pipeline. A pipeline is a Python package, and runs as such.
+    """The parser of an installed spaCy pipeline, which is a Python package, whose code is run.
 
     Raises:
-        UsageError: spaCy or the pipeline is not installed, or it has no parser.
+        UsageError: spaCy or the pipeline is not installed; or, when called, the pipeline has no parser.
     """
-    try:
-        import spacy
-    except ImportError as error:
-        raise UsageError("parsing needs the package `spacy`: pip install 'sltk[spacy]'") from error
-    try:
-        loaded = spacy.load(pipeline)
-    except (ImportError, OSError, ValueError) as error:
-        note = f"python -m spacy download {pipeline}"
-        raise UsageError(Problem(f"spaCy cannot load `{pipeline}`: {error}", notes=(note,))) from error
-    return parser_of(loaded)
+    return pipeline_parser(load_spacy("parsing", "en", pipeline))
 
 
-def parser_of(pipeline: Any) -> Parser:
-    """The same of a spaCy pipeline that is loaded.
+def pipeline_parser(pipeline: Any) -> Parser:
+    """The parser of a loaded spaCy pipeline.
 
     Raises (when called):
-        UsageError: it parses nothing.
+        UsageError: the pipeline has no parser.
     """
     from spacy.tokens import Doc
 
@@ -106,26 +98,18 @@ def parser_of(pipeline: Any) -> Parser:
     return parse
 
 
-def _with_heads(sentence: Sentence, parser: Parser | None) -> Sentence:
-    return sentence if parser is None else replace(sentence, heads=parser(sentence.words))
-
-
-def _labels(source: RawDataset) -> list[list[str | None]]:
-    """The type of each word of each sentence; None where it is outside."""
-    if source.scheme == "plain":
-        tags = (sentence.tags or [] for sentence in source.sentences)
+def _word_types(raw: RawDataset) -> list[list[str | None]]:
+    """The type of each word of each sentence; None if it is outside."""
+    if raw.scheme == "plain":
+        tags = (sentence.tags or [] for sentence in raw.sentences)
         return [[None if tag == _OUTSIDE else tag for tag in own] for own in tags]
-    found = []
-    for sentence in datasets.to_dataset(source, "IOB2"):
+    word_types = []
+    for sentence in to_dataset(raw, "IOB2"):
         types: list[str | None] = [None] * len(sentence)
         for span in sentence.spans or ():
             types[span.start : span.end] = [span.type] * (span.end - span.start)
-        found.append(types)
-    return found
-
-
-def _without_tree(sentences: Iterable[Sentence]) -> int:
-    return sum(sentence.heads is None for sentence in sentences)
+        word_types.append(types)
+    return word_types
 
 
 def _share(words: int, arcs: int, right: int) -> dict[str, Any]:

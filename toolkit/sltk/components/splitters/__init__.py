@@ -1,4 +1,4 @@
-"""Splitters: how text becomes words. One file a splitter."""
+"""Splitters: split text into words. One module per splitter."""
 
 from .regex import RegexSplitter
 from .spacy import SpacySplitter

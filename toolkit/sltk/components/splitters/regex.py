@@ -1,7 +1,7 @@
 """The `regex` splitter: words, numbers and punctuation of any script, by one regular expression.
 
-Every alternative either fails after a bounded number of characters or consumes what it has looked at, so the
-time is linear in the text whatever the text is. Possessive quantifiers (`*+`) give nothing back.
+Every alternative either fails after a bounded number of characters or consumes the characters that it examined, so
+the time is linear in the length of any text. Possessive quantifiers (`*+`) do not backtrack.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from ..registry import register
 from ..slots import Splitter
 
-# Scripts written without spaces, cut by character. Their digits are left out: numbers stay whole.
+# Scripts written without spaces, split by character. Their digits are excluded, so that numbers stay whole.
 _SPACELESS = (
     "\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
     "\U00020000-\U0003ffff"  # Han, supplementary
@@ -25,18 +25,18 @@ _SPACELESS = (
 )
 _WORD = rf"[^\W_{_SPACELESS}]"  # a letter or digit of any other script
 _LETTER = rf"[^\W\d_{_SPACELESS}]"
-# Invisible characters that no word should consist of: zero-width space, direction marks, byte-order mark.
+# Invisible characters that should not be words by themselves: zero-width space, direction marks, byte-order mark.
 _FORMAT = "[\u200b\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]"
 _APOSTROPHES = "'’ʼ"
 _URL = '[^\\s<>"' + _SPACELESS + "\u3000-\u303f\uff00-\uffef]"
 _URL_END = '[^\\s<>"' + _SPACELESS + "\u3000-\u303f\uff00-\uffef.,;:!?'’”»()\\[\\]{}…]"
-# Names of hosts are known by their end alone: a full stop without a space after it is a slip in `so good.The end`.
+# Host names are recognized only by these endings: `so good.The end` is two words with a missing space.
 _TOP = r"(?i:com|org|net|edu|gov|mil|int|info|io|co\.(?:uk|jp|nz|za|in|kr))"
 _CLITICS = ("s", "m", "d", "re", "ve", "ll")
 
 
 def _ranges(codes: Iterator[int]) -> str:
-    """Code points as the inside of a character class."""
+    """Code points as the content of a character class."""
     runs: list[list[int]] = []
     for code in codes:
         if runs and runs[-1][1] == code - 1:
@@ -48,15 +48,15 @@ def _ranges(codes: Iterator[int]) -> str:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """The expression, compiled on first use: `re` has no class of combining marks, so they are looked up."""
+    """The expression, compiled on first use; `re` has no class of combining marks, so `unicodedata` lists them."""
     blocks = (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0))
     marks = _ranges(code for code in blocks if unicodedata.category(chr(code)).startswith("M"))
-    # What continues the character before it: marks, soft hyphen, zero-width (non-)joiner, word joiner.
+    # Characters that extend the one before them: marks, soft hyphen, zero-width (non-)joiner, word joiner.
     extend = f"[{marks}\u00ad\u200c\u200d\u2060]"
-    # … and for emoji also skin tones and the letters of subdivision flags.
+    # For emoji also skin tones and the letters of subdivision flags.
     emoji_extend = f"[{marks}\u00ad\u200c\u200d\u2060\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
     run = f"{_WORD}(?:{_WORD}++|{extend}++)*+"
-    sign = r"(?:(?<![^\s(\[{])(?:[-+−]\.?|\.)(?=\d))?"  # of a number: -5, +.5; a hyphen after a word is none
+    sign = r"(?:(?<![^\s(\[{])(?:[-+−]\.?|\.)(?=\d))?"  # of a number: -5, +.5; not a hyphen after a word
     join = rf"(?:(?<=\d)[.,:/٫٬](?=\d)|[-‐‑_·״׳](?={_WORD})|[{_APOSTROPHES}](?={_LETTER}))"
     alternatives = (
         rf"(?:(?i:https?|ftp)://|(?i:www)\.){_URL}*{_URL_END}",
@@ -82,15 +82,15 @@ class RegexSplitter(Splitter):
 
     Runs of letters, marks and digits are words, and stay whole across a hyphen (`well-known`), an underscore,
     an apostrophe (`O'Brien`) and, between digits, `. , : /` (`1,000.50`, `12:30`); a sign or point before a
-    number belongs to it (`-.5`). English contractions come apart as in the Penn Treebank: `do|n't`, `it|'s`,
-    `they|'ll`. URLs, also `mail.example.com/x`, e-mail addresses, hashtags, mentions, dotted initials (`U.S.`),
-    an ellipsis and emoji sequences stay whole; other punctuation is one word a character. Han, kana, Thai, Lao,
-    Khmer and Myanmar are cut by character, with the marks on it.
+    number belongs to it (`-.5`). English contractions are split as in the Penn Treebank: `do|n't`, `it|'s`,
+    `they|'ll`. URLs, including `mail.example.com/x`, e-mail addresses, hashtags, mentions, dotted initials (`U.S.`),
+    ellipses and emoji sequences stay whole; other punctuation is one word per character. Han, kana, Thai, Lao,
+    Khmer and Myanmar are split by character, each with its marks.
     Every character that is not white space belongs to exactly one word.
     """
 
     def split(self, text: str) -> list[tuple[int, int]]:
-        """Offsets of the words, half-open."""
+        """Half-open offsets of the words."""
         words: list[tuple[int, int]] = []
         for match in _pattern().finditer(text):
             start, end = match.span()
@@ -103,7 +103,7 @@ class RegexSplitter(Splitter):
 
 
 def _contractions(text: str, start: int, end: int) -> list[int]:
-    """Where the clitics at the end of the word `text[start:end]` begin: `should|n't|'ve`."""
+    """The starts of the clitics at the end of the word `text[start:end]`: `should|n't|'ve`."""
     cuts: list[int] = []
     while (cut := _clitic(text, start, end)) > start:
         cuts.append(cut)

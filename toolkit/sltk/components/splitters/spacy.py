@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -11,53 +10,52 @@ from pydantic import Field
 
 from ...errors import Problem, UsageError
 from ...files.safety import encodable
+from ...runtime.optional_imports import import_optional
 from ..registry import register
 from ..slots import Splitter
 
 
 @register.splitter("spacy")
 class SpacySplitter(Splitter):
-    """The words of spaCy's tokenizer of a language, or of an installed pipeline.
+    """The words of spaCy's tokenizer for a language, or of an installed pipeline.
 
-    Needs the optional extra: `pip install 'sltk[spacy]'`. Tokens of white space are left out. A pipeline is a
-    Python package, and runs as such.
+    Needs the optional extra: `pip install 'sltk[spacy]'`. White-space tokens are left out. A pipeline is a Python
+    package, whose code is run.
     """
 
-    lang: str = Field(default="en", description="language of spaCy's rules: en, de, …; xx is any")
+    lang: str = Field(default="en", description="language of spaCy's rules: en, de, …; xx for any language")
     pipeline: str | None = Field(
         default=None, description="an installed pipeline, such as en_core_web_sm, instead of a language"
     )
 
     def split(self, text: str) -> list[tuple[int, int]]:
-        """Offsets of the words, half-open.
+        """Half-open offsets of the words.
 
         Raises:
             UsageError: spaCy, the language or the pipeline is not installed.
         """
-        # spaCy keeps strings as UTF-8, which has no lone surrogates: they are looked at as U+FFFD.
-        tokens = _tokenizer(self.lang, self.pipeline)(encodable(text))
         words: list[tuple[int, int]] = []
-        for token in tokens:
-            # No word may hold white space, and there are tokenizers that make one of several words.
+        # spaCy encodes strings as UTF-8, which cannot contain lone surrogates: they become U+FFFD.
+        for token in load_spacy("splitter `spacy`", self.lang, self.pipeline).tokenizer(encodable(text)):
+            # Some tokenizers return tokens that contain white space; a word may not.
             words += [
-                (token.idx + found.start(), token.idx + found.end())
-                for found in re.finditer(r"\S+", token.text)
+                (token.idx + match.start(), token.idx + match.end())
+                for match in re.finditer(r"\S+", token.text)
             ]
         return words
 
 
 @cache
-def _tokenizer(lang: str, pipeline: str | None) -> Callable[[str], Iterable[Any]]:
-    """The tokenizer, loaded once."""
+def load_spacy(user: str, lang: str, pipeline: str | None) -> Any:
+    """A spaCy pipeline, or the blank one of a language; loaded once. `user` is named in errors.
+
+    Raises:
+        UsageError: spaCy, the language or the pipeline is not installed.
+    """
+    spacy = import_optional("spacy", user, "spacy")
     try:
-        import spacy
-    except ImportError as error:
-        raise UsageError("splitter `spacy` needs the package `spacy`: pip install 'sltk[spacy]'") from error
-    try:
-        loaded = spacy.load(pipeline) if pipeline is not None else spacy.blank(lang)
+        return spacy.load(pipeline) if pipeline is not None else spacy.blank(lang)
     except (ImportError, OSError, ValueError) as error:
-        asked = f"the pipeline `{pipeline}`" if pipeline is not None else f"the language `{lang}`"
+        name = f"the pipeline `{pipeline}`" if pipeline is not None else f"the language `{lang}`"
         notes = (f"python -m spacy download {pipeline}",) if pipeline is not None else ()
-        raise UsageError(Problem(f"spaCy cannot load {asked}: {error}", notes=notes)) from error
-    tokenizer: Callable[[str], Iterable[Any]] = loaded.tokenizer
-    return tokenizer
+        raise UsageError(Problem(f"spaCy cannot load {name}: {error}", notes=notes)) from error

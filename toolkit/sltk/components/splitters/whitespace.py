@@ -1,4 +1,4 @@
-"""The `whitespace` splitter."""
+"""The `whitespace` splitter: splits at white space."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..slots import Splitter
 
 @register.splitter("whitespace")
 class WhitespaceSplitter(Splitter):
-    """Words are what white space separates, exactly as `str.split` has it: for text that is already split."""
+    """Words separated by white space, exactly as `str.split`: for text that is already tokenized."""
 
     def split(self, text: str) -> list[tuple[int, int]]:
-        """Offsets of the words, half-open."""
+        """Half-open offsets of the words."""
         return [match.span() for match in re.finditer(r"\S+", text)]

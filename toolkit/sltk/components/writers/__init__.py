@@ -1,4 +1,4 @@
-"""Writers: how labelled sentences become text. One file a format; all of them stream."""
+"""Writers: labelled sentences as text, sentence by sentence. One module per format, and what they share."""
 
 from .brat import BratWriter
 from .conll import ConllWriter

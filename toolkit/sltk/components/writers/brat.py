@@ -1,4 +1,4 @@
-"""The `brat` writer: a text, and beside it a file of annotations of its characters."""
+"""The `brat` writer: a text file, and a file of annotations of its characters."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from .highlights import Highlight, highlights, text_and_offsets
 
 @register.writer("brat")
 class BratWriter(Writer):
-    """brat standoff: a folder with a .txt and an .ann file a document, or one pair where the name ends in .txt.
+    """brat standoff: a folder with one .txt and one .ann file per document, or one pair if the name ends in .txt.
 
-    A sentence is a line. A line end in a word becomes its symbol, ␊ or ␍; between words it stays where a span
-    crosses it, and is a space elsewhere. Plain tags are spans of one word. Scores are not written.
+    A sentence is a line. A line end in a word becomes a symbol, ␊ or ␍; between words it is kept if a span
+    crosses it, and becomes a space otherwise. Plain tags are spans of one word. Scores are not written.
     """
 
     spaces: str | None = Field(
         default=None,
         pattern=r"^[^\s]*$",
-        description="what stands for white space in types, which brat's cannot hold; unset: an error",
+        description="replacement of white space in types, which brat does not allow; unset: an error",
     )
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """Not for this writer, whose output is more than one text.
+        """Not available: the output is several files.
 
         Raises:
-            UsageError: always; says what to do.
+            UsageError: always.
         """
         raise UsageError(
-            "the writer `brat` writes several files: name a folder as output, or a file that ends in .txt"
+            "the writer `brat` writes several files: the output must be a folder, or a file that ends in .txt"
         )
 
     def check_place(self, path: Path) -> None:
-        """See that there is no other folder: a pair of files may be replaced, a folder is new.
+        """Check that the output can be written: a pair of files may be replaced, a folder must be new.
 
         Raises:
             UsageError: `path` is a file, or a folder that is not empty.
@@ -53,7 +53,7 @@ class BratWriter(Writer):
         if path.suffix in (".txt", ".ann"):
             check_file(path)
         elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise UsageError(f"`{path}` is there already: the writer `brat` makes a new folder")
+            raise UsageError(f"`{path}` exists already: the writer `brat` creates a new folder")
         else:
             check_folder(path)
 
@@ -62,7 +62,7 @@ class BratWriter(Writer):
 
         Raises:
             UsageError: see `check_place`.
-            DataError: a type has white space in it, and `spaces` is unset.
+            DataError: a type contains white space, and `spaces` is unset.
         """
         self.check_place(path)
         if path.suffix in (".txt", ".ann"):
@@ -72,25 +72,26 @@ class BratWriter(Writer):
                 for prediction in predictions:
                     pair.add(prediction)
             return
-        with atomic.making(path) as folder, _Documents(folder, self.spaces) as documents:
+        with atomic.making(path) as folder, ExitStack() as files:
+            documents = _Documents(folder, files, self.spaces)
             for prediction in predictions:
-                documents.pair_of(prediction.sentence.document).add(prediction)
+                documents.pair(prediction.sentence.document).add(prediction)
 
 
 class _Pair:
-    """One text and its annotations, as far as they are written."""
+    """A text file and its annotation file, open for writing."""
 
     def __init__(self, text: TextIO, annotations: TextIO, spaces: str | None) -> None:
         self.text, self.annotations, self.spaces = text, annotations, spaces
-        self._length = 0  # characters of the text so far
-        self._spans = 0
+        self._length = 0  # characters written to the text
+        self._spans = 0  # spans written
 
     def add(self, prediction: Prediction) -> None:
         """Write a sentence."""
         spans = highlights(prediction)
         line = _line(prediction, spans)
         if not self._length and line.startswith("\ufeff"):
-            self._write("\ufeff")  # the first one of a file is taken for a byte-order mark
+            self._write("\ufeff")  # readers treat the first one of a file as a byte-order mark
         base = self._length
         self._write(line + "\n")
         for span in spans:
@@ -99,12 +100,12 @@ class _Pair:
             self.annotations.write(_annotation(self._spans, span, type_, line, base))
 
     def _type(self, type_: str, sentence: Sentence) -> str:
-        """The type without white space."""
+        """The type with white space replaced."""
         if not re.search(r"\s", type_):
             return type_
         if self.spaces is None:
-            message = f"the type `{type_}` has white space in it, which brat cannot hold"
-            advice = "`--writer-option spaces=_` writes `_` for it"
+            message = f"the type `{type_}` contains white space, which brat does not allow"
+            advice = "`--writer-option spaces=_` replaces it with `_`"
             raise DataError.at(message, sentence.file or "(input)", sentence.line, advice)
         return re.sub(r"\s", self.spaces, type_)
 
@@ -114,23 +115,16 @@ class _Pair:
 
 
 class _Documents:
-    """The pairs of a folder, of which the one last written to is open."""
+    """The pairs of files in a folder; only the last one written to is open."""
 
-    def __init__(self, folder: Path, spaces: str | None) -> None:
-        self._folder, self._spaces = folder, spaces
+    def __init__(self, folder: Path, files: ExitStack, spaces: str | None) -> None:
+        self._folder, self._files, self._spaces = folder, files, spaces
         self._pairs: dict[str | None, _Pair] = {}
         self._names: dict[str | None, str] = {}
         self._open: str | None = None
-        self._files = ExitStack()
 
-    def __enter__(self) -> _Documents:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._files.close()
-
-    def pair_of(self, document: str | None) -> _Pair:
-        """The pair of a document, ready to be written to; it may be one that was begun before."""
+    def pair(self, document: str | None) -> _Pair:
+        """The pair of a document, opened again if another document was written in between."""
         if document not in self._pairs or document != self._open:
             self._files.close()
             name = self._names.setdefault(document, self._new_name(document or "document"))
@@ -144,7 +138,7 @@ class _Documents:
         return self._files.enter_context((self._folder / name).open("a", encoding="utf-8", newline="\n"))
 
     def _new_name(self, document: str) -> str:
-        """A file name that no other document has, also where upper and lower case are the same."""
+        """A file name that no other document has, even if case is ignored."""
         base = re.sub(r"[^\w.-]+", "_", document)[:100].strip(".") or "document"
         taken = {name.casefold() for name in self._names.values()}
         name, number = base, 1
@@ -155,20 +149,20 @@ class _Documents:
 
 
 def _line(prediction: Prediction, spans: list[Highlight]) -> str:
-    """The text of a sentence, whose only line ends are those that a span crosses; as long as it was."""
+    """The text of a sentence without line ends, except those that a span crosses; its length is unchanged."""
     text, offsets = text_and_offsets(prediction)
     pieces, done = [], 0
     for start, end in offsets:
         pieces += [
             _between(text, done, start, spans),
-            re.sub("[\n\r]", lambda found: cell(found[0]), text[start:end]),
+            re.sub("[\n\r]", lambda match: cell(match[0]), text[start:end]),
         ]
         done = end
     return encodable("".join([*pieces, _between(text, done, len(text), spans)]))
 
 
 def _between(text: str, start: int, end: int, spans: list[Highlight]) -> str:
-    """What is between two words; no span ends there, so one that begins before it crosses it."""
+    """The text between two words; no span ends there, so one that begins before it crosses it."""
     gap = text[start:end]
     if ("\n" in gap or "\r" in gap) and not any(span.start < start and end < span.end for span in spans):
         return re.sub("[\n\r]", " ", gap)
@@ -176,11 +170,11 @@ def _between(text: str, start: int, end: int, spans: list[Highlight]) -> str:
 
 
 def _annotation(number: int, span: Highlight, type_: str, line: str, base: int) -> str:
-    """One line; a span that crosses lines is written in parts, as brat does."""
+    """The line of one span; a span that crosses lines is written in parts, as brat does."""
     parts = [
-        (span.start + found.start(), span.start + found.end())
-        for found in re.finditer("[^\n]+", line[span.start : span.end])
+        (span.start + match.start(), span.start + match.end())
+        for match in re.finditer("[^\n]+", line[span.start : span.end])
     ]
     places = ";".join(f"{base + start} {base + end}" for start, end in parts)
-    said = " ".join(line[start:end] for start, end in parts)
-    return f"T{number}\t{type_} {places}\t{said}\n"
+    quoted = " ".join(line[start:end] for start, end in parts)
+    return f"T{number}\t{type_} {places}\t{quoted}\n"

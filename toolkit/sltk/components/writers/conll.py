@@ -1,4 +1,4 @@
-"""The `conll` writer: a word a line, as readers and scorers of this format expect."""
+"""The `conll` writer: one word per line, the format of most readers and scorers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..slots import Writer
 
 @register.writer("conll")
 class ConllWriter(Writer):
-    """Word, gold tag where sentences have one, predicted tag; tabs between, a blank line after a sentence.
+    """Word, gold tag if there is one, predicted tag; separated by tabs, with a blank line after each sentence.
 
-    A word is written as it is, white space included, but a tab, line feed or carriage return in one, which
-    this format cannot hold, becomes its symbol: ␉, ␊, ␍. A sentence of no words leaves no trace.
+    Words are written unchanged, including white space, except that tabs, line feeds and carriage returns, which the
+    format does not allow, become symbols: ␉, ␊, ␍. A sentence without words is not written.
     """
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """One piece a sentence.
+        """Yield one piece per sentence.
 
         Raises:
-            DataError: some sentences have gold tags and others none, so that the columns would not agree.
+            DataError: only some sentences have gold tags, so that the number of columns would vary.
         """
         gold: bool | None = None
         for prediction in predictions:
@@ -34,7 +34,7 @@ class ConllWriter(Writer):
                 raise _mixed(sentence)
             block = _block(sentence, prediction.tags)
             if gold is None and block.startswith("\ufeff"):
-                yield "\ufeff"  # the first one of a file is taken for a byte-order mark, and not read as text
+                yield "\ufeff"  # readers treat the first one of a file as a byte-order mark
             gold = sentence.tags is not None
             yield block
 

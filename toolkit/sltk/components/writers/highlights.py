@@ -1,10 +1,10 @@
-"""What of a prediction a person is shown: spans, or one a word where the tags are plain."""
+"""The labelled characters of a prediction: its spans, or its words if the tags are plain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...types import Prediction
+from ...types import Prediction, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +18,26 @@ class Highlight:
 
 
 def text_and_offsets(prediction: Prediction) -> tuple[str, list[tuple[int, int]]]:
-    """The text of the sentence, and the offsets of its words in it."""
+    """The text of the sentence, and the offsets of its words."""
     sentence = prediction.sentence.with_text()
     assert sentence.text is not None
     assert sentence.offsets is not None
     return sentence.text, sentence.offsets
 
 
-def highlights(prediction: Prediction) -> list[Highlight]:
-    """The spans by characters, in order, the wider of two that begin together first.
+def char_range(span: Span, offsets: list[tuple[int, int]]) -> tuple[int, int]:
+    """The first character of a span, and the one after its last."""
+    return offsets[span.start][0], offsets[span.end - 1][1]
 
-    Plain tags, as in part-of-speech tagging, make no spans: every word with a tag but `O` is one.
+
+def highlights(prediction: Prediction) -> list[Highlight]:
+    """The spans in characters, in order; of spans with the same start the longest comes first.
+
+    Plain tags, as in part-of-speech tagging, mark no spans: each word with a tag other than `O` is highlighted.
     """
     _, offsets = text_and_offsets(prediction)
     if prediction.spans:
-        spans = [
-            Highlight(offsets[span.start][0], offsets[span.end - 1][1], span.type, span.score)
-            for span in prediction.spans
-        ]
+        spans = [Highlight(*char_range(span, offsets), span.type, span.score) for span in prediction.spans]
         return sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     scores: list[float] | list[None] = prediction.scores or [None] * len(offsets)
     return [

@@ -1,4 +1,4 @@
-"""The `html` writer: one page with the spans highlighted, that needs no other file and no script."""
+"""The `html` writer: one page with highlighted spans, without scripts or other files."""
 
 from __future__ import annotations
 
@@ -36,44 +36,44 @@ footer mark { color: var(--ink); }
 
 @register.writer("html")
 class HtmlWriter(Writer):
-    """A self-contained page: spans highlighted in a colour per type, with their scores, and a legend.
+    """A self-contained page: spans highlighted in one colour per type, with their scores, and a legend.
 
-    Follows the browser's light or dark mode. Plain tags, which form no spans, mark every word.
+    Follows the browser's light or dark mode. Plain tags, which form no spans, highlight every word.
     """
 
     title: str = Field(default="Labelled text", description="title of the page")
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """The head of the page, one piece a sentence, and a legend of the types, with counts."""
+        """Yield the head of the page, one piece per sentence, and a legend with the count of each type."""
         yield web_page.opening(self.title, _STYLE, language="und")
         yield f"<h1>{safe(self.title)}</h1>\n<ol>\n"
-        counts: Counter[str] = Counter()  # keeps the order of first occurrence, which decides the colours
+        counts: Counter[str] = Counter()  # in order of first occurrence, which determines the colours
         sentences = 0
         for prediction in predictions:
             sentences += 1
             spans = highlights(prediction)
             counts.update(span.type for span in spans)
-            opening = {type_: _opening(place) for place, type_ in enumerate(counts)}
-            yield f'<li dir="auto">{_marked(text_and_offsets(prediction)[0], spans, opening)}</li>\n'
+            opening = {type_: _opening_tag(index) for index, type_ in enumerate(counts)}
+            yield f'<li dir="auto">{_highlighted(text_and_offsets(prediction)[0], spans, opening)}</li>\n'
         yield _foot(sentences, counts)
 
 
-def _opening(place: int) -> str:
-    """The tag that opens a span; steps of the golden angle keep the hues of neighbours far apart."""
-    return f'<mark style="--hue:{(210 + 137.5 * place) % 360:g}">'
+def _opening_tag(index: int) -> str:
+    """The opening tag of a type; steps of the golden angle give consecutive types distant hues."""
+    return f'<mark style="--hue:{(210 + 137.5 * index) % 360:g}">'
 
 
 def _foot(sentences: int, counts: Counter[str]) -> str:
     total = f"{sentences} sentence{'' if sentences == 1 else 's'}"
     legend = "".join(
-        f"<span>{_opening(place)}{safe(type_)}</mark> {count}</span>\n"
-        for place, (type_, count) in enumerate(counts.items())
+        f"<span>{_opening_tag(index)}{safe(type_)}</mark> {count}</span>\n"
+        for index, (type_, count) in enumerate(counts.items())
     )
     return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n{web_page.ENDING}"
 
 
-def _marked(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
-    """The text with its spans marked. Elements must nest: a span that crosses another comes in pieces."""
+def _highlighted(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
+    """The text with highlighted spans. HTML elements must nest, so a span that crosses another is split."""
     pieces: list[str] = []
     open_spans: list[Highlight] = []  # outermost first
     places = sorted({0, len(text), *(place for span in spans for place in (span.start, span.end))})
@@ -82,10 +82,10 @@ def _marked(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
         ending = [span for span in open_spans if span.end <= place]
         if ending:
             cut = open_spans.index(ending[0])
-            again = [span for span in open_spans[cut:] if span.end > place]
-            pieces += [_close(span, span.end <= place) for span in reversed(open_spans[cut:])]
-            pieces += [opening[span.type] for span in again]
-            open_spans[cut:] = again
+            reopened = [span for span in open_spans[cut:] if span.end > place]
+            pieces += [_closing_tag(span, span.end <= place) for span in reversed(open_spans[cut:])]
+            pieces += [opening[span.type] for span in reopened]
+            open_spans[cut:] = reopened
         while waiting and waiting[-1].start <= place:
             open_spans.append(waiting.pop())
             pieces.append(opening[open_spans[-1].type])
@@ -93,9 +93,9 @@ def _marked(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
     return "".join(pieces)
 
 
-def _close(span: Highlight, whole: bool) -> str:
-    """The end of a mark, with the type's name where the span itself ends."""
-    if not whole:
+def _closing_tag(span: Highlight, is_end: bool) -> str:
+    """The closing tag, with the name of the type at the end of the span."""
+    if not is_end:
         return "</mark>"
     title = "" if span.score is None else f' title="score {span.score:.4f}"'
     return f"<small{title}>{safe(span.type)}</small></mark>"

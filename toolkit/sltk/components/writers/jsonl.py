@@ -1,4 +1,4 @@
-"""The `jsonl` writer: one JSON object a sentence."""
+"""The `jsonl` writer: one JSON object per sentence."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .highlights import text_and_offsets
+from .highlights import char_range, text_and_offsets
 
-# JSON may hold these as they are, but UTF-8 cannot hold surrogates, terminals obey C1 controls, and some
-# programs end a line at U+0085, U+2028 or U+2029. As \u escapes they are the same text to every JSON reader.
+# JSON allows these characters, but UTF-8 cannot encode surrogates, terminals interpret C1 controls, and some programs
+# end a line at U+0085, U+2028 or U+2029. A \u escape is the same text for every JSON reader.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @register.writer("jsonl")
 class JsonlWriter(Writer):
-    """One object a line: `text`, `words` (text, start, end, tag) and `spans` (start, end, text, type, score).
+    """One object per line: `text`, `words` (text, start, end, tag) and `spans` (start, end, text, type, score).
 
-    Offsets are characters of `text`, half-open. `score` is null where there is none.
+    Offsets count characters of `text`, and are half-open. `score` is null if there is none.
     """
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """One line a sentence."""
+        """Yield one line per sentence."""
         for prediction in predictions:
             line = json.dumps(_record(prediction), ensure_ascii=False)
-            yield _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n"
+            yield _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
 
 
 def _record(prediction: Prediction) -> dict[str, Any]:
@@ -39,8 +39,7 @@ def _record(prediction: Prediction) -> dict[str, Any]:
     ]
     spans = []
     for span in prediction.spans:
-        start, end = offsets[span.start][0], offsets[span.end - 1][1]
-        spans.append(
-            {"start": start, "end": end, "text": text[start:end], "type": span.type, "score": span.score}
-        )
+        start, end = char_range(span, offsets)
+        place = {"start": start, "end": end, "text": text[start:end]}
+        spans.append({**place, "type": span.type, "score": span.score})
     return {"text": text, "words": words, "spans": spans}

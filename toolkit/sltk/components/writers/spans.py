@@ -8,21 +8,21 @@ from ...files.safety import cell
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .highlights import text_and_offsets
+from .highlights import char_range, text_and_offsets
 
 _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "type", "score", "text")
 
 
 @register.writer("spans")
 class SpansWriter(Writer):
-    """A span a line, tab-separated under a line of column names; ends are half-open.
+    """One span per line, in columns separated by tabs, with a header line; ends are half-open.
 
-    Sentences count from 1, words and characters of a sentence from 0. The score is empty where there is none.
-    A tab, line feed or carriage return in a text becomes its symbol: ␉, ␊, ␍.
+    Sentences count from 1, words and characters of a sentence from 0. The score is empty if there is none.
+    Tabs, line feeds and carriage returns in a text become symbols: ␉, ␊, ␍.
     """
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """The column names, then one piece a sentence that has spans."""
+        """Yield the header, then one piece per sentence with spans."""
         yield "\t".join(_COLUMNS) + "\n"
         for number, prediction in enumerate(predictions, 1):
             if prediction.spans:
@@ -32,7 +32,7 @@ class SpansWriter(Writer):
 def _lines(number: int, prediction: Prediction) -> Iterator[str]:
     text, offsets = text_and_offsets(prediction)
     for span in prediction.spans:
-        start, end = offsets[span.start][0], offsets[span.end - 1][1]
+        start, end = char_range(span, offsets)
         score = "" if span.score is None else span.score
         values = (number, span.start, span.end, start, end, span.type, score, text[start:end])
         yield "\t".join(cell(str(value)) for value in values) + "\n"

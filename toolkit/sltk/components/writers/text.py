@@ -1,4 +1,4 @@
-"""The `text` writer: for a person to read."""
+"""The `text` writer: sentences with marked spans, for people to read."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..registry import register
 from ..slots import Writer
 from .highlights import highlights, text_and_offsets
 
-_COLORS = (31, 32, 33, 34, 35, 36)  # the ANSI colours that both dark and light terminals show
+_COLORS = (31, 32, 33, 34, 35, 36)  # ANSI colours that are visible in both dark and light terminals
 _RESET = "\x1b[0m"
 
 
 @register.writer("text")
 class TextWriter(Writer):
-    """A sentence a line, its spans marked: `The [pasta](positive) was fine.`
+    """One sentence per line with its spans marked: `The [pasta](positive) was fine.`
 
     Plain tags, which form no spans, mark every word. Control characters are shown as symbols: ␛ for escape.
     """
 
-    color: bool = Field(default=False, description="colour the spans by type, with ANSI escapes")
+    color: bool = Field(default=False, description="colour spans by type, with ANSI escapes")
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """One line a sentence."""
+        """Yield one line per sentence."""
         colors: dict[str, int] = {}  # by type, in order of first occurrence
         for prediction in predictions:
             yield self._line(prediction, colors) + "\n"
@@ -34,11 +34,11 @@ class TextWriter(Writer):
     def _line(self, prediction: Prediction, colors: dict[str, int]) -> str:
         text, _ = text_and_offsets(prediction)
         text = harmless(text)
-        marks: list[tuple[int, int, str]] = []  # where, its rank there, what to insert
+        marks: list[tuple[int, int, str]] = []  # place in the text, order at this place, mark to insert
         for order, span in enumerate(highlights(prediction)):
-            begin, finish = self._marks(harmless(span.type), colors)
-            # At one place, spans close before others open; of nested ones the inner closes first.
-            marks += [(span.start, order + 1, begin), (span.end, -order - 1, finish)]
+            opening, closing = self._marks(harmless(span.type), colors)
+            # At the same place, spans close before others open; inner spans close first.
+            marks += [(span.start, order + 1, opening), (span.end, -order - 1, closing)]
         pieces, done = [], 0
         for place, _, mark in sorted(marks):
             pieces += [text[done:place], mark]
@@ -46,7 +46,7 @@ class TextWriter(Writer):
         return "".join([*pieces, text[done:]])
 
     def _marks(self, type_: str, colors: dict[str, int]) -> tuple[str, str]:
-        """What opens and closes a span of this type."""
+        """The opening and the closing mark of a span of this type."""
         if not self.color:
             return "[", f"]({type_})"
         color = f"\x1b[{colors.setdefault(type_, _COLORS[len(colors) % len(_COLORS)])}m"

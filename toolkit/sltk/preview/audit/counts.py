@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...data.datasets import Dataset
-from ...data.statistics import listed
+from ...data.statistics import unused_as_json
 from ...errors import Location
 from ...types import Sentence, Unused
 
@@ -76,7 +76,7 @@ class SplitCounts:
 
     def as_json(self) -> dict[str, Any]:
         """All counts, JSON-ready."""
-        return {**asdict(self), **listed(self.unused)}
+        return {**asdict(self), **unused_as_json(self.unused)}
 
 
 def count(split: Dataset) -> SplitCounts:
