@@ -14,11 +14,11 @@ class Lstm(Backbone):
 
     def build(self, context):
         import torch
-        from sltk.nn.loading import tokenizer_for
         from torch import nn
         from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
         from sltk.nn.backbone import PackedBackbone
+        from sltk.nn.loading import tokenizer_for
 
         class Module(nn.Module):
             def __init__(self, vocabulary, width):
