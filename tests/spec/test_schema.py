@@ -20,9 +20,7 @@ from sltk.yamltree.scalars import plain
 FOLDER = ROOT / "experiments"
 TASKS = sorted(path.stem for path in FOLDER.glob("paper/tasks/*.yaml"))
 SPECS = sorted(
-    path.relative_to(FOLDER).as_posix()
-    for path in FOLDER.rglob("[a-z]*.yaml")
-    if path.parent.name != "tasks"
+    path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("[a-z]*.yaml") if path.parent.name != "tasks"
 )
 RUN = "{name: a, data: {train: {type: conll, path: a}}, backbone: {type: decoder, name: b}"
 PRETRAIN = "{name: a, objective: clm, corpus: {type: text, path: a}, backbone: {type: decoder, name: b}"

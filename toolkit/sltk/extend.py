@@ -25,8 +25,7 @@ from .types import Prediction, Sentence, Span, Unused
 
 if TYPE_CHECKING:
     from .components.backbones.building import tokenizer_for
-    from .components.backbones.decoder import Decoder
-    from .components.backbones.encoder import Encoder
+    from .components.backbones.decoder_and_encoder import Decoder, Encoder
     from .components.readers.text_file import TextFileReader
     from .nn.backbone import BuildContext, PackedBackbone
     from .nn.head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
@@ -89,8 +88,8 @@ __getattr__ = on_first_use(
     __name__,
     {
         "BuildContext": "nn.backbone",
-        "Decoder": "components.backbones.decoder",
-        "Encoder": "components.backbones.encoder",
+        "Decoder": "components.backbones.decoder_and_encoder",
+        "Encoder": "components.backbones.decoder_and_encoder",
         "HeadModule": "nn.head",
         "IGNORED": "nn.head",
         "PackedBackbone": "nn.backbone",
