@@ -21,7 +21,7 @@ from sltk.components.readers.text import TextReader
 from sltk.errors import InputError
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
-from sltk.subwords.documents import stretches
+from sltk.subwords.documents import chunks
 from sltk.subwords.tokenization import Encoding, SubwordEncoder
 from sltk.types import Prediction, Sentence
 
@@ -140,7 +140,7 @@ def test_what_is_read_does_not_depend_on_how_many_are_taken_at_a_time(
 ) -> None:
     """Sentences that come one by one are read as those of a whole file, in order."""
     reading = encoder(context)
-    parts = list(stretches(iter(sentences), size, context))
+    parts = list(chunks(iter(sentences), size, context))
     assert [sentence for part in parts for sentence in part.sentences] == sentences
     streamed = [each for part in parts for each in reading.encode(part.sentences, part.before, part.after)]
     assert streamed == reading.encode(sentences)
@@ -155,7 +155,7 @@ def test_nothing_is_waited_for_without_a_document() -> None:
             taken.append(number)
             yield Sentence(["the"])
 
-    assert next(iter(stretches(coming(), 1, 50))).sentences == [Sentence(["the"])]
+    assert next(iter(chunks(coming(), 1, 50))).sentences == [Sentence(["the"])]
     assert taken == [0]
 
 

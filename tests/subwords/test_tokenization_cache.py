@@ -47,7 +47,7 @@ def encoder(trained: Tokenizer, **changes: Any) -> SubwordEncoder:
 
 
 def encode(trained: Tokenizer, sentences: list[Sentence] = SENTENCES, **changes: Any) -> Any:
-    return token_cache.encode(encoder(trained, **changes), sentences, least=0)
+    return token_cache.encode(encoder(trained, **changes), sentences, min_words=0)
 
 
 def test_what_was_written_is_read_back_equal(folder: Path, trained: Tokenizer) -> None:

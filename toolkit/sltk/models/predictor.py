@@ -13,7 +13,7 @@ from ..nn.head import IGNORED
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
-from ..subwords.documents import stretches
+from ..subwords.documents import chunks
 from ..subwords.tokenization import Encoding, SubwordEncoder
 from ..types import Prediction, Sentence, Span, span_score
 
@@ -48,10 +48,10 @@ class Predictor:
     def predict(self, sentences: Iterable[Sentence], window: int = SORT_WINDOW) -> Iterator[Prediction]:
         """Yield a prediction a sentence, in order, holding at most `window` sentences at a time."""
         cut = 0
-        for stretch in stretches(sentences, window, self.encoder.document_context):
-            encodings = self.encoder.encode(stretch.sentences, stretch.before, stretch.after)
+        for chunk in chunks(sentences, window, self.encoder.document_context):
+            encodings = self.encoder.encode(chunk.sentences, chunk.before, chunk.after)
             cut += sum(encoding.cut_words for encoding in encodings)
-            yield from self._chunk(stretch.sentences, encodings)
+            yield from self._chunk(chunk.sentences, encodings)
         report_truncated_words(cut, self._progress)
 
     def _chunk(self, sentences: Sequence[Sentence], encodings: Sequence[Encoding]) -> list[Prediction]:

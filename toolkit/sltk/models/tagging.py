@@ -20,7 +20,7 @@ from ..runtime import run_cache
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..subwords import token_cache
-from ..subwords.tokenization import spacing_of
+from ..subwords.tokenization import resolve_spacing
 from ..types import Prediction, Sentence
 from . import saving
 from .predictor import Predictor
@@ -70,7 +70,7 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
     tagger = Tagger(backbone, experiment.aligner.build(), head).to(device)  # type: ignore[arg-type]
     return saving.assemble(
         tagger, labels, experiment.splitter, experiment.aligner, experiment.backbone, experiment.head,
-        spacing_of(experiment.aligner.spacing, training), experiment.max_length, experiment.on_overflow,
+        resolve_spacing(experiment.aligner.spacing, training), experiment.max_length, experiment.on_overflow,
         device, experiment.document_context,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment
 from ..spec.recipes import RECIPES
-from ..subwords.documents import Stretch, stretches
+from ..subwords.documents import Chunk, chunks
 from ..sweeps.run_state import main_score
 from ..types import Prediction
 from .requested_runs import SCORES
@@ -123,7 +123,7 @@ def scores_of_masks(
 ) -> dict[str, float]:
     """The score of each mask on a data set, all with the same weights."""
     labeller = Labeller(model, experiment.trainer.eval_batch_tokens)
-    parts = stretches(dataset, _SENTENCES, experiment.document_context)
+    parts = chunks(dataset, _SENTENCES, experiment.document_context)
     predictions = predictions_of_masks(labeller, switch, masks, parts, progress)
     return {mask: _score(experiment, predictions[mask]) for mask in masks}
 
@@ -132,7 +132,7 @@ def predictions_of_masks(
     labeller: Labeller,
     switch: MaskSwitch,
     masks: Sequence[str],
-    parts: Iterable[Stretch],
+    parts: Iterable[Chunk],
     progress: Progress,
 ) -> dict[str, list[Prediction]]:
     """The predictions of each mask, part by part.

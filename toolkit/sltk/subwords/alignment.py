@@ -1,4 +1,4 @@
-"""Which word each token of a text belongs to, by the offsets that the tokenizer reports, if these can be right."""
+"""Assign the tokens of a text to its words by the character offsets that the tokenizer reports, if they are valid."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 from .pieces import Pieces
 
 
-def assigned(tokens: Any, text: str, words: list[tuple[int, int]]) -> tuple[Pieces, set[int]]:
-    """The tokens of each word by their offsets, and the words for which these cannot be right.
+def assign_tokens(tokens: Any, text: str, words: list[tuple[int, int]]) -> tuple[Pieces, set[int]]:
+    """Assign tokens to words by their offsets; also return the numbers of the words whose tokens cannot be right.
 
-    Offsets that leave the text, or run backwards, cannot be trusted at all: then no word has a token.
+    If offsets lie outside the text or run backwards, none of them is used, and no word has a token.
     """
     count = len(words)
-    bounds = [*words, (len(text) + 1, len(text) + 1)]  # one more, so that the next word always has a start
+    bounds = [*words, (len(text) + 1, len(text) + 1)]  # a sentinel, so that every word has a next one
     pieces = Pieces([[] for _ in words])
     broken: set[int] = set()
-    word = reached = 0
+    word = position = 0
     for token, (start, end) in zip(tokens.ids, tokens.offsets, strict=True):
-        if not reached <= start <= end <= len(text):
+        if not position <= start <= end <= len(text):
             return Pieces([[] for _ in words]), set(range(count))
         if start < end and (text[start].isspace() or text[end - 1].isspace()):
             start, end = _without_space(text, start, end, bounds, word)
-        reached = start
+        position = start
         while word < count and bounds[word][1] <= start:
             word += 1
         if end <= bounds[word][0]:
-            pieces.before.setdefault(word, []).append(token)  # white space, or a token of no width
+            pieces.before.setdefault(word, []).append(token)  # white space, or a token without width
             continue
         if bounds[word + 1][0] < end:
             broken.update(other for other in range(word, count) if bounds[other][0] < end)
@@ -36,30 +36,24 @@ def assigned(tokens: Any, text: str, words: list[tuple[int, int]]) -> tuple[Piec
     return pieces, broken
 
 
-def beside(numbers: Iterable[int], of_word: list[list[int]]) -> set[int]:
-    """The nearest words with tokens to the left and right of these, which have none."""
+def nearest_with_tokens(numbers: Iterable[int], of_word: list[list[int]]) -> set[int]:
+    """The nearest words with tokens to the left and right of each of the given words, which have none."""
     filled = [number for number, ids in enumerate(of_word) if ids]
-    found: set[int] = set()
+    nearest: set[int] = set()
     for number in numbers:
         position = bisect_left(filled, number)
-        found.update(filled[max(0, position - 1) : position + 1])
-    return found
+        nearest.update(filled[max(0, position - 1) : position + 1])
+    return nearest
 
 
 def _without_space(
     text: str, start: int, end: int, bounds: list[tuple[int, int]], word: int
 ) -> tuple[int, int]:
-    """A token's offsets without the white space around it, unless a word itself is that white space."""
-    if start == end or not (text[start].isspace() or text[end - 1].isspace()):
-        return start, end
-    tight_start, tight_end = start, end
-    while tight_start < end and text[tight_start].isspace():
-        tight_start += 1
-    while tight_end > tight_start and text[tight_end - 1].isspace():
-        tight_end -= 1
-    if tight_start < tight_end:
-        return tight_start, tight_end
+    """Strip white space from a token's offsets, unless a word consists of this white space."""
+    token = text[start:end]
+    if token.strip():
+        return start + len(token) - len(token.lstrip()), end - len(token) + len(token.rstrip())
     while word < len(bounds) and bounds[word][1] <= start:
         word += 1
-    inside = word < len(bounds) and bounds[word][0] < end
-    return (max(start, bounds[word][0]), end) if inside else (end, end)
+    is_word = word < len(bounds) and bounds[word][0] < end
+    return (max(start, bounds[word][0]), end) if is_word else (end, end)

@@ -1,7 +1,7 @@
-"""Sentences among their neighbours: what stands around a sentence in its document.
+"""Document context: the sentences around a sentence in its document.
 
-The model reads the neighbours with the sentence and labels the sentence alone (as FLERT does: Schweter & Akbik,
-2020). Only sentences that say which document they are of have neighbours, and only in the same document.
+The model reads the neighbours together with the sentence but labels only the sentence (as FLERT does: Schweter &
+Akbik, 2020). Only sentences whose document is known have neighbours, and only within that document.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .pieces import Flat
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Sentences to label, and those around them that are read as context alone."""
+class Chunk:
+    """Consecutive sentences to label, and the sentences around them, which are context only."""
 
     before: list[Sentence]
     sentences: list[Sentence]
@@ -25,33 +25,33 @@ class Stretch:
 
 
 def are_neighbours(left: Sentence, right: Sentence) -> bool:
-    """Whether two sentences, one after the other, are of the same document."""
+    """Whether two consecutive sentences belong to the same document."""
     return left.document is not None and (left.document, left.file) == (right.document, right.file)
 
 
-def stretches(sentences: Iterable[Sentence], size: int, reach: int) -> Iterator[Stretch]:
-    """At most `size` sentences at a time, with `reach` words (or a few more) of their document on each side.
+def chunks(sentences: Iterable[Sentence], size: int, reach: int) -> Iterator[Chunk]:
+    """Yield at most `size` sentences at a time, with at least `reach` words of their document on each side.
 
-    A word has at least one subword, so these are enough for a context of `reach` subwords. Sentences are held
-    no longer than that; where `reach` is 0, or there is no document, none is waited for.
+    A word has at least one subword, so this is enough for a context of `reach` subwords. Sentences are kept in memory
+    no longer than needed. If `reach` is 0, or no document is known, no sentence is read ahead.
     """
-    waiting, ahead = iter(sentences), deque[Sentence]()
+    source, ahead = iter(sentences), deque[Sentence]()
     behind: list[Sentence] = []
     while True:
         chunk = [ahead.popleft() for _ in range(min(size, len(ahead)))]
-        chunk += islice(waiting, size - len(chunk))
+        chunk += islice(source, size - len(chunk))
         if not chunk:
             return
-        _look_ahead(chunk[-1], ahead, waiting, reach)
+        _read_ahead(chunk[-1], ahead, source, reach)
         after = _within_reach(chunk[-1], ahead, reach)
         before = _within_reach(chunk[0], reversed(behind), reach)[::-1]
-        yield Stretch(before, chunk, after)
-        known = [*behind, *chunk]
-        behind = [*_within_reach(known[-1], reversed(known[:-1]), reach)[::-1], known[-1]]
+        yield Chunk(before, chunk, after)
+        *earlier, last = [*behind, *chunk]
+        behind = [*_within_reach(last, reversed(earlier), reach)[::-1], last]
 
 
-def _look_ahead(last: Sentence, ahead: deque[Sentence], waiting: Iterator[Sentence], reach: int) -> None:
-    """Take from `waiting` until `ahead` reaches far enough, or into another document."""
+def _read_ahead(last: Sentence, ahead: deque[Sentence], source: Iterator[Sentence], reach: int) -> None:
+    """Move sentences from `source` to `ahead` until they have `reach` words, or another document begins."""
     end = last
     words = 0
     for sentence in ahead:
@@ -59,7 +59,7 @@ def _look_ahead(last: Sentence, ahead: deque[Sentence], waiting: Iterator[Senten
             return
         end, words = sentence, words + len(sentence)
     while words < reach and end.document is not None:
-        following = next(waiting, None)
+        following = next(source, None)
         if following is None:
             return
         ahead.append(following)
@@ -70,54 +70,54 @@ def _look_ahead(last: Sentence, ahead: deque[Sentence], waiting: Iterator[Senten
 
 def _within_reach(sentence: Sentence, others: Iterable[Sentence], reach: int) -> list[Sentence]:
     """The nearest of `others`, nearest first, until they have `reach` words or another document begins."""
-    found: list[Sentence] = []
+    near: list[Sentence] = []
     words = 0
     for other in others:
         if words >= reach or not are_neighbours(sentence, other):
             break
-        found.append(other)
+        near.append(other)
         words += len(other)
-    return found
+    return near
 
 
-def context(
-    sentences: Sequence[Sentence], flats: Sequence[Flat], number: int, most: int
+def context_ids(
+    sentences: Sequence[Sentence], flats: Sequence[Flat], number: int, limit: int
 ) -> tuple[list[int], list[int]]:
-    """At most `most` subwords before and after sentence `number`: whole words of its document, the nearest."""
-    own = sentences[number]
+    """At most `limit` subwords before and after sentence `number`: the nearest whole words of its document."""
     return (
-        _before(_same(own, sentences, flats, range(number - 1, -1, -1)), most),
-        _after(_same(own, sentences, flats, range(number + 1, len(sentences))), most),
+        _before(_same_document(sentences, flats, number, range(number - 1, -1, -1)), limit),
+        _after(_same_document(sentences, flats, number, range(number + 1, len(sentences))), limit),
     )
 
 
-def _same(
-    own: Sentence, sentences: Sequence[Sentence], flats: Sequence[Flat], numbers: Iterable[int]
+def _same_document(
+    sentences: Sequence[Sentence], flats: Sequence[Flat], number: int, others: Iterable[int]
 ) -> Iterator[Flat]:
-    for number in numbers:
-        if not are_neighbours(own, sentences[number]):
+    """The subwords of other sentences, up to the first one of another document; empty sentences are left out."""
+    for other in others:
+        if not are_neighbours(sentences[number], sentences[other]):
             return
-        if flats[number].first:
-            yield flats[number]
+        if flats[other].first:
+            yield flats[other]
 
 
-def _before(neighbours: Iterator[Flat], most: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < most and (neighbour := next(neighbours, None)):
-        ids, starts, _ = neighbour
-        if len(found) + len(ids) > most:
-            start = next((start for start in starts if len(ids) - start + len(found) <= most), len(ids))
-            return ids[start:] + found
-        found = ids + found
-    return found
+def _before(neighbours: Iterator[Flat], limit: int) -> list[int]:
+    context: list[int] = []
+    for ids, starts, _ in neighbours:
+        room = limit - len(context)
+        if len(ids) > room:
+            start = next((start for start in starts if len(ids) - start <= room), len(ids))
+            return ids[start:] + context
+        context = ids + context
+    return context
 
 
-def _after(neighbours: Iterator[Flat], most: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < most and (neighbour := next(neighbours, None)):
-        ids, _, ends = neighbour
-        if len(found) + len(ids) > most:
-            end = next((end + 1 for end in reversed(ends) if end + 1 + len(found) <= most), 0)
-            return found + ids[:end]
-        found = found + ids
-    return found
+def _after(neighbours: Iterator[Flat], limit: int) -> list[int]:
+    context: list[int] = []
+    for ids, _, ends in neighbours:
+        room = limit - len(context)
+        if len(ids) > room:
+            end = next((end + 1 for end in reversed(ends) if end + 1 <= room), 0)
+            return context + ids[:end]
+        context = context + ids
+    return context

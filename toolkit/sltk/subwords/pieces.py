@@ -1,4 +1,4 @@
-"""The subwords of a sentence, and how they are cut into windows of what a model reads at once."""
+"""The subwords of a sentence, grouped by word, and how they are cut into windows."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 @dataclass(slots=True)
 class Pieces:
-    """Subwords of a sentence: those of each word, and those that stand before it and belong to none."""
+    """Subword ids of a sentence: those of each word, and those before a word that belong to no word."""
 
     of_word: list[list[int]]
     before: dict[int, list[int]] = field(default_factory=dict)
 
 
 class Flat(NamedTuple):
-    """All subwords in order, and the position of the first and last of each word."""
+    """All subword ids in order, and the positions of the first and last subword of each word."""
 
     ids: list[int]
     first: list[int]
     last: list[int]
 
 
-def flat(pieces: Pieces) -> Flat:
-    """The subwords of a sentence one after the other."""
+def flatten(pieces: Pieces) -> Flat:
+    """Concatenate the subwords of a sentence."""
     ids: list[int] = []
     first, last = [], []
     before = pieces.before
@@ -38,8 +38,8 @@ def flat(pieces: Pieces) -> Flat:
     return Flat(ids, first, last)
 
 
-def fitted(pieces: Pieces, room: int) -> Pieces:
-    """No word alone longer than `room`: its middle is left out, and what stands before it if that is too much."""
+def fit_words(pieces: Pieces, room: int) -> Pieces:
+    """Cut each word to at most `room` subwords without its middle; drop what is before it if it does not fit."""
     words = [ids if len(ids) <= room else ids[: room - 1] + ids[-1:] for ids in pieces.of_word]
     before = {
         number: ids
@@ -49,8 +49,8 @@ def fitted(pieces: Pieces, room: int) -> Pieces:
     return Pieces(words, before)
 
 
-def runs(sizes: list[int], room: int) -> Iterator[tuple[int, int]]:
-    """Runs of words [start, end) of at most `room` subwords, each starting in the middle of the one before."""
+def window_bounds(sizes: list[int], room: int) -> Iterator[tuple[int, int]]:
+    """Windows of words [start, end) of at most `room` subwords; each starts in the middle of the previous one."""
     start = 0
     while True:
         end, used = start, 0
@@ -60,7 +60,7 @@ def runs(sizes: list[int], room: int) -> Iterator[tuple[int, int]]:
         yield start, end
         if end == len(sizes):
             return
-        # Step back over half of the window, and forward by at least one word.
+        # Step back over half of the window, but forward by at least one word.
         back, overlap = end, 0
         while back - 1 > start and overlap + sizes[back - 1] <= room // 2:
             back -= 1

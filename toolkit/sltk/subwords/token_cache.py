@@ -1,9 +1,9 @@
-"""Encoded sentences on disk, so that runs on the same data with the same tokenizer do not tokenise it again.
+"""Cache encoded sentences on disk, so that runs on the same data with the same tokenizer do not tokenize it again.
 
-A file is named by a hash of everything that it was made of: the sentences, the tokenizer, the encoder's settings,
-and the code that encodes it. So it cannot be stale, only unused. Its content is hashed too, and a file that is not
-what was written is made anew. It lies in `$SLTK_CACHE`, or else in `~/.cache/sltk/tokens`; `SLTK_CACHE=off` is
-no cache. The newest 64 files are kept.
+The name of a file is a hash of everything its content depends on: the sentences, the tokenizer, the settings of the
+encoder, and the code that encodes. So a file is never stale, only unused. Its content is hashed too, and a damaged
+file is replaced. Files are in `$SLTK_CACHE/tokens`, by default `~/.cache/sltk/tokens`; `SLTK_CACHE=off` switches the
+cache off. The 64 most recently used files are kept.
 """
 
 from __future__ import annotations
@@ -31,44 +31,44 @@ from .tokenization import Encoding, SubwordEncoder, Window
 
 T = TypeVar("T")
 
-WORTHWHILE = 20_000
-"""Words from which on the cache is used: fewer are tokenised in about the time that a file takes."""
+MIN_WORDS = 20_000
+"""Fewer words are not cached: tokenizing them takes about as long as reading a file."""
 
-_KEPT = 64
-_FAULTS = (OSError, ValueError, KeyError, SafetensorError)
-"""What reading a file raises that is damaged, is not there, or cannot be read."""
+_MAX_FILES = 64
+_READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
+"""What reading raises if a file is missing, damaged or not readable."""
 
 
-def folder() -> Path | None:
-    """Where the files lie; None where the cache is off."""
-    named = os.environ.get("SLTK_CACHE")
-    if named == "off":
+def cache_folder() -> Path | None:
+    """The folder of the files; None if the cache is off."""
+    setting = os.environ.get("SLTK_CACHE")
+    if setting == "off":
         return None
-    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sltk"
+    base = Path(setting) if setting else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sltk"
     return base.expanduser() / "tokens"
 
 
 def encode(
-    encoder: SubwordEncoder, sentences: Sequence[Sentence], least: int = WORTHWHILE
+    encoder: SubwordEncoder, sentences: Sequence[Sentence], min_words: int = MIN_WORDS
 ) -> tuple[list[Encoding], Path | None]:
-    """The encodings, and the file they were read from; None where they were made just now.
+    """Return the encodings, and the file they were read from; None if they were just computed.
 
     Raises:
         DataError: as `SubwordEncoder.encode`.
     """
-    where = folder()
-    if where is None or sum(map(len, sentences)) < least:
+    folder = cache_folder()
+    if folder is None or sum(map(len, sentences)) < min_words:
         return encoder.encode(sentences), None
-    path = where / f"{_key(encoder, sentences)}.safetensors"
-    with suppress(*_FAULTS):
-        found = _read(path)
+    path = folder / f"{_key(encoder, sentences)}.safetensors"
+    with suppress(*_READ_ERRORS):
+        cached = _read(path)
         os.utime(path)
-        return found, path
-    made = encoder.encode(sentences)
-    with suppress(OSError):  # a folder that cannot be written to costs time, and nothing else
-        _write(path, made)
-        _prune(where)
-    return made, None
+        return cached, path
+    encodings = encoder.encode(sentences)
+    with suppress(OSError):  # a folder that is not writable only costs time
+        _write(path, encodings)
+        _prune(folder)
+    return encodings, None
 
 
 def _key(encoder: SubwordEncoder, sentences: Sequence[Sentence]) -> str:
@@ -77,12 +77,12 @@ def _key(encoder: SubwordEncoder, sentences: Sequence[Sentence]) -> str:
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(tokenizers.__version__.encode())
     digest.update(repr(encoder.settings()).encode("utf-8", "surrogatepass"))
-    last: Sentence | None = None
+    previous: Sentence | None = None
     for sentence in sentences:
         source = (sentence.text, sentence.offsets) if encoder.spacing == "source" else None
-        joined = encoder.document_context > 0 and last is not None and are_neighbours(last, sentence)
+        joined = encoder.document_context > 0 and previous is not None and are_neighbours(previous, sentence)
         digest.update(repr((sentence.words, source, joined)).encode("utf-8", "surrogatepass"))
-        last = sentence
+        previous = sentence
     return digest.hexdigest()
 
 
@@ -99,43 +99,42 @@ def _write(path: Path, encodings: list[Encoding]) -> None:
         "last": [position for window in windows for position in window.last],
     }
     tensors = {name: torch.tensor(values, dtype=torch.int32) for name, values in columns.items()}
-    atomic.write_bytes(path, save(tensors, {"content": _content(tensors)}))
+    atomic.write_bytes(path, save(tensors, {"content": _content_hash(tensors)}))
 
 
 def _read(path: Path) -> list[Encoding]:
-    """What was written.
+    """Read a file of the cache.
 
     Raises:
-        ValueError: it is something else. Or another of `_FAULTS`.
+        ValueError: the content does not match its hash. Other errors are in `_READ_ERRORS`.
     """
     with safe_open(str(path), framework="pt") as file:
         content = (file.metadata() or {})["content"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _content(tensors) != content:
-        raise ValueError("not what was written")
+    if _content_hash(tensors) != content:
+        raise ValueError("the content does not match its hash")
     columns = {name: values.tolist() for name, values in tensors.items()}
     ids, first, last = (
-        _cut(columns[name], columns[sizes])
+        _split(columns[name], columns[sizes])
         for name, sizes in (("ids", "window_subwords"), ("first", "window_words"), ("last", "window_words"))
     )
     windows = list(map(Window, ids, first, last))
-    return list(map(Encoding, _cut(windows, columns["windows"]), columns["words"], columns["cut_words"]))
+    return list(map(Encoding, _split(windows, columns["windows"]), columns["words"], columns["cut_words"]))
 
 
-def _cut(values: list[T], sizes: list[int]) -> list[list[T]]:
+def _split(values: list[T], sizes: list[int]) -> list[list[T]]:
     return [values[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
-def _content(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.blake2b(
-        json.dumps({name: len(values) for name, values in sorted(tensors.items())}).encode()
-    )
+def _content_hash(tensors: dict[str, Tensor]) -> str:
+    lengths = {name: len(values) for name, values in sorted(tensors.items())}
+    digest = hashlib.blake2b(json.dumps(lengths).encode())
     for _, values in sorted(tensors.items()):
         digest.update(values.numpy().data)
     return digest.hexdigest()
 
 
-def _prune(where: Path) -> None:
-    files = sorted(where.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
-    for path in files[:-_KEPT]:
+def _prune(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+    for path in files[:-_MAX_FILES]:
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from ...components.backbones import local_tokenizer
 from ...components.backbones.pretrained import PretrainedBackbone
 from ...data.datasets import Dataset
 from ...spec.experiment import Experiment
-from ...subwords.tokenization import Encoding, SubwordEncoder, spacing_of
+from ...subwords.tokenization import Encoding, SubwordEncoder, resolve_spacing
 from ...types import Sentence
 from ..model_info import ModelInfo
 from .counts import Distribution, place
@@ -61,7 +61,7 @@ def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
         name = backbone.tokenizer or backbone.name
         note = f"the tokenizer of `{name}` is not on this machine: subwords are not counted"
         return Tokens(None, limit, note)
-    spacing = spacing_of(experiment.aligner.spacing, training.sentences)
+    spacing = resolve_spacing(experiment.aligner.spacing, training.sentences)
     return Tokens(SubwordEncoder(tokenizer, spacing), limit)
 
 
