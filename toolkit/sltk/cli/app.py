@@ -219,5 +219,12 @@ def run_imports(items: Sequence[str] | None) -> None:
     from ..spec.imports import load_imports
     from ..yamltree.scalars import resolve_path
 
-    for path in load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()]):
+    print_imported(
+        load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()])
+    )
+
+
+def print_imported(paths: Iterable[Path]) -> None:
+    """Print the files whose components were imported."""
+    for path in paths:
         print_info(f"imported {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -25,7 +24,7 @@ from .app import (
     SpecArgument,
     app,
     console,
-    print_info,
+    print_imported,
     print_json,
     print_result,
     run_imports,
@@ -34,6 +33,7 @@ from .app import (
 if TYPE_CHECKING:
     from ..components.slots import Reader, Writer
     from ..runtime.progress import Progress
+    from ..spec.loading import Loaded
     from ..types import Prediction, Sentence
     from .progress_bar import ProgressBar
 
@@ -61,25 +61,39 @@ def train(
     if command is not None:
         raise UsageError(f"`{spec}` is not a labelling run: run `sltk {command} {spec}`")
     loaded = loading.load(spec, set_ or ())
-    for path in loaded.imported:
-        print_info(f"imported {path}")
     folder = output or Path("runs") / loaded.spec.name
+    metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
+    if metrics is None:
+        return
+    for split in ("validation", "test"):
+        if split in metrics:
+            show_scores(console(), split, metrics[split])
+    print_timing(metrics["train"], "words")
+    if not rehearse:
+        print_result(f"run directory: {folder}")
+
+
+def train_run(
+    loaded: Loaded[Any], folder: Path, *, resume: bool, force: bool, rehearse: bool
+) -> dict[str, Any] | None:
+    """Train or rehearse a run of any kind with progress on the terminal.
+
+    Returns:
+        The content of `metrics.json`; None in processes other than the main process.
+    """
+    from .. import run
+    from ..pretraining.pretrain_spec import PretrainSpec
+    from ..rehearsal import rehearse as run_rehearsal
+    from ..runtime import processes
+
+    print_imported(loaded.imported)
+    train_kind = run.pretrain if isinstance(loaded.spec, PretrainSpec) else run.train
     with _progress() as progress:
         if rehearse:
-            from ..rehearsal import rehearse as run_rehearsal
-
             metrics = run_rehearsal(loaded, progress=progress)
         else:
-            from .. import run
-
-            metrics = run.train(loaded, folder, resume=resume, force=force, progress=progress)
-    if int(os.environ.get("RANK", "0")) == 0:
-        for split in ("validation", "test"):
-            if split in metrics:
-                show_scores(console(), split, metrics[split])
-        print_timing(metrics["train"], "words")
-        if not rehearse:
-            print_result(f"run directory: {folder}")
+            metrics = train_kind(loaded, folder, resume=resume, force=force, progress=progress)
+    return metrics if processes.is_main_process() else None
 
 
 def print_timing(timing: dict[str, Any], unit: str) -> None:

@@ -14,6 +14,7 @@ from .app import (
     SetOption,
     SpecArgument,
     app,
+    print_imported,
     print_info,
     print_json,
     print_result,
@@ -52,8 +53,7 @@ def search(
     from .sweep_display import SearchDisplay, search_lines
 
     plan = searching.plan(spec, set_ or ())
-    for path in plan.sweep.imported:
-        print_info(f"imported {path}")
+    print_imported(plan.sweep.imported)
     check_models(previews(plan.sweep))
     state = searching.begin(plan)
     folder = output or Path("runs") / plan.sweep.name

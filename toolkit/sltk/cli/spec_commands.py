@@ -15,6 +15,7 @@ from .app import (
     SpecArgument,
     app,
     console,
+    print_imported,
     print_info,
     print_json,
     print_result,
@@ -71,8 +72,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     from ..preview.run_preview import audit_data, check_models, missing_data
     from ..spec.loading import InvalidSpecError
 
-    for path in checked.imported:
-        print_info(f"imported {path}")
+    print_imported(checked.imported)
     check_models(checked.runs)
     missing = missing_data(checked.runs)
     if not data:

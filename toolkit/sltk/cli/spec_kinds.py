@@ -25,7 +25,7 @@ from .sweep_display import search_lines
 class CheckedSpec:
     """A valid spec: its runs, and what its kind adds to the summary and to `--json`."""
 
-    runs: Sequence[RunPreview]
+    runs: Sequence[RunPreview[Any]]
     """One run, or all runs of a sweep."""
     imported: Sequence[Path]
     """The files of `imports:` that were run."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import RunError, UsageError
-from .app import RetryOption, SetOption, SpecArgument, app, print_info, print_result
+from .app import RetryOption, SetOption, SpecArgument, app, print_imported, print_info, print_result
 
 if TYPE_CHECKING:
     from ..sweeps import Outcome, Plan, Selection
@@ -64,8 +64,7 @@ def sweep(
     from .sweep_display import SweepDisplay
 
     plan = sweeps.plan(spec, set_ or ())
-    for path in plan.imported:
-        print_info(f"imported {path}")
+    print_imported(plan.imported)
     check_models(previews(plan))
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name

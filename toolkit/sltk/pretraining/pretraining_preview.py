@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..components.slots import Reader
 from ..preview.estimate import Estimate, estimate
 from ..preview.run_preview import RunPreview
 from ..preview.summary import Row, component_text
-from ..spec.loading import Loaded
 from .corpus_text import TextCounts, count_text
 from .pretrain_spec import PretrainSpec
 
@@ -21,11 +19,9 @@ _BOUNDARIES = {
 }
 
 
-@dataclass(frozen=True)
-class PretrainingPreview(RunPreview):
+class PretrainingPreview(RunPreview[PretrainSpec]):
     """A pre-training run: train a language model on text."""
 
-    loaded: Loaded[PretrainSpec]
     title: ClassVar[str] = ": pre-training"
 
     @property
@@ -44,10 +40,6 @@ class PretrainingPreview(RunPreview):
         yield "objective", f"{spec.objective}, {blocks}, {_BOUNDARIES[spec.boundaries]} around sentences"
         if spec.snapshots is not None:
             yield "snapshots", f"{spec.snapshots} per epoch, and the untrained model"
-
-    def model_rows(self) -> Iterator[Row]:
-        """The backbone is the whole model."""
-        return iter(())
 
     def estimate(self) -> Estimate | None:
         """What the run needs; each batch has `batch_size` blocks."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..components.slots import Reader
 from ..data.splits import SPLITS, missing_files, readers_of
 from ..errors import Problem
-from ..spec.experiment import Experiment
+from ..spec.experiment import Experiment, RunSpec
 from ..spec.loading import InvalidSpecError, Loaded
 from ..spec.options import shown_value
 from .audit import Audit, audit
@@ -34,12 +34,14 @@ class DataReport(Protocol):
         """Keys that `sltk check --data --json` adds."""
 
 
-@dataclass(frozen=True)
-class RunPreview(ABC):
-    """A run before it starts. A kind of run defines the abstract methods, and the type of its spec."""
+S = TypeVar("S", bound=RunSpec)
 
-    loaded: Loaded[Any]
-    """A spec with at least `name`, `seed`, `backbone` and `trainer`."""
+
+@dataclass(frozen=True)
+class RunPreview(ABC, Generic[S]):
+    """A run before it starts. Each kind of run has a subclass that defines the abstract methods."""
+
+    loaded: Loaded[S]
 
     title: ClassVar[str] = ""
     """Follows name and seed in the first line of the summary."""
@@ -50,12 +52,12 @@ class RunPreview(ABC):
         """The readers of the run, by the key of the spec that holds them."""
 
     @abstractmethod
-    def data_rows(self) -> Iterator[Row]:
+    def data_rows(self) -> Iterable[Row]:
         """Rows of the summary above the backbone."""
 
-    @abstractmethod
-    def model_rows(self) -> Iterator[Row]:
+    def model_rows(self) -> Iterable[Row]:
         """Rows of the summary between backbone and trainer."""
+        return ()
 
     @abstractmethod
     def estimate(self) -> Estimate | None:
@@ -110,11 +112,8 @@ class RunPreview(ABC):
         }
 
 
-@dataclass(frozen=True)
-class LabellingPreview(RunPreview):
+class LabellingPreview(RunPreview[Experiment]):
     """A labelling run: train, then score."""
-
-    loaded: Loaded[Experiment]
 
     @property
     def readers(self) -> Mapping[str, Reader | None]:
@@ -149,7 +148,7 @@ class LabellingPreview(RunPreview):
         return audit(self.loaded)
 
 
-def check_models(runs: Iterable[RunPreview]) -> None:
+def check_models(runs: Iterable[RunPreview[Any]]) -> None:
     """Check that the masks and LoRA targets of all runs fit their models, as far as their shapes are known.
 
     Raises:
@@ -166,12 +165,12 @@ def check_models(runs: Iterable[RunPreview]) -> None:
         raise InvalidSpecError(_once(problems))
 
 
-def missing_data(runs: Iterable[RunPreview]) -> list[Problem]:
+def missing_data(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
     """A problem for each data file that does not exist."""
     return _once(problem for run in _distinct(runs, _DATA) for problem in run.missing_files())
 
 
-def audit_data(runs: Iterable[RunPreview]) -> tuple[list[DataReport], list[Problem]]:
+def audit_data(runs: Iterable[RunPreview[Any]]) -> tuple[list[DataReport], list[Problem]]:
     """Read the different data of the runs; what was found in each, and each warning once.
 
     Raises:
@@ -185,9 +184,9 @@ _DATA = {"data", "scheme", "corpus", "validation"}
 """The keys of a spec that its data depends on."""
 
 
-def _distinct(runs: Iterable[RunPreview], keys: set[str]) -> Iterable[RunPreview]:
+def _distinct(runs: Iterable[RunPreview[Any]], keys: set[str]) -> Iterable[RunPreview[Any]]:
     """One run for each combination of values of these keys."""
-    first: dict[str, RunPreview] = {}
+    first: dict[str, RunPreview[Any]] = {}
     for run in runs:
         first.setdefault(run.loaded.spec.model_dump_json(include=keys, serialize_as_any=True), run)
     return first.values()
