@@ -113,7 +113,7 @@ def test_a_component_needs_a_docstring():
 
     with pytest.raises(RegistrationError, match="needs a docstring"):
         register.head("registry_test_silent")(Silent)
-    with pytest.raises(RegistrationError, match=r"no subclass of sltk\.Head"):
+    with pytest.raises(RegistrationError, match=r"not a subclass of sltk\.Head"):
         register.head("registry_test_wrong")(Wrong)
     assert "registry_test_silent" not in registry.slot("head")
 
@@ -142,7 +142,7 @@ def test_a_name_collides_loudly():
 
 def test_only_slots_have_decorators():
     """`register.nothing` says which slots there are."""
-    with pytest.raises(AttributeError, match="no slot `nothing`; there are: reader, splitter"):
+    with pytest.raises(AttributeError, match="unknown slot `nothing`; available slots: reader, splitter"):
         _ = register.nothing
 
 

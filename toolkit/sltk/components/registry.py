@@ -1,10 +1,9 @@
-"""How components are found: slots, decorators, entry points, and the nearest name.
+"""Register and find components: slots, decorators, entry points, and the nearest name.
 
-A component is a pydantic model: its fields are its options, its docstring its help. A *slot* is an abstract
-component (`Reader`, `Head`, …). Validating `{"type": "linear", "dropout": 0.1}` as a `Head` looks the name up
-among the registered heads and validates the rest as that class, so a field annotated `head: Head` is all that
-a spec needs, and a component registered by a user is at once valid in YAML, listed, documented and in the
-schema.
+A component is a pydantic model: its fields are its options, its docstring is its help. A *slot* is an abstract
+component (`Reader`, `Head`, …). To validate `{"type": "linear", "dropout": 0.1}` as a `Head`, pydantic looks up the
+name among the registered heads and validates the rest as that class. So a spec needs only a field `head: Head`, and
+a registered component is immediately valid in YAML, listed, documented and part of the JSON Schema.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from ..yamltree.scalars import resolve_path
 
 ENTRY_POINT_GROUP = "sltk.components"
 SAME_AS = "x-same-as"
-"""In a JSON Schema, stands for the schema of the slot that it names, inside that very schema."""
+"""The key of a reference, inside the JSON Schema of a slot, to that same slot."""
 _expanding: ContextVar[frozenset[str]] = ContextVar("_expanding", default=frozenset())
-"""Slots whose JSON Schema is being made."""
+"""Slots whose JSON Schema is being generated."""
 
 
 class RefusedError(ValueError):
-    """Raised in a validator: what is wrong, and at which key of the model being validated (a dotted path)."""
+    """Raised in a validator: the message, and the key of the validated model that it is about (a dotted path)."""
 
     def __init__(
         self, message: str, path: str = "", *, suggestion: str | None = None, notes: Sequence[str] = ()
@@ -44,7 +43,7 @@ class RefusedError(ValueError):
 
 
 class UnknownComponentError(RefusedError):
-    """A `type` that no component of the slot has; `problem` is the message with what exists."""
+    """No component of the slot has this `type`; `problem` lists the available ones."""
 
     def __init__(self, slot: str, name: object) -> None:
         known = list(registry.slot(slot))
@@ -59,7 +58,7 @@ class RegistrationError(SltkError):
 
 
 class Component(BaseModel):
-    """Base of all components. Subclass a slot (`Reader`, `Head`, …), not this."""
+    """Base of all components. Subclass a slot (`Reader`, `Head`, …) instead of this class."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
@@ -67,7 +66,7 @@ class Component(BaseModel):
 
     slot: ClassVar[str] = ""
     type_name: ClassVar[str] = ""
-    """The name it is registered under; empty for a slot itself."""
+    """The name under which it is registered; empty for a slot."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -80,7 +79,7 @@ class Component(BaseModel):
         if not isinstance(value, dict):
             raise RefusedError(f"expected a mapping with the `type` of a {cls.slot}", notes=[available])
         if "type" not in value:
-            raise RefusedError(f"no `type` of {cls.slot} given", notes=[available])
+            raise RefusedError(f"the `type` of the {cls.slot} is missing", notes=[available])
         return registry.find(cls.slot, value["type"]).model_validate(value)
 
     @model_serializer(mode="wrap")
@@ -93,7 +92,7 @@ class Component(BaseModel):
     ) -> JsonSchemaValue:
         if cls.type_name or not cls.slot:
             return _own_schema(cls, schema, handler)
-        if cls.slot in _expanding.get():  # a reader of readers: said by name, or it would never end
+        if cls.slot in _expanding.get():  # a reader of readers: refer to it by name to end the recursion
             return {SAME_AS: cls.__name__}
         outer = _expanding.set(_expanding.get() | {cls.slot})
         try:
@@ -108,7 +107,7 @@ class Component(BaseModel):
 def _own_schema(
     component: type[Component], schema: CoreSchema, handler: GetJsonSchemaHandler
 ) -> JsonSchemaValue:
-    """The JSON Schema of one component, with its `type`."""
+    """The JSON Schema of one component, including its `type`."""
     own = handler.resolve_ref_schema(handler(schema))
     properties = {"type": {"const": component.type_name}, **own.get("properties", {})}
     required = ["type", *(key for key in own.get("required", []) if key != "type")]
@@ -116,7 +115,7 @@ def _own_schema(
 
 
 def _own_fields(cls: type[Component], value: Any) -> Any:
-    """The mapping without its `type`, paths made absolute against the file that wrote them."""
+    """The mapping without `type`, with paths resolved against the folder of the file they are written in."""
     if not isinstance(value, dict):
         return value
     return {
@@ -127,15 +126,15 @@ def _own_fields(cls: type[Component], value: Any) -> Any:
 
 
 def _is_path(cls: type[Component], name: str) -> bool:
-    found = cls.model_fields.get(name)
-    return found is not None and (found.annotation is Path or Path in typing.get_args(found.annotation))
+    field = cls.model_fields.get(name)
+    return field is not None and (field.annotation is Path or Path in typing.get_args(field.annotation))
 
 
 C = TypeVar("C", bound=Component)
 
 
 class Registry:
-    """All components by slot and name."""
+    """Components by slot and name."""
 
     def __init__(self) -> None:
         self._slots: dict[str, dict[str, type[Component]]] = {}
@@ -147,14 +146,18 @@ class Registry:
         self._modules += modules
 
     def add(self, slot: str, name: str, component: type[Component]) -> None:
-        """Register a component; a name that another class of the slot has is an error."""
+        """Register a component under a name that no other class of the slot has.
+
+        Raises:
+            RegistrationError: the name is taken, the class is no subclass of the slot, or it has no docstring.
+        """
         if component.slot != slot:
             raise RegistrationError(
-                f"`{component.__qualname__}` cannot be {slot} `{name}`: no subclass of sltk.{slot.title()}"
+                f"`{component.__qualname__}` cannot be {slot} `{name}`: it is not a subclass of sltk.{slot.title()}"
             )
         if not (component.__doc__ or "").strip() or "__doc__" not in vars(component):
             raise RegistrationError(
-                f"{slot} `{name}` ({component.__qualname__}) needs a docstring: it is its help"
+                f"{slot} `{name}` ({component.__qualname__}) needs a docstring: the docstring is its help"
             )
         existing = self._slots.setdefault(slot, {}).get(name)
         if existing is not None and not _same_class(existing, component):
@@ -166,7 +169,7 @@ class Registry:
         self._slots[slot][name] = component
 
     def slots(self) -> list[str]:
-        """The names of all slots that have components."""
+        """The names of the slots that have components."""
         self._load()
         return sorted(self._slots)
 
@@ -176,18 +179,18 @@ class Registry:
         return dict(sorted(self._slots.get(slot, {}).items()))
 
     def find(self, slot: str, name: object) -> type[Component]:
-        """The component of that name.
+        """The component with this name.
 
         Raises:
-            UnknownComponentError: there is none; its `problem` lists those that exist.
+            UnknownComponentError: there is none; `problem` lists the available ones.
         """
-        found = self.slot(slot).get(str(name))
-        if found is None:
+        component = self.slot(slot).get(str(name))
+        if component is None:
             raise UnknownComponentError(slot, name)
-        return found
+        return component
 
     def _load(self) -> None:
-        """Import the modules that were announced, and those of installed packages, on first use."""
+        """Import the announced modules and those of installed packages, the first time only."""
         if self._entry_points_loaded:
             return
         self._entry_points_loaded = True
@@ -205,7 +208,7 @@ class Registry:
 
 
 def _same_class(a: type, b: type) -> bool:
-    """Whether two classes are one source read twice (a file imported again)."""
+    """Whether two classes come from the same source (a file that was imported twice)."""
     return (a.__module__, a.__qualname__) == (b.__module__, b.__qualname__)
 
 
@@ -217,11 +220,11 @@ registry = Registry()
 
 
 class _Decorators:
-    """`@register.reader("tsv")`, `@register.head("crf")`, …: one method a slot."""
+    """`@register.reader("tsv")`, `@register.head("crf")`, …: one method per slot."""
 
     def __getattr__(self, slot: str) -> Callable[[str], Callable[[type[C]], type[C]]]:
         if slot.startswith("_") or slot not in SLOTS:
-            raise AttributeError(f"no slot `{slot}`; there are: {', '.join(SLOTS)}")
+            raise AttributeError(f"unknown slot `{slot}`; available slots: {', '.join(SLOTS)}")
 
         def named(name: str) -> Callable[[type[C]], type[C]]:
             def add(component: type[C]) -> type[C]:

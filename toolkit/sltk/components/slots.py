@@ -1,9 +1,9 @@
-"""The slots: what a component of each kind must do. Subclass one, register it, name it in a spec.
+"""The slots: what a component of each kind must do. Subclass one, register it, and name it in a spec.
 
     text → Reader → Sentence → Aligner → Encoding → Batch → Backbone → word vectors → Head → tags → Metric / Writer
 
-A component holds its options as typed fields and imports nothing heavy; what needs torch is imported inside the
-method that builds it, so that `sltk list` and `sltk check` stay instant.
+A component holds its options as typed fields and imports nothing heavy: it imports torch inside `build`, so that
+`sltk list` and `sltk check` start instantly.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ..files import atomic
+from ..files.writable import check_file
 from ..schemes.names import ReaderScheme, Repair, SchemeName
 from ..types import Prediction, Sentence
+from .examples import tagged_sentences
 from .registry import Component
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ class Reader(Component):
         raise NotImplementedError
 
     def paths(self, place: str = "") -> Iterator[tuple[str, Path]]:
-        """What it reads, and what readers inside it read: each path with its key, `readers.1.path`, below `place`."""
+        """The paths that this reader and the readers inside it read, each with its key below `place`: `readers.1.path`."""
         for key, value in self:
             at = f"{place}.{key}" if place else key
             if isinstance(value, Path):
@@ -53,17 +56,15 @@ class Reader(Component):
 
     @classmethod
     def example(cls) -> list[Sentence]:
-        """A few sentences as this reader would yield them: what `--rehearse` reads where a file is absent."""
-        from .examples import tagged_sentences
-
+        """A few sentences as this reader would yield them; `--rehearse` uses them if a file is missing."""
         return tagged_sentences()
 
 
 class TaggedReader(Reader):
-    """A reader whose sentences carry one tag a word, in some scheme."""
+    """A reader whose sentences have one tag per word, in some scheme."""
 
     scheme: ReaderScheme = Field(
-        default="auto", description="scheme of the tags; `auto` looks at all of them"
+        default="auto", description="scheme of the tags; `auto` detects it from all of them"
     )
     repair: Repair = Field(
         default="conlleval",
@@ -74,42 +75,42 @@ class TaggedReader(Reader):
 class FileReader(Reader):
     """A reader of one file or folder."""
 
-    path: Path = Field(description="the file; relative to the folder of the spec that says it")
+    path: Path = Field(description="the file; relative to the folder of the spec")
 
 
 class Splitter(Component):
-    """Cuts text into words."""
+    """Splits text into words."""
 
     slot: ClassVar[str] = "splitter"
 
     def split(self, text: str) -> list[tuple[int, int]]:
-        """Offsets of the words, half-open, in order, without overlap; never empty words."""
+        """Return the half-open offsets of the words, in order, without overlap and without empty words."""
         raise NotImplementedError
 
 
 class Aligner(Component):
-    """Makes one vector of the vectors of a word's subwords."""
+    """Pools the vectors of a word's subwords into one word vector."""
 
     slot: ClassVar[str] = "aligner"
 
     spacing: Literal["auto", "single", "source"] = Field(
         default="auto",
-        description="what the model reads between words: a single space, or what the source text has; "
-        "`auto`: the source text where the training data has it",
+        description="what the model reads between words: a single space (single), or the source text (source); "
+        "`auto` is `source` if the training data has its source text",
     )
 
     def build(self) -> nn.Module:
-        """A module `(vectors_TH, first_W, last_W) -> vectors_WH`; `last` is the last subword itself."""
+        """Build a module `(vectors_TH, first_W, last_W) -> vectors_WH`; first and last subword are inclusive."""
         raise NotImplementedError
 
 
 class Backbone(Component):
-    """Gives one vector a subword: a pretrained model, or a fresh one."""
+    """Computes one vector per subword, with a pretrained model or a fresh one."""
 
     slot: ClassVar[str] = "backbone"
 
     def build(self, context: BuildContext) -> PackedBackbone:
-        """Load or make the model, with mask, quantization and LoRA as the fields say."""
+        """Load or create the model, with the mask, quantization and LoRA of the fields."""
         raise NotImplementedError
 
 
@@ -119,7 +120,7 @@ class Head(Component):
     slot: ClassVar[str] = "head"
 
     def build(self, hidden_size: int, labels: LabelSet) -> nn.Module:
-        """A `sltk.nn.head.HeadModule`: `loss` and `decode` over the words of whole sentences."""
+        """Build a `sltk.extend.HeadModule`, with `loss` and `decode` over the words of whole sentences."""
         raise NotImplementedError
 
 
@@ -128,18 +129,18 @@ class Metric(Component):
 
     slot: ClassVar[str] = "metric"
     needs_spans: ClassVar[bool] = False
-    """Whether it has nothing to count where tags are plain."""
+    """Whether the metric counts spans, which plain tags do not have."""
 
     @property
     def needs_probabilities(self) -> bool:
-        """Whether it asks how sure the model is of each word, which models that write spans do not say."""
+        """Whether the metric needs the probability of each tag, which instruction-tuned models do not give."""
         return False
 
     def score(self, predictions: Sequence[Prediction], scheme: SchemeName) -> dict[str, Any]:
-        """Scores of labelled sentences, as `compute` gives them; their tags, gold and predicted, are in `scheme`.
+        """Score labelled sentences whose gold and predicted tags are in `scheme`.
 
-        This is what runs call. Write `compute` where tags are enough, and this one where they are not: predictions
-        have the words, their probabilities and the text too.
+        Runs call this method. Implement `compute` if tags are enough; override this one to use words,
+        probabilities or text as well. Both return the same kind of scores.
         """
         gold = [prediction.sentence.tags or () for prediction in predictions]
         return self.compute(gold, [prediction.tags for prediction in predictions], scheme)
@@ -147,9 +148,12 @@ class Metric(Component):
     def compute(
         self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: SchemeName
     ) -> dict[str, Any]:
-        """Scores as fractions, JSON-ready, with a `signature` that names scheme, mode, library and version.
+        """Return scores as fractions, JSON-ready, with a `signature` that names scheme, mode, library and version.
 
-        `gold` and `predicted` are tags in `scheme`, sentence by sentence.
+        Args:
+            gold: the tags of each sentence.
+            predicted: the predicted tags of each sentence.
+            scheme: the scheme of both.
         """
         raise NotImplementedError
 
@@ -160,26 +164,22 @@ class Writer(Component):
     slot: ClassVar[str] = "writer"
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
-        """Yield pieces of the output text as predictions arrive; never holds them all."""
+        """Yield pieces of the output text as predictions arrive, without holding them all in memory."""
         raise NotImplementedError
 
     def check_place(self, path: Path) -> None:
-        """See, before anything is read or labelled, that the output can be written to `path`.
+        """Check that the output can be written to `path`, before anything is read or labelled.
 
         Raises:
             UsageError: it cannot.
         """
-        from ..files.writable import check_file
-
         check_file(path)
 
     def save(self, predictions: Iterable[Prediction], path: Path) -> None:
-        """Write the output to `path`, whole or not at all.
+        """Write the output to `path`, completely or not at all.
 
-        Override it where the output is several files; `render` then says so with a `UsageError`.
+        Override it if the output is several files; `render` then raises a `UsageError` that says so.
         """
-        from ..files import atomic
-
         with atomic.writing(path) as file:
             file.writelines(self.render(predictions))
 
@@ -190,9 +190,9 @@ class Executor(Component):
     slot: ClassVar[str] = "executor"
 
     def execute(self, work: Work) -> None:
-        """Do the runs of `work`, and tell it what becomes of each; returns when none is left."""
+        """Do the runs of `work` and report the outcome of each; return when no run is left."""
         raise NotImplementedError
 
     def for_shard(self) -> Executor:
-        """What runs one shard of the sweep, which a scheduler has started: this very executor."""
+        """The executor inside a shard that a scheduler has started; by default, this one."""
         return self
