@@ -167,7 +167,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
            | ^^^^
            = train: sentences to train on
 
-        error: no `type` of backbone given
+        error: the `type` of the backbone is missing
           --> spec.yaml:3:1   (backbone)
            |
          3 | backbone: {name: some/model}

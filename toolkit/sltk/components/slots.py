@@ -45,7 +45,7 @@ class Reader(Component):
         raise NotImplementedError
 
     def paths(self, place: str = "") -> Iterator[tuple[str, Path]]:
-        """The paths that this reader and the readers inside it read, each with its key below `place`: `readers.1.path`."""
+        """The paths that this reader and readers inside it read, with their keys below `place`: `readers.1.path`."""
         for key, value in self:
             at = f"{place}.{key}" if place else key
             if isinstance(value, Path):
