@@ -153,7 +153,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
            |
          3 |   train: {type: conll}
            |   ^^^^^
-           = path: the file; relative to the folder of the spec that says it""",
+           = path: the file; relative to the folder of the spec""",
         id="a missing key points to the mapping that lacks it",
     ),
     pytest.param(
