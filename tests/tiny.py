@@ -1,4 +1,4 @@
-"""Small specs and models for the tests of training: a few updates of a two-block model, in about a second."""
+"""Small specs and models for tests: training a two-block model for a few updates takes about a second."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+
+from sltk.runtime.progress import Progress
 
 LLAMA = {
     "model_type": "llama",
@@ -31,39 +33,39 @@ def backbone(**changes: Any) -> dict[str, Any]:
 
 
 def spec(trainer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """21 sentences, batches of 8: three updates an epoch, the last of five sentences."""
-    whole = {
+    """A spec with 21 sentences in batches of 8: three updates per epoch, the last of five sentences."""
+    base = {
         "name": "tiny",
         "data": {"train": {"type": "grammar", "count": 21}},
         "backbone": backbone(),
         "head": {"type": "linear", "dropout": 0.0},
         "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
     }
-    return {**whole, **changes}
+    return {**base, **changes}
 
 
-def with_scores() -> dict[str, Any]:
-    """Training data, and eight sentences each to validate and test on."""
-    parts = {part: {"type": "grammar", "part": part, "count": 8} for part in ("validation", "test")}
-    return {"train": {"type": "grammar", "count": 21}, **parts}
+def all_splits() -> dict[str, Any]:
+    """Training data, and eight sentences each for validation and test."""
+    scored = {split: {"type": "grammar", "part": split, "count": 8} for split in ("validation", "test")}
+    return {"train": {"type": "grammar", "count": 21}, **scored}
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """All weights that a finished run has saved."""
+    """All weights that a finished run saved."""
     files = sorted((run / "model").rglob("*.safetensors"))
     return {
         f"{file.parent.name}/{name}": value for file in files for name, value in load_file(str(file)).items()
     }
 
 
-def is_same(left: Path, right: Path) -> bool:
-    """Whether two runs ended in the same weights, bit for bit."""
+def same_weights(left: Path, right: Path) -> bool:
+    """Whether two runs saved the same weights, bit for bit."""
     one, other = weights(left), weights(right)
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def base_folder(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Path:
-    """A directory as transformers writes one: fresh weights, and a tokenizer trained on a few words."""
+def save_base(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Path:
+    """Save a base model as transformers does: random weights, and a tokenizer trained on a few words."""
     from transformers import AutoConfig, AutoModel
 
     from sltk.components.backbones.building import train_tokenizer
@@ -72,37 +74,41 @@ def base_folder(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> 
     tokenizer = train_tokenizer([f" {text}"] * 8, 300)
     settings = {name: value for name, value in config.items() if name != "model_type"}
     torch.manual_seed(seed)
-    whole = AutoConfig.for_model(config["model_type"], vocab_size=len(tokenizer), **settings)
-    AutoModel.from_config(whole).save_pretrained(folder)
+    full_config = AutoConfig.for_model(config["model_type"], vocab_size=len(tokenizer), **settings)
+    AutoModel.from_config(full_config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-class Heard:
-    """A progress that remembers what it was told."""
+class RecordingProgress(Progress):
+    """Progress callbacks that record what is reported."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.values: list[dict[str, Any]] = []
+        self.logs: list[dict[str, Any]] = []
+        self.start: tuple[int, int] | None = None
+        """Number of updates, and how many were done before, when training started."""
+        self.done = 0
+
+    def has_note(self, text: str) -> bool:
+        """Whether any note contains this text."""
+        return any(text in note for note in self.notes)
 
     def note(self, message: str) -> None:
         self.notes.append(message)
 
     def started(self, steps: int, done: int) -> None:
-        self.begun = (steps, done)
+        self.start = (steps, done)
 
     def step(self, done: int, words: int) -> None:
         self.done = done
 
     def logged(self, values: dict[str, Any]) -> None:
-        self.values.append(values)
-
-    def labelled(self, sentences: int) -> None:
-        pass
+        self.logs.append(values)
 
 
-class Interrupting(Heard):
-    """Ctrl-C right after an update."""
+class InterruptingProgress(RecordingProgress):
+    """Raises KeyboardInterrupt, like Ctrl-C, right after an update."""
 
     def __init__(self, after: int) -> None:
         super().__init__()

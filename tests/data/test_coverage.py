@@ -25,8 +25,8 @@ def predictions() -> list[Prediction]:
 
 def test_a_run_tells_that_no_word_was_missed(tmp_path: Path) -> None:
     """However short the windows, the words of each split are those trained on, or scored."""
-    heard = tiny.Heard()
-    metrics = sltk.train(tiny.spec(data=tiny.with_scores(), max_length=4), tmp_path / "run", progress=heard)
+    heard = tiny.RecordingProgress()
+    metrics = sltk.train(tiny.spec(data=tiny.all_splits(), max_length=4), tmp_path / "run", progress=heard)
     for name in ("validation", "test"):
         words = metrics[name]["words"]
         assert f"{name}: {words} words read, {words} scored" in heard.notes
@@ -38,7 +38,7 @@ def test_a_run_tells_that_no_word_was_missed(tmp_path: Path) -> None:
 
 def test_predictions_pass_unchanged() -> None:
     """What is complete is passed on, empty sentences included."""
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     assert list(check_predictions(DATASET, predictions(), heard)) == predictions()
     assert heard.notes == ["data: 2 words read, 2 scored"]
 

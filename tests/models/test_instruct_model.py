@@ -56,7 +56,7 @@ def spec(
     shape = {**tiny.LLAMA, "max_position_embeddings": 512}
     settings = {"instruction": "name the dishes", "options": OPTIONS, "max_response": 24, **(instruct or {})}
     backbone = tiny.backbone(config=shape, unmask="none", tokenizer={"type": "train", "vocab_size": 400})
-    whole = tiny.spec(trainer, backbone=backbone, data=tiny.with_scores(), type="instruct", instruct=settings)
+    whole = tiny.spec(trainer, backbone=backbone, data=tiny.all_splits(), type="instruct", instruct=settings)
     del whole["head"]
     return {**whole, **changes}
 
@@ -180,7 +180,7 @@ def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_pat
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """Interrupted after an update and resumed, it ends bit for bit where an uninterrupted one does."""
 
-    class Interrupts(tiny.Heard):
+    class Interrupts(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 4:
                 raise RunError("interrupted")
@@ -190,7 +190,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="interrupted"):
         sltk.train(wanted, tmp_path / "run", progress=Interrupts())
     sltk.train(wanted, tmp_path / "run", resume=True)
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
 def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Pa
 
 def test_a_frozen_model_is_asked_as_it_is_with_examples(tmp_path: Path) -> None:
     """Nothing is trained; examples of the training data stand in every prompt, after loading too."""
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     wanted = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
     metrics = sltk.train(wanted, tmp_path / "run", progress=heard)
     assert (metrics["train"]["steps"], metrics["train"]["trained_parameters"]) == (0, 0)
@@ -366,7 +366,7 @@ def test_a_type_without_an_option_is_an_error_before_training(tmp_path: Path) ->
 
 def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None:
     """A base model alone would write with random scores."""
-    base = tiny.base_folder(tmp_path / "base", {**tiny.LLAMA, "max_position_embeddings": 512})
+    base = tiny.save_base(tmp_path / "base", {**tiny.LLAMA, "max_position_embeddings": 512})
     with pytest.raises(ModelError, match="missing"):
         sltk.train(spec(backbone={"type": "decoder", "name": str(base)}), tmp_path / "run")
 

@@ -112,7 +112,7 @@ def test_a_sentence_of_ten_thousand_words_is_read_in_windows(tagger: Any) -> Non
 
 def test_words_longer_than_the_model_reads_are_counted(tagger: Any) -> None:
     """A word of a thousand letters gets a tag, and is reported."""
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     encoder = SubwordEncoder(tagger[1], max_length=64)
     long = Predictor(tagger[0], encoder, LABELS, torch.device("cpu"), progress=heard)
     (prediction,) = long.predict([Sentence(["a", "xyzzy" * 200, "b"])])

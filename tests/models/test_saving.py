@@ -44,7 +44,7 @@ PRETRAINED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.base_folder(tmp_path_factory.mktemp("base") / "tiny-base", {**tiny.LLAMA, "hidden_size": 64})
+    return tiny.save_base(tmp_path_factory.mktemp("base") / "tiny-base", {**tiny.LLAMA, "hidden_size": 64})
 
 
 @pytest.fixture
@@ -168,13 +168,13 @@ def test_tied_weights_are_saved_once(tmp_path: Path, before: list[Any]) -> None:
 
 def test_a_base_whose_weights_changed_is_refused(tmp_path: Path) -> None:
     """An adapter on other weights would give nonsense without a word."""
-    base = tiny.base_folder(tmp_path / "base")
+    base = tiny.save_base(tmp_path / "base")
     sltk.train(
         tiny.spec({"max_steps": 1}, backbone={"type": "decoder", "name": str(base), "lora": {"r": 4}}),
         tmp_path / "run",
     )
     load(tmp_path / "run")
-    tiny.base_folder(base, seed=1)
+    tiny.save_base(base, seed=1)
     with pytest.raises(sltk.ModelError, match="are not those this model was trained on"):
         load(tmp_path / "run")
     shutil.rmtree(base)
@@ -201,7 +201,7 @@ def test_a_hub_base_is_loaded_at_the_revision_it_was_trained_on(tmp_path: Path) 
     """Though the hub's main branch has moved on since. (The hub here is a cache folder, offline.)"""
     cache = tmp_path / "models--someone--tiny"
     for number, name in enumerate(("a" * 40, "b" * 40)):
-        tiny.base_folder(cache / "snapshots" / name, seed=number)
+        tiny.save_base(cache / "snapshots" / name, seed=number)
     (cache / "refs").mkdir()
     (cache / "refs/main").write_text("a" * 40)
     cached = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
@@ -240,7 +240,7 @@ def test_nothing_is_loaded_that_could_run_code(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(torch, "load", watched)
     spec = tiny.spec({"save_every": 1})
 
-    class Stop(tiny.Heard):
+    class Stop(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 4:
                 raise KeyboardInterrupt

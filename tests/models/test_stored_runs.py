@@ -60,7 +60,7 @@ def test_an_import_that_has_moved_names_the_new_one() -> None:
 def test_labelling_starts_from_a_stored_pre_trained_model(tmp_path: Path) -> None:
     """`backbone.name` names the model that an earlier version wrote."""
     backbone = {"type": "decoder", "name": str(RUNS / "pretraining" / "model"), "unmask": "01"}
-    metrics = sltk.train(tiny.spec(backbone=backbone, data=tiny.with_scores()), tmp_path / "run")
+    metrics = sltk.train(tiny.spec(backbone=backbone, data=tiny.all_splits()), tmp_path / "run")
     assert metrics["test"]["words"] > 0
 
 

@@ -54,7 +54,7 @@ def test_an_export_gives_the_same_scores_without_the_base(
     tmp_path: Path, changes: dict[str, Any], head: str
 ) -> None:
     """To 1e-5, after the base and the run are gone."""
-    base = tiny.base_folder(tmp_path / "base")
+    base = tiny.save_base(tmp_path / "base")
     backbone = {"type": "decoder", "name": str(base), "unmask": "01", **changes}
     run = trained(tmp_path / "run", backbone, head={"type": head})
     before = logits(load(run))
@@ -80,7 +80,7 @@ def test_an_export_of_quantized_weights_is_dequantized(
 ) -> None:
     """NF4 gives the same scores to 1e-5; int8, which rounds inputs too, to 0.05."""
     config = {**tiny.LLAMA, "hidden_size": 64} if family == "llama" else {**GPT2, "n_embd": 64}
-    base = tiny.base_folder(tmp_path / "base", config)
+    base = tiny.save_base(tmp_path / "base", config)
     backbone = {
         "type": "decoder",
         "name": str(base),
@@ -118,7 +118,7 @@ def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, align
 def check_with_transformers(run: Path, target: Path) -> None:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     exporting.export(run, target, heard)
     assert not heard.notes
     labeller = load(target)
@@ -159,7 +159,7 @@ def test_what_transformers_cannot_express_is_said(
     from transformers import AutoModelForTokenClassification
 
     run = trained(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     exporting.export(run, tmp_path / "export", heard)
     assert len(heard.notes) == 1
     assert reason in heard.notes[0]

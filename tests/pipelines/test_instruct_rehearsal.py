@@ -33,7 +33,7 @@ def experiment(name: str) -> Experiment:
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
 def test_a_spec_is_rehearsed_to_the_end(name: str) -> None:
     """Trained or asked as it is, constrained or drawn: all of it runs offline, and the account is there."""
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     metrics = rehearse(load_shipped(name), progress=heard)
     assert metrics["test"]["responses"]["responses"] == 16
     assert metrics["test"]["responses"]["ceiling"]["f1"] == 1.0

@@ -35,7 +35,7 @@ SCORES = {"precision", "recall", "f1", "accuracy", "per_type", "sentences", "wor
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with validation and test."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    sltk.train(tiny.spec({"epochs": 12}, data=tiny.with_scores()), folder)
+    sltk.train(tiny.spec({"epochs": 12}, data=tiny.all_splits()), folder)
     return folder
 
 
@@ -100,14 +100,14 @@ def test_environment_says_where_and_with_what(run: Path) -> None:
 def test_the_stored_spec_runs_again(run: Path, tmp_path: Path) -> None:
     """It is complete: the same weights come of it."""
     sltk.train(run / "spec.yaml", tmp_path / "again")
-    assert tiny.is_same(run, tmp_path / "again")
+    assert tiny.same_weights(run, tmp_path / "again")
     assert (run / "spec.yaml").read_text() == (tmp_path / "again/spec.yaml").read_text()
 
 
 def test_predictions_are_word_gold_and_predicted_tag(run: Path) -> None:
     """Tab-separated, so that they can be scored by other programs; the scores are those in metrics.json."""
     lines = (run / "predictions/test.conll").read_text().splitlines()
-    gold = list(sltk.load_data(tiny.with_scores()).test.read())
+    gold = list(sltk.load_data(tiny.all_splits()).test.read())
     rows = [line.split("\t") for line in lines if line]
     assert [row[0] for row in rows] == [word for sentence in gold for word in sentence.words]
     assert [row[1] for row in rows] == [tag for sentence in gold for tag in sentence.tags or ()]
@@ -120,7 +120,7 @@ def test_evaluate_gives_the_scores_of_the_run_again(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     for split in ("validation", "test"):
         assert evaluate(run, split=split).scores == metrics[split]
-    reader = sltk.load_data(tiny.with_scores()).test
+    reader = sltk.load_data(tiny.all_splits()).test
     assert evaluate(run, reader=reader).scores == metrics["test"]
     with pytest.raises(sltk.DataError, match="no dev data; this spec has train, validation, test"):
         evaluate(run, split="dev")
@@ -138,8 +138,8 @@ def test_from_python_a_run_is_a_mapping_a_file_or_a_spec(
     assert len(prediction.tags) == len(prediction.scores) == 5
     sltk.train("runs/tiny/spec.yaml", "file")
     sltk.train(sltk.Experiment.model_validate(tiny.spec({"max_steps": 1})), "spec")
-    assert tiny.is_same(tmp_path / "runs/tiny", tmp_path / "file")
-    assert tiny.is_same(tmp_path / "runs/tiny", tmp_path / "spec")
+    assert tiny.same_weights(tmp_path / "runs/tiny", tmp_path / "file")
+    assert tiny.same_weights(tmp_path / "runs/tiny", tmp_path / "spec")
 
 
 def test_a_wrong_mapping_is_explained_like_a_file() -> None:
@@ -236,7 +236,7 @@ def test_labels_that_train_lacks_are_told_and_scored_as_errors(tmp_path: Path) -
         "train": {"type": "grammar", "count": 21},
         "test": {"type": "conll", "path": str(tmp_path / "test.txt")},
     }
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     metrics = sltk.train(tiny.spec(data=data), tmp_path / "run", progress=heard)
     assert "test has labels that train lacks, scored as errors: FOOD" in heard.notes
     assert metrics["test"]["per_type"]["FOOD"].items() >= {"f1": 0, "support": 1}.items()
@@ -270,7 +270,7 @@ def test_a_run_of_another_format_is_refused(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     old = {**json.loads((copy / "environment.json").read_text()), "format": 0, "sltk": "0.0.9"}
     (copy / "environment.json").write_text(json.dumps(old))
-    spec = tiny.spec({"epochs": 12}, data=tiny.with_scores())
+    spec = tiny.spec({"epochs": 12}, data=tiny.all_splits())
     for use in (lambda: sltk.train(spec, copy, resume=True), lambda: evaluate(copy), lambda: load(copy)):
         with pytest.raises(sltk.UsageError, match=r"was written by sltk 0\.0\.9 in format 0; this is sltk"):
             use()
@@ -319,7 +319,7 @@ def test_resume_with_edited_imports_is_refused(tmp_path: Path) -> None:
     source.write_text(READER.format(name="mine_c"))
     spec = tiny.spec(imports=[str(source)], data={"train": {"type": "mine_c"}})
 
-    class Stop(tiny.Heard):
+    class Stop(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             raise KeyboardInterrupt
 
@@ -373,8 +373,8 @@ def test_a_model_that_is_not_whole_says_what_is_missing(part: str, run: Path, tm
 
 def test_words_per_second_and_notes_reach_progress(tmp_path: Path) -> None:
     """What was read is told before anything else."""
-    heard = tiny.Heard()
-    sltk.train(tiny.spec(data=tiny.with_scores()), tmp_path / "run", progress=heard)
+    heard = tiny.RecordingProgress()
+    sltk.train(tiny.spec(data=tiny.all_splits()), tmp_path / "run", progress=heard)
     assert [note.split(":")[0] for note in heard.notes[:3]] == ["train", "validation", "test"]
     scoring = [note for note in heard.notes if note.startswith("scoring")]
     assert scoring == ["scoring validation", "scoring test"]
@@ -404,7 +404,7 @@ def test_a_metric_that_cannot_choose_is_told_when_it_is_to_choose(tmp_path: Path
             return {"words": sum(map(len, gold)), "signature": "words_seen"}
 
     spec = tiny.spec(
-        {"epochs": 1, "select": "best"}, data=tiny.with_scores(), metrics=[{"type": "words_seen"}]
+        {"epochs": 1, "select": "best"}, data=tiny.all_splits(), metrics=[{"type": "words_seen"}]
     )
     with pytest.raises(sltk.SltkError, match="neither `f1` nor `accuracy`"):
         sltk.train(spec, tmp_path / "run")

@@ -69,13 +69,13 @@ def built(given: Any) -> Pretraining:
 
 
 def labelling(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return tiny.spec({"epochs": 1}, data=tiny.with_scores(), backbone=backbone, **changes)
+    return tiny.spec({"epochs": 1}, data=tiny.all_splits(), backbone=backbone, **changes)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained decoder with its output layer, as transformers saves one."""
-    folder = tiny.base_folder(tmp_path_factory.mktemp("base") / "model")
+    folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
     torch.manual_seed(1)
     settings = AutoModelForCausalLM.from_pretrained(folder).config
     AutoModelForCausalLM.from_config(settings).save_pretrained(folder)
@@ -319,7 +319,7 @@ def test_at_step_0_encoder_and_unmasked_decoder_are_one_network(tmp_path: Path) 
         start = {"type": "encoder", "name": str(tmp_path / objective / "run/steps/0000"), "unmask": mask}
         metrics = sltk.train(labelling(start), tmp_path / name)
         scores[name] = metrics["train"]["loss"], metrics["test"]
-    assert tiny.is_same(tmp_path / "encoder", tmp_path / "decoder unmask")
+    assert tiny.same_weights(tmp_path / "encoder", tmp_path / "decoder unmask")
     assert scores["encoder"] == scores["decoder unmask"]
     assert scores["encoder"][0] != scores["decoder mask"][0]
 
@@ -332,7 +332,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, objec
     pretrain(given, tmp_path / "whole")
     for number, at in enumerate((3, 7)):
         with pytest.raises(KeyboardInterrupt):
-            pretrain(given, tmp_path / "run", resume=number > 0, progress=tiny.Interrupting(at))
+            pretrain(given, tmp_path / "run", resume=number > 0, progress=tiny.InterruptingProgress(at))
     pretrain(given, tmp_path / "run", resume=True)
     for folder in ("model", *(f"steps/{path.name}" for path in snapshots(tmp_path / "whole"))):
         ours = load_file(tmp_path / "run" / folder / "model.safetensors")
@@ -346,7 +346,7 @@ def begun(base: Path, folder: Path) -> Any:
     model = {"type": "decoder", "name": str(base)}
     given = spec(folder, trainer={"save_every": 2}, backbone=model, boundaries="none")
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, folder / "run", progress=tiny.Interrupting(3))
+        pretrain(given, folder / "run", progress=tiny.InterruptingProgress(3))
     return given
 
 
@@ -378,7 +378,7 @@ def test_a_run_that_is_refused_leaves_the_one_that_it_was_to_replace(base: Path,
     }  # fmt: skip
     resumed = pretrain(given, tmp_path / "run", resume=True)
     assert resumed["corpus"] == pretrain(given, tmp_path / "whole")["corpus"]
-    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_run_that_is_accepted_replaces_the_text_too(base: Path, tmp_path: Path) -> None:
@@ -387,11 +387,11 @@ def test_a_run_that_is_accepted_replaces_the_text_too(base: Path, tmp_path: Path
     (tmp_path / "run/corpus/validation").mkdir()
     rewritten(tmp_path, OTHER)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, tmp_path / "run", force=True, progress=tiny.Interrupting(3))
+        pretrain(given, tmp_path / "run", force=True, progress=tiny.InterruptingProgress(3))
     assert [path.name for path in (tmp_path / "run/corpus").iterdir()] == ["corpus"]
     pretrain(given, tmp_path / "run", resume=True)
     pretrain(given, tmp_path / "whole")
-    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path, tmp_path: Path) -> None:
@@ -406,12 +406,12 @@ def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path,
         wanted = loading.load_as(PretrainSpec, {**given, **change}).spec
         tokenizer = built({**given, **change}).backbone.tokenizer
         write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "run/corpus/corpus")
-        heard = tiny.Interrupting(5)
+        heard = tiny.InterruptingProgress(5)
         with pytest.raises(KeyboardInterrupt):
             pretrain(given, tmp_path / "run", resume=True, progress=heard)
         assert any(note.startswith("corpus: 30 sentences") for note in heard.notes)
     pretrain(given, tmp_path / "run", resume=True)
-    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_resumed_run_goes_on_with_the_text_it_began_with(base: Path, tmp_path: Path) -> None:
@@ -428,14 +428,14 @@ def test_a_resumed_run_goes_on_with_the_text_it_began_with(base: Path, tmp_path:
         pretrain(given, tmp_path / "bare", resume=True)
     assert contents(tmp_path / "bare") == before
     pretrain(given, tmp_path / "run", resume=True)
-    assert tiny.is_same(tmp_path / "run", tmp_path / "whole")
+    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_another_text_is_refused_where_the_tokenizer_is_trained_on_it(tmp_path: Path) -> None:
     """The text in the run's directory is in the numbers of a tokenizer that cannot be had again."""
     given = spec(tmp_path, trainer={"save_every": 2})
     with pytest.raises(KeyboardInterrupt):
-        pretrain(given, tmp_path / "run", progress=tiny.Interrupting(3))
+        pretrain(given, tmp_path / "run", progress=tiny.InterruptingProgress(3))
     rewritten(tmp_path, OTHER)
     with pytest.raises(sltk.UsageError, match="holds a run that started on other data"):
         pretrain(given, tmp_path / "run", resume=True)
@@ -489,7 +489,7 @@ def test_an_adapter_that_does_not_fit_is_a_clear_error(base: Path, tmp_path: Pat
     """Another base model of the same shape, another rank, other layers: nothing is trained."""
     pretrain(adapted(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
     changes, message = ADAPTER_FAULTS[fault]
-    name = tiny.base_folder(tmp_path / "other", seed=5) if fault == "another base" else base
+    name = tiny.save_base(tmp_path / "other", seed=5) if fault == "another base" else base
     lora = {"r": 4, "alpha": 8, **changes}
     start = {"type": "decoder", "name": str(name), "lora": lora, "adapter": str(tmp_path / "tapt")}
     with pytest.raises(sltk.ModelError) as caught:
@@ -502,7 +502,7 @@ def test_an_adapter_of_another_shape_is_another_base(base: Path, tmp_path: Path)
     """Even where nothing says which base it was: only what peft itself wrote."""
     pretrain(adapted(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
     (tmp_path / "tapt/model/pretraining.json").unlink()
-    wide = tiny.base_folder(tmp_path / "wide", {**tiny.LLAMA, "hidden_size": 64})
+    wide = tiny.save_base(tmp_path / "wide", {**tiny.LLAMA, "hidden_size": 64})
     start = {"type": "decoder", "name": str(wide), "lora": {"r": 4, "alpha": 8}}
     with pytest.raises(sltk.ModelError, match="its weights do not fit"):
         sltk.train(labelling({**start, "adapter": str(tmp_path / "tapt/model/adapter")}), tmp_path / "run")

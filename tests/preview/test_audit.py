@@ -165,7 +165,7 @@ def test_the_tokenizer_of_a_directory_is_that_of_transformers(folder: Path) -> N
     """Read from tokenizer.json alone, it gives the ids that training will use."""
     from transformers import AutoTokenizer
 
-    where = tiny.base_folder(folder / "base")
+    where = tiny.save_base(folder / "base")
     local = local_tokenizer.find(Decoder(name=str(where)), [])
     assert local is not None
     sentences = [Sentence(["the", "soup", "was", "awful", ",", "Tomás", "!"]), Sentence(["\u200b", "menu"])]
@@ -191,7 +191,7 @@ def test_the_tokenizers_of_real_models_are_those_of_transformers(models: Path) -
 
 def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
     """Half a tokenizer.json is told as such, and not as one that is out of reach."""
-    where = tiny.base_folder(folder / "base")
+    where = tiny.save_base(folder / "base")
     text = (where / "tokenizer.json").read_text()
     (where / "tokenizer.json").write_text(text[: len(text) // 2])
     with pytest.raises(ModelError, match=r"tokenizer\.json` contains no tokenizer"):

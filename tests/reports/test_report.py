@@ -36,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     for mask in ("00", "01"):
         spec = tiny.spec(
-            {"epochs": 8, "learning_rate": 0.02}, name=f"tiny-{mask}", data=tiny.with_scores(),
+            {"epochs": 8, "learning_rate": 0.02}, name=f"tiny-{mask}", data=tiny.all_splits(),
             backbone=tiny.backbone(unmask=mask),
         )  # fmt: skip
         sltk.train(spec, folder / "runs" / mask)

@@ -26,7 +26,7 @@ from sltk.reports.study import arrange
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run that finds some spans and misses others."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    sltk.train(tiny.spec({"epochs": 10, "learning_rate": 0.02}, data=tiny.with_scores()), folder)
+    sltk.train(tiny.spec({"epochs": 10, "learning_rate": 0.02}, data=tiny.all_splits()), folder)
     return folder
 
 
@@ -206,7 +206,7 @@ def instructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {**tiny.LLAMA, "max_position_embeddings": 512}
     options = {"positive": "good", "negative": "bad", "neutral": "so so"}
     spec = tiny.spec(
-        {"epochs": 3, "learning_rate": 0.02}, name="writes", data=tiny.with_scores(), type="instruct",
+        {"epochs": 3, "learning_rate": 0.02}, name="writes", data=tiny.all_splits(), type="instruct",
         backbone=tiny.backbone(config=shape, unmask="none"),
         instruct={"instruction": "name the dishes", "options": options, "max_response": 24},
     )  # fmt: skip

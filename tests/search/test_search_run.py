@@ -35,7 +35,7 @@ MASKS = ["00", "01", "10", "11"]
 def spec(strategy: str = "shared", budget: float = 0.9, **changes: Any) -> dict[str, Any]:
     """Four masks of two digits, four epochs of three updates."""
     search_ = {"strategy": strategy, "budget": budget, "masks": {"every": 2}}
-    whole = tiny.spec({"epochs": 4}, data=tiny.with_scores(), **changes)
+    whole = tiny.spec({"epochs": 4}, data=tiny.all_splits(), **changes)
     return {**whole, "search": search_, "executor": HERE}
 
 
@@ -202,7 +202,7 @@ def test_a_run_of_a_search_is_the_run_alone(whole: Path, tmp_path: Path) -> None
     for run in finished:
         sltk.train(run.experiment, tmp_path / run.name)
         inside = whole / "runs" / run.name
-        assert tiny.is_same(inside, tmp_path / run.name)
+        assert tiny.same_weights(inside, tmp_path / run.name)
         logs = ((folder / "log.jsonl").read_text().splitlines() for folder in (inside, tmp_path / run.name))
         in_search, alone = logs
         assert in_search == alone

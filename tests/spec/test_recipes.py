@@ -102,7 +102,7 @@ def test_without_accumulation_all_recipes_are_one(tmp_path: Path, recipe: Recipe
     """One micro-batch an update: nothing is thrown away, and the horizons are equal."""
     sltk.train(tiny.spec(), tmp_path / "plain")
     sltk.train(tiny.spec({"recipe": recipe}), tmp_path / recipe)
-    assert tiny.is_same(tmp_path / "plain", tmp_path / recipe)
+    assert tiny.same_weights(tmp_path / "plain", tmp_path / recipe)
 
 
 @pytest.mark.parametrize(("task", "sentences", "updates", "horizon"), PAPER)
@@ -152,7 +152,7 @@ def _loss(run: Path) -> float:
 def test_a_run_as_released_can_be_resumed(tmp_path: Path) -> None:
     """It ends in the weights of the run that was not interrupted."""
 
-    class Interrupting(tiny.Heard):
+    class Interrupting(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 3:
                 raise KeyboardInterrupt
@@ -162,4 +162,4 @@ def test_a_run_as_released_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         sltk.train(spec, tmp_path / "run", progress=Interrupting())
     sltk.train(spec, tmp_path / "run", resume=True)
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")

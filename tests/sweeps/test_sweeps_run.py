@@ -33,7 +33,7 @@ GRID = {"grid": {"backbone.unmask": ["01", "11"], "seed": [120, 121]}}
 def spec(sweep: Mapping[str, Any] = GRID, **changes: Any) -> dict[str, Any]:
     """Four runs of six updates each, with a checkpoint every two updates, in this process."""
     trainer = {"epochs": 2, "save_every": 2}
-    return {**tiny.spec(trainer, data=tiny.with_scores(), **changes), "sweep": sweep, "executor": HERE}
+    return {**tiny.spec(trainer, data=tiny.all_splits(), **changes), "sweep": sweep, "executor": HERE}
 
 
 SHORT = {"trainer": {"max_steps": 3, "learning_rate": 0.01}}
@@ -83,7 +83,7 @@ def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
     for run in sweeps.plan(spec()).runs:
         sltk.train(run.experiment, tmp_path / run.name)
         inside = whole / "runs" / run.name
-        assert tiny.is_same(inside, tmp_path / run.name)
+        assert tiny.same_weights(inside, tmp_path / run.name)
         for name in ("spec.yaml", "log.jsonl", "predictions/test.conll", "model/sltk.json"):
             assert (inside / name).read_text() == (tmp_path / run.name / name).read_text(), name
         alone, within = (json.loads((f / "metrics.json").read_text()) for f in (tmp_path / run.name, inside))
@@ -95,7 +95,7 @@ def test_adapters_on_shared_weights_are_those_of_a_run_alone(
     tmp_path: Path, quantization: dict[str, Any] | None
 ) -> None:
     """Base weights are loaded once and shared; masks, adapters, heads and random numbers are not."""
-    base = tiny.base_folder(tmp_path / "base")
+    base = tiny.save_base(tmp_path / "base")
     adapted = {
         "type": "decoder", "name": str(base), "unmask": "01", "quantization": quantization,
         "lora": {"r": 4, "dropout": 0.1},
@@ -108,7 +108,7 @@ def test_adapters_on_shared_weights_are_those_of_a_run_alone(
     assert ("weights" in run_cache._shelves) == (quantization != {"type": "int8"})
     for run in plan.runs[1:]:
         sltk.train(run.experiment, tmp_path / run.name)
-        assert tiny.is_same(tmp_path / "sweep/runs" / run.name, tmp_path / run.name)
+        assert tiny.same_weights(tmp_path / "sweep/runs" / run.name, tmp_path / run.name)
 
 
 def test_nothing_is_done_twice(sweep: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_sweep_killed_at_random_moments_gives_the_same_results(whole: Path, tm
     assert len(outcome.names("done")) == 4
     assert results(tmp_path / "sweep") == results(whole)
     for name in outcome.rows:
-        assert tiny.is_same(whole / "runs" / name, tmp_path / "sweep/runs" / name)
+        assert tiny.same_weights(whole / "runs" / name, tmp_path / "sweep/runs" / name)
 
 
 def test_the_index_is_rebuilt_from_the_run_directories(sweep: Path) -> None:

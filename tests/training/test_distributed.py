@@ -44,7 +44,7 @@ ENCODER = tiny.backbone(type="encoder", config=BERT, unmask="all")
 LORA = tiny.backbone(lora={"r": 4, "dropout": 0.0})
 
 KINDS: dict[str, dict[str, Any]] = {
-    "whole": {"data": tiny.with_scores()},
+    "whole": {"data": tiny.all_splits()},
     "crf": {"head": {"type": "crf", "dropout": 0.0}},
     "encoder": {"backbone": ENCODER},
     "lora": {"backbone": LORA},

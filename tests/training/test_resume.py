@@ -27,7 +27,7 @@ DROPOUT = {"type": "linear", "dropout": 0.3}
 
 def small(**trainer: Any) -> dict[str, Any]:
     """Nine updates, a checkpoint after each second and after each epoch, random numbers in every update."""
-    return tiny.spec({"epochs": 3, "save_every": 2, **trainer}, data=tiny.with_scores(), head=DROPOUT)
+    return tiny.spec({"epochs": 3, "save_every": 2, **trainer}, data=tiny.all_splits(), head=DROPOUT)
 
 
 class Moments:
@@ -66,7 +66,7 @@ class Moments:
         return told
 
 
-class Steps(tiny.Heard):
+class Steps(tiny.RecordingProgress):
     """Reports updates as moments."""
 
     def __init__(self, moments: Moments) -> None:
@@ -119,7 +119,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_weights_bit_for_bit(
         assert code in (0, -signal.SIGKILL)
     assert killed >= 10
     assert run_child(small(), folder, None) == 0
-    assert tiny.is_same(whole, folder)
+    assert tiny.same_weights(whole, folder)
     assert json.loads((folder / "metrics.json").read_text())["train"]["steps"] == 9
 
 
@@ -135,19 +135,19 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_checkpoint(
     from sltk.training.trainer import checkpoints
 
     assert set(checkpoints(folder / "checkpoints")) <= {2, 3}
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     sltk.train(small(), folder, resume=True, progress=heard)
     assert "resuming from checkpoint-" in " ".join(heard.notes)
-    assert tiny.is_same(whole, folder)
+    assert tiny.same_weights(whole, folder)
     assert not [path for path in folder.rglob(".*") if "partial" in path.name or ".old" in path.name]
 
 
-def interrupted(spec: dict[str, Any], folder: Path, *steps: int) -> tiny.Heard:
+def interrupted(spec: dict[str, Any], folder: Path, *steps: int) -> tiny.RecordingProgress:
     """Train with a Ctrl-C after each of these updates, and at last to the end."""
     for number, step in enumerate(steps):
         with pytest.raises(KeyboardInterrupt):
-            sltk.train(spec, folder, resume=number > 0, progress=tiny.Interrupting(step))
-    heard = tiny.Heard()
+            sltk.train(spec, folder, resume=number > 0, progress=tiny.InterruptingProgress(step))
+    heard = tiny.RecordingProgress()
     sltk.train(spec, folder, resume=bool(steps), progress=heard)
     return heard
 
@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(whole: Path, tmp_path: Path) ->
     """Interrupted in the middle of an epoch, at its end, and in the last update."""
     heard = interrupted(small(), tmp_path / "run", 3, 5, 6, 9)
     assert "resuming from checkpoint-8" in heard.notes
-    assert tiny.is_same(whole, tmp_path / "run")
+    assert tiny.same_weights(whole, tmp_path / "run")
 
 
 def test_a_resumed_run_logs_what_an_uninterrupted_one_logs(whole: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_resumed_run_logs_what_an_uninterrupted_one_logs(whole: Path, tmp_path
 def test_a_torn_last_line_of_the_log_is_dropped(tmp_path: Path) -> None:
     """A kill in the middle of a line leaves no line that is no JSON."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.InterruptingProgress(5))
     log = tmp_path / "run/log.jsonl"
     log.write_text(log.read_text() + '{"step": 5, "lo')
     sltk.train(small(), tmp_path / "run", resume=True)
@@ -189,14 +189,14 @@ def test_resume_counts_accumulated_batches(tmp_path: Path) -> None:
     spec = small(batch_size=2, gradient_accumulation=2, save_every=2)
     interrupted(spec, tmp_path / "whole")
     interrupted(spec, tmp_path / "run", 5, 11)
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(whole: Path, tmp_path: Path) -> None:
     """There is nothing to go on from, and it is said."""
     heard = interrupted(small(), tmp_path / "run", 1)
     assert "no checkpoint yet: starting over" in heard.notes
-    assert tiny.is_same(whole, tmp_path / "run")
+    assert tiny.same_weights(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
@@ -204,7 +204,7 @@ def test_a_run_killed_while_its_folder_is_made_starts_over(whole: Path, tmp_path
     """Neither half a spec nor half an environment is in the way of --resume."""
     assert run_child(small(), tmp_path / "run", at, resume=False) == -signal.SIGKILL
     sltk.train(small(), tmp_path / "run", resume=True)
-    assert tiny.is_same(whole, tmp_path / "run")
+    assert tiny.same_weights(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_a_run_killed_while_its_folder_is_made_starts_over(whole: Path, tmp_path
 def test_a_checkpoint_without_one_of_its_files_is_never_used(whole: Path, tmp_path: Path, lost: str) -> None:
     """transformers itself would go on with a fresh optimizer, quietly."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.InterruptingProgress(5))
     (tmp_path / "run/checkpoints/checkpoint-4" / lost).unlink()
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     sltk.train(small(), tmp_path / "run", resume=True, progress=heard)
     assert "no checkpoint yet: starting over" in heard.notes
-    assert tiny.is_same(whole, tmp_path / "run")
+    assert tiny.same_weights(whole, tmp_path / "run")
 
 
 def test_the_best_epoch_survives_an_interruption(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_the_best_epoch_survives_an_interruption(tmp_path: Path) -> None:
     interrupted(spec, tmp_path / "whole")
     heard = interrupted(spec, tmp_path / "run", 4, 7, 11)
     assert any(note.startswith("selected the best epoch") for note in heard.notes)
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
 def test_early_stopping_counts_on_after_an_interruption(tmp_path: Path) -> None:
@@ -237,10 +237,10 @@ def test_early_stopping_counts_on_after_an_interruption(tmp_path: Path) -> None:
     assert metrics["train"]["steps"] == 9
     interrupted(spec, tmp_path / "run", 7)
     assert json.loads((tmp_path / "run/metrics.json").read_text())["train"]["steps"] == 9
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
-class DyingAtTheEnd(tiny.Heard):
+class DyingAtTheEnd(tiny.RecordingProgress):
     """Stops the run after training, when the scoring begins."""
 
     def note(self, message: str) -> None:
@@ -259,7 +259,7 @@ def test_a_run_killed_after_its_last_update_is_not_trained_further(
     with pytest.raises(KeyboardInterrupt):
         sltk.train(small(**trainer), tmp_path / "run", progress=DyingAtTheEnd())
     metrics = sltk.train(small(**trainer), tmp_path / "run", resume=True)
-    assert tiny.is_same(tmp_path / "whole", tmp_path / "run")
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
     assert (
         metrics["train"]["steps"]
         == json.loads((tmp_path / "whole/metrics.json").read_text())["train"]["steps"]
@@ -306,9 +306,9 @@ def begun_on_file(folder: Path) -> dict[str, Any]:
     """The spec of a run on a file, trained in `folder/run` up to its first checkpoint."""
     (folder / "train.conll").write_text("\n".join(LINES))
     train = {"type": "conll", "path": str(folder / "train.conll")}
-    spec = tiny.spec({"epochs": 3}, data={**tiny.with_scores(), "train": train})
+    spec = tiny.spec({"epochs": 3}, data={**tiny.all_splits(), "train": train})
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, folder / "run", progress=tiny.Interrupting(3))
+        sltk.train(spec, folder / "run", progress=tiny.InterruptingProgress(3))
     return spec
 
 
@@ -346,9 +346,9 @@ def test_other_validation_data_is_refused_too(tmp_path: Path) -> None:
     """The best epoch would be chosen by scores of two data sets."""
     (tmp_path / "seen.conll").write_text("\n".join(LINES))
     seen = {"type": "conll", "path": str(tmp_path / "seen.conll")}
-    spec = small(select="best") | {"data": {**tiny.with_scores(), "validation": seen}}
+    spec = small(select="best") | {"data": {**tiny.all_splits(), "validation": seen}}
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, tmp_path / "run", progress=tiny.Interrupting(5))
+        sltk.train(spec, tmp_path / "run", progress=tiny.InterruptingProgress(5))
     (tmp_path / "seen.conll").write_text("\n".join(LINES[4:]))
     with pytest.raises(sltk.UsageError, match="validation: 12 sentences, 30 words when the run began, 11"):
         sltk.train(spec, tmp_path / "run", resume=True)
@@ -383,7 +383,7 @@ def test_data_is_known_by_what_can_be_learnt_from_it() -> None:
 def test_resume_with_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     """The batches would be others."""
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(small(), tmp_path / "run", progress=tiny.Interrupting(5))
+        sltk.train(small(), tmp_path / "run", progress=tiny.InterruptingProgress(5))
     session = tmp_path / "run/checkpoints/checkpoint-4/session.json"
     session.write_text(session.read_text().replace('"processes": 1', '"processes": 2'))
     with pytest.raises(sltk.UsageError, match="a run of 2 processes, and this one has 1"):

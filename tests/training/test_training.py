@@ -17,7 +17,7 @@ import tiny
 from sltk import Sentence, register
 from sltk.components.slots import Aligner, Reader
 from sltk.models.labeller import Labeller
-from sltk.nn.pooling import FirstSubword
+from sltk.nn.pooling import FirstSubwordPooling
 from sltk.run import evaluate
 
 
@@ -66,24 +66,24 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     head = {"type": "linear", "dropout": 0.3}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         sltk.train(tiny.spec(head=head, seed=seed), tmp_path / name)
-    assert tiny.is_same(tmp_path / "a", tmp_path / "b")
-    assert not tiny.is_same(tmp_path / "a", tmp_path / "c")
+    assert tiny.same_weights(tmp_path / "a", tmp_path / "b")
+    assert not tiny.same_weights(tmp_path / "a", tmp_path / "c")
 
 
 def test_evaluating_while_training_changes_nothing(tmp_path: Path) -> None:
     """With and without validation, with and without a checkpoint every update: the same weights."""
     head = {"type": "mlp", "dropout": 0.3}
     sltk.train(tiny.spec(head=head), tmp_path / "a")
-    sltk.train(tiny.spec({"save_every": 1}, head=head, data=tiny.with_scores()), tmp_path / "b")
-    assert tiny.is_same(tmp_path / "a", tmp_path / "b")
+    sltk.train(tiny.spec({"save_every": 1}, head=head, data=tiny.all_splits()), tmp_path / "b")
+    assert tiny.same_weights(tmp_path / "a", tmp_path / "b")
 
 
 def test_data_seed_changes_the_order_of_sentences_alone(tmp_path: Path) -> None:
     """Unset it is the seed."""
     for name, trainer in (("a", {}), ("b", {"data_seed": 120}), ("c", {"data_seed": 5})):
         sltk.train(tiny.spec(trainer), tmp_path / name)
-    assert tiny.is_same(tmp_path / "a", tmp_path / "b")
-    assert not tiny.is_same(tmp_path / "a", tmp_path / "c")
+    assert tiny.same_weights(tmp_path / "a", tmp_path / "b")
+    assert not tiny.same_weights(tmp_path / "a", tmp_path / "c")
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_an_8_bit_optimizer_without_a_gpu_is_adamw_and_says_so(tmp_path: Path, o
     else:
         expected = f"{optimizer} needs a GPU: using adamw"
         sltk.train(tiny.spec(), tmp_path / "plain")
-    heard = tiny.Heard()
+    heard = tiny.RecordingProgress()
     sltk.train(tiny.spec({"optimizer": optimizer}), tmp_path / "run", progress=heard)
     if expected is not None:
         assert expected in heard.notes
         assert expected in (tmp_path / "run/log.jsonl").read_text()
-        assert tiny.is_same(tmp_path / "plain", tmp_path / "run")
+        assert tiny.same_weights(tmp_path / "plain", tmp_path / "run")
 
 
 @register.aligner("spoilt_after_one_epoch")
@@ -166,7 +166,7 @@ class SpoiltAligner(Aligner):
     """Word vectors that are no numbers from the fourth update on."""
 
     def build(self) -> nn.Module:
-        class Spoilt(FirstSubword):
+        class Spoilt(FirstSubwordPooling):
             calls = 0
 
             def forward(self, *args: Any) -> Any:
@@ -195,7 +195,7 @@ class SpoiltGradient(Aligner):
     """Word vectors that are numbers, with a gradient that is none."""
 
     def build(self) -> nn.Module:
-        class Spoilt(FirstSubword):
+        class Spoilt(FirstSubwordPooling):
             def forward(self, *args: Any) -> Any:
                 vectors = super().forward(*args)
                 return (
@@ -238,13 +238,13 @@ def test_the_best_epoch_is_kept_where_it_is_wanted(tmp_path: Path) -> None:
     """A rate that goes on to spoil the model: `select: best` keeps an earlier epoch, `last` the last."""
     trainer = {"epochs": 4, "learning_rate": 1e-9}
     for select in ("best", "last"):
-        heard = tiny.Heard()
+        heard = tiny.RecordingProgress()
         sltk.train(
-            tiny.spec({**trainer, "select": select}, data=tiny.with_scores()),
+            tiny.spec({**trainer, "select": select}, data=tiny.all_splits()),
             tmp_path / select,
             progress=heard,
         )
-    assert not tiny.is_same(tmp_path / "best", tmp_path / "last")
+    assert not tiny.same_weights(tmp_path / "best", tmp_path / "last")
     checkpoints = {path.name for path in (tmp_path / "best/checkpoints").iterdir()}
     assert checkpoints == {"checkpoint-3", "checkpoint-12"}
     assert {path.name for path in (tmp_path / "last/checkpoints").iterdir()} == {"checkpoint-12"}
@@ -261,18 +261,18 @@ def test_the_last_evaluation_is_not_made_twice(
         Labeller, "stream", lambda self, data: labelled.append(data.name) or stream(self, data)
     )
     trainer = {"epochs": 4, "learning_rate": 1e-9, "select": select}
-    metrics = sltk.train(tiny.spec(trainer, data=tiny.with_scores()), tmp_path / "run")
+    metrics = sltk.train(tiny.spec(trainer, data=tiny.all_splits()), tmp_path / "run")
     assert labelled.count("validation") == passes
     assert evaluate(tmp_path / "run", split="validation").scores == metrics["validation"]
 
 
 def test_progress_and_log_say_loss_rate_and_scores(tmp_path: Path) -> None:
     """What the command line shows is what log.jsonl keeps."""
-    heard = tiny.Heard()
-    sltk.train(tiny.spec(data=tiny.with_scores()), tmp_path / "run", progress=heard)
-    assert heard.begun == (6, 0)
+    heard = tiny.RecordingProgress()
+    sltk.train(tiny.spec(data=tiny.all_splits()), tmp_path / "run", progress=heard)
+    assert heard.start == (6, 0)
     assert heard.done == 6
     logged = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert [line for line in logged if "step" in line] == heard.values
-    assert [line["step"] for line in heard.values if "loss" in line] == [3, 6]
-    assert [line["step"] for line in heard.values if "eval_f1" in line] == [3, 6]
+    assert [line for line in logged if "step" in line] == heard.logs
+    assert [line["step"] for line in heard.logs if "loss" in line] == [3, 6]
+    assert [line["step"] for line in heard.logs if "eval_f1" in line] == [3, 6]

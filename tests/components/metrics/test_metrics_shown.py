@@ -40,7 +40,7 @@ def both(tmp_path: Path) -> str:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny run that is scored by every metric."""
     folder = tmp_path_factory.mktemp("metrics") / "run"
-    sltk.train(tiny.spec({"max_steps": 3}, data=tiny.with_scores(), metrics=METRICS), folder)
+    sltk.train(tiny.spec({"max_steps": 3}, data=tiny.all_splits(), metrics=METRICS), folder)
     return folder
 
 
