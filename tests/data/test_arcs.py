@@ -1,4 +1,4 @@
-"""Which way the arcs of labelled words point, by trees that were counted by hand."""
+"""Directions of dependency arcs of labelled words, on trees counted by hand."""
 
 from __future__ import annotations
 
@@ -43,73 +43,73 @@ def treebank(tmp_path: Path) -> Path:
 
 
 def test_arcs_of_labelled_words_by_type(treebank: Path) -> None:
-    """The arc to the head and those to the children, each from the labelled word; arcs of others do not count."""
-    found = arc_directions(ConlluReader(path=treebank, column="misc:Type"))
-    rows = {name: (row["words"], row["arcs"], row["right"]) for name, row in found["per_type"].items()}
+    """Arcs to heads and children count from each labelled word; arcs of other words do not."""
+    result = arc_directions(ConlluReader(path=treebank, column="misc:Type"))
+    rows = {name: (row["words"], row["arcs"], row["right"]) for name, row in result["per_type"].items()}
     assert rows == EXPECTED
-    assert (found["words"], found["arcs"], found["right"]) == (3, 5, 2)
-    assert found["share"] == pytest.approx(0.4)
-    assert found["per_type"]["PERSON"]["share"] == 0.5
+    assert (result["words"], result["arcs"], result["right"]) == (3, 5, 2)
+    assert result["share"] == pytest.approx(0.4)
+    assert result["per_type"]["PERSON"]["share"] == 0.5
 
 
 def test_plain_tags_label_every_word(treebank: Path) -> None:
-    """Six arcs, each seen from both its ends: half of all point right, whatever the tree."""
-    found = arc_directions(ConlluReader(path=treebank, column="upos"))
-    assert (found["words"], found["arcs"], found["share"]) == (7, 12, 0.5)
+    """With plain tags every arc counts from both ends: half of all point right."""
+    result = arc_directions(ConlluReader(path=treebank, column="upos"))
+    assert (result["words"], result["arcs"], result["share"]) == (7, 12, 0.5)
 
 
 @given(st.data())
 def test_in_any_tree_half_of_all_arcs_point_right(draw: st.DataObject) -> None:
-    """Where every word is labelled; and the words with another type share the arcs out without a rest."""
+    """In any tree, if every word is labelled; counts per type add up."""
     size = draw.draw(st.integers(1, 12))
     heads = [None, *(draw.draw(st.integers(0, number)) for number in range(size - 1))]
     kinds = draw.draw(st.lists(st.sampled_from(["A", "B"]), min_size=size, max_size=size))
-    found = count_arcs([(Sentence(["w"] * size, heads=heads), kinds)])
-    assert found["arcs"] == 2 * (size - 1) == sum(row["arcs"] for row in found["per_type"].values())
-    assert found["right"] == size - 1
-    assert len(list(arcs_of(heads))) == found["arcs"]
+    result = count_arcs([(Sentence(["w"] * size, heads=heads), kinds)])
+    assert result["arcs"] == 2 * (size - 1) == sum(row["arcs"] for row in result["per_type"].values())
+    assert result["right"] == size - 1
+    assert len(list(arcs_of(heads))) == result["arcs"]
 
 
 def test_multi_word_tokens_and_empty_nodes_move_no_arc(tmp_path: Path) -> None:
-    """Heads are numbers of words; rows that are no words have none."""
+    """Heads refer to syntactic words; rows that are not words have none."""
     rows = conllu(["we", "do", "n't", "eat"], [4, 4, 4, 0], ["B-A", "O", "O", "B-A"]).split("\n")
     rows.insert(1, "2-3\tdon't" + "\t_" * 8)
     rows.insert(4, "3.1\tgladly" + "\t_" * 8)
     (tmp_path / "a.conllu").write_text("\n".join(rows), encoding="utf-8")
-    found = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
-    assert (found["arcs"], found["right"]) == (4, 1)  # we → eat; eat ← we, do, n't
+    result = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
+    assert (result["arcs"], result["right"]) == (4, 1)  # we → eat; eat ← we, do, n't
 
 
 @pytest.mark.parametrize("head", ["_", "9", "-1", "x"])
 def test_a_sentence_without_a_tree_is_left_out_and_counted(tmp_path: Path, head: str) -> None:
-    """One of its words has no head, or one that is no word."""
+    """A word without a head, or with one that is not a word, means no tree."""
     broken = conllu(["eat", "it"], [head, 1], ["B-A", "B-A"])
     (tmp_path / "a.conllu").write_text(conllu(WORDS, HEADS, TAGS) + broken, encoding="utf-8")
-    found = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
-    assert found["sentences_without_tree"] == 1
-    assert found["arcs"] == 5
-    assert "A" not in found["per_type"]
+    result = arc_directions(ConlluReader(path=tmp_path / "a.conllu", column="misc:Type"))
+    assert result["sentences_without_tree"] == 1
+    assert result["arcs"] == 5
+    assert "A" not in result["per_type"]
 
 
-def test_data_without_trees_is_an_error_that_names_the_ways_out(tmp_path: Path) -> None:
-    """Neither a HEAD column nor a parser."""
+def test_data_without_trees_is_an_error_with_advice(tmp_path: Path) -> None:
+    """Without a HEAD column or a parser, the error names both."""
     (tmp_path / "a.jsonl").write_text(json.dumps({"words": ["soup"], "tags": ["B-DISH"]}), encoding="utf-8")
     with pytest.raises(sltk.DataError, match="gives no dependency trees") as caught:
         arc_directions(JsonlReader(path=tmp_path / "a.jsonl"))
     assert "--parser" in str(caught.value)
 
 
-def test_a_parser_takes_the_place_of_trees(tmp_path: Path) -> None:
-    """Its heads are used, word by word of the data."""
+def test_a_parser_replaces_trees(tmp_path: Path) -> None:
+    """A parser's heads replace the trees of the data, word by word."""
     line = json.dumps({"words": WORDS, "tags": TAGS})
     (tmp_path / "a.jsonl").write_text(line, encoding="utf-8")
     heads = [head - 1 if head else None for head in HEADS]
-    found = arc_directions(JsonlReader(path=tmp_path / "a.jsonl"), lambda words: heads)
-    assert (found["arcs"], found["right"]) == (5, 2)
+    result = arc_directions(JsonlReader(path=tmp_path / "a.jsonl"), lambda words: heads)
+    assert (result["arcs"], result["right"]) == (5, 2)
 
 
 def test_a_spacy_pipeline_parses_the_words_as_they_are() -> None:
-    """Pre-split words stay one token each, and its heads become numbers."""
+    """spaCy parses the words of the data without splitting them; its heads are converted to indices."""
     spacy = pytest.importorskip("spacy")
     pipeline = spacy.blank("en")
 
@@ -125,14 +125,14 @@ def test_a_spacy_pipeline_parses_the_words_as_they_are() -> None:
 
 
 def test_a_spacy_pipeline_without_a_parser_is_refused() -> None:
-    """A blank one would give no heads at all."""
+    """A blank pipeline has no parser: an error."""
     spacy = pytest.importorskip("spacy")
     with pytest.raises(sltk.UsageError, match="has no parser"):
         pipeline_parser(spacy.blank("en"))(["eat", "it"])
 
 
 def test_a_spacy_pipeline_that_is_not_installed_is_named() -> None:
-    """With the command that fetches it."""
+    """The error names the pipeline and the command to install it."""
     pytest.importorskip("spacy")
     with pytest.raises(sltk.UsageError, match="spaCy cannot load the pipeline `no_such_pipeline`") as caught:
         spacy_parser("no_such_pipeline")
@@ -140,7 +140,7 @@ def test_a_spacy_pipeline_that_is_not_installed_is_named() -> None:
 
 
 def test_stats_shows_and_prints_directions(treebank: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A table by type; with --json the numbers stand under `dependencies`."""
+    """A table by type; with --json the counts are under `dependencies`."""
     command = ["stats", str(treebank), "--reader", "conllu", "--option", "column=misc:Type", "--dependencies"]
     assert main(command) == 0
     assert "0.4000" in capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_stats_shows_and_prints_directions(treebank: Path, capsys: pytest.Captur
 
 def test_a_real_treebank_has_more_arcs_to_the_left_of_nouns(corpora: Path) -> None:
     """UD English EWT: nouns follow their determiners, adjectives and prepositions; every sentence has a tree."""
-    found = arc_directions(ConlluReader(path=corpora / "conllu/en_ewt-ud-dev.conllu"))
-    assert found["sentences_without_tree"] == 0
-    assert found["share"] == 0.5
-    assert found["per_type"]["NOUN"]["share"] < 0.5 < found["per_type"]["DET"]["share"]
+    result = arc_directions(ConlluReader(path=corpora / "conllu/en_ewt-ud-dev.conllu"))
+    assert result["sentences_without_tree"] == 0
+    assert result["share"] == 0.5
+    assert result["per_type"]["NOUN"]["share"] < 0.5 < result["per_type"]["DET"]["share"]

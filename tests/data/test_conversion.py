@@ -1,4 +1,4 @@
-"""Conversion of files: a few sentences at a time, whole or not at all."""
+"""Conversion of files: in chunks of a few sentences, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from sltk.errors import DataError, UsageError
 from sltk.types import Sentence, Span
 
 
-class Given(Reader):
-    """Sentences that a test wrote."""
+class InMemory(Reader):
+    """Sentences of a test."""
 
     # A name without a registration: other tests see the registry as it is.
     type_name: ClassVar[str] = "given"
@@ -37,14 +37,14 @@ class Given(Reader):
 
 
 def test_documents_of_a_folder_keep_their_sentences(tmp_path):
-    """A document that goes on after another is one pair; names that a file cannot have, or has, are changed."""
+    """An interrupted document is one pair of files; invalid and repeated file names are changed."""
     documents = ["a/b", "A_b", "a/b", None, ".."]
     sentences = [
         Sentence([f"w{number}", "x"], spans=[Span(0, 1, "T")], document=document)
         for number, document in enumerate(documents)
     ]
     folder = tmp_path / "out"
-    BratWriter().save(Conversion(Given(sentences=sentences)).predictions(), folder)
+    BratWriter().save(Conversion(InMemory(sentences=sentences)).predictions(), folder)
     texts = {path.name: path.read_text() for path in folder.glob("*.txt")}
     assert texts == {
         "a_b.txt": "w0 x\nw2 x\n",
@@ -56,8 +56,8 @@ def test_documents_of_a_folder_keep_their_sentences(tmp_path):
     assert len(list(BratReader(path=folder).read())) == 5
 
 
-def test_brat_output_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
-    """An error on the way leaves neither of the files, nor a folder; what is there is not replaced by a folder."""
+def test_brat_output_is_complete_or_absent(tmp_path, monkeypatch, capsys):
+    """After an error there is neither a file nor a folder; existing paths are not replaced by a folder."""
     monkeypatch.chdir(tmp_path)
     Path("in.conll").write_text("a B-X\n\n" * 100 + "b ?\n")
     for output in ("out.txt", "out"):
@@ -78,8 +78,8 @@ def test_brat_output_is_whole_or_not_there(tmp_path, monkeypatch, capsys):
 
 
 def test_brat_refuses_what_it_cannot_hold(tmp_path):
-    """A type with white space in it is an error, unless it is said what stands for it."""
-    source = Given(sentences=[Sentence(["a"], spans=[Span(0, 1, "two words")], file="in", line=4)])
+    """A type with white space is an error, unless `spaces` is set."""
+    source = InMemory(sentences=[Sentence(["a"], spans=[Span(0, 1, "two words")], file="in", line=4)])
     with pytest.raises(DataError, match=r"in:4\s.*`--writer-option spaces=_`"):
         BratWriter().save(Conversion(source).predictions(), tmp_path / "x")
     BratWriter(spaces="_").save(Conversion(source).predictions(), tmp_path / "x.ann")
@@ -89,7 +89,7 @@ def test_brat_refuses_what_it_cannot_hold(tmp_path):
 
 
 def test_convert_as_a_command(tmp_path, monkeypatch):
-    """There and back through every format on the command line."""
+    """A round trip through every format on the command line."""
     monkeypatch.chdir(tmp_path)
     Path("a.conll").write_text("Ada\tB-PER\nBell\tI-PER\nran\tO\n\nOslo\tB-LOC\n\n")
     flat = ["--option", "splitter.type=whitespace"]
@@ -105,7 +105,7 @@ def test_convert_as_a_command(tmp_path, monkeypatch):
 
 
 def test_standard_input_is_converted(tmp_path):
-    """It can be read but once, and is held."""
+    """Standard input can be read only once, so it is held in memory."""
     command = [sys.executable, "-m", "sltk", "convert", "-", "-", "--reader", "conll", "--writer", "conll"]
     done = subprocess.run(command, input=b"Ada I-X\nBo B-X\n\n", capture_output=True, check=True)
     assert done.stdout == b"Ada\tI-X\nBo\tB-X\n\n"
@@ -126,13 +126,13 @@ SOURCES = {
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_reader_is_only_a_few_sentences_ahead(tmp_path, name):
-    """However long the source is, what is read and not yet written is bounded."""
+    """The number of sentences read but not yet written is bounded."""
     reader_class, content = SOURCES[name]
     (tmp_path / "in").write_text(content)
     given_out = written_out = furthest = 0
 
     class Watched(reader_class):
-        """The reader, counting."""
+        """The reader, counting sentences."""
 
         type_name: ClassVar[str] = "watched"
 
@@ -155,20 +155,20 @@ def test_the_reader_is_only_a_few_sentences_ahead(tmp_path, name):
     "writer", [ConllWriter, JsonlWriter, BratWriter, SpansWriter, TextWriter, HtmlWriter]
 )
 def test_no_writer_holds_the_sentences(tmp_path, writer):
-    """While a file is being written, only the last few sentences are alive."""
+    """While a file is being written, only the last few sentences are in memory."""
     alive: list[int] = []
 
     class Endless(Reader):
-        """Sentences that nobody else holds."""
+        """Sentences without any other reference."""
 
         type_name: ClassVar[str] = "endless"
 
         def read(self) -> Iterator[Sentence]:
             for number in range(LONG):
                 if number == LONG - 1:
-                    alive.append(sum(type(found) is Sentence for found in gc.get_objects()))
+                    alive.append(sum(type(result) is Sentence for result in gc.get_objects()))
                 yield Sentence(["Ada", "sang"], spans=[Span(0, 1, "X")], document=str(number // 400))
 
-    before = sum(type(found) is Sentence for found in gc.get_objects())
+    before = sum(type(result) is Sentence for result in gc.get_objects())
     writer().save(Conversion(Endless()).predictions(), tmp_path / "out")
     assert max(alive) - before <= 4 * CHUNK_SIZE

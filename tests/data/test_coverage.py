@@ -1,4 +1,4 @@
-"""Words read are words trained on and words scored, in every run, and it is told."""
+"""Every word that is read is trained on or scored, and this is reported."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def predictions() -> list[Prediction]:
     return [Prediction(sentence, ["O"] * len(sentence)) for sentence in DATASET]
 
 
-def test_a_run_tells_that_no_word_was_missed(tmp_path: Path) -> None:
-    """However short the windows, the words of each split are those trained on, or scored."""
-    heard = tiny.RecordingProgress()
-    metrics = sltk.train(tiny.spec(data=tiny.all_splits(), max_length=4), tmp_path / "run", progress=heard)
+def test_a_run_reports_that_no_word_was_lost(tmp_path: Path) -> None:
+    """For any window length, the words of each split are trained on or scored."""
+    progress = tiny.RecordingProgress()
+    metrics = sltk.train(tiny.spec(data=tiny.all_splits(), max_length=4), tmp_path / "run", progress=progress)
     for name in ("validation", "test"):
         words = metrics[name]["words"]
-        assert f"{name}: {words} words read, {words} scored" in heard.notes
-    (note,) = [note for note in heard.notes if note.endswith(" trained on")]
+        assert f"{name}: {words} words read, {words} scored" in progress.notes
+    (note,) = [note for note in progress.notes if note.endswith(" trained on")]
     read, trained = (part.split()[-3 if "read" in part else 0] for part in note.split(", "))
     assert read == trained
     assert metrics["train"]["words"] == 2 * int(read)
 
 
 def test_predictions_pass_unchanged() -> None:
-    """What is complete is passed on, empty sentences included."""
-    heard = tiny.RecordingProgress()
-    assert list(check_predictions(DATASET, predictions(), heard)) == predictions()
-    assert heard.notes == ["data: 2 words read, 2 scored"]
+    """Complete predictions are passed on, including empty sentences."""
+    progress = tiny.RecordingProgress()
+    assert list(check_predictions(DATASET, predictions(), progress)) == predictions()
+    assert progress.notes == ["data: 2 words read, 2 scored"]
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_predictions_pass_unchanged() -> None:
     ],
 )
 def test_a_missing_tag_or_prediction_ends_the_run(broken: list[Prediction], lost: str) -> None:
-    """A word without a tag, a sentence too few, too many or out of order: an error that names the sentence."""
+    """A word without a tag, or a missing, extra or misplaced sentence, is an error that names the sentence."""
     with pytest.raises(RunError, match=lost):
         list(check_predictions(DATASET, broken, Progress()))
 
 
-def test_a_word_that_no_window_answers_for_ends_the_run() -> None:
-    """Encodings that miss a word are an error before training begins."""
+def test_a_word_without_a_window_ends_the_run() -> None:
+    """Encodings that lack a word are an error before training begins."""
     encodings = [Encoding([Window([5, 6], [0], [1])], 2), Encoding([Window([], [], [])], 0)]
     with pytest.raises(RunError, match=r"1 of 2 words were trained on: a\.conll:3"):
         check_trained_words(DATASET, encodings, Progress())

@@ -1,4 +1,4 @@
-"""From readers to data sets: schemes, repairs, splits, and what does not fit."""
+"""Loading of data sets: schemes, repairs, splits, and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sltk.types import Sentence, Span
 
 
 class InMemoryReader(Reader):
-    """Sentences that a test wrote."""
+    """Sentences of a test."""
 
     # A name without a registration: other tests see the registry as it is.
     type_name: ClassVar[str] = "in_memory"
@@ -39,7 +39,7 @@ class InMemoryReader(Reader):
 
 
 class TsvReader(Reader):
-    """One `word<TAB>tag` per line, a blank line between sentences: as a user would write it."""
+    """One `word<TAB>tag` per line, a blank line between sentences: a reader as a user would write it."""
 
     type_name: ClassVar[str] = "tsv"
     path: Path
@@ -60,7 +60,7 @@ class Splits:
 
 
 def tagged(*tags: str) -> InMemoryReader:
-    """A reader of one sentence for each string of tags."""
+    """A reader with one sentence per string of tags."""
     rows = [line.split() for line in tags]
     return InMemoryReader(
         sentences=[Sentence([f"w{number}" for number in range(len(row))], row) for row in rows]
@@ -83,7 +83,7 @@ UNIVERSAL = "".join(
 )  # fmt: skip
 
 
-def refused(call, *arguments) -> str:
+def error_message(call, *arguments) -> str:
     with pytest.raises(DataError) as caught:
         call(*arguments)
     return str(caught.value)
@@ -91,8 +91,8 @@ def refused(call, *arguments) -> str:
 
 @pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "BIOES", "BILOU", "BMES"])
 @pytest.mark.parametrize("target", ["IOB1", "IOB2", "BIOES", "BILOU", "BMES"])
-def test_any_scheme_is_brought_into_the_models(scheme, target):
-    """The scheme is found out, and the spans are the same in the one that the model has."""
+def test_any_scheme_is_converted_to_the_models(scheme, target):
+    """The scheme is detected, and the spans are the same in the model's scheme."""
     spans = [[Span(0, 3, "A"), Span(3, 4, "A"), Span(5, 6, "B")], [Span(1, 3, "B")], []]
     sentences = [Sentence(list("abcdef"), schemes.encode(row, 6, scheme)) for row in spans]
     data = load(InMemoryReader(sentences=sentences), target)
@@ -102,15 +102,15 @@ def test_any_scheme_is_brought_into_the_models(scheme, target):
 
 
 def test_a_readers_words_text_and_places_are_kept():
-    """Only the annotation changes on the way."""
+    """Only the annotation changes in the conversion."""
     sentence = Sentence(["a"], ["I-X"], None, "a", [(0, 1)], "file", 7, "doc")
-    (found,) = load(InMemoryReader(sentences=[sentence]), "IOB2")
-    assert found == Sentence(["a"], ["B-X"], [Span(0, 1, "X")], "a", [(0, 1)], "file", 7, "doc")
+    (result,) = load(InMemoryReader(sentences=[sentence]), "IOB2")
+    assert result == Sentence(["a"], ["B-X"], [Span(0, 1, "X")], "a", [(0, 1)], "file", 7, "doc")
     assert sentence.tags == ["I-X"]
 
 
-def test_a_users_reader_of_a_dozen_lines(tmp_path):
-    """A plain `Reader` with tags gets its scheme found out and its tags repaired like a built-in one."""
+def test_a_custom_reader(tmp_path):
+    """For a custom `Reader`, too, the scheme is detected and tags are repaired."""
     path = tmp_path / "x.tsv"
     path.write_text("In\tO\nRome\tB-LOC\n\nof\tO\nOslo\tI-LOC\nnow\tO\n\nAda\tB-PER\nBee\tI-PER\nCo\tB-PER\n")
     data = load(TsvReader(path=path), "IOB2")
@@ -121,7 +121,7 @@ def test_a_users_reader_of_a_dozen_lines(tmp_path):
     ]
     assert (data.read_scheme, data.repaired) == ("IOB2", 1)
     path.write_text("a\tO\n\nRome\tLOC\n\nb\tB-LOC\n\nc\tB-LOC\n")
-    assert f"{path}\n" in refused(load, TsvReader(path=path), "IOB2") + "\n"
+    assert f"{path}\n" in error_message(load, TsvReader(path=path), "IOB2") + "\n"
 
 
 @pytest.mark.parametrize(
@@ -138,18 +138,18 @@ def test_repair_is_the_readers_option(tmp_path, repair, spans, repaired):
 def test_repair_may_be_an_error(tmp_path):
     """`repair: error` names the file and the line of the word."""
     reader = conll(tmp_path, "O O", "O I-X I-X", scheme="IOB2", repair="error")
-    assert f"{reader.path}:5" in refused(load, reader, "IOB2")
+    assert f"{reader.path}:5" in error_message(load, reader, "IOB2")
 
 
 def test_a_tag_that_is_not_in_the_scheme(tmp_path):
     """The error names file and line, the tags of the scheme, and the nearest tag of the data."""
     reader = conll(tmp_path, "B-PER I-PER O", "O BPER O", "B-PER O")
-    told = refused(load, reader, "IOB2")
-    assert f"{reader.path}:6" in told
-    assert "`BPER` is not a tag of IOB2, whose tags are B-TYPE, I-TYPE and O" in told
-    assert "did you mean `B-PER`?" in told
+    error = error_message(load, reader, "IOB2")
+    assert f"{reader.path}:6" in error
+    assert "`BPER` is not a tag of IOB2, whose tags are B-TYPE, I-TYPE and O" in error
+    assert "did you mean `B-PER`?" in error
     declared = conll(tmp_path, "B-X E-X", scheme="IOB2")
-    assert "`E-X` is not a tag of IOB2" in refused(load, declared, "IOB2")
+    assert "`E-X` is not a tag of IOB2" in error_message(load, declared, "IOB2")
 
 
 @pytest.mark.parametrize(
@@ -159,33 +159,33 @@ def test_a_tag_that_is_not_in_the_scheme(tmp_path):
         (ConlluReader, UNIVERSAL, {"column": "misc:Name", "scheme": "IOB2"}, 4),
     ],
 )
-def test_a_bad_tag_is_found_at_its_own_line(tmp_path, reader, content, options, line):
-    """Comments, and rows that are no words, may stand between the words of a sentence."""
+def test_a_bad_tag_has_its_own_line(tmp_path, reader, content, options, line):
+    """The line is correct with comments, and with rows that are not words, inside a sentence."""
     path = tmp_path / "x"
     path.write_text(content)
-    told = refused(load, reader(path=path, **options), "IOB2")
-    assert "X-A" in told
-    assert f"{path}:{line}" in told
+    error = error_message(load, reader(path=path, **options), "IOB2")
+    assert "X-A" in error
+    assert f"{path}:{line}" in error
 
 
 def test_plain_tags_need_a_plain_scheme(tmp_path):
-    """Parts of speech for a model of spans are an error that says what to set; with it they are kept."""
+    """Parts of speech for a scheme of spans are an error with advice; with `scheme: plain` they are unchanged."""
     reader = conll(tmp_path, "DET NOUN VERB")
-    assert "`scheme: plain`" in refused(load, reader, "IOB2")
+    assert "`scheme: plain`" in error_message(load, reader, "IOB2")
     data = load(reader, "plain")
     assert (data.sentences[0].tags, data.sentences[0].spans) == (["DET", "NOUN", "VERB"], None)
     assert label_set(data).tags == ("DET", "NOUN", "VERB")
 
 
-def test_tags_of_spans_may_be_learnt_as_plain_ones():
-    """With `scheme: plain` tags stay as they are, ill-formed ones too; spans have no plain tags."""
+def test_tags_of_spans_as_plain_tags():
+    """With `scheme: plain` any tags are unchanged, including ill-formed ones; spans cannot be converted."""
     assert load(tagged("O I-X B-X"), "plain").sentences[0].tags == ["O", "I-X", "B-X"]
     spans = InMemoryReader(sentences=[Sentence(["a"], spans=[])])
-    assert "`scheme: IOB2`" in refused(load, spans, "plain")
+    assert "`scheme: IOB2`" in error_message(load, spans, "plain")
 
 
 def test_overlapping_spans_are_resolved_and_reported():
-    """The longer span stays; the other is reported with its file, line and words."""
+    """The longer span is kept; the other is reported with its file, line and words."""
     sentence = Sentence(list("abcd"), spans=[Span(1, 2, "B"), Span(0, 3, "A")], file="f", line=9)
     data = load(InMemoryReader(sentences=[sentence]), "IOB2")
     assert data.sentences[0].tags == ["B-A", "I-A", "I-A", "O"]
@@ -194,38 +194,38 @@ def test_overlapping_spans_are_resolved_and_reported():
     assert "`b`" in unused.reason
 
 
-def test_io_cannot_hold_neighbours_of_one_type():
-    """Where the model's scheme is IO, spans that become one are reported."""
+def test_io_merges_adjacent_spans_of_one_type():
+    """In IO, spans that are merged are reported."""
     data = load(tagged("B-X B-X I-X B-Y"), "IO")
     assert data.sentences[0].tags == ["I-X", "I-X", "I-X", "I-Y"]
     assert [unused.type for unused in data.unused] == ["X"]
 
 
 @pytest.mark.parametrize("span", [Span(0, 3, "A"), Span(-1, 1, "A"), Span(1, 1, "A"), Span(0, 1, "")])
-def test_a_span_that_is_none(span):
-    """A reader's span outside its sentence, or without a type, is an error with file and line."""
+def test_invalid_spans(span):
+    """A span outside its sentence, or without a type, is an error with file and line."""
     sentences = [Sentence(["a", "b"], spans=[span], file="f", line=4)]
-    assert "f:4" in refused(load, InMemoryReader(sentences=sentences), "IOB2")
+    assert "f:4" in error_message(load, InMemoryReader(sentences=sentences), "IOB2")
 
 
 def test_no_sentences_and_no_annotation(tmp_path):
-    """An empty file, text without annotation, and a sentence without it among others are errors."""
+    """An empty file, text without annotation, and partly annotated sentences are errors."""
     (tmp_path / "empty").write_text("\n\n")
-    assert "no sentences" in refused(load, ConllReader(path=tmp_path / "empty"), "IOB2")
+    assert "no sentences" in error_message(load, ConllReader(path=tmp_path / "empty"), "IOB2")
     (tmp_path / "text").write_text("some text\n")
-    assert "`text` finds no tags" in refused(load, TextReader(path=tmp_path / "text"), "IOB2")
+    assert "`text` finds no tags" in error_message(load, TextReader(path=tmp_path / "text"), "IOB2")
     mixed = InMemoryReader(sentences=[Sentence(["a"], ["O"]), Sentence(["b"], file="f", line=3)])
-    assert "f:3" in refused(load, mixed, "IOB2")
+    assert "f:3" in error_message(load, mixed, "IOB2")
 
 
 def test_limit():
-    """At most `limit` sentences are read, and no more are asked for."""
+    """At most `limit` sentences are read from the source."""
     reader = tagged("O", "O", "O").model_copy(update={"limit": 2})
     assert len(load(reader, "IOB2")) == 2
 
 
 def test_splits_and_holdout():
-    """`holdout` takes its sentences out of train; which splits are asked for changes nothing."""
+    """`holdout` takes its sentences out of train, regardless of which splits are requested."""
     train = tagged(*(f"B-T{number}" for number in range(20)))
     spec = Splits(train, HoldoutReader(count=4), tagged("O"))
     splits = load_splits(spec, "IOB2")
@@ -243,7 +243,7 @@ def test_two_holdouts_share_nothing():
 
 
 def test_holdout_detects_the_scheme_from_all_of_train():
-    """The few sentences held out are read in the scheme of the whole."""
+    """Sentences held out are read in the scheme detected for all of train."""
     train = tagged(*["I-X B-X O"] * 9, "I-X O O")
     splits = load_splits(Splits(train, HoldoutReader(count=1)), "IOB2")
     assert {data.read_scheme for data in splits.values()} == {"IOB1"}
@@ -252,13 +252,13 @@ def test_holdout_detects_the_scheme_from_all_of_train():
 
 def test_bad_splits():
     """A split that the spec lacks, and a holdout without train, are errors."""
-    assert "no test data" in refused(load_splits, Splits(tagged("O")), "IOB2", ["test"])
+    assert "no test data" in error_message(load_splits, Splits(tagged("O")), "IOB2", ["test"])
     spec = SimpleNamespace(train=None, validation=HoldoutReader(), test=None)
-    assert "no train data" in refused(load_splits, spec, "IOB2")
+    assert "no train data" in error_message(load_splits, spec, "IOB2")
 
 
 def test_labels_and_unseen_types():
-    """The labels are those of the types in train; what another split has beyond them is told."""
+    """Labels are those of the types in train; other types in another split are listed."""
     train, test = load(tagged("B-A I-A O"), "BIOES"), load(tagged("B-B B-A"), "BIOES")
     assert label_set(train).tags == ("O", "B-A", "I-A", "E-A", "S-A")
     assert unseen_types(train, test) == ["B"]
@@ -267,7 +267,7 @@ def test_labels_and_unseen_types():
 
 @pytest.mark.parametrize("name", list(registry.slot("reader")))
 def test_every_readers_example_can_be_trained_on(name):
-    """What stands in for an absent file is a well-formed data set, or text."""
+    """The examples that replace missing files are well-formed data sets, or text."""
     reader = registry.find("reader", name)
     sentences = reader.example()
     assert sentences
@@ -281,7 +281,7 @@ def test_every_readers_example_can_be_trained_on(name):
 
 
 def test_conversion_keeps_what_the_writer_can_hold():
-    """Tags in the scheme asked for, overlapping spans where spans are written, and no gold column."""
+    """Tags in the requested scheme, overlapping spans if the format supports them, and no gold column."""
     reader = InMemoryReader(sentences=[Sentence(["a", "b", "c"], spans=[Span(0, 2, "X"), Span(1, 2, "Y")])])
     assert "".join(convert(reader, ConllWriter(), "BIOES")) == "a\tB-X\nb\tE-X\nc\tO\n\n"
     (line,) = convert(reader, JsonlWriter())
@@ -294,7 +294,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.sampled_from
 
 
 def laid_out(rows: list[tuple[int, int, str]]) -> tuple[list[Span], int]:
-    """Spans one after another, each after a gap, and the length of the sentence."""
+    """Non-overlapping spans, and the length of the sentence."""
     spans, end = [], 0
     for gap, length, type_ in rows:
         spans.append(Span(end + gap, end + gap + length, type_))
@@ -303,11 +303,11 @@ def laid_out(rows: list[tuple[int, int, str]]) -> tuple[list[Span], int]:
 
 
 @given(st.lists(SPANS, min_size=1), st.sampled_from(["IOB1", "IOB2", "BIOES", "BILOU", "BMES"]))
-def test_conversion_there_and_back(tmp_path_factory, rows, scheme):
-    """Spans written in any scheme and read again are the same spans."""
+def test_conversion_round_trip(tmp_path_factory, rows, scheme):
+    """Spans survive a round trip through any scheme."""
     layouts = [laid_out(row) for row in rows]
     sentences = [Sentence(["w"] * length, spans=spans) for spans, length in layouts]
     path = tmp_path_factory.mktemp("there") / "x.conll"
     path.write_text("".join(convert(InMemoryReader(sentences=sentences), ConllWriter(), scheme)))
-    found = load(ConllReader(path=path, separator="tab", scheme=scheme, repair="error"), "IOB2")
-    assert [sentence.spans for sentence in found] == [spans for spans, _ in layouts]
+    result = load(ConllReader(path=path, separator="tab", scheme=scheme, repair="error"), "IOB2")
+    assert [sentence.spans for sentence in result] == [spans for spans, _ in layouts]

@@ -1,4 +1,4 @@
-"""Counts of a source."""
+"""Statistics of a source."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KEYS = {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired"
 
 
 def test_counts_of_tags(tmp_path):
-    """Tags as written, spans as decoded, documents, repairs; the keys are those promised."""
+    """Tags of the file, decoded spans, documents and repairs, under the documented keys."""
     path = tmp_path / "x"
     path.write_text("-DOCSTART- O\n\na I-X\nb B-X\n\nc O\nd B-Y\n\n-DOCSTART- O\n\ne O\n")
-    found = statistics(ConllReader(path=path))
-    assert found == {
+    result = statistics(ConllReader(path=path))
+    assert result == {
         "sentences": 3,
         "words": 5,
         "documents": 2,
@@ -31,46 +31,46 @@ def test_counts_of_tags(tmp_path):
         "unused": [],
         "adjusted": [],
     }
-    assert json.loads(json.dumps(found)) == found
-    assert found.keys() == KEYS
+    assert json.loads(json.dumps(result)) == result
+    assert result.keys() == KEYS
 
 
 def test_counts_of_plain_tags(tmp_path):
-    """Plain tags are counted as tags, and there are no spans."""
+    """Plain tags are counted as tags, without spans."""
     path = tmp_path / "x"
     path.write_text("a DET\nb NOUN\n\nc NOUN\n")
-    found = statistics(ConllReader(path=path))
-    assert (found["tags"], found["spans"], found["scheme"]) == ({"DET": 1, "NOUN": 2}, {}, "plain")
+    result = statistics(ConllReader(path=path))
+    assert (result["tags"], result["spans"], result["scheme"]) == ({"DET": 1, "NOUN": 2}, {}, "plain")
 
 
 def test_every_annotated_span_is_counted(tmp_path):
-    """Overlapping spans, and those that cannot be used, are counted; what is not used is listed."""
+    """Overlapping and unusable spans are counted; unused ones are listed."""
     path = tmp_path / "x.jsonl"
     spans = [(0, 3, "A"), (0, 1, "A"), (3, 4, "B"), (4, 6, "C")]
     rows = [{"start": start, "end": end, "type": type_} for start, end, type_ in spans]
     path.write_text(json.dumps({"text": "a b cd", "spans": rows[:3]}) + "\n")
-    found = statistics(JsonlReader(path=path, misaligned="skip"))
-    assert found["spans"] == {"A": 2, "B": 1}
-    assert [(item["file"], item["line"]) for item in found["unused"]] == [(str(path), 1)] * 2
-    assert found["tags"] == {}
-    assert found["scheme"] is None
+    result = statistics(JsonlReader(path=path, misaligned="skip"))
+    assert result["spans"] == {"A": 2, "B": 1}
+    assert [(item["file"], item["line"]) for item in result["unused"]] == [(str(path), 1)] * 2
+    assert result["tags"] == {}
+    assert result["scheme"] is None
 
 
 def test_overwritten_triggers_are_counted(tmp_path):
-    """A trigger that a later one overwrites is an annotated span too, and is counted once."""
+    """A trigger overwritten by a later one is counted once as an annotated span."""
     path = tmp_path / "x.json"
     mentions = [{"trigger": {"start": 0, "end": 1}, "event_type": type_} for type_ in ("A", "B")]
     path.write_text(json.dumps([{"words": ["a"], "golden-event-mentions": mentions}]))
-    found = statistics(Ace05Reader(path=path))
-    assert found["spans"] == {"A": 1, "B": 1}
-    assert len(found["unused"]) == 1
+    result = statistics(Ace05Reader(path=path))
+    assert result["spans"] == {"A": 1, "B": 1}
+    assert len(result["unused"]) == 1
 
 
 @pytest.mark.parametrize("content", [b"Two words\n\nThree more here\n", b"Two words\n\nThr\xffe \xff more\n"])
 def test_counts_of_text(tmp_path, content):
-    """Text has sentences and words, and lines whose bytes were replaced are listed."""
+    """Text has sentences and words; lines with replaced bytes are listed."""
     path = tmp_path / "x"
     path.write_bytes(content)
-    found = statistics(TextReader(path=path, splitter={"type": "whitespace"}))
-    assert (found["sentences"], found["words"], found["spans"], found["tags"]) == (3, 5, {}, {})
-    assert [item["line"] for item in found["unused"]] == ([3] if b"\xff" in content else [])
+    result = statistics(TextReader(path=path, splitter={"type": "whitespace"}))
+    assert (result["sentences"], result["words"], result["spans"], result["tags"]) == (3, 5, {}, {})
+    assert [item["line"] for item in result["unused"]] == ([3] if b"\xff" in content else [])

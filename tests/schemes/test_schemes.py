@@ -1,4 +1,4 @@
-"""Tag schemes: tags to spans and back."""
+"""Tag schemes: conversion of tags to spans and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def random_tags(scheme: str, types: list[str] = TYPES) -> st.SearchStrategy[list
 
 @st.composite
 def random_spans(draw: st.DrawFn) -> tuple[list[Span], int]:
-    """Spans without overlap, and the length of their sentence."""
+    """Non-overlapping spans, and the length of their sentence."""
     spans, at = [], 0
     for gap, length, type_ in draw(
         st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.sampled_from(TYPES)), max_size=6)
@@ -49,7 +49,7 @@ def random_spans(draw: st.DrawFn) -> tuple[list[Span], int]:
 
 @pytest.mark.parametrize("scheme", WRITTEN)
 def test_each_scheme_writes_and_reads_the_same_spans(scheme):
-    """The worked example of each scheme is what encode writes and decode reads, with nothing to repair."""
+    """The example of each scheme is what `encode` writes and `decode` reads, without repairs."""
     assert schemes.encode(SPANS, 7, scheme) == WRITTEN[scheme].split()
     for repair in ("conlleval", "drop", "error"):
         assert schemes.decode(WRITTEN[scheme].split(), scheme, repair) == schemes.Decoded(SPANS, 0)
@@ -57,14 +57,14 @@ def test_each_scheme_writes_and_reads_the_same_spans(scheme):
 
 @pytest.mark.parametrize(("source", "target"), list(product(WRITTEN, WRITTEN)))
 def test_conversion_keeps_the_spans(source, target):
-    """Every scheme but IO converts into every other without loss."""
+    """Every scheme except IO converts to every other without loss."""
     assert schemes.convert(WRITTEN[source].split(), source, target) == (WRITTEN[target].split(), 0)
 
 
 @pytest.mark.parametrize("scheme", WRITTEN)
 @given(random_spans())
 def test_round_trip(scheme, spans_and_length):
-    """Any spans without overlap come back from their tags."""
+    """Any non-overlapping spans can be decoded from their tags."""
     spans, length = spans_and_length
     tags = schemes.encode(spans[::-1], length, scheme)
     assert schemes.decode(tags, scheme, "error") == schemes.Decoded(spans, 0)
@@ -72,7 +72,7 @@ def test_round_trip(scheme, spans_and_length):
 
 @given(random_spans())
 def test_io_loses_only_what_merged_counts(spans_and_length):
-    """IO joins a span to the one before it of its type, and `merged` counts how often."""
+    """IO merges a span with an adjacent one of its type, and `merged` lists these."""
     spans, length = spans_and_length
     read = schemes.decode(schemes.encode(spans, length, "IO"), "IO").spans
     assert len(read) == len(spans) - len(schemes.merged(spans))
@@ -84,7 +84,7 @@ def test_io_loses_only_what_merged_counts(spans_and_length):
 @pytest.mark.parametrize("scheme", SEQEVAL)
 @given(st.data())
 def test_drop_is_seqevals_strict_mode(scheme, data):
-    """`drop` finds exactly the entities of seqeval's strict mode, in any sequence."""
+    """`drop` reads exactly the entities of seqeval's strict mode, in any sequence."""
     tags = data.draw(random_tags(scheme))
     theirs = [(entity.start, entity.end, entity.tag) for entity in Tokens(tags, SEQEVAL[scheme]).entities]
     spans = schemes.decode(tags, scheme, "drop").spans
@@ -95,7 +95,7 @@ def test_drop_is_seqevals_strict_mode(scheme, data):
 @pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "IO", "BIOES"])
 @given(st.data())
 def test_conlleval_is_seqevals_default_mode(scheme, data):
-    """`conlleval` finds exactly the entities that seqeval finds without a mode, in any sequence."""
+    """`conlleval` reads exactly the entities of seqeval without a mode, in any sequence."""
     tags = data.draw(random_tags(scheme))
     theirs = [(start, end + 1, type_) for type_, start, end in get_entities(tags)]
     assert [(span.start, span.end, span.type) for span in schemes.decode(tags, scheme).spans] == theirs
@@ -104,7 +104,7 @@ def test_conlleval_is_seqevals_default_mode(scheme, data):
 @pytest.mark.parametrize("scheme", SPAN_SCHEMES)
 @given(st.data())
 def test_conlleval_leaves_no_tagged_word_out(scheme, data):
-    """Under `conlleval` every word but O is in a span, and reading what it wrote repairs nothing more."""
+    """With `conlleval` every word except O is in a span, and its output needs no more repairs."""
     tags = data.draw(random_tags(scheme))
     decoded = schemes.decode(tags, scheme)
     assert sum(span.end - span.start for span in decoded.spans) == sum(tag != "O" for tag in tags)
@@ -115,7 +115,7 @@ def test_conlleval_leaves_no_tagged_word_out(scheme, data):
 
 @pytest.mark.parametrize("scheme", SPAN_SCHEMES)
 def test_transitions_allow_exactly_the_well_formed(scheme):
-    """A sequence is one that `error` accepts if and only if every step of it is an allowed transition."""
+    """`error` accepts a sequence if and only if every transition of it is allowed."""
     tags = schemes.tags_of(["A", "B"], scheme)
     start, pairs, end = schemes.transitions(tags, scheme)
     for sequence in (s for length in (1, 2, 3) for s in product(range(len(tags)), repeat=length)):
@@ -135,7 +135,7 @@ def raises_scheme_error(tags: list[str], scheme: str) -> bool:
 
 
 def test_plain_tags_may_follow_each_other_freely():
-    """Plain tags have no spans, no forbidden neighbours, and any string is one."""
+    """Any string is a plain tag, and any may follow any other."""
     assert schemes.decode(["NOUN", "B-x", "", "O"], "plain", "error") == schemes.Decoded([], 0)
     assert schemes.transitions(["X", "Y"], "plain") == ([True] * 2, [[True] * 2] * 2, [True] * 2)
     assert schemes.tags_of(["VERB", "NOUN"], "plain") == ["VERB", "NOUN"]
@@ -144,7 +144,7 @@ def test_plain_tags_may_follow_each_other_freely():
 
 @pytest.mark.parametrize("target", SPAN_SCHEMES)
 def test_plain_tags_do_not_become_spans(target):
-    """There is no way from plain tags to a scheme of spans, nor from spans to plain tags."""
+    """Plain tags cannot be converted to a scheme of spans, nor spans to plain tags."""
     with pytest.raises(ValueError, match="plain tags"):
         schemes.convert(["NOUN"], "plain", target)
     with pytest.raises(ValueError, match="plain tags"):
@@ -165,14 +165,14 @@ def test_plain_tags_do_not_become_spans(target):
     ],
 )
 def test_ill_formed_sequences(scheme, tags, conlleval, drop, repaired):
-    """What `conlleval` and `drop` make of an ill-formed sequence, and how many words each reads otherwise."""
+    """The spans that `conlleval` and `drop` read from an ill-formed sequence, and the number of repaired words."""
     for repair, spans, count in (("conlleval", conlleval, repaired[0]), ("drop", drop, repaired[1])):
         decoded = schemes.decode(tags.split(), scheme, repair)
         assert decoded == schemes.Decoded([Span(*span) for span in spans], count)
 
 
 def test_error_names_the_first_ill_formed_word():
-    """`error` says which word it is, what stands around it, and what would be right."""
+    """`error` names the word, its neighbours, and the expected tag."""
     with pytest.raises(
         schemes.SchemeError, match=r"`I-A` after `O` and before `I-A`.*IOB2: expected `B-A`"
     ) as caught:
@@ -183,14 +183,14 @@ def test_error_names_the_first_ill_formed_word():
 @pytest.mark.parametrize("tag", ["X-PER", "B_PER", "B-", "B", "b-PER", "E-PER", "PER", "O-PER", "", "-PER"])
 @pytest.mark.parametrize("repair", ["conlleval", "drop", "error"])
 def test_tags_that_the_scheme_lacks(tag, repair):
-    """A tag that is none of the scheme's is an error whatever the repair, with its place."""
+    """A tag that is not in the scheme is an error with its index, for any repair."""
     with pytest.raises(schemes.SchemeError, match="is not a tag of IOB2, whose tags are B-TYPE") as caught:
         schemes.decode(["O", tag], "IOB2", repair)
     assert caught.value.index == 1
 
 
 def test_bmewo_is_read_as_bmes():
-    """`W-`, which BMEWO writes for a span of one word, is read under BMES and written as `S-`."""
+    """`W-`, which BMEWO writes for a single-word span, is read as BMES and written as `S-`."""
     assert schemes.decode(["W-A", "O"], "BMES", "error") == schemes.Decoded([Span(0, 1, "A")], 0)
     assert schemes.convert(["W-A", "O"], "BMES", "BMES") == (["S-A", "O"], 0)
     assert schemes.detect([["W-A", "O", "B-A", "M-A", "E-A"]]) == "BMES"
@@ -207,15 +207,15 @@ def test_bmewo_is_read_as_bmes():
         ([Span(0, 1, "")], "no type"),
     ],
 )
-def test_spans_that_tags_cannot_hold(spans, message):
-    """Overlapping spans are named, both of them, and so is one that is none."""
+def test_spans_that_tags_cannot_encode(spans, message):
+    """Errors name both overlapping spans, and an invalid span."""
     with pytest.raises(ValueError, match=message):
         schemes.encode(spans, 4, "IOB2")
 
 
 @pytest.mark.parametrize("scheme", WRITTEN)
 def test_detects_each_scheme(scheme):
-    """A data set in which every kind of tag occurs is told apart from all others."""
+    """A data set with every kind of tag is distinguished from all other schemes."""
     assert schemes.detect([WRITTEN[scheme].split(), ["O"]]) == scheme
 
 
@@ -233,20 +233,20 @@ def test_detects_each_scheme(scheme):
         ([["NOUN", "VERB", "S-adj"]], "plain"),
     ],
 )
-def test_detection_weighs_what_is_out_of_place(sequences, scheme):
-    """Ambiguous data is IOB2, I- alone is IOB1, and a few slips do not decide."""
+def test_detection_counts_ill_formed_words(sequences, scheme):
+    """Ambiguous data is IOB2, I- alone is IOB1, and a few errors do not matter."""
     assert schemes.detect(sequences) == scheme
 
 
 @pytest.mark.parametrize("slip", ["B_A", "E-A", "X-A"])
 def test_a_slip_does_not_change_the_scheme(slip):
-    """One misspelt tag among good ones is left for decode to report, not taken for another scheme."""
+    """A single misspelt tag does not change the detected scheme; `decode` reports it."""
     data = [["B-A", "I-A", "O", "B-A"]] * 5 + [[slip]]
     assert schemes.detect(iter(data)) == "IOB2"
 
 
 def test_resolve_overlaps_takes_the_longest_then_the_leftmost():
-    """Of overlapping spans the longest stays, then the leftmost, then the first type in the alphabet."""
+    """Of overlapping spans the longest is kept, then the leftmost, then the first type in alphabetical order."""
     spans = [
         Span(0, 2, "A"),
         Span(1, 4, "B"),
@@ -270,7 +270,7 @@ any_span = st.builds(
 
 @given(st.lists(any_span, max_size=12), st.randoms())
 def test_resolve_overlaps_ignores_order_and_loses_nothing(spans, random):
-    """Kept spans can be encoded, every span is kept or dropped, and the order given plays no part."""
+    """Kept spans can be encoded, every span is kept or dropped, and the order of spans is irrelevant."""
     kept, dropped = schemes.resolve_overlaps(spans)
     schemes.encode(kept, 20, "IOB2")
     assert sorted(kept + dropped) == sorted(spans)
@@ -280,7 +280,7 @@ def test_resolve_overlaps_ignores_order_and_loses_nothing(spans, random):
 
 
 def test_label_set_numbers_the_tags():
-    """A label set has O first, then type by type in order of the alphabet, each tag once."""
+    """A label set has O first, then each tag once, by type in alphabetical order."""
     labels = LabelSet.of_types(["B", "A", "B"], "BIOES")
     assert labels.tags == ("O", "B-A", "I-A", "E-A", "S-A", "B-B", "I-B", "E-B", "S-B")
     assert labels.index["E-A"] == 3
@@ -289,7 +289,7 @@ def test_label_set_numbers_the_tags():
 
 
 def column(path: Path, number: int) -> list[list[str]]:
-    """One column of a file of columns, sentence by sentence."""
+    """One column of a file, by sentence."""
     blocks = path.read_text(encoding="utf-8").split("\n\n")
     rows = [
         [line.split() for line in block.splitlines() if line and "-DOCSTART-" not in line] for block in blocks
@@ -308,7 +308,7 @@ def column(path: Path, number: int) -> list[list[str]]:
     ],
 )
 def test_corpora_are_detected_and_counted(corpora, file, scheme, spans, repaired):
-    """The shared tasks' files have their published numbers of spans, read in the scheme that is detected."""
+    """The files of the shared tasks have their published numbers of spans in the detected scheme."""
     sequences = column(corpora / file, -1)
     assert schemes.detect(sequences) == scheme
     decoded = [schemes.decode(tags, scheme) for tags in sequences]

@@ -1,4 +1,4 @@
-"""Metrics: every count equal to seqeval's, and what plain tags are scored by."""
+"""Metrics: all counts equal seqeval's; scores of plain tags."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMet
 
 @st.composite
 def tagged(draw: st.DrawFn, scheme: str) -> tuple[list[list[str]], list[list[str]]]:
-    """Gold and predicted tags of a few sentences, ill-formed ones too, often the same."""
+    """Gold and predicted tags of a few sentences, including ill-formed ones, often equal."""
     tags = st.sampled_from(schemes.tags_of(TYPES, scheme))
     pair = tags.flatmap(lambda tag: st.tuples(st.just(tag), st.one_of(st.just(tag), tags)))
     sentences = draw(st.lists(st.lists(pair, min_size=1, max_size=8), min_size=1, max_size=7))
@@ -41,9 +41,9 @@ def tagged(draw: st.DrawFn, scheme: str) -> tuple[list[list[str]], list[list[str
 
 
 def assert_equal_to_seqeval(ours, gold, predicted, theirs, **settings):
-    """Every number that seqeval gives: each type's and the micro scores exactly, averages up to rounding.
+    """Compare with seqeval: scores per type and micro scores exactly, averages up to rounding.
 
-    The averages are taken of seqeval's scores of types: asking it for each would take as long again.
+    Averages are computed from seqeval's scores per type, because calling seqeval for each would double the time.
     """
     names = sorted(ours["per_type"])
     if not names:
@@ -65,7 +65,7 @@ def assert_equal_to_seqeval(ours, gold, predicted, theirs, **settings):
 @pytest.mark.parametrize("scheme", SEQEVAL)
 @given(st.data())
 def test_strict_equals_seqeval_strict(scheme, data):
-    """In every scheme that seqeval has, strict scores of any sequences are seqeval's."""
+    """In every scheme of seqeval, strict scores of any sequences equal seqeval's."""
     gold, predicted = data.draw(tagged(scheme))
     ours = SeqevalMetric().compute(gold, predicted, scheme)
     assert_equal_to_seqeval(ours, gold, predicted, strict_scores, scheme=SEQEVAL[scheme])
@@ -74,7 +74,7 @@ def test_strict_equals_seqeval_strict(scheme, data):
 @pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "IO", "BIOES"])
 @given(st.data())
 def test_conlleval_equals_seqeval_without_a_mode(scheme, data):
-    """In conlleval mode scores of any sequences are those of seqeval's default mode."""
+    """In conlleval mode, scores of any sequences equal those of seqeval's default mode."""
     gold, predicted = data.draw(tagged(scheme))
     ours = SeqevalMetric(mode="conlleval").compute(gold, predicted, scheme)
     assert_equal_to_seqeval(ours, gold, predicted, lenient_scores)
@@ -95,7 +95,7 @@ def renamed(sentences: list[list[str]], letters: dict[str, str]) -> list[list[st
 @settings(max_examples=40)
 @given(st.data())
 def test_other_letters_equal_seqeval_under_its_own(scheme, letters, mode, data):
-    """Where seqeval lacks the letters of a scheme, scores are its scores of the same tags written as BIOES."""
+    """For schemes that seqeval lacks, scores equal its scores of the same tags written as BIOES."""
     gold, predicted = data.draw(tagged(scheme))
     ours = SeqevalMetric(mode=mode).compute(gold, predicted, scheme)
     as_bioes = renamed(gold, letters), renamed(predicted, letters)
@@ -108,19 +108,19 @@ def test_other_letters_equal_seqeval_under_its_own(scheme, letters, mode, data):
 @settings(max_examples=40)
 @given(st.data())
 def test_strict_io_equals_seqeval_strict_iob1(data):
-    """Tags of IO are tags of IOB1 that have no B-, and are scored like those."""
+    """Tags in IO are tags in IOB1 without B-, and have the same scores."""
     gold, predicted = data.draw(tagged("IO"))
     ours = SeqevalMetric().compute(gold, predicted, "IO")
     assert_equal_to_seqeval(ours, gold, predicted, strict_scores, scheme=IOB1)
 
 
-def test_the_signature_names_the_seqeval_that_is_compared_with():
-    """The release named in signatures is the one that these tests run against."""
+def test_the_signature_names_the_tested_release_of_seqeval():
+    """The release of seqeval in signatures is the one these tests compare with."""
     assert f"seqeval-{version('seqeval')}" == EQUAL_TO
 
 
 def test_averages_equal_seqeval():
-    """Macro and weighted F1 are what seqeval gives when it is asked for them."""
+    """Macro and weighted F1 equal seqeval's."""
     ours = SeqevalMetric().compute(GOLD, PREDICTED, "IOB2")
     for average in ("macro", "weighted"):
         f1 = strict_scores(GOLD, PREDICTED, average=average, scheme=IOB2)[2]
@@ -132,7 +132,7 @@ PREDICTED = [["B-A", "I-A", "O", "B-A"], ["I-B", "B-A"]]
 
 
 def test_scores_by_hand():
-    """Two of three gold spans are found among three predicted ones; a stray I- counts as none."""
+    """Two of three gold spans are among three predicted ones; a stray I- is not a span."""
     scores = SeqevalMetric().compute(GOLD, PREDICTED, "IOB2")
     assert (scores["correct"], scores["predicted"], scores["support"]) == (2, 3, 3)
     assert scores["precision"] == scores["recall"] == scores["f1"] == pytest.approx(2 / 3)
@@ -154,7 +154,7 @@ def test_conlleval_counts_the_stray_word():
 
 
 def test_conlleval_reads_b_i_e_s_under_any_of_their_schemes():
-    """The conlleval script knows no schemes, so E- and S- are read in IOB2 data too; strict refuses them."""
+    """The conlleval script ignores schemes, so it reads E- and S- in IOB2 data; strict mode raises an error."""
     gold, predicted = [["B-A", "E-A", "S-A"]], [["B-A", "I-A", "S-A"]]
     scores = SeqevalMetric(mode="conlleval").compute(gold, predicted, "IOB2")
     assert (scores["correct"], scores["support"]) == (2, 2)
@@ -163,7 +163,7 @@ def test_conlleval_reads_b_i_e_s_under_any_of_their_schemes():
 
 
 def test_two_spans_are_not_one():
-    """Two gold spans side by side and one predicted over both have nothing in common."""
+    """Two adjacent gold spans and one predicted span over both have no correct span."""
     gold, predicted = [["B-A", "E-A", "B-A", "E-A"]], [["B-A", "I-A", "I-A", "E-A"]]
     for mode in ("strict", "conlleval"):
         assert SeqevalMetric(mode=mode).compute(gold, predicted, "BIOES")["f1"] == 0
@@ -172,7 +172,7 @@ def test_two_spans_are_not_one():
 @pytest.mark.parametrize("mode", ["strict", "conlleval"])
 @given(st.data())
 def test_another_scheme_gives_the_same_counts(mode, data):
-    """Converting to another scheme before counting changes the signature and no count."""
+    """Conversion to another scheme before counting changes the signature but no count."""
     gold, predicted = data.draw(tagged("BIOES"))
     own = SeqevalMetric(mode=mode).compute(gold, predicted, "BIOES")
     other = SeqevalMetric(mode=mode, scheme="IOB2").compute(gold, predicted, "BIOES")
@@ -194,7 +194,7 @@ def test_another_scheme_gives_the_same_counts(mode, data):
     ],
 )
 def test_the_signature_claims_seqeval_only_where_seqeval_has_the_scheme(scheme, mode, claims):
-    """Scores that seqeval could not have given do not say they equal it."""
+    """Signatures claim equality with seqeval only for schemes that seqeval has."""
     signature = SeqevalMetric(mode=mode).compute([["O"]], [["O"]], scheme)["signature"]
     assert signature.startswith(f"seqeval|scheme:{scheme}|mode:{mode}|")
     assert (EQUAL_TO in signature) == claims
@@ -202,7 +202,7 @@ def test_the_signature_claims_seqeval_only_where_seqeval_has_the_scheme(scheme, 
 
 
 def test_no_spans_at_all_score_zero():
-    """Without gold or predicted spans the scores are 0, never an error; so is data of no words."""
+    """Without gold or predicted spans, or without words, scores are 0."""
     for sentences in ([["O", "O"]], [[]], []):
         scores = SeqevalMetric().compute(sentences, sentences, "IOB2")
         assert (scores["f1"], scores["macro_f1"], scores["per_type"]) == (0, 0, {})
@@ -217,13 +217,13 @@ def test_no_spans_at_all_score_zero():
     ],
 )
 def test_lengths_must_match(metric, gold, predicted, message):
-    """A word without its counterpart is an error, never left out of the score."""
+    """A word without a counterpart is an error."""
     with pytest.raises(ValueError, match=message):
         metric.compute(gold, predicted, "IOB2")
 
 
 def test_spans_are_not_counted_in_plain_tags():
-    """The seqeval metric refuses plain tags and names the metric for them."""
+    """The metric seqeval refuses plain tags and suggests `accuracy`."""
     with pytest.raises(SpecError, match="metric `accuracy`"):
         SeqevalMetric().compute([["NOUN"]], [["NOUN"]], "plain")
     with pytest.raises(ValidationError, match="IOB2"):
@@ -231,7 +231,7 @@ def test_spans_are_not_counted_in_plain_tags():
 
 
 def test_accuracy_of_plain_tags():
-    """Accuracy is the share of right words; F1 is told tag by tag and averaged both ways."""
+    """Accuracy is the share of correct words; F1 is reported per tag and averaged in two ways."""
     scores = AccuracyMetric().compute([["N", "V"], ["N", "N"]], [["N", "N"], ["N", "X"]], "plain")
     assert scores["accuracy"] == 0.5
     assert list(scores["per_type"]) == ["N", "V", "X"]
@@ -246,7 +246,7 @@ def test_accuracy_of_plain_tags():
 
 @given(st.lists(st.tuples(st.sampled_from("NVX"), st.sampled_from("NVA")), min_size=1, max_size=12))
 def test_accuracy_and_f1_of_plain_tags_equal_scikit_learn(pairs):
-    """Accuracy, macro and weighted F1 over tags are scikit-learn's."""
+    """Accuracy, macro and weighted F1 over tags equal scikit-learn's."""
     gold, predicted = [tag for tag, _ in pairs], [tag for _, tag in pairs]
     scores = AccuracyMetric().compute([gold], [predicted], "plain")
     assert scores["accuracy"] == pytest.approx(share_of_right_words(gold, predicted))
@@ -256,7 +256,7 @@ def test_accuracy_and_f1_of_plain_tags_equal_scikit_learn(pairs):
 
 
 def test_the_guide_shows_what_the_code_computes():
-    """The example of docs/reference/metrics.md, its numbers and its signatures are what the metrics give."""
+    """The example of docs/reference/metrics.md has the numbers and signatures that the metrics compute."""
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     gold, predicted = (
         [re.search(rf"^{side} +(.*)$", page, re.MULTILINE)[1].split()] for side in ("gold", "predicted")

@@ -1,4 +1,4 @@
-"""The metric `partial`: pairs of spans, whatever their order, and SemEval-2013's four ways to compare them."""
+"""The metric `partial`: pairing of spans independent of their order, and the four comparisons of SemEval-2013."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def one_side(draw: st.DrawFn, length: int = 10, most: int = 5) -> list[tuple[int
 
 
 def by_brute_force(gold, predicted):
-    """The best of all ways to pair spans one to one: pairs of one type, pairs, words in common."""
+    """The best of all one-to-one pairings: pairs of the same type, pairs, words in common."""
     best = (0, 0, 0)
     for size in range(min(len(gold), len(predicted)) + 1):
         for some in combinations(gold, size):
@@ -42,19 +42,19 @@ def by_brute_force(gold, predicted):
 
 
 @given(one_side(most=4), one_side(most=4))
-def test_pairs_are_the_best_there_are(gold, predicted):
-    """No way to pair spans has more pairs of one type; or as many, and more pairs; or more words in common."""
+def test_the_pairing_is_optimal(gold, predicted):
+    """No pairing has more pairs of the same type, then more pairs, then more words in common."""
     pairs = match_spans(gold, predicted)
     assert len({g for g, _ in pairs}) == len({p for _, p in pairs}) == len(pairs)
     common = [min(g[1], p[1]) - max(g[0], p[0]) for g, p in pairs]
     assert all(words > 0 for words in common)
-    found = (sum(g[2] == p[2] for g, p in pairs), len(pairs), sum(common))
-    assert found == by_brute_force(gold, predicted)
+    result = (sum(g[2] == p[2] for g, p in pairs), len(pairs), sum(common))
+    assert result == by_brute_force(gold, predicted)
 
 
 @given(one_side(), one_side(), st.data())
-def test_the_order_of_annotations_plays_no_part(gold, predicted, data):
-    """However the spans of a sentence are listed, the pairs are the same, and so is the table."""
+def test_the_order_of_annotations_is_irrelevant(gold, predicted, data):
+    """The pairs and the table do not depend on the order of the spans."""
     other_gold = data.draw(st.permutations(gold))
     other_predicted = data.draw(st.permutations(predicted))
     assert match_spans(gold, predicted) == match_spans(other_gold, other_predicted)
@@ -62,7 +62,7 @@ def test_the_order_of_annotations_plays_no_part(gold, predicted, data):
 
 
 def test_a_long_chain_of_overlaps_takes_linear_time():
-    """Twenty thousand spans, each over the ends of two others, are paired at once."""
+    """Twenty thousand spans that each overlap two others are paired in linear time."""
     gold = [(4 * i, 4 * i + 4, "X") for i in range(20_000)]
     predicted = [(4 * i + 2, 4 * i + 6, "X") for i in range(20_000)]
     assert match_spans(gold, predicted) == list(zip(gold, predicted, strict=True))
@@ -70,7 +70,7 @@ def test_a_long_chain_of_overlaps_takes_linear_time():
 
 
 def test_spans_of_one_side_must_not_overlap():
-    """Two gold spans over one word are an error, never paired somehow."""
+    """Two gold spans over one word are an error."""
     with pytest.raises(ValueError, match=r"\[0:3\] and \[2:4\] of one side overlap"):
         match_spans([(2, 4, "X"), (0, 3, "Y")], [])
 
@@ -87,8 +87,8 @@ STRATEGIES = [
 
 
 @pytest.mark.parametrize(("gold", "predicted", "expected"), STRATEGIES)
-def test_what_a_pair_is_in_each_row(gold, predicted, expected):
-    """Same ends and type, one of them, neither, or no partner: each row has its word for it."""
+def test_each_row_classifies_pairs(gold, predicted, expected):
+    """Each row classifies pairs by same ends and same type, and spans without a partner."""
     rows = table([(gold, predicted)])
     assert list(rows) == ["strict", "exact", "partial", "type"]
     for row, kind in zip(rows.values(), expected, strict=True):
@@ -97,7 +97,7 @@ def test_what_a_pair_is_in_each_row(gold, predicted, expected):
 
 
 def test_the_usual_example_of_all_cases():
-    """One of each case, and two right: correct 2, 3, 3 and 3 of six gold and six predicted spans, F1 accordingly."""
+    """One example of each case and two correct ones: 2, 3, 3 and 3 of six spans are correct, and F1 accordingly."""
     cases = [*STRATEGIES, STRATEGIES[0]]
     rows = table([(gold, predicted) for gold, predicted, _ in cases])
     counts = {name: tuple(row[key] for key in COUNTS) for name, row in rows.items()}
@@ -113,14 +113,14 @@ def test_the_usual_example_of_all_cases():
 
 
 def test_a_span_has_one_partner():
-    """Two predicted spans inside a gold one are one pair, of the right type, and one spurious span."""
+    """Two predicted spans inside a gold one are one pair, of the same type, and one spurious span."""
     rows = table([([(0, 5, "X")], [(0, 3, "Y"), (3, 5, "X")])])
     assert [rows["partial"][key] for key in COUNTS] == [0, 0, 1, 0, 1]
     assert [rows["type"][key] for key in COUNTS] == [1, 0, 0, 0, 1]
 
 
-def test_a_pair_of_one_type_goes_before_two_of_different_types():
-    """Where only one of them can be had, the pair whose types agree is taken."""
+def test_a_pair_of_the_same_type_is_preferred():
+    """One pair of the same type is preferred to two pairs of different types."""
     gold, predicted = [(0, 2, "X"), (3, 6, "Y")], [(1, 4, "Y"), (5, 6, "X")]
     assert match_spans(gold, predicted) == [((3, 6, "Y"), (1, 4, "Y"))]
 
@@ -134,7 +134,7 @@ def tagged(draw: st.DrawFn) -> tuple[list[list[str]], list[list[str]]]:
 
 @given(tagged(), st.sampled_from(["strict", "conlleval"]))
 def test_rows_agree_with_one_another_and_with_seqeval(sides, mode):
-    """Counts add up in each row; `strict` is what seqeval counts; right types of all types together add up."""
+    """Counts of each row add up, `strict` equals seqeval, and correct types add up over all types."""
     scores = PartialMetric(mode=mode).compute(*sides, "IOB2")
     reference = SeqevalMetric(mode=mode).compute(*sides, "IOB2")
     for row in scores["table"].values():
@@ -152,7 +152,7 @@ def test_rows_agree_with_one_another_and_with_seqeval(sides, mode):
 
 
 def test_scores_by_hand():
-    """The scores on top are those of the row `partial`; each type has its own table; all of it is JSON."""
+    """The top-level scores are those of the row `partial`; each type has its own table; all values are JSON."""
     gold = [["B-X", "I-X", "O", "B-Y"], ["O", "B-X"]]
     predicted = [["B-X", "O", "O", "B-X"], ["B-Y", "O"]]
     scores = PartialMetric().compute(gold, predicted, "IOB2")
@@ -169,13 +169,13 @@ def test_scores_by_hand():
 
 
 def test_no_spans_at_all_score_zero():
-    """Without spans, or without sentences, all is 0."""
+    """Without spans, or without sentences, all scores are 0."""
     for sentences in ([["O"]], []):
         scores = PartialMetric().compute(sentences, sentences, "IOB2")
         assert (scores["f1"], scores["macro_f1"], scores["per_type"]) == (0, 0, {})
 
 
 def test_plain_tags_are_refused():
-    """Plain tags mark no spans that could be paired."""
+    """Plain tags mark no spans to pair."""
     with pytest.raises(SpecError, match="use the metric `accuracy`"):
         PartialMetric().compute([["NOUN"]], [["NOUN"]], "plain")

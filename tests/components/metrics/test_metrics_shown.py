@@ -1,4 +1,4 @@
-"""Metrics in runs and on the command line: where their scores stand, and how they are shown."""
+"""Metrics in runs and on the command line: where their scores are, and how they are displayed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ METRICS = [
 
 @pytest.fixture
 def both(tmp_path: Path) -> str:
-    """A file whose last two columns are gold and predicted."""
+    """A file whose last two columns are gold and predicted tags."""
     file = tmp_path / "both.txt"
     file.write_text("".join("\t".join(row) + "\n" if row else "\n" for row in ROWS), encoding="utf-8")
     return str(file)
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_metric_of_a_run_has_its_place(run):
-    """The first one's scores stand on top, the others under their names; none takes the place of a score."""
+    """The scores of the first metric are at the top level, others under their names; no name replaces a score."""
     scores = json.loads((run / "metrics.json").read_text())["test"]
     assert "mode:strict" in scores["signature"]
     assert "mode:conlleval" in scores["seqeval"]["signature"]
@@ -55,7 +55,7 @@ def test_each_metric_of_a_run_has_its_place(run):
 
 
 def test_a_run_scores_the_probabilities_of_its_model(run):
-    """All predicted spans reach a threshold of 0, none a certainty of 1; every word is calibrated."""
+    """All predicted spans reach a threshold of 0, none reaches 1; every word is in the calibration."""
     scores = json.loads((run / "metrics.json").read_text())["test"]
     all_of_them, certain = scores["spans"]["thresholds"]
     assert (all_of_them["predicted"], all_of_them["correct"]) == (scores["predicted"], scores["correct"])
@@ -65,7 +65,7 @@ def test_a_run_scores_the_probabilities_of_its_model(run):
 
 
 def test_evaluate_shows_every_metric(run, capsys):
-    """Each has a table and its signature; `--json` has the same keys as metrics.json."""
+    """Each metric has a table and a signature; `--json` has the same keys as metrics.json."""
     assert cli.main(["evaluate", str(run)]) == 0
     shown = capsys.readouterr().out
     for name in ("seqeval", "accuracy_2", "spans", "partial"):
@@ -76,15 +76,15 @@ def test_evaluate_shows_every_metric(run, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads((run / "metrics.json").read_text())["test"]
 
 
-def test_a_metric_without_anything_to_count_is_told_before_training():
-    """Spans cannot be counted in plain tags: the spec is refused, at the metric."""
+def test_a_span_metric_is_refused_for_plain_tags():
+    """A span metric is refused for plain tags when the spec is checked, at its key."""
     spec = tiny.spec(scheme="plain", metrics=[{"type": "accuracy"}, {"type": "partial"}])
     with pytest.raises(InputError, match=r"metric `partial` counts spans(.|\n)*\(metrics.1\)"):
         loading.load(spec)
 
 
 def test_scores_of_another_metric_may_have_the_name_of_a_score():
-    """Where the first metric gives no accuracy, that name holds the scores of the metric, and both are shown."""
+    """If the first metric has no accuracy, that key holds the scores of the metric `accuracy`; both are displayed."""
     tags = [["B-A"]]
     scores = PartialMetric().compute(tags, tags, "IOB2")
     del scores["accuracy"]
@@ -99,7 +99,7 @@ def score(*arguments: str) -> int:
 
 
 def test_score_by_another_metric(both, capsys):
-    """`--metric` names it, `--metric-option` gives its keys, `--mode` is one of them."""
+    """`--metric` selects the metric, `--metric-option` sets its keys, and `--mode` is one of them."""
     assert score(both, "--metric", "partial", "--mode", "conlleval", "--json") == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["signature"].startswith("partial|scheme:IOB2|mode:conlleval|")
@@ -111,8 +111,8 @@ def test_score_by_another_metric(both, capsys):
     assert [word in shown for word in ("compared by", "spurious", "partial|scheme")] == [True] * 3
 
 
-def test_score_by_a_metric_of_ones_own(both, tmp_path, capsys):
-    """`--imports` loads it; a number of its own is shown by its name."""
+def test_score_by_a_custom_metric(both, tmp_path, capsys):
+    """`--imports` loads a custom metric; its scores are displayed by name."""
     file = tmp_path / "lengths.py"
     file.write_text(
         "from sltk import Metric, register\n\n"
@@ -145,7 +145,7 @@ def test_score_by_a_metric_of_ones_own(both, tmp_path, capsys):
     ],
 )
 def test_score_refuses_what_a_metric_cannot_do(both, capsys, arguments, message):
-    """Each is exit code 2 with what is wrong."""
+    """Each error has exit code 2 and names the cause."""
     assert score(both, *arguments) == 2
     assert message in capsys.readouterr().err
 
@@ -157,14 +157,14 @@ def shown(scores) -> str:
 
 
 def test_types_are_shown_as_they_are():
-    """A type or title in square brackets is no markup."""
+    """A type or title in square brackets is not interpreted as markup."""
     tags = [["B-[red]", "B-[/b]"]]
     text = shown(PartialMetric().compute(tags, tags, "IOB2"))
     assert [each in text for each in ("[red]", "[/b]", "[b]a title[/b]")] == [True] * 3
 
 
 def test_tables_fit_a_screen():
-    """No line is wider than the screen, and no cell is cut, however many types there are."""
+    """No line is wider than the screen, and no cell is truncated, for any number of types."""
     types = [f"LONG_TYPE_NAME_{number}" for number in range(40)]
     gold, predicted = [[f"B-{each}" for each in types]], [[f"B-{each}" for each in types[1:]] + ["O"]]
     text = shown(SpansMetric().compute(gold, predicted, "IOB2")) + shown(

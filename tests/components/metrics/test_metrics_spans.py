@@ -1,4 +1,4 @@
-"""The metric `spans`: exact spans, confusions, confidence intervals, thresholds and calibration."""
+"""The metric `spans`: exact spans, confusion, confidence intervals, thresholds and calibration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPAN_SCHEMES = ("IOB1", "IOB2", "BIOES", "BILOU", "BMES")
 
 @st.composite
 def tagged(draw: st.DrawFn, scheme: str) -> tuple[list[list[str]], list[list[str]]]:
-    """Gold and predicted tags of a few sentences, ill-formed ones too, often the same."""
+    """Gold and predicted tags of a few sentences, including ill-formed ones, often equal."""
     tags = st.sampled_from(schemes.tags_of(["A", "B"], scheme))
     pair = tags.flatmap(lambda tag: st.tuples(st.just(tag), st.one_of(st.just(tag), tags)))
     sentences = draw(st.lists(st.lists(pair, min_size=1, max_size=8), min_size=1, max_size=4))
@@ -34,7 +34,7 @@ def tagged(draw: st.DrawFn, scheme: str) -> tuple[list[list[str]], list[list[str
 @settings(max_examples=40)
 @given(st.data(), st.sampled_from(SPAN_SCHEMES), st.sampled_from(["strict", "conlleval"]))
 def test_exact_scores_are_those_of_seqeval(data, scheme, mode):
-    """Precision, recall, F1, averages and types are what the metric `seqeval` gives in every scheme and mode."""
+    """Precision, recall, F1, averages and types equal those of `seqeval` in every scheme and mode."""
     gold, predicted = data.draw(tagged(scheme))
     ours = SpansMetric(mode=mode, resamples=0).compute(gold, predicted, scheme)
     theirs = SeqevalMetric(mode=mode).compute(gold, predicted, scheme)
@@ -45,7 +45,7 @@ def test_exact_scores_are_those_of_seqeval(data, scheme, mode):
 @settings(max_examples=40)
 @given(st.data())
 def test_scores_do_not_depend_on_the_scheme(data):
-    """The same spans written in another scheme have the same scores; only words may differ in their tags."""
+    """The same spans in another scheme have the same scores, except the accuracy over words."""
     gold, predicted = (
         [schemes.encode(schemes.decode(tags, "IOB2").spans, len(tags), "IOB2") for tags in side]
         for side in data.draw(tagged("IOB2"))
@@ -62,7 +62,7 @@ def test_scores_do_not_depend_on_the_scheme(data):
 
 
 def test_scores_by_hand():
-    """Of three gold and four predicted spans one is right, and another has the right ends and the wrong type."""
+    """Of three gold and four predicted spans one is correct, and another has correct ends but a wrong type."""
     scores = SpansMetric().compute(GOLD, PREDICTED, "IOB2")
     assert (scores["support"], scores["predicted"], scores["correct"]) == (3, 4, 1)
     assert scores["f1"] == pytest.approx(2 / 7)
@@ -83,30 +83,30 @@ def test_confusions_add_up(data):
     types, missed, spurious = scores["confusion"].values()
     for kind, values in scores["per_type"].items():
         assert sum(types.get(kind, {}).values()) + missed.get(kind, 0) == values["support"]
-        across = sum(found.get(kind, 0) for found in types.values())
+        across = sum(result.get(kind, 0) for result in types.values())
         assert across + spurious.get(kind, 0) == values["predicted"]
         assert types.get(kind, {}).get(kind, 0) == values["correct"]
-    assert sum(sum(found.values()) for found in types.values()) == scores["boundaries"]["correct"]
+    assert sum(sum(result.values()) for result in types.values()) == scores["boundaries"]["correct"]
 
 
 def test_intervals_are_quantiles_of_scores_of_drawn_sentences():
-    """Scoring the drawn sentences one by one with the metric itself gives the same intervals."""
+    """Scoring each sample with the metric itself gives the same intervals."""
     gold = [["B-A", "O"], ["B-A", "B-B"], ["O", "O"], ["B-B", "O"], ["B-A", "I-A"]]
     predicted = [["B-A", "O"], ["B-B", "B-B"], ["B-A", "O"], ["O", "O"], ["B-A", "I-A"]]
-    found = SpansMetric(resamples=50, seed=3, confidence=0.9).compute(gold, predicted, "IOB2")["intervals"]
+    result = SpansMetric(resamples=50, seed=3, confidence=0.9).compute(gold, predicted, "IOB2")["intervals"]
     drawn = np.random.default_rng(3).integers(5, size=(50, 5))
     plain = SpansMetric(resamples=0)
     scores = [
         plain.compute([gold[i] for i in row], [predicted[i] for i in row], "IOB2") for row in drawn.tolist()
     ]
     for key in ("precision", "recall", "f1", "macro_f1"):
-        assert found[key] == pytest.approx(np.quantile([each[key] for each in scores], [0.05, 0.95]))
+        assert result[key] == pytest.approx(np.quantile([each[key] for each in scores], [0.05, 0.95]))
     of_a = [each["per_type"].get("A", {"f1": 0})["f1"] for each in scores]
-    assert found["per_type"]["A"] == pytest.approx(np.quantile(of_a, [0.05, 0.95]))
+    assert result["per_type"]["A"] == pytest.approx(np.quantile(of_a, [0.05, 0.95]))
 
 
 def test_intervals_depend_on_nothing_but_seed_and_settings():
-    """The same seed gives the same intervals, another one others; the signature names all of it."""
+    """The same seed gives the same intervals, another one others; the signature has all settings."""
     one, again, other = (
         SpansMetric(seed=seed).compute(GOLD * 99, PREDICTED * 99, "IOB2") for seed in (1, 1, 2)
     )
@@ -117,7 +117,7 @@ def test_intervals_depend_on_nothing_but_seed_and_settings():
 
 
 def test_intervals_narrow_with_more_data():
-    """A hundred times the sentences give an interval about a tenth as wide, around the score."""
+    """100 times the sentences give an interval about a tenth as wide, around the score."""
     few = SpansMetric().compute(GOLD * 4, PREDICTED * 4, "IOB2")["intervals"]["f1"]
     scores = SpansMetric().compute(GOLD * 400, PREDICTED * 400, "IOB2")
     low, high = scores["intervals"]["f1"]
@@ -125,8 +125,8 @@ def test_intervals_narrow_with_more_data():
     assert (high - low) == pytest.approx((few[1] - few[0]) / 10, rel=0.3)
 
 
-def test_draws_in_blocks_are_the_draws_at_once(monkeypatch):
-    """Holding fewer draws in memory at a time changes no interval."""
+def test_the_block_size_changes_no_interval(monkeypatch):
+    """Smaller blocks of samples in memory give the same intervals."""
     sentences = [([(0, 1, "A")], [(0, 1, "A")]), ([(0, 1, "A")], []), ([], [(1, 2, "B")])]
     whole = intervals(sentences, 40, 0.95, 7)
     monkeypatch.setattr("sltk.components.metrics.bootstrap._BLOCK_SIZE", 9)
@@ -134,14 +134,14 @@ def test_draws_in_blocks_are_the_draws_at_once(monkeypatch):
 
 
 def test_no_spans_at_all_score_zero():
-    """Without spans every score and every end of an interval is 0; without sentences there are no intervals."""
+    """Without spans all scores and interval ends are 0; without sentences there are no intervals."""
     scores = SpansMetric().compute([["O"]], [["O"]], "IOB2")
     assert (scores["f1"], scores["intervals"]["f1"], scores["intervals"]["per_type"]) == (0, [0, 0], {})
     assert "intervals" not in SpansMetric().compute([], [], "IOB2")
 
 
 def test_scores_at_thresholds():
-    """Only spans whose score, the product of their words' probabilities, is at least the threshold are kept."""
+    """Only spans whose score, the product of word probabilities, is at least the threshold are counted."""
     metric = SpansMetric(thresholds=[0.6, 0.0, 0.95])
     rows = metric.compute(GOLD, PREDICTED, "IOB2", SCORES)["thresholds"]
     assert [(row["threshold"], row["predicted"], row["correct"]) for row in rows] == [
@@ -152,7 +152,7 @@ def test_scores_at_thresholds():
 
 
 def test_precision_and_recall_above_a_threshold_by_hand():
-    """A score that equals the threshold is kept."""
+    """A score equal to the threshold counts."""
     rows = above_thresholds([(0.9, True), (0.5, False), (0.2, True)], 4, [0.5])
     assert rows == [
         {"threshold": 0.5, "precision": 0.5, "recall": 0.25, "f1": pytest.approx(1 / 3),
@@ -161,10 +161,10 @@ def test_precision_and_recall_above_a_threshold_by_hand():
 
 
 def test_calibration_by_hand():
-    """The error is the distance of mean score and accuracy in each bin, weighed by its size."""
-    found = calibration([(0.1, False), (0.5, True), (0.6, False), (0.9, True), (1.0, True)], 2)
-    assert found["count"] == 5
-    assert found["bins"] == [
+    """The error is the difference of mean score and accuracy per bin, weighted by its size."""
+    result = calibration([(0.1, False), (0.5, True), (0.6, False), (0.9, True), (1.0, True)], 2)
+    assert result["count"] == 5
+    assert result["bins"] == [
         {"from": 0.0, "to": 0.5, "count": 2, "score": 0.3, "accuracy": 0.5},
         {
             "from": 0.5,
@@ -174,11 +174,11 @@ def test_calibration_by_hand():
             "accuracy": pytest.approx(2 / 3),
         },
     ]
-    assert found["ece"] == pytest.approx((2 * 0.2 + 3 * (2.5 / 3 - 2 / 3)) / 5)
+    assert result["ece"] == pytest.approx((2 * 0.2 + 3 * (2.5 / 3 - 2 / 3)) / 5)
 
 
 def test_perfect_and_worst_calibration():
-    """Sure and right has no error, sure and wrong an error of 1, and nothing at all none; empty bins are not told."""
+    """Certain and correct predictions have error 0, certain and wrong ones 1; empty bins are not listed."""
     assert calibration([(1.0, True)] * 3, 10)["ece"] == 0
     assert calibration([(1.0, False)] * 3, 10)["ece"] == 1
     assert calibration([(0.0, False)], 10)["bins"][0]["from"] == 0
@@ -203,7 +203,7 @@ def predictions(scores=SCORES) -> list[Prediction]:
 
 
 def test_a_metric_is_given_predictions_with_their_probabilities():
-    """`score` of predictions is `compute` of their tags and probabilities, and ready for JSON."""
+    """`score` of predictions equals `compute` of their tags and probabilities, and is JSON-ready."""
     metric = SpansMetric(thresholds=[0.5], calibration_bins=10)
     scores = metric.score(predictions(), "IOB2")
     assert scores == metric.compute(GOLD, PREDICTED, "IOB2", SCORES)
@@ -211,8 +211,8 @@ def test_a_metric_is_given_predictions_with_their_probabilities():
 
 
 @pytest.mark.parametrize("options", [{"thresholds": [0.5]}, {"calibration_bins": 10}])
-def test_probabilities_that_are_asked_about_must_be_there(options):
-    """Predictions without probabilities cannot be calibrated, and this is said."""
+def test_calibration_needs_probabilities(options):
+    """Calibration without probabilities is an error."""
     with pytest.raises(SpecError, match="tags alone have none"):
         SpansMetric(**options).score(predictions(None), "IOB2")
     assert SpansMetric().score(predictions(None), "IOB2")["correct"] == 1
@@ -222,7 +222,7 @@ def test_probabilities_that_are_asked_about_must_be_there(options):
     "options", [{"thresholds": [1.5]}, {"confidence": 1}, {"resamples": -1}, {"calibration_bins": -1}]
 )
 def test_options_out_of_range_are_refused(options):
-    """A threshold above 1, certainty, and less than nothing are errors."""
+    """A threshold above 1, a confidence of 1 and negative numbers are errors."""
     with pytest.raises(ValidationError):
         SpansMetric(**options)
 

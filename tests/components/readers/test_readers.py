@@ -1,4 +1,4 @@
-"""Readers of columns, tables and text: what they yield, and what they say of a bad file."""
+"""Readers of columns, tables and text: sentences, and errors of malformed files."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def write(tmp_path: Path):
     return _write
 
 
-def refused(reader) -> str:
-    """The message with which a reader ends."""
+def error_message(reader) -> str:
+    """The error message of a reader."""
     with pytest.raises(DataError) as caught:
         list(reader.read())
     return str(caught.value)
 
 
 def test_conll_sentences_end_at_blank_lines_and_documents(write):
-    """A sentence has its words, tags, first line and document; document rows are no sentences."""
+    """A sentence has words, tags, first line and document; document rows are not sentences."""
     path = write(COLUMNS)
-    found = list(ConllReader(path=path).read())
-    assert [sentence.words for sentence in found] == [["Ada", "sang"], ["In", "Oslo"], ["Yes"]]
-    assert [sentence.tags for sentence in found] == [["I-PER", "O"], ["O", "I-LOC"], ["O"]]
-    assert [sentence.line for sentence in found] == [3, 6, 11]
-    assert [sentence.document for sentence in found] == ["1", "1", "2"]
-    assert {sentence.file for sentence in found} == {str(path)}
+    result = list(ConllReader(path=path).read())
+    assert [sentence.words for sentence in result] == [["Ada", "sang"], ["In", "Oslo"], ["Yes"]]
+    assert [sentence.tags for sentence in result] == [["I-PER", "O"], ["O", "I-LOC"], ["O"]]
+    assert [sentence.line for sentence in result] == [3, 6, 11]
+    assert [sentence.document for sentence in result] == ["1", "1", "2"]
+    assert {sentence.file for sentence in result} == {str(path)}
 
 
 @pytest.mark.parametrize(("column", "tags"), [(1, ["N", "V"]), (-2, ["N", "V"]), (2, ["I-PER", "O"])])
 def test_conll_label_column(write, column, tags):
-    """Columns count from 0, and from the right where negative."""
+    """Columns count from 0; negative numbers count from the right."""
     assert next(ConllReader(path=write(COLUMNS), label_column=column).read()).tags == tags
 
 
 def test_conll_without_labels(write):
-    """`label_column: null` reads words alone."""
-    found = list(ConllReader(path=write("Ada\nsang\n\nYes\n"), label_column=None).read())
-    assert [(sentence.words, sentence.tags) for sentence in found] == [
+    """`label_column: null` reads words without annotation."""
+    result = list(ConllReader(path=write("Ada\nsang\n\nYes\n"), label_column=None).read())
+    assert [(sentence.words, sentence.tags) for sentence in result] == [
         (["Ada", "sang"], None),
         (["Yes"], None),
     ]
@@ -80,20 +80,20 @@ def test_conll_without_labels(write):
     ],
 )
 def test_conll_separators(write, separator, line, word):
-    """A word holds whatever does not separate columns: white space alone, a no-break space."""
-    found = list(ConllReader(path=write(f"{line}\n"), separator=separator).read())
-    assert [(sentence.words, sentence.tags) for sentence in found] == [([word], ["O"])]
+    """A word may contain any character that does not separate columns, such as a no-break space."""
+    result = list(ConllReader(path=write(f"{line}\n"), separator=separator).read())
+    assert [(sentence.words, sentence.tags) for sentence in result] == [([word], ["O"])]
 
 
-def test_conll_comments_only_where_asked_for(write):
-    """Words may begin with #, unless `comment` says that such lines are comments."""
+def test_conll_comments_are_an_option(write):
+    """Words may begin with #, unless `comment` is set."""
     path = write("# O\n#tag B-X\n")
     assert next(ConllReader(path=path).read()).words == ["#", "#tag"]
     assert next(ConllReader(path=path, comment="# ").read()).words == ["#tag"]
 
 
 def test_conll_document_marker_is_an_option(write):
-    """Another marker, or none: then -DOCSTART- is a word."""
+    """The marker may be another, or null; then -DOCSTART- is a word."""
     path = write("-DOCSTART- O\n\n=== O\n\na O\n")
     assert [s.words for s in ConllReader(path=path, document_marker=None).read()] == [
         ["-DOCSTART-"],
@@ -119,13 +119,13 @@ def test_conll_document_marker_is_an_option(write):
 def test_conll_wrong_columns(write, content, options, line, message):
     """A wrong number of columns is an error with file and line."""
     path = write(content)
-    told = refused(ConllReader(path=path, **options))
-    assert f"{path}:{line}" in told
-    assert message in told
+    error = error_message(ConllReader(path=path, **options))
+    assert f"{path}:{line}" in error
+    assert message in error
 
 
 def test_rows_of_lists(write):
-    """Cells are Python or JSON lists of any strings; the line is that of the row."""
+    """Cells are Python or JSON lists of strings; the line of a sentence is that of its row."""
     content = (
         "id,words,labels\n"
         "1,\"['a', \"\"it's\"\", '']\",\"['O', 'B-X', 'I-X']\"\n\n"
@@ -133,10 +133,10 @@ def test_rows_of_lists(write):
         "3,[],[]\n"
     )
     reader = CsvReader(path=write(content.replace("q\n", "q\\n")), words_column="words", tags_column="labels")
-    found = list(reader.read())
-    assert [sentence.words for sentence in found] == [["a", "it's", ""], ["q\n", "é"], []]
-    assert found[0].tags == ["O", "B-X", "I-X"]
-    assert [sentence.line for sentence in found] == [2, 4, 5]
+    result = list(reader.read())
+    assert [sentence.words for sentence in result] == [["a", "it's", ""], ["q\n", "é"], []]
+    assert result[0].tags == ["O", "B-X", "I-X"]
+    assert [sentence.line for sentence in result] == [2, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -153,24 +153,24 @@ def test_rows_of_lists(write):
     ],
 )
 def test_bad_rows(write, content, line, message):
-    """A table that is not of lists is an error with file and line, and nothing in it is run."""
+    """A cell that is not a list of strings is an error with file and line, and is never evaluated."""
     path = write(content)
-    told = refused(CsvReader(path=path))
-    assert f"{path}:{line}" in told
-    assert message in told
+    error = error_message(CsvReader(path=path))
+    assert f"{path}:{line}" in error
+    assert message in error
 
 
 def test_text_lines_are_sentences(write):
-    """A line is a sentence with its words' offsets; an empty line is an empty one, so that order is kept."""
-    found = list(TextReader(path=write("Good soup.\r\n\n  \nNo\x0bend\x85 \u2028here")).read())
-    assert [sentence.words for sentence in found[:3]] == [["Good", "soup", "."], [], []]
-    assert [sentence.line for sentence in found] == [1, 2, 3, 4]
-    for sentence in found:
+    """A line is a sentence with the offsets of its words; an empty line is an empty sentence, to keep the order."""
+    result = list(TextReader(path=write("Good soup.\r\n\n  \nNo\x0bend\x85 \u2028here")).read())
+    assert [sentence.words for sentence in result[:3]] == [["Good", "soup", "."], [], []]
+    assert [sentence.line for sentence in result] == [1, 2, 3, 4]
+    for sentence in result:
         assert sentence.words == [sentence.text[start:end] for start, end in sentence.offsets]
 
 
 def test_text_streams(tmp_path):
-    """Sentences come as lines do: the first one before the source has ended."""
+    """The first sentence is available before the source has ended."""
     import os
 
     path = tmp_path / "pipe"
@@ -194,14 +194,14 @@ def test_text_streams(tmp_path):
         (codecs.BOM_UTF32_LE, "utf-32-le"),
     ],
 )
-def test_a_byte_order_mark_is_obeyed(write, mark, encoding):
-    """Whatever `encoding` says, a file that begins with a byte-order mark is what the mark says."""
+def test_a_byte_order_mark_takes_precedence(write, mark, encoding):
+    """A byte-order mark takes precedence over `encoding`."""
     path = write(mark + "Zoë B-PER\r\n\r\nja O".encode(encoding))
     assert [s.words for s in ConllReader(path=path, encoding="latin-1").read()] == [["Zoë"], ["ja"]]
 
 
 def test_encoding_is_an_option(write):
-    """Latin-1 reads as Latin-1; an unknown encoding is refused before anything is read."""
+    """Latin-1 is decoded as Latin-1; an unknown encoding is rejected before anything is read."""
     assert next(ConllReader(path=write("Zoë O".encode("latin-1")), encoding="latin-1").read()).words == [
         "Zoë"
     ]
@@ -210,11 +210,11 @@ def test_encoding_is_an_option(write):
 
 
 def test_invalid_bytes_in_annotated_data(write):
-    """They are an error with file and line, or replaced and counted where that is asked for."""
+    """Invalid bytes are an error with file and line, or replaced and counted if `encoding_errors` is `replace`."""
     path = write(b"a O\n\nZo\xeb O\nb\xff\xfe O\n")
-    told = refused(ConllReader(path=path))
-    assert f"{path}:3" in told
-    assert "byte 0xeb" in told
+    error = error_message(ConllReader(path=path))
+    assert f"{path}:3" in error
+    assert "byte 0xeb" in error
     first, second = ConllReader(path=path, encoding_errors="replace").read()
     assert (first.words, first.unused) == (["a"], ())
     assert second.words == ["Zo\ufffd", "b\ufffd\ufffd"]
@@ -222,20 +222,20 @@ def test_invalid_bytes_in_annotated_data(write):
 
 
 def test_invalid_bytes_in_text_are_replaced_and_counted(write):
-    """`text` goes on over bytes that are not UTF-8, and says in which lines they were."""
-    found = list(TextReader(path=write(b"fine\nb\xc3d \xff\n")).read())
-    assert found[1].text == "b\ufffdd \ufffd"
-    assert [item.line for sentence in found for item in sentence.unused] == [2]
+    """`text` replaces bytes that are not UTF-8, and reports their lines."""
+    result = list(TextReader(path=write(b"fine\nb\xc3d \xff\n")).read())
+    assert result[1].text == "b\ufffdd \ufffd"
+    assert [item.line for sentence in result for item in sentence.unused] == [2]
 
 
 @pytest.mark.parametrize("reader", [ConllReader, CsvReader, TextReader])
 def test_files_that_cannot_be_read(tmp_path, reader):
-    """A missing file, with its near namesake, and a folder are clear errors."""
+    """A missing file and a folder are errors; the message suggests a file with a similar name."""
     (tmp_path / "train.txt").write_text("")
-    assert "no such file" in refused(reader(path=tmp_path / "trian.txt"))
-    assert "train.txt" in refused(reader(path=tmp_path / "trian.txt"))
-    assert "a folder" in refused(reader(path=tmp_path))
-    assert "no folder" in refused(reader(path=tmp_path / "no" / "train.txt"))
+    assert "no such file" in error_message(reader(path=tmp_path / "trian.txt"))
+    assert "train.txt" in error_message(reader(path=tmp_path / "trian.txt"))
+    assert "a folder" in error_message(reader(path=tmp_path))
+    assert "no folder" in error_message(reader(path=tmp_path / "no" / "train.txt"))
 
 
 WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\ufeff"), min_size=1)
@@ -243,10 +243,10 @@ TAGGED = st.lists(st.tuples(WORD, st.sampled_from(["O", "B-A", "I-A", "B-b:c-d"]
 
 
 @given(st.lists(TAGGED))
-def test_what_the_conll_writer_writes_is_read(tmp_path_factory, sentences):
-    """Any words survive the way through a tab-separated file, white space and control characters too."""
+def test_conll_round_trip(tmp_path_factory, sentences):
+    """Words survive a round trip through a tab-separated file, including white space and control characters."""
     path = tmp_path_factory.mktemp("conll") / "x.conll"
     predictions = [Prediction(Sentence([w for w, _ in pairs]), [t for _, t in pairs]) for pairs in sentences]
     path.write_text("".join(ConllWriter().render(predictions)), encoding="utf-8", newline="")
-    found = list(ConllReader(path=path, separator="tab", document_marker=None).read())
-    assert [list(zip(s.words, s.tags, strict=True)) for s in found] == sentences
+    result = list(ConllReader(path=path, separator="tab", document_marker=None).read())
+    assert [list(zip(s.words, s.tags, strict=True)) for s in result] == sentences

@@ -1,4 +1,4 @@
-"""The reader `brat`: characters of the raw text, lines as sentences, nothing lost without a word."""
+"""The reader `brat`: character offsets in the raw text, one sentence per line, and reports of unused annotation."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def read(path: Path, **options: object) -> list[Sentence]:
     return list(BratReader(path=path, **options).read())
 
 
-def refused(path: Path, **options: object) -> str:
-    """The message with which reading ends."""
+def error_message(path: Path, **options: object) -> str:
+    """The error message of the reader."""
     with pytest.raises(DataError) as caught:
         read(path, **options)
     return str(caught.value)
 
 
 def test_a_line_is_a_sentence(pair):
-    """Spans are over the words of their line; lines without words are none; the document is the file's name."""
+    """Spans cover words of their line; lines without words are skipped; the document is the file's name."""
     text = "Ada met Bo.\n\nIn Oslo"
     path = pair(text, "T1\tPER 0 3\tAda\nT2\tPER 8 10\tBo\nT3\tLOC 16 20\tOslo\n")
     first, second = read(path)
@@ -52,7 +52,7 @@ def test_a_line_is_a_sentence(pair):
 
 @pytest.mark.parametrize("parts", ["7 15", "7 10;11 15"])
 def test_lines_that_a_span_crosses_are_joined(pair, parts):
-    """However the span is written: as one, or in parts with nothing but white space between them."""
+    """Lines are joined if a span crosses them as a whole or in parts separated by white space."""
     path = pair("We saw New\nYork.\nBye.", f"T1\tLOC {parts}\tNew York\n")
     first, second = read(path)
     assert (first.text, first.spans) == ("We saw New\nYork.", [Span(2, 4, "LOC")])
@@ -60,34 +60,34 @@ def test_lines_that_a_span_crosses_are_joined(pair, parts):
 
 
 def test_offsets_count_the_characters_of_the_file(pair):
-    """Both characters of a line end, and a byte-order mark; neither is part of a sentence."""
+    """Offsets count both characters of a line end and a byte-order mark; neither is part of a sentence."""
     path = pair("\ufeffAda\r\nBo\r\n", "T1\tPER 1 4\tAda\r\nT2\tPER 6 8\tBo\r\n")
     first, second = read(path)
     assert (first.text, second.text) == ("Ada", "Bo")
     assert first.spans == second.spans == [Span(0, 1, "PER")]
-    assert "including both of each line end" in refused(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
-    assert "byte-order mark" in refused(pair("\ufeffAda", "T1\tPER 0 3\tAda\n"))
+    assert "including both of each line end" in error_message(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
+    assert "byte-order mark" in error_message(pair("\ufeffAda", "T1\tPER 0 3\tAda\n"))
 
 
-def test_a_span_may_take_in_the_end_of_its_line(pair):
-    """Its words are found all the same."""
+def test_a_span_may_include_its_line_end(pair):
+    """A span that includes its line end covers the same words."""
     first, second = read(pair("Ada\nBo", "T1\tPER 0 4\tAda \n"))
     assert (first.words, first.spans, second.words) == (["Ada"], [Span(0, 1, "PER")], ["Bo"])
 
 
 def test_discontinuous_spans_are_counted_and_reported(pair):
-    """A span in parts is not used, and stats counts it; it does not join the lines that it is on."""
+    """A discontinuous span is not used but counted by stats, and does not join its lines."""
     path = pair("left and right ear\nhand", "T1\tORGAN 0 4;15 18\tleft ear\nT2\tORGAN 5 8;19 23\tand hand\n")
     first, _ = read(path)
     assert first.spans == []
     assert [(item.line, item.type) for item in first.unused] == [(1, "ORGAN"), (2, "ORGAN")]
     assert {item.file for item in first.unused} == {str(path.with_suffix(".ann"))}
-    found = statistics(BratReader(path=path))
-    assert (found["spans"], len(found["unused"])) == ({"ORGAN": 2}, 2)
+    result = statistics(BratReader(path=path))
+    assert (result["spans"], len(result["unused"])) == ({"ORGAN": 2}, 2)
 
 
 def test_nested_and_overlapping_spans_are_all_counted(pair):
-    """The reader gives all; training takes the longest, and lists the others."""
+    """The reader yields all spans; training uses the longest, and lists the others."""
     path = pair("New York City Hall", "T1\tORG 0 18\tNew York City Hall\nT2\tLOC 0 13\tNew York City\n")
     assert statistics(BratReader(path=path))["spans"] == {"LOC": 1, "ORG": 1}
     data = load(BratReader(path=path), "IOB2")
@@ -96,7 +96,7 @@ def test_nested_and_overlapping_spans_are_all_counted(pair):
 
 
 def test_other_annotation_is_counted_by_kind(pair):
-    """Relations, events, attributes, notes and the like are reported once a kind, with their first line."""
+    """Relations, events, attributes and notes are reported once per kind, with their first line."""
     others = "R1\tOf Arg1:T1 Arg2:T1\nA1\tNeg T1\nA2\tNeg T1\n#1\tNote T1\thm\n*\tEquiv T1 T1\nE1\tT1:T1\n"
     (sentence,) = read(pair("Ada", f"T1\tPER 0 3\tAda\n{others}\nN1\tRef T1 W:1\tAda\nM1\tSpec E1\n"))
     reported = [(item.line, item.reason.split(" ")[:2], item.type) for item in sentence.unused]
@@ -111,41 +111,41 @@ def test_other_annotation_is_counted_by_kind(pair):
     ]
 
 
-def test_what_is_reported_of_a_text_without_sentences_is_not_lost(pair):
-    """An empty text with annotation gives an empty sentence that carries the report."""
+def test_reports_of_an_empty_text_are_kept(pair):
+    """An empty text with annotation yields an empty sentence that carries the report."""
     (sentence,) = read(pair("\n", "#1\tNote T1\thm\n"))
     assert (sentence.words, len(sentence.unused)) == ([], 1)
 
 
 def test_a_folder_is_read_by_name(pair):
-    """Documents in the order a person puts them in, folders inside it too; texts alone are reported."""
+    """Documents are in natural order, including those of subfolders; texts without annotation are reported."""
     for name in ("10", "2", "b/1"):
         path = pair(f"Text {name[0]}", "", name)
     folder = path.parent.parent
     (folder / "README.txt").write_text("no annotations")
-    found = read(folder)
-    assert [sentence.document for sentence in found] == ["2", "10", "b/1"]
-    assert [item.file for sentence in found for item in sentence.unused] == [str(folder / "README.txt")]
+    result = read(folder)
+    assert [sentence.document for sentence in result] == ["2", "10", "b/1"]
+    assert [item.file for sentence in result for item in sentence.unused] == [str(folder / "README.txt")]
 
 
-def test_misaligned_spans_are_cut_and_reported_at_their_line(pair):
-    """As in other formats of characters; the file is that of the annotations."""
+def test_misaligned_spans_are_reported_at_their_line(pair):
+    """Misaligned spans are reported at their line in the annotation file."""
     path = pair("pizzas here", "\nT1\tFOOD 0 5\tpizza\n")
     assert read(path)[0].words == ["pizza", "s", "here"]
     (sentence,) = read(path, misaligned="skip")
     assert [(item.file, item.line) for item in sentence.unused] == [(str(path.with_suffix(".ann")), 2)]
-    assert f"{path.with_suffix('.ann')}:2" in refused(path, misaligned="error")
+    assert f"{path.with_suffix('.ann')}:2" in error_message(path, misaligned="error")
 
 
-def test_words_are_those_of_the_splitter(pair):
-    """Text that is split already keeps its words."""
+def test_the_splitter_is_an_option(pair):
+    """The splitter `whitespace` keeps the words of tokenized text."""
     path = pair("can't stop !", "")
     (sentence,) = read(path, splitter=WhitespaceSplitter())
     assert sentence.words == ["can't", "stop", "!"]
 
 
 @pytest.mark.parametrize(
-    ("annotation", "said"),
+    ("annotation", "expected"),
     [
         ("T1\tPER 0 2\tAda", "the text at [0, 2) is `Ad`, not `Ada`"),
         ("T1\tPER 0 99\tAda", "[0, 99) is empty, out of order or outside a text of 7 characters"),
@@ -158,34 +158,34 @@ def test_words_are_those_of_the_splitter(pair):
         ("Z1\tPER 0 3\tAda", "`Z1\tPER 0 3\tAda` is not an annotation of brat"),
     ],
 )
-def test_errors_name_the_line(pair, annotation, said):
-    """A line that is no annotation, or not of this text, stops the reader where it stands."""
+def test_errors_name_the_line(pair, annotation, expected):
+    """A line that is not an annotation, or not of this text, is an error with its line."""
     path = pair("Ada Bob", f"\n{annotation}\n")
-    assert said in refused(path)
-    assert f"{path.with_suffix('.ann')}:2" in refused(path)
+    assert expected in error_message(path)
+    assert f"{path.with_suffix('.ann')}:2" in error_message(path)
 
 
 def test_missing_files_are_named(pair, tmp_path):
-    """A text without annotations, annotations without text, a folder without either, another file."""
+    """A missing text, missing annotations, a folder without either, and a file of another kind are errors."""
     path = pair("Ada", "")
     path.with_suffix(".ann").unlink()
-    assert "doc.ann" in refused(path)
-    assert "no `.ann` file in this folder" in refused(tmp_path)
+    assert "doc.ann" in error_message(path)
+    assert "no `.ann` file in this folder" in error_message(tmp_path)
     path.rename(tmp_path / "doc.ann")
-    assert "doc.txt" in refused(tmp_path)
-    assert "ends in .txt or .ann" in refused(tmp_path / "doc.json")
+    assert "doc.txt" in error_message(tmp_path)
+    assert "ends in .txt or .ann" in error_message(tmp_path / "doc.json")
 
 
 def test_the_annotated_abstracts(corpora):
-    """Four documents, whose every annotated span is counted and used."""
-    found = statistics(BratReader(path=corpora / "brat"))
+    """All annotated spans of four real documents are counted and used."""
+    result = statistics(BratReader(path=corpora / "brat"))
     lines = [
         line
         for path in (corpora / "brat").glob("*.ann")
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
     spans = sum(line.startswith("T") for line in lines)
-    assert (found["documents"], found["spans"]) == (4, {"Disease": spans})
+    assert (result["documents"], result["spans"]) == (4, {"Disease": spans})
     assert spans == 64
-    reports = [item["reason"] for item in found["unused"]]
+    reports = [item["reason"] for item in result["unused"]]
     assert sum(int(reason.split()[0]) for reason in reports) == len(lines) - spans

@@ -1,4 +1,4 @@
-"""The reader `conll` on the files of the shared tasks, each with a few lines in its form."""
+"""The reader `conll` on a few lines in the format of each shared task."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def write(tmp_path: Path):
 
 
 def test_conll_2000(write):
-    """Word, part of speech, chunk in IOB2."""
-    found = statistics(ConllReader(path=write(CHUNKS)))
-    assert (found["sentences"], found["words"], found["scheme"]) == (2, 7, "IOB2")
-    assert found["spans"] == {"INTJ": 1, "NP": 1, "VP": 1}
+    """CoNLL-2000: word, part of speech, chunk in IOB2."""
+    result = statistics(ConllReader(path=write(CHUNKS)))
+    assert (result["sentences"], result["words"], result["scheme"]) == (2, 7, "IOB2")
+    assert result["spans"] == {"INTJ": 1, "NP": 1, "VP": 1}
 
 
 def test_conll_2002(write):
-    """Spanish in Latin-1 without parts of speech; Dutch with them, and with documents."""
+    """CoNLL-2002: Spanish in Latin-1 without parts of speech; Dutch with parts of speech and documents."""
     (spanish,) = ConllReader(path=write(SPANISH, "latin-1"), encoding="latin-1").read()
     assert (spanish.words[4], spanish.tags[4]) == ("León", "B-LOC")
     (dutch,) = ConllReader(path=write(DUTCH)).read()
@@ -75,7 +75,7 @@ def test_conll_2002(write):
 
 
 def test_conll_2003(write):
-    """Two columns of tags, here in IOB1, where B- divides two names."""
+    """CoNLL-2003: two columns of tags, here in IOB1, where B- separates adjacent names."""
     data = load(ConllReader(path=write(ENGLISH), label_column=3, scheme="IOB1", repair="error"), "IOB2")
     assert [sentence.tags for sentence in data] == [["B-PER", "I-PER", "B-PER", "O"]]
     chunks = load(ConllReader(path=write(ENGLISH), label_column=2), "IOB2")
@@ -83,7 +83,7 @@ def test_conll_2003(write):
 
 
 def test_wnut_17(write):
-    """Tabs between word and tag; a line of a tab alone ends a sentence, and words may begin with #."""
+    """WNUT-17: words may begin with #, and a line with only a tab ends a sentence."""
     first, second = ConllReader(path=write(TWEETS), separator="tab").read()
     assert first.words == ["@ada", "#oslo", "is", "cold"]
     assert first.tags[1] == "B-location"
@@ -95,7 +95,7 @@ def test_wnut_17(write):
     [(2, [Span(1, 3, "ORG")], [Span(0, 1, "LOCderiv")]), (3, [Span(2, 3, "LOC")], [])],
 )
 def test_germeval_2014(write, column, outer, derived):
-    """Two levels of names, of which `label_column` chooses one; the line above a sentence is left out."""
+    """GermEval-2014: `label_column` selects one of two levels of names; the comment above a sentence is skipped."""
     reader = ConllReader(path=write(GERMAN), separator="tab", comment="#", word_column=1, label_column=column)
     first, second = load(reader, "IOB2")
     assert first.words == ["Der", "Hafen", "Bremen", "#"]
@@ -103,7 +103,7 @@ def test_germeval_2014(write, column, outer, derived):
 
 
 def test_conll_2012(write):
-    """Bracketed names by any number of further columns; a part of a document is a document."""
+    """CoNLL-2012: bracketed names after a variable number of columns; each part of a document is a document."""
     first, second = ConllReader(path=write(ONTONOTES), **CONLL_2012).read()
     assert first.words == ["Ada", "Bell", "left", "Oslo", "#"]
     assert first.spans == [Span(0, 2, "PERSON"), Span(3, 4, "GPE")]
@@ -122,12 +122,12 @@ def test_conll_2012(write):
     ],
 )
 def test_brackets(cells, spans):
-    """The innermost open bracket is closed first."""
+    """A closing bracket closes the innermost open span."""
     assert spans_of(cells.split()) == spans
 
 
 @pytest.mark.parametrize(
-    ("cells", "index", "said"),
+    ("cells", "index", "expected"),
     [
         ("* *)", 1, "closes a span that is not open"),
         ("* (A* *", 1, "`(A` is not closed"),
@@ -135,15 +135,15 @@ def test_brackets(cells, spans):
         ("(* *)", 0, "is not a bracketed label"),
     ],
 )
-def test_brackets_that_do_not_match(cells, index, said):
-    """The error names the word where it is wrong."""
+def test_brackets_that_do_not_match(cells, index, expected):
+    """The error has the index of the word with the wrong bracket."""
     with pytest.raises(BracketError) as caught:
         spans_of(cells.split())
-    assert (caught.value.index, said in str(caught.value)) == (index, True)
+    assert (caught.value.index, expected in str(caught.value)) == (index, True)
 
 
 def test_bracket_errors_name_the_line(write):
-    """As every error of a file."""
+    """Bracket errors have the file and line of their word."""
     path = write("a *\nb (X*\n\n")
     with pytest.raises(DataError) as caught:
         list(ConllReader(path=path, labels="brackets").read())
@@ -153,7 +153,7 @@ def test_bracket_errors_name_the_line(write):
 
 
 def test_conll_2012_on_the_command_line(write, capsys):
-    """`#end` is a value, not a comment of YAML; the keys of the page on data are those that it takes."""
+    """The options in docs/guides/data.md work on the command line; `#end` is a value, not a YAML comment."""
     options = [part for key, value in CONLL_2012.items() for part in ("--option", f"{key}={value}")]
     assert main(["stats", str(write(ONTONOTES)), "--reader", "conll", "--json", *options]) == 0
     assert json.loads(capsys.readouterr().out)["documents"] == 2

@@ -1,4 +1,4 @@
-"""The reader `conllu`: words and nothing else, one column as the tag, text where it is known."""
+"""The reader `conllu`: syntactic words, one column as the tag, and the text if it is known."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def write(tmp_path: Path):
     return _write
 
 
-def refused(path: Path, **options: object) -> str:
-    """The message with which reading ends."""
+def error_message(path: Path, **options: object) -> str:
+    """The error message of the reader."""
     with pytest.raises(DataError) as caught:
         list(ConlluReader(path=path, **options).read())
     return str(caught.value)
 
 
 def test_words_are_the_rows_with_a_plain_number(write):
-    """Multi-word tokens and empty nodes are no words, and are counted with the line of the first."""
+    """Multi-word tokens and empty nodes are not words; their number is reported at the first of them."""
     path = write(TREE)
     first, second = ConlluReader(path=path).read()
     assert first.words == ["He", "ca", "n't", "(", "now", ")", "."]
@@ -68,8 +68,8 @@ def test_words_are_the_rows_with_a_plain_number(write):
     ]
 
 
-def test_what_is_left_out_is_counted_up_to_the_limit(write):
-    """With `limit: 1` the first sentence says what was left out of it."""
+def test_rows_are_counted_up_to_the_limit(write):
+    """With `limit: 1`, the first sentence reports only its own rows."""
     (first,) = ConlluReader(path=write(TREE), limit=1).read()
     assert len(first.unused) == 2
 
@@ -84,35 +84,35 @@ def test_what_is_left_out_is_counted_up_to_the_limit(write):
     ],
 )
 def test_any_column_or_key_is_the_tag(write, column, tags):
-    """A key that a word lacks is O in MISC, and `_` among the features."""
+    """A missing key is O in MISC, and `_` in FEATS."""
     assert next(ConlluReader(path=write(TREE), column=column).read()).tags[:2] == tags
 
 
-def test_only_keys_of_misc_are_looked_at_for_a_scheme(write):
-    """Parts of speech are plain tags whatever they look like; entities in MISC are spans."""
+def test_only_keys_of_misc_have_a_scheme(write):
+    """Parts of speech are always plain tags; the scheme of entities in MISC is detected."""
     assert read_raw(ConlluReader(path=write(row(1, "a", upos="B-X")))).scheme == "plain"
     entities = statistics(ConlluReader(path=write(TREE), column="misc:Entity"))
     assert (entities["scheme"], entities["spans"]) == ("IOB2", {"PER": 1, "TIME": 1})
     assert read_raw(ConlluReader(path=write(TREE), scheme="IO", column="misc:Entity")).scheme == "IO"
 
 
-def test_a_word_without_a_tag_is_an_error_or_what_is_said(write):
-    """`_` is no part of speech; `missing` names one."""
+def test_a_missing_tag_is_an_error_or_replaced(write):
+    """`_` is not a part of speech: it is an error unless `missing` is set."""
     path = write(row(1, "a") + row(2, "b", upos="_"))
-    assert "word 2, `b`, has no upos" in refused(path)
-    assert f"{path}:2" in refused(path)
+    assert "word 2, `b`, has no upos" in error_message(path)
+    assert f"{path}:2" in error_message(path)
     assert next(ConlluReader(path=path, missing="NONE").read()).tags == ["X", "NONE"]
 
 
 @pytest.mark.parametrize("column", ["lemma", "misc", "misc:", "head"])
 def test_unknown_columns_are_refused(column):
-    """The message lists those there are."""
+    """The message lists the known columns."""
     with pytest.raises(ValidationError, match="expected upos, xpos, deprel, misc:KEY or feats:KEY"):
         ConlluReader(path="x", column=column)
 
 
 def test_text_and_offsets_are_those_of_the_comment(write):
-    """The words of a contraction have offsets inside it where they are written as in the text."""
+    """Words of a contraction have offsets inside it if the text contains them unchanged."""
     first, second = ConlluReader(path=write(TREE)).read()
     assert first.text == "He can't (now)."
     assert [first.text[start:end] for start, end in first.offsets] == first.words
@@ -120,21 +120,21 @@ def test_text_and_offsets_are_those_of_the_comment(write):
 
 
 def test_contractions_that_change_their_words_have_no_text(write):
-    """No offsets are made up for words that are not in the text as they are."""
+    """Words that the text writes in another way have no offsets."""
     path = write("# text = du\n" + row("1-2", "du") + row(1, "de") + row(2, "le"))
     (sentence,) = ConlluReader(path=path).read()
     assert (sentence.words, sentence.text, sentence.offsets) == (["de", "le"], None, None)
 
 
-def test_text_that_says_something_else_is_not_taken(write):
-    """A comment that lacks a word, or has one more, gives neither text nor offsets."""
+def test_a_different_text_is_not_used(write):
+    """A comment that lacks a word, or has an extra one, gives neither text nor offsets."""
     for text in ("a", "a b c", "b a"):
         (sentence,) = ConlluReader(path=write(f"# text = {text}\n" + row(1, "a") + row(2, "b"))).read()
         assert sentence.text is None
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "said"),
+    ("content", "line", "expected"),
     [
         ("1 a _ X\n", 1, "expected 10 columns separated by tabs, found 1"),
         (row(1, "a") + row(3, "b"), 2, "id `3` is out of order: the next word is 2"),
@@ -148,33 +148,33 @@ def test_text_that_says_something_else_is_not_taken(write):
         (row(1, ""), 1, "no form"),
     ],
 )
-def test_errors_name_the_line(write, content, line, said):
-    """A row that is not what it has to be stops the reader where it stands."""
+def test_errors_name_the_line(write, content, line, expected):
+    """A malformed row is an error with its line."""
     path = write(content)
-    assert said in refused(path)
-    assert f"{path}:{line}" in refused(path)
+    assert expected in error_message(path)
+    assert f"{path}:{line}" in error_message(path)
 
 
-def test_comments_without_words_are_no_sentence(write):
-    """A document that begins above a blank line goes on below it; its text does not."""
+def test_comments_without_words_are_not_a_sentence(write):
+    """A blank line after a comment discards its text, but not its document."""
     path = write("# newdoc id = d\n# text = zzz\n\n\n" + row(1, "a"))
     (sentence,) = ConlluReader(path=path).read()
     assert (sentence.document, sentence.text) == ("d", "a")
 
 
-def test_the_parts_of_speech_can_be_learnt(write):
-    """A data set of plain tags; as spans they are refused with advice."""
+def test_parts_of_speech_are_plain_tags(write):
+    """Parts of speech give a data set of plain tags; converting them to spans is an error with advice."""
     assert load(ConlluReader(path=write(TREE)), "plain").scheme == "plain"
     with pytest.raises(DataError, match="scheme: plain"):
         load(ConlluReader(path=write(TREE)), "IOB2")
 
 
 def test_english_web_treebank(corpora):
-    """The dev part: words without multi-word tokens and empty nodes, each with its text."""
+    """The dev split: words without multi-word tokens and empty nodes, each sentence with its text."""
     path = corpora / "conllu" / "en_ewt-ud-dev.conllu"
-    found = statistics(ConlluReader(path=path))
-    assert (found["sentences"], found["words"], found["documents"]) == (2001, 25147, 318)
-    assert (found["scheme"], sum(found["tags"].values()), len(found["unused"])) == ("plain", 25147, 2)
-    assert [item["reason"].split()[0] for item in found["unused"]] == ["359", "4"]
+    result = statistics(ConlluReader(path=path))
+    assert (result["sentences"], result["words"], result["documents"]) == (2001, 25147, 318)
+    assert (result["scheme"], sum(result["tags"].values()), len(result["unused"])) == ("plain", 25147, 2)
+    assert [item["reason"].split()[0] for item in result["unused"]] == ["359", "4"]
     for sentence in ConlluReader(path=path, column="xpos").read():
         assert [sentence.text[start:end] for start, end in sentence.offsets] == sentence.words

@@ -1,4 +1,4 @@
-"""Readers on whole real corpora, whose counts are known."""
+"""Readers on complete real corpora with known counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sltk.data.statistics import statistics
     ],
 )
 def test_conll2003(corpora, part, documents, sentences, words, entities, chunks, repaired):
-    """IOB1 in both columns is found out, and counted as such."""
+    """IOB1 is detected in both columns."""
     path = corpora / "conll2003" / f"eng.{part}"
     names, phrases = statistics(ConllReader(path=path)), statistics(ConllReader(path=path, label_column=2))
     assert (names["documents"], names["sentences"], names["words"]) == (documents, sentences, words)
@@ -42,9 +42,9 @@ def test_conll2003(corpora, part, documents, sentences, words, entities, chunks,
 )
 def test_conll2000(corpora, part, counts):
     """Chunks in IOB2."""
-    found = statistics(ConllReader(path=corpora / "conll2000" / f"{part}.txt"))
-    assert (found["sentences"], found["words"], sum(found["spans"].values())) == counts
-    assert (found["scheme"], found["repaired"]) == ("IOB2", 0)
+    result = statistics(ConllReader(path=corpora / "conll2000" / f"{part}.txt"))
+    assert (result["sentences"], result["words"], sum(result["spans"].values())) == counts
+    assert (result["scheme"], result["repaired"]) == ("IOB2", 0)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_conll2000(corpora, part, counts):
     ],
 )
 def test_rest14(corpora, name, sentences, polarities, cut):
-    """Every term of the XML files is read and used, those that lie inside a word of the splitter too."""
-    found = statistics(SemEval14Reader(path=corpora / "rest14" / f"{name}.xml"))
-    assert (found["sentences"], found["spans"], found["unused"]) == (sentences, polarities, [])
-    assert [item["line"] for item in found["adjusted"]] == cut
+    """Every term of the XML files is read and used, including those inside a word of the splitter."""
+    result = statistics(SemEval14Reader(path=corpora / "rest14" / f"{name}.xml"))
+    assert (result["sentences"], result["spans"], result["unused"]) == (sentences, polarities, [])
+    assert [item["line"] for item in result["adjusted"]] == cut
 
 
-def test_holdout_is_that_of_the_paper(corpora):
-    """304 sentences with seed 42, the very ones of the released split and in its order."""
+def test_holdout_equals_the_papers_split(corpora):
+    """Seed 42 holds out the 304 sentences of the paper's released split, in the same order."""
     train = SemEval14Reader(path=corpora / "rest14" / "Restaurants_Train_v2.xml")
     spec = SimpleNamespace(train=train, validation=HoldoutReader(fraction=0.1, seed=42), test=None)
     splits = load_splits(spec, "IOB2")
@@ -87,7 +87,7 @@ def test_holdout_is_that_of_the_paper(corpora):
     [("train", 2737, 3319, 16), ("valid", 304, 365, 1), ("test", 800, 1132, 2)],
 )
 def test_the_papers_split(corpora, part, sentences, terms, blank):
-    """List literals, with words that are nothing but spaces."""
+    """Lists written by pandas, with words that consist of spaces."""
     data = load(CsvReader(path=corpora / "rest14" / "paper_split" / f"absa_{part}.csv"), "IOB2")
     assert len(data) == sentences
     assert sum(tag.startswith("B-") for sentence in data for tag in sentence.tags) == terms
@@ -98,24 +98,24 @@ def test_the_papers_split(corpora, part, sentences, terms, blank):
     ("part", "sentences", "triggers"), [("train", 4731, 872), ("dev", 620, 128), ("test", 662, 105)]
 )
 def test_ace_format(corpora, part, sentences, triggers):
-    """Eight types of event triggers, or the one type of the identification task."""
+    """Eight types of event triggers, or the single type of trigger identification."""
     path = corpora / "ace_format" / f"{part}.json"
-    found = statistics(Ace05Reader(path=path))
-    assert (found["sentences"], sum(found["spans"].values())) == (sentences, triggers)
-    assert len(found["spans"]) == 8
+    result = statistics(Ace05Reader(path=path))
+    assert (result["sentences"], sum(result["spans"].values())) == (sentences, triggers)
+    assert len(result["spans"]) == 8
     assert statistics(Ace05Reader(path=path, types="trigger"))["spans"] == {"trigger": triggers}
 
 
 @pytest.mark.parametrize(
-    ("path", "reader", "wanted"),
+    ("path", "reader", "expected"),
     [
         ("brat", "brat", {"documents": 4, "spans": {"Disease": 64}}),
         ("conllu/en_ewt-ud-dev.conllu", "conllu", {"sentences": 2001, "words": 25147, "spans": {}}),
         ("conll2000/test.txt", "conll", {"sentences": 2012, "words": 47377, "scheme": "IOB2"}),
     ],
 )
-def test_stats_as_a_command(corpora, capsys, path, reader, wanted):
-    """What `sltk stats --json` prints of a folder and of files."""
+def test_stats_as_a_command(corpora, capsys, path, reader, expected):
+    """The output of `sltk stats --json` for a folder and for files."""
     assert main(["stats", str(corpora / path), "--reader", reader, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {key: found[key] for key in wanted} == wanted
+    result = json.loads(capsys.readouterr().out)
+    assert {key: result[key] for key in expected} == expected

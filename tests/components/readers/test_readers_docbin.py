@@ -1,4 +1,4 @@
-"""The reader of spaCy's DocBin, on files that spaCy writes."""
+"""The reader `docbin`, on files written by spaCy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = "Mira  sailed to New York. She slept."
 
 @pytest.fixture
 def doc(spacy_library: Any) -> Any:
-    """A document with two entities, without sentence bounds."""
+    """A document with two entities, without sentence boundaries."""
     made = spacy_library.blank("en")(TEXT)
     made.set_ents([made.char_span(0, 4, label="PER"), made.char_span(16, 24, label="LOC")])
     return made
@@ -34,7 +34,7 @@ def saved(folder: Path, *docs: Any) -> Path:
     return path
 
 
-def refused(path: Path, **options: Any) -> str:
+def error_message(path: Path, **options: Any) -> str:
     with pytest.raises(DataError) as caught:
         list(DocBinReader(path=path, **options).read())
     return str(caught.value)
@@ -45,7 +45,7 @@ def assert_names(path: Path, error: DataError) -> None:
 
 
 def test_documents_without_sentences_are_sentences(tmp_path, doc):
-    """Words, text, offsets and entities are those of the document; tokens of white space are left out."""
+    """Words, text, offsets and entities are those of the document, without white-space tokens."""
     (sentence,) = DocBinReader(path=saved(tmp_path, doc)).read()
     assert sentence.words == ["Mira", "sailed", "to", "New", "York", ".", "She", "slept", "."]
     assert sentence.text == TEXT
@@ -55,7 +55,7 @@ def test_documents_without_sentences_are_sentences(tmp_path, doc):
 
 
 def test_sentences_of_documents(tmp_path, doc):
-    """Sentences are those that the file marks; each knows its document."""
+    """Sentence boundaries are those of the file; each sentence has the document's number."""
     for token in doc:
         token.is_sent_start = token.i in (0, 7)
     first, second = DocBinReader(path=saved(tmp_path, doc)).read()
@@ -67,7 +67,7 @@ def test_sentences_of_documents(tmp_path, doc):
 
 
 def test_sentences_that_an_entity_crosses_are_joined(tmp_path, doc):
-    """A bound inside an entity is no bound: the entity is used."""
+    """A sentence boundary inside an entity is ignored, and the entity is used."""
     for token in doc:
         token.is_sent_start = token.i in (0, 5, 7)
     first, _ = DocBinReader(path=saved(tmp_path, doc)).read()
@@ -75,18 +75,18 @@ def test_sentences_that_an_entity_crosses_are_joined(tmp_path, doc):
 
 
 def test_a_group_of_spans(tmp_path, doc):
-    """`spans_key` reads spans that may overlap: all are counted, the longest is used."""
+    """`spans_key` reads spans that may overlap: all are counted, and the longest is used."""
     doc.spans["towns"] = [doc.char_span(16, 24, label="CITY"), doc.char_span(20, 24, label="NAME")]
     path = saved(tmp_path, doc)
     assert statistics(DocBinReader(path=path, spans_key="towns"))["spans"] == {"CITY": 1, "NAME": 1}
     assert len(load(DocBinReader(path=path, spans_key="towns"), "IOB2").unused) == 1
-    told = refused(path, spans_key="town")
-    assert "no span group `town`" in told
-    assert "did you mean `towns`?" in told
+    message = error_message(path, spans_key="town")
+    assert "no span group `town`" in message
+    assert "did you mean `towns`?" in message
 
 
 def test_entities_that_are_not_set(tmp_path, doc, spacy_library):
-    """A document whose entities were never set is not annotated; a word of another is read as outside."""
+    """A document without entity annotation is not annotated; single words without it are outside."""
     bare = spacy_library.blank("en")("Rain fell.")
     (sentence,) = DocBinReader(path=saved(tmp_path, bare)).read()
     assert sentence.spans is None
@@ -95,8 +95,8 @@ def test_entities_that_are_not_set(tmp_path, doc, spacy_library):
     assert sentence.unused[0].reason == "8 words without an entity annotation are read as outside"
 
 
-def test_an_entity_of_white_space_is_listed(tmp_path, doc):
-    """It covers no word, and is counted."""
+def test_an_entity_of_white_space_is_reported(tmp_path, doc):
+    """An entity of white space covers no word, and is reported."""
     doc.set_ents([doc[1:2]], default="outside")
     doc.set_ents([type(doc[1:2])(doc, 1, 2, label="GAP")])
     reader = DocBinReader(path=saved(tmp_path, doc))
@@ -105,7 +105,7 @@ def test_an_entity_of_white_space_is_listed(tmp_path, doc):
 
 
 def test_an_empty_document_is_an_empty_sentence(tmp_path, doc, spacy_library):
-    """It is annotated as much as any, and the documents after it are read."""
+    """An empty document counts as annotated, and the documents after it are read."""
     path = saved(tmp_path, spacy_library.blank("en")(""), doc)
     empty, other = load(DocBinReader(path=path), "IOB2")
     assert (empty.words, empty.spans, empty.text) == ([], [], "")
@@ -113,23 +113,23 @@ def test_an_empty_document_is_an_empty_sentence(tmp_path, doc, spacy_library):
 
 
 def test_damaged_files(tmp_path, doc):
-    """What is no DocBin, or part of one, is an error that names the file."""
+    """A file that is not a DocBin, or is truncated, is an error that names the file."""
     good = saved(tmp_path, doc).read_bytes()
     inner = zlib.decompress(good)
     path = tmp_path / "bad.spacy"
     for content in (b"", b"text", good[:-9], zlib.compress(inner[:-9]), zlib.compress(b"\x93\x01\x02\x03")):
         path.write_bytes(content)
-        told = refused(path)
-        assert str(path) in told
-        assert "not a readable DocBin" in told
-    assert "this is a folder" in refused(tmp_path)
-    assert "no such file" in refused(tmp_path / "none.spacy")
+        message = error_message(path)
+        assert str(path) in message
+        assert "not a readable DocBin" in message
+    assert "this is a folder" in error_message(tmp_path)
+    assert "no such file" in error_message(tmp_path / "none.spacy")
 
 
 @pytest.mark.parametrize("byte", [0x00, 0x05, 0xFF])
 @pytest.mark.parametrize("part", range(20))
 def test_every_part_of_a_file_may_be_damaged(tmp_path, doc, part, byte):
-    """A byte changed anywhere inside: an error in form, or a result whose spans are all accounted for."""
+    """A change to any byte gives a proper error, or a result in which every span is used or reported."""
     path = saved(tmp_path, doc)
     inner = bytearray(zlib.decompress(path.read_bytes()))
     inner[part * len(inner) // 20] = byte
@@ -144,10 +144,10 @@ def test_every_part_of_a_file_may_be_damaged(tmp_path, doc, part, byte):
 
 
 def test_a_file_made_to_fill_the_memory(tmp_path, spacy_library):
-    """A small file that unpacks to a large one is refused before it is unpacked whole."""
+    """A small file that unpacks to a very large one is refused before it is unpacked completely."""
     path = tmp_path / "bomb.spacy"
     path.write_bytes(zlib.compress(bytes(80 << 20), 1))
-    assert "unpacks to more than 200 times its size" in refused(path)
+    assert "unpacks to more than 200 times its size" in error_message(path)
 
 
 def test_without_spacy(tmp_path, monkeypatch):

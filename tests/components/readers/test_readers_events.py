@@ -21,7 +21,7 @@ def mention(start: int, end: int, type_: str = "Conflict:Attack") -> dict[str, A
 
 
 def ace(tmp_path: Path, *mentions: dict[str, Any], before: int = 0) -> Path:
-    """A file of one sentence with these mentions, after some without any; an object a line from line 2."""
+    """A file with one object per line from line 2: sentences without mentions, then one with these."""
     rows = [{"words": ["Hm"], "golden-event-mentions": []} for _ in range(before)]
     rows.append({"sentence_id": "DOC_7_0", "words": WORDS, "golden-event-mentions": list(mentions)})
     path = tmp_path / "ace.json"
@@ -29,7 +29,7 @@ def ace(tmp_path: Path, *mentions: dict[str, Any], before: int = 0) -> Path:
     return path
 
 
-def refused(reader) -> str:
+def error_message(reader) -> str:
     with pytest.raises(DataError) as caught:
         list(reader.read())
     return str(caught.value)
@@ -46,21 +46,21 @@ def refused(reader) -> str:
     ],
 )
 def test_ace_types(tmp_path, options, type_):
-    """Types as annotated, by subtype, lower-cased, or one for all."""
+    """Types as annotated, by subtype, in lower case, or a single type."""
     (sentence,) = Ace05Reader(path=ace(tmp_path, mention(1, 3)), **options).read()
     assert sentence.words == WORDS
     assert sentence.spans == [Span(1, 3, type_)]
     assert sentence.document == "DOC_7"
 
 
-def test_ace_sentences_without_a_trigger_stay(tmp_path):
-    """A sentence without events has no spans, which is not the same as no annotation."""
-    found = list(Ace05Reader(path=ace(tmp_path, before=2)).read())
-    assert [(s.spans, s.line) for s in found] == [([], 2), ([], 3), ([], 4)]
+def test_ace_sentences_without_a_trigger_are_kept(tmp_path):
+    """A sentence without events has no spans, which differs from no annotation."""
+    result = list(Ace05Reader(path=ace(tmp_path, before=2)).read())
+    assert [(s.spans, s.line) for s in result] == [([], 2), ([], 3), ([], 4)]
 
 
 def test_a_later_mention_overwrites_an_earlier_one(tmp_path):
-    """Of mentions that share words the last one stays, and the others are reported with their type."""
+    """Of mentions that share words the last is kept, and the others are reported with their type."""
     path = ace(tmp_path, mention(1, 3), mention(4, 5, "Movement:Flee"), mention(2, 3, "Life:Die"), before=1)
     *_, sentence = Ace05Reader(path=path).read()
     assert sentence.spans == [Span(2, 3, "Life:Die"), Span(4, 5, "Movement:Flee")]
@@ -85,20 +85,20 @@ def test_a_later_mention_overwrites_an_earlier_one(tmp_path):
     ],
 )
 def test_bad_ace_files(tmp_path, content, line, message):
-    """A file that is no such array is an error with file and line."""
+    """A file that is not such an array is an error with file and line."""
     path = tmp_path / "ace.json"
     path.write_text(content)
-    told = refused(Ace05Reader(path=path))
-    assert f"{path}:{line}" in told
-    assert message in told
+    error = error_message(Ace05Reader(path=path))
+    assert f"{path}:{line}" in error
+    assert message in error
 
 
 def test_a_trigger_outside_its_sentence(tmp_path):
-    """Such a trigger is an error with file and line."""
+    """A trigger outside its sentence is an error with file and line."""
     path = ace(tmp_path, mention(4, 6), before=1)
-    told = refused(Ace05Reader(path=path))
-    assert f"{path}:3" in told
-    assert "[4, 6)" in told
+    error = error_message(Ace05Reader(path=path))
+    assert f"{path}:3" in error
+    assert "[4, 6)" in error
 
 
 def maven(tmp_path: Path, **changes: Any) -> Path:
@@ -118,7 +118,7 @@ def maven(tmp_path: Path, **changes: Any) -> Path:
 
 
 def test_maven_sentences(tmp_path):
-    """The sentences of a document with the triggers in each."""
+    """The sentences of a document, each with its triggers."""
     first, second = MavenReader(path=maven(tmp_path), lowercase=True).read()
     assert first.spans == [Span(1, 3, "attack"), Span(4, 5, "escaping")]
     assert (second.words, second.spans) == (["Nothing", "else"], [])
@@ -126,7 +126,7 @@ def test_maven_sentences(tmp_path):
 
 
 def test_maven_without_events_is_not_annotated(tmp_path):
-    """The public test part has candidates only: words without annotation."""
+    """The public test split has only candidates: its words have no annotation."""
     path = maven(tmp_path, events=None, candidates=[])
     assert [s.spans for s in MavenReader(path=path).read()] == [None, None]
 
@@ -140,8 +140,8 @@ def test_maven_without_events_is_not_annotated(tmp_path):
     ],
 )
 def test_bad_maven_mentions(tmp_path, item, message):
-    """A mention that is nowhere is an error with file and line."""
+    """A mention in no sentence is an error with file and line."""
     path = maven(tmp_path, events=[{"type": "T", "mention": [item]}])
-    told = refused(MavenReader(path=path))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(MavenReader(path=path))
+    assert f"{path}:2" in error
+    assert message in error

@@ -1,4 +1,4 @@
-"""The generated data of the quickstart, and holding out."""
+"""The readers `grammar`, which generates the quickstart's data, and `holdout`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def sentences(part: str = "train", count: int = 3000, seed: int = 0):
 
 def terms(sentence):
     """`(words, polarity, start)` of each aspect term."""
-    found = schemes.decode(sentence.tags, "IOB2", "error").spans
-    return [(" ".join(sentence.words[s.start : s.end]).lower(), s.type, s.start) for s in found]
+    result = schemes.decode(sentence.tags, "IOB2", "error").spans
+    return [(" ".join(sentence.words[s.start : s.end]).lower(), s.type, s.start) for s in result]
 
 
-def test_the_seed_decides_everything():
-    """The same seed gives the same sentences whatever the hash seed; another seed gives others."""
+def test_the_seed_determines_the_sentences():
+    """The same seed gives the same sentences for any hash seed; another seed gives others."""
     outputs = [
         subprocess.run(
             [sys.executable, "-c", PROGRAM],
@@ -50,22 +50,22 @@ def test_the_seed_decides_everything():
     assert [s.words for s in sentences(count=20)] != [s.words for s in sentences(count=20, seed=1)]
 
 
-def test_it_has_what_aspect_data_has():
-    """Terms of one word and of more, sentences with none and with several, polarities in even shares."""
-    found = [terms(sentence) for sentence in sentences()]
-    lengths = Counter(len(term.split()) for terms_ in found for term, _, _ in terms_)
+def test_the_data_resembles_aspect_data():
+    """Terms of one and of several words, sentences without and with several terms, uniform polarities."""
+    result = [terms(sentence) for sentence in sentences()]
+    lengths = Counter(len(term.split()) for terms_ in result for term, _, _ in terms_)
     assert lengths[1] > 500
     assert lengths[2] > 500
     assert lengths.keys() - {1, 2}
-    assert sum(not terms_ for terms_ in found) > 100
-    assert sum(len({polarity for _, polarity, _ in terms_}) > 1 for terms_ in found) > 500
-    shares = Counter(polarity for terms_ in found for _, polarity, _ in terms_)
+    assert sum(not terms_ for terms_ in result) > 100
+    assert sum(len({polarity for _, polarity, _ in terms_}) > 1 for terms_ in result) > 500
+    shares = Counter(polarity for terms_ in result for _, polarity, _ in terms_)
     assert shares.keys() == {"positive", "negative", "neutral"}
     assert min(shares.values()) / max(shares.values()) > 0.9
 
 
-def test_the_left_context_seldom_gives_the_polarity():
-    """The best guess from the words before the term, learnt on train, is right on few terms."""
+def test_the_left_context_rarely_predicts_the_polarity():
+    """A classifier of the words before the term, trained on train, is correct for few terms."""
     seen: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for sentence in sentences():
         for _, polarity, start in terms(sentence):
@@ -79,16 +79,16 @@ def test_the_left_context_seldom_gives_the_polarity():
 
 
 def test_a_term_has_every_polarity():
-    """No term gives its polarity away by itself."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    """Every term occurs with every polarity."""
+    result: defaultdict[str, set[str]] = defaultdict(set)
     for sentence in sentences():
         for term, polarity, _ in terms(sentence):
-            found[term].add(polarity)
-    assert all(len(polarities) == 3 for polarities in found.values())
+            result[term].add(polarity)
+    assert all(len(polarities) == 3 for polarities in result.values())
 
 
 def test_parts_share_words_but_no_clause_with_a_term():
-    """Every word of the test part occurs in train, and no sentence about a term occurs in both."""
+    """Every word of the test part occurs in train, but no clause with a term occurs in both."""
     train, test = sentences(), sentences("test", 600)
     vocabulary = {word.lower() for sentence in train for word in sentence.words}
     assert {word.lower() for sentence in test for word in sentence.words} <= vocabulary
@@ -97,7 +97,7 @@ def test_parts_share_words_but_no_clause_with_a_term():
 
 
 def test_holdout_keeps_order_and_loses_nothing():
-    """Both parts are in order, share nothing, and together are the whole."""
+    """Both parts keep their order, are disjoint, and together are complete."""
     rest, held_out = HoldoutReader(fraction=0.25, seed=1).divide(range(41))
     assert len(held_out) == 10
     assert rest == sorted(rest)
@@ -106,7 +106,7 @@ def test_holdout_keeps_order_and_loses_nothing():
 
 
 def test_holdout_follows_its_seed():
-    """The same seed holds out the same sentences, another seed others; `count` says how many."""
+    """The same seed holds out the same sentences, another seed others; `count` sets their number."""
     first = HoldoutReader(count=5, seed=1).divide(range(100))
     assert first == HoldoutReader(count=5, seed=1).divide(range(100))
     assert first != HoldoutReader(count=5, seed=2).divide(range(100))
@@ -114,8 +114,8 @@ def test_holdout_follows_its_seed():
 
 
 @given(st.integers(0, 60), st.integers(1, 60))
-def test_holdout_leaves_some(total, count):
-    """It never takes all of train, or nothing of it."""
+def test_holdout_of_all_or_nothing_is_an_error(total, count):
+    """Holding out everything or nothing is an error."""
     reader = HoldoutReader(count=count)
     if count < total:
         assert [len(part) for part in reader.divide(range(total))] == [total - count, count]
@@ -129,7 +129,7 @@ DOCUMENTS = st.lists(st.sampled_from(["1", "2", "3", None]), min_size=2, max_siz
 
 @given(DOCUMENTS, st.integers(0, 9))
 def test_holdout_may_take_whole_documents(documents, seed):
-    """No document is in two parts, and sentences of no document go by themselves; all keep their order."""
+    """No document is in both parts; sentences without a document are units by themselves; order is kept."""
     sentences = [Sentence([str(n)], document=document) for n, document in enumerate(documents)]
     units = {document or n for n, document in enumerate(documents)}
     reader = HoldoutReader(by="document", fraction=0.5, seed=seed)
@@ -146,7 +146,7 @@ def test_holdout_may_take_whole_documents(documents, seed):
 
 
 def test_holdout_takes_one_size():
-    """A fraction and a count together are refused; by itself it has no sentences."""
+    """A fraction and a count together are refused, and so is reading `holdout` directly."""
     with pytest.raises(ValidationError, match="not both"):
         HoldoutReader(fraction=0.1, count=3)
     with pytest.raises(DataError, match="divides `train`"):

@@ -1,4 +1,4 @@
-"""The reader of the `datasets` library, on data sets on disk."""
+"""The reader `huggingface`, on data sets on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = {"tokens": [["New", "York"], ["ok"]], "ner": [[1, 2], [0]], "text_tags": 
 
 @pytest.fixture
 def table(datasets_library):
-    """A data set whose column `ner` holds numbers of class labels."""
+    """A data set whose column `ner` has numbers of class labels."""
     library = datasets_library
     string, label = library.Value("string"), library.ClassLabel(names=NAMES)
     features = library.Features(
@@ -32,7 +32,7 @@ def tags(**options) -> list[list[str] | None]:
 
 
 def test_class_labels_become_names(tmp_path, table):
-    """Numbers in a parquet file are named by its own labels; tags that are names stay."""
+    """Numbers in a parquet file are named by its class labels; tags that are names are unchanged."""
     path = tmp_path / "x.parquet"
     table.to_parquet(path)
     assert tags(path=path, tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
@@ -42,7 +42,7 @@ def test_class_labels_become_names(tmp_path, table):
 
 
 def test_a_folder_of_parquet_files(tmp_path, table):
-    """The files of the split, in order of their names."""
+    """The files of the split are read in order of their names."""
     (tmp_path / "data").mkdir()
     table.select([1]).to_parquet(tmp_path / "data" / "train-00001-of-00002.parquet")
     table.select([0]).to_parquet(tmp_path / "data" / "train-00000-of-00002.parquet")
@@ -52,7 +52,7 @@ def test_a_folder_of_parquet_files(tmp_path, table):
 
 
 def test_a_saved_data_set(tmp_path, table, datasets_library):
-    """What `save_to_disk` wrote, of one split or several."""
+    """The output of `save_to_disk`, with one split or several."""
     table.save_to_disk(tmp_path / "one")
     datasets_library.DatasetDict({"dev": table}).save_to_disk(tmp_path / "many")
     assert tags(path=tmp_path / "one", tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
@@ -62,7 +62,7 @@ def test_a_saved_data_set(tmp_path, table, datasets_library):
 
 
 def test_bad_data_sets(tmp_path, table, datasets_library):
-    """Absent files and columns, numbers without names and unequal lengths are clear errors."""
+    """Missing files and columns, numbers without names and different lengths are errors."""
     path = tmp_path / "x.parquet"
     table.to_parquet(path)
     with pytest.raises(DataError, match=r"no column `nerr`[\s\S]*did you mean `ner`"):
@@ -92,14 +92,14 @@ def test_bad_data_sets(tmp_path, table, datasets_library):
 
 
 def test_without_the_library(monkeypatch):
-    """Where the optional extra is not installed, the error says what to install."""
+    """Without the optional extra, the error says what to install."""
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'sltk\[huggingface\]'"):
         tags(name="some/data")
 
 
 def test_one_source():
-    """A name on the hub or a path on disk, not both and not neither."""
+    """Exactly one of `name` and `path` is required."""
     with pytest.raises(ValidationError, match="give `name`"):
         HuggingFaceReader()
     with pytest.raises(ValidationError, match="give `name`"):
@@ -107,7 +107,7 @@ def test_one_source():
 
 
 def test_texts_without_annotation(tmp_path, datasets_library):
-    """`text_column` takes whole texts, for pre-training; a column that holds something else is named."""
+    """`text_column` reads texts for pre-training; a column of another type is an error that names it."""
     rows = {"text": ["Soup,  cold", ""], "number": [1, 2]}
     datasets_library.Dataset.from_dict(rows).to_parquet(tmp_path / "x.parquet")
     first, second = HuggingFaceReader(path=tmp_path / "x.parquet", text_column="text").read()

@@ -1,4 +1,4 @@
-"""Readers of what annotation tools and information-extraction projects write as JSON."""
+"""Readers of the JSON formats of annotation tools and information extraction projects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Write:
-    """Writes objects, one a line from line 1."""
+    """A function that writes objects, one per line from line 1."""
 
     def write(*objects: Any) -> Path:
         path = tmp_path / "data.jsonl"
@@ -42,7 +42,7 @@ def lines(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def array(tmp_path: Path) -> Write:
-    """Writes a list of objects, one a line from line 2."""
+    """A function that writes an array of objects, one per line from line 2."""
 
     def write(*objects: Any) -> Path:
         path = tmp_path / "data.json"
@@ -56,14 +56,14 @@ def spans_of(sentence: Sentence) -> list[tuple[str, str]]:
     return [(" ".join(sentence.words[s.start : s.end]), s.type) for s in sentence.spans or ()]
 
 
-def refused(reader: Reader) -> str:
+def error_message(reader: Reader) -> str:
     with pytest.raises(DataError) as caught:
         list(reader.read())
     return str(caught.value)
 
 
 def accounted(reader: Reader) -> tuple[int, int]:
-    """How many annotated spans are used and how many not; together they are those that are counted."""
+    """Number of used and unused spans; together they are the annotated spans."""
     data = load(reader, "IOB2")
     used = sum(len(sentence.spans or ()) for sentence in data)
     unused = sum(item.type is not None for item in data.unused)
@@ -80,7 +80,7 @@ PERSON, PLACE = (0, 11, "PER"), (22, 27, "LOC")
 @pytest.mark.parametrize("key", ["label", "labels", "entities"])
 @pytest.mark.parametrize("form", ["list", "object"])
 def test_doccano_spans(lines: Write, key: str, form: str) -> None:
-    """Spans stand in any of three keys, as lists or as objects."""
+    """Spans are under any of three keys, as lists or as objects."""
     keys = ("start_offset", "end_offset", "label")
     spans = [list(span) if form == "list" else dict(zip(keys, span, strict=True)) for span in (PERSON, PLACE)]
     path = lines({"id": 7, "text": TEXT, key: spans, "Comments": [], "relations": []})
@@ -90,21 +90,21 @@ def test_doccano_spans(lines: Write, key: str, form: str) -> None:
 
 
 def test_doccano_nested_spans_are_counted(lines: Write) -> None:
-    """Of spans that overlap the longest is used, and the others are listed and counted."""
+    """Of overlapping spans the longest is used; the others are listed and counted."""
     path = lines({"text": TEXT, "label": [[0, 11, "PER"], [0, 4, "FIRST"], [5, 11, "LAST"], [22, 27, "LOC"]]})
     assert accounted(DoccanoReader(path=path)) == (2, 2)
 
 
 def test_doccano_without_a_key_is_not_annotated(lines: Write) -> None:
-    """Text alone has no annotation, which is not the same as no spans."""
+    """Text without a key of spans has no annotation, which differs from no spans."""
     assert [s.spans for s in DoccanoReader(path=lines({"text": "a"}, {"text": "a"})).read()] == [None, None]
     assert [s.spans for s in DoccanoReader(path=lines({"text": "a", "label": []})).read()] == [[]]
 
 
 def test_doccano_keys_are_options(lines: Write) -> None:
-    """The keys of text and spans may be others; of two that are filled one must be named."""
+    """The keys of text and spans are options; if two of the default keys have spans, one must be chosen."""
     path = lines({"data": TEXT, "label": [PLACE], "entities": [PERSON]})
-    assert "both `label` and `entities`" in refused(DoccanoReader(path=path, text_field="data"))
+    assert "both `label` and `entities`" in error_message(DoccanoReader(path=path, text_field="data"))
     (sentence,) = DoccanoReader(path=path, text_field="data", label_field="entities").read()
     assert spans_of(sentence) == [("Mira Okafor", "PER")]
 
@@ -126,11 +126,11 @@ def test_doccano_keys_are_options(lines: Write) -> None:
     ],
 )
 def test_bad_doccano_objects(lines: Write, value: Any, message: str) -> None:
-    """What is no annotated text is an error with its line."""
+    """A malformed object is an error with its line."""
     path = lines({"text": "fine", "label": []}, value)
-    told = refused(DoccanoReader(path=path))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(DoccanoReader(path=path))
+    assert f"{path}:2" in error
+    assert message in error
 
 
 # Label Studio
@@ -161,7 +161,7 @@ def test_label_studio_spans(array: Write) -> None:
 
 
 def test_label_studio_minimal_export(array: Write) -> None:
-    """JSON-MIN has the text and the labelling tags as keys of the task."""
+    """In JSON-MIN, the text and the labelling tags are keys of the task."""
     regions = [{"start": 0, "end": 11, "text": "Mira Okafor", "labels": ["PER"]}]
     path = array(
         {"text": TEXT, "id": 1, "annotator": 1, "annotation_id": 9, "label": regions},
@@ -171,7 +171,7 @@ def test_label_studio_minimal_export(array: Write) -> None:
 
 
 def test_several_labels_of_a_region_are_several_spans(array: Write) -> None:
-    """One of them is used, the other is listed; a region without a label is reported."""
+    """One span is used, the other is listed; a region without a label is reported."""
     path = array(task(TEXT, by(1, region(0, 4, "PER", "SAILOR"), region(22, 27))))
     assert accounted(LabelStudioReader(path=path)) == (1, 1)
     reasons = [item.reason for item in load(LabelStudioReader(path=path), "IOB2").unused]
@@ -179,7 +179,7 @@ def test_several_labels_of_a_region_are_several_spans(array: Write) -> None:
 
 
 def test_one_annotator_is_read(array: Write) -> None:
-    """By default the first who did not cancel, or the ground truth; else the one asked for."""
+    """By default the ground truth, otherwise the first annotation that was not cancelled; or that of `annotator`."""
     first, second = by(1, region(0, 4, "A")), by({"id": 2, "email": "eva@x.example"}, region(0, 4, "B"))
     path = array(task(TEXT, by(0, region(0, 4, "Z"), was_cancelled=True), first, second))
     (sentence,) = LabelStudioReader(path=path).read()
@@ -194,11 +194,13 @@ def test_one_annotator_is_read(array: Write) -> None:
         assert spans_of(sentence) == [("Mira", "B")]
     (sentence,) = LabelStudioReader(path=array(task(TEXT, first, second | {"ground_truth": True}))).read()
     assert spans_of(sentence) == [("Mira", "B")]
-    assert "no task here has an annotation by `7`" in refused(LabelStudioReader(path=path, annotator="7"))
+    assert "no task here has an annotation by `7`" in error_message(
+        LabelStudioReader(path=path, annotator="7")
+    )
 
 
 def test_one_annotator_of_a_minimal_export(array: Write) -> None:
-    """JSON-MIN repeats a task for each annotation of it: the text is read once."""
+    """JSON-MIN repeats a task for each annotation; its text is read once."""
     items = [
         {"text": TEXT, "id": 1, "annotator": n, "label": [{"start": 0, "end": 4, "labels": [label]}]}
         for n, label in ((5, "A"), (6, "B"))
@@ -212,7 +214,7 @@ def test_one_annotator_of_a_minimal_export(array: Write) -> None:
 
 
 def test_tasks_without_annotation(array: Write) -> None:
-    """Beside annotated tasks they are left out and reported with their words; alone they are text."""
+    """In a file with annotated tasks they are left out and reported; otherwise they are text."""
     bare, done = task("Two words"), task("Rain", by(1))
     for order in ([bare, done], [done, bare]):
         (sentence,) = LabelStudioReader(path=array(*order)).read()
@@ -222,7 +224,7 @@ def test_tasks_without_annotation(array: Write) -> None:
 
 
 def test_label_studio_counts_emoji_as_two(array: Write) -> None:
-    """Browsers count UTF-16: where the quoted text shows it, offsets are taken so."""
+    """Offsets in UTF-16 units, as browsers count, are recognized by the quoted text."""
     path = array(task("😀 Mira 🙂 left", by(1, region(3, 7, "PER", text="Mira"))))
     (sentence,) = LabelStudioReader(path=path).read()
     assert spans_of(sentence) == [("Mira", "PER")]
@@ -259,11 +261,11 @@ def test_one_labelling_tag(array: Write) -> None:
     ],
 )
 def test_bad_label_studio_tasks(array: Write, value: Any, message: str) -> None:
-    """What is no task is an error with line and path."""
+    """A malformed task is an error with line and path."""
     path = array(task("fine", by(1)), value)
-    told = refused(LabelStudioReader(path=path))
-    assert f"{path}:3" in told
-    assert message in told
+    error = error_message(LabelStudioReader(path=path))
+    assert f"{path}:3" in error
+    assert message in error
 
 
 # SpERT, DyGIE++, OneIE
@@ -293,11 +295,11 @@ def test_spert_sentences(array: Write) -> None:
     ],
 )
 def test_bad_spert_entities(array: Write, entity: Any, message: str) -> None:
-    """An entity that is nowhere is an error with line and path."""
+    """An entity outside its sentence is an error with line and path."""
     path = array({"tokens": ["ok"], "entities": []}, {"tokens": WORDS, "entities": [entity]})
-    told = refused(SpertReader(path=path))
-    assert f"{path}:3" in told
-    assert message in told
+    error = error_message(SpertReader(path=path))
+    assert f"{path}:3" in error
+    assert message in error
 
 
 def dygie(**changes: Any) -> dict[str, Any]:
@@ -312,7 +314,7 @@ def dygie(**changes: Any) -> dict[str, Any]:
 
 
 def test_dygie_entities(lines: Write) -> None:
-    """Numbers count the words of the document, the last one included."""
+    """Indices count the words of the document, and include the last word."""
     reader = DygieReader(path=lines(dygie()))
     first, second = reader.read()
     assert first.spans == [Span(0, 2, "PER"), Span(0, 1, "FIRST")]
@@ -322,7 +324,7 @@ def test_dygie_entities(lines: Write) -> None:
 
 
 def test_dygie_events(lines: Write) -> None:
-    """Triggers have one word, or first and last; a later one takes the place of an earlier one."""
+    """Triggers have one index, or a first and a last; a later trigger replaces an earlier one."""
     reader = DygieReader(path=lines(dygie()), annotation="events", lowercase=True)
     first, second = reader.read()
     assert (first.spans, second.spans) == ([Span(2, 3, "move")], [Span(1, 2, "sleep")])
@@ -330,7 +332,7 @@ def test_dygie_events(lines: Write) -> None:
 
 
 def test_dygie_without_the_key_is_not_annotated(lines: Write) -> None:
-    """A document without `ner` has words alone."""
+    """A document without `ner` has no annotation."""
     assert [s.spans for s in DygieReader(path=lines(dygie(ner=None))).read()] == [None, None]
 
 
@@ -349,18 +351,20 @@ def test_dygie_without_the_key_is_not_annotated(lines: Write) -> None:
     ],
 )
 def test_bad_dygie_documents(lines: Write, changes: Any, message: str) -> None:
-    """A span that is nowhere is an error with line and path."""
+    """A span outside its sentence is an error with line and path."""
     path = lines(dygie(), dygie(**changes))
-    told = refused(DygieReader(path=path))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(DygieReader(path=path))
+    assert f"{path}:2" in error
+    assert message in error
 
 
 @pytest.mark.parametrize("event", [[], [[]], [[0]], [[0, 1]], [["a", "T"]], 3, [[True, "T"]]])
 def test_bad_dygie_events(lines: Write, event: Any) -> None:
     """An event without a trigger is an error with its path."""
     path = lines(dygie(events=[[], [event]]))
-    assert "events[1][0]: expected [[word, type], …]" in refused(DygieReader(path=path, annotation="events"))
+    assert "events[1][0]: expected [[word, type], …]" in error_message(
+        DygieReader(path=path, annotation="events")
+    )
 
 
 def oneie(**changes: Any) -> dict[str, Any]:
@@ -380,7 +384,7 @@ def oneie(**changes: Any) -> dict[str, Any]:
 
 
 def test_oneie_entities_and_events(lines: Write) -> None:
-    """`annotation` says which; the types of triggers can be shortened."""
+    """`annotation` selects entities or events; `types` shortens the types of triggers."""
     path = lines(oneie())
     (entities,) = OneIEReader(path=path).read()
     (events,) = OneIEReader(path=path, annotation="events", types="subtype").read()
@@ -389,7 +393,7 @@ def test_oneie_entities_and_events(lines: Write) -> None:
 
 
 def test_types_of_entities_are_as_annotated(lines: Write) -> None:
-    """An option that would do nothing is refused."""
+    """`types` is refused for entities, where it would have no effect."""
     with pytest.raises(ValidationError, match="needs `annotation: events`"):
         OneIEReader(path=lines(oneie()), types="subtype")
 
@@ -405,11 +409,11 @@ def test_types_of_entities_are_as_annotated(lines: Write) -> None:
     ],
 )
 def test_bad_oneie_lines(lines: Write, annotation: Any, changes: Any, message: str) -> None:
-    """A mention that is nowhere is an error with line and path."""
+    """A mention outside its sentence is an error with line and path."""
     path = lines(oneie(), oneie(**changes))
-    told = refused(OneIEReader(path=path, annotation=annotation))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(OneIEReader(path=path, annotation=annotation))
+    assert f"{path}:2" in error
+    assert message in error
 
 
 # JSON
@@ -434,7 +438,7 @@ EXAMPLES = re.findall(r"^## (\w+)\n.*?^```json\n(.*?)^```", PAGE.read_text(encod
 def test_the_documented_examples_are_read(
     tmp_path: Path, name: str, options: dict[str, str], sentences: int, spans: dict[str, int]
 ) -> None:
-    """Each example of docs/reference/formats_json.md is a file of its format, all of which can be used."""
+    """Each example of docs/reference/formats_json.md is a valid file in which every span is used."""
     path = tmp_path / "example"
     path.write_text(dict(EXAMPLES)[name], encoding="utf-8")
     counts = statistics(registry.find("reader", name).model_validate({"path": path, **options}))
@@ -455,9 +459,9 @@ def test_the_documented_examples_are_read(
     ],
 )
 def test_json_that_loses_or_explodes(tmp_path: Path, line: str, message: str) -> None:
-    """A key given twice would lose a value; numbers and nesting have limits: errors with their line."""
+    """Repeated keys, very long numbers and deep nesting are errors with their line."""
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": "fine"}\n' + line + "\n")
-    told = refused(JsonlReader(path=path))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(JsonlReader(path=path))
+    assert f"{path}:2" in error
+    assert message in error

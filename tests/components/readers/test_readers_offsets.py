@@ -1,4 +1,4 @@
-"""Readers of annotated characters: SemEval-2014 XML and JSON lines."""
+"""Readers of character offsets: SemEval-2014 XML and JSON lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sltk.types import Prediction, Sentence, Span
 
 
 def xml(tmp_path: Path, *sentences: str, head: str = "") -> Path:
-    """A file of sentences, one a line from line 3 (line 2 is `head`)."""
+    """A file with one sentence per line from line 3 (line 2 is `head`)."""
     path = tmp_path / "reviews.xml"
     path.write_text(
         '<?xml version="1.0"?>\n' + head + "<sentences>\n" + "\n".join(sentences) + "\n</sentences>\n"
@@ -40,7 +40,7 @@ def review(text: str, *terms: tuple[str, int, int, str]) -> str:
     )
 
 
-def refused(reader) -> str:
+def error_message(reader) -> str:
     with pytest.raises(DataError) as caught:
         list(reader.read())
     return str(caught.value)
@@ -51,22 +51,22 @@ def spans_of(sentence: Sentence) -> list[tuple[str, str]]:
 
 
 def test_terms_become_spans(tmp_path):
-    """Terms of one word and more; conflict is a type; a sentence without a term stays."""
+    """Terms of one or more words; `conflict` is a type; a sentence without a term is kept."""
     path = xml(
         tmp_path,
         review("Fish & chips were fine.", ("Fish & chips", 0, 12, "positive")),
         review("Nobody came."),
         review("Loud music, good music.", ("music", 5, 10, "negative"), ("music", 17, 22, "conflict")),
     )
-    found = list(SemEval14Reader(path=path).read())
-    assert [spans_of(s) for s in found] == [
+    result = list(SemEval14Reader(path=path).read())
+    assert [spans_of(s) for s in result] == [
         [("Fish & chips", "positive")],
         [],
         [("music", "negative"), ("music", "conflict")],
     ]
-    assert found[0].text == "Fish & chips were fine."
-    assert [s.line for s in found] == [3, 4, 5]
-    assert not any(s.unused for s in found)
+    assert result[0].text == "Fish & chips were fine."
+    assert [s.line for s in result] == [3, 4, 5]
+    assert not any(s.unused for s in result)
 
 
 GLUED = review("The soup-great!", ("soup", 4, 8, "positive"))
@@ -81,7 +81,7 @@ GLUED = review("The soup-great!", ("soup", 4, 8, "positive"))
     ],
 )
 def test_a_term_inside_a_word(tmp_path, misaligned, words, spans, unused):
-    """The word is cut or taken whole, or the term left out, as the option says; changes are reported."""
+    """`misaligned` splits the word, widens the span or leaves it out; changes are reported."""
     reader = SemEval14Reader(path=xml(tmp_path, GLUED), misaligned=misaligned, splitter=WhitespaceSplitter())
     (sentence,) = reader.read()
     assert (sentence.words, sentence.spans) == (words, spans)
@@ -92,9 +92,9 @@ def test_a_term_inside_a_word(tmp_path, misaligned, words, spans, unused):
 def test_a_term_inside_a_word_may_be_an_error(tmp_path):
     """`misaligned: error` names file and line."""
     path = xml(tmp_path, GLUED)
-    told = refused(SemEval14Reader(path=path, misaligned="error", splitter=WhitespaceSplitter()))
-    assert f"{path}:3" in told
-    assert "`soup-great!`" in told
+    error = error_message(SemEval14Reader(path=path, misaligned="error", splitter=WhitespaceSplitter()))
+    assert f"{path}:3" in error
+    assert "`soup-great!`" in error
 
 
 @pytest.mark.parametrize(
@@ -114,25 +114,25 @@ def test_a_term_inside_a_word_may_be_an_error(tmp_path):
     ],
 )
 def test_bad_xml(tmp_path, sentence, line, message):
-    """Offsets that do not match their term, and XML that is none, are errors with file and line."""
+    """Offsets that do not match their term, and malformed XML, are errors with file and line."""
     path = xml(tmp_path, sentence)
-    told = refused(SemEval14Reader(path=path))
-    assert f"{path}:{line}" in told
-    assert message in told
+    error = error_message(SemEval14Reader(path=path))
+    assert f"{path}:{line}" in error
+    assert message in error
 
 
 def test_no_document_type_declaration(tmp_path):
-    """A DTD is refused, so that no entity can be fetched, or expanded without end."""
+    """A DTD is refused, so that no entity can be fetched or expanded."""
     head = '<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/hostname">]>\n'
     path = xml(tmp_path, "<sentence><text>&a;</text></sentence>", head=head)
-    told = refused(SemEval14Reader(path=path))
-    assert f"{path}:2" in told
-    assert "document type declaration" in told
+    error = error_message(SemEval14Reader(path=path))
+    assert f"{path}:2" in error
+    assert "document type declaration" in error
 
 
 @given(st.data())
 def test_split_keeps_every_span(data):
-    """With `split`, each span that is not white space alone covers exactly its own characters."""
+    """With `split`, each span except those of white space covers exactly its own characters."""
     text = data.draw(st.text(min_size=1, max_size=40))
     places = st.integers(0, len(text))
     pairs = data.draw(st.lists(st.tuples(places, places).filter(lambda pair: pair[0] < pair[1]), max_size=5))
@@ -158,16 +158,16 @@ def lines(tmp_path: Path, *objects: object) -> Path:
 
 
 def test_json_words_and_tags(tmp_path):
-    """Words with tags, words alone, and field names of one's own."""
+    """Words with tags, words alone, and other field names."""
     path = lines(tmp_path, {"words": ["a", "b"], "tags": ["O", "B-X"]}, "", {"words": ["c"]})
-    found = list(JsonlReader(path=path).read())
-    assert [(s.words, s.tags, s.line) for s in found] == [(["a", "b"], ["O", "B-X"], 1), (["c"], None, 3)]
+    result = list(JsonlReader(path=path).read())
+    assert [(s.words, s.tags, s.line) for s in result] == [(["a", "b"], ["O", "B-X"], 1), (["c"], None, 3)]
     path = lines(tmp_path, {"tokens": ["a"], "ner": ["O"], "tags": 7})
     assert next(JsonlReader(path=path, words_field="tokens", tags_field="ner").read()).tags == ["O"]
 
 
 def test_json_text_and_spans(tmp_path):
-    """Spans are characters of the text; its words are the splitter's, or those given."""
+    """Spans are characters of the text; its words come from the splitter or from the file."""
     span = {"start": 4, "end": 12, "type": "T"}
     path = lines(
         tmp_path,
@@ -176,13 +176,13 @@ def test_json_text_and_spans(tmp_path):
         {"text": "No spans.", "spans": []},
         {"text": "Nothing known."},
     )
-    found = list(JsonlReader(path=path).read())
-    assert [s.words for s in found[:2]] == [["The", "red", "car", "."], ["The", "red  car", "."]]
-    assert [s.spans for s in found] == [[Span(1, 3, "T")], [Span(1, 2, "T")], [], None]
+    result = list(JsonlReader(path=path).read())
+    assert [s.words for s in result[:2]] == [["The", "red", "car", "."], ["The", "red  car", "."]]
+    assert [s.spans for s in result] == [[Span(1, 3, "T")], [Span(1, 2, "T")], [], None]
 
 
 def test_json_span_fields_are_options(tmp_path):
-    """Whatever the fields of a span are called."""
+    """The keys in a span are options."""
     path = lines(tmp_path, {"t": "ab cd", "s": [{"from": 3, "to": 5, "label": "T"}]})
     reader = JsonlReader(
         path=path, text_field="t", spans_field="s", start_field="from", end_field="to", type_field="label"
@@ -194,7 +194,7 @@ SPANS_OF_AB = [{"start": 0, "end": 1, "type": "T"}]
 
 
 def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
-    """A field that is null is not read; spans that are none take nothing from tags."""
+    """A field set to null is not read; an empty list of spans does not replace tags."""
     record = {"words": ["a", "b"], "tags": ["O", "O"], "text": "a b", "spans": SPANS_OF_AB}
     path = lines(tmp_path, record)
     assert next(JsonlReader(path=path, spans_field=None).read()).tags == ["O", "O"]
@@ -231,19 +231,19 @@ def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
     ],
 )
 def test_bad_json_lines(tmp_path, content, message):
-    """An object that is none, or contradicts itself, is an error with file and line."""
+    """A malformed or contradictory object is an error with file and line."""
     path = lines(tmp_path, {"words": ["fine"], "tags": ["O"]}, content)
-    told = refused(JsonlReader(path=path))
-    assert f"{path}:2" in told
-    assert message in told
+    error = error_message(JsonlReader(path=path))
+    assert f"{path}:2" in error
+    assert message in error
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @given(TEXT, st.data())
-def test_what_the_jsonl_writer_writes_is_read(tmp_path_factory, text, data):
-    """Words, offsets and spans of any text survive the way through a file, overlapping spans too."""
+def test_jsonl_round_trip(tmp_path_factory, text, data):
+    """Words, offsets and spans survive a round trip, including overlapping spans."""
     offsets = RegexSplitter().split(text)
     places = st.integers(0, len(offsets))
     pairs = st.tuples(places, places).filter(lambda pair: pair[0] < pair[1])
@@ -255,13 +255,13 @@ def test_what_the_jsonl_writer_writes_is_read(tmp_path_factory, text, data):
     path = tmp_path_factory.mktemp("jsonl") / "x.jsonl"
     prediction = Prediction(sentence, ["O"] * len(offsets), None, spans)
     path.write_text("".join(JsonlWriter().render([prediction])), encoding="utf-8", newline="")
-    (found,) = JsonlReader(path=path, misaligned="error").read()
-    assert (found.words, found.text, found.offsets) == (sentence.words, text, offsets)
-    assert sorted(found.spans or ()) == sorted(spans)
+    (result,) = JsonlReader(path=path, misaligned="error").read()
+    assert (result.words, result.text, result.offsets) == (sentence.words, text, offsets)
+    assert sorted(result.spans or ()) == sorted(spans)
 
 
-def test_plain_tags_that_the_jsonl_writer_wrote_are_read(tmp_path):
-    """Tags without spans are tags."""
+def test_jsonl_round_trip_of_plain_tags(tmp_path):
+    """Tags without spans are read as tags."""
     prediction = Prediction(Sentence(["go", "home"]), ["VERB", "ADV"])
     path = lines(tmp_path, *JsonlWriter().render([prediction]))
     assert next(JsonlReader(path=path).read()).tags == ["VERB", "ADV"]

@@ -1,4 +1,4 @@
-"""Splitters: every character that is not white space is in exactly one word, whatever the text."""
+"""Splitters: for any text, every character that is not white space is in exactly one word."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def words(text: str) -> list[str]:
 @every_splitter
 @given(text=TEXTS)
 def test_words_partition_what_is_not_white_space(splitter: Splitter, text: str) -> None:
-    """Words are in order, not empty, do not overlap, hold no white space, and leave nothing else out."""
+    """Words are in order, not empty, disjoint, without white space, and cover everything else."""
     assert_partition(splitter, text)
 
 
@@ -49,13 +49,13 @@ def assert_partition(splitter: Splitter, text: str) -> None:
 
 @given(text=TEXTS)
 def test_whitespace_is_str_split(text: str) -> None:
-    """The words of `whitespace` are those of `str.split`."""
+    """The words of `whitespace` equal those of `str.split`."""
     assert [text[start:end] for start, end in WhitespaceSplitter().split(text)] == text.split()
 
 
 @given(text=TEXTS)
 def test_splitting_is_local(text: str) -> None:
-    """Words do not depend on what stands on the other side of a space."""
+    """Words do not depend on the text on the other side of a space."""
     assert words(f"{text} x {text}") == [*words(text), "x", *words(text)]
 
 
@@ -117,7 +117,7 @@ def test_splitting_is_local(text: str) -> None:
     ],
 )
 def test_regex_words(text: str, expected: str) -> None:
-    """The words of the default splitter are these."""
+    """Examples of words of the default splitter."""
     assert words(text) == expected.split(" ") * bool(expected)
 
 
@@ -149,12 +149,12 @@ HOSTILE = [
     "unit", [*HOSTILE, "\u200b", "\u0301", "😀\u200d", "🇩", "ก", "x@" + "a." * 9, "a" * 64 + "@"]
 )
 def test_hostile_text_is_split_in_linear_time(unit: str) -> None:
-    """200,000 characters made to confuse the expression are split at once; quadratic work would not end."""
+    """Adversarial texts of 200,000 characters are split in linear time."""
     text = unit * (200_000 // len(unit))
-    found = RegexSplitter().split(text)
-    assert found[0][0] == 0
-    assert found[-1][1] == len(text)
-    assert all(before[1] == after[0] for before, after in pairwise(found))
+    result = RegexSplitter().split(text)
+    assert result[0][0] == 0
+    assert result[-1][1] == len(text)
+    assert all(before[1] == after[0] for before, after in pairwise(result))
 
 
 # spaCy is slow to import: only the tests that ask for `spacy_library` need it.
@@ -163,12 +163,12 @@ def test_hostile_text_is_split_in_linear_time(unit: str) -> None:
 @given(text=TEXTS)
 @settings(deadline=None)  # the first text loads spaCy
 def test_words_of_spacy_partition_the_text(spacy_library: ModuleType, text: str) -> None:
-    """The splitter `spacy` keeps the contract too: any text, and no word holds white space."""
+    """The splitter `spacy` has the same guarantees: any text, and no white space in words."""
     assert_partition(SpacySplitter(), text)
 
 
 def test_spacy_words(spacy_library: ModuleType) -> None:
-    """Words are those of the language's rules; a language is loaded once."""
+    """Words follow the language's rules; a language is loaded once."""
     text = "We'd  paid 5km earlier."
     english = [text[start:end] for start, end in SpacySplitter().split(text)]
     assert english == ["We", "'d", "paid", "5", "km", "earlier", "."]
@@ -177,7 +177,7 @@ def test_spacy_words(spacy_library: ModuleType) -> None:
 
 
 def test_an_installed_pipeline(spacy_library: ModuleType, tmp_path: Path) -> None:
-    """`pipeline` takes the tokenizer of a pipeline, with the rules that were added to it."""
+    """`pipeline` uses the tokenizer of a pipeline, including rules added to it."""
     pipeline = spacy_library.blank("en")
     pipeline.tokenizer.add_special_case("gimme", [{"ORTH": "gim"}, {"ORTH": "me"}])
     pipeline.to_disk(tmp_path / "pipeline")
@@ -191,15 +191,17 @@ def test_an_installed_pipeline(spacy_library: ModuleType, tmp_path: Path) -> Non
         ({"pipeline": "no_such_pipeline"}, "python -m spacy download no_such_pipeline"),
     ],
 )
-def test_what_spacy_lacks(spacy_library: ModuleType, options: dict[str, str], message: str) -> None:
-    """A language or pipeline that is not there is one error."""
+def test_missing_languages_and_pipelines(
+    spacy_library: ModuleType, options: dict[str, str], message: str
+) -> None:
+    """A missing language or pipeline is a single error."""
     with pytest.raises(UsageError) as caught:
         SpacySplitter(**options).split("a b")
     assert message in str(caught.value)
 
 
 def test_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the extra to install; the splitter itself can be made and listed without it."""
+    """The error names the extra to install; the splitter can be created and listed without it."""
     spacy_splitter.load_spacy.cache_clear()
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(UsageError, match=r"pip install 'sltk\[spacy\]'"):

@@ -1,4 +1,4 @@
-"""Writers: what each writes, that it streams, and that no text can break its format."""
+"""Writers: formats, streaming, and robustness against any text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS = st.text(st.one_of(st.sampled_from(NASTY), st.characters()), min_size=1, 
 
 
 def cut(text: str, spans: list[Span], tags: list[str] | None = None) -> Prediction:
-    """A prediction for a text whose words stand between spaces."""
+    """A prediction for a text whose words are between spaces."""
     offsets, start = [], 0
     for word in text.split(" "):
         offsets += [(start, start + len(word))] * bool(word)
@@ -39,7 +39,7 @@ def written(writer: Writer, *predictions: Prediction) -> str:
 
 @st.composite
 def predictions(draw: st.DrawFn) -> Prediction:
-    """Any words, some spans over them, any types and scores; spans may nest and cross."""
+    """Any words, with spans that may nest and cross, of any type and score."""
     words = draw(st.lists(WORDS, max_size=5))
     spans = []
     for _ in range(draw(st.integers(0, 3)) if words else 0):
@@ -51,7 +51,7 @@ def predictions(draw: st.DrawFn) -> Prediction:
 
 @every_writer
 def test_writers_stream(writer: Writer) -> None:
-    """A sentence is written before the next one is asked for."""
+    """A sentence is written before the next one is requested."""
     asked = 0
 
     def source() -> Iterator[Prediction]:
@@ -69,7 +69,7 @@ def test_writers_stream(writer: Writer) -> None:
 @every_writer
 @given(batch=st.lists(predictions(), max_size=3))
 def test_output_is_utf8(writer: Writer, batch: list[Prediction]) -> None:
-    """Whatever the words, lone surrogates too, the output can be encoded."""
+    """The output of any words can be encoded, including lone surrogates."""
     written(writer, *batch).encode("utf-8")
 
 
@@ -77,7 +77,7 @@ def test_output_is_utf8(writer: Writer, batch: list[Prediction]) -> None:
 
 
 def test_text_marks_spans_inline() -> None:
-    """A span is bracketed, its type after it, and the text around it stays as it was."""
+    """A span is in brackets, followed by its type, and the text around it is unchanged."""
     prediction = cut("The  fine pasta was cold.", [Span(1, 3, "positive"), Span(4, 5, "negative")])
     assert written(TextWriter(), prediction) == "The  [fine pasta](positive) was [cold.](negative)\n"
 
@@ -91,19 +91,19 @@ def test_text_marks_spans_inline() -> None:
     ],
 )
 def test_text_marks_close_before_others_open(spans: list[tuple[int, int]], expected: str) -> None:
-    """Of spans that touch, the first closes before the second opens; of nested ones the inner is first."""
+    """Of adjacent spans the first closes before the second opens; of nested spans the inner closes first."""
     sentence = Sentence(["a", "b", "c"], text="ab c", offsets=[(0, 1), (1, 2), (3, 4)])
     prediction = Prediction(sentence, ["O"] * 3, None, [Span(*span, "T") for span in spans])
     assert written(TextWriter(), prediction) == expected
 
 
 def test_text_marks_every_word_of_plain_tags() -> None:
-    """Plain tags make no spans, so each word is shown with its tag."""
+    """Plain tags form no spans, so each word is marked with its tag."""
     assert written(TextWriter(), cut("birds sing", [], ["NOUN", "VERB"])) == "[birds](NOUN) [sing](VERB)\n"
 
 
-def test_text_is_one_line_a_sentence() -> None:
-    """Sentences without words or with line ends inside make one line each, so that lines match the input."""
+def test_text_is_one_line_per_sentence() -> None:
+    """Sentences without words or with line ends are one line each, so that lines match the input."""
     batch = [cut("", []), cut("a\nb", []), cut("c", [])]
     assert written(TextWriter(), *batch) == "\na␊b\nc\n"
 
@@ -111,7 +111,7 @@ def test_text_is_one_line_a_sentence() -> None:
 @pytest.mark.parametrize("color", [False, True])
 @given(prediction=predictions())
 def test_text_is_harmless_to_a_terminal(color: bool, prediction: Prediction) -> None:
-    """No control character of the input reaches the output; escapes are those of the writer's own colours."""
+    """No control character of the input reaches the output; only the writer's own colour escapes do."""
     output = written(TextWriter(color=color), prediction)
     assert output.endswith("\n")
     for code in range(30, 38):
@@ -121,7 +121,7 @@ def test_text_is_harmless_to_a_terminal(color: bool, prediction: Prediction) -> 
 
 
 def test_text_colors_types_apart() -> None:
-    """With color, each type has its own escape, the same in every sentence, and none without color."""
+    """With color, each type has its own escape, the same in every sentence."""
     batch = [cut("a b", [Span(0, 1, "X"), Span(1, 2, "Y")]), cut("a", [Span(0, 1, "Y")])]
     first, second = written(TextWriter(color=True), *batch).splitlines()
     assert first == "\x1b[31m[a](X)\x1b[0m \x1b[32m[b](Y)\x1b[0m"
@@ -133,14 +133,14 @@ def test_text_colors_types_apart() -> None:
 
 
 def test_conll_has_gold_where_there_is_gold() -> None:
-    """Columns are word, gold, predicted; without gold tags word and predicted."""
+    """Columns are word, gold and predicted tag, or word and predicted tag without gold."""
     gold = Prediction(Sentence(["Kim", "left"], tags=["B-PER", "O"]), ["O", "O"])
     assert written(ConllWriter(), gold) == "Kim\tB-PER\tO\nleft\tO\tO\n\n"
     assert written(ConllWriter(), cut("Kim left", [], ["B-PER", "O"])) == "Kim\tB-PER\nleft\tO\n\n"
 
 
 def test_conll_refuses_columns_that_do_not_agree() -> None:
-    """Sentences with gold among some without are an error that names the file and line."""
+    """Sentences with and without gold in one output are an error that names file and line."""
     gold = Prediction(Sentence(["Kim"], tags=["O"], file="some.conll", line=7), ["O"])
     with pytest.raises(DataError, match=r"has gold tags(.|\n)*some\.conll:7"):
         written(ConllWriter(), cut("Kim", []), cut("", []), gold)
@@ -150,7 +150,7 @@ def test_conll_refuses_columns_that_do_not_agree() -> None:
 def test_conll_survives_reading_back(
     tmp_path_factory: pytest.TempPathFactory, batch: list[list[str]]
 ) -> None:
-    """White space and control characters are read back as written; tab, LF and CR come back as ␉␊␍."""
+    """White space and control characters are read back unchanged; tab, LF and CR become ␉␊␍."""
     path = tmp_path_factory.mktemp("conll") / "out.conll"
     tags = [[f"T{place}" for place in range(len(words))] for words in batch]
     rows = (Prediction(Sentence(w), t) for w, t in zip(batch, tags, strict=True))
@@ -168,7 +168,7 @@ def test_conll_survives_reading_back(
 
 
 def test_jsonl_has_the_promised_form() -> None:
-    """An object has text, words and spans; offsets are characters of the text."""
+    """An object has text, words and spans; offsets count characters of the text."""
     sentence = Sentence(["Kim", "’s", "dog"], text=" Kim’s  dog", offsets=[(1, 4), (4, 6), (8, 11)])
     prediction = Prediction(sentence, ["B-PER", "O", "O"], [0.5, 0.5, 1.0], [Span(0, 1, "PER", 0.5)])
     assert json.loads(written(JsonlWriter(), prediction)) == {
@@ -183,13 +183,13 @@ def test_jsonl_has_the_promised_form() -> None:
 
 
 def test_jsonl_of_an_empty_line_has_empty_lists() -> None:
-    """An empty line gives an object with empty lists, so that lines of output match lines of input."""
+    """An empty line gives an object with empty lists, so that output lines match input lines."""
     assert written(JsonlWriter(), cut("", [])) == '{"text": "", "words": [], "spans": []}\n'
 
 
 @given(batch=st.lists(predictions(), max_size=3))
 def test_jsonl_survives_any_text(batch: list[Prediction]) -> None:
-    """Every object is one line, however lines are counted, and gives back the exact text and span texts."""
+    """Every object is one line by any definition of line, and contains the exact text and span texts."""
     lines = written(JsonlWriter(), *batch).splitlines()
     assert len(lines) == len(batch)
     for line, prediction in zip(lines, batch, strict=True):
@@ -204,7 +204,7 @@ def test_jsonl_survives_any_text(batch: list[Prediction]) -> None:
 
 
 def test_jsonl_keeps_letters_readable() -> None:
-    """Letters of any script are written as they are, not as escapes; control characters as escapes."""
+    """Letters of any script are written directly; control characters are escaped."""
     assert '"東é"' in written(JsonlWriter(), cut("東é", []))
     assert '"\\u001b\\u009b"' in written(JsonlWriter(), cut("\x1b\x9b", []))
 
@@ -213,7 +213,7 @@ def test_jsonl_keeps_letters_readable() -> None:
 
 
 def test_spans_is_a_table() -> None:
-    """A line of column names, then one line a span with sentence, words, characters, type, score and text."""
+    """A header line, then one line per span with sentence, words, characters, type, score and text."""
     batch = [cut("", []), cut("on Mount  Ida", [Span(1, 3, "LOC", 0.25), Span(0, 1, "X")])]
     assert written(SpansWriter(), *batch).splitlines() == [
         "sentence\tstart_word\tend_word\tstart_char\tend_char\ttype\tscore\ttext",
@@ -223,8 +223,8 @@ def test_spans_is_a_table() -> None:
 
 
 @given(batch=st.lists(predictions(), max_size=3))
-def test_spans_has_eight_cells_a_line(batch: list[Prediction]) -> None:
-    """No word and no type can break a line or a cell."""
+def test_spans_has_eight_cells_per_line(batch: list[Prediction]) -> None:
+    """No word or type can break a line or a cell."""
     lines = written(SpansWriter(), *batch).split("\n")[1:-1]
     assert len(lines) == sum(len(prediction.spans) for prediction in batch)
     assert all(len(line.split("\t")) == 8 for line in lines)
@@ -234,7 +234,7 @@ def test_spans_has_eight_cells_a_line(batch: list[Prediction]) -> None:
 
 
 class Page(HTMLParser):
-    """What a browser would see: the text of each sentence and of its marks; refuses bad nesting."""
+    """What a browser displays: the text of each sentence and its marks; raises on bad nesting."""
 
     VOID = ("meta",)
 
@@ -266,7 +266,7 @@ class Page(HTMLParser):
 
 
 def visible(text: str) -> str:
-    """The text with control characters but tab and line feed replaced, as the page shows it."""
+    """The text with control characters except tab and line feed replaced, as the page displays it."""
     shown = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "␡"}
     shown |= dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], "\ufffd")
     return text.translate(shown)
@@ -274,7 +274,7 @@ def visible(text: str) -> str:
 
 @given(batch=st.lists(predictions(), max_size=3))
 def test_html_shows_the_text_and_every_span_once(batch: list[Prediction]) -> None:
-    """The page nests well, shows the exact text, and names each span once, crossing ones too."""
+    """The page is well nested, displays the exact text, and names each span once, including crossing ones."""
     page = Page(written(HtmlWriter(), *batch))
     assert page.sentences == [visible(prediction.text) for prediction in batch]
     spans = [span for prediction in batch for span in prediction.spans]
@@ -282,7 +282,7 @@ def test_html_shows_the_text_and_every_span_once(batch: list[Prediction]) -> Non
 
 
 def test_html_runs_nothing_from_its_input() -> None:
-    """Markup in a title, a word or a type is shown, not obeyed; the page asks for nothing from elsewhere."""
+    """Markup in titles, words and types is escaped, and the page loads nothing."""
     evil = '"><script>alert(1)</script><img/src=x>'
     source = written(HtmlWriter(title=evil), cut(evil, [Span(0, 1, evil)]))
     assert Page(source).tags <= {
@@ -307,13 +307,13 @@ def test_html_runs_nothing_from_its_input() -> None:
 
 
 def test_html_marks_what_the_span_covers() -> None:
-    """A span's mark holds its words and its type, with the score to be read on pointing at it."""
+    """A mark contains the words and the type of its span, and its title the score."""
     source = written(HtmlWriter(), cut("to Ida Bay now", [Span(1, 3, "LOC", 0.5)]))
     assert 'to <mark style="--hue:210">Ida Bay<small title="score 0.5000">LOC</small></mark> now' in source
 
 
 def test_html_has_a_legend_of_types_in_distinct_colours() -> None:
-    """The foot of the page counts each type, in the colour that its spans have."""
+    """The footer counts each type, in the colour of its spans."""
     batch = [cut("a b", [Span(0, 1, "X"), Span(1, 2, "Y")]), cut("a", [Span(0, 1, "X")])]
     foot = written(HtmlWriter(), *batch).split("<footer>")[1]
     assert "2 sentences" in foot
@@ -322,5 +322,5 @@ def test_html_has_a_legend_of_types_in_distinct_colours() -> None:
 
 
 def test_html_of_nothing_is_a_page() -> None:
-    """No sentences make an empty page, not a broken one."""
+    """Without sentences the page is empty but valid."""
     assert Page(written(HtmlWriter())).sentences == []

@@ -1,4 +1,4 @@
-"""Where output may be written: links and pipes stay what they are, and what cannot be written is refused first."""
+"""Output paths: links and pipes stay what they are, and unwritable paths are refused before anything is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = "Mia B-PER\nmet O\nAli B-PER\n"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A sentence in a folder of its own."""
+    """A sentence in a separate folder."""
     path = tmp_path / "in.conll"
     path.write_text(DATA, encoding="utf-8")
     return path
@@ -25,8 +25,8 @@ def convert(data: Path, output: str) -> int:
     return main(["convert", str(data), output, "--reader", "conll", "--writer", "conll"])
 
 
-def test_what_a_link_points_at_is_replaced_and_not_the_link(data: Path, tmp_path: Path) -> None:
-    """The link leads to the new text."""
+def test_the_target_of_a_link_is_replaced(data: Path, tmp_path: Path) -> None:
+    """The link is kept, and its target has the new text."""
     target, link = tmp_path / "target.conll", tmp_path / "link.conll"
     target.write_text("before", encoding="utf-8")
     link.symlink_to(target)
@@ -36,7 +36,7 @@ def test_what_a_link_points_at_is_replaced_and_not_the_link(data: Path, tmp_path
 
 
 def test_a_pipe_is_written_into(data: Path, tmp_path: Path) -> None:
-    """Who reads it gets the text, and it is still a pipe."""
+    """The reading end receives the text, and the path is still a pipe."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     got: list[str] = []
@@ -68,16 +68,16 @@ def test_a_place_that_holds_no_file_is_refused(
 
 
 def test_a_name_may_be_as_long_as_the_file_system_allows(data: Path, tmp_path: Path) -> None:
-    """There need not be room for more in it."""
+    """Temporary files do not need longer names."""
     name = "x" * 249 + ".conll"
     assert convert(data, str(tmp_path / name)) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"in.conll", name}
 
 
-def test_a_run_is_refused_a_place_before_its_data_is_read(
+def test_an_unwritable_path_of_a_run_is_refused_before_reading(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder cannot be made inside a file."""
+    """A folder cannot be created inside a file."""
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         "name: x\ndata: {train: {type: conll, path: absent.conll}}\n"
