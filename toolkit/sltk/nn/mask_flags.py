@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,6 +76,18 @@ def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_wi
             raise UnsuitableError("its blocks share one set of weights and one mask: `all` or `none`")
         module.sltk_unmasked = flag  # type: ignore[assignment]
         module.sltk_drop_window = drop_window  # type: ignore[assignment]
+
+
+@contextmanager
+def family_mask(modules: Sequence[nn.Module], *, unmasked: bool) -> Iterator[None]:
+    """Give all blocks the mask of their family inside the context: causal, or `unmasked` in encoders."""
+    before = [(module, module.sltk_unmasked, module.sltk_drop_window) for module in modules]
+    assign_flags(modules, [unmasked] * len(modules), drop_window=False)
+    try:
+        yield
+    finally:
+        for module, flag, drop_window in before:
+            module.sltk_unmasked, module.sltk_drop_window = flag, drop_window
 
 
 class MaskSwitch:

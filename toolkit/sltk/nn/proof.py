@@ -26,7 +26,7 @@ from ..errors import ModelError, Problem
 from . import probe, varlen
 from .attention import NAME
 from .backbone import PackedBackbone, Proof
-from .mask_flags import UnsuitableError, assign_flags
+from .mask_flags import UnsuitableError, family_mask
 
 
 @torch.enable_grad()
@@ -107,10 +107,8 @@ def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
 def _stock_difference(backbone: PackedBackbone, modules: Sequence[nn.Module], own: bool) -> float:
     """Relative difference from transformers' own eager attention, positions and mask, with the family's own mask."""
     model: Any = backbone.model
-    before = [(module.sltk_unmasked, module.sltk_drop_window) for module in modules]
-    assign_flags(modules, [own] * len(modules), drop_window=False)
     ids_T = probe.token_ids(model)
-    with torch.inference_mode():
+    with family_mask(modules, unmasked=own), torch.inference_mode():
         ours_TH = backbone.states(ids_T, probe.PACKING, all_states=False)[-1][0]
         model.set_attn_implementation("eager")
         try:
@@ -119,8 +117,6 @@ def _stock_difference(backbone: PackedBackbone, modules: Sequence[nn.Module], ow
             )
         finally:
             model.set_attn_implementation(NAME)
-    for module, (flag, drop) in zip(modules, before, strict=True):
-        module.sltk_unmasked, module.sltk_drop_window = flag, drop  # type: ignore[assignment]
     difference = relative_difference(ours_TH, stock_TH)
     if not difference <= tolerance(model):
         raise UnsuitableError(f"its output differs by {difference:.1%} from that of the stock model")
