@@ -70,28 +70,22 @@ def quickstart() -> str:
     return f"```yaml {path}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
-def folders() -> str:
-    """Return one line per folder of the package: the first line of its docstring."""
-    inits = sorted(PACKAGE.glob("*/__init__.py"))
-    return _listing((f"{path.parent.name}/", path) for path in inits)
-
-
 def tree() -> str:
     """Return one line per file of the package."""
     files = sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent != PACKAGE, path))
-    return _listing((_shown(path.relative_to(PACKAGE)), path) for path in files)
+    lines = (f"  {_shown(path.relative_to(PACKAGE)):<28}{_first_line(path)}" for path in files)
+    return "\n".join(["```text", "toolkit/sltk/", *lines, "```", ""])
 
 
 def _shown(path: Path) -> str:
-    if path.name == "__init__.py" and len(path.parts) > 1:
-        return f"{path.parent.name}/"
-    return "  " * (len(path.parts) - 1) + path.name
+    is_folder = path.name == "__init__.py" and len(path.parts) > 1
+    indent = "  " * (len(path.parts) - 1 - is_folder)
+    return indent + (f"{path.parent.name}/" if is_folder else path.name)
 
 
-def _listing(files: Iterable[tuple[str, Path]]) -> str:
-    about = ((shown, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for shown, path in files)
-    lines = (f"  {shown:<25}{(text or '').splitlines()[0]}" for shown, text in about)
-    return "\n".join(["```text", "toolkit/sltk/", *lines, "```", ""])
+def _first_line(path: Path) -> str:
+    """Return the first line of a module's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 def _slots() -> list[str]:
@@ -112,7 +106,6 @@ PARTS = {
     "components": components,
     "names": component_names,
     "quickstart": quickstart,
-    "folders": folders,
     "tree": tree,
 }
 
