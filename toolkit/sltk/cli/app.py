@@ -38,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file")]
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="spec, a YAML file")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run directory or exported model")]
 SetOption = Annotated[
     list[str] | None,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @app.command("list", short_help="List the components that a spec can use.")
 def list_components(
-    slot: Annotated[str | None, typer.Argument(help="reader, head, …  [default: all slots]")] = None,
+    slot: Annotated[
+        str | None, typer.Argument(metavar="SLOT", help="reader, head, …  [default: all slots]")
+    ] = None,
     imports: ImportsOption = None,
 ) -> None:
     """List the components of one slot or of all slots."""
@@ -34,8 +36,10 @@ def list_components(
 
 @app.command("show", short_help="Show the keys of a component, or the blocks of a mask.")
 def show(
-    slot: Annotated[str, typer.Argument(help="reader, head, …; or `mask`")],
-    name: Annotated[str, typer.Argument(help="a component; for `mask`: a mask, a spec or a run directory")],
+    slot: Annotated[str, typer.Argument(metavar="SLOT", help="reader, head, …; or `mask`")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="component; for `mask`: mask, spec or run directory")
+    ],
     blocks: Annotated[
         int | None, typer.Option("--blocks", min=1, help="for `mask`: number of blocks of the model")
     ] = None,

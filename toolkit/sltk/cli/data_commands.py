@@ -240,10 +240,9 @@ def _check_scheme(name: str, known: tuple[str, ...]) -> str:
         UsageError: there is no such scheme.
     """
     if name not in known:
+        near = {"BIO": "IOB2", "IOBES": "BIOES"}.get(name.upper()) or nearest(name.upper(), known)
         notes = (f"schemes: {', '.join(known)}",)
-        raise UsageError(
-            Problem(f"unknown scheme `{name}`", suggestion=nearest(name.upper(), known), notes=notes)
-        )
+        raise UsageError(Problem(f"unknown scheme `{name}`", suggestion=near, notes=notes))
     return name
 
 

@@ -15,7 +15,7 @@ from .app import (
     app,
     print_result,
 )
-from .run_commands import print_timing, train_run
+from .run_commands import check_kind, print_timing, train_run
 
 
 @app.command("pretrain", short_help="Train a language model on text, for labelling runs to start from.")
@@ -34,6 +34,7 @@ def pretrain(
     from ..pretraining.pretrain_spec import PretrainSpec
     from ..spec import loading
 
+    check_kind(spec, "pretrain")
     loaded = loading.load_as(PretrainSpec, spec, set_ or ())
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)

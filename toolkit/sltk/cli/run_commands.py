@@ -54,12 +54,9 @@ def train(
 ) -> None:
     """Train a model as described in SPEC, score it, and write a run directory."""
     from ..spec import loading
-    from ..yamltree.extends import spec_kind
     from .score_tables import show_scores
 
-    command = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}.get(spec_kind(spec))
-    if command is not None:
-        raise UsageError(f"`{spec}` is not a labelling run: run `sltk {command} {spec}`")
+    check_kind(spec, "train")
     loaded = loading.load(spec, set_ or ())
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
@@ -71,6 +68,20 @@ def train(
     print_timing(metrics["train"], "words")
     if not rehearse:
         print_result(f"run directory: {folder}")
+
+
+def check_kind(spec: Path, command: str) -> None:
+    """Check that a spec is of the kind that a command runs.
+
+    Raises:
+        UsageError: it is of another kind; names the command for it.
+    """
+    from ..yamltree.extends import spec_kind
+
+    commands = {"sweep": "sweep", "search": "search", "pretraining": "pretrain", "run": command}
+    expected = commands[spec_kind(spec)]
+    if expected != command:
+        raise UsageError(f"`{spec}` is not a spec for `sltk {command}`: run `sltk {expected} {spec}`")
 
 
 def train_run(

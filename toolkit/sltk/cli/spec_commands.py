@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from .spec_kinds import CheckedSpec
 
 
-@app.command("check", short_help="Check a spec and say what it would do.")
+@app.command("check", short_help="Check a spec and summarize what it would do.")
 def check(
     spec: SpecArgument,
-    data: Annotated[bool, typer.Option("--data", help="read the data and warn about what is odd")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="exit with 2 on a warning too")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="also read the data: count it, and warn about anomalies")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="treat warnings as errors")] = False,
     json: JsonOption = False,
     set_: SetOption = None,
 ) -> None:
-    """Check a spec and say what it would do; nothing is downloaded or trained.
+    """Check a spec and summarize what it would do; nothing is downloaded or trained.
 
     All errors are reported together, each with its line and the nearest valid name.
     """
