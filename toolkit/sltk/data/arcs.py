@@ -72,7 +72,7 @@ def arcs_of(heads: Sequence[int | None]) -> Iterator[tuple[int, int]]:
 
 
 def spacy_parser(pipeline: str) -> Parser:
-    """The parser of an installed spaCy pipeline, which is a Python package, whose code is run.
+    """The parser of an installed spaCy pipeline: a Python package, whose code is run.
 
     Raises:
         UsageError: spaCy or the pipeline is not installed; or, when called, the pipeline has no parser.

@@ -37,13 +37,12 @@ class Conversion:
         self.reader = reader
         self.repaired, self.unused_count = 0, 0
         self.unused: list[Unused] = []
-        self._sentences_in_memory = None if _is_rereadable(reader) else list(read_checked(reader))
+        self._buffer = None if _is_rereadable(reader) else list(read_checked(reader))
         self.read_scheme = detect_scheme(self._sentences(), declared_scheme(reader))
         self.scheme: SchemeName = scheme or self.read_scheme or "IOB2"
 
     def _sentences(self) -> Iterator[Sentence]:
-        held = self._sentences_in_memory
-        return read_checked(self.reader) if held is None else iter(held)
+        return read_checked(self.reader) if self._buffer is None else iter(self._buffer)
 
     def predictions(self) -> Iterator[Prediction]:
         """Yield the gold annotation as predictions.

@@ -28,7 +28,7 @@ _RULES: dict[str, dict[tuple[bool, bool], str]] = {
 class PartialMetric(SpanMetric):
     """The table of SemEval-2013 task 9: spans with correct ends and type, correct ends, overlap, and correct type.
 
-    Gold and predicted spans that share words are paired one to one. Each row has another condition for a pair:
+    Gold and predicted spans that share words are paired one to one. Each row applies its own condition to a pair:
     `strict` both ends and the type, `exact` both ends, `partial` a word in common (half a point if the ends
     differ), `type` a word in common and the type. A pair that fails the condition is `incorrect`; a gold span
     without a partner is `missed`, a predicted one `spurious`; `possible` counts all gold spans, `actual` all predicted

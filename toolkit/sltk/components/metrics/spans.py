@@ -35,7 +35,9 @@ class SpansMetric(SpanMetric):
         ge=0,
         description="number of bootstrap samples for the confidence intervals; 0: no intervals",
     )
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="share of samples inside an interval")
+    confidence: float = Field(
+        default=0.95, gt=0, lt=1, description="confidence level: the share of samples inside an interval"
+    )
     seed: int = Field(default=0, ge=0, description="seed of the samples")
     thresholds: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default=[], description="for each of these numbers, also score the spans whose score is at least that"

@@ -150,11 +150,11 @@ def _check_parts(parts: list[tuple[int, int]], quoted: str, number: int, path: P
             message = f"[{start}, {end}) is empty, out of order or outside a text of {len(text)} characters"
             raise DataError.at(message, path, number)
         end_before = end
-    found = " ".join(text[start:end] for start, end in parts)
-    if found.split() != quoted.split():
+    actual = " ".join(text[start:end] for start, end in parts)
+    if actual.split() != quoted.split():
         offsets = "; ".join(f"[{start}, {end})" for start, end in parts)
         raise DataError.at(
-            f"the text at {offsets} is `{found}`, not `{quoted}`", path, number, *_advice(text)
+            f"the text at {offsets} is `{actual}`, not `{quoted}`", path, number, *_advice(text)
         )
 
 

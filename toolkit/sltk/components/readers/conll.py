@@ -49,8 +49,8 @@ class ConllReader(TaggedReader, TextFileReader):
     )
     document_marker: str | None = Field(
         default="-DOCSTART-",
-        description="a line with this in its first column begins a document; null: no line does; `#begin` for "
-        "CoNLL-2012",
+        description="first column of the lines that begin a document, such as `#begin` in CoNLL-2012; null: no line "
+        "begins one",
     )
 
     @model_validator(mode="after")

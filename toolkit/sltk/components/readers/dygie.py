@@ -57,8 +57,8 @@ class DygieReader(NerOrEventReader, JsonLinesReader):
                 expected = "[[word, type], …]" if self.annotation == "events" else "[first, last, type]"
                 raise here.error(f"expected {expected}, found {excerpt(item)}")
         if not first <= start <= last < first + len(words):
-            own = f"which has words {first} to {first + len(words) - 1}"
-            raise here.error(f"words {start} to {last} of the document are not in this sentence, {own}")
+            extent = f"which has words {first} to {first + len(words) - 1}"
+            raise here.error(f"words {start} to {last} of the document are not in this sentence, {extent}")
         mention = start - first, last - first + 1, type_
         check_mention(mention, words, here)
         return mention

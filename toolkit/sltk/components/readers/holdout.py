@@ -62,9 +62,13 @@ class HoldoutReader(Reader):
             raise DataError(
                 f"`holdout` would take {size} of {amount} {self.by}s; it must take some and leave some"
             )
-        chosen = set(random.Random(self.seed).sample(range(amount), size))
-        rest = [sentence for unit, sentence in zip(units, sentences, strict=True) if unit not in chosen]
-        held_out = [sentence for unit, sentence in zip(units, sentences, strict=True) if unit in chosen]
+        held_out_units = set(random.Random(self.seed).sample(range(amount), size))
+        rest = [
+            sentence for unit, sentence in zip(units, sentences, strict=True) if unit not in held_out_units
+        ]
+        held_out = [
+            sentence for unit, sentence in zip(units, sentences, strict=True) if unit in held_out_units
+        ]
         return rest, held_out[: self.limit]
 
     def _units(self, sentences: Sequence[Sentence]) -> Sequence[int]:

@@ -82,9 +82,9 @@ class LabelStudioReader(OffsetReader, JsonArrayReader):
         key = "completions" if "completions" in task else "annotations"  # the name in versions before 1.0
         annotations = task.records(key) if key in task else []
         valid = [each for each in annotations if each.value.get("was_cancelled") is not True]
-        own = [each for each in valid if self._is_selected(each, "completed_by")]
-        own = [each for each in own if each.value.get("ground_truth") is True] or own
-        choice = own[0] if own else None
+        candidates = [each for each in valid if self._is_selected(each, "completed_by")]
+        ground_truth = [each for each in candidates if each.value.get("ground_truth") is True]
+        choice = next(iter(ground_truth or candidates), None)
         reports = []
         for each in annotations:
             if each is not choice:

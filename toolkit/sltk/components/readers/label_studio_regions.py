@@ -68,14 +68,14 @@ def _characters(value: JsonRecord, text: str) -> tuple[int, int]:
         return start, end
     quoted = value.string("text")
     for place in ((start, end), _from_utf16(text, start, end)):
-        if place and _same(text[place[0] : place[1]], quoted):
+        if place and _is_same_text(text[place[0] : place[1]], quoted):
             return place
     raise value.error(f"[{start}, {end}) is {excerpt(text[start:end])} in the text, not {excerpt(quoted)}")
 
 
-def _same(found: str, quoted: str) -> bool:
+def _is_same_text(text: str, quoted: str) -> bool:
     r"""Compare texts: line ends are quoted as `\n`, two characters, and browsers merge white space."""
-    return found == quoted or found.split() == quoted.replace("\\n", "\n").split()
+    return text == quoted or text.split() == quoted.replace("\\n", "\n").split()
 
 
 def _from_utf16(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -27,8 +27,8 @@ class MavenReader(TriggerReader, JsonLinesReader):
             mentions = _mentions(record, len(contents))
             for number, content in enumerate(contents):
                 content.unused = record.unused if number == 0 else ()
-                own = mentions[number] if "events" in record else None
-                yield self.trigger_sentence(content.strings("tokens"), own, content, document)
+                triggers = mentions[number] if "events" in record else None
+                yield self.trigger_sentence(content.strings("tokens"), triggers, content, document)
 
 
 def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Mention]]:

@@ -101,8 +101,8 @@ def annotated_sentence(
         if report is None or report.adjusted:
             aligned.append(Span(*final.covered(span), span.type))
     words = [text[start:end] for start, end in offsets]
-    found = None if spans is None else aligned
-    return Sentence(words, None, found, text, offsets, file, line, document, tuple(reports))
+    annotation = None if spans is None else aligned
+    return Sentence(words, None, annotation, text, offsets, file, line, document, tuple(reports))
 
 
 class _Words:

@@ -28,7 +28,7 @@ class SemEval14Reader(OffsetReader, FileReader):
             DataError: not well-formed XML, a document type declaration, a `sentence` without text, or a term
                 whose offsets do not match its text.
         """
-        parser = _Parser(self.path)
+        parser = _SentenceParser(self.path)
         with open_binary(self.path) as source:
             while chunk := source.read(_CHUNK):
                 parser.feed(chunk)
@@ -36,7 +36,7 @@ class SemEval14Reader(OffsetReader, FileReader):
             parser.feed(b"", last=True)
             yield from self._sentences(parser)
 
-    def _sentences(self, parser: _Parser) -> Iterator[Sentence]:
+    def _sentences(self, parser: _SentenceParser) -> Iterator[Sentence]:
         for line, text, terms in parser.take():
             yield self.annotate(text, terms, file=str(self.path), line=line)
 
@@ -48,7 +48,7 @@ class SemEval14Reader(OffsetReader, FileReader):
         return aspect_sentences()
 
 
-class _Parser:
+class _SentenceParser:
     """Collects `(line, text, terms)` of each `sentence` element."""
 
     def __init__(self, path: Path) -> None:
@@ -122,8 +122,8 @@ class _Parser:
             start, end = int(attributes["from"]), int(attributes["to"])
         except ValueError:
             raise self._error(f"`from` and `to` of `{term}` are not whole numbers", line) from None
-        found = text[start:end] if 0 <= start < end <= len(text) else ""
+        actual = text[start:end] if 0 <= start < end <= len(text) else ""
         # XML parsers replace line ends and tabs in attributes with spaces.
-        if not found or found.split() != term.split():
-            raise self._error(f"the text at [{start}, {end}) is `{found}`, not `{term}`", line)
+        if not actual or actual.split() != term.split():
+            raise self._error(f"the text at [{start}, {end}) is `{actual}`, not `{term}`", line)
         return CharSpan(start, end, attributes["polarity"], line)

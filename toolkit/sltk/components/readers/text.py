@@ -25,7 +25,8 @@ class TextReader(SplittingReader, TextFileReader):
 
     one_document: bool = Field(
         default=False,
-        description="treat all lines as one document: a model with `document_context` then sees the lines around",
+        description="treat all lines as one document, so that a model with `document_context` also reads "
+        "neighbouring lines",
     )
 
     def read(self) -> Iterator[Sentence]:
