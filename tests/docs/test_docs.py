@@ -110,6 +110,16 @@ def test_modules_named_on_pages_exist(page: Path) -> None:
         assert hasattr(parent, attribute) or importlib.util.find_spec(name), name
 
 
+@each_page
+def test_files_named_on_pages_exist(page: Path) -> None:
+    """Every file named from the root of the repository, or from the package, is there."""
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w./$-])(?:benchmarks|docs|experiments|tests|toolkit)/[\w/]+(?:\.\w+)+", text)
+    folders = "|".join(folder.name for folder in (ROOT / "toolkit" / "sltk").iterdir() if folder.is_dir())
+    paths += [f"toolkit/sltk/{path}" for path in re.findall(rf"`((?:{folders})/[\w/]*\.py)`", text)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def python_files() -> dict[str, str]:
     """Python files shown on pages, by name."""
     titled = [(re.match(r'title="(.+)"', block.title), block.text) for block in blocks("python")]
