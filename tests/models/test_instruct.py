@@ -75,13 +75,13 @@ def test_more_examples_than_sentences_are_an_error() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"options": {"A": "x", "B": "x"}}, "`B` and `A` have one option, `x`"),
-        ({"options": {"A": "x:y"}}, "the option `x:y` holds `:`"),
-        ({"options": {"A": "x;"}}, "the option `x;` holds `;`"),
+        ({"options": {"A": "x", "B": "x"}}, "`B` and `A` have the same option, `x`"),
+        ({"options": {"A": "x:y"}}, "the option `x:y` contains `:`"),
+        ({"options": {"A": "x;"}}, "the option `x;` contains `;`"),
         ({"options": {"A": " x"}}, "is not a phrase"),
         ({"options": {"A": ""}}, "is not a phrase"),
         ({"options": {}}, "at least 1"),
-        ({"template": "{sentense}"}, "nothing is known to fill {sentense}"),
+        ({"template": "{sentense}"}, "unknown placeholder {sentense}"),
         ({"template": "{options}"}, "expected {sentence} once, found it 0 times"),
         ({"example": "{sentence}"}, "expected {response} once"),
         ({"template": "{sentence}", "shots": 1}, "no {examples}"),

@@ -383,10 +383,10 @@ def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None
         ({"backbone": tiny.backbone(unmask="01")}, "its blocks are causal"),
         (
             {"backbone": tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")},
-            "only a decoder writes",
+            "only a decoder generates text",
         ),
         ({"instruct": {"instruction": "x", "options": OPTIONS, "shot": 2}}, "unknown key `shot`"),
-        ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` asks for probabilities"),
+        ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` needs probabilities"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -304,7 +304,7 @@ aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, in
         SOUND + "trainer: {early_stopping: 2}\n",
         (),
         """\
-        error: `early_stopping` needs `data.validation` to watch
+        error: `early_stopping` needs `data.validation`
           --> spec.yaml:5:27   (trainer.early_stopping)
            |
          5 | trainer: {early_stopping: 2}

@@ -1,27 +1,27 @@
-"""Every error that sltk raises on purpose.
+"""Exceptions of sltk, and problems with positions.
 
-    SltkError                 exit code 1
-    ├── RunError              the run failed: a loss that is not a number, a full disk, …
-    └── InputError            exit code 2: something the user wrote or gave is wrong
-        ├── SpecError         in a spec, or in a `--set`
+    SltkError                      exit code 1
+    ├── RunError                   a run failed: a loss that is not a number, a full disk, …
+    └── InputError                 exit code 2: the input is wrong
+        ├── SpecError              in a spec, or in a `--set`
         │   └── InvalidSpecError   a spec that does not validate
-        ├── DataError         in a data file
-        ├── ModelError        in a model name, a model directory, or what is asked of a model
-        └── UsageError        on the command line, or in a run directory
+        ├── DataError              in a data file
+        ├── ModelError             in a model name or a model directory, or an unsupported model
+        └── UsageError             on the command line, or in a run directory
 
-An `InputError` holds one or more `Problem`s, so that everything wrong is told at once.
+An `InputError` has one or more `Problem`s, so that all problems are reported together.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a file; lines and columns count from 1."""
+    """A position in a file; lines and columns count from 1."""
 
     file: str
     line: int | None = None
@@ -33,14 +33,14 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, where it stands, and what would be right."""
+    """One problem: what is wrong, where, and what is expected."""
 
     message: str
     location: Location | None = None
     path: str | None = None
     """Dotted path of the key in a spec: `data.train`."""
     source_line: str | None = None
-    """The line the location names, shown with a caret under `width` characters."""
+    """The line at the location; it is shown with carets under `width` characters."""
     width: int = 1
     suggestion: str | None = None
     """The nearest valid name."""
@@ -66,22 +66,22 @@ class Problem:
 
 
 def _short(message: str) -> str:
-    """The message without the middle of what it quotes, where that is longer than anyone would read."""
+    """The message, shortened in the middle if what it quotes is very long."""
     return message if len(message) <= 2000 else f"{message[:1000]} … {message[-200:]}"
 
 
 class SltkError(Exception):
-    """Base of everything that sltk raises on purpose."""
+    """Base class of the exceptions of sltk."""
 
     exit_code = 1
 
 
 class RunError(SltkError):
-    """The input was sound, the run failed."""
+    """A run failed, although its input is valid."""
 
 
 class InputError(SltkError):
-    """Something the user wrote is wrong; `problems` says what, all at once."""
+    """The input is wrong; `problems` holds all problems."""
 
     exit_code = 2
 
@@ -93,7 +93,7 @@ class InputError(SltkError):
 
 
 class SpecError(InputError):
-    """A spec, or a `--set`, is wrong."""
+    """A spec or a `--set` is wrong."""
 
 
 class InvalidSpecError(SpecError):
@@ -112,24 +112,19 @@ class DataError(InputError):
         *notes: str,
         suggestion: str | None = None,
     ) -> DataError:
-        """A data error at one line of one file."""
+        """A data error at a line of a file."""
         return cls(Problem(message, Location(str(file), line), suggestion=suggestion, notes=notes))
 
 
 class ModelError(InputError):
-    """A model cannot be had, or cannot do what is asked of it."""
+    """A model is not available, or does not support what is requested."""
 
 
 class UsageError(InputError):
-    """The command line, or a run directory it names, is wrong."""
+    """The command line, or a run directory named on it, is wrong."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, if one is close enough to be a slip of the hand."""
+    """The known name closest to `name`, if it is close enough to be a typing error."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
-
-
-def at_path(problem: Problem, path: str) -> Problem:
-    """The same problem, said to stand at `path` of a spec."""
-    return replace(problem, path=path)

@@ -1,20 +1,21 @@
 """The mask language: which blocks of a model lose their causal mask.
 
-    "0111"        m digits, m groups of blocks; the leftmost digit governs the blocks nearest the input,
-                  1 means unmasked (Dukić & Šnajder 2024, section 3). Groups are as even as possible, the first
-                  ones get the extra block: 30 blocks in four groups are 8, 8, 7, 7.
-    all, none     every block, no block
-    middle        the two middle quarters: 0110
-    first:8, last:8   that many blocks nearest the input, or the output
-    [3, 4, 9]     these blocks, numbered from 0 at the input
+    "0111"            m digits, one per group of blocks; the leftmost digit is the group nearest the input, and 1
+                      removes the mask (Dukić & Šnajder 2024, section 3). Groups are as even as possible, with the
+                      larger ones first: 30 blocks in four groups are 8, 8, 7, 7.
+    all, none         every block, no block
+    middle            the two middle quarters: 0110
+    first:8, last:8   this many blocks nearest the input, or nearest the output
+    [3, 4, 9]         these blocks, numbered from 0 at the input
 
-One thing comes out: a flag a block, True where a word sees what follows it.
+A mask resolves to one flag per block: True if its words see the words after them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -27,20 +28,20 @@ _FORMS = "digits such as 0111, `all`, `none`, `middle`, `first:N`, `last:N`, or 
 
 
 class MaskError(ValueError):
-    """A mask that means nothing, or does not fit the model."""
+    """A mask is malformed, or does not fit the model."""
 
 
 def parse(value: Any) -> MaskText:
-    """The mask as it was written, `0111` included where YAML sees a number.
+    """Validate a mask; `0111` is read as digits even though YAML reads it as a number.
 
     Raises:
-        MaskError: it is none of the forms.
+        MaskError: the mask has none of the forms.
     """
     if isinstance(value, dict) and set(value) == {"layers"}:
         value = value["layers"]
     if isinstance(value, list):
         if not all(isinstance(block, int) and not isinstance(block, bool) and block >= 0 for block in value):
-            raise MaskError("a list mask holds block numbers from 0 on")
+            raise MaskError("a list mask contains block numbers, counted from 0")
         return sorted({int(block) for block in value})
     text = str(source_text(value)).strip()
     if is_digits(text) or text in ("all", "none", "middle") or _COUNTED.fullmatch(text):
@@ -49,17 +50,17 @@ def parse(value: Any) -> MaskText:
 
 
 def is_digits(mask: str | None) -> bool:
-    """Whether a mask is written in digits."""
+    """Whether a mask consists of digits."""
     return mask is not None and re.fullmatch("[01]+", mask) is not None
 
 
 def is_causal(mask: MaskText) -> bool:
-    """Whether no block is unmasked, in a model of any depth."""
+    """Whether a mask leaves every block causal, in a model of any depth."""
     return not mask if isinstance(mask, list) else bool(re.fullmatch("none|0+|(first|last):0+", mask))
 
 
 def groups(blocks: int, count: int) -> list[range]:
-    """`count` runs of block numbers, as even as possible, the first ones longer.
+    """Split block numbers into `count` ranges, as even as possible, with the longer ones first.
 
     Raises:
         MaskError: there are more groups than blocks.
@@ -72,47 +73,36 @@ def groups(blocks: int, count: int) -> list[range]:
 
 
 def flags(mask: MaskText, blocks: int) -> tuple[bool, ...]:
-    """One flag a block, input side first: True where the causal mask is removed.
+    """One flag per block from the input on: True where the causal mask is removed.
 
     Raises:
-        MaskError: the mask does not fit a model of that many blocks.
+        MaskError: the mask does not fit a model with this many blocks.
     """
     if isinstance(mask, list):
-        return _listed(mask, blocks)
-    if counted := _COUNTED.fullmatch(mask):
-        return _counted(counted[1], int(counted[2]), blocks)
+        if mask and mask[-1] >= blocks:
+            raise MaskError(f"the mask names block {mask[-1]}; the model has the blocks 0 to {blocks - 1}")
+        return tuple(block in mask for block in range(blocks))
+    if match := _COUNTED.fullmatch(mask):
+        count = int(match[2])
+        if count > blocks:
+            raise MaskError(f"`{match[1]}:{count}` asks for {count} blocks; the model has {blocks}")
+        start = 0 if match[1] == "first" else blocks - count
+        return tuple(start <= block < start + count for block in range(blocks))
     digits = {"all": "1", "none": "0", "middle": "0110"}.get(mask, mask)
     if mask == "middle" and blocks < 4:
         raise MaskError(f"`middle` needs at least 4 blocks; the model has {blocks}")
-    runs = groups(blocks, len(digits))
-    return tuple(digit == "1" for digit, run in zip(digits, runs, strict=True) for _ in run)
-
-
-def _listed(mask: list[int], blocks: int) -> tuple[bool, ...]:
-    if mask and mask[-1] >= blocks:
-        raise MaskError(f"the mask names block {mask[-1]}; the model has the blocks 0 to {blocks - 1}")
-    return tuple(block in mask for block in range(blocks))
-
-
-def _counted(side: str, count: int, blocks: int) -> tuple[bool, ...]:
-    if count > blocks:
-        raise MaskError(f"`{side}:{count}` asks for {count} blocks; the model has {blocks}")
-    removed = range(count) if side == "first" else range(blocks - count, blocks)
-    return tuple(block in removed for block in range(blocks))
+    sizes = map(len, groups(blocks, len(digits)))
+    return tuple(digit == "1" for digit, size in zip(digits, sizes, strict=True) for _ in range(size))
 
 
 def group_text(mask: MaskText, blocks: int) -> str:
     """The blocks of a mask in words: `0-7 causal, 8-29 unmasked`."""
-    runs: list[tuple[int, int, bool]] = []
-    for block, flag in enumerate(flags(mask, blocks)):
-        if runs and runs[-1][2] == flag:
-            runs[-1] = (runs[-1][0], block, flag)
-        else:
-            runs.append((block, block, flag))
-    return ", ".join(
-        f"{first if first == last else f'{first}-{last}'} {'unmasked' if flag else 'causal'}"
-        for first, last, flag in runs
-    )
+    texts = []
+    for is_unmasked, group in groupby(range(blocks), key=flags(mask, blocks).__getitem__):
+        numbers = list(group)
+        span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+        texts.append(f"{span} {'unmasked' if is_unmasked else 'causal'}")
+    return ", ".join(texts)
 
 
 Mask = Annotated[
@@ -132,18 +122,18 @@ Mask = Annotated[
 
 
 def shared_start(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many blocks (or digits) from the input on two masks of one length have alike."""
-    differ = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
-    return next(differ, len(one))
+    """The number of blocks (or digits) from the input on that two masks of the same length share."""
+    differences = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    return next(differences, len(one))
 
 
 def same_form(masks: Iterable[str | None]) -> dict[str, str]:
-    """`none`, `all` and `middle` in digits where the other masks are of one number of digits; others as they are."""
-    known = {mask for mask in masks if mask is not None}
-    lengths = {len(mask) for mask in known if is_digits(mask)}
-    written = {mask: mask for mask in known}
+    """Map `none`, `all` and `middle` to digits if all digit masks have the same length; others stay as they are."""
+    names = {mask for mask in masks if mask is not None}
+    lengths = {len(mask) for mask in names if is_digits(mask)}
+    forms = {mask: mask for mask in names}
     if len(lengths) == 1:
         count = lengths.pop()
-        names = {"none": "0" * count, "all": "1" * count, **({"middle": "0110"} if count == 4 else {})}
-        written |= {mask: names[mask] for mask in known & names.keys()}
-    return written
+        digits = {"none": "0" * count, "all": "1" * count, **({"middle": "0110"} if count == 4 else {})}
+        forms |= {mask: digits[mask] for mask in names & digits.keys()}
+    return forms

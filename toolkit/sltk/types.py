@@ -1,4 +1,4 @@
-"""What flows through sltk: sentences in, predictions out. No tensors, no files.
+"""The data types of sltk: sentences, spans and predictions, without tensors or files.
 
 Spans are half-open over words: `Span(0, 2, "PER")` covers the words 0 and 1.
 Offsets are half-open over the characters of a text.
@@ -6,40 +6,41 @@ Offsets are half-open over the characters of a text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Words `start` to `end` (not included) have the type `type`."""
+    """Words from `start` up to, but not including, `end`, with a type."""
 
     start: int
     end: int
     type: str
     score: float | None = field(default=None, compare=False)
-    """Product of the tag probabilities of its words, for predicted spans."""
+    """For predicted spans, the product of the tag probabilities of the words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """One annotation that could not be used as it stands, and why."""
+    """An annotation that cannot be used as it is, and why."""
 
     file: str
     line: int | None
     reason: str
     type: str | None = None
-    """The type of the span that was left out; None where it is no span, or is used nevertheless."""
+    """The type of the span that is left out; None if it is not a span, or is used after all."""
     adjusted: bool = False
-    """Whether the span is used nevertheless: words were cut for it, or it was widened to whole ones."""
+    """Whether the span is used after all, with words split for it or widened to whole words."""
 
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence: its words, perhaps its annotation, perhaps the text it was cut from.
+    """A sentence: its words, and optionally its annotation and the text it comes from.
 
-    Annotation is either `tags`, one a word, in the scheme of the reader, or `spans`.
-    Words cut from a text have `text` and `offsets`: `text[start:end]` is the word.
+    The annotation is either `tags`, one per word in the scheme of the reader, or `spans`.
+    With `text` there are `offsets`: `text[start:end]` is the word.
     """
 
     words: list[str]
@@ -49,14 +50,14 @@ class Sentence:
     offsets: list[tuple[int, int]] | None = None
     file: str | None = None
     line: int | None = None
-    """Where the sentence begins, from 1."""
+    """The line where the sentence begins, from 1."""
     document: str | None = None
     unused: tuple[Unused, ...] = ()
-    """Annotations of this sentence that are not among its tags or spans."""
+    """Annotations of this sentence that are not in its tags or spans as they are."""
     heads: list[int | None] | None = None
-    """Of each word, the number of the word that governs it, None for the root; where the source has a tree."""
+    """Dependency tree, if the source has one: the index of the head of each word, None for the root."""
     word_lines: Sequence[int] | None = field(default=None, repr=False, compare=False)
-    """Of each word its line, where the source has a word a line."""
+    """The line of each word, if the source has one word per line."""
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):
@@ -70,48 +71,39 @@ class Sentence:
         return len(self.words)
 
     def with_text(self) -> Sentence:
-        """The sentence with a text: its own, or its words joined by single spaces."""
+        """The sentence with its text, or with its words joined by single spaces if it has none."""
         if self.text is not None:
             return self
-        text, offsets = joined(self.words)
-        return Sentence(
-            self.words, self.tags, self.spans, text, offsets, self.file, self.line, self.document, self.unused,
-            self.heads, self.word_lines,
-        )  # fmt: skip
-
-
-def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Words joined by single spaces, and the offsets of each in that text."""
-    offsets, start = [], 0
-    for word in words:
-        offsets.append((start, start + len(word)))
-        start += len(word) + 1
-    return " ".join(words), offsets
+        offsets, start = [], 0
+        for word in self.words:
+            offsets.append((start, start + len(word)))
+            start += len(word) + 1
+        return replace(self, text=" ".join(self.words), offsets=offsets)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a language model wrote when it was asked for the spans of a sentence, and what of it was of no use."""
+    """The response of a language model to a prompt for the spans of a sentence, and counts of its unusable pieces."""
 
     text: str
     is_cut: bool = False
-    """Whether it ran into the limit of its length."""
+    """Whether the response reached the maximum length."""
     pieces: int = 0
     malformed: int = 0
     """Pieces that are not `span text:option`."""
     unknown_type: int = 0
-    """Pieces whose option is none of those given."""
+    """Pieces with an option that the prompt does not list."""
     unmatched: int = 0
-    """Pieces whose text is not in the sentence, or not where it could be."""
+    """Pieces whose text is not in the sentence, or only in words of other spans."""
     lost_sentence: bool = False
-    """Whether a piece that could not be used cost all the others."""
+    """Whether an unusable piece made all pieces of the sentence unusable."""
     seconds: float = field(default=0.0, compare=False)
-    """Its share of the time that its batch took."""
+    """Its share of the time of its batch."""
 
 
 @dataclass(slots=True)
 class Prediction:
-    """A sentence as a model labelled it. Gold annotation stays in `sentence`."""
+    """A sentence with the predictions of a model; gold annotation stays in `sentence`."""
 
     sentence: Sentence
     tags: list[str]
@@ -119,16 +111,16 @@ class Prediction:
     """Probability of each word's tag."""
     spans: list[Span] = field(default_factory=list)
     response: Response | None = None
-    """What a model of type `instruct` wrote."""
+    """The text that a model of type `instruct` generated."""
 
     @property
     def words(self) -> list[str]:
-        """The words that were labelled."""
+        """The words of the sentence."""
         return self.sentence.words
 
     @property
     def text(self) -> str:
-        """The text the words were cut from, or the words joined by spaces."""
+        """The text of the sentence, or its words joined by spaces."""
         text = self.sentence.with_text().text
         assert text is not None
         return text
@@ -136,7 +128,4 @@ class Prediction:
 
 def span_score(scores: Iterable[float]) -> float:
     """Score of a span: the product of its words' tag probabilities."""
-    product = 1.0
-    for score in scores:
-        product *= score
-    return product
+    return math.prod(scores, start=1.0)

@@ -1,7 +1,7 @@
-"""What a spec holds: every key of the YAML file, its type, its default and what it means.
+"""The keys of a run's spec: types, defaults and descriptions.
 
-The defaults of training are the constants of Dukić & Šnajder (2024), §3, where the paper fixes them.
-Components (`{type: …}`) bring their own keys: `sltk show SLOT NAME`.
+Training defaults are those of Dukić & Šnajder (2024), section 3, where the paper gives them.
+Components (`{type: …}`) have their own keys: `sltk show SLOT NAME`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
 
 
 class SpecModel(BaseModel):
-    """Base of the parts of a spec: immutable, without room for keys that mean nothing."""
+    """Base class of the parts of a spec: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
@@ -44,68 +44,71 @@ class SpecModel(BaseModel):
 
 
 class DataSpec(SpecModel):
-    """What is trained on, what is chosen by, and what is scored in the end."""
+    """The data for training, validation and test."""
 
     train: Reader = Field(description="sentences to train on")
     validation: Reader | None = Field(
         default=None,
-        description="sentences to score while training; `{type: holdout}` takes a part of train",
+        description="sentences to score during training; `{type: holdout}` takes a part of `train`",
     )
     test: Reader | None = Field(default=None, description="sentences to score after training")
 
 
 class TrainerSpec(SpecModel):
-    """How the model is trained."""
+    """Training settings."""
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
-    max_steps: int | None = Field(
-        default=None, ge=1, description="stop after this many updates instead of `epochs`"
-    )
-    batch_size: int = Field(default=16, ge=1, description="sentences in one forward pass on one device")
+    max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
+    batch_size: int = Field(default=16, ge=1, description="sentences per forward pass on each device")
     gradient_accumulation: int = Field(
-        default=1, ge=1, description="forward passes whose gradients make one update; the paper used 4"
+        default=1, ge=1, description="forward passes per update; the paper uses 4"
     )
     learning_rate: float = Field(default=2e-4, gt=0, description="peak learning rate")
-    optimizer: Optimizer = Field(default="adamw", description="the 8-bit ones need a GPU; without one: adamw")
+    optimizer: Optimizer = Field(
+        default="adamw", description="the 8-bit optimizers need a GPU; without one, `adamw` is used"
+    )
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=(0.9, 0.95), description="decay of Adam's running averages of the gradient and of its square"
+        default=(0.9, 0.95),
+        description="decay rates of Adam's running averages of the gradient and its square",
     )
     eps: float = Field(default=1e-5, gt=0, description="Adam's epsilon")
-    weight_decay: float = Field(default=0.1, ge=0, description="decay of weights; biases and norms have none")
-    schedule: Schedule = Field(default="cosine", description="course of the learning rate after warm-up")
+    weight_decay: float = Field(
+        default=0.1, ge=0, description="weight decay; biases and norms are not decayed"
+    )
+    schedule: Schedule = Field(default="cosine", description="schedule of the learning rate after warm-up")
     warmup: int | float = Field(
         default=0,
         ge=0,
-        description="updates of linear warm-up; below 1: their share of all updates",
+        description="updates of linear warm-up; a value below 1 is a share of all updates",
     )
     clip: float | None = Field(
-        default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
+        default=1.0, gt=0, description="maximum norm of the gradient; null for no clipping"
     )
     gradient_checkpointing: bool = Field(
-        default=False, description="compute activations again in the backward pass: less memory, more time"
+        default=False, description="recompute activations in the backward pass: less memory, more time"
     )
     select: Literal["last", "best"] = Field(
-        default="last", description="keep the model of the last epoch, or that with the best validation F1"
+        default="last", description="keep the model of the last epoch, or the one with the best validation F1"
     )
     early_stopping: int | None = Field(
         default=None, ge=1, description="stop after this many epochs without a better validation F1"
     )
     recipe: RecipeName = Field(
         default="corrected",
-        description="how accumulation and schedule count updates: as the paper's released code did, "
-        "with true accumulation, or with both corrected",
+        description="how gradient accumulation and the schedule count updates: as the paper's released code does, "
+        "with gradients accumulated, or with both corrected",
     )
     save_every: int | None = Field(
-        default=None, ge=1, description="updates between checkpoints; null for one after each epoch"
+        default=None, ge=1, description="updates between checkpoints; null for one checkpoint per epoch"
     )
-    log_to: list[Tracker] = Field(default=[], description="where else to log, beside log.jsonl")
-    eval_batch_tokens: int = Field(default=4096, ge=1, description="subwords in a forward pass of evaluation")
+    log_to: list[Tracker] = Field(default=[], description="where to log in addition to log.jsonl")
+    eval_batch_tokens: int = Field(default=4096, ge=1, description="subwords per forward pass in evaluation")
     data_seed: int | None = Field(
-        default=None, ge=0, description="seed of the order of sentences; null: `seed`"
+        default=None, ge=0, description="seed of the order of sentences; null for `seed`"
     )
 
     @model_validator(mode="after")
-    def _warmup_is_share_or_steps(self) -> TrainerSpec:
+    def _check_warmup(self) -> TrainerSpec:
         if isinstance(self.warmup, float) and self.warmup >= 1:
             about = f"expected a share below 1 or a whole number of updates, found `{self.warmup}`"
             raise RefusedError(about, "warmup")
@@ -113,33 +116,33 @@ class TrainerSpec(SpecModel):
 
 
 def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
-    """A default component, looked up when it is needed: importing this module registers nothing."""
+    """The factory of a default component, which is looked up when it is needed: imports register nothing."""
     return lambda: registry.find(slot, name)(**options)
 
 
-def _takes_sentences(reader: Reader | None) -> bool:
-    """Whether it is a `holdout` of single sentences."""
+def _is_sentence_holdout(reader: Reader | None) -> bool:
+    """Whether a reader is a `holdout` that takes single sentences, not whole documents."""
     return reader is not None and reader.type_name == "holdout" and getattr(reader, "by", None) == "sentence"
 
 
 def default_metrics(scheme: str | None) -> list[Any]:
-    """Spans are scored where the scheme marks them, words where tags are plain."""
+    """The default metrics: accuracy of words for plain tags, scores of spans for other schemes."""
     return [registry.find("metric", "accuracy" if scheme == "plain" else "seqeval")()]
 
 
 def folder_name(name: str) -> str:
-    """The name of a run, which names its directory."""
+    """Check that the name of a run can name a directory."""
     if name in (".", "..") or set(name) & set("/\\\0"):
         raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
     return name
 
 
-_OF_TAGGERS = {"aligner", "document_context", "head", "on_overflow"}
-"""Keys of a spec that only a tagger has a use for."""
+_TAGGER_KEYS = {"aligner", "document_context", "head", "on_overflow"}
+"""Keys that only taggers have."""
 
 
 class RunSpec(SpecModel):
-    """The keys that a run of any kind has."""
+    """The keys of every kind of run."""
 
     name: str = Field(min_length=1, description="names the run directory, runs/NAME")
     seed: int = Field(default=120, ge=0, lt=2**32, description="seed of all random numbers")
@@ -154,123 +157,123 @@ class RunSpec(SpecModel):
 
 
 class Experiment(RunSpec):
-    """One run: data, model, training. `extends: other.yaml` starts from another spec."""
+    """The spec of a run: data, model, training. `extends: other.yaml` starts from another spec."""
 
     type: Literal["tagger", "instruct"] = Field(
         default="tagger",
-        description="what kind of model is trained: one that tags words, or one that writes spans (`instruct:`)",
+        description="kind of model: one that tags words, or one that generates spans as text (`instruct:`)",
     )
     data: DataSpec = Field(description="sentences for training, validation and test")
     splitter: Splitter = Field(
         default_factory=component("splitter", "regex"),
-        description="cuts text into words",
+        description="splits text into words",
     )
     scheme: SchemeName = Field(
-        default="IOB2", description="tag scheme the model is trained in; data in other schemes is converted"
+        default="IOB2", description="tag scheme for training; data in other schemes is converted"
     )
     max_length: int | None = Field(
         default=None,
         ge=1,
-        description="most subwords the model sees at once; null: what the model can take",
+        description="maximum number of subwords per input; null for the maximum of the model",
     )
     on_overflow: Literal["window", "error"] = Field(
-        default="window", description="a longer sentence is read in overlapping windows, or is an error"
+        default="window", description="split a longer sentence into overlapping windows, or report an error"
     )
     document_context: int = Field(
         default=0,
         ge=0,
-        description="subwords of the same document read on each side of a sentence, and not labelled; 0: none",
+        description="subwords of the same document to read on each side of a sentence, without labelling them",
     )
     aligner: Aligner = Field(
         default_factory=component("aligner", "first_subword"),
-        description="makes word vectors of subword vectors",
+        description="computes word vectors from subword vectors",
     )
-    backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
+    backbone: Backbone = Field(description="the language model, its mask, LoRA and quantization")
     head: Head = Field(
-        default_factory=component("head", "linear", dropout=0.1), description="turns word vectors into tags"
+        default_factory=component("head", "linear", dropout=0.1),
+        description="predicts tags from word vectors",
     )
     metrics: list[Metric] = Field(
         default_factory=lambda before: default_metrics(before.get("scheme")),
         min_length=1,
-        description="scores; the first one's F1 selects the best model",
+        description="scores to compute; the F1 of the first one selects the best model",
     )
-    trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="how the model is trained")
+    trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="training settings")
     instruct: InstructSpec | None = Field(
-        default=None, description="with `type: instruct`: prompt, options, decoding"
+        default=None, description="prompt, options and decoding, with `type: instruct`"
     )
 
     @model_validator(mode="after")
-    def _metrics_have_something_to_count(self) -> Experiment:
-        """Found out before training, not after it."""
+    def _check_metrics(self) -> Experiment:
         for number, metric in enumerate(self.metrics):
             if self.scheme == "plain" and metric.needs_spans:
-                about = f"metric `{metric.type_name}` counts spans, and plain tags mark none: use `accuracy`"
+                about = f"metric `{metric.type_name}` counts spans, but plain tags mark none: use `accuracy`"
                 raise RefusedError(about, f"metrics.{number}")
             if self.type == "instruct" and metric.needs_probabilities:
-                about = f"metric `{metric.type_name}` asks for probabilities, and a model that writes spans has none"
+                about = f"metric `{metric.type_name}` needs probabilities, but a model that generates spans has none"
                 raise RefusedError(
                     f"{about}: leave out `thresholds` and `calibration_bins`", f"metrics.{number}"
                 )
         return self
 
     @model_validator(mode="after")
-    def _one_splitter(self) -> Experiment:
-        """Readers that cut text into words, and say no other way, cut it as prediction will."""
+    def _set_splitter_of_readers(self) -> Experiment:
+        """Readers without a splitter of their own split text like prediction does."""
         readers = {name: getattr(self.data, name) for name in DataSpec.model_fields}
-        cutting = {
+        changes = {
             name: reader.model_copy(update={"splitter": self.splitter})
             for name, reader in readers.items()
             if reader is not None
             and "splitter" in type(reader).model_fields
             and "splitter" not in reader.model_fields_set
         }
-        # The model is frozen for its users; a validator may still settle a value.
-        self.__dict__["data"] = self.data.model_copy(update=cutting)
+        # The model is frozen, so a validator cannot assign the attribute.
+        self.__dict__["data"] = self.data.model_copy(update=changes)
         return self
 
     @model_validator(mode="after")
-    def _context_is_there(self) -> Experiment:
-        """`holdout` takes single sentences out of their documents, unless it is told to take whole ones."""
-        apart = [name for name in DataSpec.model_fields if _takes_sentences(getattr(self.data, name))]
-        if self.document_context and apart:
-            about = "`holdout` takes sentences away from their neighbours, which `document_context` is about"
-            advice = f"say `by: document` in {apart[0]}, or give it a file of its own"
+    def _check_document_context(self) -> Experiment:
+        """A `holdout` of single sentences would separate them from their documents."""
+        holdouts = [name for name in DataSpec.model_fields if _is_sentence_holdout(getattr(self.data, name))]
+        if self.document_context and holdouts:
+            about = "`holdout` takes sentences away from their neighbours, which `document_context` needs"
+            advice = f"set `by: document` in {holdouts[0]}, or give it a separate file"
             raise RefusedError(f"{about}: {advice}", "document_context")
         return self
 
     @model_validator(mode="after")
-    def _type_has_its_keys(self) -> Experiment:
-        """Each type of model has keys of its own; what would be without effect is refused."""
+    def _check_keys_of_type(self) -> Experiment:
+        """Refuse keys that have no effect for this type of model."""
         if self.type == "tagger":
             if self.instruct is not None:
                 raise RefusedError("`instruct` is for `type: instruct`", "instruct")
             return self
         if self.instruct is None:
-            raise RefusedError("`type: instruct` needs `instruct`: an instruction, and options", "type")
-        for key in _OF_TAGGERS & self.model_fields_set:
-            raise RefusedError(f"`{key}` is for `type: tagger`: a model that writes spans has none", key)
+            raise RefusedError("`type: instruct` needs `instruct`: an instruction and options", "type")
+        for key in sorted(_TAGGER_KEYS & self.model_fields_set):
+            raise RefusedError(f"`{key}` is for `type: tagger`; a model that generates spans has none", key)
         if self.scheme == "plain":
-            raise RefusedError("a model that writes spans needs a scheme of spans", "scheme")
+            raise RefusedError("a model that generates spans needs a scheme of spans", "scheme")
         if self.backbone.type_name != "decoder":
-            raise RefusedError("only a decoder writes", "backbone.type")
+            raise RefusedError("only a decoder generates text", "backbone.type")
         if not is_causal(getattr(self.backbone, "unmask", "none")):
-            about = "a model that writes must not see what is still to be written: its blocks are causal"
-            raise RefusedError(about, "backbone.unmask", notes=["`unmask: none`, or leave it out"])
+            about = "a model that generates text must not see what it has yet to write: its blocks are causal"
+            raise RefusedError(about, "backbone.unmask", notes=["set `unmask: none`, or leave it out"])
         return self
 
-    @model_serializer(mode="wrap")
-    def _own_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the keys that are for the other type of model."""
-        values: dict[str, Any] = handler(self)
-        foreign = {"instruct"} if self.type == "tagger" else _OF_TAGGERS
-        return {key: value for key, value in values.items() if key not in foreign}
-
     @model_validator(mode="after")
-    def _selection_needs_validation(self) -> Experiment:
+    def _check_selection(self) -> Experiment:
         if self.data.validation is not None:
             return self
         if self.trainer.select == "best":
-            raise RefusedError("`select: best` needs `data.validation` to choose by", "trainer.select")
+            raise RefusedError("`select: best` needs `data.validation`", "trainer.select")
         if self.trainer.early_stopping is not None:
-            raise RefusedError("`early_stopping` needs `data.validation` to watch", "trainer.early_stopping")
+            raise RefusedError("`early_stopping` needs `data.validation`", "trainer.early_stopping")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_foreign_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the keys of the other type of model."""
+        values: dict[str, Any] = handler(self)
+        foreign = {"instruct"} if self.type == "tagger" else _TAGGER_KEYS
+        return {key: value for key, value in values.items() if key not in foreign}

@@ -1,6 +1,6 @@
-"""`imports:` and `--imports`: Python files and modules with components of one's own.
+"""Run the files and modules of `imports:` and `--imports`, which register custom components.
 
-They are run, like any program of one's own; what was run is returned so that it can be shown.
+The code runs with the rights of the user. The imported files are returned so that they can be shown.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..errors import InputError, Location, Problem, UsageError
 from ..yamltree.scalars import is_python_file
 
 _loaded: dict[str, str] = {}
-"""Digest of a file's content → name of the module it made."""
+"""Digest of a file's content → name of its module."""
 
 
 def load_imports(items: Iterable[str | Path]) -> list[Path]:
     """Run each file (`….py`) or import each module, and return them.
 
-    A file that was run before, here or in another folder, is not run again; an edited one replaces the old.
+    The same file is run only once, even if it is in another folder; an edited file replaces the old one.
 
     Raises:
-        UsageError: a file does not exist, or raises; names the line where.
+        UsageError: a file does not exist or raises an exception; the error names the line.
     """
     return [_load(item) for item in items]
 
@@ -42,7 +42,7 @@ def _load(item: str | Path) -> Path:
             importlib.import_module(str(item))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a file may raise anything, SystemExit too
+    except BaseException as error:  # a file may raise anything, also SystemExit
         raise UsageError(_problem(item, error)) from error
     return Path(item)
 
@@ -52,11 +52,11 @@ def _run_file(path: Path) -> None:
     if _loaded.get(digest) in sys.modules:
         return
     name = f"sltk_imports.{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
-    loader = _FreshLoader(name, str(path))
+    loader = _UncachedLoader(name, str(path))
     spec = spec_from_loader(name, loader)
     assert spec is not None
     module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pydantic look their module up while it runs
+    sys.modules[name] = module  # dataclasses and pydantic look up the module while it runs
     try:
         loader.exec_module(module)
     except BaseException:
@@ -65,8 +65,8 @@ def _run_file(path: Path) -> None:
     _loaded[digest] = name
 
 
-class _FreshLoader(SourceFileLoader):
-    """Compiles the source as it is now: no `__pycache__` beside a spec, and none that is out of date."""
+class _UncachedLoader(SourceFileLoader):
+    """Compiles the current source: it neither reads nor writes `__pycache__`."""
 
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
@@ -78,12 +78,12 @@ def _problem(item: str | Path, error: BaseException) -> Problem:
         return Problem(f"`{item}` does not exist")
     about = str(error.problems[0].message if isinstance(error, InputError) else error).strip()
     kind = type(error).__name__
-    location = _raised_at(item, error)
+    location = _location(item, error)
     return Problem(f"`{item}` cannot be imported: {kind}" + (f": {about}" if about else ""), location)
 
 
-def _raised_at(item: str | Path, error: BaseException) -> Location | None:
-    """The last line of the user's own file that was running."""
+def _location(item: str | Path, error: BaseException) -> Location | None:
+    """The last line of the user's file that was running."""
     if isinstance(error, SyntaxError) and error.filename:
         return Location(error.filename, error.lineno, error.offset)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(item)]

@@ -1,4 +1,4 @@
-"""What a spec says under `instruct:`: prompt, options, loss, decoding, and how responses are read."""
+"""The keys under `instruct:`: prompt, options, loss, decoding and parsing of responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import nearest
 from ..yamltree.scalars import plain
 
 OPTION, SPAN = ":", ";"
-"""What stands before an option, and between spans, in a response."""
+"""Separators in a response: before an option, and between spans."""
 
 TEMPLATE = (
     "### Instruction:\n{instruction}\n\n### Options:\n{options}\n\n"
@@ -27,52 +27,61 @@ class _Part(BaseModel):
 
 
 class Sampling(_Part):
-    """Responses are drawn, and not the most probable ones; the seed is that of the spec."""
+    """Draw responses at random instead of taking the most probable ones; the seed is that of the spec."""
 
-    temperature: float = Field(default=0.6, gt=0, description="below 1: likely subwords become likelier")
+    temperature: float = Field(default=0.6, gt=0, description="below 1, likely subwords become more likely")
     top_p: float = Field(
-        default=0.9, gt=0, le=1, description="draw among the likeliest subwords that have this probability"
+        default=0.9,
+        gt=0,
+        le=1,
+        description="draw from the most likely subwords that together have this probability",
     )
 
 
 class InstructSpec(_Part):
-    """How a language model is asked for the spans of a sentence, and how its response is read."""
+    """How to ask a language model for the spans of a sentence, and how to read its response."""
 
-    instruction: str = Field(min_length=1, description="what the model is asked to do")
+    instruction: str = Field(min_length=1, description="the task, as the first part of the prompt")
     options: Annotated[dict[str, str], BeforeValidator(plain)] = Field(
-        min_length=1, description="a phrase for each type of span, as in `PER: person`"
+        min_length=1, description="a phrase for each type of span: `PER: person`"
     )
     template: str = Field(
         default=TEMPLATE,
-        description="the prompt, with {instruction}, {options}, {examples} and, once, {sentence}",
+        description="the prompt, with {instruction}, {options}, {examples}, and {sentence} exactly once",
     )
     example: str = Field(
-        default=EXAMPLE, description="one of {examples}, with {sentence} and {response}, once each"
+        default=EXAMPLE, description="one of the {examples}, with {sentence} and {response} exactly once"
     )
     shots: int = Field(
-        default=0, ge=0, description="training sentences shown with their response in every prompt, by seed"
+        default=0,
+        ge=0,
+        description="number of training sentences to show with their responses in every prompt, chosen by `seed`",
     )
     loss: Literal["response", "all"] = Field(
-        default="response", description="what is learned: the response alone, or the prompt too (the authors)"
+        default="response",
+        description="train on the response only, or on the prompt too (as the authors did)",
     )
     max_response: int = Field(
-        default=256, ge=2, description="most subwords of a response; a longer one is cut, and counted"
+        default=256,
+        ge=2,
+        description="maximum number of subwords per response; longer ones are cut, and counted",
     )
     sampling: Sampling | None = Field(
-        default=None, description="draw responses (the authors); null: the most probable subword each time"
+        default=None,
+        description="draw responses at random (as the authors did); null for greedy decoding",
     )
     constrained: bool = Field(
         default=False,
-        description="let only word sequences of the sentence, separators and options be generated",
+        description="generate only word sequences of the sentence, separators and options",
     )
     parsing: Literal["tolerant", "paper"] = Field(
         default="tolerant",
-        description="a malformed piece costs only itself, or (paper) all spans of the sentence",
+        description="drop only a malformed piece (`tolerant`), or all spans of its sentence (`paper`)",
     )
 
     def prompt(self, sentence: str, examples: str = "") -> str:
-        """The prompt for a sentence, with examples already written out."""
-        return filled(
+        """The prompt for a sentence; `examples` are filled in already."""
+        return fill(
             self.template,
             {
                 "instruction": self.instruction,
@@ -84,58 +93,57 @@ class InstructSpec(_Part):
 
     @field_validator("options")
     @classmethod
-    def _phrases_can_be_read_back(cls, options: dict[str, str]) -> dict[str, str]:
+    def _check_phrases(cls, options: dict[str, str]) -> dict[str, str]:
         owner: dict[str, str] = {}
         for type_, phrase in options.items():
             if bad := [sign for sign in (OPTION, SPAN) if sign in phrase]:
-                about = (
-                    f"the option `{phrase}` holds `{bad[0]}`, which has a meaning of its own in a response"
+                raise RefusedError(
+                    f"the option `{phrase}` contains `{bad[0]}`, a separator in responses", type_
                 )
-                raise RefusedError(about, type_)
             if not phrase or phrase.split() != phrase.split(" "):
-                about = f"the option `{phrase}` is not a phrase: words, and single spaces between them"
+                about = f"the option `{phrase}` is not a phrase: expected words separated by single spaces"
                 raise RefusedError(about, type_)
             if phrase in owner:
-                about = f"`{type_}` and `{owner[phrase]}` have one option, `{phrase}`: they could not be told apart"
+                about = f"`{type_}` and `{owner[phrase]}` have the same option, `{phrase}`"
                 raise RefusedError(about, type_)
             owner[phrase] = type_
         return options
 
     @field_validator("template")
     @classmethod
-    def _template_has_its_places(cls, template: str) -> str:
-        _check_places(template, {"instruction", "options", "examples", "sentence"}, ("sentence",))
+    def _check_template(cls, template: str) -> str:
+        _check_placeholders(template, {"instruction", "options", "examples", "sentence"}, ("sentence",))
         return template
 
     @field_validator("example")
     @classmethod
-    def _example_has_its_places(cls, example: str) -> str:
-        _check_places(example, {"sentence", "response"}, ("sentence", "response"))
+    def _check_example(cls, example: str) -> str:
+        _check_placeholders(example, {"sentence", "response"}, ("sentence", "response"))
         return example
 
     @model_validator(mode="after")
-    def _examples_have_a_place(self) -> InstructSpec:
+    def _check_shots(self) -> InstructSpec:
         if self.shots and "{examples}" not in self.template:
-            raise RefusedError("`shots` are to be shown, but the template has no {examples}", "template")
+            raise RefusedError("`shots` is set, but the template has no {examples}", "template")
         return self
 
 
-def _check_places(text: str, known: set[str], needed: tuple[str, ...]) -> None:
-    """Refuse a template with a place that nothing fills, or without one that it needs."""
-    found = PLACEHOLDER.findall(text)
-    for name in found:
+def _check_placeholders(text: str, known: set[str], required: tuple[str, ...]) -> None:
+    """Refuse a template with an unknown placeholder, or without exactly one of each required one."""
+    names = PLACEHOLDER.findall(text)
+    for name in names:
         if name not in known:
-            shown = ", ".join(f"{{{each}}}" for each in sorted(known))
+            available = ", ".join(f"{{{each}}}" for each in sorted(known))
             raise RefusedError(
-                f"nothing is known to fill {{{name}}}",
+                f"unknown placeholder {{{name}}}",
                 suggestion=nearest(name, known),
-                notes=[f"places: {shown}"],
+                notes=[f"placeholders: {available}"],
             )
-    for name in needed:
-        if found.count(name) != 1:
-            raise RefusedError(f"expected {{{name}}} once, found it {found.count(name)} times")
+    for name in required:
+        if (count := names.count(name)) != 1:
+            raise RefusedError(f"expected {{{name}}} once, found it {count} times")
 
 
-def filled(template: str, values: dict[str, str]) -> str:
-    """The template with each place filled; braces in the values mean nothing."""
-    return PLACEHOLDER.sub(lambda place: values[place[1]], template)
+def fill(template: str, values: dict[str, str]) -> str:
+    """Replace the placeholders of a template; braces in the values have no meaning."""
+    return PLACEHOLDER.sub(lambda match: values[match[1]], template)

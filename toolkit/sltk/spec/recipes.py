@@ -1,13 +1,13 @@
-"""Training recipes: which gradients make an update, and what the learning rate's schedule counts.
+"""Training recipes: which gradients an update uses, and what the learning rate schedule counts.
 
-The loop that Dukić & Šnajder (2024) released clears the gradients at every micro-batch, and counts its schedule's
-horizon in micro-batches while the schedule steps once an update (paper §3). Both change every published number, so
-both can be had:
+The loop released by Dukić & Šnajder (2024) clears the gradients at every micro-batch. It also sets the length of the
+schedule in micro-batches, while the schedule steps once per update (section 3). Both change every published number,
+so both are available:
 
-    recipe              gradients of an update           the schedule ends after
-    as_released         the last micro-batch's, over k   k times as many updates as there are
-    true_accumulation   of all k micro-batches           k times as many updates as there are
-    corrected           of all k micro-batches           the last update
+    recipe              gradients of an update              the schedule ends after
+    as_released         of the last micro-batch, over k     k times the number of updates
+    true_accumulation   of all k micro-batches              k times the number of updates
+    corrected           of all k micro-batches              the last update
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ RecipeName = Literal["as_released", "true_accumulation", "corrected"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How `gradient_accumulation` and `schedule` are meant."""
+    """How to interpret `gradient_accumulation` and `schedule`."""
 
     accumulates: bool
-    """False: an update's gradient is that of its last micro-batch, divided by `gradient_accumulation`."""
+    """If false, the gradient of an update is that of its last micro-batch, divided by `gradient_accumulation`."""
     horizon_is_in_updates: bool
-    """False: the schedule takes the number of micro-batches for its number of steps."""
+    """If false, the schedule takes the number of micro-batches as its number of steps."""
 
     def horizon(self, updates: int, batches_per_epoch: int, accumulation: int) -> int:
-        """Steps after which the schedule ends; it steps once an update whatever they are.
+        """The number of steps after which the schedule ends; it always steps once per update.
 
-        Micro-batches of a run of `updates`: an epoch of `batches_per_epoch` micro-batches has
-        `ceil(batches_per_epoch / accumulation)` updates, the last of which may have fewer micro-batches.
+        An epoch of `batches_per_epoch` micro-batches has `ceil(batches_per_epoch / accumulation)` updates, the last
+        of which may have fewer micro-batches.
         """
         if self.horizon_is_in_updates:
             return updates

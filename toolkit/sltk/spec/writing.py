@@ -1,4 +1,4 @@
-"""A checked spec as YAML that reads back as the same spec."""
+"""Write a valid spec as YAML that loads as the same spec."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from ..yamltree.source import core_scalar
 from ..yamltree.variables import escape
 
 _DIGITS = re.compile(r"[0-9_:.eE+-]+")
+_UNICODE_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+"""Some YAML parsers do not accept these unquoted."""
 
 
 def dump(spec: BaseModel) -> str:
-    """The spec with every default written out; `load` of the text gives an equal spec.
+    """The spec with all defaults as YAML; `load` of the text returns an equal spec.
 
-    Text that looks like a number or a truth value is quoted, masks among it; relative paths are written
-    from the root, since the text may be stored in another folder, but for `imports:`, which may move with it.
+    Text that looks like a number or a truth value, such as a mask, is quoted. Relative paths become absolute because
+    the text may be stored in another folder, except in `imports:`, whose files may move with it.
     """
     return dump_values(plain_values(spec))
 
 
 def plain_values(spec: BaseModel) -> dict[str, Any]:
-    """The spec with every default, as `dump` writes it, before it is text."""
+    """The spec with all defaults as plain values, as `dump` writes them."""
     values = spec.model_dump(serialize_as_any=True)
     if "imports" in values:
         values["imports"] = [str(path) for path in values["imports"]]
@@ -36,14 +38,8 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
 
 
 def dump_values(values: Mapping[str, Any]) -> str:
-    """A mapping as YAML that reads back as it is, whatever its texts look like."""
-    return yaml.dump(
-        _plain(dict(values)),
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=110,
-    )
+    """A mapping as YAML that loads as the same mapping, whatever its texts look like."""
+    return yaml.dump(_plain(dict(values)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _plain(value: Any) -> Any:
@@ -57,23 +53,25 @@ def _plain(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Block style for mappings, one line for short lists, quotes where text looks like something else."""
+    """Writes mappings in block style, lists of scalars on one line, and ambiguous text in quotes."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    ambiguous = not isinstance(core_scalar(text), str) or _DIGITS.fullmatch(text) is not None
-    # Not every reader of YAML takes these line ends of Unicode as they are.
-    ambiguous = ambiguous or any(end in text for end in "\x85\u2028\u2029")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", escape(text), style='"' if ambiguous else None)
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    is_ambiguous = (
+        not isinstance(core_scalar(text), str)
+        or _DIGITS.fullmatch(text) is not None
+        or _UNICODE_LINE_ENDS.search(text) is not None
+    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", escape(text), style='"' if is_ambiguous else None)
 
 
-def _list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
-    scalars = not any(isinstance(item, dict | list) for item in items)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=scalars)
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    has_only_scalars = not any(isinstance(item, dict | list) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=has_only_scalars)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(list, _represent_list)

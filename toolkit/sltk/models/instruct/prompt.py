@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...errors import Problem, SpecError, nearest
 from ...files.safety import encodable
-from ...spec.instruct_settings import OPTION, SPAN, InstructSpec, filled
+from ...spec.instruct_settings import OPTION, SPAN, InstructSpec, fill
 from ...types import Sentence, Span
 
 
@@ -34,7 +34,7 @@ class Prompter:
     def prompt(self, words: Sequence[str]) -> str:
         """What the model is given for a sentence."""
         examples = [
-            filled(self.spec.example, {"sentence": shot.sentence, "response": shot.response})
+            fill(self.spec.example, {"sentence": shot.sentence, "response": shot.response})
             for shot in self.shots
         ]
         return self.spec.prompt(" ".join(readable(words)), "".join(examples))
