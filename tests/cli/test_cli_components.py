@@ -1,4 +1,4 @@
-"""list and show."""
+"""The commands list and show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_list_has_every_component(capsys):
+def test_list_shows_every_component(capsys):
     """Every component of every slot is listed, with the first sentence of its help."""
     text = run(capsys, "list")
     for slot in registry.slots():
@@ -25,13 +25,13 @@ def test_list_has_every_component(capsys):
 
 @pytest.mark.parametrize("word", ["head", "heads", "Head"])
 def test_list_of_one_slot(capsys, word):
-    """A slot may be named in the singular or the plural."""
+    """Singular, plural and capitals are accepted."""
     names = [line.split()[0] for line in run(capsys, "list", word).splitlines() if line.strip()]
     assert names[2:] == list(registry.slot("head"))
 
 
-def test_unknown_slots_and_names_are_told_with_the_nearest(capsys):
-    """A wrong slot or name is exit code 2, with what there is."""
+def test_unknown_slots_and_names_are_reported_with_the_nearest(capsys):
+    """A wrong slot or name is exit code 2, with the valid names."""
     assert main(["list", "raeder"]) == 2
     assert "unknown slot `raeder`\n   = did you mean `reader`?\n   = slots: " in capsys.readouterr().err
     assert main(["show", "reader", "conl"]) == 2
@@ -49,14 +49,14 @@ def test_show_explains_every_component(capsys, slot):
             assert any(line.split()[:1] == [key] for line in text.splitlines()), (slot, name, key)
 
 
-def test_show_opens_nested_settings(capsys):
+def test_show_lists_nested_keys(capsys):
     """The keys inside `lora:` are listed as `lora.r`, with type and default."""
     line = next(line for line in run(capsys, "show", "backbone", "decoder").splitlines() if "lora.r" in line)
     assert line.split()[:4] == ["lora.r", "whole", "number", "64"]
 
 
-def test_show_mask_says_which_block_is_in_which_group(capsys):
-    """30 blocks in four groups are 8, 8, 7 and 7, the leftmost digit nearest the input."""
+def test_show_mask_lists_the_blocks_of_each_digit(capsys):
+    """30 blocks in four groups are 8, 8, 7 and 7 blocks; the leftmost digit is nearest to the input."""
     lines = run(capsys, "show", "mask", "0111", "--blocks", "30").splitlines()
     assert lines[0] == "mask 0111 on 30 blocks, input side first: 0-7 causal, 8-29 unmasked"
     assert [line.split() for line in lines[2:]] == [
@@ -68,7 +68,7 @@ def test_show_mask_says_which_block_is_in_which_group(capsys):
 
 
 def test_show_mask_of_a_spec(capsys, tmp_path, monkeypatch):
-    """The mask of a spec, with the number of blocks that its `config` says."""
+    """The mask of a spec, with the number of blocks from its `config`."""
     monkeypatch.chdir(tmp_path)
     Path("spec.yaml").write_text(
         "name: small\ndata: {train: {type: grammar}}\nbackbone: {type: decoder, init: random, unmask: 01, "
@@ -87,7 +87,7 @@ def test_show_mask_of_a_spec(capsys, tmp_path, monkeypatch):
         (["head", "linear", "--blocks", "3"], "`--blocks` is an option of `sltk show mask` only"),
     ],
 )
-def test_show_mask_refuses_what_makes_no_sense(capsys, arguments, message):
+def test_show_mask_refuses_invalid_arguments(capsys, arguments, message):
     """A mask without blocks, too long, or unknown is exit code 2."""
     assert main(["show", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")

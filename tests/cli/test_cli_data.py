@@ -1,4 +1,4 @@
-"""stats, convert and score, as commands; what they compute is tested with the modules that compute it."""
+"""The commands stats, convert and score; the tests of their modules cover what they compute."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_options_are_keys_of_the_reader(folder, capsys):
         (["--reader", "conll", "--option", "limit"], "error: expected `key=value`, for example"),
     ],
 )
-def test_wrong_readers_and_options_are_told_as_they_were_typed(folder, capsys, arguments, message):
-    """The error names the option of the command line and the nearest valid name; exit code 2."""
+def test_errors_of_readers_and_options_quote_the_command_line(folder, capsys, arguments, message):
+    """The error names the option as it was typed and the nearest valid name; exit code 2."""
     assert main(["stats", "train.conll", *arguments]) == 2
     text = capsys.readouterr().err
     assert message.removesuffix(" or nothing, found `none`") in text
@@ -63,8 +63,8 @@ def test_wrong_readers_and_options_are_told_as_they_were_typed(folder, capsys, a
         assert "--> --option limit=none   (limit)" in text
 
 
-def test_convert_writes_and_says_what_it_repaired(folder, capsys):
-    """The output has the tags of the scheme asked for; repairs are counted on standard error."""
+def test_convert_reports_repaired_tags(folder, capsys):
+    """The output has the tags of the requested scheme; repairs are counted on standard error."""
     base = ["convert", "train.conll", "-", "--reader", "conll", "--writer", "conll"]
     assert main([*base, "--option", "scheme=IOB2", "--scheme", "BIOES"]) == 0
     captured = capsys.readouterr()
@@ -72,8 +72,8 @@ def test_convert_writes_and_says_what_it_repaired(folder, capsys):
     assert captured.err == "ill-formed tags that were repaired: 1\n"
 
 
-def test_convert_leaves_nothing_half_written(folder, capsys):
-    """Where the input is wrong, an output file that was there stays as it was."""
+def test_convert_leaves_no_partial_output(folder, capsys):
+    """If the input is wrong, an existing output file stays unchanged."""
     Path("out.jsonl").write_text("old\n")
     Path("train.conll").write_text(TRAIN + "odd\n")
     assert main(["convert", "train.conll", "out.jsonl", "--reader", "conll", "--writer", "jsonl"]) == 2
@@ -83,7 +83,7 @@ def test_convert_leaves_nothing_half_written(folder, capsys):
 
 
 def test_convert_refuses_unknown_writers_options_and_schemes(folder, capsys):
-    """Each is exit code 2 with what there is."""
+    """Each is exit code 2 with the valid names."""
     base = ["convert", "train.conll", "-", "--reader", "conll"]
     assert main([*base, "--writer", "jsnl"]) == 2
     assert "unknown writer `jsnl`\n  --> --writer jsnl" in capsys.readouterr().err
@@ -115,20 +115,20 @@ def test_score_of_two_files_and_of_one(folder, capsys):
         (["train.conll", "--mode", "kind"], "unknown mode `kind`: expected `strict` or `conlleval`"),
     ],
 )
-def test_score_refuses_what_makes_no_sense(folder, capsys, arguments, message):
+def test_score_refuses_invalid_arguments(folder, capsys, arguments, message):
     """A missing file, scheme or mode is exit code 2."""
     assert main(["score", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_a_missing_file_is_named_as_it_was_typed(folder, capsys):
-    """Not by its absolute path; the nearest name in the folder is offered."""
+    """The error has the path as it was typed, not the absolute one, and suggests the nearest name in the folder."""
     assert main(["stats", "trian.conll", "--reader", "conll"]) == 2
     assert "  --> trian.conll\n   = did you mean `train.conll`?" in capsys.readouterr().err
 
 
 def test_a_dash_is_standard_input_for_any_reader_of_files(folder, capsys, monkeypatch):
-    """`sltk stats - --reader conll` reads what is piped to it."""
+    """`sltk stats - --reader conll` reads from a pipe."""
     with Path("train.conll").open() as file:
         monkeypatch.setattr("sys.stdin", file)
         assert main(["stats", "-", "--reader", "conll"]) == 0

@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def labelled(run: Path, text: bytes, tmp_path: Path, *options: str) -> list[dict[str, object]]:
-    """What `predict --format jsonl` says of a file of this content."""
+    """The output of `predict --format jsonl` for a file with this content."""
     (tmp_path / "in.txt").write_bytes(text)
     output = tmp_path / "out.jsonl"
     arguments = ["predict", str(run), str(tmp_path / "in.txt"), "--format", "jsonl", "--output", str(output)]
@@ -45,8 +45,8 @@ def labelled(run: Path, text: bytes, tmp_path: Path, *options: str) -> list[dict
     return [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_run_directory_holds_what_the_contract_says(run: Path) -> None:
-    """Spec, metrics, model, predictions, log and environment are there; the mask stands quoted in the spec."""
+def test_a_run_directory_has_the_files_of_the_contract(run: Path) -> None:
+    """Spec, metrics, model, predictions, log and environment exist; the mask is quoted in the spec."""
     for name in ("spec.yaml", "metrics.json", "log.jsonl", "environment.json", "predictions/test.conll"):
         assert (run / name).is_file(), name
     assert (run / "model" / "sltk.json").is_file()
@@ -67,8 +67,8 @@ def test_a_run_directory_holds_what_the_contract_says(run: Path) -> None:
     assert json.loads((run / "environment.json").read_text())["mask_proof"]["holds"] is True
 
 
-def test_words_in_are_words_scored(run: Path) -> None:
-    """The predictions file has every word of the split, once."""
+def test_every_word_is_scored(run: Path) -> None:
+    """The predictions file has every word of the split exactly once."""
     lines = (run / "predictions" / "test.conll").read_text(encoding="utf-8").splitlines()
     scored = json.loads((run / "metrics.json").read_text())["test"]["words"]
     assert sum(bool(line) for line in lines) == scored
@@ -81,7 +81,7 @@ def test_evaluate_gives_the_scores_of_training(run: Path, capsys: pytest.Capture
 
 
 def test_evaluate_on_other_data(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--data` with `--reader` scores a file; tags the model does not know count as errors and are named."""
+    """`--data` with `--reader` scores a file; tags that the model does not know count as errors and are reported."""
     path = tmp_path / "other.conll"
     path.write_text("The\tO\nsoup\tB-positive\n\nA\tO\nfork\tB-cutlery\n")
     assert main(["evaluate", str(run), "--data", str(path), "--reader", "conll", "--json"]) == 0
@@ -103,7 +103,7 @@ HARD = [
 
 
 def test_predict_keeps_order_words_and_offsets_of_any_text(run: Path, tmp_path: Path) -> None:
-    """Whatever a line holds, there is one object for it, whose offsets cut its words out of the text."""
+    """Each line gives one object, and its offsets delimit the words in the text."""
     objects = labelled(run, "\n".join(HARD).encode() + b"\n", tmp_path)
     assert [each["text"] for each in objects] == HARD
     for each in objects:
@@ -114,17 +114,17 @@ def test_predict_keeps_order_words_and_offsets_of_any_text(run: Path, tmp_path: 
     assert len(objects[-1]["words"]) == 10_000  # type: ignore[arg-type]
 
 
-def test_predict_replaces_and_reports_what_is_not_text(
+def test_predict_replaces_and_reports_invalid_utf_8(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Invalid UTF-8 becomes U+FFFD, and the line is named."""
+    """Invalid bytes become U+FFFD, and the line is reported."""
     objects = labelled(run, b"fine\nbad \xff byte\n", tmp_path)
     assert objects[1]["text"] == "bad \ufffd byte"
     assert "in.txt:2" in capsys.readouterr().err
 
 
-def test_batch_size_changes_nothing(run: Path, tmp_path: Path) -> None:
-    """A sentence is labelled the same alone and among others."""
+def test_predictions_do_not_depend_on_the_batch_size(run: Path, tmp_path: Path) -> None:
+    """A sentence gets the same tags alone and in a batch."""
     text = b"The soup was awful .\nA fine , large and rather slow pizza came\nnice\n"
     for one, many in zip(
         labelled(run, text, tmp_path, "--batch-tokens", "1"), labelled(run, text, tmp_path), strict=True
@@ -135,7 +135,7 @@ def test_batch_size_changes_nothing(run: Path, tmp_path: Path) -> None:
 def test_predict_reads_standard_input(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`-` is standard input, and the result goes to standard output, and nothing else does."""
+    """`-` is standard input; only the result goes to standard output."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"One line .\n\nTwo lines .\n")))
     assert main(["predict", str(run), "-", "--format", "jsonl"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -143,7 +143,7 @@ def test_predict_reads_standard_input(
 
 
 def test_predict_keeps_the_words_of_an_annotated_file(run: Path, tmp_path: Path) -> None:
-    """With `--reader` the words are the file's, not the splitter's."""
+    """With `--reader`, words come from the file, not from the splitter."""
     path = tmp_path / "words.conll"
     path.write_text("don't\tO\nU.S.A.\tO\n\n:-)\tO\n")
     output = tmp_path / "out.conll"
@@ -164,8 +164,8 @@ def test_predict_keeps_the_words_of_an_annotated_file(run: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("writer", ["text", "conll", "jsonl", "spans", "html"])
-def test_every_writer_can_be_asked_for(run: Path, tmp_path: Path, writer: str) -> None:
-    """Each registered writer is a format of predict."""
+def test_every_writer_is_a_format_of_predict(run: Path, tmp_path: Path, writer: str) -> None:
+    """`--format` takes the name of each writer."""
     (tmp_path / "in.txt").write_text("The soup was awful .\n")
     output = tmp_path / "out"
     assert main(["predict", str(run), str(tmp_path / "in.txt"), "-f", writer, "-o", str(output)]) == 0
@@ -173,15 +173,15 @@ def test_every_writer_can_be_asked_for(run: Path, tmp_path: Path, writer: str) -
 
 
 def wrong(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says that ends with exit code 2."""
+    """Standard error of a command that ends with exit code 2."""
     assert main(arguments) == 2
     return capsys.readouterr().err
 
 
-def test_a_missing_input_is_told_before_the_model_is_loaded(
+def test_a_missing_input_is_reported_before_the_model_is_loaded(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file is named, and the output does not appear."""
+    """The error names the file, and no output is written."""
     output = tmp_path / "out"
     message = wrong(["predict", str(run), str(tmp_path / "absent.txt"), "-o", str(output)], capsys)
     assert "no such file" in message
@@ -189,14 +189,14 @@ def test_a_missing_input_is_told_before_the_model_is_loaded(
     assert not output.exists()
 
 
-def test_an_unknown_writer_is_told_with_the_nearest_name(
+def test_an_unknown_writer_is_reported_with_the_nearest_name(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--format josnl` is answered with `jsonl`."""
+    """`--format josnl` suggests `jsonl`."""
     assert "did you mean `jsonl`" in wrong(["predict", str(run), "-", "-f", "josnl"], capsys)
 
 
-def test_a_run_is_not_written_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Training into a finished run needs --resume or --force."""
     message = wrong(["train", str(run.parent / "tiny.yaml"), "--output", str(run)], capsys)
     assert "--force" in message
@@ -204,16 +204,16 @@ def test_a_run_is_not_written_over(run: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_resuming_a_finished_run_does_nothing(run: Path) -> None:
-    """`--resume` of a finished run ends well and changes no file."""
+    """`--resume` of a finished run succeeds and changes no file."""
     before = (run / "metrics.json").stat().st_mtime_ns
     assert main(["train", str(run.parent / "tiny.yaml"), "--output", str(run), "--resume"]) == 0
     assert (run / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_a_mask_that_does_not_fit_stops_before_anything_is_written(
+def test_a_mask_that_does_not_fit_is_an_error_before_anything_is_written(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three groups of two blocks are refused with the place in the spec."""
+    """Three groups of two blocks are refused, with the position in the spec."""
     spec, output = run.parent / "tiny.yaml", tmp_path / "no"
     message = wrong(["train", str(spec), "--output", str(output), "--set", "backbone.unmask=011"], capsys)
     assert "3 digits" in message
@@ -221,13 +221,13 @@ def test_a_mask_that_does_not_fit_stops_before_anything_is_written(
     assert not output.exists()
 
 
-def test_no_run_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty folder is no run."""
+def test_an_empty_folder_is_not_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error says that the folder is not a run directory."""
     assert "is not a run directory" in wrong(["evaluate", str(tmp_path)], capsys)
 
 
-def test_an_unknown_split_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The splits that exist are listed."""
+def test_an_unknown_split_is_an_error(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error lists the splits that exist."""
     message = wrong(["evaluate", str(run), "--split", "dev"], capsys)
     assert "train" in message
     assert "validation" in message

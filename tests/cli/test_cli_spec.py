@@ -1,4 +1,4 @@
-"""check and schema."""
+"""The commands check and schema."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_sound_spec_is_summed_up(folder, capsys):
-    """The summary says what would be read and trained, mask and LoRA among it."""
+def test_a_valid_spec_is_summarized(folder, capsys):
+    """The summary shows the data, the model with its mask and LoRA, and the trainer."""
     assert main(["check", "spec.yaml"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -45,8 +45,8 @@ def test_a_sound_spec_is_summed_up(folder, capsys):
     assert captured.out.endswith("\nThe spec is sound.\n")
 
 
-def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
-    """Data may be elsewhere: the spec is sound, and `--data` or `--strict` makes it an error."""
+def test_a_missing_file_is_a_warning_with_its_position(folder, capsys):
+    """Data may be on another machine, so the spec is valid; with `--data` or `--strict` it is an error."""
     Path("test.conll").unlink()
     assert main(["check", "spec.yaml"]) == 0
     captured = capsys.readouterr()
@@ -57,8 +57,8 @@ def test_a_missing_file_is_a_warning_at_its_place(folder, capsys):
     assert "error: there is no `test.conll`\n" in capsys.readouterr().err
 
 
-def test_a_run_names_a_missing_file_at_its_place_too(folder, capsys):
-    """Nothing is read of the files that are there, and one of nearly the same name is offered."""
+def test_train_reports_a_missing_file_with_its_position(folder, capsys):
+    """No other file is read, and a file with a similar name is suggested."""
     Path("test.conll").rename("tests.conll")
     assert main(["train", "spec.yaml"]) == 2
     error = capsys.readouterr().err
@@ -68,8 +68,8 @@ def test_a_run_names_a_missing_file_at_its_place_too(folder, capsys):
 
 
 @pytest.mark.parametrize("size", ["abc", "-4", "0", "true", "1.5"])
-def test_a_size_that_no_model_has_is_found_by_check(size, folder, capsys):
-    """The key and what was expected, without a model."""
+def test_check_finds_invalid_sizes_of_a_model(size, folder, capsys):
+    """The error names the key and what was expected, without building a model."""
     Path("fresh.yaml").write_text(
         "name: fresh\ndata: {train: {type: conll, path: train.conll}}\n"
         "backbone:\n  type: decoder\n  init: random\n  tokenizer: {type: train}\n  unmask: '01'\n"
@@ -82,8 +82,8 @@ def test_a_size_that_no_model_has_is_found_by_check(size, folder, capsys):
     assert "(backbone.config.hidden_size)" in error
 
 
-def test_a_file_that_is_no_spec_is_not_shown_whole(folder, capsys):
-    """What was found is cut short."""
+def test_a_file_that_is_not_a_spec_is_quoted_in_part(folder, capsys):
+    """A long text is shortened in the error."""
     Path("text.yaml").write_text("word " * 300)
     assert main(["check", "text.yaml"]) == 2
     error = capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_spec_is_not_shown_whole(folder, capsys):
 
 
 def test_the_data_is_counted(folder, capsys):
-    """`--data` reads every split and shows its counts side by side; nothing odd is exit code 0 under `--strict`."""
+    """`--data` reads every split and shows its counts side by side; without warnings, `--strict` exits with 0."""
     assert main(["check", "spec.yaml", "--data", "--strict"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     shown = (
@@ -109,8 +109,8 @@ def test_the_data_is_counted(folder, capsys):
     assert [row for row in rows if row in shown] == list(shown)
 
 
-def test_a_tokenizer_out_of_reach_is_a_note(folder, capsys):
-    """Without the tokenizer on this machine subwords are not counted, and that is said; it is no warning."""
+def test_a_tokenizer_that_is_not_available_is_a_note(folder, capsys):
+    """If the tokenizer is not on this machine, subwords are not counted; a note says so, not a warning."""
     assert main(["check", "spec.yaml", "--data"]) == 0
     captured = capsys.readouterr()
     assert "note: the tokenizer of `some/model` is not on this machine" in captured.out
@@ -118,8 +118,8 @@ def test_a_tokenizer_out_of_reach_is_a_note(folder, capsys):
     assert captured.err == ""
 
 
-def test_a_trained_tokenizer_is_counted_with(folder, capsys):
-    """A tokenizer that the spec trains is trained for the audit too: subwords are in the table and in the JSON."""
+def test_a_tokenizer_that_the_spec_trains_is_used(folder, capsys):
+    """The audit trains it too: subwords are in the table and in the JSON."""
     random = (
         "backbone: {type: decoder, init: random, unmask: none, tokenizer: {type: train, vocab_size: 260},"
     )
@@ -147,7 +147,7 @@ def test_the_audit_imports_no_torch(folder):
 
 
 def test_malformed_data_is_an_error(folder, capsys):
-    """A line with too few columns ends `check --data` with its place and exit code 2."""
+    """For a line with too few columns, `check --data` reports its position and exits with 2."""
     Path("test.conll").write_text("Cy\tB-PER\nhums\n")
     assert main(["check", "spec.yaml"]) == 0
     assert main(["check", "spec.yaml", "--data"]) == 2
@@ -165,8 +165,8 @@ def test_malformed_data_is_an_error(folder, capsys):
         ("Cy\tO\nhums\tO\n", "nothing is annotated: every tag is O"),
     ],
 )
-def test_the_audit_finds_what_is_odd(folder, capsys, test, warning):
-    """Each oddity is a warning at the split's place; `--strict` makes it exit code 2."""
+def test_the_audit_warns_about_anomalies(folder, capsys, test, warning):
+    """Each anomaly is a warning at the position of the split; with `--strict` the exit code is 2."""
     Path("test.conll").write_text(test)
     if "I-" in test:
         Path("spec.yaml").write_text(SPEC.replace("path: test.conll", "path: test.conll, scheme: IOB2"))
@@ -178,7 +178,7 @@ def test_the_audit_finds_what_is_odd(folder, capsys, test, warning):
 
 
 def test_json_holds_the_resolved_spec(folder, capsys):
-    """`--json` gives the spec with defaults, the warnings and the counts."""
+    """`--json` prints the spec with defaults, the warnings and the counts."""
     assert main(["check", "spec.yaml", "--json", "--data", "--set", "seed=5"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["sound"], report["warnings"]) == (True, [])
@@ -190,7 +190,7 @@ def test_json_holds_the_resolved_spec(folder, capsys):
 
 
 def test_json_holds_the_problems(folder, capsys):
-    """A wrong spec with `--json` is problems with place, path and suggestion; exit code 2."""
+    """For an invalid spec, `--json` prints the problems with position, path and suggestion; exit code 2."""
     assert main(["check", "spec.yaml", "--json", "--set", "trainer.epoch=3"]) == 2
     report = json.loads(capsys.readouterr().out)
     assert report["sound"] is False
@@ -199,16 +199,16 @@ def test_json_holds_the_problems(folder, capsys):
     assert (problem["file"], problem["path"]) == ("--set trainer.epoch=3", "trainer")
 
 
-def test_imports_are_said(folder, capsys):
-    """What `imports:` ran is printed."""
+def test_imported_files_are_printed(folder, capsys):
+    """The paths of `imports:` go to standard error."""
     Path("mine.py").write_text("")
     Path("spec.yaml").write_text(SPEC + "imports: [mine.py]\n")
     assert main(["check", "spec.yaml"]) == 0
     assert capsys.readouterr().err == f"imported {folder}/mine.py\n"
 
 
-def test_the_schema_knows_every_key_and_component(capsys):
-    """The JSON Schema names the fields of a spec, and each component with its keys and their meaning."""
+def test_the_schema_has_every_key_and_component(capsys):
+    """The JSON Schema has the keys of a spec, and each component with its keys and their descriptions."""
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert schema["$schema"].startswith("https://json-schema.org/")
@@ -227,8 +227,8 @@ def test_the_schema_knows_every_key_and_component(capsys):
     assert references == set(definitions)
 
 
-def test_the_schema_knows_imported_components(folder, capsys):
-    """`--imports` adds components of one's own to the schema."""
+def test_the_schema_has_imported_components(folder, capsys):
+    """`--imports` adds custom components to the schema."""
     Path("mine.py").write_text(
         "from sltk import Splitter, register\n\n\n"
         '@register.splitter("cli_test_letters")\n'
@@ -248,8 +248,8 @@ def test_the_schema_knows_imported_components(folder, capsys):
         (SPEC, "seed=2", "estimate"),
     ],
 )
-def test_the_kind_of_a_spec_is_told_by_its_keys(folder, capsys, text, setting, key):
-    """Those that `--set` gives, too: a run becomes a sweep, or a search over masks."""
+def test_the_keys_of_a_spec_determine_its_kind(folder, capsys, text, setting, key):
+    """This includes keys of `--set`: a run becomes a sweep, or a search over masks."""
     Path("spec.yaml").write_text(
         text.replace("  test:", "  validation: {type: conll, path: test.conll}\n  test:")
     )

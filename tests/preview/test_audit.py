@@ -1,4 +1,4 @@
-"""The audit: what is in the splits of a spec, and what is odd in them, without a model."""
+"""The audit of the data of a spec: counts, comparisons and warnings, without a model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def audited(folder: Path, backbone: dict[str, Any] | None = None, **changes: Any) -> Audit:
-    """The audit of train.conll and test.conll, with a tokenizer trained on the spot."""
+    """The audit of train.conll and test.conll, with a tokenizer trained on them."""
     readers = {
         split: {"type": "conll", "path": str(folder / f"{split}.conll")} for split in ("train", "test")
     }
@@ -71,7 +71,7 @@ def audited(folder: Path, backbone: dict[str, Any] | None = None, **changes: Any
 
 
 def test_each_split_is_counted(folder: Path) -> None:
-    """Sentences, words, documents, spans by type, scheme and lengths are those of the file."""
+    """The audit has sentences, words, documents, spans by type, scheme and lengths of the file."""
     counts = audited(folder).splits["train"]
     assert (counts.sentences, counts.words, counts.documents, counts.scheme) == (3, 6, 1, "IOB2")
     assert counts.types == {"LOC": 1, "PER": 2}
@@ -79,7 +79,7 @@ def test_each_split_is_counted(folder: Path) -> None:
 
 
 def test_percentiles_are_lengths_that_occur() -> None:
-    """Of 1 to 200 the median is 100, and 99 of 100 sentences have at most 198 words."""
+    """For the lengths 1 to 200 the median is 100 and the 99th percentile 198."""
     lengths = Distribution.of(list(range(200, 0, -1)))
     assert (lengths.mean, lengths.median, lengths.p95, lengths.p99, lengths.longest) == (
         100.5,
@@ -90,57 +90,57 @@ def test_percentiles_are_lengths_that_occur() -> None:
     )
 
 
-def test_repeated_and_shared_sentences_are_counted_with_their_places(folder: Path) -> None:
-    """A sentence that stands twice counts once as repeated; those of test that train has are named."""
-    found = audited(folder)
-    assert {name: split.duplicates for name, split in found.splits.items()} == {"train": 1, "test": 2}
-    (overlap,) = found.between.overlaps
+def test_repeated_and_shared_sentences_are_counted(folder: Path) -> None:
+    """A second occurrence counts as repeated; test sentences that occur in train are listed with their places."""
+    result = audited(folder)
+    assert {name: split.duplicates for name, split in result.splits.items()} == {"train": 1, "test": 2}
+    (overlap,) = result.between.overlaps
     assert (overlap.split, overlap.other, overlap.sentences, overlap.share) == ("test", "train", 2, 0.5)
     assert overlap.places[0] == f"{folder}/test.conll:1: Ines walked"
 
 
-def test_the_same_words_with_different_tags_are_candidates_for_noise(folder: Path) -> None:
-    """Within a split and between splits; each variant with its tags, how often, and where it stands first."""
-    found = audited(folder)
-    assert found.splits["train"].noise == []
-    within = found.splits["test"].noise
+def test_the_same_words_with_different_tags_are_noise(folder: Path) -> None:
+    """Within a split and between splits; each variant has its tags, its count and its first place."""
+    result = audited(folder)
+    assert result.splits["train"].noise == []
+    within = result.splits["test"].noise
     assert [noise.words for noise in within] == [("Ines", "walked"), ("Lund", "sleeps")]
     variants = [(each.tags, each.count, each.place) for each in within[1].variants]
     file = f"{folder}/test.conll"
     assert variants == [(("B-LOC", "O"), 1, f"{file}:7"), (("B-ORG", "O"), 1, f"{file}:10")]
-    (between,) = found.between.noise
+    (between,) = result.between.noise
     assert [(each.tags[0], each.count) for each in between.variants] == [("B-PER", 3), ("O", 1)]
 
 
-def test_types_that_one_split_has_alone_are_named(folder: Path) -> None:
-    """With how often they occur; what train lacks is a warning of its own."""
-    found = audited(folder)
-    assert found.between.alone == {"test": {"ORG": 1}}
-    messages = [warning.message for warning in found.warnings]
+def test_types_that_occur_in_one_split_only_are_listed(folder: Path) -> None:
+    """With their counts; types that do not occur in train are a warning."""
+    result = audited(folder)
+    assert result.between.alone == {"test": {"ORG": 1}}
+    messages = [warning.message for warning in result.warnings]
     assert "types that do not occur in train, so the model cannot learn them: ORG" in messages
 
 
-def test_the_limit_is_what_the_model_can_take_or_what_the_spec_says(folder: Path) -> None:
-    """`max_position_embeddings` of the config, unless `max_length` says less; subwords are counted per word."""
+def test_the_limit_comes_from_the_model_or_from_the_spec(folder: Path) -> None:
+    """It is `max_position_embeddings` of the config, unless `max_length` is set."""
     counts = audited(folder).subwords["train"]
     assert counts.limit == 8
     assert counts.per_word == counts.subwords / 6
     assert audited(folder, max_length=5).subwords["train"].limit == 5
 
 
-def test_sentences_over_the_limit_are_a_share_and_under_error_a_warning(folder: Path) -> None:
-    """Windows read them whole; `on_overflow: error` would end the run, so that is said before it."""
+def test_sentences_over_the_limit_are_counted(folder: Path) -> None:
+    """They are a warning with `on_overflow: error` only, because windows read them completely."""
     (folder / "test.conll").write_text("Brannock B-LOC\n" * 12 + "\nInes B-PER\n")
     windowed = audited(folder)
     assert windowed.subwords["test"].over_limit_share == 0.5
     assert not [each for each in windowed.warnings if "longer than" in each.message]
     strict = audited(folder, on_overflow="error").warnings
-    found = {warning.path: warning.message for warning in strict if "longer than" in warning.message}
-    assert found["data.test"] == "sentences longer than 8 subwords: 1"
+    result = {warning.path: warning.message for warning in strict if "longer than" in warning.message}
+    assert result["data.test"] == "sentences longer than 8 subwords: 1"
 
 
-def test_words_that_the_vocabulary_lacks_are_counted_with_their_places(folder: Path) -> None:
-    """A word of which a part is the unknown token, and a word of which a tokenizer makes nothing."""
+def test_words_with_unknown_parts_are_counted(folder: Path) -> None:
+    """They are words with an unknown token, and words for which the tokenizer gives no token."""
     where = folder / "bert"
     where.mkdir()
     vocabulary = ["[UNK]", "[CLS]", "[SEP]", "ines", "walked", "brannock", "sleeps", "lund"]
@@ -153,16 +153,16 @@ def test_words_that_the_vocabulary_lacks_are_counted_with_their_places(folder: P
     (where / "tokenizer_config.json").write_text('{"unk_token": {"content": "[UNK]"}}')
     (where / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 4}')
     (folder / "test.conll").write_text("Ines B-PER\nwalked-猫 O\n\u200b O\nLund O\n")
-    found = audited(folder, backbone={"type": "encoder", "init": "pretrained", "name": str(where), **BARE})
-    assert found.subwords["train"].unknown_words == 0
-    counts = found.subwords["test"]
+    result = audited(folder, backbone={"type": "encoder", "init": "pretrained", "name": str(where), **BARE})
+    assert result.subwords["train"].unknown_words == 0
+    counts = result.subwords["test"]
     file = f"{folder}/test.conll:1"
     assert counts.unknown_places == [f"{file}: word 2, 'walked-猫'", f"{file}: word 3, '\\u200b'"]
     assert (counts.per_sentence.longest, counts.subwords, counts.cut_words) == (8, 6, 1)
 
 
-def test_the_tokenizer_of_a_directory_is_that_of_transformers(folder: Path) -> None:
-    """Read from tokenizer.json alone, it gives the ids that training will use."""
+def test_the_tokenizer_of_a_directory_equals_that_of_transformers(folder: Path) -> None:
+    """Read from tokenizer.json only, it gives the ids that training uses."""
     from transformers import AutoTokenizer
 
     where = tiny.save_base(folder / "base")
@@ -173,8 +173,8 @@ def test_the_tokenizer_of_a_directory_is_that_of_transformers(folder: Path) -> N
     assert SubwordEncoder(local).encode(sentences) == whole.encode(sentences)
 
 
-def test_the_tokenizers_of_real_models_are_those_of_transformers(models: Path) -> None:
-    """WordPiece and byte-level BPE as published, special tokens and the unknown token included."""
+def test_the_tokenizers_of_real_models_equal_those_of_transformers(models: Path) -> None:
+    """This holds for published WordPiece and byte-level BPE, including special tokens and the unknown token."""
     from transformers import AutoTokenizer
 
     sentences = [
@@ -190,7 +190,7 @@ def test_the_tokenizers_of_real_models_are_those_of_transformers(models: Path) -
 
 
 def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
-    """Half a tokenizer.json is told as such, and not as one that is out of reach."""
+    """A truncated tokenizer.json is an error; a missing one is not."""
     where = tiny.save_base(folder / "base")
     text = (where / "tokenizer.json").read_text()
     (where / "tokenizer.json").write_text(text[: len(text) // 2])
@@ -207,20 +207,20 @@ def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
         ({"model_type": "modernbert"}, None),
     ],
 )
-def test_the_limit_is_that_of_the_positions(settings: dict[str, Any], limit: int | None) -> None:
-    """RoBERTa and its kin count positions from behind the padding."""
+def test_the_limit_follows_from_the_position_embeddings(settings: dict[str, Any], limit: int | None) -> None:
+    """RoBERTa and similar models count positions after the padding id."""
     assert local_tokenizer.position_limit(settings) == limit
 
 
 def test_the_audit_of_conll_2003(corpora: Path) -> None:
-    """The counts that are shown in docs/reports/corpora.md."""
+    """The counts are those in docs/reports/corpora.md."""
     readers = {
         split: {"type": "conll", "path": str(corpora / "conll2003" / f"eng.{name}")}
         for split, name in (("train", "train"), ("validation", "testa"), ("test", "testb"))
     }
     backbone = {"type": "decoder", "name": "not/here"}
-    found = audit(loading.load(tiny.spec(data=readers, backbone=backbone)))
-    assert [split.sentences for split in found.splits.values()] == [14041, 3250, 3453]
-    assert [split.documents for split in found.splits.values()] == [946, 216, 231]
-    assert [split.repaired for split in found.splits.values()] == [2, 0, 0]
-    assert found.subwords == {}
+    result = audit(loading.load(tiny.spec(data=readers, backbone=backbone)))
+    assert [split.sentences for split in result.splits.values()] == [14041, 3250, 3453]
+    assert [split.documents for split in result.splits.values()] == [946, 216, 231]
+    assert [split.repaired for split in result.splits.values()] == [2, 0, 0]
+    assert result.subwords == {}

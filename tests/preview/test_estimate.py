@@ -1,4 +1,4 @@
-"""What `sltk check` says of a model without loading it."""
+"""Model checks and estimates of `sltk check`, without loading the model."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def loaded(folder: Path, backbone: str, more: str = "", *settings: str) -> Loade
 
 
 def estimated(folder: Path, backbone: str, more: str = "") -> Estimate:
-    found = estimate_run(loaded(folder, backbone, more).spec)
-    assert found is not None
-    return found
+    result = estimate_run(loaded(folder, backbone, more).spec)
+    assert result is not None
+    return result
 
 
 def check(spec: Loaded[Experiment]) -> None:
@@ -61,11 +61,11 @@ def problems(spec: Loaded[Experiment]) -> list[tuple[str | None, str]]:
 def test_trained_parameters_are_those_of_the_paper(
     tmp_path: Path, name: str, kind: str, targets: str, trained: int
 ) -> None:
-    """LoRA of rank 64 on queries and values has the parameters that the paper names (§1)."""
-    found = estimated(tmp_path, f"type: {kind}, name: {name}, {QLORA % targets}")
-    assert found.trained_parameters == trained
-    assert found.parameters is not None
-    assert found.share == pytest.approx(trained / (found.parameters + trained))
+    """LoRA of rank 64 on queries and values has as many parameters as the paper states (§1)."""
+    result = estimated(tmp_path, f"type: {kind}, name: {name}, {QLORA % targets}")
+    assert result.trained_parameters == trained
+    assert result.parameters is not None
+    assert result.share == pytest.approx(trained / (result.parameters + trained))
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ def test_trained_parameters_are_those_of_the_paper(
     ],
 )
 def test_known_models_have_their_published_size(name: str, parameters: int) -> None:
-    """A model of the table has, with the output embedding where that is not tied, the parameters it is known for."""
-    found = shape(KNOWN_MODELS[name])
-    assert found is not None
-    output = 0 if found.tied else found.sizes["vocabulary"] * found.sizes["hidden"]
-    assert found.parameters + output == parameters
+    """Models of the table have their published number of parameters, including an output embedding that is not tied."""
+    result = shape(KNOWN_MODELS[name])
+    assert result is not None
+    output = 0 if result.tied else result.sizes["vocabulary"] * result.sizes["hidden"]
+    assert result.parameters + output == parameters
 
 
 def test_every_known_model_has_a_shape_and_a_dtype() -> None:
-    """No entry of the table of models lacks what it is there for."""
+    """Every entry of the table determines a shape and has the dtype of the published weights."""
     for name, entry in KNOWN_MODELS.items():
         assert shape(entry) is not None, name
         assert entry["stored"] in ("float32", "float16", "bfloat16"), name
@@ -102,7 +102,7 @@ def test_every_known_model_has_a_shape_and_a_dtype() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("flipped", [False, True], ids=["usual", "flipped"])
 def test_families_count_as_transformers_does(family: str, flipped: bool) -> None:
-    """A family's parameters and linear layers are those of the model that transformers builds, biases on and off."""
+    """Parameters and linear layers equal those of the model that transformers builds, with and without biases."""
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -114,17 +114,17 @@ def test_families_count_as_transformers_does(family: str, flipped: bool) -> None
         model: Any = AutoModel.from_config(built_config, attn_implementation="eager")
     expected = sum(parameter.numel() for parameter in model.parameters())
     for given in (settings, built_config.to_dict()):
-        found = shape(given)
-        assert found is not None
-        assert found.parameters == expected
+        result = shape(given)
+        assert result is not None
+        assert result.parameters == expected
         layers = [
-            (layer.name, layer.inputs, layer.outputs) for layer in found.linear for _ in range(layer.count)
+            (layer.name, layer.inputs, layer.outputs) for layer in result.linear for _ in range(layer.count)
         ]
         assert sorted(layers) == sorted(_linear_layers(model))
 
 
 def _flipped(family: str) -> dict[str, Any]:
-    """Biases and norms the other way round, and an embedding narrower than the model where there is one."""
+    """Optional biases and norms inverted, and for families with projections, an embedding smaller than the model."""
     from transformers import CONFIG_MAPPING
 
     usual = CONFIG_MAPPING[family]()
@@ -138,20 +138,20 @@ def _flipped(family: str) -> dict[str, Any]:
 def _linear_layers(model: Any) -> list[tuple[str, int, int]]:
     import torch
 
-    found = []
+    result = []
     for path, module in model.named_modules():
         name = path.rsplit(".", 1)[-1]
         if isinstance(module, torch.nn.Linear):
-            found.append((name, module.in_features, module.out_features))
+            result.append((name, module.in_features, module.out_features))
         elif type(module).__name__ == "Conv1D":
-            found.append((name, module.nx, module.nf))
-    return found
+            result.append((name, module.nx, module.nf))
+    return result
 
 
-def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
-    """The mask is told in blocks: 30 in four groups are 8, 8, 7, 7."""
-    found = estimated(tmp_path, "type: decoder, name: HuggingFaceTB/SmolLM2-135M, unmask: 0011")
-    assert dict(found.rows())["blocks"] == "30: 0-15 causal, 16-29 unmasked"
+def test_the_estimate_shows_the_mask_in_blocks(tmp_path: Path) -> None:
+    """30 blocks in four groups are 8, 8, 7 and 7 blocks."""
+    result = estimated(tmp_path, "type: decoder, name: HuggingFaceTB/SmolLM2-135M, unmask: 0011")
+    assert dict(result.rows())["blocks"] == "30: 0-15 causal, 16-29 unmasked"
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_blocks_are_told_with_their_mask(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_the_model_is_told_at_its_place(
+def test_a_spec_that_does_not_fit_the_model_is_an_error_with_its_position(
     tmp_path: Path, backbone: str, expected: tuple[str, str]
 ) -> None:
-    """A mask or LoRA target that the model cannot have is a spec error before anything is loaded."""
+    """A mask or LoRA target that does not fit the model is a spec error before anything is loaded."""
     spec = loaded(tmp_path, backbone)
     with pytest.raises(InputError) as caught:
         check(spec)
@@ -187,8 +187,8 @@ def test_what_does_not_fit_the_model_is_told_at_its_place(
     assert problem.location.file.endswith("spec.yaml")
 
 
-def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
-    """A mask and a LoRA target that are both wrong are two problems of one error, the target with its neighbours."""
+def test_all_problems_of_a_model_are_reported_together(tmp_path: Path) -> None:
+    """A wrong mask and a wrong LoRA target are two problems of one error; the target has a suggestion."""
     spec = loaded(tmp_path, "type: decoder, name: gpt2, unmask: [12], lora: {target_modules: [c_atn]}")
     with pytest.raises(InputError) as caught:
         check(spec)
@@ -199,8 +199,8 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(REFUSED))
-def test_families_that_cannot_be_unmasked_are_refused_by_name(tmp_path: Path, family: str) -> None:
-    """A family whose attention cannot be replaced is an error of `check`, not of a rented machine."""
+def test_check_refuses_families_that_cannot_be_unmasked(tmp_path: Path, family: str) -> None:
+    """`check` refuses a family whose attention cannot be replaced, so the error does not wait for training."""
     backbone = f"type: decoder, init: random, config: {{model_type: {family}}}, tokenizer: {{type: train}}"
     ((path, message),) = problems(loaded(tmp_path, backbone))
     assert path == "backbone.config.model_type"
@@ -208,12 +208,12 @@ def test_families_that_cannot_be_unmasked_are_refused_by_name(tmp_path: Path, fa
 
 
 def test_check_refuses_every_family_that_building_refuses() -> None:
-    """What the tests of real models find impossible to unmask is refused before anything is loaded."""
+    """Families that cannot be unmasked when a model is built are refused before anything is loaded."""
     assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED
 
 
 def test_a_lora_target_may_be_a_longer_path(tmp_path: Path) -> None:
-    """`attention.output.dense` is one of the three layers of a BERT block that `dense` names, without the pooler."""
+    """`dense` matches three layers of a BERT block and the pooler, `attention.output.dense` one of them."""
     counts = []
     for target in ("attention.output.dense", "dense"):
         backbone = f"type: encoder, name: bert-base-cased, lora: {{r: 1, target_modules: [{target}]}}"
@@ -223,35 +223,35 @@ def test_a_lora_target_may_be_a_longer_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("lora", "trained"), [("lora: {r: 8}", 12 * 8 * (768 + 2304)), ("freeze: true", 0)])
-def test_what_is_trained_follows_the_spec(tmp_path: Path, lora: str, trained: int) -> None:
+def test_the_spec_determines_the_trained_parameters(tmp_path: Path, lora: str, trained: int) -> None:
     """Unset targets are the query and value projections; a frozen backbone trains nothing."""
     assert estimated(tmp_path, f"type: decoder, name: gpt2, {lora}").trained_parameters == trained
 
 
-def test_a_model_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
-    """Nothing is guessed of a model that is neither here nor in the table; the spec stays sound."""
+def test_an_unknown_model_is_a_note(tmp_path: Path) -> None:
+    """A model that is neither on this machine nor in the table has no estimates; the spec is valid."""
     spec = loaded(tmp_path, "type: decoder, name: nobody/nothing-1b, unmask: 0011, lora: {}")
     check(spec)
-    found = estimate_run(spec.spec)
-    assert found is not None
-    assert (found.parameters, found.memory_gpu_bytes, found.download_bytes) == (None, None, None)
-    assert "`nobody/nothing-1b` is not known here" in found.notes[0]
+    result = estimate_run(spec.spec)
+    assert result is not None
+    assert (result.parameters, result.memory_gpu_bytes, result.download_bytes) == (None, None, None)
+    assert "`nobody/nothing-1b` is not known here" in result.notes[0]
 
 
 def test_a_directory_is_read_from_its_config(tmp_path: Path) -> None:
-    """A model directory needs no entry in a table, and nothing is downloaded for it."""
+    """A model directory needs no entry in the table and no download."""
     config_json = tiny_config("qwen3", 6) | {"vocab_size": 1000}
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text(json.dumps(config_json), encoding="utf-8")
-    found = estimated(
+    result = estimated(
         tmp_path, "type: decoder, name: ./m, unmask: 011, lora: {r: 4, target_modules: [k_proj]}"
     )
-    assert (found.family, found.blocks, found.download_bytes) == ("qwen3", 6, 0)
-    assert found.trained_parameters == 6 * 4 * (64 + 32)
+    assert (result.family, result.blocks, result.download_bytes) == ("qwen3", 6, 0)
+    assert result.trained_parameters == 6 * 4 * (64 + 32)
 
 
 def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Path) -> None:
-    """Parameters, blocks and linear layers of a family in no table come from the safetensors headers."""
+    """For a family that is not in the table, parameters, blocks and linear layers come from the safetensors headers."""
     tensors = {
         "model.embed.weight": (50, 8),
         "model.layers.0.mixer.wide.weight": (24, 8),
@@ -261,16 +261,16 @@ def test_an_unknown_family_is_read_from_the_headers_of_its_weights(tmp_path: Pat
     _model_directory(tmp_path / "m", {"model_type": "novel", "num_hidden_layers": 2}, tensors)
     spec = loaded(tmp_path, "type: decoder, name: ./m, unmask: 01, lora: {r: 2, target_modules: [wide]}")
     check(spec)
-    found = estimate_run(spec.spec)
-    assert found is not None
-    assert (found.parameters, found.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
-    assert found.memory_gpu_bytes is None
+    result = estimate_run(spec.spec)
+    assert result is not None
+    assert (result.parameters, result.trained_parameters) == (50 * 8 + 2 * 24 * 8, 2 * 2 * (24 + 8))
+    assert result.memory_gpu_bytes is None
     wrong = loaded(tmp_path, "type: decoder, name: ./m, lora: {r: 2, target_modules: [narrow]}")
     assert problems(wrong) == [("backbone.lora.target_modules.0", "the model has no linear layer `narrow`")]
 
 
 def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
-    """A config.json that is no JSON, or weights cut short, are told with their path."""
+    """An invalid config.json and truncated weights are reported with their path."""
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text("{", encoding="utf-8")
     spec = loaded(tmp_path, "type: decoder, name: ./m")
@@ -282,10 +282,8 @@ def test_a_damaged_directory_is_an_error(tmp_path: Path) -> None:
         estimate_run(spec.spec)
 
 
-def test_the_hub_cache_of_this_machine_is_looked_into(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that was fetched before is known by its own config, at the revision that the spec names."""
+def test_models_in_the_hub_cache_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A downloaded model is read from its config, at the revision of the spec."""
     snapshot = tmp_path / "models--some--model/snapshots/abc"
     _model_directory(snapshot, tiny_config("llama", 5) | {"vocab_size": 100}, {})
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
@@ -319,8 +317,8 @@ def _model_directory(folder: Path, config_json: dict[str, Any], tensors: dict[st
     ],
     ids=["135M decoder, LoRA", "22.7M encoder, trained whole"],
 )
-def test_memory_is_near_what_was_measured(tmp_path: Path, backbone: str, measured: int) -> None:
-    """On a CPU it is within 25 % of the peak of real runs (SemEval-2014 restaurants, batch 16, one epoch)."""
+def test_the_memory_estimate_is_close_to_measurements(tmp_path: Path, backbone: str, measured: int) -> None:
+    """On a CPU, it is within 25 % of the peak of real runs (SemEval-2014 restaurants, batch 16, one epoch)."""
     assert estimated(tmp_path, backbone).memory_cpu_bytes == pytest.approx(measured, rel=0.25)
 
 
@@ -336,7 +334,7 @@ def test_memory_is_near_what_was_measured(tmp_path: Path, backbone: str, measure
         ("dtype: float32, lora: {}", "dtype: float32"),
     ],
 )
-def test_memory_orders_as_one_would_expect(tmp_path: Path, less: str, more: str) -> None:
+def test_options_that_save_memory_lower_the_estimate(tmp_path: Path, less: str, more: str) -> None:
     """Fewer bits, fewer trained weights and smaller adapters take less memory on a GPU."""
     name = "type: decoder, name: mistralai/Mistral-7B-v0.3"
     small, large = (estimated(tmp_path, f"{name}, {options}").memory_gpu_bytes for options in (less, more))
@@ -346,7 +344,7 @@ def test_memory_orders_as_one_would_expect(tmp_path: Path, less: str, more: str)
 
 
 def test_checkpointing_8_bit_states_and_smaller_batches_save_memory(tmp_path: Path) -> None:
-    """What the trainer does with memory shows in the estimate."""
+    """The estimate depends on the options of the trainer that save memory."""
     backbone = "type: decoder, name: Qwen/Qwen3-0.6B"
 
     def gpu(trainer: str) -> int:
@@ -358,37 +356,37 @@ def test_checkpointing_8_bit_states_and_smaller_batches_save_memory(tmp_path: Pa
     assert gpu("batch_size: 8") < plain
 
 
-def test_a_batch_is_no_longer_than_its_windows() -> None:
-    """`max_length` bounds the largest batch."""
+def test_max_length_bounds_the_largest_batch() -> None:
+    """A batch of B sentences has at most B · `max_length` subwords."""
     assert largest_batch(16, None) > 16 * 24
     assert largest_batch(16, 8) == 16 * 8
 
 
-def test_a_fresh_model_is_counted_and_costs_no_download(tmp_path: Path) -> None:
+def test_a_randomly_initialized_model_needs_no_download(tmp_path: Path) -> None:
     """The parameters of `init: random` follow from its config and its tokenizer's vocabulary."""
     sizes = "hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2"
     tokenizer = "tokenizer: {type: train, vocab_size: 300}"
     backbone = f"type: decoder, init: random, config: {{model_type: llama, {sizes}}}, {tokenizer}"
-    found = estimated(tmp_path, backbone)
-    assert found.parameters == 300 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64 + 2 * 32) + 32
-    assert (found.download_bytes, found.share) == (0, 1.0)
+    result = estimated(tmp_path, backbone)
+    assert result.parameters == 300 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64 + 2 * 32) + 32
+    assert (result.download_bytes, result.share) == (0, 1.0)
 
 
-def test_gated_models_say_what_to_do(tmp_path: Path) -> None:
-    """The note names the page where the licence is accepted."""
-    found = estimated(tmp_path, f"type: decoder, name: meta-llama/Llama-2-7b-hf, {QLORA % 'q_proj'}")
-    assert "huggingface.co/meta-llama/Llama-2-7b-hf" in found.notes[0]
-    assert found.download_bytes == 6_738_415_616 * 2
+def test_gated_models_have_a_note_with_instructions(tmp_path: Path) -> None:
+    """The note has the page on which to accept the licence."""
+    result = estimated(tmp_path, f"type: decoder, name: meta-llama/Llama-2-7b-hf, {QLORA % 'q_proj'}")
+    assert "huggingface.co/meta-llama/Llama-2-7b-hf" in result.notes[0]
+    assert result.download_bytes == 6_738_415_616 * 2
 
 
 @pytest.mark.parametrize(("size", "text"), [(3 * 2**30, "3.0 GiB"), (5 * 2**20, "5 MiB")])
-def test_sizes_are_told_in_units_of_their_kind(size: int, text: str) -> None:
-    """Small sizes are told in MiB."""
+def test_sizes_have_binary_units(size: int, text: str) -> None:
+    """Sizes below 1 GiB are in MiB."""
     assert size_text(size) == text
 
 
 def test_check_prints_the_estimate_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    """`sltk check` says parameters, share, memory and download, in text and JSON, without torch or transformers."""
+    """`sltk check` prints the estimate as text and JSON without importing torch or transformers."""
     path = loaded(
         tmp_path, f"type: decoder, name: meta-llama/Llama-2-7b-hf, {QLORA % 'q_proj, v_proj'}"
     ).tree.mark.file

@@ -15,22 +15,22 @@ from ..sweeps.sweep_spec import SweepPart
 _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "read from the environment"}
 
 
-_LOOSE = ("extends", "sweep", "search")
-"""Keys of a spec that may leave anything out: another spec says it, or each run of a sweep."""
+_INCOMPLETE = ("extends", "sweep", "search")
+"""A spec with one of these keys need not be complete: another spec, or each run of a sweep, adds the rest."""
 _PRETRAINING = ("objective", "corpus")
-"""Keys of a pretrain spec that no other has."""
+"""Keys that only pretrain specs have."""
 
 
 def spec_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a spec of any kind: run, pre-training, sweep, search.
 
-    A spec that `extends:` another may leave anything out, and so may a sweep, which says it run by run; of these
-    only the keys at the top are checked.
-    Where a number or a truth value is expected, `${NAME}` may stand.
+    A spec that `extends:` another, and a sweep, whose runs may add keys, need not be complete: only their top-level
+    keys are checked. `${NAME}` is allowed in place of a number or a truth value.
     """
     definitions: dict[str, Any] = {}
     run, pretraining, sweep, search = (
-        _taken_apart(model, definitions) for model in (Experiment, PretrainSpec, SweepPart, SearchPart)
+        _without_definitions(model, definitions)
+        for model in (Experiment, PretrainSpec, SweepPart, SearchPart)
     )
     own = {
         key: part["properties"][key]
@@ -47,15 +47,15 @@ def spec_schema() -> dict[str, Any]:
         "title": "sltk spec",
         "description": run["description"],
         "type": "object",
-        "if": _any_of(_LOOSE),
+        "if": _any_of(_INCOMPLETE),
         "then": {"properties": {**top, "extends": extends, **own}, "additionalProperties": False},
         "else": {"if": _any_of(_PRETRAINING), "then": pretraining, "else": run},
         "$defs": definitions,
     }
 
 
-def _taken_apart(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a model; what it refers to is added to `definitions`, which all models share."""
+def _without_definitions(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a model; its definitions are moved to `definitions`, which all models share."""
     schema: dict[str, Any] = _with_variables(model.model_json_schema())
     definitions |= schema.pop("$defs", {})
     return schema
@@ -66,7 +66,7 @@ def _any_of(keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _with_variables(schema: Any) -> Any:
-    """The schema with `${NAME}` allowed wherever a number or truth value is, and slots inside slots by reference."""
+    """The schema with `${NAME}` allowed for every number and truth value, and with references to nested slots."""
     if isinstance(schema, list):
         return [_with_variables(item) for item in schema]
     if not isinstance(schema, dict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, Problem
+from ..errors import InputError, InvalidSpecError, Problem
 from .app import (
     ImportsOption,
     JsonOption,
@@ -66,13 +66,15 @@ def check(
 
 
 def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataReport | None]:
-    """Check models and files, and with `data` the data: all warnings, and what the data of a single run holds.
+    """Check models and files, and with `data` the data.
+
+    Returns:
+        All warnings; and what was found in the data, for the spec of a single run.
 
     Raises:
         InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
     from ..preview.run_preview import audit_data, check_models, missing_data
-    from ..spec.loading import InvalidSpecError
 
     print_imported(checked.imported)
     check_models(checked.runs)

@@ -85,7 +85,7 @@ def load(spec: Path, overrides: Sequence[str]) -> CheckedSpec:
     """Load a spec of any kind.
 
     Raises:
-        InputError: the spec is wrong; `problems` holds everything that is.
+        InputError: the spec is wrong; `problems` holds all errors.
     """
     kind = spec_kind(spec, overrides)
     if kind == "search":

@@ -1,1 +1,1 @@
-"""What a model is by its config: families, shapes, known models, files of a model directory. Loads no weights."""
+"""Families, shapes and files of models: what is known of a model without loading its weights."""

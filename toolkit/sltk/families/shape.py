@@ -97,7 +97,7 @@ _COUNTS = ("hidden", "blocks", "heads", "key_heads", "head", "ffn", "vocabulary"
 
 def _sizes(config: Config, family: Family) -> dict[str, int] | None:
     """The sizes of the model; None if the config lacks a required size or has an invalid one."""
-    if next(misfits(config), None) is not None:
+    if next(invalid_sizes(config), None) is not None:
         return None
     values = {
         size: _first(config.get(key), config.get(KEYS[size]), family.defaults.get(key))
@@ -122,7 +122,7 @@ def _keys(family: Family) -> dict[str, str]:
     return KEYS | dict(family.keys)
 
 
-def misfits(config: Config) -> Iterator[tuple[str, str]]:
+def invalid_sizes(config: Config) -> Iterator[tuple[str, str]]:
     """Invalid sizes in the config of a known family: the key, and what is wrong with its value."""
     family = FAMILIES.get(str(config.get("model_type", "")))
     if family is None:

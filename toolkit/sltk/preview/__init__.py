@@ -1,1 +1,1 @@
-"""What a run would take, and what is odd in its data, without loading any weights."""
+"""A run before it starts: its summary, an estimate of what it needs, and an audit of its data. Loads no weights."""

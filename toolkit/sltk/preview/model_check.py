@@ -9,7 +9,7 @@ from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import InvalidSpecError, Problem, nearest
 from ..families.model_tables import FAMILIES, REFUSED
-from ..families.shape import Shape, misfits
+from ..families.shape import Shape, invalid_sizes
 from .model_info import ModelInfo
 
 
@@ -42,7 +42,7 @@ def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem
         about = f"the family `{info.family}` has its own attention code: it runs with `unmask: all` only"
         yield Problem(about, path="backbone.unmask")
     if backbone.config is not None:
-        for key, about in misfits(info.config):
+        for key, about in invalid_sizes(info.config):
             if key in backbone.config:
                 yield Problem(about, path=f"backbone.config.{key}")
     if info.shape is None:

@@ -1,7 +1,7 @@
-"""What is known of a run before it starts: its summary, its data, and an estimate of what it needs.
+"""A run before it starts: its summary, its data, and an estimate of what it needs.
 
-A kind of run is a subclass of `RunPreview`, which says what differs: the data it reads, the rows of its summary, its
-estimate and its audit. `sltk check` and the summary are the same for all kinds.
+Each kind of run has a subclass of `RunPreview` that defines what differs: the data it reads, the rows of its summary,
+its estimate and its audit. `sltk check` treats all kinds alike.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..components.slots import Reader
 from ..data.splits import SPLITS, missing_files, readers_of
-from ..errors import Problem
+from ..errors import InvalidSpecError, Problem
 from ..spec.experiment import Experiment, RunSpec
-from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from .audit import Audit, audit
 from .estimate import Estimate, estimate_run
@@ -24,7 +24,7 @@ from .summary import Row, backbone_rows, changed_text, component_text, trainer_t
 
 
 class DataReport(Protocol):
-    """What reading the data of a run found."""
+    """What was found in the data of a run."""
 
     @property
     def warnings(self) -> Sequence[Problem]:
@@ -144,7 +144,7 @@ class LabellingPreview(RunPreview[Experiment]):
         return estimate_run(self.loaded.spec)
 
     def audit(self) -> Audit:
-        """Count each split, compare the splits, and warn about what is odd."""
+        """Count each split, compare the splits, and warn about anomalies."""
         return audit(self.loaded)
 
 
@@ -171,7 +171,7 @@ def missing_data(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
 
 
 def audit_data(runs: Iterable[RunPreview[Any]]) -> tuple[list[DataReport], list[Problem]]:
-    """Read the different data of the runs; what was found in each, and each warning once.
+    """Read all data of the runs, without repetition: a report on each data, and each warning once.
 
     Raises:
         DataError: a source is missing or malformed.

@@ -1,4 +1,4 @@
-"""What every command has in common: help, exit codes, the form of errors, what is imported when."""
+"""What all commands share: help, exit codes, the format of errors, lazy imports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own; the last line of standard output lists loaded modules."""
+    """Run the command line in its own process; the last line of standard output lists the imported modules."""
     code = (
         "import sys\nfrom sltk.cli import main\ncode = main(sys.argv[1:])\n"
         "print('\\n' + ' '.join(sorted(m for m in sys.modules if '.' not in m)))\nsys.exit(code)"
@@ -67,7 +67,7 @@ def process(*arguments: str) -> subprocess.CompletedProcess[str]:
     ids=" ".join,
 )
 def test_commands_without_a_model_import_no_framework(folder, arguments):
-    """What needs no model loads neither torch nor transformers, nor what would load them."""
+    """Commands that need no model import neither torch nor transformers, nor anything that imports them."""
     done = process(*arguments)
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.splitlines()[-1].split()
@@ -76,13 +76,13 @@ def test_commands_without_a_model_import_no_framework(folder, arguments):
 
 
 def test_help_imports_no_pydantic():
-    """`--help` is instant: it reads no YAML, knows no component, draws no table."""
+    """`--help` imports neither pydantic, yaml nor rich."""
     loaded = process("--help").stdout.splitlines()[-1].split()
     assert not {"pydantic", "yaml", "rich", *HEAVY} & set(loaded)
 
 
-def test_every_command_of_the_contract_is_there(capsys):
-    """`--help` lists the commands and says how to begin."""
+def test_help_lists_every_command_of_the_contract(capsys):
+    """`--help` lists the commands and names a first run."""
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for command in (
@@ -103,7 +103,7 @@ def test_every_command_of_the_contract_is_there(capsys):
 
 @pytest.mark.parametrize("command", [command.name for command in app.registered_commands])
 def test_every_command_explains_itself(capsys, command):
-    """The help of each command has a sentence, and a word on each option."""
+    """The help of each command has a usage line and a description of each option."""
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"Usage: sltk {command}" in text
@@ -111,8 +111,8 @@ def test_every_command_explains_itself(capsys, command):
     assert all(len(line.split()) > 2 for line in options if line.rstrip().count("  ") > 1)
 
 
-def test_without_a_command_there_is_help(capsys):
-    """`sltk` alone shows the help and is no success."""
+def test_without_a_command_the_help_is_shown(capsys):
+    """`sltk` alone prints the help and exits with 2."""
     assert main([]) == 2
     assert "Commands:" in capsys.readouterr().out
 
@@ -138,16 +138,16 @@ def test_version(capsys):
         (["check", "--set"], "error: option `--set` requires an argument\n"),
     ],
 )
-def test_mistakes_on_the_command_line_read_like_other_errors(capsys, arguments, expected):
-    """A wrong command, option or argument is exit code 2 and one short error with the nearest name."""
+def test_usage_errors_have_the_format_of_other_errors(capsys, arguments, expected):
+    """A wrong command, option or argument gives exit code 2 and one short error with the nearest name."""
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(expected)
 
 
-def test_an_error_cannot_command_the_terminal(folder, capsys):
-    """Control characters of the data that it quotes are shown as symbols."""
+def test_errors_cannot_control_the_terminal(folder, capsys):
+    """Control characters in quoted data are shown as symbols."""
     (folder / "a.conll").write_text("word B-\x1b[2J\nword X-\x1b[2J\n", encoding="utf-8")
     assert main(["stats", "a.conll", "--reader", "conll", "--option", "scheme=IOB2"]) == 2
     captured = capsys.readouterr()
@@ -155,8 +155,8 @@ def test_an_error_cannot_command_the_terminal(folder, capsys):
     assert "\x1b" not in captured.err
 
 
-def test_errors_name_files_as_they_were_given(folder, capsys):
-    """A file named in a spec is shown from where the command runs; one written from the root stays so."""
+def test_errors_show_paths_as_the_user_wrote_them(folder, capsys):
+    """A relative path in a spec is shown relative to the working directory; an absolute path stays absolute."""
     (folder / "specs").mkdir()
     spec = folder / "specs" / "spec.yaml"
     text = "name: a\ndata: {train: {type: conll, path: DATA}}\nbackbone: {type: decoder, name: some/model}\n"
@@ -168,8 +168,8 @@ def test_errors_name_files_as_they_were_given(folder, capsys):
     assert f"there is no `{folder}/data/words.conll`" in capsys.readouterr().err
 
 
-def test_a_wrong_spec_tells_all_and_says_that_nothing_happened(folder, capsys):
-    """Errors go to standard error, counted, with exit code 2."""
+def test_all_errors_of_a_spec_are_reported_together(folder, capsys):
+    """They go to standard error, with their number and exit code 2; nothing was done."""
     assert main(["check", "spec.yaml", "--set", "seed=x", "--set", "head.type=crff"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -177,8 +177,8 @@ def test_a_wrong_spec_tells_all_and_says_that_nothing_happened(folder, capsys):
     assert captured.err.endswith("\n\n2 errors. Nothing was read, downloaded or trained.\n")
 
 
-def test_a_traceback_only_with_debug(folder, capsys):
-    """`--debug`, before or after the command, shows where an error was raised; the exit code is the same."""
+def test_tracebacks_are_shown_with_debug_only(folder, capsys):
+    """`--debug`, before or after the command, shows the traceback; the exit code is the same."""
     assert main(["check", "gone.yaml"]) == 2
     assert "Traceback" not in capsys.readouterr().err
     for arguments in (["--debug", "check", "gone.yaml"], ["check", "gone.yaml", "--debug"]):
@@ -188,8 +188,8 @@ def test_a_traceback_only_with_debug(folder, capsys):
         assert "error: `gone.yaml` does not exist" in text
 
 
-def test_what_cannot_be_written_is_exit_code_1(folder):
-    """A full disk is no fault of the input; a file system that takes no more than ten bytes stands in for one."""
+def test_a_full_disk_is_exit_code_1(folder):
+    """It is not an error of the input. A limit of ten bytes per file stands in for a full disk."""
     code = (
         "import resource, sys; from sltk.cli import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
@@ -203,8 +203,8 @@ def test_what_cannot_be_written_is_exit_code_1(folder):
     assert not Path("x.conll").exists()
 
 
-def test_a_place_that_is_no_folder_is_exit_code_2(folder, capsys):
-    """It is seen before anything is written."""
+def test_an_output_below_a_file_is_exit_code_2(folder, capsys):
+    """The error comes before anything is written."""
     Path("wall").write_text("a file where a folder should be")
     code = main(["convert", "train.conll", "wall/x.conll", "--reader", "conll", "--writer", "conll"])
     assert code == 2
@@ -212,16 +212,16 @@ def test_a_place_that_is_no_folder_is_exit_code_2(folder, capsys):
 
 
 def test_ctrl_c_is_exit_code_130(folder):
-    """An interrupt ends with 130 and one word, no traceback."""
+    """An interrupt ends the command with 130 and one word, without a traceback."""
     os.mkfifo("endless.conll")
     code = "import sys; from sltk.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "stats", "endless.conll", "--reader", "conll"]
-    # A shell starts what runs in its background deaf to Ctrl-C; this process is to hear it.
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell lets background processes ignore Ctrl-C; this one must not.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, previous)
     with open("endless.conll", "w"):  # opens once the other side reads
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)
@@ -230,8 +230,8 @@ def test_ctrl_c_is_exit_code_130(folder):
     assert err == "interrupted\n"
 
 
-def test_json_is_all_there_is_on_standard_output(folder, capsys):
-    """With `--json` a program can read the whole of standard output."""
+def test_standard_output_holds_only_the_json(folder, capsys):
+    """With `--json`, standard output is one JSON object."""
     for arguments in (
         ["check", "spec.yaml"],
         ["stats", "train.conll", "--reader", "conll"],
