@@ -1,11 +1,11 @@
-"""The least time that one update of LoRA training can take here: its matrix products alone, nothing between them.
+"""Lower bound for the time of one update of LoRA training on this machine: only its matrix products.
 
     python benchmarks/floor.py                       decoder of 135M parameters, a packed batch of 370 subwords
     python benchmarks/floor.py --tokens 1000         the padded batch of the same sentences
 
-What `benchmarks/training.py` gives as the share of the machine's rate cannot be above what this prints: products
-of a batch's shape, with weights that come from memory, run slower than large square ones, and adapters, which the
-share does not count, take time too.
+The share of the machine's rate that `benchmarks/training.py` reports cannot exceed the share printed here. Products
+with the shape of a batch, whose weights come from memory, are slower than large square ones. Adapters, which the
+share does not count, also take time.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ RANK = 64
 
 
 def layers(config: PretrainedConfig) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """[in, out] of the linear layers of one block, and of those that have adapters (query and value)."""
+    """[in, out] of the linear layers of one block, and of those with adapters (query and value)."""
     hidden, inner = config.hidden_size, config.intermediate_size
     if isinstance(config, BertConfig):
         return [(hidden, hidden)] * 4 + [(hidden, inner), (inner, hidden)], [(hidden, hidden)] * 2
     head = hidden // config.num_attention_heads
     query, value = config.num_attention_heads * head, config.num_key_value_heads * head
-    every = [(hidden, query), (hidden, value), (hidden, value), (query, hidden)]
-    return [*every, (hidden, inner), (hidden, inner), (inner, hidden)], [(hidden, query), (hidden, value)]
+    linear = [(hidden, query), (hidden, value), (hidden, value), (query, hidden)]
+    return [*linear, (hidden, inner), (hidden, inner), (inner, hidden)], [(hidden, query), (hidden, value)]
 
 
 def products(config: PretrainedConfig, tokens: int) -> list[tuple[Tensor, Tensor]]:
-    """What goes in and the weight [out, in] of every product of one block, forwards and backwards."""
+    """Input and weight [out, in] of every product of one block, forwards and backwards."""
     factors = []
-    every, adapted = layers(config)
-    for size, out in every:
+    linear, adapted = layers(config)
+    for size, out in linear:
         weight = torch.randn(out, size)
         factors += [(torch.randn(tokens, size), weight), (torch.randn(tokens, out), weight.T)]
     for size, out in adapted:
         down, up = torch.randn(RANK, size), torch.randn(out, RANK)
         x, low, high = torch.randn(tokens, size), torch.randn(tokens, RANK), torch.randn(tokens, out)
         factors += [(x, down), (low, up)]  # forwards
-        factors += [(high, up.T), (low, down.T)]  # gradients by inputs
-        factors += [(high.T, low.T), (low.T, x.T)]  # gradients by weights
+        factors += [(high, up.T), (low, down.T)]  # gradients of inputs
+        factors += [(high.T, low.T), (low.T, x.T)]  # gradients of weights
     return factors
 
 
 def measure(shape: str, tokens: int, repetitions: int) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+    """All results, as printed by `--json`."""
     config, device = SHAPES[shape], torch.device("cpu")
     blocks = config.num_hidden_layers
     factors = [each for _ in range(blocks) for each in products(config, tokens)]
@@ -64,22 +64,22 @@ def measure(shape: str, tokens: int, repetitions: int) -> dict[str, Any]:
 
     before = matmul_rates(device)
     update()
-    taken = statistics.median(seconds(update, device) for _ in range(repetitions))
+    median = statistics.median(seconds(update, device) for _ in range(repetitions))
     rates = Rates.best([before, matmul_rates(device)])
-    every, adapted = layers(config)
-    counted = 4 * blocks * tokens * sum(size * out for size, out in every)
-    of_adapters = 6 * blocks * tokens * RANK * sum(size + out for size, out in adapted)
+    linear, adapted = layers(config)
+    counted = 4 * blocks * tokens * sum(size * out for size, out in linear)
+    adapter_operations = 6 * blocks * tokens * RANK * sum(size + out for size, out in adapted)
     return {
-        "seconds": round(taken, 3),
-        "rates": rates.to_json(counted / taken),
-        "share_with_adapters": round((counted + of_adapters) / taken / rates.fastest, 3),
+        "seconds": round(median, 3),
+        "rates": rates.to_json(counted / median),
+        "share_with_adapters": round((counted + adapter_operations) / median / rates.fastest, 3),
         "threads": torch.get_num_threads(),
         "tokens": tokens,
     }
 
 
 def main() -> None:
-    """Run it and print the figures."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,9 +92,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{result['seconds']} s an update of {result['tokens']} subwords, {result['threads']} threads")
+    print(f"{result['seconds']} s per update of {result['tokens']} subwords, {result['threads']} threads")
     fastest = result["rates"]["fastest"]
-    print(f"square product: {fastest['gflops']} GFLOP/s; the share cannot be above {fastest['share']:.2f}")
+    print(f"square product: {fastest['gflops']} GFLOP/s; the share cannot exceed {fastest['share']:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""How fast one labels: the token-classification pipeline of transformers, and sltk.
+"""Prediction speed of the token-classification pipeline of transformers, and of sltk.
 
     python benchmarks/prediction.py                        decoder of 135M parameters
     python benchmarks/prediction.py --shape minilm --data eng.testb
 
-Both run one exported model in one process and must give the same labels; repetitions take turns.
+Both run the same exported model in one process and must give the same labels. Their repetitions alternate.
 
-    pipeline_default   a batch of one sentence, as the pipeline runs unless told otherwise
-    pipeline_best      the batch size that a first round finds fastest
+    pipeline_default   batches of one sentence, the default of the pipeline
+    pipeline_best      the batch size that is fastest in a first round
     sltk               `sltk.load(DIR).predict(sentences)`
 """
 
@@ -50,8 +50,8 @@ from sltk.exporting import export
 BATCH_SIZES = (1, 4, 8, 16, 32)
 
 
-def trained(shape: str, folder: Path, corpus: list[Sentence]) -> Path:
-    """An exported model of this shape that transformers can load too; it was trained for one update."""
+def export_model(shape: str, folder: Path, corpus: list[Sentence]) -> Path:
+    """Train a model of this shape for one update, and export it so that transformers can load it."""
     encoder = isinstance(SHAPES[shape], BertConfig)
     make_model(shape, folder / "base", corpus)
     words = folder / "train.jsonl"
@@ -79,7 +79,7 @@ def _json_line(sentence: Sentence) -> str:
 
 
 class Pipeline:
-    """transformers' pipeline, its labels brought to words by the offsets that it gives."""
+    """transformers' pipeline, whose labels are mapped to words by their offsets."""
 
     def __init__(self, folder: Path, lead: str) -> None:
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -89,25 +89,25 @@ class Pipeline:
 
     def labels(self, corpus: list[Sentence], batch_size: int) -> list[list[str]]:
         texts = [self.lead + " ".join(sentence.words) for sentence in corpus]
-        found = self.run(texts, batch_size=batch_size)
-        return [self._of_words(*pair) for pair in zip(corpus, found, strict=True)]
+        entities = self.run(texts, batch_size=batch_size)
+        return [self._word_labels(*pair) for pair in zip(corpus, entities, strict=True)]
 
-    def _of_words(self, sentence: Sentence, entities: list[dict[str, Any]]) -> list[str]:
-        """The label of each word's first token: the first that ends behind the word's beginning."""
+    def _word_labels(self, sentence: Sentence, entities: list[dict[str, Any]]) -> list[str]:
+        """The label of the first token of each word: the first token that ends after the start of the word."""
         labels, position = [], 0
-        begins = len(self.lead)
+        start = len(self.lead)
         for word in sentence.words:
-            while entities[position]["end"] <= begins:
+            while entities[position]["end"] <= start:
                 position += 1
             labels.append(entities[position]["entity"])
-            begins += len(word) + 1
+            start += len(word) + 1
         return labels
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+    """All results, as printed by `--json`."""
     corpus = sentences(options.sentences, options.data)
-    exported = trained(options.shape, folder, corpus)
+    exported = export_model(options.shape, folder, corpus)
     labeller = sltk.load(exported)
     pipeline = Pipeline(exported, "" if isinstance(SHAPES[options.shape], BertConfig) else " ")
     device = labeller.model.device
@@ -148,7 +148,7 @@ def timed(
     repetitions: int,
     device: torch.device,
 ) -> tuple[dict[str, Measurement], dict[str, list[list[str]]]]:
-    """What each took, and the labels it gave."""
+    """Times and labels of each contender."""
     labels: dict[str, list[list[str]]] = {}
 
     def seconds_of(name: str) -> float:
@@ -164,11 +164,11 @@ def _same(theirs: list[list[str]], ours: list[list[str]]) -> int:
 
 
 def main() -> None:
-    """Run it and print the table."""
+    """Run the benchmark and print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--sentences", type=int, default=400)
     arguments.add_argument(
-        "--search", type=int, default=100, help="sentences that the batch size is chosen by"
+        "--search", type=int, default=100, help="number of sentences for choosing the batch size"
     )
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +177,7 @@ def main() -> None:
     notes = [
         f"best batch size of the pipeline: {result['best_batch_size']}",
         f"square matrix products: {of_rates(result['rates'])}",
-        f"words with another label than sltk's, of {result['words']:,}: {others}",
+        f"words with other labels than those of sltk, out of {result['words']:,}: {others}",
     ]
     report(result, f"Prediction, {options.shape}", notes, options.json)
 

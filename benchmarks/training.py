@@ -1,11 +1,11 @@
-"""How fast one trains: the authors' recipe, transformers' own token classification, and sltk.
+"""Training speed of the authors' recipe, of transformers' token classification, and of sltk.
 
     python benchmarks/training.py                          decoder of 135M parameters
     python benchmarks/training.py --shape minilm           an encoder of 6 blocks
     python benchmarks/training.py --shape decoder-7b --quantization nf4        on a GPU
 
-All three train the same weights on the same batches of sentences, in one process, through transformers' `Trainer`;
-repetitions take turns, so that what disturbs the machine disturbs all. What differs:
+All three train the same weights on the same batches of sentences, in one process, with transformers' `Trainer`.
+Their repetitions alternate, so that disturbances of the machine affect all of them. They differ in:
 
     authors        batches padded to their longest sentence, gradient checkpointing
     transformers   AutoModelForTokenClassification, DataCollatorForTokenClassification: padded
@@ -66,7 +66,7 @@ LEARNING_RATE, SEED = 2e-4, 120
 
 
 class SameOrder(Trainer):
-    """Trainer on the batches that sltk trains on."""
+    """A Trainer that uses the same batches as sltk."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         size = self.args.per_device_train_batch_size
@@ -75,7 +75,7 @@ class SameOrder(Trainer):
 
 
 class Clock:
-    """Times of the updates and losses of a trainer, taken in its own loop."""
+    """Records start times and losses of the updates of a trainer."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.losses: list[float] = []
@@ -84,15 +84,15 @@ class Clock:
         trainer.training_step = self.training_step
         trainer.pop_callback(PrinterCallback)
 
-    def training_step(self, *args: Any, **more: Any) -> torch.Tensor:
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         self.times.append(time.perf_counter())
-        loss = self._step(*args, **more)
+        loss = self._step(*args, **kwargs)
         self.losses.append(loss.item())
         return loss
 
 
 def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: float) -> Experiment:
-    """The run as a spec of sltk; the paper's LoRA, every block as its family has it."""
+    """The spec of the run: the paper's LoRA settings, and the family's own mask in every block."""
     encoder = isinstance(SHAPES[options.shape], BertConfig)
     quantization = {"type": options.quantization} if options.quantization else None
     return Experiment.model_validate(
@@ -118,7 +118,7 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 
 
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
-    """sltk's model, and the sentences as all contenders read them."""
+    """sltk's model, and the encoded sentences that all contenders read."""
     training = datasets.to_dataset(RawDataset(spec.data.train, corpus, "IOB2"), "IOB2")
     model = tagging.build(spec, training)
     return model, tagging.encode(training, model, Progress())
@@ -145,14 +145,14 @@ def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: flo
     )
     model = get_peft_model(model, lora).to(ours.device)
     _share_frozen(model, ours.tagger.backbone.model)
-    _take_over(model, ours.tagger)
+    _copy_trained(model, ours.tagger)
     if not dropout:
         _without_dropout(model)
     return model
 
 
 def _share_frozen(model: Any, ours: Any) -> None:
-    """Have both models use the same frozen weights, so that no contender's memory counts another's."""
+    """Share the frozen weights of both models, so that the memory of one does not count for the other."""
     own = dict(ours.named_parameters())
     prefix = f"base_model.model.{model.base_model.model.base_model_prefix}."
     for name, parameter in list(model.named_parameters()):
@@ -163,18 +163,18 @@ def _share_frozen(model: Any, ours: Any) -> None:
             setattr(model.get_submodule(module), leaf, shared)
 
 
-def _take_over(model: torch.nn.Module, tagger: torch.nn.Module) -> None:
-    """Adapters and head of sltk's model; names differ in what stands before the block's."""
+def _copy_trained(model: torch.nn.Module, tagger: torch.nn.Module) -> None:
+    """Copy the adapters and head of sltk's model; only the part of the names before the block differs."""
     adapters = {_in_block(n): p for n, p in tagger.named_parameters() if "lora_" in n}
     weight, bias = (p for n, p in tagger.head.named_parameters())
-    taken = 0
+    copied = 0
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data.copy_(adapters[_in_block(name)])
-            taken += 1
+            copied += 1
         elif "modules_to_save" in name:
             parameter.data.copy_(weight if name.endswith("weight") else bias)
-    assert taken == len(adapters)
+    assert copied == len(adapters)
 
 
 def _in_block(name: str) -> str:
@@ -192,7 +192,7 @@ def _without_dropout(model: torch.nn.Module) -> None:
 def other_trainer(
     options: argparse.Namespace, model: Any, samples: list[Sample], tokenizer: Any, spec: Experiment
 ) -> Any:
-    """Trainer on padded batches of the very subwords that sltk reads."""
+    """A Trainer on padded batches of the same subwords that sltk reads."""
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(), per_device_train_batch_size=options.batch_size,
         max_steps=spec.trainer.max_steps, learning_rate=LEARNING_RATE, adam_beta1=0.9, adam_beta2=0.95,
@@ -202,12 +202,12 @@ def other_trainer(
     )  # fmt: skip
     collator = DataCollatorForTokenClassification(tokenizer)
     return SameOrder(
-        model, arguments, train_dataset=[_padded_later(s) for s in samples], data_collator=collator
+        model, arguments, train_dataset=[_token_labels(s) for s in samples], data_collator=collator
     )
 
 
-def _padded_later(sample: Sample) -> dict[str, list[int]]:
-    """One sentence as transformers' recipe has it: a label on each word's first subword."""
+def _token_labels(sample: Sample) -> dict[str, list[int]]:
+    """One sentence as in transformers' recipe: a label on the first subword of each word."""
     (window,) = sample.encoding.windows
     labels = [IGNORED] * len(window.ids)
     for position, tag in zip(window.first, sample.tags, strict=True):
@@ -216,7 +216,7 @@ def _padded_later(sample: Sample) -> dict[str, list[int]]:
 
 
 class Race:
-    """The three contenders, ready to train for `updates` updates at a time."""
+    """The three contenders, each of which trains for `updates` updates."""
 
     def __init__(
         self, options: argparse.Namespace, folder: Path, corpus: Any, updates: int, dropout: float
@@ -232,25 +232,25 @@ class Race:
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
         self.batches = [[self.samples[number] for number in batch] for batch in batches]
         if len(self.batches) < updates:
-            raise SystemExit(f"{len(self.batches)} batches are too few for {updates} updates: give more data")
+            raise SystemExit(f"{len(self.batches)} batches are too few for {updates} updates: use more data")
         self.timed = self.batches[1 : updates - 1]
 
     def trainer(self, contender: str) -> tuple[Any, Clock]:
-        """A new trainer of a contender whose weights are those of the beginning."""
+        """A new trainer of a contender, with the initial weights."""
         self.model.tagger.load_trainable_state(self.state)
         if contender == "sltk":
             examples = Examples(self.samples, pack, without_loss)
             task = Task(self.model.tagger, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
-            _take_over(self.other, self.model.tagger)
+            _copy_trained(self.other, self.model.tagger)
             _checkpoint_gradients(self.other, contender == "authors")
             trainer = other_trainer(self.options, self.other, self.samples, self.tokenizer, self.spec)
         return trainer, Clock(trainer)
 
 
-def _checkpoint_gradients(model: Any, wanted: bool) -> None:
-    if wanted:
+def _checkpoint_gradients(model: Any, enabled: bool) -> None:
+    if enabled:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
     else:
@@ -258,7 +258,7 @@ def _checkpoint_gradients(model: Any, wanted: bool) -> None:
 
 
 def timed(race: Race, repetitions: int) -> dict[str, Measurement]:
-    """Words/s and peak memory. A repetition is timed from the start of its second update to that of its last."""
+    """Words/s and peak memory, timed from the start of the second update to the start of the last one."""
 
     def seconds_of(name: str) -> float:
         trainer, clock = race.trainer(name)
@@ -271,7 +271,7 @@ def timed(race: Race, repetitions: int) -> dict[str, Measurement]:
 
 
 def loss_difference(race: Race) -> float:
-    """Largest relative difference of a loss of sltk from that of transformers' recipe, without dropout."""
+    """Largest relative difference between the losses of sltk and of transformers' recipe, without dropout."""
     losses = {}
     for name in ("transformers", "sltk"):
         trainer, clock = race.trainer(name)
@@ -282,7 +282,7 @@ def loss_difference(race: Race) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+    """All results, as printed by `--json`."""
     corpus = sentences(None, options.data)
     make_model(options.shape, folder / "base", corpus)
     race = Race(options, folder, corpus, options.updates + 2, dropout=0.1)
@@ -291,7 +291,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     measured = timed(race, options.repetitions)
     rates = Rates.best([before, matmul_rates(device)])
     tokens = sum(sample.tokens for batch in race.timed for sample in batch)
-    # Forward and the gradient by the input, two operations each a weight: frozen weights need no gradient.
+    # Two operations per weight in the forward pass, two for the gradient of the input; frozen weights have none.
     used = 4 * parameters_outside_embedding(race.model.tagger.backbone) * tokens
     padding = {"timed": padded(race.timed), "all": padded(race.batches)}
     del race
@@ -309,24 +309,24 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def padded(batches: list[list[Sample]]) -> float:
-    """How many times as long batches are when padded."""
+    """The ratio of padded to packed length of batches."""
     longest = sum(len(batch) * max(sample.tokens for sample in batch) for batch in batches)
     return round(longest / sum(sample.tokens for batch in batches for sample in batch), 2)
 
 
 def main() -> None:
-    """Run it and print the table."""
+    """Run the benchmark and print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--batch-size", type=int, default=16)
-    arguments.add_argument("--updates", type=int, default=12, help="timed updates of a repetition")
+    arguments.add_argument("--updates", type=int, default=12, help="timed updates per repetition")
     arguments.add_argument(
         "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
     )
-    arguments.add_argument("--quantization", choices=["nf4"], help="frozen weights in few bits")
+    arguments.add_argument("--quantization", choices=["nf4"], help="load the frozen weights in 4 bits")
     arguments.add_argument(
         "--torch-products",
         action="store_true",
-        help="have sltk multiply as torch does, whatever the processor",
+        help="multiply as torch does on any processor",
     )
     options = arguments.parse_args()
     if options.torch_products:
@@ -335,12 +335,12 @@ def main() -> None:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]
     notes = [
-        f"padded, the timed batches are {result['padding']['timed']} times as long, all of an epoch "
+        f"if padded, the timed batches are {result['padding']['timed']} times as long, all of an epoch "
         f"{result['padding']['all']} times",
         f"square matrix products: {of_rates(result['rates'])}",
         "losses were not compared"
         if difference is None
-        else f"largest relative difference of losses: {difference:.1e}",
+        else f"largest relative difference between losses: {difference:.1e}",
     ]
     report(result, f"Training, {options.shape}, batches of {options.batch_size}", notes, options.json)
 

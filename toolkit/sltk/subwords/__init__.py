@@ -1,1 +1,1 @@
-"""Words to subwords: tokenizers, alignment, windows, documents, and a cache on disk."""
+"""Words to subwords: tokenization, alignment, windows, document context, and a cache on disk."""

@@ -1,4 +1,4 @@
-"""Aligners: how the vectors of a word's subwords become the vector of the word."""
+"""Aligners: subword vectors to word vectors."""
 
 from .subword import FirstLast, FirstSubword, LastSubword, Max, Mean
 

@@ -34,7 +34,7 @@ class FirstSubword(SubwordAligner):
 
 @register.aligner("last_subword")
 class LastSubword(SubwordAligner):
-    """Represents a word by its last subword, the only one that has read the whole word in causal blocks."""
+    """Represents a word by its last subword, the only one that sees the whole word in causal blocks."""
 
     pooling = "LastSubwordPooling"
 

@@ -1,4 +1,4 @@
-"""Heads: how word vectors become tags. One file a head; the torch modules are in `sltk.nn`."""
+"""Heads: word vectors to tags. There is one file per head; the torch modules are in `sltk.nn`."""
 
 from .crf import CrfHead
 from .linear import LinearHead

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @register.head("crf")
 class CrfHead(Head):
-    """A linear layer and a conditional random field: the tags of a sentence are chosen together.
+    """A linear layer and a conditional random field, which chooses all tags of a sentence together.
 
-    Sequences that the scheme forbids (an I-PER after O in IOB2) cannot come out.
+    It never predicts a sequence that the scheme forbids, such as I-PER after O in IOB2.
     """
 
     dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of each word vector zeroed in training"
+        default=0.1, ge=0, lt=1, description="share of each word vector that is zeroed in training"
     )
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
-        """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions start equal."""
+        """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions have equal initial scores."""
         from ...nn.crf_module import Crf, CrfHeadModule
         from ...nn.head import linear_scorer
 

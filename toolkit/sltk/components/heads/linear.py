@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @register.head("linear")
 class LinearHead(Head):
-    """One linear layer and a softmax over the tags of each word, which are chosen independently."""
+    """A linear layer and a softmax over tags; the tag of each word is chosen independently."""
 
     dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of each word vector zeroed in training"
+        default=0.1, ge=0, lt=1, description="share of each word vector that is zeroed in training"
     )
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @register.head("mlp")
 class MlpHead(Head):
-    """Hidden layers before the linear one; tags of the words are chosen independently."""
+    """A linear layer after hidden layers; the tag of each word is chosen independently."""
 
     hidden: list[PositiveInt] = Field(
         default=[256], min_length=1, description="sizes of the hidden layers, in order"
@@ -24,7 +24,9 @@ class MlpHead(Head):
     activation: Literal["gelu", "relu", "silu", "tanh"] = Field(
         default="gelu", description="function after each hidden layer"
     )
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="share zeroed before each layer in training")
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the input of each layer that is zeroed in training"
+    )
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`."""
