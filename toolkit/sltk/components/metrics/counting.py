@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...schemes import Chunk
@@ -21,19 +21,18 @@ SpanPairs = Sequence[tuple[Sequence[Chunk], Sequence[Chunk]]]
 class Counts:
     """Number of gold, predicted and correct items of each type."""
 
-    gold: Counter[str] = field(default_factory=Counter)
-    predicted: Counter[str] = field(default_factory=Counter)
-    correct: Counter[str] = field(default_factory=Counter)
+    gold: Counter[str]
+    predicted: Counter[str]
+    correct: Counter[str]
 
     @classmethod
     def of_spans(cls, sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> Counts:
         """Count gold and predicted spans; correct ones have the same ends and type."""
-        counts = cls()
+        types: tuple[list[str], list[str], list[str]] = ([], [], [])
         for gold, predicted in sentences:
-            counts.gold.update(type_ for _, _, type_ in gold)
-            counts.predicted.update(type_ for _, _, type_ in predicted)
-            counts.correct.update(type_ for _, _, type_ in set(gold).intersection(predicted))
-        return counts
+            for spans, into in zip((gold, predicted, set(gold).intersection(predicted)), types, strict=True):
+                into += [type_ for _, _, type_ in spans]
+        return cls(*map(Counter, types))
 
     def micro(self) -> dict[str, float]:
         """Precision, recall and F1 over all types together."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,13 +70,13 @@ class ConlluReader(TaggedReader, TextFileReader):
         counts: Counter[RowKind] = Counter()
         lines: dict[RowKind, int] = {}
         before: Sentence | None = None
-        for block in islice(self._blocks(), self.limit):
+        for rows, sentence in islice(self._sentences(), self.limit):
             if before is not None:
                 yield before
-            for row in block.rows:
+            for row in rows:
                 counts[row.kind] += 1
                 lines.setdefault(row.kind, row.line)
-            before = self._sentence(block)
+            before = sentence
         if before is not None:
             before.unused += tuple(
                 Unused(str(self.path), line, f"{counts[kind]} {_NOT_WORDS[kind]}: such rows are not words")
@@ -92,15 +92,15 @@ class ConlluReader(TaggedReader, TextFileReader):
 
         return plain_sentences()
 
-    def _blocks(self) -> Iterator[_SentenceRows]:
-        """The rows of each sentence; a document ends where the next one begins."""
+    def _sentences(self) -> Iterator[tuple[list[_ConlluRow], Sentence]]:
+        """Yield the rows of each sentence, and the sentence; a document ends where the next one begins."""
         lines = self.open()
-        block, documents, document = _SentenceRows(), 0, None
-        for number, line in lines:
+        block, documents, document = _SentenceRows(self.path), 0, None
+        for number, line in chain(lines, [(0, "")]):
             if not line.strip(" \t"):
                 if block.rows:
-                    yield block.finished(self.path, document, lines.take_replaced())
-                block = _SentenceRows()
+                    yield block.rows, self._sentence(block, document, lines.take_replaced())
+                block = _SentenceRows(self.path)
             elif line.startswith("#"):
                 match = _COMMENT.match(line)
                 if match and match[1] == "newdoc":
@@ -109,11 +109,10 @@ class ConlluReader(TaggedReader, TextFileReader):
                 elif match:
                     block.text = match[2]
             else:
-                block.add(self.path, number, line)
-        if block.rows:
-            yield block.finished(self.path, document, lines.take_replaced())
+                block.add(number, line)
 
-    def _sentence(self, block: _SentenceRows) -> Sentence:
+    def _sentence(self, block: _SentenceRows, document: str | None, unused: tuple[Unused, ...]) -> Sentence:
+        block.check_complete()
         words = [row for row in block.rows if row.kind == "word"]
         forms = [row.fields[_FORM] for row in words]
         text = block.text if block.text is not None else _surface_text(block.rows)
@@ -125,8 +124,8 @@ class ConlluReader(TaggedReader, TextFileReader):
             offsets=offsets,
             file=str(self.path),
             line=block.rows[0].line,
-            document=block.document,
-            unused=block.unused,
+            document=document,
+            unused=unused,
             heads=_heads(words),
             word_lines=[row.line for row in words],
         )
@@ -157,43 +156,42 @@ class _ConlluRow:
 
 @dataclass(slots=True)
 class _SentenceRows:
-    """The rows of one sentence, and the content of its comments."""
+    """The rows of one sentence, and the text in its comments."""
 
+    path: Path
     rows: list[_ConlluRow] = field(default_factory=list)
     text: str | None = None
-    document: str | None = None
-    unused: tuple[Unused, ...] = ()
     words: int = 0
     covered: int = 0
     """The last word of the last multi-word token."""
 
-    def add(self, path: Path, line: int, text: str) -> None:
+    def add(self, line: int, text: str) -> None:
         """Add a row, whose id must continue the rows before it."""
         fields = text.split("\t")
         if len(fields) != _WIDTH:
             message = f"expected {_WIDTH} columns separated by tabs, found {len(fields)}"
-            raise DataError.at(message, path, line)
-        row = _parse_row(fields, path, line)
+            raise DataError.at(message, self.path, line)
+        row = _parse_row(fields, self.path, line)
         if row.first != self.words + (row.kind != "empty") or (
             row.kind == "range" and not self.covered < row.first < row.last
         ):
             raise DataError.at(
-                f"id `{fields[0]}` is out of order: the next word is {self.words + 1}", path, line
+                f"id `{fields[0]}` is out of order: the next word is {self.words + 1}", self.path, line
             )
         if not fields[_FORM]:
-            raise DataError.at("this row has no form", path, line)
+            raise DataError.at("this row has no form", self.path, line)
         if row.kind == "word":
             self.words = row.first
         elif row.kind == "range":
             self.covered = row.last
         self.rows.append(row)
 
-    def finished(self, path: Path, document: str | None, unused: tuple[Unused, ...]) -> _SentenceRows:
-        """The complete block, which must have words, and all words of its multi-word tokens."""
+    def check_complete(self) -> None:
+        """Check that the sentence has words, and all words of its multi-word tokens."""
         if not self.words or self.covered > self.words:
             end = f"a multi-word token ends at word {self.covered}" if self.words else "other rows"
-            raise DataError.at(f"this sentence has {self.words} words, but {end}", path, self.rows[-1].line)
-        return replace(self, document=document, unused=unused)
+            message = f"this sentence has {self.words} words, but {end}"
+            raise DataError.at(message, self.path, self.rows[-1].line)
 
 
 def _parse_row(fields: list[str], path: Path, line: int) -> _ConlluRow:

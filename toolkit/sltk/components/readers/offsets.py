@@ -15,24 +15,17 @@ from pydantic import Field
 
 from ...errors import DataError
 from ...types import Sentence, Span, Unused
-from ..registry import registry
 from ..slots import Reader, Splitter
+from ..splitters.regex import RegexSplitter
 
 Misaligned = Literal["split", "widen", "skip", "error"]
 Offsets = list[tuple[int, int]]
 
 
-def default_splitter() -> Splitter:
-    """The default splitter: `regex`."""
-    splitter = registry.find("splitter", "regex").model_validate({})
-    assert isinstance(splitter, Splitter)
-    return splitter
-
-
 class SplittingReader(Reader):
     """A reader of text that it splits into words."""
 
-    splitter: Splitter = Field(default_factory=default_splitter, description="splits text into words")
+    splitter: Splitter = Field(default_factory=RegexSplitter, description="splits text into words")
 
 
 class OffsetReader(SplittingReader):
