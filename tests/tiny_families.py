@@ -1,6 +1,6 @@
 """Model families that tests and docs/reference/families.md cover: expected support and a tiny config for each.
 
-A family that is not listed is not refused: what counts is the proof when a model is built (`sltk.nn.proof`).
+Families that are not listed here can work too: the proof decides when a model is built (`sltk.nn.proof`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class Family:
     name: str
     kind: Literal["decoder", "encoder"]
     support: Literal["any mask", "one mask for all", "own mask only", "none"] = "any mask"
-    """`one mask for all`: its blocks share their weights; `own mask only`: runs unmasked, on padded batches."""
+    """`one mask for all`: blocks share their weights; `own mask only`: runs unmasked, on padded batches."""
     note: str = ""
     tiny: Mapping[str, Any] = field(default_factory=dict)
-    """What its smallest config needs beside, or instead of, `TINY`."""
+    """Keys of the smallest config that differ from `TINY`; None removes a key."""
 
     def config(self, **changes: Any) -> dict[str, Any]:
-        """Settings of a model of a few thousand weights; None among the changes takes a setting away."""
+        """Config of a model with a few thousand weights; None in `changes` removes a key."""
         settings = {**(TINY_ENCODER if self.kind == "encoder" else TINY), **self.tiny, **changes}
         return {key: value for key, value in settings.items() if value is not None}
 

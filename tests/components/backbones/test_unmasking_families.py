@@ -28,7 +28,7 @@ UNSUITABLE = [family.name for family in FAMILIES if family.support == "none"]
 
 
 def build(name: str, mask: Any = None, **settings: Any) -> PackedBackbone:
-    """A random model of the family, its mask proven when it was built."""
+    """Build a model of the family with random weights; building verifies the mask."""
     family = BY_NAME[name]
     kind = Encoder if family.kind == "encoder" else Decoder
     spec = kind(
@@ -48,7 +48,7 @@ def build(name: str, mask: Any = None, **settings: Any) -> PackedBackbone:
 
 
 def spread(backbone: PackedBackbone) -> PackedBackbone:
-    """Weights far enough from zero that every path shows in the output."""
+    """Add noise to the weights, so that every path through the model changes the output."""
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in backbone.parameters():
@@ -75,20 +75,20 @@ def close(x: Tensor, y: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def stock(backbone: PackedBackbone, **inputs: Tensor) -> Tensor:
-    """What transformers' own attention gives for the same weights."""
+    """The output of transformers' own attention with the same weights."""
     model: Any = backbone.model
-    chosen = model.config._attn_implementation
+    previous = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
         with torch.no_grad():
             return model(**inputs).last_hidden_state
     finally:
-        model.set_attn_implementation(chosen)
+        model.set_attn_implementation(previous)
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_own_mask_equals_the_stock_model_on_one_sentence_and_on_a_padded_batch(name: str) -> None:
-    """With its own mask a family gives what stock transformers gives, one by one and padded, windows included."""
+def test_with_its_own_mask_a_family_equals_the_stock_model(name: str) -> None:
+    """The output equals that of stock transformers on single sentences and on a padded batch, including windows."""
     backbone, ids = built(name), sentences()
     with torch.no_grad():
         packed = run(backbone, ids)
@@ -98,14 +98,14 @@ def test_own_mask_equals_the_stock_model_on_one_sentence_and_on_a_padded_batch(n
     batch[real] = torch.cat(ids)
     padded = stock(backbone, input_ids=batch, attention_mask=real.long())[real]
     assert close(packed, alone)
-    # RoBERTa tells padding by its token; for the others the mask does.
+    # RoBERTa recognizes padding by its id, the others by the attention mask.
     assert close(packed, padded)
 
 
 @pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("mask", ["0000", "1111", "0001", "1000", "0110"])
-def test_a_changed_token_reaches_exactly_the_positions_that_the_mask_predicts(name: str, mask: Any) -> None:
-    """One changed token moves those positions, and only those, that it reaches through causal and free blocks."""
+def test_a_changed_token_changes_exactly_the_positions_that_the_mask_predicts(name: str, mask: Any) -> None:
+    """One changed token changes the positions that it reaches through causal and unmasked blocks, and no others."""
     backbone, length = built(name, mask), 6
     base = sentences((length,))[0]
     changed = [
@@ -118,7 +118,7 @@ def test_a_changed_token_reaches_exactly_the_positions_that_the_mask_predicts(na
 
 
 def predicted(backbone: PackedBackbone, length: int) -> Tensor:
-    """[position, token]: whether there is a path, block by block."""
+    """Whether a position can be reached from a token, block by block: [position, token]."""
     config: Any = backbone.model.config
     distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
     reach = torch.eye(length, dtype=torch.bool)
@@ -143,8 +143,8 @@ def gradients(backbone: PackedBackbone, batches: list[list[Tensor]]) -> dict[str
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_vectors_and_gradients_of_a_batch_are_those_of_its_sentences(name: str) -> None:
-    """A sentence has the same vectors alone and in a batch, and gradients add up, with a mixed mask too."""
+def test_vectors_and_gradients_do_not_depend_on_the_batch(name: str) -> None:
+    """With a mixed mask, a sentence has the same vectors alone and in a batch, and gradients add up."""
     backbone, ids = built(name, "0110"), sentences()
     with torch.no_grad():
         assert close(run(backbone, ids), torch.cat([run(backbone, [sentence]) for sentence in ids]))
@@ -156,31 +156,31 @@ def test_vectors_and_gradients_of_a_batch_are_those_of_its_sentences(name: str) 
 
 @pytest.mark.parametrize("name", PACKED)
 def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
-    """Blocks that are computed again in the backward pass see the same sentences and the same mask."""
+    """Recomputed blocks see the same sentences and the same mask."""
     plain, saving = built(name, "0110"), build(name, "0110", gradient_checkpointing=True)
     assert saving.model.is_activation_checkpointing  # type: ignore[operator]
     ids = sentences()
-    # Training mode switches checkpointing on; dropout is switched off again.
+    # Training mode enables checkpointing and dropout; dropout is disabled again.
     saving.train()
     for module in saving.modules():
         for key in ("p", *(name for name in vars(module) if "drop" in name)):
             if isinstance(getattr(module, key, None), float):
                 setattr(module, key, 0.0)
-    # Of two batches in one update the first one's backward pass must not see the second one's sentences.
+    # With two batches in one update, the backward pass of the first must not see sentences of the second.
     first, second = run(saving, ids), run(saving, ids[:1])
     weights = torch.cos(torch.arange(first.shape[1]))
     saving.zero_grad()
     (second * weights).sum().backward()
     (first * weights).sum().backward()
     expected = gradients(plain, [ids, ids[:1]])
-    found = {key: p.grad for key, p in saving.named_parameters() if p.grad is not None}
-    assert found.keys() == expected.keys()
-    assert not [key for key in expected if not close(found[key], expected[key], 2e-5)]
+    actual = {key: p.grad for key, p in saving.named_parameters() if p.grad is not None}
+    assert actual.keys() == expected.keys()
+    assert not [key for key in expected if not close(actual[key], expected[key], 2e-5)]
 
 
 @pytest.mark.parametrize("name", WINDOWED)
-def test_a_window_can_be_dropped_in_unmasked_blocks_alone(name: str) -> None:
-    """`unmask_window: drop` lets an unmasked block see everything, and leaves causal blocks their window."""
+def test_windows_can_be_dropped_in_unmasked_blocks_only(name: str) -> None:
+    """With `unmask_window: drop`, unmasked blocks see the whole sentence, and causal blocks keep their window."""
     free = build(name, "1111", unmask_window="drop")
     half = build(name, "0000", unmask_window="drop")
     ids = sentences((11,))
@@ -195,14 +195,14 @@ def test_a_window_can_be_dropped_in_unmasked_blocks_alone(name: str) -> None:
 @pytest.mark.parametrize("name", UNSUITABLE)
 @pytest.mark.parametrize("mask", ["0000", "0111"])
 def test_families_that_cannot_be_unmasked_are_refused_by_name(name: str, mask: str) -> None:
-    """A family without replaceable attention in every block is refused, whatever the mask; it never runs causal."""
+    """A family without replaceable attention in every block is refused with any mask, and never runs with another."""
     with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked"):
         build(name, mask)
 
 
 @pytest.mark.parametrize("name", PADDED)
-def test_encoders_with_attention_of_their_own_run_padded_and_equal_the_stock_model(name: str) -> None:
-    """DeBERTa and its like work as they are, on padded batches, and say so in the proof."""
+def test_encoders_with_their_own_attention_code_equal_the_stock_model(name: str) -> None:
+    """DeBERTa and similar families run unchanged on padded batches, and the proof says so."""
     backbone, ids = built(name), sentences()
     assert backbone.proof is not None
     assert not backbone.proof.packed
@@ -213,14 +213,14 @@ def test_encoders_with_attention_of_their_own_run_padded_and_equal_the_stock_mod
 
 @pytest.mark.parametrize("name", PADDED)
 @pytest.mark.parametrize("mask", ["none", "0111"])
-def test_a_mask_on_an_encoder_with_attention_of_its_own_is_refused_by_name(name: str, mask: str) -> None:
-    """What cannot obey a mask refuses it."""
+def test_masks_are_refused_for_encoders_with_their_own_attention_code(name: str, mask: str) -> None:
+    """The error names the family."""
     with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked|mask does not hold"):
         build(name, mask)
 
 
 def test_an_encoder_whose_padding_leaks_is_refused() -> None:
-    """ConvBERT's convolutions see the padding beside a sentence: its vectors would depend on the batch."""
+    """ConvBERT's convolutions see the padding next to a sentence, so its vectors would depend on the batch."""
     config = {"model_type": "convbert", "embedding_size": 32, **BY_NAME["bert"].config()}
     spec = Encoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257))
     with pytest.raises(ModelError, match="`convbert` does not ignore padding"):
@@ -228,7 +228,7 @@ def test_an_encoder_whose_padding_leaks_is_refused() -> None:
 
 
 def test_albert_takes_one_mask_for_all_blocks() -> None:
-    """Blocks that share their weights share their mask; a mixed one is refused with the reason."""
+    """Blocks that share their weights must share their mask; a mixed mask is refused with the reason."""
     ids = sentences()
     backbone = built("albert")
     with torch.no_grad():
@@ -238,8 +238,8 @@ def test_albert_takes_one_mask_for_all_blocks() -> None:
         build("albert", "0111")
 
 
-def test_a_window_that_only_a_mask_knows_of_is_refused() -> None:
-    """Qwen2-MoE's blocks apply their window in a mask of transformers; without it they would see too much."""
+def test_a_window_that_exists_in_a_mask_only_is_refused() -> None:
+    """Qwen2-MoE applies its window in a mask of transformers; without that mask, blocks would see too much."""
     config = BY_NAME["qwen3_moe"].config(
         use_sliding_window=True, sliding_window=4, shared_expert_intermediate_size=16
     )
@@ -252,8 +252,8 @@ def test_a_window_that_only_a_mask_knows_of_is_refused() -> None:
         spec.build(BuildContext(torch.device("cpu"), 0, texts=lambda: ["a"]))
 
 
-def test_the_families_page_says_what_is_tested_here() -> None:
-    """docs/reference/families.md is what `python docs/families.py` writes."""
+def test_the_page_of_families_is_up_to_date() -> None:
+    """docs/reference/families.md equals the output of `python docs/families.py`."""
     script = ROOT / "docs" / "families.py"
     loader = importlib.util.spec_from_file_location("families_page", script)
     assert loader is not None
@@ -263,8 +263,8 @@ def test_the_families_page_says_what_is_tested_here() -> None:
     assert module.PAGE.read_text(encoding="utf-8") == module.page()
 
 
-def test_what_check_knows_of_families_is_what_was_found_here() -> None:
-    """Families that `check` and `--rehearse` know are tested here, and those that `check` refuses are refused."""
+def test_the_table_of_families_agrees_with_these_tests() -> None:
+    """Families in the table are tested here, and families that `check` refuses are refused when they are built."""
     assert not [name for name in SIZED if name not in BY_NAME]
     wrong = [
         name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")
