@@ -258,11 +258,11 @@ def test_extending_never_mixes_two_specs_under_one_name(sweep: Path) -> None:
 def test_two_processes_do_not_work_on_one_sweep(sweep: Path) -> None:
     """The error names the process that holds the lock; different shards can run at the same time."""
     with (
-        locking.held(sweep / ".locks" / "sweep"),
+        locking.lock(sweep / ".locks" / "sweep"),
         pytest.raises(UsageError, match=f"process {os.getpid()} on"),
     ):
         sweeps.run(sweeps.plan(spec()), sweep)
-    with locking.held(sweep / ".locks" / "sweep", shared=True):
+    with locking.lock(sweep / ".locks" / "sweep", shared=True):
         shard = sweeps.Selection(shard=(1, 2))
         assert len(sweeps.run(sweeps.plan(spec()), sweep, select=shard).rows) == 2
         with pytest.raises(UsageError):

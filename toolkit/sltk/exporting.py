@@ -71,14 +71,14 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
     own = description["components"]["backbone"]["type"]
     if not issubclass(registry.find("backbone", own), PretrainedBackbone):
         progress.note(f"only sltk can load this export: its backbone is of type `{own}`")
-        with atomic.making(target) as partial:  # nothing to merge: the model is whole as it is
+        with atomic.new_folder(target) as partial:  # nothing to merge: the model is whole as it is
             shutil.copytree(folder, partial, dirs_exist_ok=True)
         return
     model = saving.load(folder, merge=False)
     assert isinstance(model.backbone, PretrainedBackbone)
     config, state = merging.plain_weights(model.tagger.backbone.model)
     exported = replace(model, backbone=_exported_spec(model.backbone))
-    with atomic.making(target) as partial:
+    with atomic.new_folder(target) as partial:
         try:
             _save_classifier(exported, config, state, partial)
             saving.save_rest(exported, partial, {"path": "."}, folder / "imports")
@@ -100,7 +100,7 @@ def _export_language_model(folder: Path, target: Path) -> None:
     prefix = f"{whole.base_model_prefix}."
     output = {name: value.cpu() for name, value in whole.state_dict().items() if not name.startswith(prefix)}
     exported = replace(model, backbone=_exported_spec(model.backbone))
-    with atomic.making(target) as partial:
+    with atomic.new_folder(target) as partial:
         named = {f"{prefix}{name}": value for name, value in state.items()}
         _save(AutoModelForCausalLM, config, named | output, partial)
         exported.network.backbone.tokenizer.save_pretrained(partial)

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..errors import InputError, InvalidSpecError, Location, Problem, SltkError, nearest
-from ..files.safety import harmless
+from ..files.safety import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,7 +168,7 @@ def _print_diagnostic(text: str) -> None:
 
     The text may quote data: control characters are replaced, so that data cannot control the terminal.
     """
-    text = "\n".join(map(harmless, _with_relative_paths(text).split("\n")))
+    text = printable(_with_relative_paths(text), keep="\n")
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         for word, color in (("error:", "red"), ("warning:", "yellow")):
             text = re.sub(f"^{word}", typer.style(word, fg=color, bold=True), text, flags=re.MULTILINE)

@@ -260,6 +260,6 @@ def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> No
 
 def _harmless(piece: str) -> str:
     """The text with control characters replaced, except tabs and line feeds."""
-    from ..files.safety import harmless
+    from ..files.safety import printable
 
-    return "\n".join("\t".join(map(harmless, line.split("\t"))) for line in piece.split("\n"))
+    return printable(piece, keep="\n\t")

@@ -180,7 +180,7 @@ class Writer(Component):
 
         Override it if the output is several files; `render` then raises a `UsageError` that says so.
         """
-        with atomic.writing(path) as file:
+        with atomic.open_text(path) as file:
             file.writelines(self.render(predictions))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..components.readers.holdout import HoldoutReader
 from ..components.slots import Reader
 from ..errors import DataError, Problem, nearest
-from ..files.text_lines import near
+from ..files.text_lines import missing_file_notes
 from ..schemes.names import SchemeName
 from .datasets import Dataset, to_dataset
 from .raw import RawDataset, read_raw
@@ -30,7 +30,7 @@ def missing_files(loaded: Loaded[Any], readers: Mapping[str, Reader | None]) -> 
     """One problem for each path of the readers that does not exist, at its key in the spec."""
     paths = [each for place, reader in readers.items() if reader is not None for each in reader.paths(place)]
     return [
-        loaded.problem(place, f"there is no `{path}`", notes=near(path))
+        loaded.problem(place, f"there is no `{path}`", notes=missing_file_notes(path))
         for place, path in paths
         if not path.exists()
     ]

@@ -1,1 +1,1 @@
-"""Writing that is never half done, reading that says where, locks, and distrust of what comes from outside."""
+"""Files: atomic writes, locks, text decoding with positions, and text that is safe to show."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Write files and folders atomically: they appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-_ROOMY = 200
-"""Bytes of a file's name that something may be added to."""
+_LONGEST_NAME = 200
+"""Bytes of a file name that still leave room for a suffix."""
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[TextIO]:
-    """A text file that takes the place of `path` when all of it is on disk; on an error nothing changes.
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file that replaces `path` once all of it is on disk; after an exception nothing has changed.
 
-    What a link points at is replaced, not the link; into a device or a pipe the text is written as it comes.
+    If `path` is a link, its target is replaced. Devices and pipes are written to directly.
     """
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="\n") as stream:
@@ -32,7 +32,7 @@ def writing(path: Path) -> Iterator[TextIO]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole binary file at once."""
+    """Write a binary file."""
     with _partial(path) as partial, partial.open("wb") as file:
         file.write(content)
         file.flush()
@@ -41,10 +41,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _partial(path: Path) -> Iterator[Path]:
-    """Where to write what then takes the place of `path`."""
+    """The path of a temporary file that replaces `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name nearly too long for the file system has no room for more.
-    name = path.name if len(os.fsencode(path.name)) < _ROOMY else hashlib.sha1(os.fsencode(path)).hexdigest()
+    is_short = len(os.fsencode(path.name)) < _LONGEST_NAME
+    name = path.name if is_short else hashlib.sha1(os.fsencode(path)).hexdigest()
     partial = path.with_name(f".{name}.partial-{os.getpid()}")
     try:
         yield partial
@@ -55,19 +55,19 @@ def _partial(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file at once."""
-    with writing(path) as file:
+    """Write a text file."""
+    with open_text(path) as file:
         file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, indented, with characters as they are."""
+    """Write a JSON file, indented, without escaping characters outside ASCII."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def making(folder: Path) -> Iterator[Path]:
-    """A fresh folder that takes the place of `folder` when all of it is on disk; on an error nothing changes."""
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Create a folder that replaces `folder` once all of it is on disk; after an exception nothing has changed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -80,7 +80,7 @@ def making(folder: Path) -> Iterator[Path]:
 
 
 def publish(partial: Path, folder: Path) -> None:
-    """Bring a finished folder to disk, and put it where `folder` is to be."""
+    """Sync a finished folder to disk, and move it to `folder`."""
     for path in [*partial.rglob("*"), partial]:
         _sync(path)
     if folder.exists():
@@ -95,12 +95,12 @@ def publish(partial: Path, folder: Path) -> None:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file or folder of this name was left behind by a process that was killed while writing."""
+    """Whether a file or folder of this name is left over from a process that was killed while writing."""
     return name.startswith(".") and (".partial-" in name or name.endswith(".old"))
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one. A folder is renamed first: none is seen half removed."""
+    """Remove a file or folder if it exists. A folder is renamed first, so that it is never half removed."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return

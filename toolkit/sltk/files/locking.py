@@ -1,4 +1,4 @@
-"""Locks on files: held as long as the process lives, and gone with it, however it ends."""
+"""Locks on files, which the operating system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..errors import UsageError
 
 
 @contextmanager
-def held(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[None]:
-    """Hold a lock on `path` inside; `shared` ones get along with each other. Waits `wait` seconds at most.
+def lock(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock on `path`; any number of `shared` locks can be held at once. Waits for at most `wait` seconds.
 
     Raises:
-        UsageError: another process holds it; says which.
+        UsageError: another process holds the lock; the message names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        _lock(file, path, shared, wait)
+        _acquire(file, path, shared, wait)
         if not shared:
             file.truncate(0)
             file.write(json.dumps({"process": os.getpid(), "host": platform.node()}))
@@ -32,15 +32,16 @@ def held(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[Non
         yield
 
 
-def _lock(file: IO[str], path: Path, shared: bool, wait: float) -> None:
-    until = time.monotonic() + wait
+def _acquire(file: IO[str], path: Path, shared: bool, wait: float) -> None:
+    deadline = time.monotonic() + wait
     while True:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() >= until:
-                raise UsageError(f"{_holder(file)} holds `{path}`; wait for it, or end it") from None
+            if time.monotonic() >= deadline:
+                message = f"{_holder(file)} holds `{path}`; wait for it, or stop it"
+                raise UsageError(message) from None
             time.sleep(0.05)
 
 

@@ -1,30 +1,31 @@
-"""Characters that would break a line, a terminal or UTF-8, made visible instead."""
+"""Replace characters that would break a line, a terminal or UTF-8 by visible symbols."""
 
 from __future__ import annotations
 
 import re
 
-_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
-_CELL_PICTURES = {code: _PICTURES[code] for code in map(ord, "\t\n\r")}
+_SYMBOLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
+_CELL_SYMBOLS = {code: _SYMBOLS[code] for code in map(ord, "\t\n\r")}
 _C1_AND_SURROGATES = re.compile("[\x80-\x9f\ud800-\udfff]")
 
 
 def encodable(text: str) -> str:
-    """The text with each lone surrogate, which no UTF-8 can hold, replaced by U+FFFD."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def cell(text: str) -> str:
-    """The text fit for one cell of a tab-separated line: a tab, line feed or carriage return becomes ␉, ␊, ␍.
+    """Make text fit one cell of a tab-separated line: tabs, line feeds and carriage returns become ␉, ␊, ␍.
 
-    All else stays, so that the file has the words that went in. The symbols keep every offset as it was.
+    Other characters stay, so the file has the same words. Every character stays one character, so offsets hold.
     """
-    return encodable(text).translate(_CELL_PICTURES)
+    return encodable(text).translate(_CELL_SYMBOLS)
 
 
-def harmless(text: str) -> str:
-    """The text fit for a terminal: each control character (ESC among them) becomes its symbol, ␛, or U+FFFD.
+def printable(text: str, keep: str = "") -> str:
+    """Make text safe for a terminal: control characters, except those in `keep`, become symbols such as ␛, or U+FFFD.
 
-    One character stays one character, so offsets hold.
+    Every character stays one character, so offsets hold.
     """
-    return _C1_AND_SURROGATES.sub("\ufffd", text.translate(_PICTURES))
+    symbols = {code: symbol for code, symbol in _SYMBOLS.items() if chr(code) not in keep}
+    return _C1_AND_SURROGATES.sub("\ufffd", text.translate(symbols))

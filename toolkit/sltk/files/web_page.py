@@ -1,10 +1,10 @@
-"""The frame of a web page that needs no other file and runs no script, light or dark as the browser is."""
+"""The frame of a self-contained web page without scripts, light or dark like the browser."""
 
 from __future__ import annotations
 
 from html import escape
 
-from .safety import harmless
+from .safety import printable
 
 _OPENING = """<!doctype html>
 <html lang="{language}">
@@ -29,12 +29,11 @@ ENDING = "</body>\n</html>\n"
 def opening(title: str, style: str, language: str = "en") -> str:
     """The page up to its content; `style` may use the colours --ink, --paper, --faint and --rule.
 
-    The title may be any text; pictures must be part of the page, as `data:`.
+    The title may be any text. Pictures must be `data:` URLs.
     """
-    return _OPENING.format(title=safe(title), style=style, language=language)
+    return _OPENING.format(title=escape_text(title), style=style, language=language)
 
 
-def safe(text: str) -> str:
-    """Text that is no markup; line ends and tabs stay, other control characters become symbols."""
-    lines = (("\t".join(map(harmless, line.split("\t")))) for line in text.split("\n"))
-    return escape("\n".join(lines))
+def escape_text(text: str) -> str:
+    """Escape markup; line ends and tabs stay, other control characters become symbols."""
+    return escape(printable(text, keep="\n\t"))

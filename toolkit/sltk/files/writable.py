@@ -1,4 +1,4 @@
-"""Whether something can be written where it is to be: seen before any work is done for it."""
+"""Check that output can be written before any work is done for it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-_LONGEST = 255
-"""Bytes of a name that file systems hold."""
+_LONGEST_NAME = 255
+"""Bytes that file systems allow for a name."""
 
 
 def check_file(path: Path) -> None:
-    """See that a file can be written there; changes nothing. Devices and pipes are written into.
+    """Check that a file can be written, without changing anything. Devices and pipes are allowed.
 
     Raises:
-        UsageError: it is a folder, its name is too long, or `check_folder` refuses the folder that it is to lie in.
+        UsageError: it is a folder, its name is too long, or its folder cannot be written to.
     """
-    if len(os.fsencode(path.name)) > _LONGEST:
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise UsageError(f"the name `{path.name[:40]}…` is too long for a file")
     if not path.name or path.is_dir():
         raise UsageError(f"`{path}` is a folder: name a file")
@@ -25,13 +25,13 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """See that a folder is there, or can be made; changes nothing.
+    """Check that a folder exists or can be created, and is writable, without changing anything.
 
     Raises:
-        UsageError: it is a file, lies in one, or may not be written in.
+        UsageError: it is a file, lies in a file, or is not writable.
     """
-    there = next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
-    if not there.is_dir():
-        raise UsageError(f"`{path if there == path.absolute() else there}` is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"nothing may be written in `{there}`")
+    existing = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        raise UsageError(f"`{existing}` is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"`{existing}` is not writable")

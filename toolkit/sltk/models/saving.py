@@ -69,7 +69,7 @@ class TaggerModel:
 
 def save(model: TaggerModel, folder: Path, imports: Path) -> None:
     """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
-    with atomic.making(folder) as partial:
+    with atomic.new_folder(folder) as partial:
         save_backbone(model.tagger.backbone, model.backbone, partial)
         save_rest(model, partial, base_of(model.tagger.backbone, model.backbone), imports)
 

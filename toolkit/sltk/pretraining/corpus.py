@@ -71,7 +71,7 @@ def write_blocks(sentences: Iterable[Sentence], tokenizer: Any, spec: PretrainSp
     """
     account = Account()
     encode = _encoder(tokenizer, spec.boundaries)
-    with atomic.making(folder) as partial:
+    with atomic.new_folder(folder) as partial:
         with (partial / TOKENS).open("wb") as file:
             for numbers in _encoded(texts(sentences, spec.spacing), encode, account):
                 file.write(np.array(numbers, dtype=_dtype(tokenizer)).tobytes())

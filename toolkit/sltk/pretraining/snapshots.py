@@ -31,7 +31,7 @@ from .pretrain_spec import PretrainSpec
 
 def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, **progress: Any) -> None:
     """Write a model to `folder`, which appears whole or not at all; `progress` says how far training was."""
-    with atomic.making(folder) as partial:
+    with atomic.new_folder(folder) as partial:
         if spec.language_model.lora is not None:
             model: Any = backbone.model
             model.save_pretrained(partial / "adapter")

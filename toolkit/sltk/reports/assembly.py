@@ -64,7 +64,7 @@ def write_report(
     if runs.varies_data and not separate:
         notes.append("the sweep varies its data: each data set is a task")
     tasks = arrange(runs.records, separate=separate or runs.varies_data, baseline=baseline)
-    with atomic.making(output) as folder:
+    with atomic.new_folder(output) as folder:
         _write_files(tasks, notes, folder)
     if records is not None:
         write_records(records, runs.records)

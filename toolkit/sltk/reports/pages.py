@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..files import web_page
-from ..files.safety import harmless
-from ..files.web_page import safe
+from ..files.safety import printable
+from ..files.web_page import escape_text
 from .result_tables import ResultTable, all_runs
 from .study import StudyTask
 
@@ -60,10 +60,10 @@ def html(title: str, sections: Sequence[Section]) -> str:
 
 def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield web_page.opening(title, _STYLE)
-    yield f"<h1>{safe(title)}</h1>\n"
+    yield f"<h1>{escape_text(title)}</h1>\n"
     for section in sections:
-        yield f"<h2>{safe(section.title)}</h2>\n"
-        yield from (f"<p>{safe(sentence)}</p>\n" for sentence in section.sentences)
+        yield f"<h2>{escape_text(section.title)}</h2>\n"
+        yield from (f"<p>{escape_text(sentence)}</p>\n" for sentence in section.sentences)
         yield from map(_html_picture, section.pictures)
         yield from map(_html_table, section.tables)
     yield web_page.ENDING
@@ -71,7 +71,7 @@ def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
 
 def _html_picture(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
-    caption = safe(picture.caption)
+    caption = escape_text(picture.caption)
     width = int.from_bytes(picture.png[16:20], "big") * _SCREEN // 100  # from the PNG header
     return (
         f'<figure><img alt="{caption}" width="{width}" src="data:image/png;base64,{data}">\n'
@@ -86,16 +86,16 @@ def _html_table(table: ResultTable) -> str:
         strong = ' class="strong"' if number == table.best_row else ""
         cells = map(_html_cell, table.columns, row)
         rows.append(f"<tr{strong}>{''.join(cells)}</tr>\n")
-    note = f'<p class="note">{safe(table.note)}</p>\n' if table.note else ""
+    note = f'<p class="note">{escape_text(table.note)}</p>\n' if table.note else ""
     return (
-        f'<h3>{safe(table.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<h3>{escape_text(table.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{''.join(rows)}</tbody>\n</table></div>\n{note}"
     )
 
 
 def _html_cell(column: str, text: str, tag: str = "td") -> str:
     long = ' class="long"' if column == "notes" else ""
-    return f"<{tag}{long}>{safe(text)}</{tag}>"
+    return f"<{tag}{long}>{escape_text(text)}</{tag}>"
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
@@ -124,7 +124,7 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """Escape text so that Markdown shows it literally."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", harmless(text))
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", printable(text))
 
 
 _LATEX = {
@@ -169,7 +169,7 @@ def _latex_cells(tasks: Sequence[StudyTask], label: str) -> Iterator[str]:
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in harmless(text))
+    return "".join(_LATEX.get(letter, letter) for letter in printable(text))
 
 
 _MEASURES = ("precision", "recall", "f1", "accuracy")

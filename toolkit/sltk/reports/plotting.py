@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..files.safety import harmless
+from ..files.safety import printable
 from .study import Summary
 
 # Okabe and Ito (2008), without yellow, which is too faint on white.
@@ -83,7 +83,7 @@ def _figure(width: float, height: float) -> Any:
 
 def shown(name: str) -> str:
     """A name as figures show it: without control characters, and not too long."""
-    clean = harmless(name)
+    clean = printable(name)
     return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST - 1]}…"
 
 

@@ -204,7 +204,7 @@ class RunDirectory:
         """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag."""
         if processes.is_main_process():
             writer: Any = registry.find("writer", "conll")()
-            with atomic.writing(self.predictions / f"{split}.conll") as file:
+            with atomic.open_text(self.predictions / f"{split}.conll") as file:
                 file.writelines(writer.render(predictions))
 
     def experiment(self, progress: Progress) -> Experiment:

@@ -215,11 +215,11 @@ def _locked(folder: Path, select: Selection) -> Iterator[None]:
     Raises:
         UsageError: another process holds the lock.
     """
-    with locking.held(folder / ".locks" / "sweep", shared=select.shard is not None):
+    with locking.lock(folder / ".locks" / "sweep", shared=select.shard is not None):
         if select.shard is None:
             yield
             return
-        with locking.held(folder / ".locks" / select.index):
+        with locking.lock(folder / ".locks" / select.index):
             yield
 
 
@@ -230,7 +230,7 @@ def _store_plan(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
         UsageError: the folder holds another plan, and `on_change` refuses it or cannot extend it.
     """
     path = folder / "sweep.yaml"
-    with locking.held(folder / ".locks" / "plan", wait=60):
+    with locking.lock(folder / ".locks" / "plan", wait=60):
         if path.exists():
             before = _stored_plan(path)
             difference = change(before, plan)

@@ -45,7 +45,7 @@ def _train(job: Job, emit: Emit) -> dict[str, Any]:
     _freeze_objects()
     folder = Path(job.folder)
     # A worker of a killed sweep may hold the lock for a moment longer.
-    with locking.held(Path(job.lock), wait=60), run_cache.enabled():
+    with locking.lock(Path(job.lock), wait=60), run_cache.enabled():
         resume = not job.force and (folder / "spec.yaml").exists()
         metrics: dict[str, Any] = function(
             job.spec, folder, resume=resume, force=job.force, progress=_EventProgress(emit), **job.options

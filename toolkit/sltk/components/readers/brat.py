@@ -118,7 +118,7 @@ def _read_annotations(lines: TextLines, text: str) -> tuple[list[CharSpan], list
             kinds = ", ".join(["T", *_OTHER_KINDS])
             message = f"`{line[:40]}` is not an annotation of brat: lines begin with {kinds}"
             raise DataError.at(message, lines.path, number)
-    unused += lines.take_replaced()
+    unused += lines.take_replacements()
     for kind, numbers in others.items():
         reason = f"{len(numbers)} {_OTHER_KINDS[kind]}(s) ({kind}) not read: only spans are"
         unused.append(Unused(str(lines.path), numbers[0], reason))

@@ -170,7 +170,7 @@ class _SentenceBuilder:
                 file=str(self.reader.path),
                 line=self.word_lines[0],
                 document=self.document,
-                unused=self.lines.take_replaced(),
+                unused=self.lines.take_replacements(),
                 word_lines=_compact(self.word_lines),
             )
             self._start()

@@ -99,7 +99,7 @@ class ConlluReader(TaggedReader, TextFileReader):
         for number, line in chain(lines, [(0, "")]):
             if not line.strip(" \t"):
                 if block.rows:
-                    yield block.rows, self._sentence(block, document, lines.take_replaced())
+                    yield block.rows, self._sentence(block, document, lines.take_replacements())
                 block = _SentenceRows(self.path)
             elif line.startswith("#"):
                 match = _COMMENT.match(line)

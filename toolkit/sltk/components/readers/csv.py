@@ -56,7 +56,7 @@ class CsvReader(TaggedReader, TextFileReader):
             tags = self._list(row[tags_at], self.tags_column, line)
             if len(words) != len(tags):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
-            yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replaced())
+            yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replacements())
 
     def _next(self, rows: Rows) -> list[str] | None:
         try:

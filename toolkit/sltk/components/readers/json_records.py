@@ -103,7 +103,7 @@ class JsonLinesReader(TextFileReader):
                 value, end = _decode(line, _skip_blanks(line, 0), self.path, number)
                 if line[_skip_blanks(line, end) :]:
                     raise DataError.at(f"more text after the object, at column {end + 1}", self.path, number)
-                yield JsonRecord(value, str(self.path), number, lines.take_replaced())
+                yield JsonRecord(value, str(self.path), number, lines.take_replacements())
 
 
 class JsonArrayReader(TextFileReader):

@@ -41,7 +41,7 @@ class TextReader(SplittingReader, TextFileReader):
                 file=str(self.path),
                 line=number,
                 document="1" if self.one_document else None,
-                unused=lines.take_replaced(),
+                unused=lines.take_replacements(),
             )
 
     @classmethod

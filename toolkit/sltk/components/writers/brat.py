@@ -67,12 +67,12 @@ class BratWriter(Writer):
         self.check_place(path)
         if path.suffix in (".txt", ".ann"):
             text_path, annotation_path = path.with_suffix(".txt"), path.with_suffix(".ann")
-            with atomic.writing(text_path) as text, atomic.writing(annotation_path) as annotations:
+            with atomic.open_text(text_path) as text, atomic.open_text(annotation_path) as annotations:
                 pair = _Pair(text, annotations, self.spaces)
                 for prediction in predictions:
                     pair.add(prediction)
             return
-        with atomic.making(path) as folder, ExitStack() as files:
+        with atomic.new_folder(path) as folder, ExitStack() as files:
             documents = _Documents(folder, files, self.spaces)
             for prediction in predictions:
                 documents.pair(prediction.sentence.document).add(prediction)

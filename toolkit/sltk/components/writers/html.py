@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import Field
 
 from ...files import web_page
-from ...files.web_page import safe
+from ...files.web_page import escape_text
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
@@ -46,7 +46,7 @@ class HtmlWriter(Writer):
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield the head of the page, one piece per sentence, and a legend with the count of each type."""
         yield web_page.opening(self.title, _STYLE, language="und")
-        yield f"<h1>{safe(self.title)}</h1>\n<ol>\n"
+        yield f"<h1>{escape_text(self.title)}</h1>\n<ol>\n"
         counts: Counter[str] = Counter()  # in order of first occurrence, which determines the colours
         sentences = 0
         for prediction in predictions:
@@ -66,7 +66,7 @@ def _opening_tag(index: int) -> str:
 def _foot(sentences: int, counts: Counter[str]) -> str:
     total = f"{sentences} sentence{'' if sentences == 1 else 's'}"
     legend = "".join(
-        f"<span>{_opening_tag(index)}{safe(type_)}</mark> {count}</span>\n"
+        f"<span>{_opening_tag(index)}{escape_text(type_)}</mark> {count}</span>\n"
         for index, (type_, count) in enumerate(counts.items())
     )
     return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n{web_page.ENDING}"
@@ -89,7 +89,7 @@ def _highlighted(text: str, spans: list[Highlight], opening: dict[str, str]) -> 
         while waiting and waiting[-1].start <= place:
             open_spans.append(waiting.pop())
             pieces.append(opening[open_spans[-1].type])
-        pieces.append(safe(text[place:following]))
+        pieces.append(escape_text(text[place:following]))
     return "".join(pieces)
 
 
@@ -98,4 +98,4 @@ def _closing_tag(span: Highlight, is_end: bool) -> str:
     if not is_end:
         return "</mark>"
     title = "" if span.score is None else f' title="score {span.score:.4f}"'
-    return f"<small{title}>{safe(span.type)}</small></mark>"
+    return f"<small{title}>{escape_text(span.type)}</small></mark>"

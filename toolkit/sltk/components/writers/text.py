@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
-from ...files.safety import harmless
+from ...files.safety import printable
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
@@ -33,10 +33,10 @@ class TextWriter(Writer):
 
     def _line(self, prediction: Prediction, colors: dict[str, int]) -> str:
         text, _ = text_and_offsets(prediction)
-        text = harmless(text)
+        text = printable(text)
         marks: list[tuple[int, int, str]] = []  # place in the text, order at this place, mark to insert
         for order, span in enumerate(highlights(prediction)):
-            opening, closing = self._marks(harmless(span.type), colors)
+            opening, closing = self._marks(printable(span.type), colors)
             # At the same place, spans close before others open; inner spans close first.
             marks += [(span.start, order + 1, opening), (span.end, -order - 1, closing)]
         pieces, done = [], 0

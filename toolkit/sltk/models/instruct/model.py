@@ -232,7 +232,7 @@ def extra_scores(model: InstructModel, predictions: Sequence[Prediction], score:
 
 def save(model: InstructModel, folder: Path, imports: Path) -> None:
     """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
-    with atomic.making(folder) as partial:
+    with atomic.new_folder(folder) as partial:
         saving.save_backbone(model.network.backbone, model.backbone, partial)
         save_rest(model, partial, saving.base_of(model.network.backbone, model.backbone), imports)
 

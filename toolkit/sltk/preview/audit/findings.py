@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import Location
-from ...files.safety import harmless
+from ...files.safety import printable
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
 from .counts import Noise, SplitCounts
@@ -102,5 +102,5 @@ def _noise_note(noise: Noise) -> str:
 
 def _shortened(text: str) -> str:
     """A line with its words cut to a readable length; places are kept whole."""
-    head, separator, words = harmless(text).partition(": ")
+    head, separator, words = printable(text).partition(": ")
     return head + separator + (words if len(words) <= _WIDTH else words[: _WIDTH - 1] + "…")
