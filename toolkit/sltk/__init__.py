@@ -15,80 +15,57 @@ from ._imports import on_first_use, redirect_moved_modules
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .components.registry import Component, RefusedError, register
-    from .components.slots import (
+    from .errors import InputError, RunError
+    from .exporting import export
+    from .extend import (
         Aligner,
         Backbone,
+        Component,
+        DataError,
         FileReader,
         Head,
         Metric,
+        ModelError,
+        Prediction,
         Reader,
+        RefusedError,
+        Sentence,
+        SltkError,
+        Span,
+        SpecError,
         Splitter,
         TaggedReader,
+        Unused,
+        UsageError,
         Writer,
-    )
-    from .errors import DataError, InputError, ModelError, RunError, SltkError, SpecError, UsageError
-    from .exporting import export
+        register,
+    )  # fmt: skip
     from .reports.assembly import write_report as report
     from .run import Labeller, evaluate, load, pretrain, train
     from .spec.experiment import Experiment
     from .spec.loading import load_data
     from .spec.writing import dump
     from .sweeps.runner import sweep
-    from .types import Prediction, Sentence, Span, Unused
 
 __all__ = [
-    "Aligner",
-    "Backbone",
-    "Component",
-    "DataError",
-    "Experiment",
-    "FileReader",
-    "Head",
-    "InputError",
-    "Labeller",
-    "Metric",
-    "ModelError",
-    "Prediction",
-    "Reader",
-    "RefusedError",
-    "RunError",
-    "Sentence",
-    "SltkError",
-    "Span",
-    "SpecError",
-    "Splitter",
-    "TaggedReader",
-    "Unused",
-    "UsageError",
-    "Writer",
-    "__version__",
-    "dump",
-    "evaluate",
-    "export",
-    "load",
-    "load_data",
-    "pretrain",
-    "register",
-    "report",
-    "sweep",
-    "train",
-]
+    "Aligner", "Backbone", "Component", "DataError", "Experiment", "FileReader", "Head", "InputError", "Labeller",
+    "Metric", "ModelError", "Prediction", "Reader", "RefusedError", "RunError", "Sentence", "SltkError", "Span",
+    "SpecError", "Splitter", "TaggedReader", "Unused", "UsageError", "Writer", "__version__", "dump", "evaluate",
+    "export", "load", "load_data", "pretrain", "register", "report", "sweep", "train",
+]  # fmt: skip
 
-_NAMES = {
-    "components.registry": "Component RefusedError register",
-    "components.slots": "Aligner Backbone FileReader Head Metric Reader Splitter TaggedReader Writer",
-    "errors": "DataError InputError ModelError RunError SltkError SpecError UsageError",
-    "exporting": "export",
-    "run": "Labeller evaluate load pretrain train",
-    "spec.experiment": "Experiment",
-    "spec.loading": "load_data",
-    "spec.writing": "dump",
-    "sweeps.runner": "sweep",
-    "types": "Prediction Sentence Span Unused",
+_HOMES = {
+    "Experiment": "spec.experiment",
+    "InputError": "errors",
+    "RunError": "errors",
+    "dump": "spec.writing",
+    "export": "exporting",
+    "load_data": "spec.loading",
+    "report": "reports.assembly:write_report",
+    "sweep": "sweeps.runner",
+    **dict.fromkeys(("Labeller", "evaluate", "load", "pretrain", "train"), "run"),
 }
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
-__getattr__ = on_first_use(__name__, {**_HOMES, "report": "reports.assembly:write_report"})
+__getattr__ = on_first_use(__name__, {**dict.fromkeys(__all__, "extend"), **_HOMES})
 redirect_moved_modules()
 
 

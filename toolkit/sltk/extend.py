@@ -18,7 +18,7 @@ from .components.slots import (
     Splitter,
     TaggedReader,
     Writer,
-)
+)  # fmt: skip
 from .errors import DataError, ModelError, SltkError, SpecError, UsageError
 from .schemes.labels import LabelSet
 from .types import Prediction, Sentence, Span, Unused
@@ -40,49 +40,13 @@ if TYPE_CHECKING:
     from .sweeps.plan import plan as plan_sweep
 
 __all__ = [
-    "IGNORED",
-    "Aligner",
-    "Backbone",
-    "BuildContext",
-    "Component",
-    "DataError",
-    "Decoder",
-    "Encoder",
-    "FileReader",
-    "Head",
-    "HeadModule",
-    "LabelSet",
-    "Metric",
-    "ModelError",
-    "PackedBackbone",
-    "Prediction",
-    "Reader",
-    "RefusedError",
-    "Sentence",
-    "SltkError",
-    "SoftmaxHead",
-    "Span",
-    "SpecError",
-    "Splitter",
-    "Summary",
-    "TaggedReader",
-    "TextFileReader",
-    "Unused",
-    "UsageError",
-    "Writer",
-    "checkpoint_curves",
-    "collect_runs",
-    "figure_style",
-    "linear_scorer",
-    "plan_sweep",
-    "read_records",
-    "register",
-    "replay_search",
-    "save_figure",
-    "score_table",
-    "tokenizer_for",
-    "write_records",
-]
+    "IGNORED", "Aligner", "Backbone", "BuildContext", "Component", "DataError", "Decoder", "Encoder",
+    "FileReader", "Head", "HeadModule", "LabelSet", "Metric", "ModelError", "PackedBackbone", "Prediction",
+    "Reader", "RefusedError", "Sentence", "SltkError", "SoftmaxHead", "Span", "SpecError", "Splitter",
+    "Summary", "TaggedReader", "TextFileReader", "Unused", "UsageError", "Writer", "checkpoint_curves",
+    "collect_runs", "figure_style", "linear_scorer", "plan_sweep", "read_records", "register", "replay_search",
+    "save_figure", "score_table", "tokenizer_for", "write_records",
+]  # fmt: skip
 
 __getattr__ = on_first_use(
     __name__,
