@@ -1,4 +1,4 @@
-"""Good files of every format, and the ways in which the fuzz tests break them."""
+"""Valid files of every format, and the ways in which the fuzz tests break them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from xml.etree import ElementTree
 from sltk.components.registry import registry
 from sltk.components.slots import Reader
 
-Counted = tuple[int, int | None]
-"""Characters of words that are not white space, and annotated spans (None: not known without a scheme)."""
+Counts = tuple[int, int | None]
+"""Number of characters other than white space, and of annotated spans (None if it depends on the scheme)."""
 
 
 @dataclass(frozen=True)
-class Good:
-    """A sound file of one format, and how to count what is in it without sltk."""
+class ValidFile:
+    """A valid file of a format, and an independent parser that counts its contents."""
 
     name: str
     reader: str
     text: str
-    count: Callable[[str], Counted]
+    count: Callable[[str], Counts]
     span: tuple[str, str] = ("", "")
-    """Where a span has its offsets: the text before and between the two numbers; the first such place is taken."""
+    """The text before the first offset of a span, and between its offsets; the first occurrence is used."""
     word: str = ""
-    """A word as the file writes it, where it could be a number or something worse."""
+    """A word as the file writes it, to be replaced by values of other types."""
     options: dict[str, Any] = field(default_factory=dict)
 
     def put(self, folder: Path, content: bytes) -> Path:
-        """A file with this content, or for brat a pair whose annotations have it."""
+        """Write a file with this content; for brat, a pair of files whose annotations have it."""
         if self.reader == "brat":
             (folder / "a.txt").write_text(BRAT_TEXT, encoding="utf-8")
             (folder / "a.ann").write_bytes(content)
@@ -45,21 +45,21 @@ class Good:
         return path
 
     def open(self, path: Path) -> Reader:
-        """The reader of such a file."""
-        made = registry.find("reader", self.reader).model_validate({"path": path, **self.options})
-        assert isinstance(made, Reader)
-        return made
+        """The reader for such a file."""
+        reader = registry.find("reader", self.reader).model_validate({"path": path, **self.options})
+        assert isinstance(reader, Reader)
+        return reader
 
     def with_offsets(self, start: str, end: str) -> str:
-        """The text with the offsets of a span written so."""
+        """The text with other offsets of a span."""
         before, between = map(re.escape, self.span)
-        found = re.search(rf"({before})-?\d+({between})-?\d+", self.text)
-        assert found is not None, self.name
-        return "".join((self.text[: found.start()], found[1], start, found[2], end, self.text[found.end() :]))
+        match = re.search(rf"({before})-?\d+({between})-?\d+", self.text)
+        assert match is not None, self.name
+        return "".join((self.text[: match.start()], match[1], start, match[2], end, self.text[match.end() :]))
 
 
 def visible(texts: Iterable[str]) -> int:
-    """How many characters are not white space."""
+    """The number of characters other than white space."""
     return sum(len("".join(text.split())) for text in texts)
 
 
@@ -71,7 +71,7 @@ def _rows(text: str) -> list[list[str]]:
     return [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
 
 
-def _of_conll(text: str) -> Counted:
+def _of_conll(text: str) -> Counts:
     lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
     words = [
         re.split(r"[ \t]+", line.strip(" \t"))[0] for line in lines if not re.match(r"-DOCSTART-(\s|$)", line)
@@ -79,23 +79,23 @@ def _of_conll(text: str) -> Counted:
     return visible(words), None
 
 
-def _of_csv(text: str) -> Counted:
+def _of_csv(text: str) -> Counts:
     rows = list(csv.DictReader(io.StringIO(text)))
     return visible(word for row in rows for word in re.findall(r"'([^']*)'", row["tokens"])), None
 
 
-def _of_conllu(text: str) -> Counted:
+def _of_conllu(text: str) -> Counts:
     rows = [row for row in _rows(text) if not row[0].startswith("#")]
     return visible(row[1] for row in rows if row[0].isdecimal()), None
 
 
-def _of_semeval(text: str) -> Counted:
+def _of_semeval(text: str) -> Counts:
     found = ElementTree.fromstring(text.encode())
     texts = ["".join(each.itertext()) for each in found.iter("text")]
     return visible(texts), sum(1 for _ in found.iter("aspectTerm"))
 
 
-def _of_label_studio(text: str) -> Counted:
+def _of_label_studio(text: str) -> Counts:
     tasks = json.loads(text)
     annotated = [task for task in tasks if task.get("annotations")]
     results = [region for task in annotated for region in task["annotations"][0]["result"]]
@@ -103,8 +103,8 @@ def _of_label_studio(text: str) -> Counted:
     return visible(task["data"]["text"] for task in annotated or tasks), len(labels)
 
 
-def _of_label_studio_min(text: str) -> Counted:
-    """An item for each annotation; of a task that has several, and of one without any, it is said that."""
+def _of_label_studio_min(text: str) -> Counts:
+    """Count the first annotation of each task; the export has one item per annotation."""
     tasks: dict[str, list[dict[str, Any]]] = {}
     texts: dict[str, str] = {}
     every = json.loads(text)
@@ -120,21 +120,21 @@ def _of_label_studio_min(text: str) -> Counted:
     return visible(texts.values() if tasks else [task["text"] for task in every]), len(labels)
 
 
-def _of_maven(text: str) -> Counted:
+def _of_maven(text: str) -> Counts:
     documents = _lines(text)
     words = [word for each in documents for content in each["content"] for word in content["tokens"]]
     events = [event for each in documents for event in each.get("events") or ()]
     return visible(words), sum(len(event["mention"]) for event in events)
 
 
-def _of_dygie(text: str) -> Counted:
+def _of_dygie(text: str) -> Counts:
     documents = _lines(text)
     words = [word for each in documents for sentence in each["sentences"] for word in sentence]
     return visible(words), sum(len(spans) for each in documents for spans in each.get("ner") or ())
 
 
-def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Callable[[str], Counted]:
-    def count(text: str) -> Counted:
+def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Callable[[str], Counts]:
+    def count(text: str) -> Counts:
         found = load(text)
         return visible(word for each in found for word in each[words]), sum(
             len(each.get(spans) or ()) for each in found
@@ -143,8 +143,8 @@ def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Calla
     return count
 
 
-def _of_text(text_key: str, spans: str) -> Callable[[str], Counted]:
-    def count(text: str) -> Counted:
+def _of_text(text_key: str, spans: str) -> Callable[[str], Counts]:
+    def count(text: str) -> Counts:
         found = _lines(text)
         return visible(each[text_key] for each in found), sum(len(each.get(spans) or ()) for each in found)
 
@@ -178,34 +178,34 @@ def _region(start: int, end: int, label: str) -> dict[str, Any]:
 _START_END = ('"start": ', ', "end": ')
 _SPANS = [{"start": 0, "end": 8, "type": "PER"}, {"start": 13, "end": 15, "type": "LOC"}]
 
-GOOD = [
-    Good(
+VALID_FILES = [
+    ValidFile(
         "conll",
         "conll",
         "-DOCSTART- O\n\n" + "".join(f"{w} {t}\n" for w, t in zip(_WORDS, _TAGS, strict=True)) + "\nHi O\n",
         _of_conll,
     ),
-    Good(
+    ValidFile(
         "conllu",
         "conllu",
         "# text = Zoë sleeps\n" + _conllu_row("1", "Zoë", "PROPN") + _conllu_row("2-3", "sleeps", "_")
         + _conllu_row("2", "sleep", "VERB") + _conllu_row("3", "s", "PART") + "\n" + _conllu_row("1", "東", "X"),
         _of_conllu,
     ),
-    Good(
+    ValidFile(
         "csv",
         "csv",
         f'tokens,tags\n"{_WORDS}","{_TAGS}"\n' + "\"['Hi']\",\"['O']\"\n",
         _of_csv,
     ),
-    Good(
+    ValidFile(
         "jsonl-tags",
         "jsonl",
         _json_lines({"words": _WORDS, "tags": _TAGS}, {"words": ["Hi"], "tags": ["O"]}),
         lambda text: (visible(word for each in _lines(text) for word in each["words"]), None),
         word='"Zoë"',
     ),
-    Good(
+    ValidFile(
         "jsonl-spans",
         "jsonl",
         _json_lines({"text": _TEXT, "spans": _SPANS}, {"text": _MORE, "spans": []}),
@@ -213,7 +213,7 @@ GOOD = [
         _START_END,
         '"PER"',
     ),
-    Good(
+    ValidFile(
         "semeval14",
         "semeval14",
         f'<?xml version="1.0"?>\n<sentences>\n<sentence id="1"><text>{_TEXT}</text><aspectTerms>'
@@ -222,7 +222,7 @@ GOOD = [
         _of_semeval,
         ('from="', '" to="'),
     ),
-    Good(
+    ValidFile(
         "ace05",
         "ace05",
         _json_array(
@@ -236,7 +236,7 @@ GOOD = [
         _START_END,
         '"Zoë"',
     ),
-    Good(
+    ValidFile(
         "maven",
         "maven",
         _json_lines(
@@ -250,7 +250,7 @@ GOOD = [
         ('"offset": [', ", "),
         '"Zoë"',
     ),
-    Good(
+    ValidFile(
         "doccano",
         "doccano",
         _json_lines(
@@ -261,7 +261,7 @@ GOOD = [
         ('"label": [[', ", "),
         '"PER"',
     ),
-    Good(
+    ValidFile(
         "doccano-objects",
         "doccano",
         _json_lines(
@@ -275,7 +275,7 @@ GOOD = [
         ('"start_offset": ', ', "end_offset": '),
         '"PER"',
     ),
-    Good(
+    ValidFile(
         "label_studio",
         "label_studio",
         _json_array(
@@ -290,7 +290,7 @@ GOOD = [
         _START_END,
         '"PER"',
     ),
-    Good(
+    ValidFile(
         "label_studio-min",
         "label_studio",
         _json_array(
@@ -301,7 +301,7 @@ GOOD = [
         _START_END,
         '"PER"',
     ),
-    Good(
+    ValidFile(
         "spert",
         "spert",
         _json_array(
@@ -312,7 +312,7 @@ GOOD = [
         _START_END,
         '"Zoë"',
     ),
-    Good(
+    ValidFile(
         "dygie",
         "dygie",
         _json_lines(
@@ -322,7 +322,7 @@ GOOD = [
         ('"ner": [[[', ", "),
         '"Zoë"',
     ),
-    Good(
+    ValidFile(
         "oneie",
         "oneie",
         _json_lines(
@@ -333,7 +333,7 @@ GOOD = [
         _START_END,
         '"Zoë"',
     ),
-    Good(
+    ValidFile(
         "brat",
         "brat",
         "T1\tPER 0 8\tZoë Lind\nT2\tLOC 13 15;16 21\t東京 today\nR1\tsaw Arg1:T1 Arg2:T2\n",
@@ -343,7 +343,7 @@ GOOD = [
         ),
         ("PER ", " "),
     ),
-    Good("text", "text", BRAT_TEXT, lambda text: (visible([text]), 0)),
+    ValidFile("text", "text", BRAT_TEXT, lambda text: (visible([text]), 0)),
 ]  # fmt: skip
 
 
@@ -354,59 +354,61 @@ def _middle(content: bytes, inserted: bytes) -> bytes:
 _LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
 _PAGE = b"<!DOCTYPE html>\n<html><body>404: not found</body></html>\n"
 
-SAME: dict[str, Callable[[str], bytes]] = {
+EQUIVALENT_FORMS: dict[str, Callable[[str], bytes]] = {
     "bom": lambda text: text.encode("utf-8-sig"),
     "crlf": lambda text: text.replace("\n", "\r\n").encode(),
     "utf16-bom": lambda text: text.encode("utf-16"),
     "utf16be-bom": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
     "no-line-end": lambda text: text.rstrip("\n").encode(),
 }
-"""Other ways to write the same file: what is read must be the same."""
+"""Other ways to write the same file, which must give the same result."""
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "blank": lambda _: b" \n\t\n\r\n",
-    "half": lambda good: good[: len(good) // 2],
-    "third": lambda good: good[: len(good) // 3],
-    "last-missing": lambda good: good[:-2],
-    "first-missing": lambda good: good[1:],
-    "inside-a-character": lambda good: good[: good.index(b"\xab")] if b"\xab" in good else good[:-5],
-    "twice": lambda good: good + good,
-    "lines-reversed": lambda good: b"".join(reversed(good.splitlines(keepends=True))),
-    "every-second-line": lambda good: b"".join(good.splitlines(keepends=True)[::2]),
-    "nul": lambda good: _middle(good, b"\x00"),
-    "nuls": lambda good: b"\x00" * 4096,
-    "nul-at-end": lambda good: good + b"\x00" * 10,
-    "utf16le-without-bom": lambda good: good.decode().encode("utf-16-le"),
-    "utf16be-without-bom": lambda good: good.decode().encode("utf-16-be"),
-    "utf16-odd": lambda good: good.decode().encode("utf-16")[:-1],
-    "utf32": lambda good: good.decode().encode("utf-32"),
-    "latin-1": lambda good: good.decode().encode("latin-1", "replace"),
-    "shift-jis": lambda good: good.decode().encode("shift-jis", "replace"),
-    "invalid-utf8": lambda good: _middle(good, b"\xff\xfe\xfd"),
-    "overlong-utf8": lambda good: _middle(good, b"\xc0\xaf"),
-    "surrogate-utf8": lambda good: _middle(good, b"\xed\xa0\x80"),
-    "two-boms": lambda good: b"\xef\xbb\xbf" * 2 + good,
-    "bom-inside": lambda good: _middle(good, b"\xef\xbb\xbf"),
-    "old-mac": lambda good: good.replace(b"\n", b"\r"),
-    "line-separators": lambda good: good.replace(b"\n", "\u2028\x85\x0c\n".encode()),
-    "control-characters": lambda good: _middle(good, bytes(range(1, 9)) + b"\x1b[2J"),
-    "tabs": lambda good: good.replace(b" ", b"\t"),
-    "spaces": lambda good: good.replace(b"\t", b" "),
-    "no-spaces": lambda good: good.replace(b" ", b""),
-    "mixed-separators": lambda good: good.replace(b" ", b"\t", 1).replace(b",", b";", 1),
-    "extra-column": lambda good: _middle(good, b" x\ty,z\n"),
-    "other-quotes": lambda good: good.replace(b'"', b"'"),
-    "unclosed": lambda good: good.replace(b"]", b"", 1).replace(b"</text>", b"", 1),
-    "digits-gone": lambda good: re.sub(rb"\d+", b"", good),
-    "digits-grown": lambda good: re.sub(rb"\d+", b"9" * 5000, good),
-    "digits-negative": lambda good: re.sub(rb"\d+", rb"-\g<0>", good),
-    "lower-case": lambda good: good.lower(),
-    "huge-line": lambda good: _middle(good, b"a" * 500_000),
-    "huge-line-of-words": lambda good: _middle(good, b"a b " * 20_000),
-    "deep": lambda good: _middle(good, b"[" * 50_000),
-    "deep-from-the-start": lambda good: b'[{"a":' * 20_000 + good,
-    "gzip": lambda good: gzip.compress(good, mtime=0),
+    "half": lambda content: content[: len(content) // 2],
+    "third": lambda content: content[: len(content) // 3],
+    "last-missing": lambda content: content[:-2],
+    "first-missing": lambda content: content[1:],
+    "inside-a-character": lambda content: (
+        content[: content.index(b"\xab")] if b"\xab" in content else content[:-5]
+    ),
+    "twice": lambda content: content + content,
+    "lines-reversed": lambda content: b"".join(reversed(content.splitlines(keepends=True))),
+    "every-second-line": lambda content: b"".join(content.splitlines(keepends=True)[::2]),
+    "nul": lambda content: _middle(content, b"\x00"),
+    "nuls": lambda content: b"\x00" * 4096,
+    "nul-at-end": lambda content: content + b"\x00" * 10,
+    "utf16le-without-bom": lambda content: content.decode().encode("utf-16-le"),
+    "utf16be-without-bom": lambda content: content.decode().encode("utf-16-be"),
+    "utf16-odd": lambda content: content.decode().encode("utf-16")[:-1],
+    "utf32": lambda content: content.decode().encode("utf-32"),
+    "latin-1": lambda content: content.decode().encode("latin-1", "replace"),
+    "shift-jis": lambda content: content.decode().encode("shift-jis", "replace"),
+    "invalid-utf8": lambda content: _middle(content, b"\xff\xfe\xfd"),
+    "overlong-utf8": lambda content: _middle(content, b"\xc0\xaf"),
+    "surrogate-utf8": lambda content: _middle(content, b"\xed\xa0\x80"),
+    "two-boms": lambda content: b"\xef\xbb\xbf" * 2 + content,
+    "bom-inside": lambda content: _middle(content, b"\xef\xbb\xbf"),
+    "old-mac": lambda content: content.replace(b"\n", b"\r"),
+    "line-separators": lambda content: content.replace(b"\n", "\u2028\x85\x0c\n".encode()),
+    "control-characters": lambda content: _middle(content, bytes(range(1, 9)) + b"\x1b[2J"),
+    "tabs": lambda content: content.replace(b" ", b"\t"),
+    "spaces": lambda content: content.replace(b"\t", b" "),
+    "no-spaces": lambda content: content.replace(b" ", b""),
+    "mixed-separators": lambda content: content.replace(b" ", b"\t", 1).replace(b",", b";", 1),
+    "extra-column": lambda content: _middle(content, b" x\ty,z\n"),
+    "other-quotes": lambda content: content.replace(b'"', b"'"),
+    "unclosed": lambda content: content.replace(b"]", b"", 1).replace(b"</text>", b"", 1),
+    "digits-gone": lambda content: re.sub(rb"\d+", b"", content),
+    "digits-grown": lambda content: re.sub(rb"\d+", b"9" * 5000, content),
+    "digits-negative": lambda content: re.sub(rb"\d+", rb"-\g<0>", content),
+    "lower-case": lambda content: content.lower(),
+    "huge-line": lambda content: _middle(content, b"a" * 500_000),
+    "huge-line-of-words": lambda content: _middle(content, b"a b " * 20_000),
+    "deep": lambda content: _middle(content, b"[" * 50_000),
+    "deep-from-the-start": lambda content: b'[{"a":' * 20_000 + content,
+    "gzip": lambda content: gzip.compress(content, mtime=0),
     "lfs-pointer": lambda _: _LFS,
     "web-page": lambda _: _PAGE,
 }
@@ -566,8 +568,8 @@ BRAT: dict[str, str] = {
 }
 
 
-def _specials() -> Iterable[tuple[str, Good, bytes]]:
-    named = {good.name: good for good in GOOD}
+def _specials() -> Iterable[tuple[str, ValidFile, bytes]]:
+    named = {valid.name: valid for valid in VALID_FILES}
     yield from (
         (f"semeval14-xml-{n}", named["semeval14"], f(named["semeval14"].text).encode())
         for n, f in XML.items()
@@ -577,17 +579,17 @@ def _specials() -> Iterable[tuple[str, Good, bytes]]:
         yield from ((f"{reader}-file-{name}", named[reader], text.encode()) for name, text in table.items())
 
 
-def corpus() -> list[tuple[str, Good, bytes]]:
-    """Every broken file: its name, what it was made of, and its bytes."""
-    made: list[tuple[str, Good, bytes]] = []
-    for good in GOOD:
-        content = good.text.encode()
-        made += [(f"{good.name}-{name}", good, change(content)) for name, change in BROKEN.items()]
-        if good.span[0]:
+def corpus() -> list[tuple[str, ValidFile, bytes]]:
+    """Every broken file: its name, the valid file it is made from, and its bytes."""
+    made: list[tuple[str, ValidFile, bytes]] = []
+    for valid in VALID_FILES:
+        content = valid.text.encode()
+        made += [(f"{valid.name}-{name}", valid, change(content)) for name, change in BROKEN.items()]
+        if valid.span[0]:
             for name, offsets in OFFSETS.items():
-                made.append((f"{good.name}-offsets-{name}", good, good.with_offsets(*offsets).encode()))
-        if good.word:
+                made.append((f"{valid.name}-offsets-{name}", valid, valid.with_offsets(*offsets).encode()))
+        if valid.word:
             for name, word in WORDS.items():
-                content = good.text.replace(good.word, word, 1).encode()
-                made.append((f"{good.name}-word-{name}", good, content))
+                content = valid.text.replace(valid.word, word, 1).encode()
+                made.append((f"{valid.name}-word-{name}", valid, content))
     return [*made, *_specials()]

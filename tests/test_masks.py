@@ -36,19 +36,19 @@ from sltk.masks import MaskError, flags, group_text, groups, parse, shared_start
         ([0, 2], 3, "101"),
     ],
 )
-def test_a_mask_is_one_flag_a_block(mask: Any, blocks: int, expected: str) -> None:
-    """The leftmost digit governs the blocks nearest the input; the first groups get the extra block."""
+def test_a_mask_is_one_flag_per_block(mask: Any, blocks: int, expected: str) -> None:
+    """The leftmost digit is the group nearest the input; the first groups are the larger ones."""
     assert "".join("01"[flag] for flag in flags(parse(mask), blocks)) == expected
 
 
 def test_thirty_blocks_in_four_groups_are_8_8_7_7() -> None:
-    """Groups are as even as can be, the longer ones first."""
+    """Groups are as even as possible, with the larger ones first."""
     assert [len(group) for group in groups(30, 4)] == [8, 8, 7, 7]
 
 
 @pytest.mark.parametrize("count", range(1, 14))
 def test_groups_cover_every_block_once_and_differ_by_one_at_most(count: int) -> None:
-    """No block is in two groups or in none."""
+    """Every block is in exactly one group."""
     runs = groups(13, count)
     assert [block for run in runs for block in run] == list(range(13))
     sizes = [len(run) for run in runs]
@@ -57,7 +57,7 @@ def test_groups_cover_every_block_once_and_differ_by_one_at_most(count: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("written", "parsed"),
+    ("value", "parsed"),
     [
         ("0111", "0111"),
         (" all ", "all"),
@@ -66,9 +66,9 @@ def test_groups_cover_every_block_once_and_differ_by_one_at_most(count: int) -> 
         ({"layers": [2, 0]}, [0, 2]),
     ],
 )
-def test_what_is_written_becomes_one_form(written: Any, parsed: Any) -> None:
-    """Lists are sorted and hold a block once; `{layers: […]}` is the list."""
-    assert parse(written) == parsed
+def test_masks_are_normalized(value: Any, parsed: Any) -> None:
+    """Lists are sorted without duplicates; `{layers: […]}` is the list."""
+    assert parse(value) == parsed
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_what_is_written_becomes_one_form(written: Any, parsed: Any) -> None:
     ],
     ids=str,
 )
-def test_what_means_nothing_is_refused(mask: Any) -> None:
-    """A mask that is none of the forms is an error, not a guess."""
+def test_malformed_masks_are_refused(mask: Any) -> None:
+    """A mask that has none of the forms is an error."""
     with pytest.raises(MaskError):
         parse(mask)
 
@@ -110,22 +110,22 @@ def test_what_means_nothing_is_refused(mask: Any) -> None:
         ([4], 4, "names block 4; the model has the blocks 0 to 3"),
     ],
 )
-def test_a_mask_that_does_not_fit_the_model_says_how_many_blocks_there_are(
+def test_a_mask_that_does_not_fit_the_model_names_the_number_of_blocks(
     mask: Any, blocks: int, message: str
 ) -> None:
-    """More digits than blocks, or a block that does not exist, is an error that names both numbers."""
+    """More digits than blocks, or a missing block, is an error that names both numbers."""
     with pytest.raises(MaskError, match=message):
         flags(parse(mask), blocks)
 
 
 def test_the_groups_in_words() -> None:
-    """What `show` and notes print."""
+    """The text that `sltk show mask` and notes print."""
     assert group_text("0111", 30) == "0-7 causal, 8-29 unmasked"
     assert group_text("0101", 4) == "0 causal, 1 unmasked, 2 causal, 3 unmasked"
 
 
-def test_masks_share_their_blocks_up_to_the_first_that_differs() -> None:
-    """Digits and flags alike; nothing, some or all of them."""
+def test_masks_share_blocks_up_to_the_first_difference() -> None:
+    """It works for digits and flags, with no, some or all blocks shared."""
     assert shared_start("011", "110") == 0
     assert shared_start((True, False, True), (True, False, False)) == 2
     assert shared_start("01", "01") == 2

@@ -1,6 +1,6 @@
-"""Broken files: each ends in a result that accounts for everything, or in one error that says where and what.
+"""Broken files: each gives a result that accounts for everything, or one error that says what is wrong and where.
 
-`fuzz_cases.py` makes them out of good ones, and counts what is in a file without sltk.
+`fuzz_cases.py` makes them from valid files, and has independent parsers that count the contents of a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz_cases import GOOD, SAME, Good, corpus, visible
+from fuzz_cases import EQUIVALENT_FORMS, VALID_FILES, ValidFile, corpus, visible
 from repository import ROOT
 from sltk.components.readers.conll import ConllReader
 from sltk.components.registry import registry
@@ -27,19 +27,19 @@ from sltk.errors import InputError
 from sltk.types import Sentence
 
 CORPUS = corpus()
-each_good = pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
+each_valid_file = pytest.mark.parametrize("valid", VALID_FILES, ids=lambda valid: valid.name)
 
 
-def settled(good: Good, path: Path) -> tuple[dict[str, Any], list[Sentence]] | None:
-    """Counts and sentences of a file that can be read, checked against each other; None where it is refused."""
+def checked_counts(valid: ValidFile, path: Path) -> tuple[dict[str, Any], list[Sentence]] | None:
+    """Counts and sentences of a file, checked against each other; None if the file is refused."""
     try:
-        counts = statistics(good.open(path))
-        sentences = list(good.open(path).read())
+        counts = statistics(valid.open(path))
+        sentences = list(valid.open(path).read())
         converted = None
         if all(each.spans is not None or each.tags is not None for each in sentences):
-            converted = load(good.open(path), "plain" if counts["scheme"] == "plain" else "IOB2")
+            converted = load(valid.open(path), "plain" if counts["scheme"] == "plain" else "IOB2")
     except InputError as error:
-        assert_in_form(error, path)
+        assert_documented_form(error, path)
         return None
     assert counts["words"] == sum(map(len, sentences))
     assert counts["sentences"] == len(sentences)
@@ -49,12 +49,12 @@ def settled(good: Good, path: Path) -> tuple[dict[str, Any], list[Sentence]] | N
         unused = sum(item.type is not None for item in converted.unused)
         assert sum(counts["spans"].values()) == used + unused
     for each in sentences:
-        "".join(each.words).encode()  # no lone surrogates: no file could hold them
+        "".join(each.words).encode()  # raises for lone surrogates, which no file can contain
     return counts, sentences
 
 
-def assert_in_form(error: InputError, path: Path) -> None:
-    """One error of the documented form, which names the file and is short enough to be read."""
+def assert_documented_form(error: InputError, path: Path) -> None:
+    """Assert that an error has the documented form, names the file, and is short."""
     assert error.exit_code == 2
     assert len(error.problems) == 1
     (problem,) = error.problems
@@ -65,58 +65,60 @@ def assert_in_form(error: InputError, path: Path) -> None:
     assert len(str(error)) < 3000
 
 
-def assert_accounted(good: Good, path: Path, content: bytes) -> None:
-    """What was read is what another way of counting finds, wherever that one can read the file."""
-    found = settled(good, path)
+def assert_same_counts(valid: ValidFile, path: Path, content: bytes) -> None:
+    """Assert that the counts are those of an independent parser, if that one can read the file."""
+    found = checked_counts(valid, path)
     if found is None:
         return
     counts, sentences = found
     try:
-        characters, spans = good.count(content.decode("utf-8-sig"))
+        characters, spans = valid.count(content.decode("utf-8-sig"))
     except Exception:  # not UTF-8, not JSON, no XML, a key that is not there: nothing to compare with
         return
     assert visible(word for each in sentences for word in each.words) == characters
     assert spans is None or sum(counts["spans"].values()) == spans
 
 
-@each_good
-def test_good_files_are_read(good: Good, tmp_path: Path) -> None:
-    """The files that the others are made of are sound, and hold what the other way of counting says."""
-    content = good.text.encode()
-    path = good.put(tmp_path, content)
-    assert settled(good, path) is not None
-    good.count(good.text)
-    assert_accounted(good, path, content)
+@each_valid_file
+def test_valid_files_are_read(valid: ValidFile, tmp_path: Path) -> None:
+    """The files that the broken ones are made from are valid, and have the counts of the independent parser."""
+    content = valid.text.encode()
+    path = valid.put(tmp_path, content)
+    assert checked_counts(valid, path) is not None
+    valid.count(valid.text)
+    assert_same_counts(valid, path, content)
 
 
-def test_every_reader_of_files_is_here() -> None:
-    """There is a good file for each built-in reader of one; DocBin has its own test."""
+def test_every_file_reader_is_tested() -> None:
+    """There is a valid file for each built-in reader; DocBin has its own test."""
     readers = {
         name
         for name, reader in registry.slot("reader").items()
         if issubclass(reader, FileReader) and reader.__module__.startswith("sltk.")
     }
-    assert readers - {"docbin"} == {good.reader for good in GOOD}
+    assert readers - {"docbin"} == {valid.reader for valid in VALID_FILES}
 
 
 def test_there_are_enough_broken_files() -> None:
-    """The corpus has its size, and no file twice under one name."""
+    """There are enough broken files, and their names are unique."""
     assert len(CORPUS) >= 150
     assert len({name for name, _, _ in CORPUS}) == len(CORPUS)
 
 
-@pytest.mark.parametrize(("good", "content"), [case[1:] for case in CORPUS], ids=[case[0] for case in CORPUS])
-def test_broken_files(good: Good, content: bytes, tmp_path: Path) -> None:
-    """A result with everything accounted for, or one error."""
-    assert_accounted(good, good.put(tmp_path, content), content)
+@pytest.mark.parametrize(
+    ("valid", "content"), [case[1:] for case in CORPUS], ids=[case[0] for case in CORPUS]
+)
+def test_broken_files(valid: ValidFile, content: bytes, tmp_path: Path) -> None:
+    """A broken file gives a result that accounts for everything, or one error."""
+    assert_same_counts(valid, valid.put(tmp_path, content), content)
 
 
-@pytest.mark.parametrize("writing", SAME)
-@each_good
-def test_other_ways_to_write_a_file(good: Good, writing: str, tmp_path: Path) -> None:
-    """Byte-order marks, UTF-16 and line ends change nothing in what is read."""
-    expected = settled(good, good.put(tmp_path, good.text.encode()))
-    found = settled(good, good.put(tmp_path, SAME[writing](good.text)))
+@pytest.mark.parametrize("writing", EQUIVALENT_FORMS)
+@each_valid_file
+def test_other_ways_to_write_a_file(valid: ValidFile, writing: str, tmp_path: Path) -> None:
+    """Byte-order marks, UTF-16 and line ends do not change the result."""
+    expected = checked_counts(valid, valid.put(tmp_path, valid.text.encode()))
+    found = checked_counts(valid, valid.put(tmp_path, EQUIVALENT_FORMS[writing](valid.text)))
     assert expected is not None
     assert found is not None
     assert found[0] == expected[0]
@@ -125,7 +127,7 @@ def test_other_ways_to_write_a_file(good: Good, writing: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark(encoding: str, tmp_path: Path) -> None:
-    """As UTF-8 it would be letters and NULs: it is refused, and read with the encoding that the error names."""
+    """It is refused, and can be read with the encoding that the error suggests."""
     path = tmp_path / "x.conll"
     path.write_bytes("Mira B-PER\nslept O\n".encode(encoding))
     with pytest.raises(InputError, match=f"set `encoding: {encoding}`"):
@@ -134,20 +136,20 @@ def test_utf16_without_a_mark(encoding: str, tmp_path: Path) -> None:
     assert sentence.words == ["Mira", "slept"]
 
 
-@each_good
-def test_folders_and_missing_files(good: Good, tmp_path: Path) -> None:
-    """A folder in place of a file, or nothing at all, is one error."""
+@each_valid_file
+def test_folders_and_missing_files(valid: ValidFile, tmp_path: Path) -> None:
+    """A folder instead of a file, or a missing file, is one error."""
     folder = tmp_path / "a.txt"
     folder.mkdir()
-    assert settled(good, folder) is None
-    assert settled(good, tmp_path / "none.txt") is None
+    assert checked_counts(valid, folder) is None
+    assert checked_counts(valid, tmp_path / "none.txt") is None
 
 
 @st.composite
-def edits(draw: st.DrawFn) -> tuple[Good, bytes]:
-    """A good file with some bytes replaced, inserted, repeated or gone."""
-    good = draw(st.sampled_from(GOOD))
-    content = bytearray(good.text.encode())
+def edits(draw: st.DrawFn) -> tuple[ValidFile, bytes]:
+    """A valid file with some bytes replaced, inserted, repeated or removed."""
+    valid = draw(st.sampled_from(VALID_FILES))
+    content = bytearray(valid.text.encode())
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         end = min(len(content), start + draw(st.integers(0, 12)))
@@ -159,21 +161,21 @@ def edits(draw: st.DrawFn) -> tuple[Good, bytes]:
             )
         )  # fmt: skip
         content[start:end] = new
-    return good, bytes(content)
+    return valid, bytes(content)
 
 
 @given(case=edits())
-# Always the same edits: where two ways of counting differ over nonsense, a release should not wait for it.
+# The edits are always the same, because the two parsers may disagree on nonsense.
 @settings(
     max_examples=400,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_edited_files(case: tuple[Good, bytes], tmp_path: Path) -> None:
-    """Whatever becomes of its bytes, a file is read with everything accounted for, or refused in form."""
-    good, content = case
-    assert_accounted(good, good.put(tmp_path, content), content)
+def test_edited_files(case: tuple[ValidFile, bytes], tmp_path: Path) -> None:
+    """An edited file gives a result that accounts for everything, or one error of the documented form."""
+    valid, content = case
+    assert_same_counts(valid, valid.put(tmp_path, content), content)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +188,9 @@ def test_edited_files(case: tuple[Good, bytes], tmp_path: Path) -> None:
     ],
 )
 def test_the_command_line_refuses(name: str, says: str, tmp_path: Path) -> None:
-    """`sltk stats` ends with exit code 2 and an error in its form, on standard error, without a traceback."""
-    ((good, content),) = [(good, content) for found, good, content in CORPUS if found == name]
-    done = sltk("stats", good.put(tmp_path, content), "--reader", good.reader)
+    """`sltk stats` ends with exit code 2 and an error of the documented form, without a traceback."""
+    ((valid, content),) = [(valid, content) for found, valid, content in CORPUS if found == name]
+    done = sltk("stats", valid.put(tmp_path, content), "--reader", valid.reader)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
@@ -196,9 +198,9 @@ def test_the_command_line_refuses(name: str, says: str, tmp_path: Path) -> None:
 
 
 def test_the_command_line_accounts(tmp_path: Path) -> None:
-    """`sltk stats --json` of a file with nested spans counts all, and lists those that are not used."""
-    ((good, content),) = [(good, content) for name, good, content in CORPUS if name == "brat-file-nested"]
-    done = sltk("stats", good.put(tmp_path, content), "--reader", "brat", "--json")
+    """`sltk stats --json` counts all nested spans, and lists the unused ones."""
+    ((valid, content),) = [(valid, content) for name, valid, content in CORPUS if name == "brat-file-nested"]
+    done = sltk("stats", valid.put(tmp_path, content), "--reader", "brat", "--json")
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)
     assert counts["spans"] == {"FIRST": 1, "LAST": 1, "PER": 1}
@@ -206,7 +208,7 @@ def test_the_command_line_accounts(tmp_path: Path) -> None:
 
 
 def sltk(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The program, in a process of its own."""
+    """Run the program in a separate process."""
     toolkit = ROOT / "toolkit"
     environment = dict(os.environ, PYTHONPATH=str(toolkit))
     command = [sys.executable, "-m", "sltk", *map(str, arguments)]

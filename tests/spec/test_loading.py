@@ -1,4 +1,4 @@
-"""YAML text to a checked spec: scalars, merging, and every error at its place."""
+"""Loading specs: scalars, merging, and errors with their positions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sltk import SpecError
 from sltk.spec import loading
 from sltk.yamltree.source import core_scalar, parse_yaml
 
-SOUND = """\
+VALID = """\
 name: small
 data:
   train: {type: conll, path: train.conll}
@@ -73,33 +73,33 @@ def error(text: str, *overrides: str) -> str:
     ],
 )
 def test_plain_scalars_follow_the_core_schema(text, value):
-    """A plain scalar means what the core schema of YAML 1.2 says, and nothing of YAML 1.1."""
-    found = core_scalar(text)
-    assert (found, type(found)) == (value, type(value))
+    """Plain scalars follow the core schema of YAML 1.2, not YAML 1.1."""
+    parsed = core_scalar(text)
+    assert (parsed, type(parsed)) == (value, type(value))
 
 
 @given(st.text(alphabet="0123456789.eExoab+-_:~nulltruefasiN", max_size=12))
-def test_every_word_has_one_meaning(text):
-    """Any scalar is a value or text; what is quoted in a spec is text."""
+def test_quoted_scalars_are_text(text):
+    """A quoted scalar is text, whatever it looks like; a plain one is a value or text."""
     quoted, problems = parse_yaml(f'"{text}"', "t", Path())
     assert quoted.value == text
     assert not problems
     assert core_scalar(text) is None or isinstance(core_scalar(text), str | int | float)
 
 
-@pytest.mark.parametrize("written", ["0111", '"0111"', "'0111'"])
-def test_a_mask_is_what_it_looks_like(folder, written):
-    """`unmask` takes the digits as written, with their leading zero, quoted or not."""
-    text = SOUND.replace("0111", written)
+@pytest.mark.parametrize("digits", ["0111", '"0111"', "'0111'"])
+def test_a_mask_keeps_its_digits(folder, digits):
+    """`unmask` keeps the digits with their leading zeros, quoted or not."""
+    text = VALID.replace("0111", digits)
     assert load(text).backbone.unmask == "0111"
-    assert load(SOUND, f"backbone.unmask={written}").backbone.unmask == "0111"
+    assert load(VALID, f"backbone.unmask={digits}").backbone.unmask == "0111"
 
 
 def test_a_mask_may_come_from_the_environment(folder, monkeypatch):
-    """The digits of a variable are digits too."""
+    """A mask can be the value or the default of an environment variable."""
     monkeypatch.setenv("MASK", "0010")
-    assert load(SOUND.replace("0111", '"${MASK}"')).backbone.unmask == "0010"
-    assert load(SOUND.replace("0111", '"${OTHER_MASK:-0001}"')).backbone.unmask == "0001"
+    assert load(VALID.replace("0111", '"${MASK}"')).backbone.unmask == "0010"
+    assert load(VALID.replace("0111", '"${OTHER_MASK:-0001}"')).backbone.unmask == "0001"
 
 
 ERRORS = [
@@ -131,10 +131,10 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
          9 |   type: crff
            |         ^^^^ did you mean `crf`?
            = available heads: crf, linear, mlp""",
-        id="unknown key and unknown component, both told",
+        id="unknown key and unknown component, both reported",
     ),
     pytest.param(
-        SOUND + "seed: abc\n",
+        VALID + "seed: abc\n",
         (),
         """\
         error: expected a whole number, found `abc`
@@ -145,7 +145,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="wrong type",
     ),
     pytest.param(
-        SOUND.replace("{type: conll, path: train.conll}", "{type: conll}"),
+        VALID.replace("{type: conll, path: train.conll}", "{type: conll}"),
         (),
         """\
         error: missing key `path` for reader `conll`
@@ -176,7 +176,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="missing key of a plain mapping, missing type",
     ),
     pytest.param(
-        SOUND
+        VALID
         + "trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}\n",
         (),
         """\
@@ -212,7 +212,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="five wrong values in one line, from left to right",
     ),
     pytest.param(
-        SOUND,
+        VALID,
         ("head.type=crff", "seed=1.5"),
         """\
         error: unknown head `crff`
@@ -222,10 +222,10 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
 
         error: expected a whole number, found `1.5`
           --> --set seed=1.5   (seed)""",
-        id="a --set is named as it was typed",
+        id="a --set is shown as it was typed",
     ),
     pytest.param(
-        SOUND,
+        VALID,
         ("metrics", "data.train={"),
         """\
         error: expected `key=value`, for example `--set trainer.epochs=3`
@@ -236,7 +236,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="malformed --set",
     ),
     pytest.param(
-        SOUND + "seed: 1\nname: other\nseed: 2\n",
+        VALID + "seed: 1\nname: other\nseed: 2\n",
         (),
         """\
         error: duplicate key `name`
@@ -255,7 +255,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="duplicate keys",
     ),
     pytest.param(
-        SOUND.replace("train.conll", '"${SLTK_TEST_UNSET}/x"') + "max_length: ${}\n",
+        VALID.replace("train.conll", '"${SLTK_TEST_UNSET}/x"') + "max_length: ${}\n",
         (),
         """\
         error: the environment variable `SLTK_TEST_UNSET` is not set
@@ -274,7 +274,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="environment variables",
     ),
     pytest.param(
-        SOUND.replace("0111", "0121"),
+        VALID.replace("0111", "0121"),
         (),
         """\
         error: unknown mask `0121`; expected digits such as 0111, `all`, `none`, `middle`, `first:N`, \
@@ -286,7 +286,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
         id="unknown mask",
     ),
     pytest.param(
-        SOUND + "epochs: 3\n",
+        VALID + "epochs: 3\n",
         (),
         """\
         error: unknown key `epochs`
@@ -301,7 +301,7 @@ aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, in
         id="a key that belongs elsewhere",
     ),
     pytest.param(
-        SOUND + "trainer: {early_stopping: 2}\n",
+        VALID + "trainer: {early_stopping: 2}\n",
         (),
         """\
         error: `early_stopping` needs `data.validation`
@@ -312,7 +312,7 @@ aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, in
         id="keys that do not go together",
     ),
     pytest.param(
-        SOUND + "seed: !!python/object/apply:os.getpid []\n",
+        VALID + "seed: !!python/object/apply:os.getpid []\n",
         (),
         """\
         error: the tag `!!python/object/apply:os.getpid` is not allowed: a spec holds plain values only
@@ -357,7 +357,7 @@ aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, in
         id="endless alias",
     ),
     pytest.param(
-        SOUND + "metrics: []\nlog: \x07\n",
+        VALID + "metrics: []\nlog: \x07\n",
         (),
         """\
         error: the character U+0007 is not allowed in YAML
@@ -368,62 +368,62 @@ aligner = first_subword, head = linear, metrics = [seqeval], trainer = {…}, in
         id="control character",
     ),
     pytest.param(
-        SOUND,
+        VALID,
         ("metrics.1.type=accuracy", "metrics=[]"),
         """\
         error: expected a list of at least 1, found a list of 0
           --> --set metrics=[]   (metrics)""",
-        id="a number on the way to a list that is not there, replaced by the next --set",
+        id="an index of a list that does not exist, replaced by the next --set",
     ),
 ]
 
 
 @pytest.mark.parametrize(("text", "overrides", "expected"), ERRORS)
-def test_errors_read_like_this(folder, monkeypatch, text, overrides, expected):
-    """Every error says what is wrong, where, and what would be right; all of them are told together."""
+def test_error_messages(folder, monkeypatch, text, overrides, expected):
+    """Every error says what is wrong, where, and what is expected; all errors are reported together."""
     monkeypatch.delenv("SLTK_TEST_UNSET", raising=False)
     assert error(text, *overrides) == textwrap.dedent(expected)
 
 
 def test_a_missing_spec_is_named(folder):
-    """A spec that is not there is one short error."""
+    """A missing spec is one short error."""
     with pytest.raises(SpecError) as caught:
         loading.load("nowhere.yaml")
     assert str(caught.value) == "error: `nowhere.yaml` does not exist\n  --> nowhere.yaml"
 
 
-def test_bytes_that_are_no_text_are_an_error(folder):
-    """A spec in another encoding than UTF-8 is refused with its line."""
+def test_bytes_that_are_not_utf8_are_an_error(folder):
+    """A spec that is not UTF-8 is refused, with the line."""
     Path("spec.yaml").write_bytes(b"name: a\nseed: \xff\n")
     with pytest.raises(SpecError, match=r"this is not UTF-8\n  --> spec\.yaml:2"):
         loading.load("spec.yaml")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(folder):
-    """A byte-order mark changes neither meaning nor columns."""
-    Path("spec.yaml").write_text("\ufeff" + SOUND, encoding="utf-8")
+def test_a_byte_order_mark_is_ignored(folder):
+    """A byte-order mark changes neither keys nor columns."""
+    Path("spec.yaml").write_text("\ufeff" + VALID, encoding="utf-8")
     assert loading.load("spec.yaml").spec.name == "small"
 
 
-def test_aliases_cannot_blow_up(folder):
-    """A few lines of nested aliases end in an error and not in a full memory."""
+def test_nested_aliases_are_limited(folder):
+    """Nested aliases that would expand to millions of nodes are an error."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert "too many nodes" in error("\n".join(lines))
 
 
 def test_deep_nesting_is_an_error(folder):
-    """A thousand brackets are refused, not a crash."""
+    """A thousand nested lists are refused without a crash."""
     assert "nested too deeply" in error("a: " + "[" * 5000)
 
 
 class TestExtends:
-    """A spec that starts from another."""
+    """Specs that extend another spec."""
 
     def test_mappings_merge_and_lists_are_replaced(self, folder):
-        """What the child says goes over what the base says, key by key."""
+        """The child overrides the base key by key."""
         write(
-            SOUND + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml"
+            VALID + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml"
         )
         text = "extends: base/base.yaml\nname: child\nmetrics: [{type: accuracy}]\ntrainer: {epochs: 7}\n"
         found = load(text)
@@ -431,18 +431,18 @@ class TestExtends:
         assert [metric.type_name for metric in found.metrics] == ["accuracy"]
 
     def test_a_component_whose_type_changes_is_replaced_whole(self, folder):
-        """No option of the old head is left for the new one."""
-        write(SOUND + "head: {type: mlp, hidden: [8]}\n", "base.yaml")
+        """The new head gets no option of the old one."""
+        write(VALID + "head: {type: mlp, hidden: [8]}\n", "base.yaml")
         assert load("extends: base.yaml\nhead: {type: crf}\n").head.type_name == "crf"
 
     def test_a_component_of_the_same_type_keeps_its_keys(self, folder):
-        """Saying the type again changes nothing."""
-        write(SOUND + "head: {type: linear, dropout: 0.25}\n", "base.yaml")
+        """Repeating the type changes nothing."""
+        write(VALID + "head: {type: linear, dropout: 0.25}\n", "base.yaml")
         assert load("extends: base.yaml\nhead: {type: linear}\n").head.dropout == 0.25
 
-    def test_paths_start_from_the_file_that_wrote_them(self, folder):
-        """A path of the base is relative to the base, one of the child to the child."""
-        write(SOUND, "one/base.yaml")
+    def test_paths_are_relative_to_their_file(self, folder):
+        """Paths in the base are relative to the base, paths in the child to the child."""
+        write(VALID, "one/base.yaml")
         write(
             "extends: ../one/base.yaml\ndata: {test: {type: conll, path: ./test.conll}}\n", "two/child.yaml"
         )
@@ -450,9 +450,9 @@ class TestExtends:
         assert data.train.path == folder / "one/train.conll"
         assert data.test.path == folder / "two/test.conll"
 
-    def test_errors_point_into_the_file_that_wrote_them(self, folder):
-        """The position of a value of the base is in the base, named from where the child was named."""
-        write(SOUND + "seed: abc\n", "one/base.yaml")
+    def test_errors_point_to_the_file_of_the_value(self, folder):
+        """An error in a value of the base points to the base, with a path relative to the one typed for the child."""
+        write(VALID + "seed: abc\n", "one/base.yaml")
         write("extends: ../one/base.yaml\nmax_length: 0\n", "two/child.yaml")
         with pytest.raises(SpecError) as caught:
             loading.load("two/child.yaml")
@@ -461,15 +461,15 @@ class TestExtends:
             "two/child.yaml:2:13",
         ]
 
-    def test_chains_reach_the_first(self, folder):
-        """A base may extend another."""
-        write(SOUND, "a.yaml")
+    def test_specs_can_be_extended_repeatedly(self, folder):
+        """A base may extend another spec."""
+        write(VALID, "a.yaml")
         write("extends: a.yaml\nseed: 7\n", "b.yaml")
         found = load("extends: b.yaml\nname: c\n")
         assert (found.seed, found.name, found.backbone.unmask) == (7, "c", "0111")
 
     def test_circles_are_refused(self, folder):
-        """Two specs that extend each other are an error at the `extends` that closes the circle."""
+        """Two specs that extend each other are an error at the second `extends`."""
         write("extends: spec.yaml\n", "other.yaml")
         assert error("extends: other.yaml\n") == textwrap.dedent("""\
             error: a spec cannot extend itself: spec.yaml → other.yaml → spec.yaml
@@ -478,27 +478,27 @@ class TestExtends:
              1 | extends: spec.yaml
                |          ^^^^^^^^^""")
 
-    def test_a_missing_base_is_an_error_where_it_is_named(self, folder):
-        """The place is the `extends` that names the file."""
+    def test_a_missing_base_is_an_error_at_extends(self, folder):
+        """The error points to the `extends` that names the file."""
         assert "error: `gone.yaml` does not exist\n  --> spec.yaml:1:10   (extends)" in error(
             "extends: gone.yaml"
         )
 
     def test_an_unset_variable_of_the_base_may_be_overridden(self, folder, monkeypatch):
-        """What is no longer in the spec after merging cannot be wrong."""
+        """Values that are overridden are not checked."""
         monkeypatch.delenv("SLTK_TEST_UNSET", raising=False)
-        write(SOUND.replace("train.conll", '"${SLTK_TEST_UNSET}"'), "base.yaml")
+        write(VALID.replace("train.conll", '"${SLTK_TEST_UNSET}"'), "base.yaml")
         assert load("extends: base.yaml\ndata: {train: {path: mine}}\n").data.train.path == folder / "mine"
         assert load("extends: base.yaml\n", "data.train.path=x").data.train.path == folder / "x"
 
 
 class TestSet:
-    """Keys changed on the command line."""
+    """Overrides on the command line."""
 
     def test_values_are_yaml(self, folder):
-        """Numbers, lists, mappings and null mean what they mean in a file."""
+        """Numbers, lists, mappings and null have the same meaning as in a file."""
         found = load(
-            SOUND,
+            VALID,
             "trainer.learning_rate=5e-4",
             "trainer.betas=[0.8, 0.9]",
             "max_length=null",
@@ -512,103 +512,103 @@ class TestSet:
         assert found.head.type_name == "crf"
 
     def test_paths_start_from_the_working_directory(self, folder):
-        """A path typed on the command line is relative to where it was typed."""
-        write(SOUND, "deep/spec.yaml")
+        """Paths on the command line are relative to the working directory."""
+        write(VALID, "deep/spec.yaml")
         assert (
             loading.load("deep/spec.yaml", ["data.train.path=here"]).spec.data.train.path == folder / "here"
         )
 
     def test_items_of_lists_have_numbers(self, folder):
-        """`metrics.0.type` is the first metric's type."""
-        found = load(SOUND + "metrics: [{type: seqeval}, {type: accuracy}]\n", "metrics.0.mode=conlleval")
+        """`metrics.0.type` is the type of the first metric."""
+        found = load(VALID + "metrics: [{type: seqeval}, {type: accuracy}]\n", "metrics.0.mode=conlleval")
         assert found.metrics[0].mode == "conlleval"
         assert found.metrics[1].type_name == "accuracy"
-        message = error(SOUND + "metrics: [{type: seqeval}]\n", "metrics.3.type=accuracy")
+        message = error(VALID + "metrics: [{type: seqeval}]\n", "metrics.3.type=accuracy")
         assert message.startswith(
             "error: there is no item 3: the list has 1, counted from 0\n  --> --set metrics.3"
         )
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_a_new_type_keeps_what_was_set_for_it(self, folder, order):
-        """The type of a component and its options may be given in any order."""
+        """The type of a component and its options can be set in any order."""
         settings = ["head.type=mlp", "head.dropout=0.4"][::order]
-        head = load(SOUND + "head: {type: linear, dropout: 0.3}\n", *settings).head
+        head = load(VALID + "head: {type: linear, dropout: 0.3}\n", *settings).head
         assert (head.type_name, head.dropout) == ("mlp", 0.4)
 
     def test_the_last_one_wins(self, folder):
         """Setting a key twice leaves the later value."""
-        assert load(SOUND, "seed=1", "seed=2").seed == 2
+        assert load(VALID, "seed=1", "seed=2").seed == 2
 
-    def test_other_keys_of_the_mapping_stay_where_they_are(self, folder):
-        """A `--set` beside a wrong key does not move that key's position."""
-        text = SOUND + "trainer:\n  epoch: 3\n"
+    def test_other_keys_of_the_mapping_keep_their_position(self, folder):
+        """A `--set` does not change the position of other keys in the same mapping."""
+        text = VALID + "trainer:\n  epoch: 3\n"
         assert "--> spec.yaml:6:3   (trainer)" in error(text, "trainer.batch_size=2")
 
 
 class TestEnvironment:
-    """`${NAME}` in scalars."""
+    """Environment variables in scalars."""
 
     def test_a_set_variable_at_the_start_is_relative_to_the_working_directory(self, folder, monkeypatch):
-        """Who sets a variable means a path from where they are."""
+        """A path from a variable is relative to the working directory."""
         monkeypatch.setenv("SLTK_TEST_DATA", "corpus")
-        write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
+        write(VALID.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
         assert loading.load("deep/spec.yaml").spec.data.train.path == folder / "corpus/x"
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_a_default_is_relative_to_the_spec(self, folder, monkeypatch, value):
-        """The default is the spec's own word; an empty variable is as good as none."""
+        """The default is part of the spec; it also replaces an empty variable."""
         monkeypatch.delenv("SLTK_TEST_DATA", raising=False)
         if value is not None:
             monkeypatch.setenv("SLTK_TEST_DATA", value)
-        write(SOUND.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
+        write(VALID.replace("train.conll", '"${SLTK_TEST_DATA:-../data}/x"'), "deep/spec.yaml")
         assert loading.load("deep/spec.yaml").spec.data.train.path == folder / "data/x"
 
-    def test_numbers_may_come_from_variables(self, folder, monkeypatch):
-        """A plain scalar is understood after its variables are filled in; a quoted one stays text."""
+    def test_variables_can_be_numbers(self, folder, monkeypatch):
+        """A plain scalar is parsed after variables are replaced; a quoted one stays text."""
         monkeypatch.setenv("SLTK_TEST_SEED", "7")
-        assert load(SOUND + "seed: ${SLTK_TEST_SEED}\n").seed == 7
-        assert load(SOUND.replace("small", '"${SLTK_TEST_SEED}"')).name == "7"
+        assert load(VALID + "seed: ${SLTK_TEST_SEED}\n").seed == 7
+        assert load(VALID.replace("small", '"${SLTK_TEST_SEED}"')).name == "7"
 
-    def test_a_doubled_dollar_is_a_literal_one(self, folder):
-        """`$${NAME}` reads nothing; a dollar alone means itself."""
-        assert load(SOUND.replace("small", "a$${b}$c")).name == "a${b}$c"
+    def test_a_double_dollar_is_a_literal_dollar(self, folder):
+        """`$${NAME}` is not replaced, and a single dollar stays."""
+        assert load(VALID.replace("small", "a$${b}$c")).name == "a${b}$c"
 
     def test_the_home_folder_expands(self, folder, monkeypatch):
         """`~` is the home folder in paths and model directories."""
         monkeypatch.setenv("HOME", "/home/someone")
-        found = load(SOUND.replace("train.conll", "~/a").replace("some/model", "~/m"))
+        found = load(VALID.replace("train.conll", "~/a").replace("some/model", "~/m"))
         assert (str(found.data.train.path), found.backbone.name) == ("/home/someone/a", "/home/someone/m")
 
 
 class TestDump:
-    """A spec written out again."""
+    """Writing a spec."""
 
     @pytest.mark.parametrize(
         "text",
         [
-            SOUND,
-            SOUND.replace("0111", "[0, 3]"),
-            SOUND.replace("0111", "last:8") + "max_length: 12\nscheme: BIOES\n",
-            SOUND.replace("small", '"no"'),
-            SOUND.replace("small", '"1e5"'),
-            SOUND.replace("small", "'a$${HOME}: #b'"),
-            SOUND
+            VALID,
+            VALID.replace("0111", "[0, 3]"),
+            VALID.replace("0111", "last:8") + "max_length: 12\nscheme: BIOES\n",
+            VALID.replace("small", '"no"'),
+            VALID.replace("small", '"1e5"'),
+            VALID.replace("small", "'a$${HOME}: #b'"),
+            VALID
             + "head: {type: crf}\ntrainer: {warmup: 0.1, clip: null, eps: 1e-12, learning_rate: 2e-4}\n",
-            SOUND.replace(
+            VALID.replace(
                 "unmask", "quantization: {type: nf4}, lora: {r: 4, target_modules: [q, v]}, unmask"
             ),
-            SOUND.replace("train.conll", 'train.conll, separator: "\\t", comment: "#"'),
+            VALID.replace("train.conll", 'train.conll, separator: "\\t", comment: "#"'),
         ],
     )
-    def test_reads_back_equal(self, folder, text):
-        """`load(dump(x))` is `x`, wherever the text is stored."""
+    def test_round_trip(self, folder, text):
+        """`load(dump(x))` equals `x`, whatever folder the text is stored in."""
         first = load(text)
         write(loading.dump(first), "elsewhere/spec.yaml")
         assert loading.load("elsewhere/spec.yaml").spec == first
 
     def test_quotes_the_mask_and_puts_types_first(self, folder):
-        """Another YAML reader takes the mask for text, and a person sees first what a component is."""
-        text = loading.dump(load(SOUND))
+        """Other YAML parsers read the mask as text, and the type of a component comes first."""
+        text = loading.dump(load(VALID))
         assert 'unmask: "0111"' in text
         assert "backbone:\n  type: decoder\n" in text
         assert f"path: {folder}/train.conll" in text
@@ -619,18 +619,18 @@ class TestDump:
         )
     )
     def test_keeps_any_text(self, tmp_path_factory, name):
-        """Whatever a name looks like, it is text again when it is read."""
+        """Any name loads as the same text."""
         path = tmp_path_factory.mktemp("dump") / "spec.yaml"
-        path.write_text(SOUND, encoding="utf-8")
+        path.write_text(VALID, encoding="utf-8")
         spec = loading.load(path).spec.model_copy(update={"name": name})
         path.write_text(loading.dump(spec), encoding="utf-8")
         if name not in (".", ".."):
             assert loading.load(path).spec.name == name
 
 
-def test_a_later_problem_finds_its_place(folder):
-    """What is found out after loading is shown at the key it is about."""
-    loaded = loading.load(write(SOUND))
+def test_later_problems_get_positions(folder):
+    """A problem found after loading is shown at its key."""
+    loaded = loading.load(write(VALID))
     problem = loaded.problem("backbone.unmask", "4 digits, 3 blocks", notes=("the model has 3 blocks",))
     assert str(problem) == textwrap.dedent("""\
         error: 4 digits, 3 blocks

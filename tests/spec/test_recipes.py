@@ -1,4 +1,4 @@
-"""What each recipe makes of accumulated batches and of the schedule."""
+"""Training recipes: gradients of accumulated batches, and the length of the schedule."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PAPER = [("NER", 14041, 1100, 4390), ("ACE", 14672, 1150, 4585), ("ABSA", 2737, 
 ACCUMULATED = {"batch_size": 4, "gradient_accumulation": 3, "clip": None}
 
 
-class Watched:
-    """The gradient and the learning rate of each step of any optimizer."""
+class RecordedSteps:
+    """Records the gradient and the learning rate of each optimizer step."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -41,15 +41,15 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
-    hear = Watched()
+def recorded_steps() -> Iterator[RecordedSteps]:
+    hear = RecordedSteps()
     handle = register_optimizer_step_pre_hook(hear)
     yield hear
     handle.remove()
 
 
 def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> torch.Tensor:
-    """Sums of the absolute gradient of each weight, of the mean loss over these samples, over `divisor`."""
+    """Summed absolute gradient per weight of the mean loss over these samples, divided by `divisor`."""
     experiment = loading.load(spec).spec
     training = load_splits(experiment.data, experiment.scheme)["train"]
     model = build(experiment, training)
@@ -68,38 +68,40 @@ def _words(sample: Sample) -> int:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_gradient_of_an_update(tmp_path: Path, watched: Watched, recipe: RecipeName) -> None:
-    """As released it is that of the last of three micro-batches over three; else of all their words."""
+def test_the_gradient_of_an_update(tmp_path: Path, recorded_steps: RecordedSteps, recipe: RecipeName) -> None:
+    """With `as_released`, it is that of the last of three micro-batches, over three; otherwise of all their words."""
     spec = tiny.spec({**ACCUMULATED, "max_steps": 1, "recipe": recipe})
     sltk.train(spec, tmp_path / "run")
     order = list(EpochBatches(21, 4, seed=120))[:3]
     wanted = expected(spec, order[-1:], 3) if recipe == "as_released" else expected(spec, order, 1)
-    torch.testing.assert_close(watched.gradients[0], wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(recorded_steps.gradients[0], wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_the_last_update_of_an_epoch_is_scaled_as_the_others(tmp_path: Path, watched: Watched) -> None:
-    """21 sentences in sixes, two to an update: the fourth micro-batch of three sentences, over two, as released."""
+def test_the_last_update_of_an_epoch_is_scaled_like_the_others(
+    tmp_path: Path, recorded_steps: RecordedSteps
+) -> None:
+    """21 sentences in batches of six, two per update: with `as_released`, the fourth has three sentences, over two."""
     trainer = {"batch_size": 6, "gradient_accumulation": 2, "clip": None, "recipe": "as_released"}
     spec = tiny.spec({**trainer, "epochs": 1, "learning_rate": 1e-30})  # weights stay as they are
     sltk.train(spec, tmp_path / "run")
-    first, second = watched.gradients
+    first, second = recorded_steps.gradients
     order = list(EpochBatches(21, 6, seed=120))
     torch.testing.assert_close(first, expected(spec, [order[1]], 2), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(second, expected(spec, [order[3]], 2), rtol=1e-4, atol=1e-6)
 
 
-def test_as_released_scales_before_it_clips(tmp_path: Path, watched: Watched) -> None:
-    """A gradient longer than `clip`, a third of which is shorter, is a third of itself and not clipped."""
+def test_as_released_scales_before_it_clips(tmp_path: Path, recorded_steps: RecordedSteps) -> None:
+    """A gradient above `clip` whose third is below it is divided by three, and not clipped."""
     spec = {**ACCUMULATED, "max_steps": 1, "recipe": "as_released"}
     sltk.train(tiny.spec(spec), tmp_path / "unclipped")
-    third = watched.norms[0]
+    third = recorded_steps.norms[0]
     sltk.train(tiny.spec({**spec, "clip": 2 * third}), tmp_path / "clipped")
-    assert watched.norms[1] == pytest.approx(third, rel=1e-5)
+    assert recorded_steps.norms[1] == pytest.approx(third, rel=1e-5)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_without_accumulation_all_recipes_are_one(tmp_path: Path, recipe: RecipeName) -> None:
-    """One micro-batch an update: nothing is thrown away, and the horizons are equal."""
+def test_without_accumulation_all_recipes_are_the_same(tmp_path: Path, recipe: RecipeName) -> None:
+    """With one micro-batch per update, no gradient is dropped, and the schedules have the same length."""
     sltk.train(tiny.spec(), tmp_path / "plain")
     sltk.train(tiny.spec({"recipe": recipe}), tmp_path / recipe)
     assert tiny.same_weights(tmp_path / "plain", tmp_path / recipe)
@@ -107,7 +109,7 @@ def test_without_accumulation_all_recipes_are_one(tmp_path: Path, recipe: Recipe
 
 @pytest.mark.parametrize(("task", "sentences", "updates", "horizon"), PAPER)
 def test_horizons_of_the_paper(task: str, sentences: int, updates: int, horizon: int) -> None:
-    """Batches of 16, four to an update, five epochs: the table of section 3."""
+    """Batches of 16, four per update, five epochs: the table of section 3."""
     batches = -(-sentences // 16)
     assert updates == 5 * -(-batches // 4), task
     assert RECIPES["as_released"].horizon(updates, batches, 4) == horizon
@@ -116,8 +118,10 @@ def test_horizons_of_the_paper(task: str, sentences: int, updates: int, horizon:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_learning_rates_of_the_paper_on_absa(tmp_path: Path, watched: Watched, recipe: RecipeName) -> None:
-    """172 micro-batches make 215 updates; the rate ends at .853 of its peak in two recipes, at 0 in the third."""
+def test_learning_rates_of_the_paper_on_absa(
+    tmp_path: Path, recorded_steps: RecordedSteps, recipe: RecipeName
+) -> None:
+    """172 micro-batches make 215 updates; the rate ends at 0.853 of its peak in two recipes, at 0 in the third."""
     trainer = {"epochs": 5, "batch_size": 1, "gradient_accumulation": 4, "learning_rate": 2e-4}
     tiniest = {**tiny.LLAMA, "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1}
     spec = tiny.spec(
@@ -126,7 +130,7 @@ def test_learning_rates_of_the_paper_on_absa(tmp_path: Path, watched: Watched, r
         backbone=tiny.backbone(config={**tiniest, "num_attention_heads": 1}, unmask="0"),
     )
     metrics = sltk.train(spec, tmp_path / "run")
-    rates = [rate / 2e-4 for rate in watched.rates]
+    rates = [rate / 2e-4 for rate in recorded_steps.rates]
     assert metrics["train"]["steps"] == len(rates) == 215
     assert rates[0] == 1.0
     if recipe == "corrected":
@@ -136,8 +140,8 @@ def test_learning_rates_of_the_paper_on_absa(tmp_path: Path, watched: Watched, r
         assert rates == sorted(rates, reverse=True)
 
 
-def test_what_is_logged_is_the_mean_loss_of_a_word(tmp_path: Path) -> None:
-    """As released divides the loss before the backward pass, which is no reason to show a third of it."""
+def test_the_mean_loss_per_word_is_logged(tmp_path: Path) -> None:
+    """`as_released` divides the loss before the backward pass; the log shows it undivided."""
     for recipe in RECIPES:
         trainer = {**ACCUMULATED, "learning_rate": 1e-30, "max_steps": 2, "recipe": recipe}
         sltk.train(tiny.spec(trainer), tmp_path / recipe)
@@ -150,7 +154,7 @@ def _loss(run: Path) -> float:
 
 
 def test_a_run_as_released_can_be_resumed(tmp_path: Path) -> None:
-    """It ends in the weights of the run that was not interrupted."""
+    """A resumed run ends with the weights of the run that was not interrupted."""
 
     class Interrupting(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:

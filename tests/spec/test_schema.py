@@ -1,4 +1,4 @@
-"""The JSON Schema that editors check specs with."""
+"""The JSON Schema with which editors validate specs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PRETRAIN = "{name: a, objective: clm, corpus: {type: text, path: a}, backbone: {
 
 @cache
 def validator() -> Draft202012Validator:
-    """Of a process of its own, which knows no component that another test has registered."""
+    """The validator; a separate process knows no component that another test has registered."""
     command = [sys.executable, "-m", "sltk", "schema"]
     schema = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     Draft202012Validator.check_schema(schema)
@@ -40,7 +40,7 @@ def wrong(value: Any) -> list[str]:
 
 
 class Editor(yaml.SafeLoader):
-    """Reads `2e-4` as a number, as YAML 1.2 does."""
+    """A YAML parser that reads `2e-4` as a number, like YAML 1.2."""
 
 
 Editor.add_implicit_resolver(
@@ -49,13 +49,13 @@ Editor.add_implicit_resolver(
 
 
 def parsed(text: str) -> Any:
-    """As an editor reads it: without what it extends, and with variables as they are written."""
+    """Parse a spec like an editor: without `extends:`, and without replacing variables."""
     return yaml.load(text, Editor)
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
-    """It names the schema in its first line, and is valid alone, and with all that it extends."""
+    """The first line names the schema; the spec is valid alone, and with everything it extends."""
     path = FOLDER / name
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
     place = "../" * name.count("/") + "sltk.schema.json"
@@ -67,7 +67,7 @@ def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_of_the_paper_is_valid_with_a_model(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is valid alone where it names the schema, and together with the spec that extends it."""
+    """It is valid alone if it names the schema, and together with the spec that extends it."""
     first, _, text = (FOLDER / f"paper/tasks/{task}.yaml").read_text(encoding="utf-8").partition("\n")
     if "schema" in first:
         assert wrong(parsed(text)) == []
@@ -89,7 +89,7 @@ def test_every_task_of_the_paper_is_valid_with_a_model(task: str, monkeypatch: p
     ],
 )
 def test_specs_of_all_kinds_are_valid(text: str) -> None:
-    """Runs, pre-training, sweeps, searches, and what extends another spec."""
+    """The schema accepts runs, pre-training, sweeps, searches, and specs that extend another spec."""
     assert wrong(parsed(text)) == []
 
 
@@ -108,6 +108,6 @@ def test_specs_of_all_kinds_are_valid(text: str) -> None:
         ("{extends: a.yaml, objektive: mlm}", "$: "),
     ],
 )
-def test_what_is_wrong_in_a_spec_is_marked(text: str, place: str) -> None:
-    """A key of another kind of spec, a slip in a name, a value of the wrong type: at its place."""
+def test_errors_in_a_spec_are_marked(text: str, place: str) -> None:
+    """A key of another kind of spec, a misspelt name or a value of the wrong type is marked at its position."""
     assert any(each.startswith(place) for each in wrong(parsed(text))), wrong(parsed(text))

@@ -1,4 +1,4 @@
-"""What a spec holds, from Python."""
+"""The model of a spec, used from Python."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def build(**more):
     return Experiment.model_validate({**PLAIN, **more})
 
 
-def test_a_plain_mapping_is_a_spec():
-    """The same keys as in YAML make a spec in Python, with components looked up by type."""
+def test_a_mapping_is_a_spec():
+    """A mapping with the keys of the YAML file is a spec; components are found by type."""
     found = build(head={"type": "crf"}, metrics=[{"type": "accuracy"}])
     assert (found.head.type_name, found.metrics[0].type_name) == ("crf", "accuracy")
 
 
-def test_components_may_be_given_as_objects():
-    """A component that is already built is taken as it is."""
+def test_components_can_be_objects():
+    """A component object is used as it is."""
     head = registry.find("head", "linear")(dropout=0.2)
     assert build(head=head).head is head
 
 
 def test_the_defaults_are_those_of_the_paper():
-    """Training constants that the paper fixes are the defaults."""
+    """The training constants of the paper are the defaults."""
     found = build()
     trainer = found.trainer
     assert (found.seed, found.scheme, found.type) == (120, "IOB2", "tagger")
@@ -70,32 +70,32 @@ def test_the_defaults_are_those_of_the_paper():
         {"trainer": {"recipe": "improvised"}},
     ],
 )
-def test_what_makes_no_sense_is_refused(change):
-    """Values out of range, unknown keys and keys that contradict each other are errors."""
+def test_invalid_values_are_refused(change):
+    """Values out of range, unknown keys and contradictory keys are errors."""
     with pytest.raises(ValidationError):
         build(**change)
 
 
 def test_warmup_is_a_share_or_a_number_of_updates():
-    """A fraction stays a fraction, a whole number stays whole."""
+    """A fraction stays a float, a whole number stays an integer."""
     assert isinstance(build(trainer={"warmup": 0.1}).trainer.warmup, float)
     assert isinstance(build(trainer={"warmup": 100}).trainer.warmup, int)
 
 
-def test_a_spec_cannot_be_changed_after_it_was_checked():
-    """Specs are immutable: nothing slips past validation."""
+def test_specs_are_immutable():
+    """A key cannot be assigned after validation."""
     with pytest.raises(ValidationError):
         build().seed = 3
 
 
-def test_data_alone_can_be_made():
-    """`load_data` takes the part under `data`."""
+def test_data_can_be_loaded_alone():
+    """`load_data` takes the mapping under `data`."""
     data = loading.load_data({**PLAIN["data"], "validation": {"type": "holdout", "fraction": 0.2}})
     assert (data.train.type_name, data.validation.fraction, data.test) == ("conll", 0.2, None)
 
 
-def test_readers_cut_text_as_the_spec_says(tmp_path: Path) -> None:
-    """The `splitter` of a spec is that of its readers too, unless a reader has its own."""
+def test_readers_use_the_splitter_of_the_spec(tmp_path: Path) -> None:
+    """Readers use the `splitter` of the spec, unless they have their own."""
     (tmp_path / "s.yaml").write_text(
         "name: s\n"
         "splitter: {type: whitespace}\n"

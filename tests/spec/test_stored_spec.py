@@ -1,4 +1,4 @@
-"""The spec of a run directory says to every reader of it what the run was given."""
+"""Stored specs: run directories, reports and sweeps read the same values back."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DOLLARS = st.text(st.sampled_from("${}a: -\"'\n"))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({"a": "\x85", "b": "x\u2028y", "c": ["\u2029"]})
 @given(st.dictionaries(st.sampled_from("abc"), st.text() | DOLLARS | st.lists(DOLLARS)))
-def test_what_is_stored_reads_back_as_it_was(values: dict[str, object]) -> None:
-    """Texts of any characters, and `${`, which a spec has to write in another way."""
+def test_stored_values_round_trip(values: dict[str, object]) -> None:
+    """Text with any characters, including `${`, which is escaped in a spec."""
     assert parse_stored_spec(dump_values(values)) == values
 
 
-def test_reports_and_sweeps_read_one_spec_alike(tmp_path: Path) -> None:
-    """A run that is called `a${b}` is called so in a report, and is that of its plan in a sweep."""
+def test_reports_and_sweeps_read_the_same_spec(tmp_path: Path) -> None:
+    """A run named `a${b}` has this name in a report, and matches its plan in a sweep."""
     loaded = loading.load(tiny.spec(name="a${b}"))
     assert loaded.spec.name == "a${b}"
     (tmp_path / "spec.yaml").write_text(loading.dump(loaded.spec))
@@ -42,8 +42,8 @@ def test_reports_and_sweeps_read_one_spec_alike(tmp_path: Path) -> None:
     assert read_run(tmp_path).name == "a${b}"
 
 
-def test_a_change_of_spec_is_told_as_the_spec_says_it(tmp_path: Path) -> None:
-    """`--resume` shows the name that was given, and not how it is written in YAML."""
+def test_a_changed_spec_is_reported_without_escapes(tmp_path: Path) -> None:
+    """`--resume` shows the name itself, not its escaped form in YAML."""
     (tmp_path / "spec.yaml").write_text(loading.dump(loading.load(tiny.spec(name="a${b}")).spec))
     (tmp_path / "environment.json").write_text(json.dumps({"format": FORMAT}))
     with pytest.raises(UsageError, match=r'name: "a\$\{b\}" → "tiny"'):
@@ -51,8 +51,8 @@ def test_a_change_of_spec_is_told_as_the_spec_says_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["imports", "environment.json", "checkpoints", "corpus"])
-def test_what_a_kill_leaves_before_the_spec_is_in_nobodys_way(tmp_path: Path, name: str) -> None:
-    """Neither a run nor a sweep takes it for somebody's files."""
+def test_files_of_a_killed_run_do_not_block_a_new_one(tmp_path: Path, name: str) -> None:
+    """Neither a run nor a sweep takes what a run leaves before its spec is written for files of the user."""
     (tmp_path / name).mkdir()
     loaded = loading.load(tiny.spec())
     assert RunDirectory(tmp_path).prepare(loaded.spec, resume=False, force=False) is None
