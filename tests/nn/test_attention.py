@@ -36,15 +36,15 @@ def llama(mask: Any, **settings: Any) -> PackedBackbone:
 
 
 @pytest.fixture
-def replaced() -> Iterator[Any]:
-    """Puts another function in the place of ours, until the test ends."""
+def replace_attention() -> Iterator[Any]:
+    """Replaces sltk's attention function until the end of the test."""
     ours = ALL_ATTENTION_FUNCTIONS[NAME]
     yield lambda function: AttentionInterface.register(NAME, function)
     AttentionInterface.register(NAME, ours)
 
 
-def ignoring(flag: bool) -> Any:
-    """Our attention, but for the flag: as if a switch had gone dead."""
+def with_constant_flag(flag: bool) -> Any:
+    """sltk's attention with a constant flag, like a mask switch without effect."""
     module = SimpleNamespace(sltk_unmasked=flag, sltk_drop_window=False)
     return lambda _, *tensors, **options: packed_attention(module, *tensors, **options)  # type: ignore[arg-type]
 
@@ -60,10 +60,10 @@ def ignoring(flag: bool) -> Any:
 )
 @pytest.mark.parametrize(("flag", "mask"), [(False, "0001"), (False, "1111"), (True, "1110"), (True, "0000")])
 def test_a_model_whose_attention_ignores_its_flags_is_not_built(
-    replaced: Any, flag: bool, mask: str, settings: Any
+    replace_attention: Any, flag: bool, mask: str, settings: Any
 ) -> None:
-    """A switch that has gone dead is noticed in any number format, and the blocks concerned are named."""
-    replaced(ignoring(flag))
+    """A mask switch without effect is detected in every number format, and the error names the blocks."""
+    replace_attention(with_constant_flag(flag))
     wrong = [block for block, digit in enumerate(mask) if (digit == "1") != flag]
     with pytest.raises(ModelError, match=f"opposite of what their mask says: {wrong[0]} .*") as error:
         llama(mask, **settings)
@@ -81,7 +81,7 @@ def test_a_model_whose_attention_ignores_its_flags_is_not_built(
 )
 @pytest.mark.parametrize("mask", ["0000", "0101", "1111"])
 def test_rounding_and_quantization_raise_no_false_alarm(mask: str, settings: Any) -> None:
-    """Half precision, NF4, FP4 and int8 models obey their masks, and the proof says so."""
+    """The proof holds for half precision, NF4, FP4 and int8 models."""
     proof = llama(mask, **settings).proof
     assert proof is not None
     assert proof.holds
@@ -89,7 +89,7 @@ def test_rounding_and_quantization_raise_no_false_alarm(mask: str, settings: Any
 
 
 def test_experts_in_half_precision_raise_no_false_alarm() -> None:
-    """Rounding that depends on how many words an expert got is no path from word to word."""
+    """Rounding that depends on the number of words per expert is not a path between words."""
     config = {"model_type": "mixtral", **BY_NAME["mixtral"].config()}
     for mask in ("0000", "0110"):
         spec = Decoder(
@@ -102,31 +102,31 @@ def test_experts_in_half_precision_raise_no_false_alarm() -> None:
         spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a"]))
 
 
-def test_a_leak_between_sentences_is_noticed(replaced: Any) -> None:
-    """Attention that forgets where sentences end is refused, whatever the mask."""
+def test_a_leak_between_sentences_is_detected(replace_attention: Any) -> None:
+    """Attention that ignores the ends of sentences is refused with every mask."""
 
-    def forgetful(module: Any, *tensors: Any, packing: Packing, **options: Any) -> Any:
+    def without_bounds(module: Any, *tensors: Any, packing: Packing, **options: Any) -> Any:
         return packed_attention(module, *tensors, packing=Packing.of_lengths([packing.tokens]), **options)
 
-    replaced(forgetful)
+    replace_attention(without_bounds)
     for mask in ("0000", "1111"):
         with pytest.raises(ModelError, match="one sentence reaches another"):
             llama(mask)
 
 
-def test_an_attention_that_forgets_a_scale_is_noticed(replaced: Any) -> None:
-    """What the family computes beside its mask is compared with the stock model."""
+def test_attention_with_a_wrong_scale_is_detected(replace_attention: Any) -> None:
+    """The output, not only the mask, is compared with the stock model."""
 
     def unscaled(module: Any, *tensors: Any, scaling: float, **options: Any) -> Any:
         return packed_attention(module, *tensors, scaling=40 * scaling, **options)
 
-    replaced(unscaled)
+    replace_attention(unscaled)
     with pytest.raises(ModelError, match=r"cannot be unmasked.*differs by .* from that of the stock model"):
         llama("0000")
 
 
 def test_positions_of_roberta_start_after_its_padding_index() -> None:
-    """RoBERTa's first word has position 2 where padding is token 1, and two positions fewer are left."""
+    """With padding token 1, the first word of RoBERTa has position 2, and two positions are lost."""
     config = {"model_type": "roberta", **BY_NAME["roberta"].config(pad_token_id=1, bos_token_id=0)}
     spec = Encoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257))
     backbone = spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a"]))
@@ -138,7 +138,7 @@ def test_positions_of_roberta_start_after_its_padding_index() -> None:
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS[1:], ids=str)
 def test_evaluating_a_quantized_model_does_not_change_its_gradients(quantization: Any) -> None:
-    """An evaluation between two steps leaves quantized layers as they were: every adapter still gets its gradient."""
+    """After an evaluation between two steps, every adapter of a quantized model still gets the same gradient."""
     backbone = llama(
         "0101", quantization=Quantization(**quantization), lora=LoRA(r=4, dropout=0.0), dtype="float32"
     )
@@ -163,34 +163,36 @@ def test_evaluating_a_quantized_model_does_not_change_its_gradients(quantization
 
 
 def test_attention_outside_of_a_packed_batch_is_an_error() -> None:
-    """Calling the model in another way says so, instead of attending across everything."""
+    """Calling the model directly raises an error instead of attending across sentences."""
     backbone = llama("0000")
     with pytest.raises(NotPackedError):
         backbone.model(input_ids=torch.arange(3, 8)[None])
 
 
 def random_tensors(length: int, key_heads: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    draw = torch.Generator().manual_seed(5)
-    return tuple(torch.randn(1, heads, length, 8, generator=draw) for heads in (4, key_heads, key_heads))  # type: ignore[return-value]
+    generator = torch.Generator().manual_seed(5)
+    return tuple(torch.randn(1, heads, length, 8, generator=generator) for heads in (4, key_heads, key_heads))  # type: ignore[return-value]
 
 
 def by_hand(
     q: Any, k: Any, v: Any, lengths: list[int], sees: Any, scale: float, cap: float | None, sinks: Any
 ) -> torch.Tensor:
-    """The same, one query at a time."""
+    """Attention by its formula, one query at a time."""
     out = torch.zeros(1, q.shape[2], q.shape[1], q.shape[3])
     start = 0
     for length in lengths:
         for head in range(q.shape[1]):
             shared = head * k.shape[1] // q.shape[1]
             for i in range(length):
-                seen = [j for j in range(length) if sees(i, j)]
-                scores = torch.stack([q[0, head, start + i] @ k[0, shared, start + j] * scale for j in seen])
+                visible = [j for j in range(length) if sees(i, j)]
+                scores = torch.stack(
+                    [q[0, head, start + i] @ k[0, shared, start + j] * scale for j in visible]
+                )
                 scores = scores if cap is None else cap * torch.tanh(scores / cap)
                 column = scores if sinks is None else torch.cat([scores, sinks[head : head + 1]])
-                weights = column.softmax(0)[: len(seen)]
+                weights = column.softmax(0)[: len(visible)]
                 out[0, start + i, head] = sum(
-                    w * v[0, shared, start + j] for w, j in zip(weights, seen, strict=True)
+                    w * v[0, shared, start + j] for w, j in zip(weights, visible, strict=True)
                 )
         start += length
     return out
@@ -203,7 +205,7 @@ def by_hand(
 def test_attention_equals_its_definition(
     unmasked: bool, window: int | None, drop: bool, cap: float | None, with_sinks: bool
 ) -> None:
-    """Causal or not, windowed or not, capped or with sinks, grouped heads: what the formula gives."""
+    """Causal or not, with and without window, soft cap and sinks, with grouped heads: the result of the formula."""
     lengths = [5, 5, 1, 4]
     q, k, v = random_tensors(sum(lengths))
     sinks = torch.tensor([0.3, -1.0, 2.0, 0.0]) if with_sinks else None
@@ -213,7 +215,7 @@ def test_attention_equals_its_definition(
         return (unmasked or j <= i) and (limit is None or abs(i - j) < limit)
 
     module: Any = SimpleNamespace(sltk_unmasked=unmasked, sltk_drop_window=drop)
-    found, _ = packed_attention(
+    result, _ = packed_attention(
         module,
         q,
         k,
@@ -225,10 +227,10 @@ def test_attention_equals_its_definition(
         softcap=cap,
         s_aux=sinks,
     )
-    assert torch.allclose(found, by_hand(q, k, v, lengths, sees, 0.4, cap, sinks), atol=1e-5)
+    assert torch.allclose(result, by_hand(q, k, v, lengths, sees, 0.4, cap, sinks), atol=1e-5)
 
 
 def test_sentences_of_one_length_share_a_run() -> None:
-    """Equal lengths side by side are computed together."""
+    """Neighbouring sentences of equal length are computed together."""
     assert Packing.of_lengths([3, 3, 5, 3]).runs == ((0, 2, 3), (6, 1, 5), (11, 1, 3))
     assert Packing.of_lengths([3, 3, 5, 3]).tokens == 14

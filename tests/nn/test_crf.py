@@ -34,7 +34,7 @@ def random_crf(labels: int, seed: int, forbid: float = 0.0) -> Crf:
 
 
 def paths(crf: Crf, emissions: torch.Tensor) -> dict[tuple[int, ...], float]:
-    """The score of every allowed path of one sentence, by the definition."""
+    """The score of every allowed path of one sentence, by definition."""
     scores = {}
     start, pair_scores, end = (scores.detach() for scores in (crf.start, crf.pairs, crf.end))
     for path in product(range(emissions.shape[1]), repeat=len(emissions)):
@@ -62,7 +62,7 @@ def sentences(lengths: list[int], labels: int, scale: float = 1.0) -> list[torch
 )
 @settings(max_examples=40, deadline=None)
 def test_likelihood_equals_enumeration(lengths: list[int], labels: int, seed: int, forbid: float) -> None:
-    """The loss of a ragged batch is the sum of each sentence's -log p(path), by enumeration."""
+    """The loss of a batch of different lengths is the sum of -log p(path) over its sentences, by enumeration."""
     crf = random_crf(labels, seed, forbid)
     batch = sentences(lengths, labels)
     expected, gold = 0.0, []
@@ -80,7 +80,7 @@ def test_likelihood_equals_enumeration(lengths: list[int], labels: int, seed: in
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]))
 @settings(max_examples=20, deadline=None)
 def test_ignored_words_are_summed_over(seed: int, forbid: float) -> None:
-    """A word whose tag is -100 may have any tag: all paths that agree with the known tags count."""
+    """A word whose tag is -100 may have any tag, so all paths that agree with the known tags count."""
     crf = random_crf(3, seed, forbid)
     batch = sentences(LENGTHS, 3)
     expected, gold = 0.0, []
@@ -100,7 +100,7 @@ def test_ignored_words_are_summed_over(seed: int, forbid: float) -> None:
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]), st.sampled_from([1.0, 300.0]))
 @settings(max_examples=30, deadline=None)
 def test_best_path_equals_enumeration(seed: int, forbid: float, scale: float) -> None:
-    """The decoded path of each sentence is the one of the highest score among all allowed ones."""
+    """The decoded path of each sentence has the highest score of all allowed paths."""
     crf = random_crf(3, seed, forbid)
     batch = sentences(LENGTHS, 3, scale)
     expected: list[int] = []
@@ -113,7 +113,7 @@ def test_best_path_equals_enumeration(seed: int, forbid: float, scale: float) ->
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]))
 @settings(max_examples=20, deadline=None)
 def test_marginals_equal_enumeration(seed: int, forbid: float) -> None:
-    """The marginal of a tag at a word is the share of probability of the paths through it."""
+    """The marginal of a tag at a word is the total probability of the paths through it."""
     crf = random_crf(3, seed, forbid)
     batch = sentences(LENGTHS, 3)
     expected = []
@@ -141,7 +141,7 @@ def test_gradients_are_those_of_the_loss() -> None:
 
 
 def test_a_forbidden_transition_is_never_learnt() -> None:
-    """Transitions that the scheme forbids get no gradient, and none of their probability."""
+    """Transitions that the scheme forbids have no gradient and no probability."""
     crf = Crf([True, False], [[True, True], [False, True]], [True, True])
     crf.negative_log_likelihood(torch.randn(5, 2), torch.tensor([0, 1, 1, 0, 0]), [3, 2]).backward()
     assert crf.pairs.grad is not None
@@ -152,14 +152,14 @@ def test_a_forbidden_transition_is_never_learnt() -> None:
 
 @pytest.mark.parametrize(("tags", "lengths"), [([1, 1], [2]), ([0, 1, 0], [3]), ([0, 1, 0, IGNORED], [4])])
 def test_gold_that_breaks_the_scheme_is_refused(tags: list[int], lengths: list[int]) -> None:
-    """Gold tags of probability 0 raise an error instead of a huge loss."""
+    """Gold tags with probability 0 raise an error instead of giving a huge loss."""
     crf = Crf([True, False], [[True, True], [False, True]], [True, True])
     with pytest.raises(ValueError, match="break their scheme"):
         crf.negative_log_likelihood(torch.zeros(len(tags), 2), torch.tensor(tags), lengths)
 
 
 def test_extreme_emissions_keep_the_loss_a_number() -> None:
-    """Emissions of a diverging model still give a finite loss that is not negative, and finite gradients."""
+    """Extreme emissions of a diverging model give a finite, non-negative loss and finite gradients."""
     crf = Crf([True, True, False], [[True, True, False], [True] * 3, [True] * 3], [True] * 3)
     emissions = torch.tensor([[0.0, -500.0, 0.0], [0.0, 0.0, 3000.0]], requires_grad=True)
     loss = crf.negative_log_likelihood(emissions, torch.tensor([0, 0]), [2])
@@ -185,7 +185,7 @@ def test_every_decoded_sentence_obeys_the_scheme() -> None:
 
 
 def test_a_sentence_does_not_depend_on_its_batch() -> None:
-    """Loss, tags and probabilities of a batch are those of its sentences one by one, to 1e-6."""
+    """Loss, tags and probabilities of a batch equal those of its sentences one by one, up to 1e-6."""
     torch.manual_seed(1)
     head = CrfHead().build(8, LabelSet(("a", "b", "c"), "plain")).eval()
     for parameter in head.parameters():
@@ -201,7 +201,7 @@ def test_a_sentence_does_not_depend_on_its_batch() -> None:
 
 
 def test_backward_is_reproducible_on_two_threads() -> None:
-    """The same loss twice on two threads gives the same gradients, bit by bit."""
+    """Computing the same loss repeatedly on two threads gives identical gradients."""
     torch.manual_seed(2)
     head = CrfHead(dropout=0).build(32, LabelSet(tuple("abcdefghi"), "plain"))
     lengths = torch.randint(0, 40, (64,))

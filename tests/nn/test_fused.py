@@ -1,4 +1,4 @@
-"""Norms, gated MLPs and dropout in fewer passes compute what transformers and torch compute."""
+"""Fused norms, gated MLPs, linear layers, adapters and dropout give the same results as transformers and torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = {
 def frozen(family: str) -> Any:
     torch.manual_seed(1)
     model = AutoModel.from_config(AutoConfig.for_model(family, **SMALL)).requires_grad_(False)
-    for module in model.modules():  # fresh norms multiply by one, which would hide a weight that is left out
+    for module in model.modules():  # fresh norms multiply by one, which would hide a missing weight
         if "Norm" in type(module).__name__:
             module.weight.uniform_(0.5, 1.5)
     return model.eval()
@@ -41,14 +41,14 @@ def output_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["oneDNN", "torch"])
 def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Both kinds of processor: with products by oneDNN, and by what torch multiplies with."""
-    of_one_dnn: bool = request.param
-    monkeypatch.setattr(onednn, "is_faster", lambda: of_one_dnn)
-    return of_one_dnn
+    """Both kinds of processor: products with oneDNN, and products with torch."""
+    use_onednn: bool = request.param
+    monkeypatch.setattr(onednn, "is_faster", lambda: use_onednn)
+    return use_onednn
 
 
-def classes_of_ours(model: nn.Module) -> set[str]:
-    """All but linear layers, which depend on the processor."""
+def fused_classes(model: nn.Module) -> set[str]:
+    """Fused classes in the model, without linear layers, which depend on the processor."""
     ours = {type(m).__name__ for m in model.modules() if type(m).__module__ == fused.__name__}
     return ours - {"Linear", "Conv1D"}
 
@@ -58,27 +58,27 @@ def test_a_fused_model_gives_the_same_states_and_gradients(family: str) -> None:
     model = frozen(family)
     plain = output_and_gradient(model)
     fused.fuse(model)
-    assert len(classes_of_ours(model)) == 2  # a norm and an MLP
+    assert len(fused_classes(model)) == 2  # a norm and an MLP
     for ours, theirs in zip(output_and_gradient(model), plain, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_a_fresh_model_is_fused_as_a_trained_one() -> None:
-    """Its norms multiply by one."""
+    """The weights of fresh norms are all one."""
     model = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL))
     fused.fuse(model)
-    assert len(classes_of_ours(model)) == 2
+    assert len(fused_classes(model)) == 2
 
 
 @pytest.mark.parametrize("family", ["gemma", "gemma2", "gpt2", "bert"])
-def test_a_module_that_computes_something_else_is_left_alone(family: str) -> None:
+def test_a_module_that_computes_something_else_is_not_replaced(family: str) -> None:
     model = frozen(family)
     fused.fuse(model)
-    assert classes_of_ours(model) <= {"Dropout"}
+    assert fused_classes(model) <= {"Dropout"}
 
 
-def test_a_module_that_differs_from_others_of_its_class_is_left_alone() -> None:
-    """One MLP has a limit that only large numbers meet."""
+def test_a_module_that_differs_from_others_of_its_class_is_not_replaced() -> None:
+    """One MLP has a limit that only large numbers reach."""
 
     class Limited(LlamaMLP):
         limit = None
@@ -142,19 +142,19 @@ def test_a_linear_layer_gives_the_same_states_and_gradients(layer: nn.Module, is
 
 
 def assert_alike(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
-    """Values, and the gradients of input and of what is trained."""
-    found = []
+    """Compare outputs, and the gradients of the input and of trained weights."""
+    results = []
     for model in (ours, theirs):
         vectors = x.clone().requires_grad_()
         out = model(vectors)
         trained = [p for p in model.parameters() if p.requires_grad]
-        found.append([out, *torch.autograd.grad(out.pow(3).sum(), [vectors, *trained])])
-    for a, b in zip(*found, strict=True):
+        results.append([out, *torch.autograd.grad(out.pow(3).sum(), [vectors, *trained])])
+    for a, b in zip(*results, strict=True):
         assert (a - b).abs().max() <= 1e-5 * max(1.0, b.abs().max())
 
 
 def adapted(dropout: float = 0.0) -> Any:
-    """A small decoder with adapters that do something."""
+    """A small decoder whose adapters change its output."""
     torch.manual_seed(6)
     config = LoraConfig(r=4, lora_alpha=3, lora_dropout=dropout, target_modules=["q_proj", "v_proj"])
     model = get_peft_model(frozen("llama"), config)
@@ -183,7 +183,7 @@ def test_adapters_give_the_same_states_and_gradients() -> None:
 
 
 def test_a_fresh_adapter_stays_as_it_was() -> None:
-    """Its second matrix is zero, and filled only while it is tried out."""
+    """Its second matrix is zero, and filled only during the comparison."""
     model = adapted()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -194,7 +194,7 @@ def test_a_fresh_adapter_stays_as_it_was() -> None:
     assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
 
 
-def test_an_adapter_that_is_off_or_merged_computes_as_peft_has_it() -> None:
+def test_a_disabled_or_merged_adapter_computes_as_in_peft() -> None:
     theirs = adapted()
     ours = copy.deepcopy(theirs)
     fused.fuse(ours)
@@ -208,7 +208,7 @@ def test_an_adapter_that_is_off_or_merged_computes_as_peft_has_it() -> None:
 
 
 def test_dropout_of_an_adapter_reaches_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is dropped before the adapter is seen by the layer beside it."""
+    """The base layer gets the input without dropout."""
     model = adapted(dropout=0.3).train()
     fused.fuse(model)
     layer = layers_with_adapter(model)[0]
@@ -218,7 +218,7 @@ def test_dropout_of_an_adapter_reaches_its_gradients(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fused.adapter, "dropout_factors", lambda *_: drawn)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
 
-    class Written(nn.Module):
+    class WithoutFusion(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.down, self.up = down, up
@@ -228,7 +228,7 @@ def test_dropout_of_an_adapter_reaches_its_gradients(monkeypatch: pytest.MonkeyP
             return base + layer.scaling["default"] * ((x * drawn) @ down.T @ up.T)
 
     assert 0 < (drawn == 0).float().mean() < 0.5
-    assert_alike(layer, Written(), x)
+    assert_alike(layer, WithoutFusion(), x)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -236,18 +236,18 @@ def test_dropout_keeps_its_share_and_the_mean(p: float) -> None:
     torch.manual_seed(3)
     dropout = nn.Sequential(nn.Dropout(p))
     fused.fuse(dropout)
-    x = torch.ones(501, 401, requires_grad=True)  # a count that four does not divide
+    x = torch.ones(501, 401, requires_grad=True)  # a count that is not divisible by four
     y = dropout(x)
-    kept = y != 0
-    assert kept.float().mean().item() == pytest.approx(1 - p, abs=0.01)
-    assert y[kept].unique().numel() == 1
-    assert y[kept][0].item() == pytest.approx(1 / (1 - p), rel=1e-3)
+    nonzero = y != 0
+    assert nonzero.float().mean().item() == pytest.approx(1 - p, abs=0.01)
+    assert y[nonzero].unique().numel() == 1
+    assert y[nonzero][0].item() == pytest.approx(1 / (1 - p), rel=1e-3)
     y.sum().backward()
-    assert torch.equal(x.grad, y.detach())  # what was dropped has no gradient, the rest the same factor
+    assert torch.equal(x.grad, y.detach())  # dropped elements have no gradient, the others the same factor
     assert torch.equal(dropout.eval()(x), x)
 
 
-def test_dropout_is_drawn_anew_and_again_the_same_from_a_seed() -> None:
+def test_dropout_is_random_and_reproducible_from_a_seed() -> None:
     dropout = nn.Sequential(nn.Dropout(0.3))
     fused.fuse(dropout)
     x = torch.ones(64, 64)
@@ -256,6 +256,6 @@ def test_dropout_is_drawn_anew_and_again_the_same_from_a_seed() -> None:
     torch.manual_seed(4)
     assert torch.equal(dropout(x), first)
     assert not torch.equal(first, second)
-    # neighbours that share one random number are dropped independently
+    # neighbours that share a random number are dropped independently
     pairs = torch.stack([first.flatten()[0::4] == 0, first.flatten()[1::4] == 0]).float()
     assert abs(torch.corrcoef(pairs)[0, 1].item()) < 0.15

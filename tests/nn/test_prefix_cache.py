@@ -1,4 +1,4 @@
-"""Passes with several masks over one text, which begin where the mask before had other flags."""
+"""Passes with several masks over one text, which start at the first block whose flag differs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def states(network: PackedBackbone) -> list[torch.Tensor]:
 @pytest.mark.parametrize(
     "family", ["llama", "gpt2", "qwen3", "gemma2", "phi", "gpt_neox", "bert", "modernbert"]
 )
-def test_passes_that_begin_later_give_the_very_states_of_whole_ones(family: str) -> None:
+def test_passes_that_skip_blocks_give_identical_states(family: str) -> None:
     network = backbone(family)
     switch = MaskSwitch(network)
     whole = {}
@@ -54,38 +54,38 @@ def test_passes_that_begin_later_give_the_very_states_of_whole_ones(family: str)
         whole[mask] = states(network)
     blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
-    counted = _count_calls(blocks)
-    with prefix_cache.PrefixCache(blocks, range(1, 5)).installed() as memory:
+    calls = _record_calls(blocks)
+    with prefix_cache.PrefixCache(blocks, range(1, 5)).installed() as cache:
         for mask, before in zip(MASKS, [None, *MASKS], strict=False):
             switch.set(mask)
-            memory.new_pass(0 if before is None else shared_start(mask, before))
+            cache.new_pass(0 if before is None else shared_start(mask, before))
             for ours, theirs in zip(states(network), whole[mask], strict=True):
                 assert torch.equal(ours, theirs)
-    assert counted["calls"] == len(TEXT) * (2 + 4 + 8 + 16)  # and not 16 masks of 4 blocks each, 64
+    assert len(calls) == len(TEXT) * (2 + 4 + 8 + 16)  # instead of 64 for 16 masks of 4 blocks
     assert [torch.equal(a, b) for a, b in zip(states(network), whole[MASKS[-1]], strict=True)] == [True] * 2
 
 
-def _count_calls(blocks: Any) -> dict[str, int]:
-    """How often blocks compute something: calls of their attention."""
-    counted = {"calls": 0}
+def _record_calls(blocks: Any) -> list[Any]:
+    """Record the calls of the blocks' attention, until the end of the test."""
+    calls: list[Any] = []
 
-    def count(*_: Any) -> None:
-        counted["calls"] += 1
+    def record(module: Any, *_: Any) -> None:
+        calls.append(module)
 
     for block in blocks:
-        next(m for m in block.modules() if hasattr(m, "sltk_unmasked")).register_forward_hook(count)
-    return counted
+        next(m for m in block.modules() if hasattr(m, "sltk_unmasked")).register_forward_hook(record)
+    return calls
 
 
-def test_another_text_starts_afresh() -> None:
+def test_another_text_does_not_use_the_cache() -> None:
     network = backbone("llama")
     MaskSwitch(network)
     blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
     ids, packing = batches()[0]
-    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as memory:
+    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as cache:
         network(ids, packing)
-        memory.new_text()
+        cache.new_text()
         other = network(ids.flip(0), packing)
     assert torch.equal(other, network(ids.flip(0), packing))
 
@@ -96,14 +96,14 @@ def test_other_batches_in_a_later_pass_are_an_error() -> None:
     blocks = prefix_cache.blocks_of(network)
     assert blocks is not None
     (ids, packing), (others, other_packing) = batches()
-    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as memory:
+    with torch.inference_mode(), prefix_cache.PrefixCache(blocks, [2]).installed() as cache:
         network(ids, packing)
-        memory.new_pass(2)
+        cache.new_pass(2)
         with pytest.raises(RuntimeError, match="same batches"):
             network(others, other_packing)
 
 
-def test_what_scoring_all_masks_costs_in_passes() -> None:
+def test_number_of_passes_for_scoring_all_masks() -> None:
     assert passes(["".join(digits) for digits in product("01", repeat=4)]) == 7.5
     assert passes(["".join(digits) for digits in product("01", repeat=6)]) == 21
     assert passes(["0000"]) == 1

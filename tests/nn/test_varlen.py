@@ -1,4 +1,4 @@
-"""Kernels for many lengths in one call are tried out against plain attention before they are used."""
+"""Kernels for many lengths in one call are compared with plain attention before they are used."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CPU = torch.device("cpu")
 RULES = [Rule(causal, window) for causal in (True, False) for window in (None, 3)]
 
 
-def kernel(*, causal: bool | None = None, windows: bool = True, divided: bool = True) -> varlen.Kernel:
-    """A kernel with the signature of the real ones; the settings give it a fault."""
+def kernel(*, causal: bool | None = None, windows: bool = True, by_sentence: bool = True) -> varlen.Kernel:
+    """A kernel with the signature of the real ones; the arguments make it faulty."""
 
     def run(
         q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int, window: Any, scaling: Any
     ) -> Tensor:
-        lengths = bounds.diff().tolist() if divided else [int(bounds[-1])]
+        lengths = bounds.diff().tolist() if by_sentence else [int(bounds[-1])]
         assert longest == max(bounds.diff().tolist())
         reach = window[0] + 1 if windows and window[0] >= 0 else None
         rule = Rule(window[1] == 0 if causal is None else causal, reach)
@@ -33,8 +33,8 @@ def kernel(*, causal: bool | None = None, windows: bool = True, divided: bool = 
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_right_kernel_agrees_with_plain_attention(rule: Rule) -> None:
-    """Outputs and gradients, with and without a causal mask and a window, heads grouped."""
+def test_a_correct_kernel_agrees_with_plain_attention(rule: Rule) -> None:
+    """Outputs and gradients agree, with and without causal mask and window, with grouped heads."""
     assert varlen.difference(kernel(), rule, CPU, torch.float32) < 1e-6
 
 
@@ -45,43 +45,41 @@ def test_a_right_kernel_agrees_with_plain_attention(rule: Rule) -> None:
         (kernel(causal=False), Rule(True, None)),
         (kernel(windows=False), Rule(True, 3)),
         (kernel(windows=False), Rule(False, 3)),
-        (kernel(divided=False), Rule(False, None)),
+        (kernel(by_sentence=False), Rule(False, None)),
     ],
 )
-def test_a_kernel_that_ignores_mask_window_or_sentences_is_found_out(
-    wrong: varlen.Kernel, rule: Rule
-) -> None:
-    """The difference is far above what half precision may round."""
+def test_a_kernel_that_ignores_mask_window_or_sentences_is_rejected(wrong: varlen.Kernel, rule: Rule) -> None:
+    """The difference is far larger than rounding in half precision."""
     assert varlen.difference(wrong, rule, CPU, torch.float32) > 0.1
 
 
-def test_a_kernel_is_tried_out_in_inference_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks first is the proof of the mask, without gradients; what it leaves behind can be trained with."""
-    seen = []
+def test_a_kernel_is_tested_in_inference_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof of the mask calls it first, without gradients; the cached tensors must work in training."""
+    cached_bounds = []
 
-    def right(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, *rest: Any) -> Tensor:
-        seen.append(bounds)
+    def correct(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, *rest: Any) -> Tensor:
+        cached_bounds.append(bounds)
         return kernel()(q, k, v, bounds, *rest)
 
-    monkeypatch.setattr(varlen, "_KERNELS", {"right": right})
+    monkeypatch.setattr(varlen, "_KERNELS", {"correct": correct})
     monkeypatch.setattr(varlen, "_supports_device", lambda device, dtype: True)
     x = torch.randn(1, 2, 11, 64)
-    _forget()
+    _clear_caches()
     with torch.inference_mode():
-        assert varlen.fault("right", CPU, torch.float32) is None
-        assert varlen.usable_kernel(CPU, torch.float32) == "right"
+        assert varlen.fault("correct", CPU, torch.float32) is None
+        assert varlen.usable_kernel(CPU, torch.float32) == "correct"
         varlen.attend(x, x, x, Packing.of_lengths((5, 6)), Rule(True, None), None)
-    assert not any(bounds.is_inference() for bounds in seen)
-    _forget()
+    assert not any(bounds.is_inference() for bounds in cached_bounds)
+    _clear_caches()
 
 
-def _forget() -> None:
-    """What was found out of kernels before."""
-    for found in (varlen.fault, varlen.usable_kernel, varlen._bounds):
-        found.cache_clear()
+def _clear_caches() -> None:
+    """Clear the cached results of earlier tests."""
+    for function in (varlen.fault, varlen.usable_kernel, varlen._bounds):
+        function.cache_clear()
 
 
-def test_on_a_cpu_no_such_kernel_is_chosen() -> None:
-    """And the reason can be asked for."""
+def test_no_kernel_is_usable_on_a_cpu() -> None:
+    """`fault` gives the reason."""
     assert varlen.usable_kernel(CPU, torch.bfloat16) is None
     assert varlen.fault("torch varlen", CPU, torch.bfloat16) == "needs a GPU and half precision"

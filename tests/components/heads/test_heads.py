@@ -1,4 +1,4 @@
-"""What every head does, whatever it is made of."""
+"""Behaviour that all heads share."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ every_head = pytest.mark.parametrize("head", HEADS, ids=lambda head: head.type_n
 
 
 @every_head
-def test_decode_gives_a_tag_and_its_probability_a_word(head: Head) -> None:
-    """Every word gets the number of one tag, and a probability."""
+def test_decode_gives_one_tag_and_probability_per_word(head: Head) -> None:
+    """Every word gets one tag number and a probability."""
     tags, scores = head.build(16, LABELS).eval().decode(VECTORS, LENGTHS)
     assert tags.shape == scores.shape == (8,)
     assert tags.dtype == torch.long
@@ -34,19 +34,19 @@ def test_decode_gives_a_tag_and_its_probability_a_word(head: Head) -> None:
 
 @every_head
 def test_an_ignored_sentence_adds_no_loss(head: Head) -> None:
-    """The loss is a sum that a sentence whose tags are all -100 does not change."""
+    """The loss is a sum; a sentence whose tags are all -100 does not change it."""
     module = head.build(16, LABELS).eval()
     tags = TAGS.clone()
     tags[4:] = -100
-    whole, part = module.loss(VECTORS, tags, LENGTHS), module.loss(VECTORS[:4], tags[:4], [3, 0, 1])
-    torch.testing.assert_close(whole, part)
+    total, partial = module.loss(VECTORS, tags, LENGTHS), module.loss(VECTORS[:4], tags[:4], [3, 0, 1])
+    torch.testing.assert_close(total, partial)
     torch.testing.assert_close(module.loss(VECTORS[4:], tags[4:], [4]), torch.tensor(0.0))
 
 
 @every_head
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0]])
-def test_no_words_are_no_loss(head: Head, lengths: list[int]) -> None:
-    """A batch of no words has loss 0, which can be differentiated, and no tags."""
+def test_a_batch_without_words_has_no_loss(head: Head, lengths: list[int]) -> None:
+    """A batch without words has a differentiable loss of 0, and no tags."""
     module = head.build(16, LABELS)
     loss = module.loss(VECTORS[:0].requires_grad_(), TAGS[:0], lengths)
     loss.backward()
@@ -57,7 +57,7 @@ def test_no_words_are_no_loss(head: Head, lengths: list[int]) -> None:
 @every_head
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_heads_compute_in_float32(head: Head, dtype: torch.dtype) -> None:
-    """Vectors in half precision give exactly what the same numbers in float32 give, under autocast too."""
+    """Vectors in half precision give exactly the same results as in float32, also under autocast."""
     module = head.build(16, LABELS).eval()
     vectors = VECTORS.to(dtype)
     expected = module.loss(vectors.float(), TAGS, LENGTHS)
@@ -69,7 +69,7 @@ def test_heads_compute_in_float32(head: Head, dtype: torch.dtype) -> None:
 
 @every_head
 def test_gradients_reach_the_vectors_of_half_precision(head: Head) -> None:
-    """A backbone in bfloat16 gets gradients of its own type through a float32 head."""
+    """A bfloat16 backbone gets bfloat16 gradients from a float32 head."""
     vectors = VECTORS.bfloat16().requires_grad_()
     head.build(16, LABELS).loss(vectors, TAGS, LENGTHS).backward()
     assert vectors.grad is not None
@@ -79,7 +79,7 @@ def test_gradients_reach_the_vectors_of_half_precision(head: Head) -> None:
 
 @every_head
 def test_a_head_can_be_learnt(head: Head) -> None:
-    """Twenty steps of descent on eight words leave the gold tags as the best ones."""
+    """After forty optimizer steps on eight words, the gold tags are the best ones."""
     torch.manual_seed(0)
     module = head.model_copy(update={"dropout": 0.0}).build(16, LABELS)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
@@ -94,7 +94,7 @@ def test_a_head_can_be_learnt(head: Head) -> None:
 
 @every_head
 def test_dropout_is_for_training_only(head: Head) -> None:
-    """In training mode two passes differ; in evaluation mode they are the same."""
+    """Two passes differ in training mode and agree in evaluation mode."""
     torch.manual_seed(0)
     module = head.model_copy(update={"dropout": 0.5}).build(16, LABELS)
     assert module.loss(VECTORS, TAGS, LENGTHS) != module.loss(VECTORS, TAGS, LENGTHS)
@@ -111,7 +111,7 @@ def test_linear_is_a_softmax_classifier() -> None:
     torch.testing.assert_close(head.decode(VECTORS, LENGTHS)[1], log_p.exp().max(-1).values)
 
 
-def test_mlp_layers_have_the_sizes_asked_for() -> None:
+def test_mlp_layers_have_the_given_sizes() -> None:
     """`hidden: [6, 5]` makes two hidden layers of these widths."""
     shapes = [tuple(p.shape) for p in MlpHead(hidden=[6, 5]).build(16, LABELS).parameters() if p.dim() == 2]
     assert shapes == [(6, 16), (5, 6), (5, 5)]
@@ -119,7 +119,7 @@ def test_mlp_layers_have_the_sizes_asked_for() -> None:
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "tanh"])
 def test_mlp_activations_differ_from_none(activation: str) -> None:
-    """With any activation, the head is not a linear map of its input."""
+    """With every activation, the head is not linear in its input."""
     head = MlpHead(activation=activation, dropout=0).build(16, LABELS)
     one, two = head.scorer(VECTORS), head.scorer(2 * VECTORS)
     zero = head.scorer(torch.zeros_like(VECTORS))
@@ -127,7 +127,7 @@ def test_mlp_activations_differ_from_none(activation: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"dropout": 1.0}, {"dropout": -0.1}, {"hiden": [3]}])
-def test_heads_refuse_what_makes_no_sense(fields: dict[str, object]) -> None:
+def test_heads_refuse_invalid_options(fields: dict[str, object]) -> None:
     """A dropout outside [0, 1) and unknown options are errors when the spec is read."""
     with pytest.raises(ValidationError):
         LinearHead(**fields)
@@ -140,7 +140,7 @@ def test_mlp_refuses_impossible_sizes(hidden: list[int]) -> None:
         MlpHead(hidden=hidden)
 
 
-def test_heads_are_described_without_torch() -> None:
+def test_heads_are_validated_without_torch() -> None:
     """Importing and validating heads, splitters and writers imports no torch: `sltk check` stays instant."""
     code = (
         "import sys; from sltk.components import heads, splitters, writers; heads.CrfHead(dropout=0.2); "
