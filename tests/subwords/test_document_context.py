@@ -1,4 +1,4 @@
-"""Sentences read among their neighbours: what is taken, from where, and that nothing else depends on it."""
+"""Document context: which subwords are read around a sentence, and that nothing else depends on it."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def encoder(context: int = 0, max_length: int | None = None) -> SubwordEncoder:
     return SubwordEncoder(tokenizer(), max_length=max_length, document_context=context)
 
 
-def own(encoding: Encoding) -> list[list[int]]:
-    """The subwords of each word, of all windows."""
+def word_ids(encoding: Encoding) -> list[list[int]]:
+    """The subwords of each word, from all windows."""
     return [
         window.ids[first : last + 1]
         for window in encoding.windows
@@ -59,7 +59,7 @@ def own(encoding: Encoding) -> list[list[int]]:
 
 
 def around(encoding: Encoding, plain: Encoding) -> tuple[list[int], list[int]]:
-    """What an encoding of one window has before and after what the sentence alone has, special tokens apart."""
+    """The subwords before and after the sentence in an encoding of one window, without special tokens."""
     (window,), (alone,) = encoding.windows, plain.windows
     start = window.first[0] - alone.first[0] + 1
     end = start + len(alone.ids) - 2
@@ -72,12 +72,12 @@ def around(encoding: Encoding, plain: Encoding) -> tuple[list[int], list[int]]:
 def test_context_is_whole_words_of_the_document_and_never_too_much(
     sentences: list[Sentence], size: int, limit: int | None
 ) -> None:
-    """At most so many subwords a side, the nearest ones, and the words themselves are read as without context."""
-    found = encoder(size, limit).encode(sentences)
+    """Each side has at most `size` subwords, the nearest ones; the words have the same subwords as without context."""
+    result = encoder(size, limit).encode(sentences)
     plain = encoder(0, limit).encode(sentences)
     whole = encoder().encode(sentences)
-    for number, (encoding, bare) in enumerate(zip(found, plain, strict=True)):
-        assert own(encoding) == own(bare)
+    for number, (encoding, bare) in enumerate(zip(result, plain, strict=True)):
+        assert word_ids(encoding) == word_ids(bare)
         assert all(limit is None or len(window.ids) <= limit for window in encoding.windows)
         if encoding.words and len(encoding.windows) == 1:
             before, after = around(encoding, bare)
@@ -88,79 +88,81 @@ def test_context_is_whole_words_of_the_document_and_never_too_much(
 
 
 def neighbours(sentences: list[Sentence], number: int) -> tuple[list[int], list[int]]:
-    """Numbers of the sentences of the same document, without a gap, before and after one."""
+    """Numbers of the consecutive sentences of the same document before and after a sentence."""
 
     def unbroken(numbers: range) -> list[int]:
-        found: list[int] = []
+        result: list[int] = []
         for other in numbers:
             if sentences[other].document is None or sentences[other].document != sentences[number].document:
                 break
-            found.append(other)
-        return found
+            result.append(other)
+        return result
 
     return unbroken(range(number - 1, -1, -1))[::-1], unbroken(range(number + 1, len(sentences)))
 
 
 def endings(encodings: list[Encoding]) -> list[list[int]]:
-    """All that the subwords of these sentences can end with, from the start of a word or of a sentence."""
-    found: list[list[int]] = [[]]
+    """All suffixes of these sentences that start at a word or at a sentence."""
+    result: list[list[int]] = [[]]
     after: list[int] = []
     for encoding in reversed([encoding for encoding in encodings if encoding.words]):
         (window,) = encoding.windows
-        found += [window.ids[start:-1] + after for start in (1, *window.first)]
+        result += [window.ids[start:-1] + after for start in (1, *window.first)]
         after = window.ids[1:-1] + after
-    return found
+    return result
 
 
 def beginnings(encodings: list[Encoding]) -> list[list[int]]:
-    """All that they can begin with, up to the end of a word or of a sentence."""
-    found: list[list[int]] = [[]]
+    """All prefixes of these sentences that end with a word or with a sentence."""
+    result: list[list[int]] = [[]]
     before: list[int] = []
     for encoding in [encoding for encoding in encodings if encoding.words]:
         (window,) = encoding.windows
-        found += [before + window.ids[1:end] for end in (len(window.ids) - 1, *(p + 1 for p in window.last))]
+        result += [before + window.ids[1:end] for end in (len(window.ids) - 1, *(p + 1 for p in window.last))]
         before = before + window.ids[1:-1]
-    return found
+    return result
 
 
-def test_as_much_is_read_as_was_asked_for() -> None:
-    """In the middle of a long document each side has the subwords asked for, a part of a word apart."""
+def test_the_context_is_as_long_as_requested() -> None:
+    """In the middle of a long document, each side is filled up to `size` subwords, except for a part of a word."""
     sentences = [Sentence(["the", "harbour"], document="1") for _ in range(40)]
     plain = encoder().encode(sentences)[20]
     before, after = around(encoder(10).encode(sentences)[20], plain)
-    longest = max(map(len, own(plain))) + 1
+    longest = max(map(len, word_ids(plain))) + 1
     assert 10 - longest < len(before) <= 10
     assert 10 - longest < len(after) <= 10
 
 
 @settings(max_examples=150, deadline=None)
 @given(sentences=SENTENCES, size=st.integers(1, 13), context=st.integers(0, 30))
-def test_what_is_read_does_not_depend_on_how_many_are_taken_at_a_time(
+def test_the_context_does_not_depend_on_the_chunk_size(
     sentences: list[Sentence], size: int, context: int
 ) -> None:
-    """Sentences that come one by one are read as those of a whole file, in order."""
-    reading = encoder(context)
+    """Streamed sentences are encoded like those of a complete file, in order."""
+    context_encoder = encoder(context)
     parts = list(chunks(iter(sentences), size, context))
     assert [sentence for part in parts for sentence in part.sentences] == sentences
-    streamed = [each for part in parts for each in reading.encode(part.sentences, part.before, part.after)]
-    assert streamed == reading.encode(sentences)
+    streamed = [
+        each for part in parts for each in context_encoder.encode(part.sentences, part.before, part.after)
+    ]
+    assert streamed == context_encoder.encode(sentences)
 
 
-def test_nothing_is_waited_for_without_a_document() -> None:
-    """A sentence of no document is labelled as soon as it is there."""
-    taken: list[int] = []
+def test_no_sentence_is_read_ahead_without_a_document() -> None:
+    """A sentence without a document is labelled as soon as it arrives."""
+    consumed: list[int] = []
 
-    def coming() -> Any:
+    def source() -> Any:
         for number in range(3):
-            taken.append(number)
+            consumed.append(number)
             yield Sentence(["the"])
 
-    assert next(iter(chunks(coming(), 1, 50))).sentences == [Sentence(["the"])]
-    assert taken == [0]
+    assert next(iter(chunks(source(), 1, 50))).sentences == [Sentence(["the"])]
+    assert consumed == [0]
 
 
-def test_files_are_documents_of_their_own() -> None:
-    """Two files that both begin with a document `1` have nothing to do with each other."""
+def test_documents_of_different_files_are_different() -> None:
+    """Documents with the same number `1` in two files are different documents."""
     sentences = [Sentence(["the"], document="1", file="a"), Sentence(["cat"], document="1", file="b")]
     assert encoder(8).encode(sentences) == encoder(0).encode(sentences)
 
@@ -173,7 +175,7 @@ DOCUMENTS = "".join(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with context on 18 sentences of six documents."""
+    """A run with document context on 18 sentences of six documents."""
     folder = tmp_path_factory.mktemp("context")
     (folder / "data.conll").write_text(DOCUMENTS)
     reader = {"type": "conll", "path": str(folder / "data.conll")}
@@ -195,15 +197,15 @@ def tags_and_scores(predictions: list[Prediction]) -> list[tuple[list[str], list
 
 
 def test_a_reloaded_model_reads_the_context_it_was_trained_with(trained: Path) -> None:
-    """It stands in sltk.json, and the scores of test come out again."""
+    """The context is in sltk.json, and evaluating again gives the same test scores."""
     assert json.loads((trained / "model" / "sltk.json").read_text())["document_context"] == 12
     scores = json.loads((trained / "metrics.json").read_text())["test"]
     assert pipelines.evaluate(trained).scores["f1"] == scores["f1"]
     assert scores["words"] == 42
 
 
-def test_the_context_is_seen(trained: Path) -> None:
-    """The same sentences without a document get other scores, and each word still has one tag."""
+def test_the_context_affects_scores(trained: Path) -> None:
+    """Without a document the same sentences get other scores; each word still has one tag."""
     labeller = sltk.load(trained)
     within = labeller.predict(sentences())
     alone = labeller.predict([Sentence(sentence.words) for sentence in sentences()])
@@ -211,8 +213,8 @@ def test_the_context_is_seen(trained: Path) -> None:
     assert tags_and_scores(within) != tags_and_scores(alone)
 
 
-def test_batches_of_one_are_batches_of_many(trained: Path) -> None:
-    """Neither the batch nor the number of sentences held at a time changes a tag or, beyond rounding, a score."""
+def test_results_do_not_depend_on_the_batch(trained: Path) -> None:
+    """Neither batch size nor window size changes a tag or, beyond rounding, a score."""
     whole = sltk.load(trained).predict(sentences())
     one_by_one = list(sltk.load(trained, batch_tokens=1).stream(sentences(), window=1))
     assert [each.tags for each in one_by_one] == [each.tags for each in whole]
@@ -220,28 +222,28 @@ def test_batches_of_one_are_batches_of_many(trained: Path) -> None:
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
 
 
-def test_lines_of_text_are_context_where_that_is_said(trained: Path, tmp_path: Path) -> None:
-    """Lines are sentences that know no document, unless `one_document` says that the file is one."""
+def test_lines_of_text_are_context_with_one_document(trained: Path, tmp_path: Path) -> None:
+    """Lines are sentences without a document, unless `one_document` declares the file to be one."""
     text = tmp_path / "text.txt"
     text.write_text("Ines walked\n\nthe harbour of Brannock\n")
     labeller = sltk.load(trained)
     plain, whole = (
-        labeller.predict(TextReader(path=text, one_document=said).read()) for said in (False, True)
+        labeller.predict(TextReader(path=text, one_document=is_one).read()) for is_one in (False, True)
     )
     assert tags_and_scores(plain) != tags_and_scores(whole)
     alone = labeller.predict(["Ines walked", "", "the harbour of Brannock"])
     assert tags_and_scores(plain) == tags_and_scores(alone)
 
 
-def test_holdout_has_no_neighbours_to_give() -> None:
-    """Sentences taken out of their documents one by one have lost their context: the spec is refused."""
+def test_holdout_of_sentences_is_refused_with_context() -> None:
+    """Single sentences consumed out of their documents have no context, so the spec is refused."""
     data = {"train": {"type": "grammar"}, "validation": {"type": "holdout"}}
     with pytest.raises(InputError, match="`holdout` takes sentences away from their neighbours"):
         sltk.train(tiny.spec(data=data, document_context=8))
 
 
 def test_whole_documents_may_be_held_out(tmp_path: Path) -> None:
-    """With `by: document` they keep their sentences: such a spec is rehearsed and trained."""
+    """With `by: document`, sentences keep their context, and the spec can be rehearsed and trained."""
     path = tmp_path / "x.conll"
     path.write_text("-DOCSTART- O\n\nInes B-X\nwalked O\n\nto O\nBrannock B-X\n\n" * 9)
     held_out = {"type": "holdout", "by": "document", "count": 4}

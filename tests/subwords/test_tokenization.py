@@ -1,4 +1,4 @@
-"""Words to subwords, with tokenizers of every kind trained here on a few sentences."""
+"""Words to subwords, with tokenizers of all kinds, trained here on a few sentences."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def byte_level(add_prefix_space: bool) -> Tokenizer:
 
 
 def llama2() -> Tokenizer:
-    """▁ in front and for every space, bytes for what is not in the vocabulary, a BOS."""
+    """▁ at the start and for every space, bytes for unknown characters, and a BOS."""
     learning = Tokenizer(models.BPE(unk_token="<unk>"))
     learning.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     learning.pre_tokenizer = pre_tokenizers.Split(Regex("▁"), "merged_with_next")
@@ -111,11 +111,11 @@ LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How Llama-3 and Qwen cut text before its bytes are merged."""
+"""The pattern with which Llama-3 and Qwen split text before merging bytes."""
 
 
 def llama3(normalizer: Any = None) -> Tokenizer:
-    """A pattern and then bytes, a BOS; Qwen brings its text into NFC first, and has no BOS."""
+    """A pattern, then bytes, and a BOS; Qwen normalizes its text to NFC first and has no BOS."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -142,7 +142,7 @@ def llama3(normalizer: Any = None) -> Tokenizer:
 
 
 def roberta() -> Tokenizer:
-    """GPT-2's bytes between <s> and </s>, offsets without the space."""
+    """GPT-2's bytes between <s> and </s>; offsets exclude the space."""
     tokenizer = byte_level(True)
     tokenizer.add_special_tokens(["<s>", "</s>"])
     ids = [tokenizer.token_to_id(token) for token in ("</s>", "<s>")]
@@ -153,7 +153,7 @@ def roberta() -> Tokenizer:
 
 
 def gemma() -> Tokenizer:
-    """▁ for every space and none in front, whole texts merged at once, bytes as a fallback, a BOS."""
+    """▁ for every space but not at the start, merges over the whole text, bytes as a fallback, and a BOS."""
     learnt = json.loads(llama2().to_str())["model"]
     merges = [tuple(merge) for merge in learnt["merges"]]
     model = models.BPE(learnt["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
@@ -168,7 +168,7 @@ def gemma() -> Tokenizer:
 
 
 def mistral() -> Tokenizer:
-    """▁ by the pre-tokenizer, before the first word too, and texts not cut at spaces; BOS and EOS."""
+    """▁ from the pre-tokenizer, also before the first word, no split at spaces; BOS and EOS."""
     tokenizer = metaspace_bpe()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     tokenizer.add_special_tokens(["<s>", "</s>"])
@@ -180,7 +180,7 @@ def mistral() -> Tokenizer:
 
 
 def albert() -> Tokenizer:
-    """Unigram of lowercased text without accents, ▁ in front of nothing but what follows a space."""
+    """Unigram on lowercased text without accents, with ▁ only after a space."""
     tokenizer = xlm_roberta()
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
@@ -190,7 +190,7 @@ def albert() -> Tokenizer:
 
 
 def modern_bert() -> Tokenizer:
-    """GPT-2's bytes of NFC text between [CLS] and [SEP]."""
+    """GPT-2's bytes of NFC-normalized text between [CLS] and [SEP]."""
     tokenizer = byte_level(False)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.add_special_tokens(["[CLS]", "[SEP]"])
@@ -202,7 +202,7 @@ def modern_bert() -> Tokenizer:
 
 
 class Kind(NamedTuple):
-    """A tokenizer to train, its special tokens, and how many of them stand before and after a text."""
+    """A tokenizer to train, its special tokens, and how many of them are before and after a text."""
 
     make: Callable[[], Tokenizer]
     roles: dict[str, str]
@@ -242,7 +242,7 @@ def tokenizer(kind: str) -> PreTrainedTokenizerFast:
 
 @functools.cache
 def special_ids(kind: str) -> tuple[list[int], list[int]]:
-    """What stands before and after a text."""
+    """The special tokens before and after a text."""
     ids = tokenizer(kind)("a")["input_ids"]
     return ids[: KINDS[kind].before], ids[len(ids) - KINDS[kind].after :]
 
@@ -258,7 +258,7 @@ def pieces(encoding: Encoding) -> list[list[int]]:
 
 
 def check(encoding: Encoding, words: int, kind: str, max_length: int | None = None) -> None:
-    """Every word once, in order, with pieces of its own; special tokens at the ends alone."""
+    """Check that every word appears once, in order, with its own pieces, and special tokens only at the ends."""
     assert encoding.words == words
     assert sum(len(window.first) for window in encoding.windows) == words
     before, after = special_ids(kind)
@@ -290,8 +290,8 @@ WORD = st.one_of(st.sampled_from(STRANGE), st.sampled_from(" ".join(TEXT[:5]).sp
 @given(words=st.lists(WORD, max_size=9))
 @example(words=STRANGE)
 @example(words=[" ", "a", " ", " ", "b", ""])
-def test_any_words_get_pieces_of_their_own_in_order(kind: str, words: list[str]) -> None:
-    """Whatever the words hold, each has at least one piece, and no piece belongs to two of them."""
+def test_any_words_get_their_own_pieces_in_order(kind: str, words: list[str]) -> None:
+    """Any word has at least one piece, and no piece belongs to two words."""
     (encoding,) = encoder(kind).encode([Sentence(words)])
     check(encoding, len(words), kind)
 
@@ -299,8 +299,8 @@ def test_any_words_get_pieces_of_their_own_in_order(kind: str, words: list[str])
 @EVERY
 @settings(max_examples=100, deadline=None)
 @given(text=st.one_of(st.text(max_size=30), st.lists(WORD, max_size=6).map("".join)), data=st.data())
-def test_any_words_of_any_text_get_pieces_of_their_own(kind: str, text: str, data: st.DataObject) -> None:
-    """With `source` spacing words may touch, be parts of a token, or leave text between them."""
+def test_any_words_of_any_text_get_their_own_pieces(kind: str, text: str, data: st.DataObject) -> None:
+    """With `source` spacing, words may touch, be parts of a token, or have text between them."""
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=8)))
     offsets = [(start, end) for start, end in pairwise(cuts) if data.draw(st.booleans())]
     sentence = Sentence([text[start:end] for start, end in offsets], text=text, offsets=offsets)
@@ -311,10 +311,8 @@ def test_any_words_of_any_text_get_pieces_of_their_own(kind: str, text: str, dat
 @EVERY
 @settings(max_examples=60, deadline=None)
 @given(words=st.lists(WORD, min_size=1, max_size=25), size=st.integers(6, 14))
-def test_windows_answer_for_every_word_once_and_are_never_too_long(
-    kind: str, words: list[str], size: int
-) -> None:
-    """However long the sentence, each word is answered for by one window, in order, and cut words are counted."""
+def test_windows_label_every_word_once_and_are_never_too_long(kind: str, words: list[str], size: int) -> None:
+    """In sentences of any length, each word is labelled by one window, in order, and cut words are counted."""
     (whole,) = encoder(kind).encode([Sentence(words)])
     (encoding,) = encoder(kind, max_length=size).encode([Sentence(words)])
     check(encoding, len(words), kind, size)
@@ -324,12 +322,12 @@ def test_windows_answer_for_every_word_once_and_are_never_too_long(
 
 
 WITHOUT_PREFIX = {"byte-level", "llama3", "qwen", "modern bert", "gemma", "albert"}
-"""For these a word at the start of a text is another token than after a space."""
+"""Kinds for which a word at the start of a text has other tokens than after a space."""
 
 
 @EVERY
 def test_plain_words_have_the_tokens_of_the_joined_text(kind: str) -> None:
-    """The model reads what it would read had the text been given to it, a leading space apart."""
+    """The model reads the tokens of the joined text, except for a leading space."""
     for text in TEXT[:5]:
         words = text.split(" ")
         (encoding,) = encoder(kind).encode([Sentence(words)])
@@ -339,14 +337,14 @@ def test_plain_words_have_the_tokens_of_the_joined_text(kind: str) -> None:
 
 
 @EVERY
-def test_a_word_is_one_token_sequence_wherever_it_stands(kind: str) -> None:
-    """The first word of a sentence is tokenised like one in the middle: after a space."""
+def test_a_word_has_the_same_tokens_in_any_position(kind: str) -> None:
+    """The first word of a sentence is tokenized like one in the middle, after a space."""
     first, middle = encoder(kind).encode([Sentence(["harbour", "town"]), Sentence(["town", "harbour"])])
     assert pieces(first)[0] == pieces(middle)[1]
 
 
 def test_accents_and_case_do_not_shift_words_of_an_uncased_tokenizer() -> None:
-    """Offsets are those of the text before it was normalised."""
+    """Offsets refer to the text before normalization."""
     (encoding,) = encoder("bert uncased").encode([Sentence(["TOMÁS", "walked", "über", "猫は"])])
     ids = pieces(encoding)
     plain = encoder("bert uncased").encode([Sentence(["tomas", "walked", "uber", "猫", "は"])])[0]
@@ -355,7 +353,7 @@ def test_accents_and_case_do_not_shift_words_of_an_uncased_tokenizer() -> None:
 
 @EVERY
 def test_encoding_sentences_together_is_encoding_them_one_by_one(kind: str) -> None:
-    """A batch keeps the order and mixes nothing; empty sentences have no words."""
+    """A batch keeps the order and does not mix sentences; empty sentences have no words."""
     sentences = [Sentence(text.split()) for text in TEXT[:5]] + [Sentence([]), Sentence(["a"])]
     together = encoder(kind).encode(sentences)
     assert together == [encoder(kind).encode([sentence])[0] for sentence in sentences]
@@ -363,7 +361,7 @@ def test_encoding_sentences_together_is_encoding_them_one_by_one(kind: str) -> N
 
 
 class Misreporting:
-    """A tokenizer whose tokens are right and whose offsets are what `distort` makes of them."""
+    """A tokenizer with correct tokens, whose offsets are changed by `distort`."""
 
     is_fast = True
     unk_token_id = property(lambda self: tokenizer(self.kind).unk_token_id)
@@ -379,8 +377,8 @@ class Misreporting:
         return getattr(self._true, name)
 
     def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
-        found = self._true.encode_batch(texts, add_special_tokens=add_special_tokens)
-        return [SimpleNamespace(ids=each.ids, offsets=self._distort(each.offsets)) for each in found]
+        result = self._true.encode_batch(texts, add_special_tokens=add_special_tokens)
+        return [SimpleNamespace(ids=each.ids, offsets=self._distort(each.offsets)) for each in result]
 
     def convert_ids_to_tokens(self, number: int) -> str:
         return str(self._true.id_to_token(number))
@@ -399,51 +397,51 @@ DISTORTIONS: dict[str, Callable[[list[tuple[int, int]]], list[tuple[int, int]]]]
 
 @pytest.mark.parametrize("name", DISTORTIONS)
 @pytest.mark.parametrize("kind", ["byte-level", "llama2", "bert cased"])
-def test_offsets_that_are_plainly_wrong_are_not_believed(kind: str, name: str) -> None:
-    """Each word is tokenised by itself then, and has the subwords that it has in the text."""
-    lying = SubwordEncoder(Misreporting(kind, DISTORTIONS[name]))
+def test_invalid_offsets_are_not_used(kind: str, name: str) -> None:
+    """Each word is then tokenized by itself, and gets the same subwords as in the text."""
+    misreporting = SubwordEncoder(Misreporting(kind, DISTORTIONS[name]))
     sentences = [Sentence(text.split(" ")) for text in TEXT[:4]]
-    for sentence, found in zip(sentences, lying.encode(sentences), strict=True):
-        check(found, len(sentence), kind)
-        assert pieces(found) == pieces(encoder(kind).encode([sentence])[0])
+    for sentence, result in zip(sentences, misreporting.encode(sentences), strict=True):
+        check(result, len(sentence), kind)
+        assert pieces(result) == pieces(encoder(kind).encode([sentence])[0])
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "xlm-roberta"])
 @settings(max_examples=80, deadline=None)
 @given(words=st.lists(WORD, max_size=9), data=st.data())
-def test_whatever_offsets_say_each_word_has_pieces_of_its_own(
+def test_with_any_offsets_each_word_has_its_own_pieces(
     kind: str, words: list[str], data: st.DataObject
 ) -> None:
-    """However wrong they are, no word is without a piece, and no piece belongs to two."""
+    """With any offsets, every word has a piece, and no piece belongs to two words."""
     edge = st.integers(-3, 40)
     drawn = data.draw(st.lists(st.tuples(edge, edge), min_size=1, max_size=30))
-    lying = Misreporting(kind, lambda offsets: [drawn[n % len(drawn)] for n in range(len(offsets))])
-    (encoding,) = SubwordEncoder(lying).encode([Sentence(words)])
+    misreporting = Misreporting(kind, lambda offsets: [drawn[n % len(drawn)] for n in range(len(offsets))])
+    (encoding,) = SubwordEncoder(misreporting).encode([Sentence(words)])
     check(encoding, len(words), kind)
 
 
-def test_a_long_sentence_of_broken_words_takes_no_time_to_mend() -> None:
-    """Ten thousand words without one usable offset are mended one by one, not each beside all others."""
-    lying = SubwordEncoder(Misreporting("byte-level", DISTORTIONS["all empty"]))
-    (encoding,) = lying.encode([Sentence(["town"] * 10_000)])
+def test_a_long_sentence_of_broken_words_is_repaired_quickly() -> None:
+    """Ten thousand words without a valid offset are repaired in linear time."""
+    misreporting = SubwordEncoder(Misreporting("byte-level", DISTORTIONS["all empty"]))
+    (encoding,) = misreporting.encode([Sentence(["town"] * 10_000)])
     check(encoding, 10_000, "byte-level")
 
 
 @EVERY
 def test_characters_without_a_width_are_the_unknown_token(kind: str) -> None:
-    """Where a tokenizer makes nothing of a word, the model reads that there is something it does not know."""
-    reading = encoder(kind)
+    """If a tokenizer has no token for a word, the model reads the unknown token."""
+    subword_encoder = encoder(kind)
     backend = tokenizer(kind).backend_tokenizer
     for word in ("\u200b", "\ufe0f", "\x07", "\u0301", "\u200d"):
-        (encoding,) = reading.encode([Sentence(["the", word, "cat"])])
+        (encoding,) = subword_encoder.encode([Sentence(["the", word, "cat"])])
         bare = backend.encode(f" {word}", add_special_tokens=False).ids
         assert pieces(encoding)[1] != []
         if not bare:
-            assert pieces(encoding)[1] == [reading.unknown]
+            assert pieces(encoding)[1] == [subword_encoder.unknown]
 
 
-def test_windows_overlap_so_that_words_see_both_sides() -> None:
-    """Every window but the first and last holds words around those that it answers for."""
+def test_windows_overlap_so_that_words_have_context_on_both_sides() -> None:
+    """Every window except the first and the last contains words around those that it labels."""
     words = ["town"] * 100
     (encoding,) = encoder("bert cased", max_length=22).encode([Sentence(words)])
     inner = encoding.windows[1:-1]
@@ -452,8 +450,8 @@ def test_windows_overlap_so_that_words_see_both_sides() -> None:
 
 
 @pytest.mark.parametrize(("count", "room"), [(100, 20), (37, 9), (20, 20), (21, 20), (64, 7)])
-def test_each_word_is_answered_for_where_it_is_most_central(count: int, room: int) -> None:
-    """Of all windows that hold a word, its own has the most around it, a word more or less where two are equal."""
+def test_each_word_is_labelled_where_it_is_most_central(count: int, room: int) -> None:
+    """Of all windows with a word, the one that labels it has the most context, up to one word."""
     (encoding,) = encoder("bert cased", max_length=room + 2).encode([Sentence(["town"] * count)])
     runs, owner = [], []
     for number, window in enumerate(encoding.windows):
@@ -463,7 +461,7 @@ def test_each_word_is_answered_for_where_it_is_most_central(count: int, room: in
     assert (runs[0][0], runs[-1][1], len(owner)) == (0, count, count)
 
     def around(word: int, run: tuple[int, int]) -> int:
-        """Words to the nearer edge; an edge of the text is none."""
+        """Words to the nearer edge of the window; the ends of the text do not count as edges."""
         left = count if run[0] == 0 else word - run[0]
         right = count if run[1] == count else run[1] - 1 - word
         return min(left, right)
@@ -474,32 +472,32 @@ def test_each_word_is_answered_for_where_it_is_most_central(count: int, room: in
 
 
 @EVERY
-def test_a_window_is_a_stretch_of_the_whole_sentence(kind: str) -> None:
-    """What a model reads in a window is what it would read there of the whole, pieces between words included."""
+def test_a_window_is_a_part_of_the_whole_sentence(kind: str) -> None:
+    """A window is a part of the whole sentence, including the pieces between words."""
     words = " ".join(TEXT[:5]).split()
     before, after = KINDS[kind].before, KINDS[kind].after
     (whole,) = encoder(kind).encode([Sentence(words)])
     (encoding,) = encoder(kind, max_length=24).encode([Sentence(words)])
     assert len(encoding.windows) > 3
-    stretch = whole.windows[0].ids
+    sentence_ids = whole.windows[0].ids
     for window in encoding.windows:
         inner = window.ids[before : len(window.ids) - after]
-        assert any(stretch[start : start + len(inner)] == inner for start in range(len(stretch)))
+        assert any(sentence_ids[start : start + len(inner)] == inner for start in range(len(sentence_ids)))
 
 
 def test_a_word_longer_than_the_model_reads_keeps_its_ends_and_is_counted() -> None:
-    """The middle of such a word is left out; its first and last subword stay."""
+    """The middle of such a word is removed; its first and last subwords remain."""
     words = ["the", "harbour" * 40, "sleeps"]
     (whole,) = encoder("byte-level").encode([Sentence(words)])
     (encoding,) = encoder("byte-level", max_length=16).encode([Sentence(words)])
     assert encoding.cut_words == 1
     long = pieces(whole)[1]
-    found = [w.ids[f : l + 1] for w in encoding.windows for f, l in zip(w.first, w.last, strict=True)][1]  # noqa: E741
-    assert (found[0], found[-1], len(found)) == (long[0], long[-1], 16)
+    result = [w.ids[f : l + 1] for w in encoding.windows for f, l in zip(w.first, w.last, strict=True)][1]  # noqa: E741
+    assert (result[0], result[-1], len(result)) == (long[0], long[-1], 16)
 
 
-def test_a_long_sentence_is_an_error_that_names_its_place_where_the_spec_says_so() -> None:
-    """`on_overflow: error` names file and line, and says what else there is."""
+def test_with_on_overflow_error_a_long_sentence_is_an_error_with_its_line() -> None:
+    """`on_overflow: error` reports file and line, and the alternative."""
     strict = encoder("bert cased", max_length=12, on_overflow="error")
     assert strict.encode([Sentence(["town"] * 10)])[0].words == 10
     with pytest.raises(DataError, match="11 subwords; the model reads 10") as error:
@@ -509,7 +507,7 @@ def test_a_long_sentence_is_an_error_that_names_its_place_where_the_spec_says_so
 
 
 def test_a_tokenizer_without_offsets_is_refused() -> None:
-    """A slow tokenizer cannot tell which subword belongs to which word."""
+    """A slow tokenizer does not report which subword belongs to which word."""
 
     class SlowTokenizer:
         is_fast = False
@@ -519,6 +517,6 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
 
 
 def test_a_limit_that_leaves_no_room_beside_the_special_tokens_is_refused() -> None:
-    """Two special tokens and a limit of two subwords leave nothing for words."""
+    """With two special tokens and a limit of two subwords, there is no room for words."""
     with pytest.raises(SpecError, match="no room"):
         encoder("bert cased", max_length=2)

@@ -1,4 +1,4 @@
-"""Tokenised data on disk: the same as made anew, whatever has become of the file."""
+"""The cache of encoded sentences gives the same result as encoding, whatever happens to its files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def trained() -> Tokenizer:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the cache of this test."""
+    """The cache folder of this test."""
     monkeypatch.setenv("SLTK_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "tokens"
 
@@ -50,30 +50,32 @@ def encode(trained: Tokenizer, sentences: list[Sentence] = SENTENCES, **changes:
     return token_cache.encode(encoder(trained, **changes), sentences, min_words=0)
 
 
-def test_what_was_written_is_read_back_equal(folder: Path, trained: Tokenizer) -> None:
-    """Windows, empty sentences and cut words included; the second time from the file."""
-    made, source = encode(trained)
+def test_encodings_are_read_back_unchanged(folder: Path, trained: Tokenizer) -> None:
+    """The second call reads the file; windows, empty sentences and cut words are preserved."""
+    encodings, source = encode(trained)
     assert source is None
     (path,) = folder.iterdir()
-    assert encode(trained) == (made, path)
-    assert made == encoder(trained).encode(SENTENCES)
-    assert sum(encoding.cut_words for encoding in made) == 1
+    assert encode(trained) == (encodings, path)
+    assert encodings == encoder(trained).encode(SENTENCES)
+    assert sum(encoding.cut_words for encoding in encodings) == 1
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(st.text(max_size=4), max_size=5), max_size=5))
-def test_any_words_come_back(folder: Path, trained: Tokenizer, lists: list[list[str]]) -> None:
-    """Whatever the words hold, the cache changes nothing."""
+def test_encodings_of_any_words_are_read_back(
+    folder: Path, trained: Tokenizer, lists: list[list[str]]
+) -> None:
+    """The cache preserves the encodings of any words."""
     sentences = [Sentence(words) for words in lists]
-    made, _ = encode(trained, sentences)
-    assert encode(trained, sentences)[0] == made == encoder(trained).encode(sentences)
+    encodings, _ = encode(trained, sentences)
+    assert encode(trained, sentences)[0] == encodings == encoder(trained).encode(sentences)
 
 
 @pytest.mark.parametrize(
     "changes", [{"max_length": 9}, {"max_length": None}, {"document_context": 4}, {"on_overflow": "window"}]
 )
-def test_other_settings_are_another_file(folder: Path, trained: Tokenizer, changes: dict[str, Any]) -> None:
-    """What was encoded with other settings is not taken for these; the default said aloud is the default."""
+def test_other_settings_use_another_file(folder: Path, trained: Tokenizer, changes: dict[str, Any]) -> None:
+    """Other settings use another file; an explicit default is the same as the default."""
     encode(trained)
     is_default = changes == {"on_overflow": "window"}
     assert (encode(trained, **changes)[1] is not None) == is_default
@@ -81,8 +83,8 @@ def test_other_settings_are_another_file(folder: Path, trained: Tokenizer, chang
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_other_sentences_are_another_file(folder: Path, trained: Tokenizer, number: int) -> None:
-    """One word changed, or words divided otherwise, and nothing is read back."""
+def test_other_sentences_use_another_file(folder: Path, trained: Tokenizer, number: int) -> None:
+    """A changed word, or other word boundaries, use another file."""
     encode(trained)
     words = [*SENTENCES[number].words]
     for other in ([*words[:-1], words[-1] + "s"], [words[0] + words[1], *words[2:]]):
@@ -91,8 +93,8 @@ def test_other_sentences_are_another_file(folder: Path, trained: Tokenizer, numb
         assert encode(trained, changed)[1] is None
 
 
-def test_documents_count_where_they_are_read(folder: Path, trained: Tokenizer) -> None:
-    """Without context the document makes no difference; with it another division into documents does."""
+def test_documents_matter_only_with_context(folder: Path, trained: Tokenizer) -> None:
+    """Document boundaries matter only with document context."""
     moved = [replace(sentence, document="1") for sentence in SENTENCES]
     encode(trained)
     assert encode(trained, moved)[1] is not None
@@ -100,8 +102,8 @@ def test_documents_count_where_they_are_read(folder: Path, trained: Tokenizer) -
     assert encode(trained, moved, document_context=3, max_length=40)[1] is None
 
 
-def test_another_tokenizer_is_another_file(folder: Path, trained: Tokenizer) -> None:
-    """The tokenizer itself is hashed, not its name."""
+def test_another_tokenizer_uses_another_file(folder: Path, trained: Tokenizer) -> None:
+    """The content of the tokenizer is hashed, not its name."""
     encode(trained)
     other = local_tokenizer.train(["Möwen and harbour"] * 3, 270)
     assert encode(other)[1] is None
@@ -109,44 +111,44 @@ def test_another_tokenizer_is_another_file(folder: Path, trained: Tokenizer) -> 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_damaged_file_is_made_anew(folder: Path, trained: Tokenizer, data: st.DataObject) -> None:
-    """Cut short, overwritten anywhere, emptied: the encodings are right, and the file is whole again."""
-    made, _ = encode(trained)
+def test_a_damaged_file_is_replaced(folder: Path, trained: Tokenizer, data: st.DataObject) -> None:
+    """If a file is truncated, overwritten or emptied, the encodings are correct and the file is written again."""
+    encodings, _ = encode(trained)
     (path,) = folder.iterdir()
     whole = path.read_bytes()
     position = data.draw(st.integers(0, len(whole) - 1))
-    spoilt = data.draw(
+    damaged = data.draw(
         st.sampled_from([whole[:position], whole[:position] + b"\xfe" + whole[position + 1 :]])
     )
-    path.write_bytes(spoilt)
-    found, source = encode(trained)
-    assert found == made
-    assert source is None or spoilt == whole
+    path.write_bytes(damaged)
+    result, source = encode(trained)
+    assert result == encodings
+    assert source is None or damaged == whole
     assert path.read_bytes() == whole
 
 
-def test_a_file_of_something_else_is_made_anew(folder: Path, trained: Tokenizer) -> None:
-    """A folder in its place is left alone, and no error."""
-    made, _ = encode(trained)
+def test_a_folder_in_place_of_a_file_is_no_error(folder: Path, trained: Tokenizer) -> None:
+    """A folder in place of the file is no error and is not changed."""
+    encodings, _ = encode(trained)
     (path,) = folder.iterdir()
     path.unlink()
     path.mkdir()
-    assert encode(trained) == (made, None)
+    assert encode(trained) == (encodings, None)
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Tokenizer
 ) -> None:
-    """A file where the folder should be: everything is tokenised each time."""
+    """If a file is in place of the folder, everything is tokenized each time."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SLTK_CACHE", str(tmp_path / "file"))
     assert encode(trained) == encode(trained) == (encoder(trained).encode(SENTENCES), None)
 
 
-def test_it_can_be_switched_off_and_is_off_for_few_words(
+def test_the_cache_is_off_by_setting_and_for_few_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Tokenizer
 ) -> None:
-    """`SLTK_CACHE=off`, or fewer words than a file pays for: nothing is written."""
+    """`SLTK_CACHE=off`, or too few words: nothing is written."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("SLTK_CACHE", "off")
     encode(trained)
@@ -158,7 +160,7 @@ def test_it_can_be_switched_off_and_is_off_for_few_words(
 
 
 def test_the_newest_files_are_kept(folder: Path, trained: Tokenizer) -> None:
-    """Of more than 64 files those last used stay."""
+    """Of more than 64 files, the most recently used ones are kept."""
     first = [Sentence(["word", "0"])]
     for number in range(66):
         encode(trained, [Sentence(["word", str(number)])])
@@ -172,7 +174,7 @@ def test_the_newest_files_are_kept(folder: Path, trained: Tokenizer) -> None:
 
 
 def test_an_error_leaves_no_file(folder: Path, trained: Tokenizer) -> None:
-    """A sentence too long under `on_overflow: error` is the same error with a cache."""
+    """A sentence that is too long for `on_overflow: error` is the same error with a cache."""
     for _ in range(2):
         with pytest.raises(DataError, match="the model reads 8"):
             encode(trained, on_overflow="error")

@@ -1,4 +1,4 @@
-"""Loading models: fresh, from a directory, quantized; what is refused, and what the message says."""
+"""Building backbones: fresh, from a directory, quantized; refused models and their error messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tiny(family: str = "llama", **changes: Any) -> dict[str, Any]:
     return {"model_type": family, **BY_NAME[family].config(**changes)}
 
 
-def random(**settings: Any) -> Decoder:
+def fresh(**settings: Any) -> Decoder:
     config = tiny(hidden_size=64, head_dim=16, vocab_size=257)
     return Decoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257), **settings)
 
@@ -50,10 +50,10 @@ def random(**settings: Any) -> Decoder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model directory as transformers writes it."""
-    return written(tmp_path / "shared" / "small-llama")
+    return write_model(tmp_path / "shared" / "small-llama")
 
 
-def written(path: Path, **saving: Any) -> Path:
+def write_model(path: Path, **saving: Any) -> Path:
     torch.manual_seed(4)
     config = AutoConfig.for_model(**tiny(hidden_size=64, head_dim=16, vocab_size=257))
     AutoModel.from_config(config).save_pretrained(path, **saving)
@@ -66,7 +66,7 @@ def vectors(backbone: PackedBackbone) -> torch.Tensor:
         return backbone.eval()(IDS, PACKING)
 
 
-def assembled(spec: Any) -> saving.TaggerModel:
+def assemble(spec: Any) -> saving.TaggerModel:
     backbone = spec.build(context())
     torch.manual_seed(1)
     tagger: Any = Tagger(backbone, FirstSubword().build(), LinearHead().build(backbone.hidden_size, LABELS))  # type: ignore[arg-type]
@@ -75,13 +75,13 @@ def assembled(spec: Any) -> saving.TaggerModel:
     )
 
 
-def reloaded(model: saving.TaggerModel, path: Path) -> saving.TaggerModel:
+def reload(model: saving.TaggerModel, path: Path) -> saving.TaggerModel:
     saving.save(model, path, path.parent / "no-imports")
     return saving.load(path)
 
 
 def test_a_model_comes_from_a_directory(folder: Path) -> None:
-    """Weights, config and tokenizer are read from it, and its content is remembered."""
+    """Weights, config and tokenizer come from the directory, and its content hash is recorded."""
     backbone = Decoder(name=str(folder)).build(context())
     stock = AutoModel.from_pretrained(folder).eval()
     with torch.no_grad():
@@ -92,8 +92,8 @@ def test_a_model_comes_from_a_directory(folder: Path) -> None:
 
 
 def test_sharded_weights_are_read_whole(folder: Path, tmp_path: Path) -> None:
-    """A directory whose weights lie in several files gives the same model."""
-    sharded = written(tmp_path / "sharded", max_shard_size="60KB")
+    """A directory with weights in several files gives the same model."""
+    sharded = write_model(tmp_path / "sharded", max_shard_size="60KB")
     assert len(list(sharded.glob("*.safetensors"))) > 1
     assert torch.equal(
         vectors(Decoder(name=str(sharded)).build(context())),
@@ -102,9 +102,9 @@ def test_sharded_weights_are_read_whole(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fresh_weights_depend_on_the_seed_alone() -> None:
-    """The same seed gives the same model, another seed another one."""
-    first, second = random().build(context()), random().build(context())
-    other = random().build(BuildContext(CPU, seed=1, texts=lambda: ["a"]))
+    """The same seed gives the same model; another seed gives another model."""
+    first, second = fresh().build(context()), fresh().build(context())
+    other = fresh().build(BuildContext(CPU, seed=1, texts=lambda: ["a"]))
     assert torch.equal(vectors(first), vectors(second))
     assert not torch.allclose(vectors(first), vectors(other), atol=0.1)
 
@@ -114,12 +114,12 @@ def test_fresh_weights_depend_on_the_seed_alone() -> None:
 def test_a_fresh_quantized_model_is_saved_with_its_weights_and_reloads_equal(
     kind: Any, frozen: bool, tmp_path: Path
 ) -> None:
-    """Random weights exist nowhere else: a run keeps them, quantized, and gives the same vectors after reloading."""
-    how: dict[str, Any] = {"freeze": True} if frozen else {"lora": LoRA(r=4)}
-    model = assembled(random(quantization=Quantization(type=kind), **how))
+    """A run saves its random weights, quantized, and gives the same vectors after reloading."""
+    settings: dict[str, Any] = {"freeze": True} if frozen else {"lora": LoRA(r=4)}
+    model = assemble(fresh(quantization=Quantization(type=kind), **settings))
     kinds = {type(module).__name__ for module in model.tagger.modules()}
     assert kinds & {"Linear4bit", "Linear8bitLt"}
-    again = reloaded(model, tmp_path / "model")
+    again = reload(model, tmp_path / "model")
     assert (tmp_path / "model" / "base" / "model.safetensors").is_file()
     assert kinds & {"Linear4bit", "Linear8bitLt"} <= {
         type(module).__name__ for module in again.tagger.modules()
@@ -128,7 +128,7 @@ def test_a_fresh_quantized_model_is_saved_with_its_weights_and_reloads_equal(
 
 
 def test_a_pretrained_model_loads_quantized(folder: Path) -> None:
-    """NF4 is near the full model, and its weights are a quarter in bytes."""
+    """The output of an NF4 model is close to that of the full model, and its weights are stored as bytes."""
     full = vectors(Decoder(name=str(folder)).build(context()))
     small = Decoder(name=str(folder), quantization=Quantization(compute_dtype="float32"), freeze=True).build(
         context()
@@ -138,7 +138,7 @@ def test_a_pretrained_model_loads_quantized(folder: Path) -> None:
 
 
 def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder: Path) -> None:
-    """A pickle can run any code when it is loaded: it is not loaded."""
+    """Pickled weights are not loaded, because loading a pickle can run any code."""
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="pickled weights are refused") as error:
@@ -147,9 +147,9 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder:
 
 
 def test_python_code_beside_a_model_is_refused_not_run(folder: Path, tmp_path: Path) -> None:
-    """A config.json that names code (`auto_map`) is an error; the code is never imported."""
-    ran = tmp_path / "ran"
-    (folder / "modeling_own.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    """A config.json that refers to code (`auto_map`) is an error; the code is never imported."""
+    marker = tmp_path / "ran"
+    (folder / "modeling_own.py").write_text(f"open({str(marker)!r}, 'w')\n")
     config = json.loads((folder / "config.json").read_text())
     config |= {
         "model_type": "own",
@@ -158,7 +158,7 @@ def test_python_code_beside_a_model_is_refused_not_run(folder: Path, tmp_path: P
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="contains its own Python code"):
         Decoder(name=str(folder), tokenizer=TrainedTokenizer(vocab_size=257)).build(context())
-    assert not ran.exists()
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,10 @@ def test_python_code_beside_a_model_is_refused_not_run(folder: Path, tmp_path: P
         ("model.safetensors", "no safetensors weights"),
     ],
 )
-def test_an_incomplete_directory_says_what_is_missing(folder: Path, remove: str | None, message: str) -> None:
-    """No directory, no config or no weights: each is one message that names the directory."""
+def test_an_incomplete_directory_is_an_error_with_what_is_missing(
+    folder: Path, remove: str | None, message: str
+) -> None:
+    """A missing directory, config or weights file gives one message that names the directory."""
     if remove is None:
         shutil.rmtree(folder)
     else:
@@ -180,14 +182,14 @@ def test_an_incomplete_directory_says_what_is_missing(folder: Path, remove: str 
     assert str(folder) in str(error.value)
 
 
-def test_a_hub_model_out_of_reach_says_what_to_do_at_once() -> None:
-    """Offline there is no waiting and no retry: the message names the ways out."""
-    begun = time.perf_counter()
+def test_an_unavailable_hub_model_is_explained_immediately() -> None:
+    """Offline, the error appears without waiting or retries, and suggests what to do."""
+    start_time = time.perf_counter()
     with pytest.raises(ModelError, match="cannot load `nobody/no-such-model`") as error:
         Decoder(name="nobody/no-such-model").build(context())
     assert "name the directory" in str(error.value)
     assert "--rehearse" in str(error.value)
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - start_time < 5
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_a_hub_model_out_of_reach_says_what_to_do_at_once() -> None:
     ],
 )  # fmt: skip
 def test_adapters_go_to_query_and_value_projections_unless_named(family: str, expected: set[str]) -> None:
-    """Each family's own names for them are known, GPT-2's transposed layers included; only adapters are trained."""
+    """Their names in each family are known, including GPT-2's transposed layers; only adapters are trained."""
     kind = Encoder if BY_NAME[family].kind == "encoder" else Decoder
     spec = kind(
         init="random", config=tiny(family), tokenizer=TrainedTokenizer(vocab_size=257), lora=LoRA(r=2)
@@ -211,10 +213,10 @@ def test_adapters_go_to_query_and_value_projections_unless_named(family: str, ex
     vectors(backbone)
 
 
-def test_unknown_adapter_targets_are_all_named_with_what_there_is() -> None:
-    """Every wrong name is told at once, with the nearest right one and the list."""
+def test_all_unknown_adapter_targets_are_reported_with_the_valid_ones() -> None:
+    """All wrong names are reported together, with the nearest valid name and the list of layers."""
     with pytest.raises(ModelError) as error:
-        random(lora=LoRA(target_modules=["q_prj", "v_proj", "mlp"])).build(context())
+        fresh(lora=LoRA(target_modules=["q_prj", "v_proj", "mlp"])).build(context())
     text = str(error.value)
     assert "no linear layer `q_prj`" in text
     assert "did you mean `q_proj`?" in text
@@ -223,8 +225,8 @@ def test_unknown_adapter_targets_are_all_named_with_what_there_is() -> None:
 
 
 def test_all_linear_is_every_linear_layer() -> None:
-    """`target_modules: all-linear` leaves none out."""
-    backbone = random(lora=LoRA(r=2, target_modules="all-linear")).build(context())
+    """`target_modules: all-linear` selects every linear layer."""
+    backbone = fresh(lora=LoRA(r=2, target_modules="all-linear")).build(context())
     names = {
         name.split(".lora_")[0].rsplit(".", 1)[-1]
         for name, p in backbone.named_parameters()
@@ -245,24 +247,24 @@ def test_all_linear_is_every_linear_layer() -> None:
     ],
 )
 def test_a_config_that_makes_no_model_is_explained(config: dict[str, Any], message: str) -> None:
-    """An unknown model type has a nearest name; values that do not fit each other, and other kinds, are refused."""
+    """The error suggests the nearest model type, or explains inconsistent values or an unsupported kind of model."""
     with pytest.raises(ModelError, match=message):
         Decoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257)).build(context())
 
 
 def test_a_mask_with_more_groups_than_blocks_names_both() -> None:
-    """The error says how many blocks the model has."""
+    """The error gives the number of digits and the number of blocks."""
     with pytest.raises(
         ModelError, match=r"5 digits needs at least 5 blocks; the model has 4[\s\S]*backbone.unmask"
     ):
-        random(unmask="01111").build(context())
+        fresh(unmask="01111").build(context())
 
 
 def test_a_moved_base_is_found_by_its_content(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run whose base directory is elsewhere on this machine finds it in `$SLTK_MODELS`, if it is the same."""
-    model = assembled(Decoder(name=str(folder), lora=LoRA(r=4)))
+    """A run finds its moved base directory in `$SLTK_MODELS` if the content is the same."""
+    model = assemble(Decoder(name=str(folder), lora=LoRA(r=4)))
     expected = vectors(model.tagger.backbone)
     saving.save(model, tmp_path / "model", tmp_path / "no-imports")
     elsewhere = tmp_path / "elsewhere"
@@ -278,8 +280,8 @@ def test_a_moved_base_is_found_by_its_content(
 def test_other_weights_under_the_name_of_the_base_are_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An adapter is never put on weights that it was not trained on."""
-    model = assembled(Decoder(name=str(folder), lora=LoRA(r=4)))
+    """An adapter is never applied to weights that it was not trained on."""
+    model = assemble(Decoder(name=str(folder), lora=LoRA(r=4)))
     saving.save(model, tmp_path / "model", tmp_path / "no-imports")
     weights = bytearray((folder / "model.safetensors").read_bytes())
     weights[-1] ^= 1
@@ -290,7 +292,7 @@ def test_other_weights_under_the_name_of_the_base_are_refused(
 
 
 def test_loading_writes_nothing_to_the_terminal(folder: Path) -> None:
-    """No bars, no warnings of the libraries underneath, with quantization and adapters too."""
+    """Libraries write no progress bars and no warnings, also with quantization and adapters."""
     code = (
         "import torch, sltk.components.backbones\n"
         "from sltk.components.backbones import Decoder, LoRA, Quantization\n"
@@ -299,14 +301,14 @@ def test_loading_writes_nothing_to_the_terminal(folder: Path) -> None:
         "spec.build(BuildContext(torch.device('cpu'), 0, gradient_checkpointing=True))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
-def test_a_gguf_file_gives_the_weights_that_it_was_made_of(models: Path) -> None:
-    """The decoder's GGUF file and its directory are the same model; without the package, the message names it."""
+def test_a_gguf_file_and_its_source_give_the_same_vectors(models: Path) -> None:
+    """A GGUF file and a directory of the same model agree; without the gguf package, the error names it."""
     spec = Decoder(name=str(models), gguf_file="smollm2-135m.gguf", unmask="0011")
     try:
         import gguf  # noqa: F401
