@@ -137,7 +137,7 @@ def show(properties: dict[str, Any], points: Sequence[Point], trials: int) -> No
 def draw(properties: dict[str, Any], points: Sequence[Point], folder: Path, name: str) -> None:
     """Plot regret and rank correlation against the cost."""
     with plotting.style():
-        figure, panels = plotting.panels(3, 3.4, 3.0, columns=3)
+        figure, panels = plotting.panels(3.4, [3.0] * 3, columns=3)
         for number, strategy in enumerate(dict.fromkeys(point.strategy for point in points)):
             own = [point for point in points if point.strategy == strategy]
             style = {

@@ -31,13 +31,14 @@ def by_data(records: Sequence[RunRecord], *, separate: bool) -> dict[str, list[R
 
 def differences(one: RunRecord, other: RunRecord) -> list[str]:
     """Differences in the data of two runs and in how it was scored, such as `test.sentences: 8 → 12`."""
-    left, right = dict(_identity(one)), dict(_identity(other))
-    for split in ("validation", "test"):
-        if f"{split}.gold" in left.keys() & right.keys():  # then it does not matter how the gold was read
-            for key in [*left, *right]:
-                if key.startswith(f"{split}.reader."):
-                    left.pop(key, None)
-                    right.pop(key, None)
+    # If both have a digest of the gold, it does not matter how the gold was read.
+    shared = [
+        split for split, data in one.data.items() if "gold" in data and "gold" in other.data.get(split, {})
+    ]
+    ignored = tuple(f"{split}.reader." for split in shared)
+    left, right = (
+        {key: value for key, value in _identity(run) if not key.startswith(ignored)} for run in (one, other)
+    )
     lines = [f"{key}: {left[key]} → {right[key]}" for key in left if key in right and left[key] != right[key]]
     unshared = sorted(one.scores.keys() ^ other.scores.keys())
     return lines + [f"{split}: only one of them is scored on it" for split in unshared]

@@ -1,4 +1,4 @@
-"""The significance tests that the runs of a task allow, on test if there is one, else on validation."""
+"""Compares configurations by all paired tests, on test if there is one, else on validation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .run_records import SentenceCounts
-from .significance.configurations import UnmaskingTest, unmasking_over_seeds, unmasking_pairs, unmasking_test
 from .significance.paired import Alternative, TestResult, holm, paired_t, sign_flip
 from .significance.sentences import f1_randomisation
 from .study import Configuration, StudyTask
@@ -37,39 +36,13 @@ class Comparison:
         return list(dict.fromkeys(note for test in self.tests if test is not None for note in test.notes))
 
 
-@dataclass
-class UnmaskingTests:
-    """The paper's question in one series: its own test, the same question over seeds, and each of its pairs."""
-
-    series: str
-    groups: int
-    paper: UnmaskingTest
-    over_seeds: list[TestResult]
-    pairs: list[Comparison]
-
-
 def compare_with_baseline(task: StudyTask) -> list[Comparison]:
     """Compare each configuration of a task with its baseline, two-sided."""
     pairs = [(each, task.baseline(each)) for each in task.configurations]
-    return _compare_all([(one, other) for one, other in pairs if one is not other], task.splits[-1])
+    return compare_all([(one, other) for one, other in pairs if one is not other], task.splits[-1])
 
 
-def unmasking_tests(task: StudyTask) -> list[UnmaskingTests]:
-    """Make the paper's test in each series in which every mask was run."""
-    split = task.splits[-1]
-    return [
-        UnmaskingTests(
-            series,
-            groups := len(next(iter(members))),
-            unmasking_test({mask: each.summary(split).mean for mask, each in members.items()}),
-            unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}),
-            _compare_all([(members[b], members[a]) for a, b in unmasking_pairs(groups)], split, "greater"),
-        )
-        for series, members in task.complete_masks().items()
-    ]
-
-
-def _compare_all(
+def compare_all(
     pairs: Iterable[tuple[Configuration, Configuration]], split: str, alternative: Alternative = "two-sided"
 ) -> list[Comparison]:
     """Compare the pairs that share a seed, with Holm's correction for each kind of test."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from .figures import score_label
-from .plotting import COLORS, FAINT, error_bars, panels, plot_means, shown, stacked
+from .plotting import COLORS, FAINT, draw_panels, error_bars, plot_means, shown
 from .study import StudyTask, Summary
 
 _MOST_NUMBERED = 14
@@ -21,19 +21,16 @@ def has_curves(task: StudyTask) -> bool:
 
 def learning_curves(tasks: Sequence[StudyTask]) -> Any:
     """Loss and validation score by epoch; the best and the baseline in colour, other configurations in grey."""
-    figure, axes = panels(2 * len(tasks), 4.6, 3.0)
-    for task, loss, score in zip(tasks, axes[::2], axes[1::2], strict=True):
-        _curve_panel(loss, task, "loss", 1)
-        loss.set_ylabel("training loss")
-        _curve_panel(score, task, "validation", 100)
-        score.set_ylabel(score_label(task, "validation"))
-    return figure
+    curves = [(task, curve) for task in tasks for curve in ("loss", "validation")]
+    return draw_panels(_curve_panel, curves, 4.6, [3.0] * len(curves))
 
 
-def _curve_panel(ax: Any, task: StudyTask, curve: Literal["loss", "validation"], scale: float) -> None:
+def _curve_panel(ax: Any, curve: tuple[StudyTask, str]) -> None:
+    task, name = curve
+    scale, label = (1, "training loss") if name == "loss" else (100, score_label(task, "validation"))
     colored = named_colors(task)
     for number, each in enumerate(sorted(task.configurations, key=lambda each: each.label in colored)):
-        points = _by_epoch([getattr(record.curve, curve) for record in each.runs.values()])
+        points = _by_epoch([getattr(record.curve, name) for record in each.runs.values()])
         look: dict[str, Any] = {"marker": "o" if len(points) <= 30 else None}
         if each.label in colored:
             look |= {"color": colored[each.label], "label": shown(each.label)}
@@ -44,7 +41,7 @@ def _curve_panel(ax: Any, task: StudyTask, curve: Literal["loss", "validation"],
                 "linewidth": 0.9,
             }
         plot_means(ax, points, scale=scale, shaded=each.label in colored, **look)
-    ax.set(title=shown(task.name), xlabel="epoch")
+    ax.set(title=shown(task.name), xlabel="epoch", ylabel=label)
     if ax.get_xlim()[1] >= 2:
         ax.locator_params(axis="x", integer=True)
     if len(task.configurations) > 1:
@@ -62,11 +59,9 @@ def named_colors(task: StudyTask) -> dict[str, str]:
 
 def _by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> dict[float, Summary]:
     """Mean and deviation over seeds at each epoch that all of them have."""
-    values: dict[float, list[float]] = defaultdict(list)
-    for curve in curves:
-        for _, epoch, value in curve:
-            values[epoch].append(value)
-    return {epoch: Summary.of(values[epoch]) for epoch in sorted(values) if len(values[epoch]) == len(curves)}
+    by_seed = [{epoch: value for _, epoch, value in curve} for curve in curves]
+    shared = set.intersection(*map(set, by_seed))
+    return {epoch: Summary.of([values[epoch] for values in by_seed]) for epoch in sorted(shared)}
 
 
 def has_types(task: StudyTask) -> bool:
@@ -85,10 +80,8 @@ def _types(task: StudyTask) -> list[str]:
 
 def per_type(tasks: Sequence[StudyTask]) -> Any:
     """F1 of each type, most frequent first, for the best configuration and its baseline, ± sd over seeds."""
-    figure, axes = stacked(5.8, [1.1 + 0.3 * max(3, len(_types(task))) for task in tasks])
-    for task, ax in zip(tasks, axes, strict=True):
-        _type_panel(ax, task)
-    return figure
+    heights = [1.1 + 0.3 * max(3, len(_types(task))) for task in tasks]
+    return draw_panels(_type_panel, tasks, 5.8, heights, columns=1)
 
 
 def _type_panel(ax: Any, task: StudyTask) -> None:
@@ -120,18 +113,13 @@ def confusion(tasks: Sequence[StudyTask]) -> Any:
 
     Spans with the same two ends are compared; a gold span without one is missed, a predicted one spurious.
     """
-    matrices = [_matrix(task) for task in tasks]
-    sizes = [len(types) for types, _ in matrices]
+    sizes = [len(_matrix(task)[0]) for task in tasks]
     sides = [2.2 + (0.42 if size <= _MOST_NUMBERED else 0.21) * size for size in sizes]
-    figure, axes = stacked(max(sides) + 0.8, sides)
-    for task, ax, (types, counts) in zip(tasks, axes, matrices, strict=True):
-        _confusion_panel(ax, task, types, counts)
-    return figure
+    return draw_panels(_confusion_panel, tasks, max(sides) + 0.8, sides, columns=1)
 
 
-def _confusion_panel(
-    ax: Any, task: StudyTask, types: Sequence[str], counts: Counter[tuple[str, str]]
-) -> None:
+def _confusion_panel(ax: Any, task: StudyTask) -> None:
+    types, counts = _matrix(task)
     spans, numbered = task.measure == "f1", len(types) <= _MOST_NUMBERED
     keys = [*types, ""] if spans else types
     table = [[counts[gold, predicted] for predicted in keys] for gold in keys]
@@ -174,10 +162,7 @@ def has_cost(task: StudyTask) -> bool:
 
 def cost(tasks: Sequence[StudyTask]) -> Any:
     """Score against seconds of training; the line connects the configurations that no faster one beats."""
-    figure, axes = panels(len(tasks), 5.2, 3.5)
-    for task, ax in zip(tasks, axes, strict=True):
-        _cost_panel(ax, task)
-    return figure
+    return draw_panels(_cost_panel, tasks, 5.2, [3.5] * len(tasks))
 
 
 def _cost_panel(ax: Any, task: StudyTask) -> None:

@@ -112,17 +112,9 @@ def _varies_data(sweep: Path) -> bool:
 def _no_runs(paths: Sequence[Path], runs: CollectedRuns) -> Problem:
     places = ", ".join(f"`{path}`" for path in paths)
     if runs.pretraining:
-        return Problem(
-            f"a report is about runs that label; in {places} there is only pre-training: "
-            f"{', '.join(runs.pretraining[:5])}",
-            notes=(
-                "loss and perplexity of pre-training stand in its metrics.json, update by update in log.jsonl",
-                "runs that start from the models it kept are reported as curves over them",
-            ),
-        )
-    note = (
-        f"unfinished: {', '.join(runs.unfinished[:5])}"
-        if runs.unfinished
-        else "a run directory has spec.yaml and metrics.json"
-    )
-    return Problem(f"no finished run in {places}", notes=(note,))
+        message = f"a report is about runs that label; in {places} there is only pre-training"
+        advice = "its metrics.json has loss and perplexity, its log.jsonl these values by update"
+    else:
+        message = f"no finished run in {places}"
+        advice = "a finished run has spec.yaml and metrics.json"
+    return Problem(message, notes=(*runs.notes, advice))

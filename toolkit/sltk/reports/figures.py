@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..masks import is_digits
-from .plotting import COLORS, MARKERS, error_bars, panels, plot_means, shown
+from .plotting import COLORS, MARKERS, draw_panels, error_bars, plot_means, shown
 from .study import Configuration, StudyTask, Summary
 
 _LINES = {"validation": "-", "test": "--"}
@@ -26,10 +26,8 @@ def configurations(tasks: Sequence[StudyTask]) -> Any:
     widest = max(len(_ticks(task)) for task in tasks)
     width = max(5.2, 1.4 + (0.29 if widest <= 32 else 0.17) * widest)
     several = max(len(task.series()) for task in tasks) > 1 and any(task.has_masks() for task in tasks)
-    figure, axes = panels(len(tasks), width, 4.1 if several else 3.5, 2 if widest <= 32 else 1)
-    for task, ax in zip(tasks, axes, strict=True):
-        _configuration_panel(ax, task)
-    return figure
+    heights = [4.1 if several else 3.5] * len(tasks)
+    return draw_panels(_configuration_panel, tasks, width, heights, 2 if widest <= 32 else 1)
 
 
 def _ticks(task: StudyTask) -> list[str]:
@@ -93,14 +91,15 @@ def checkpoint_curves(
     Args:
         curves: task → name of the curve → number of the checkpoint → score.
     """
-    figure, axes = panels(len(curves), 5.2, 3.4)
     names = list(dict.fromkeys(name for task in curves.values() for name in task))
-    for (task, members), ax in zip(curves.items(), axes, strict=True):
-        for name, points in members.items():
+
+    def draw(ax: Any, task: str) -> None:
+        for name, points in curves[task].items():
             color = COLORS[names.index(name) % len(COLORS)]
             look: dict[str, Any] = {"linewidth": 1.2, "marker": "o", "markersize": 3.2}
             plot_means(ax, points, linestyle="--", color=color, label=name, **look)
         ax.locator_params(axis="x", integer=True)
         ax.set(title=shown(task), xlabel="checkpoint", ylabel=y_label)
         ax.legend(loc="best")
-    return figure
+
+    return draw_panels(draw, list(curves), 5.2, [3.4] * len(curves))

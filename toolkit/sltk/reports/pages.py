@@ -55,18 +55,13 @@ class Section:
 
 def html(title: str, sections: Sequence[Section]) -> str:
     """A single page without scripts that needs no other file."""
-    return "".join(_html(title, sections))
-
-
-def _html(title: str, sections: Sequence[Section]) -> Iterator[str]:
-    yield web_page.opening(title, _STYLE)
-    yield f"<h1>{escape_text(title)}</h1>\n"
+    parts = [web_page.opening(title, _STYLE), f"<h1>{escape_text(title)}</h1>\n"]
     for section in sections:
-        yield f"<h2>{escape_text(section.title)}</h2>\n"
-        yield from (f"<p>{escape_text(sentence)}</p>\n" for sentence in section.sentences)
-        yield from map(_html_picture, section.pictures)
-        yield from map(_html_table, section.tables)
-    yield web_page.ENDING
+        parts.append(f"<h2>{escape_text(section.title)}</h2>\n")
+        parts += [f"<p>{escape_text(sentence)}</p>\n" for sentence in section.sentences]
+        parts += map(_html_picture, section.pictures)
+        parts += map(_html_table, section.tables)
+    return "".join([*parts, web_page.ENDING])
 
 
 def _html_picture(picture: Picture) -> str:

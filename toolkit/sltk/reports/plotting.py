@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import UsageError
 from ..files.safety import printable
@@ -51,6 +51,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
 """Formats, each with the metadata to leave out because it changes from one writing to the next."""
 
 
+Item = TypeVar("Item")
 Points = Mapping[int, Summary] | Mapping[float, Summary]
 """Scores by position on the other axis."""
 
@@ -74,32 +75,35 @@ def style() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float) -> Any:
-    """An empty figure of this size in inches, laid out so that its parts do not overlap."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-
-
 def shown(name: str) -> str:
     """A name as figures show it: without control characters, and not too long."""
     clean = printable(name)
     return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST - 1]}…"
 
 
-def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[Any, list[Any]]:
-    """A figure of `count` axes in up to `columns` columns; width and height of each in inches."""
-    across = min(columns, count)
-    down = -(-count // across)
-    figure = _figure(width * across, height * down)
-    return figure, [figure.add_subplot(down, across, place + 1) for place in range(count)]
+def panels(width: float, heights: Sequence[float], columns: int = 2) -> tuple[Any, list[Any]]:
+    """A figure with axes of this width and these heights in inches, in up to `columns` columns."""
+    from matplotlib.figure import Figure
+
+    across = min(columns, len(heights))
+    rows = [max(heights[start : start + across]) for start in range(0, len(heights), across)]
+    figure = Figure(figsize=(width * across, sum(rows)), dpi=_DPI, layout="constrained")
+    grid = figure.add_gridspec(len(rows), across, height_ratios=rows)
+    return figure, [figure.add_subplot(grid[place]) for place in range(len(heights))]
 
 
-def stacked(width: float, heights: Sequence[float]) -> tuple[Any, list[Any]]:
-    """A figure of axes one below the other, with the height of each in inches."""
-    figure = _figure(width, sum(heights))
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    return figure, [figure.add_subplot(cell) for cell in grid]
+def draw_panels(
+    draw: Callable[[Any, Item], None],
+    items: Sequence[Item],
+    width: float,
+    heights: Sequence[float],
+    columns: int = 2,
+) -> Any:
+    """A figure with a panel for each item, drawn by `draw(axes, item)`; sizes as for `panels`."""
+    figure, axes = panels(width, heights, columns)
+    for ax, item in zip(axes, items, strict=True):
+        draw(ax, item)
+    return figure
 
 
 def plot_means(ax: Any, points: Points, *, scale: float = 100, shaded: bool = True, **look: Any) -> None:

@@ -20,7 +20,7 @@ CheckpointCurve = dict[int, Configuration]
 """Number of the checkpoint → the configuration that starts from it."""
 
 _START = ("backbone.name", "backbone.adapter", MASK)
-_ORDER = ("Encoder", "Decoder Mask", "Decoder Unmask")
+_ORDER = {"Encoder": 0, "Decoder Mask": 1, "Decoder Unmask": 2}
 
 
 def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
@@ -32,7 +32,7 @@ def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
             groups.setdefault((_kind(origin, each.mask), origin.run), []).append((origin.snapshot, each))
     kinds = [kind for kind, _ in groups]
     named: dict[str, CheckpointCurve] = {}
-    for (kind, run), members in sorted(groups.items(), key=lambda item: (_rank(item[0][0]), item[0])):
+    for (kind, run), members in sorted(groups.items(), key=lambda item: (_ORDER.get(item[0][0], 3), item[0])):
         name = kind if kinds.count(kind) == 1 else f"{kind}, {run}"
         settings = [_other_settings(each) for _, each in members]
         varied = varied_keys(settings)
@@ -49,10 +49,6 @@ def _kind(origin: Origin, mask: str | None) -> str:
     if origin.objective == "clm":
         return f"Decoder {state}"
     return "Encoder" if state == "Unmask" else f"Encoder {state}"
-
-
-def _rank(kind: str) -> int:
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
 def _other_settings(configuration: Configuration) -> dict[str, Any]:

@@ -29,15 +29,10 @@ def score_table(task: StudyTask) -> ResultTable:
     """Mean ± sample sd of each configuration, with n; the best by validation is highlighted."""
     rows = []
     for each in task.configurations:
+        scores = (each.summary(split).points() for split in task.splits)
         costs = (each.cost("seconds"), each.cost("words_per_second"))
-        rows.append(
-            (
-                each.label,
-                str(len(each.runs)),
-                *(each.summary(split).points() for split in task.splits),
-                *("" if value is None else f"{value:,.0f}" for value in costs),
-            )
-        )
+        cost_texts = ("" if value is None else f"{value:,.0f}" for value in costs)
+        rows.append((each.label, str(len(each.runs)), *scores, *cost_texts))
     columns = ("configuration", "n", *task.splits, "seconds", "words/s")
     note = f"{task.measure_name} in points, mean ± sample standard deviation over n seeds."
     if len(rows) == 1:
@@ -111,17 +106,11 @@ def _response_row(label: str, responses: Sequence[dict[str, Any]]) -> tuple[str,
 
 def run_table(tasks: Sequence[StudyTask]) -> ResultTable:
     """Every run by itself."""
-    rows = [
-        (
-            record.name,
-            configuration.label,
-            str(record.seed),
-            *(points(record.score(split)) for split in ("validation", "test")),
-            str(record.train.get("steps", "")),
-            f"{record.train.get('seconds', 0):,.0f}",
-        )
-        for _, configuration, record in all_runs(tasks)
-    ]
+    rows = []
+    for _, configuration, record in all_runs(tasks):
+        scores = (points(record.score(split)) for split in ("validation", "test"))
+        costs = (str(record.train.get("steps", "")), f"{record.train.get('seconds', 0):,.0f}")
+        rows.append((record.name, configuration.label, str(record.seed), *scores, *costs))
     columns = ("run", "configuration", "seed", "validation", "test", "updates", "seconds")
     return ResultTable("Runs", columns, rows)
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from .comparisons import Comparison, UnmaskingTests, compare_with_baseline, unmasking_tests
+from .comparisons import Comparison, compare_all, compare_with_baseline
 from .result_tables import ResultTable
+from .significance.configurations import unmasking_over_seeds, unmasking_pairs, unmasking_test
 from .significance.paired import Interval, TestResult, effect_size, t_interval
 from .significance.sentences import f1_interval
-from .study import StudyTask, points
+from .study import Configuration, StudyTask, points
 
 _TESTS = ("p t", "p sign flip", "p randomisation")
-_REJECTIONS = {3: " (in 3 of 100 studies)", 4: " (in 8 of 100 studies)", 5: " (in 13 of 100 studies)"}
-"""How often the paper's test rejects at 0.01 if masks make no difference, by groups (docs/guides/report.md)."""
+_REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " (in 13 of 100 studies)"}
+"""How often the paper's test rejects at 0.01 if masks make no difference, by number of masks (docs/guides/report.md)."""
 
 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
     """The tables of all tests that the runs of a task allow."""
     if comparisons := compare_with_baseline(task):
         yield _comparison_table(task, comparisons)
-    for each in unmasking_tests(task):
-        yield _unmasking_table(each)
-        yield _pair_table(each)
+    for series, members in task.complete_masks().items():
+        yield _unmasking_table(series, members, task.splits[-1])
+        yield _pair_table(members, task.splits[-1])
 
 
 def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTable:
@@ -29,9 +30,8 @@ def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTa
     others = list(dict.fromkeys(each.other.label for each in family))
     common = [note for note in family[0].notes() if all(note in each.notes() for each in family)]
     specific = ["; ".join(note for note in each.notes() if note not in common) for each in family]
-    columns: tuple[str, ...] = (
-        *("configuration", "seeds", "difference", "95 % (seeds, t)", "95 % (sentences)"), *_TESTS, "g"
-    )  # fmt: skip
+    intervals = ("95 % (seeds, t)", "95 % (sentences)")
+    columns: tuple[str, ...] = ("configuration", "seeds", "difference", *intervals, *_TESTS, "g")
     rows = [_comparison_row(each, several=len(others) > 1) for each in family]
     if any(specific):
         columns, rows = (*columns, "notes"), [(*row, note) for row, note in zip(rows, specific, strict=True)]
@@ -46,16 +46,20 @@ def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTa
 
 def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
     name = f"{each.one.label} − {each.other.label}" if several else each.one.label
+    over_seeds = _interval_text(t_interval(*each.scores))
+    over_sentences = _interval_text(f1_interval(*each.counts)) if all(each.counts) else ""
     g = effect_size(*each.scores).g
     return (
-        name,
-        str(each.t.n),
-        points(each.t.difference, sign=True),
-        _interval_text(t_interval(*each.scores)),
-        _interval_text(f1_interval(*each.counts)) if each.counts[0] and each.counts[1] else "",
+        *_difference(name, each),
+        over_seeds,
+        over_sentences,
         *_p_texts(each),
         "" if g is None else f"{g:+.2f}",
     )
+
+
+def _difference(name: str, each: Comparison) -> tuple[str, str, str]:
+    return name, str(each.t.n), points(each.t.difference, sign=True)
 
 
 def _interval_text(interval: Interval) -> str:
@@ -74,25 +78,20 @@ def _p_text(p: float | None) -> str:
     return "–" if p is None else "< .001" if p < 0.001 else f"{p:.3f}"
 
 
-def _unmasking_table(unmasking: UnmaskingTests) -> ResultTable:
+def _unmasking_table(series: str, members: Mapping[str, Configuration], split: str) -> ResultTable:
     """The paper's test, and the same question over seeds."""
-    test = unmasking.paper
+    test = unmasking_test({mask: each.summary(split).mean for mask, each in members.items()})
     rows = [_test_row(f"the paper's, over {test.pairs} pairs of configurations", test.result)]
-    for result in unmasking.over_seeds:
+    for result in unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}):
         rows.append(_test_row(f"{result.test} over seeds, of their mean over the pairs", result))
-    series = f" ({unmasking.series})" if unmasking.series else ""
+    title = "Does unmasking further groups nearer the output help?" + (f" ({series})" if series else "")
     decision = {None: "not made", True: "rejected", False: "not rejected"}[test.rejected]
     note = (
         f"One-sided, alternative: more unmasked is better. At alpha {test.alpha:g} the paper's null hypothesis is "
         f"{decision}. Its pairs overlap, so it is rejected far more often than that where there is no effect"
-        f"{_REJECTIONS.get(unmasking.groups, '')}."
+        f"{_REJECTIONS.get(len(members), '')}."
     )
-    return ResultTable(
-        f"Does unmasking further groups nearer the output help?{series}",
-        ("test", "n", "gain", "t", "p", "notes"),
-        rows,
-        note,
-    )
+    return ResultTable(title, ("test", "n", "gain", "t", "p", "notes"), rows, note)
 
 
 def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
@@ -101,14 +100,12 @@ def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
     return (name, str(result.n), gain, t, _p_text(result.p), "; ".join(result.notes))
 
 
-def _pair_table(unmasking: UnmaskingTests) -> ResultTable:
+def _pair_table(members: Mapping[str, Configuration], split: str) -> ResultTable:
     """Each pair by itself, over seeds and over sentences, with Holm's correction."""
+    pairs = unmasking_pairs(len(next(iter(members))))
+    family = compare_all([(members[b], members[a]) for a, b in pairs], split, "greater")
     rows = [
-        (
-            *(str(each.other.mask), str(each.one.mask), str(each.t.n), points(each.t.difference, sign=True)),
-            *_p_texts(each),
-        )
-        for each in unmasking.pairs
+        (str(each.other.mask), *_difference(str(each.one.mask), each), *_p_texts(each)) for each in family
     ]
     note = f"One-sided: p, and in brackets p after Holm's correction over {len(rows)} pairs."
     return ResultTable("The pairs one by one", ("A", "B", "seeds", "B − A", *_TESTS), rows, note)

@@ -77,7 +77,7 @@ def f1_interval(
     totals = [_frequencies(rng, size, len(flat)) @ flat for size in _blocks(draws, len(flat))]
     resampled = _f1_difference(np.concatenate(totals).reshape(draws, *counts.shape[1:]))
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high), confidence)
+    return Interval(float(low), float(high))
 
 
 def _counts(a: Sequence[SentenceCounts], b: Sequence[SentenceCounts]) -> Floats:
