@@ -1,4 +1,4 @@
-"""`sltk report`: what it writes, of real runs and of recorded ones."""
+"""The files that `sltk report` writes, for real and for synthetic runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two real runs, of two masks, as a sweep lays them out."""
+    """Two real runs with different masks, in the layout of a sweep."""
     folder = tmp_path_factory.mktemp("sweep")
     for mask in ("00", "01"):
         spec = tiny.spec(
@@ -63,14 +63,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the recorded study."""
+    """The report of the synthetic study."""
     output = tmp_path_factory.mktemp("report") / "out"
     assert main(["report", str(study), "--output", str(output)]) == 0
     return output
 
 
-def test_a_report_of_real_runs_holds_what_the_contract_says(runs: Path, real: Path) -> None:
-    """Page, Markdown, table, results and figures in three forms; the scores are those of metrics.json."""
+def test_a_report_of_real_runs_has_the_promised_files(runs: Path, real: Path) -> None:
+    """Page, Markdown, table, results and figures in three formats; scores match metrics.json."""
     output = real / "out"
     names = {path.name for path in output.iterdir()}
     assert names == {"report.html", "report.md", "table.tex", "results.csv", "figures"}
@@ -86,7 +86,7 @@ def test_a_report_of_real_runs_holds_what_the_contract_says(runs: Path, real: Pa
 
 
 def test_one_run_can_be_reported_on(runs: Path, tmp_path: Path) -> None:
-    """A single run directory gives its scores, types, confusion and learning curve, and no comparison."""
+    """A single run is reported with scores, types, confusion and learning curve, but no comparison."""
     done = write_report([runs / "runs" / "01"], tmp_path / "out")
     drawn = [path.stem for path in sorted((tmp_path / "out" / "figures").glob("*.png"))]
     assert drawn == ["configurations", "confusion", "learning_curves", "types"]
@@ -97,9 +97,9 @@ def test_one_run_can_be_reported_on(runs: Path, tmp_path: Path) -> None:
 def test_records_are_the_runs_without_text_and_folders(
     real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A report from records is that from the run directories, and records hold neither words nor folders.
+    """Records give the same report as the run directories, and contain neither words nor folders.
 
-    On standard output stand the table of means, the choice by validation, and where the report is.
+    Standard output shows the table of means, the choice by validation, and the path of the report.
     """
     assert main(["report", str(real / "runs.jsonl"), "--output", str(tmp_path / "out")]) == 0
     for name in ("report.md", "results.csv", "table.tex", "report.html"):
@@ -114,8 +114,8 @@ def test_records_are_the_runs_without_text_and_folders(
     assert str(tmp_path / "out" / "report.html") in shown
 
 
-def test_masks_stand_in_gray_code_order(page: Path) -> None:
-    """Tables list the 16 masks as the paper's figure does, each a digit from the next."""
+def test_masks_are_in_gray_code_order(page: Path) -> None:
+    """Tables list the 16 masks in the order of the paper's figure: neighbours differ in one digit."""
     paper = (
         *("0000", "0001", "0011", "0010", "0110", "0111", "0101", "0100"),
         *("1100", "1101", "1111", "1110", "1010", "1011", "1001", "1000"),
@@ -128,25 +128,25 @@ def test_masks_stand_in_gray_code_order(page: Path) -> None:
 def test_scores_are_mean_and_sample_deviation(study: Path, page: Path) -> None:
     """A cell is the mean ± sample standard deviation of the seeds' scores, in points."""
     scores = [record.scores["test"]["f1"] for record in read_records(study) if record.mask == "0110"]
-    wanted = f"{100 * statistics.mean(scores):.2f} ± {100 * statistics.stdev(scores):.2f}"
+    expected = f"{100 * statistics.mean(scores):.2f} ± {100 * statistics.stdev(scores):.2f}"
     assert len(scores) == 3
-    assert wanted in (page / "report.md").read_text()
-    assert wanted.replace("±", "$\\pm$") in (page / "table.tex").read_text()
+    assert expected in (page / "report.md").read_text()
+    assert expected.replace("±", "$\\pm$") in (page / "table.tex").read_text()
 
 
-def test_tests_stand_beside_the_papers(page: Path) -> None:
-    """16 masks give the paper's 17 pairs, a row each, the tests over seeds, and 15 comparisons with 0000."""
+def test_tests_over_seeds_accompany_the_papers_test(page: Path) -> None:
+    """16 masks give the paper's 17 pairs with a row each, the tests over seeds, and 15 comparisons with 0000."""
     text = (page / "report.md").read_text()
-    assert "the paper's, over 17 pairs" in text
+    assert "the paper's test, over 17 pairs" in text
     assert "paired t over seeds" in text
     assert "sign flip over seeds" in text
     assert "over 15 comparisons" in text
-    pairs = text.split("### The pairs one by one")[1].split("##")[0]
+    pairs = text.split("### Each pair separately")[1].split("##")[0]
     assert len(re.findall(r"^\| [01]{4} \| [01]{4} ", pairs, re.MULTILINE)) == 17
 
 
 class Page(HTMLParser):
-    """Tags of a page, and whether they are closed in order."""
+    """Collects the tags of a page, and checks that they are closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,8 +162,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_needs_nothing_else(page: Path) -> None:
-    """report.html is well nested, has no script and no link, and every picture is in it, with a text."""
+def test_the_page_is_self_contained(page: Path) -> None:
+    """report.html is well nested, has no scripts or links, and embeds every picture with an alternative text."""
     html = (page / "report.html").read_text(encoding="utf-8")
     parser = Page()
     parser.feed(html)
@@ -177,8 +177,8 @@ def test_the_page_needs_nothing_else(page: Path) -> None:
     assert not any(name.startswith("on") for _, attributes in parser.seen for name in attributes)
 
 
-def test_names_are_text_in_every_form(tmp_path: Path) -> None:
-    """Types and runs with markup in their names appear as they are, and do nothing."""
+def test_names_are_escaped_in_every_format(tmp_path: Path) -> None:
+    """Names of types and runs that contain markup are shown literally."""
     evil = "<script>alert(1)</script>|&%$_#{}\\~^\x1b"
     records = study_records.study(["00", "01"], seeds=[1, 2], types=(evil, "$x_1$"), data="<b>&")
     write_records(tmp_path / "a.jsonl", [each.model_copy(update={"name": evil}) for each in records])
@@ -192,14 +192,14 @@ def test_names_are_text_in_every_form(tmp_path: Path) -> None:
 
 
 def test_figures_repeat_bit_for_bit(study: Path, page: Path, tmp_path: Path) -> None:
-    """The same runs give the same files, pictures included."""
+    """The same runs give the same bytes, figures included."""
     write_report([study], tmp_path / "again")
     for path in [path for path in page.rglob("*") if path.is_file()]:
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(page)).read_bytes(), path.name
 
 
-def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
-    """With `--tasks` each data set is a task: sections, columns and panels of its own."""
+def test_tasks_are_reported_side_by_side(tmp_path: Path) -> None:
+    """With `--tasks` each data set is a task with its own section, columns and panels."""
     write_records(
         tmp_path / "a.jsonl",
         [*study_records.study(["00", "01"], data="news"), *study_records.study(["00", "01"], data="books")],
@@ -213,7 +213,7 @@ def test_tasks_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_task_is_named_by_the_sweep_or_spec_that_all_its_runs_share(tmp_path: Path) -> None:
-    """Two tasks on one file of data have the names of their specs; runs of several specs have that of the data."""
+    """A task is named after the spec or sweep of all its runs, or else after its data."""
     ner, chunking = (
         [each.model_copy(update={"name": name}) for each in study_records.study(["00", "01"], data=data)]
         for name, data in (("ner", "news"), ("chunking", "books"))
@@ -226,7 +226,7 @@ def test_a_task_is_named_by_the_sweep_or_spec_that_all_its_runs_share(tmp_path: 
 
 
 def test_curves_over_checkpoints_are_drawn(tmp_path: Path) -> None:
-    """The paper's Figure 3: several curves a task, with their deviations, in all three forms."""
+    """The paper's Figure 3: several curves per task, with deviations, in all three formats."""
     curve = {step: Summary(0.1 * step, 0.02) for step in range(4)}
     tasks = {
         "NER": {"Encoder": curve, "Decoder Mask": {0: curve[0], 1: curve[1]}},
@@ -241,7 +241,7 @@ def test_curves_over_checkpoints_are_drawn(tmp_path: Path) -> None:
 def test_a_report_is_written_whole_or_not_at_all(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failure in the middle leaves the older report as it was, and nothing half done."""
+    """After a failure while writing, the older report is unchanged and no partial one remains."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").write_text("older")
 
@@ -256,7 +256,7 @@ def test_a_report_is_written_whole_or_not_at_all(
 
 
 def test_a_report_needs_no_torch(study: Path, tmp_path: Path) -> None:
-    """`sltk report` loads neither torch nor transformers, whatever it draws."""
+    """`sltk report` imports neither torch nor transformers."""
     code = (
         "import sys\nfrom sltk.cli import main\ncode = main(sys.argv[1:])\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\nsys.exit(code)"

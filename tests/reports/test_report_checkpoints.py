@@ -1,4 +1,4 @@
-"""`sltk report` of runs that start from the models that pre-training kept: the paper's Figure 3."""
+"""`sltk report` on runs that start from checkpoints of pre-training: the paper's Figure 3."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ DISHES = ("soup", "bread", "menu", "salad", "fork")
 NAMES = ["Encoder", "Decoder Mask", "Decoder Unmask"]
 
 
-def kept_models(folder: Path, objective: str) -> Path:
-    """A pre-training run that keeps a model an epoch, two of them, and the untrained one."""
+def pretrained_checkpoints(folder: Path, objective: str) -> Path:
+    """A pre-training run with three checkpoints: untrained, and after each of two epochs."""
     spec = {
         "name": objective,
         "objective": objective,
@@ -50,7 +50,7 @@ def kept_models(folder: Path, objective: str) -> Path:
 
 
 def labelled(folder: Path) -> dict[str, Any]:
-    """Words whose label is decided by the next one, which a causal model does not see."""
+    """Words whose label depends on the next word, which a causal model does not see."""
     for split, count in (("train", 24), ("validation", 20)):
         lines = []
         for number in range(count):
@@ -69,9 +69,9 @@ def labelled(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep over two checkpoints, three conditions and two seeds, `sweep`, and the models it starts from."""
+    """A sweep over two checkpoints, three conditions and two seeds, in `sweep`, with the pre-training runs."""
     folder = tmp_path_factory.mktemp("study")
-    steps = {objective: kept_models(folder, objective) for objective in ("mlm", "clm")}
+    steps = {objective: pretrained_checkpoints(folder, objective) for objective in ("mlm", "clm")}
     starts = [
         {"backbone.name": str(steps[objective] / f"{number:04d}"), "backbone.unmask": mask}
         for number in (0, 2)
@@ -93,20 +93,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(study: Path) -> Path:
-    """Its report, with the runs as records beside it."""
+    """The report on the sweep, with the runs as records in `runs.jsonl`."""
     arguments = ["--output", str(study / "out"), "--records", str(study / "runs.jsonl")]
     assert main(["report", str(study / "sweep"), *arguments]) == 0
     return study / "out"
 
 
 def rows(text: str, title: str) -> list[list[str]]:
-    """The cells of a table of a report in Markdown."""
+    """The cells of a table in report.md."""
     body = text.split(f"### {title}\n")[1].split("###")[0]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in body.splitlines() if line[:1] == "|"]
 
 
-def test_runs_from_kept_models_make_figure_3(written: Path, study: Path) -> None:
-    """Three curves over two checkpoints, in a figure and a table, of the means of metrics.json."""
+def test_runs_from_checkpoints_make_figure_3(written: Path, study: Path) -> None:
+    """Figure and table have three curves over two checkpoints, with the means of the runs' scores."""
     for form in ("png", "svg", "pdf"):
         assert (written / "figures" / f"checkpoints.{form}").stat().st_size > 1000
     assert not (written / "figures" / "configurations.png").exists()
@@ -125,8 +125,8 @@ def test_runs_from_kept_models_make_figure_3(written: Path, study: Path) -> None
     assert len(set(found.values())) > 3
 
 
-def test_the_identity_at_checkpoint_0_is_told(written: Path) -> None:
-    """Encoder and decoder unmasked are one network there, and the report has seen that they score the same."""
+def test_equal_scores_at_checkpoint_0_are_noted(written: Path) -> None:
+    """Encoder and Decoder Unmask are one network at checkpoint 0, and the report notes their equal scores."""
     text = (written / "report.md").read_text()
     _, _, first, *_ = rows(text, "Checkpoints")
     assert first[2] == first[4] != first[3]
@@ -134,7 +134,7 @@ def test_the_identity_at_checkpoint_0_is_told(written: Path) -> None:
 
 
 def test_records_give_the_same_curves_without_the_models(written: Path, study: Path, tmp_path: Path) -> None:
-    """Objective and checkpoint are in a record, which names no folder of the machine."""
+    """Records contain objective and checkpoint, but no folder of the machine."""
     text = (study / "runs.jsonl").read_text()
     assert str(study) not in text
     write_report([study / "runs.jsonl"], tmp_path / "out")
@@ -142,8 +142,8 @@ def test_records_give_the_same_curves_without_the_models(written: Path, study: P
         assert (tmp_path / "out" / name).read_bytes() == (written / name).read_bytes()
 
 
-def test_a_run_knows_its_origin_after_the_model_is_gone(study: Path, tmp_path: Path) -> None:
-    """`environment.json` says it; a run that does not is known by what lies at its path, or by the path alone."""
+def test_the_origin_of_a_run_is_known_after_the_checkpoint_is_deleted(study: Path, tmp_path: Path) -> None:
+    """It is read from `environment.json`, or else from the checkpoint, or from its path if that is missing."""
     run = tmp_path / "run"
     runs = (study / "sweep/runs").iterdir()
     first = next(path for path in runs if "mlm/steps/0000" in (path / "spec.yaml").read_text())
@@ -161,8 +161,8 @@ def test_a_run_knows_its_origin_after_the_model_is_gone(study: Path, tmp_path: P
     assert read_run(run).origin == origin
 
 
-def test_what_a_model_says_of_itself_may_be_damaged(tmp_path: Path) -> None:
-    """The file is named; a folder that says nothing, and a model of the hub, have no origin."""
+def test_a_damaged_pretraining_json_is_named(tmp_path: Path) -> None:
+    """The error names the file; a folder without one, and a model of the hub, have no origin."""
     assert origin_of(None, "some/model") is None
     assert origin_of(str(tmp_path)) is None
     for text in ("{", "[1]", '{"snapshot": "x"}'):
@@ -171,7 +171,7 @@ def test_what_a_model_says_of_itself_may_be_damaged(tmp_path: Path) -> None:
             origin_of(str(tmp_path))
 
 
-def test_the_last_model_of_a_run_is_no_checkpoint(study: Path) -> None:
+def test_the_final_model_of_a_run_has_no_checkpoint_number(study: Path) -> None:
     """`RUN/model`, or RUN for an adapter, is an origin without a number."""
     assert origin_of(None, str(study / "mlm/model")) == origin_of(str(study / "mlm"), "some/base")
     assert origin_of(str(study / "mlm")).snapshot is None  # type: ignore[union-attr]
@@ -180,7 +180,7 @@ def test_the_last_model_of_a_run_is_no_checkpoint(study: Path) -> None:
 def start(
     run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any
 ) -> list[RunRecord]:
-    """Recorded runs of one configuration, from one checkpoint."""
+    """Recorded runs of one configuration that start from one checkpoint."""
     made = study_records.study([mask], seeds=[1, 2], **settings)
     origin = Origin(run=run, snapshot=number, objective=objective)  # type: ignore[arg-type]
     backbone = {"type": "encoder", "name": f"{run}/steps/{number:04d}", "unmask": mask}
@@ -195,13 +195,13 @@ def curve_names(*groups: list[RunRecord]) -> list[str]:
     return list(curves(task))
 
 
-def test_other_masks_are_curves_of_their_own() -> None:
-    """Digits are read as the words they stand for; a mask between has its name on the curve."""
+def test_other_masks_are_separate_curves() -> None:
+    """Masks of digits count as `all` or `none` if they mean that; other masks are named on their curve."""
     groups = [start("lm", number, mask) for number in (0, 1) for mask in ("0000", "0011", "1111")]
     assert curve_names(*groups) == ["Decoder Mask", "Decoder Unmask", "Decoder 0011"]
 
 
-def test_what_else_differs_is_said_in_the_name() -> None:
+def test_other_differences_are_part_of_the_name() -> None:
     """Two pre-training runs, or two learning rates, are two curves."""
     groups = [start(run, number, "all") for run in ("small", "large") for number in (0, 1)]
     assert curve_names(*groups) == ["Decoder Unmask, large", "Decoder Unmask, small"]
@@ -213,14 +213,14 @@ def test_what_else_differs_is_said_in_the_name() -> None:
     assert curve_names(*groups) == ["Decoder Unmask, learning_rate 0.1", "Decoder Unmask, learning_rate 0.2"]
 
 
-def test_an_unknown_objective_leaves_the_run_s_name() -> None:
-    """Nothing is guessed from a path."""
+def test_curves_of_an_unknown_objective_are_named_after_the_run() -> None:
+    """The objective is not guessed from the path."""
     groups = [start("lm", number, mask, None) for number in (0, 1) for mask in ("none", "all")]
     assert curve_names(*groups) == ["lm, Mask", "lm, Unmask"]
 
 
 def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
-    """The table has a dash there, and says over how many seeds the others are."""
+    """The table has a dash for it, and states the number of seeds of the others."""
     groups = [start("enc", 0, "all", "mlm"), start("dec", 0, "all"), start("dec", 7, "all")[:1]]
     (task,) = arrange([record for group in groups for record in group])
     found = table(task)
@@ -230,11 +230,11 @@ def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
         ("7", True, False),
     ]
     assert "over 1 to 2 seeds" in found.note
-    assert "do not score the same" not in found.note  # one record of `study_records.study` is like the other
+    assert "do not score the same" not in found.note  # `study_records.study` always draws the same scores
 
 
-def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
-    """A run from a hub model is on no curve: then the figure of all configurations is drawn as well."""
+def test_runs_of_other_origins_are_shown_beside_the_curves(tmp_path: Path) -> None:
+    """A run from a hub model is on no curve, so the figure of all configurations is drawn as well."""
     groups = [start("lm", 0, "all"), start("lm", 1, "all"), study_records.study(["all"], seeds=[1, 2])]
     write_records(tmp_path / "a.jsonl", [record for group in groups for record in group])
     write_report([tmp_path / "a.jsonl"], tmp_path / "out")
@@ -244,7 +244,7 @@ def test_runs_of_other_origins_stand_beside_the_curves(tmp_path: Path) -> None:
 
 
 def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
-    """Three runs that start from one kept model are three configurations."""
+    """Runs that start from a single checkpoint are shown as configurations."""
     write_records(tmp_path / "a.jsonl", start("lm", 3, "all") + start("lm", 3, "none"))
     write_report([tmp_path / "a.jsonl"], tmp_path / "out")
     assert not (tmp_path / "out/figures/checkpoints.png").exists()
@@ -252,8 +252,8 @@ def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
     assert len(collect([tmp_path / "a.jsonl"]).records) == 4
 
 
-def test_pre_training_is_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It labels nothing: beside other runs it is passed over, alone it is refused with what to read instead."""
+def test_pretraining_runs_are_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are skipped beside other runs; alone they are refused with advice on what to read instead."""
     found = collect([study])
     assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
     assert len(found.records) == 12

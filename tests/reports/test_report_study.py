@@ -1,4 +1,4 @@
-"""What `sltk report` reads and how it puts runs in order; what does not compare, or is damaged, is refused."""
+"""How `sltk report` reads and arranges runs; runs that cannot be compared, or are damaged, are refused."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command that is refused says."""
+    """The standard error of a command that is refused."""
     assert main(["report", *arguments]) == 2
     return capsys.readouterr().err
 
 
 def test_counts_of_sentences_add_up_to_the_scores(run: Path) -> None:
-    """The counts a sentence of a record give the F1 of metrics.json, and so do the rows of its confusion."""
+    """The counts per sentence of a record, and its confusion, add up to the scores of metrics.json."""
     record = read_run(run)
     scores, counts = record.scores["test"], record.counts["test"]
     assert scores["predicted"] > 0
@@ -49,7 +49,7 @@ def test_counts_of_sentences_add_up_to_the_scores(run: Path) -> None:
 
 
 def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
-    """Writing and reading records changes nothing; large counts stay numbers, small ones are digits."""
+    """Records survive writing and reading; large counts are written as numbers, small ones as digits."""
     records = study_records.study(["0011"], seeds=[1])
     counts = {"gold": [12, 3], "predicted": [11, 3], "correct": [10, 2]}
     large = records[0].model_copy(
@@ -62,33 +62,33 @@ def test_records_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert '"gold":"' in records[0].json_line()
 
 
-def test_the_choice_by_validation_is_told_with_its_distance_from_the_best() -> None:
-    """The best by validation, its test score, and how far below the best test score that is."""
+def test_the_choice_by_validation_is_shown_with_its_distance_from_the_best() -> None:
+    """The text has the best by validation, its test score, and its distance from the best test score."""
     records = study_records.study(["0000", "0001", "0011"], seeds=[1])
     f1 = {"0000": (0.5, 0.6), "0001": (0.7, 0.65), "0011": (0.6, 0.68)}
     for record in records:
         for split, value in zip(("validation", "test"), f1[record.mask or ""], strict=True):
             record.scores[split]["f1"] = value
     assert choice_text(arrange(records)[0]) == (
-        "Best by validation: 0001, F1 70.00 (n = 1). On test it has 65.00, 3.00 below the best, 0011."
+        "Best by validation: 0001, F1 70.00 (n = 1). On test it scores 65.00, 3.00 below the best, 0011."
     )
 
 
 def test_runs_of_different_data_are_refused_with_what_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Other test sentences end with code 2 and the keys that differ; nothing is written."""
+    """Different test sentences end with exit code 2 and the keys that differ; nothing is written."""
     records = [*study_records.study(["00"], seeds=[1]), *study_records.study(["01"], seeds=[1], sentences=50)]
     write_records(tmp_path / "a.jsonl", records)
     message = errors([str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "out")], capsys)
-    assert "do not compare" in message
+    assert "cannot be compared" in message
     assert "test.sentences: 60 → 50" in message
     assert "--tasks" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -> None:
-    """Where the plan of a sweep varies the data, different data are meant."""
+    """A sweep whose plan varies the data is recognised."""
     (tmp_path / "runs").mkdir()
     shutil.copytree(run, tmp_path / "runs" / "one", ignore=shutil.ignore_patterns("model", "checkpoints"))
     plan = "sweep: {runs: {one: {data.train.limit: 9}, other: {data.train.limit: 8}}}\n"
@@ -98,16 +98,16 @@ def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -
     assert not collect([tmp_path]).varies_data
 
 
-def test_other_training_data_is_refused() -> None:
-    """Runs on the same test sentences do not compare if they were trained on other data."""
+def test_different_training_data_is_refused() -> None:
+    """Runs scored on the same sentences cannot be compared if they were trained on different data."""
     one, other = study_records.study(["00"], seeds=[1, 2])
     other.data["train"] = {"reader": {"type": "conll", "path": "other.train"}}
     with pytest.raises(UsageError, match=r"train\.reader\.path: news\.train → other\.train"):
         arrange([one, other])
 
 
-def test_how_the_same_gold_was_read_makes_no_difference() -> None:
-    """Test data under another path is the same data where its digest is."""
+def test_the_reader_of_the_same_gold_does_not_matter() -> None:
+    """Test data with the same digest is the same data, whatever its path."""
     one, other = study_records.study(["00"], seeds=[1, 2])
     one.data["test"]["reader"] = {"type": "conll", "path": "a.conll"}
     other.data["test"]["reader"] = {"type": "conll", "path": "b.conll"}
@@ -115,7 +115,7 @@ def test_how_the_same_gold_was_read_makes_no_difference() -> None:
 
 
 def test_runs_scored_differently_are_refused() -> None:
-    """Strict and lenient scores do not stand in one table; another version of sltk alone is no reason."""
+    """Strict and lenient scores cannot be compared; scores of different versions of sltk can."""
     one, other, newer = study_records.study(["00", "01", "11"], seeds=[1])
     other.scores["test"]["signature"] = "seqeval|mode:conlleval|sltk:0.1.0"
     newer.scores["test"]["signature"] = "seqeval|sltk:9.9"
@@ -125,7 +125,7 @@ def test_runs_scored_differently_are_refused() -> None:
 
 
 def test_other_settings_make_series() -> None:
-    """Where the learning rate differs too, each rate is a series, compared with its own 00."""
+    """If the learning rate varies too, each rate is a series, compared with its own 00."""
     records = [
         *study_records.study(["00", "01"], trainer={"learning_rate": 1e-4, "save_every": 5}),
         *study_records.study(["00", "01"], trainer={"learning_rate": 2e-4, "save_every": None}),
@@ -140,7 +140,7 @@ def test_other_settings_make_series() -> None:
 
 
 def test_settings_alone_are_configurations() -> None:
-    """Where masks are the same, what differs names the configurations; numbers are in their order."""
+    """With equal masks, configurations are named after the settings that vary, sorted by number."""
     records = [each for size in (16, 8) for each in study_records.study(["01"], trainer={"batch_size": size})]
     assert [each.label for each in arrange(records)[0].configurations] == [
         "batch_size 8",
@@ -149,7 +149,7 @@ def test_settings_alone_are_configurations() -> None:
 
 
 def test_a_baseline_can_be_chosen() -> None:
-    """The configuration that others are compared with can be named; a wrong name is refused with the nearest."""
+    """The baseline can be named; an unknown name is refused with the nearest one."""
     records = study_records.study(["00", "01", "11"])
     comparisons = compare_with_baseline(arrange(records, baseline="11")[0])
     assert [(each.one.label, each.other.label) for each in comparisons] == [
@@ -160,8 +160,8 @@ def test_a_baseline_can_be_chosen() -> None:
         arrange(records, baseline="111")
 
 
-def test_tests_use_the_seeds_that_both_have() -> None:
-    """Pairs are of one seed; the note says that not all configurations have the same seeds."""
+def test_paired_tests_use_shared_seeds() -> None:
+    """Runs are paired by seed; a note says that not all configurations have the same seeds."""
     records = [*study_records.study(["00"], seeds=[1, 2, 3]), *study_records.study(["01"], seeds=[2, 3, 4])]
     (task,) = arrange(records)
     assert compare_with_baseline(task)[0].t.n == 2
@@ -169,20 +169,20 @@ def test_tests_use_the_seeds_that_both_have() -> None:
 
 
 def test_differences_of_the_machine_are_noted() -> None:
-    """Runs made with one and with two threads stand in one table, under a note."""
+    """Runs with one and with two threads are compared, with a note."""
     one, other = study_records.study(["00"], seeds=[1, 2])
     other.environment["threads"] = 2
-    assert "not all runs were made alike: threads 1, 2" in arrange([one, other])[0].notes()
+    assert "runs differ in threads: 1, 2" in arrange([one, other])[0].notes()
 
 
 def test_none_and_0000_are_one_configuration() -> None:
-    """`none` and `all` are the masks of zeros and of ones, where masks are digits."""
+    """If masks are digits, `none` and `all` are the masks of zeros and of ones."""
     (task,) = arrange(study_records.study(["none", "0011", "all"], quality=lambda mask: 0.5))
     assert [each.label for each in task.configurations] == ["0000", "0011", "1111"]
 
 
 def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
-    """A run that labels words, not spans, is ranked by accuracy; its tags are told apart word by word."""
+    """A run with plain tags is ranked by accuracy; its confusion counts words."""
     data = {
         "train": {"type": "conll", "path": str(tmp_path / "words.conll"), "scheme": "plain"},
         "test": {"type": "conll", "path": str(tmp_path / "words.conll"), "scheme": "plain"},
@@ -201,7 +201,7 @@ def test_plain_tags_are_reported_by_accuracy(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def instructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run of a model that writes spans, hardly trained."""
+    """A real run of `type: instruct`, barely trained."""
     folder = tmp_path_factory.mktemp("instruct") / "run"
     shape = {**tiny.LLAMA, "max_position_embeddings": 512}
     options = {"positive": "good", "negative": "bad", "neutral": "so so"}
@@ -215,8 +215,8 @@ def instructed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) -> None:
-    """Counts of what was dropped and the ceiling of the format are those of metrics.json, from records too."""
+def test_responses_are_reported(instructed: Path, tmp_path: Path) -> None:
+    """Counts of dropped pieces and the ceiling match metrics.json, also when read from records."""
     done = write_report([instructed], tmp_path / "out", records=tmp_path / "runs.jsonl")
     account = json.loads((instructed / "metrics.json").read_text())["test"]["responses"]
     text = (tmp_path / "out/report.md").read_text()
@@ -233,10 +233,8 @@ def test_what_became_of_responses_is_reported(instructed: Path, tmp_path: Path) 
     assert (tmp_path / "again/report.md").read_text() == text
 
 
-def test_taggers_and_models_that_write_stand_in_one_table(
-    run: Path, instructed: Path, tmp_path: Path
-) -> None:
-    """They are told apart by `type`, and not by every key that only one of them has."""
+def test_tagger_and_instruct_runs_share_a_table(run: Path, instructed: Path, tmp_path: Path) -> None:
+    """Their labels differ by `type`, not by every key that only one of them has."""
     found = collect([run, instructed]).records
     (task,) = arrange(found)
     labels = [each.label for each in task.configurations]
@@ -248,25 +246,25 @@ def test_taggers_and_models_that_write_stand_in_one_table(
 
 
 def test_a_run_given_twice_counts_once(run: Path, tmp_path: Path) -> None:
-    """The same run as a directory and as a record is one run, and that is said."""
+    """The same run as a directory and as a record is one run, with a note."""
     write_records(tmp_path / "runs.jsonl", [read_run(run)])
     found = collect([run, tmp_path, run.parent])
     assert len(found.records) == 1
-    assert found.notes == ["1 run was given twice, and counted once"]
+    assert found.notes == ["1 run was given twice and counted once"]
 
 
 def test_two_results_of_one_setting_and_seed_are_refused() -> None:
-    """A seed cannot be counted twice: the two runs are named."""
+    """A seed cannot be counted twice."""
     one, other = (
         study_records.study(["00"], seeds=[1]),
         study_records.study(["00"], seeds=[1], quality=lambda mask: 0.9),
     )
-    with pytest.raises(UsageError, match="the same seed 1, and different results"):
+    with pytest.raises(UsageError, match="the same seed 1, but different results"):
         arrange([*one, *other])
 
 
 def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> None:
-    """A run without metrics is no part of a report, and is named; alone it is an error."""
+    """A run without metrics is left out and named; alone it is an error."""
     for name in ("whole", "half"):
         shutil.copytree(run, tmp_path / name, ignore=shutil.ignore_patterns("model", "checkpoints"))
     (tmp_path / "half" / "metrics.json").unlink()
@@ -288,7 +286,7 @@ def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> No
     ],
 )  # fmt: skip
 def test_damage_is_named(run: Path, tmp_path: Path, file: str, text: str, message: str) -> None:
-    """A file of a run directory that was damaged by hand is an error that names it."""
+    """An error names the damaged file of a run directory."""
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("model", "checkpoints"))
     (tmp_path / "run" / file).write_text(text)
     with pytest.raises(DataError, match=message) as error:
@@ -301,15 +299,15 @@ def test_damage_is_named(run: Path, tmp_path: Path, file: str, text: str, messag
     [("{}", "not a file of records"), ('{"record":1}', "`name`"), ('{"record":2', "not a record")],
 )
 def test_a_damaged_record_is_named_with_its_line(tmp_path: Path, line: str, message: str) -> None:
-    """A line that is no record is an error at its line."""
+    """The error for a damaged record names file and line."""
     (tmp_path / "a.jsonl").write_text(line + "\n")
     with pytest.raises(DataError, match=message) as error:
         collect([tmp_path / "a.jsonl"])
     assert "a.jsonl:1" in str(error.value)
 
 
-def test_a_folder_that_is_no_report_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that holds anything but a report is refused before anything is read."""
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that contains anything but a report is refused before anything is read."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     message = errors([str(tmp_path), "--output", str(tmp_path / "mine")], capsys)
@@ -319,6 +317,6 @@ def test_a_folder_that_is_no_report_is_left_alone(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize("missing", ["nowhere", ""])
 def test_nothing_to_report_on(tmp_path: Path, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that is not there, or holds no run, is an error that says so."""
+    """A missing folder, or one without runs, is an error."""
     message = errors([str(tmp_path / missing)], capsys)
     assert "no such file or folder" in message or "no finished run" in message

@@ -1,4 +1,4 @@
-"""Significance tests: the paper's, and those that should stand beside it; checked against scipy and by simulation."""
+"""The significance tests, verified against scipy and by simulation."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ lists = thousandths.map(lambda values: [value / 1024 for value in values])
 
 
 @alternatives
-def test_paired_t_is_scipys(alternative):
-    """t and p are those of scipy.stats.ttest_rel, for every alternative."""
+def test_paired_t_matches_scipy(alternative):
+    """t and p match scipy.stats.ttest_rel for every alternative."""
     ours, theirs = paired_t(A, B, alternative), stats.ttest_rel(A, B, alternative=alternative)
     assert ours.statistic == pytest.approx(theirs.statistic)
     assert ours.p == pytest.approx(theirs.pvalue)
@@ -42,8 +42,8 @@ def test_paired_t_is_scipys(alternative):
 
 @alternatives
 @given(lists)
-def test_exact_sign_flip_is_scipys(alternative, values):
-    """All signs are tried: p is that of scipy's exact permutation test, ties included."""
+def test_exact_sign_flip_matches_scipy(alternative, values):
+    """With all signs, p matches scipy's exact permutation test, ties included."""
     zeros = [0.0] * len(values)
     theirs = stats.permutation_test(
         (values, zeros), lambda x, y, axis: np.sum(x - y, axis=axis), permutation_type="samples",
@@ -59,7 +59,7 @@ def test_exact_sign_flip_is_scipys(alternative, values):
 @given(thousandths)
 @example([0, 1875, 1562, 1770, -4812, 0, 125, -500])  # four ties within 1e-15, which scipy 1.17 misses
 def test_sign_flip_counts_ties_that_rounding_hides(values):
-    """Scores of three decimals, whose sums are rounded, give the p of counting all signs in whole numbers."""
+    """For scores with three decimals, p is that of counting all signs with integers."""
     flips = product((1, -1), repeat=len(values))
     sums = [sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in flips]
     scores, zeros = [value / 1000 for value in values], [0.0] * len(values)
@@ -70,15 +70,15 @@ def test_sign_flip_counts_ties_that_rounding_hides(values):
 
 
 def test_sign_flip_of_five_seeds_cannot_be_significant_two_sided():
-    """Five pairs of one sign give 2/32, and the note says that no p below that is possible."""
+    """Five differences of one sign give 2/32, and a note says that no smaller p is possible."""
     result = sign_flip([1, 2, 3, 4, 5], [0] * 5)
     assert result.p == 2 / 32
     assert result.notes == ("sign flips of 5 pairs cannot give a p below 0.0625",)
     assert sign_flip([1, 2, 3, 4, 5], [0] * 5, "greater").p == 1 / 32
 
 
-def test_many_pairs_are_sampled_and_near_the_t_test():
-    """Above 14 pairs signs are drawn at random, the same ones each time, and p is near that of the t-test."""
+def test_signs_of_many_pairs_are_sampled():
+    """Above 14 pairs signs are drawn at random, reproducibly, and p is close to that of the t-test."""
     rng = np.random.default_rng(3)
     a = rng.normal(0.4, 1, 40)
     result = sign_flip(a, np.zeros(40))
@@ -88,14 +88,14 @@ def test_many_pairs_are_sampled_and_near_the_t_test():
 
 
 def test_holm_gives_the_textbook_values():
-    """p-values are multiplied by the tests that remain, never fall, and keep their order; 1 is the most."""
+    """p-values are multiplied by the number of remaining tests, never decrease, and are at most 1."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 
-def test_holm_counts_a_test_that_could_not_be_made():
-    """A test without a p stays without one, and the others are corrected for it all the same."""
+def test_holm_counts_a_test_without_p():
+    """A test without p stays without one, but the others are corrected for it."""
     assert holm([0.02, None]) == [0.04, None]
 
 
@@ -106,8 +106,8 @@ def test_holm_lies_between_no_correction_and_bonferroni(values):
         assert p <= adjusted <= min(1.0, p * len(values))
 
 
-def test_intervals_are_scipys():
-    """The t interval is scipy's; the bootstrap is scipy's percentile bootstrap but for the draws."""
+def test_intervals_match_scipy():
+    """The t interval matches scipy's; the bootstrap matches scipy's percentile bootstrap except for the draws."""
     d = np.subtract(A, B)
     theirs = stats.ttest_rel(A, B).confidence_interval(0.9)
     ours = t_interval(A, B, 0.9)
@@ -121,15 +121,15 @@ def test_intervals_are_scipys():
 
 
 def test_effect_size_is_the_mean_in_standard_deviations():
-    """d is mean over sample sd of the differences, and g is smaller by Hedges' factor."""
+    """d is the mean divided by the sample sd of the differences; g is smaller by Hedges' factor."""
     d = np.subtract(A, B)
     size = effect_size(A, B)
     assert size.d == pytest.approx(d.mean() / d.std(ddof=1))
     assert size.g == pytest.approx(size.d * (1 - 3 / 15))
 
 
-def test_what_cannot_be_tested_says_why():
-    """One pair, or differences that do not vary, give no p, no interval and no effect size, but a reason."""
+def test_results_that_cannot_be_computed_have_a_reason():
+    """One pair, or differences that do not vary, give a note instead of p, interval and effect size."""
     assert paired_t([1], [0]).p is None
     assert paired_t([1], [0]).notes == ("one pair is too few for a test",)
     same = paired_t([0.3, 0.5, 0.7], [0.1, 0.3, 0.5])
@@ -140,8 +140,8 @@ def test_what_cannot_be_tested_says_why():
 
 
 @pytest.mark.parametrize(("a", "b"), [([1, 2], [1]), ([], []), ([float("nan"), 1], [0, 0])])
-def test_scores_that_are_no_pairs_are_refused(a, b):
-    """Lists of different length, no scores, and scores that are not numbers are errors."""
+def test_unpaired_scores_are_refused(a, b):
+    """Lists of different length, empty lists, and NaN are errors."""
     with pytest.raises(ValueError, match=r"paired|finite"):
         paired_t(a, b)
 
@@ -153,21 +153,21 @@ def test_number_of_unmasking_pairs(groups, count):
 
 
 @given(st.integers(1, 6))
-def test_unmasking_pairs_are_those_of_the_definition(groups):
-    """Every pair of masks is there exactly if it agrees up to A's rightmost 1, and B alone has more after it."""
+def test_unmasking_pairs_follow_the_definition(groups):
+    """A pair is included exactly if B agrees with A up to A's rightmost 1 and has another 1 after it."""
     masks = ["".join(digits) for digits in product("01", repeat=groups)]
-    wanted = {
+    expected = {
         (a, b)
         for a, b in product(masks, masks)
         if "1" in a and a[: a.rfind("1") + 1] == b[: a.rfind("1") + 1] and "1" in b[a.rfind("1") + 1 :]
     }
     pairs = unmasking_pairs(groups)
-    assert set(pairs) == wanted
-    assert len(pairs) == len(wanted)
+    assert set(pairs) == expected
+    assert len(pairs) == len(expected)
 
 
 def test_the_papers_test_is_a_one_sided_t_test_over_its_pairs():
-    """Means of the 16 masks in, scipy's one-sided paired t-test over the 17 pairs out, with its weakness said."""
+    """The paper's test is scipy's one-sided paired t-test over the 17 pairs, with a note on its weakness."""
     rng = np.random.default_rng(0)
     means = {mask: 0.5 + 0.02 * mask.count("1") + rng.normal(0, 0.01) for mask in MASKS}
     pairs = unmasking_pairs(4)
@@ -180,14 +180,14 @@ def test_the_papers_test_is_a_one_sided_t_test_over_its_pairs():
     assert down.rejected is False
 
 
-def test_the_papers_test_wants_every_mask():
-    """A missing mask is named."""
+def test_the_papers_test_requires_every_mask():
+    """The error names a missing mask."""
     with pytest.raises(ValueError, match="masks missing: 1111"):
         unmasking_test(dict.fromkeys(MASKS[:-1], 0.5))
 
 
 def test_the_papers_test_rejects_too_often_and_the_one_over_seeds_does_not():
-    """Where no mask matters, the 17 pairs reject at .01 in several of 100 studies, the test over seeds in one."""
+    """If no mask matters, the 17 pairs reject at 0.01 in over 4 of 100 studies, the test over seeds in about 1."""
     rng = np.random.default_rng(1)
     paper = seeds = 0
     for scores in rng.normal(size=(600, 16, 5)):
@@ -198,35 +198,35 @@ def test_the_papers_test_rejects_too_often_and_the_one_over_seeds_does_not():
     assert seeds / 600 < 0.025
 
 
-def test_seeds_that_not_all_masks_have_are_left_out():
-    """The test over seeds uses the seeds that every mask was run with."""
+def test_seeds_that_some_mask_lacks_are_left_out():
+    """The test over seeds uses only seeds that every mask was run with."""
     scores = {mask: {1: 0.5, 2: 0.6 + 0.01 * mask.count("1"), 3: 0.4} for mask in MASKS}
     del scores["0110"][3]
     assert unmasking_over_seeds(scores)[0].n == 2
 
 
 def false_positives(test, size, trials=1000, alpha=0.05):
-    """Share of trials in which a test of pure noise finds something."""
+    """The false-positive rate of a test on pure noise."""
     rng = np.random.default_rng(7)
     return np.mean([test(rng.normal(size=size), rng.normal(size=size)).p < alpha for _ in range(trials)])
 
 
 @pytest.mark.parametrize(("test", "size"), [(paired_t, 5), (sign_flip, 6), (sign_flip, 10)])
-def test_false_positives_over_seeds_are_as_many_as_promised(test, size):
-    """Of 1000 comparisons without a difference, about 5 in 100 have p < .05, and not more."""
+def test_false_positive_rate_over_seeds(test, size):
+    """Of 1000 comparisons without a difference, about 5 in 100 have p < 0.05, and not more."""
     assert false_positives(test, size) < 0.068
 
 
 def counts(rng, sentences, quality, gold=None):
-    """One run's counts; `quality` is the chance that a gold span is found."""
+    """The counts of one run; `quality` is the probability that a gold span is found."""
     gold = rng.poisson(1.2, sentences) if gold is None else gold
     correct = rng.binomial(gold, quality)
     predicted = correct + rng.poisson(0.2, sentences)
     return SentenceCounts(gold=gold.tolist(), predicted=predicted.tolist(), correct=correct.tolist())
 
 
-def test_false_positives_over_sentences_are_as_many_as_promised():
-    """Two systems of one quality differ with p < .05 in about 5 of 100 test sets."""
+def test_false_positive_rate_over_sentences():
+    """Two systems of equal quality differ with p < 0.05 on about 5 of 100 test sets."""
     rng, found = np.random.default_rng(5), 0
     for trial in range(400):
         gold = rng.poisson(1.2, 100)
@@ -236,7 +236,7 @@ def test_false_positives_over_sentences_are_as_many_as_promised():
 
 
 def by_hand(a, b, swap):
-    """F1 difference with the sentences of `swap` exchanged, counted slowly."""
+    """The difference in F1 with the sentences in `swap` exchanged, by a slow reference."""
 
     def f1(runs):
         correct = sum(run.correct[i] for i, run in runs)
@@ -248,8 +248,8 @@ def by_hand(a, b, swap):
 
 
 @alternatives
-def test_randomisation_nears_the_exact_test(alternative):
-    """p is near the share of all assignments that are as extreme, with F1 counted anew for each."""
+def test_randomisation_approximates_the_exact_test(alternative):
+    """p is close to the share of all assignments that are as extreme, with F1 recomputed for each."""
     rng = np.random.default_rng(11)
     gold = rng.poisson(1.5, 9)
     a, b = counts(rng, 9, 0.8, gold), counts(rng, 9, 0.5, gold)
@@ -263,23 +263,23 @@ def test_randomisation_nears_the_exact_test(alternative):
 
 
 def test_randomisation_over_several_seeds_swaps_a_sentence_in_all_of_them():
-    """A run repeated as a second seed changes no p: sentences are sampled, not runs."""
+    """Repeating a run as a second seed does not change p: the sample consists of sentences, not runs."""
     rng = np.random.default_rng(2)
     gold = rng.poisson(1.2, 60)
     a, b = counts(rng, 60, 0.75, gold), counts(rng, 60, 0.6, gold)
     assert f1_randomisation([a], [b]) == f1_randomisation([a, a], [b, b])
 
 
-def test_equal_predictions_differ_by_nothing():
-    """Where no sentence has other counts, p is 1 and a note says why."""
+def test_equal_predictions_have_p_1():
+    """If the counts agree in every sentence, p is 1 and a note says why."""
     run = counts(np.random.default_rng(0), 20, 0.5)
     result = f1_randomisation([run], [run])
     assert (result.p, result.difference) == (1.0, 0.0)
     assert "same counts" in result.notes[0]
 
 
-def test_interval_over_sentences_covers_as_promised():
-    """The 90 % interval of a difference holds the true difference in about 90 of 100 test sets."""
+def test_interval_over_sentences_has_nominal_coverage():
+    """The 90 % interval contains the true difference on about 90 of 100 test sets."""
     rng, inside = np.random.default_rng(3), 0
     for trial in range(150):
         gold = rng.poisson(1.2, 120)
@@ -290,8 +290,8 @@ def test_interval_over_sentences_covers_as_promised():
     assert 0.83 < inside / 150 < 0.97
 
 
-def test_runs_of_other_sentences_are_refused():
-    """Sentences can be swapped only with themselves."""
+def test_runs_on_different_sentences_are_refused():
+    """A sentence can be swapped only with itself."""
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="swapped only with itself"):
         f1_randomisation([counts(rng, 5, 0.5)], [counts(rng, 6, 0.5)])

@@ -54,9 +54,9 @@ def report(
             for number, row in enumerate(table.rows)
         ]
         print_table(table.columns, rows)
-        print_result(f"{table.note.replace('In bold', 'With *')}\n{choice_text(task)}\n")
+        print_result(f"{table.note.replace('Bold:', '*:')}\n{choice_text(task)}\n")
         for note in task.notes():
             print_info(f"note: {note}")
-    for note in result.notes:
+    for note in result.runs.notes:
         print_info(f"note: {note}")
     print_result(f"report: {result.folder / 'report.html'}")

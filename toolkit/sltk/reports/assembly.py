@@ -30,7 +30,6 @@ class Report:
     folder: Path
     runs: CollectedRuns
     tasks: list[StudyTask]
-    notes: list[str]
 
 
 def write_report(
@@ -60,15 +59,12 @@ def write_report(
     if records is not None:
         check_file(records)
     runs = collect(sources)
-    notes = runs.notes
-    if runs.varies_data and not separate:
-        notes.append("the sweep varies its data: each data set is a task")
     tasks = arrange(runs.records, separate=separate or runs.varies_data, baseline=baseline)
     with atomic.new_folder(output) as folder:
-        _write_files(tasks, notes, folder)
+        _write_files(tasks, runs.notes, folder)
     if records is not None:
         write_records(records, runs.records)
-    return Report(output, runs, tasks, notes)
+    return Report(output, runs, tasks)
 
 
 def _check_output(output: Path) -> None:
@@ -76,7 +72,8 @@ def _check_output(output: Path) -> None:
     others = sorted({path.name for path in output.iterdir()} - FILES) if output.exists() else []
     if others:
         raise UsageError(
-            f"`{output}` holds other files than a report ({', '.join(others[:3])}); choose another --output"
+            f"`{output}` contains files that are not part of a report ({', '.join(others[:3])}); "
+            "choose another --output"
         )
 
 
@@ -102,17 +99,17 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind("configurations", "Score by configuration, mean with ± one standard deviation over seeds",
+    _Kind("configurations", "Score by configuration: mean ± one standard deviation over seeds",
           figures.configurations, lambda task: not pretraining_curves.is_over_checkpoints(task)),
-    _Kind("checkpoints", "Score by checkpoint of pre-training, mean with ± one standard deviation over seeds",
+    _Kind("checkpoints", "Score by checkpoint of pre-training: mean ± one standard deviation over seeds",
           pretraining_curves.figure, pretraining_curves.has_checkpoints),
     _Kind("learning_curves", "Training loss and validation score by epoch, mean over seeds",
           diagnostics.learning_curves, diagnostics.has_curves),
-    _Kind("types", "F1 by type, most frequent first, with one standard deviation over seeds",
+    _Kind("types", "F1 by type, most frequent first: mean ± one standard deviation over seeds",
           diagnostics.per_type, diagnostics.has_types),
-    _Kind("confusion", "Which type is taken for which; colours are shares of a row",
+    _Kind("confusion", "Confusion of types; colours show shares of a row",
           diagnostics.confusion, diagnostics.has_confusion),
-    _Kind("cost", "Score against seconds of training; seconds compare on one machine only",
+    _Kind("cost", "Score against training time; times are comparable on one machine only",
           diagnostics.cost, diagnostics.has_cost),
 )  # fmt: skip
 
@@ -129,7 +126,7 @@ def _pictures(tasks: Sequence[StudyTask], folder: Path) -> Iterator[Picture]:
 def _sections(
     tasks: Sequence[StudyTask], notes: Sequence[str], pictures: Sequence[Picture]
 ) -> Iterator[Section]:
-    yield Section("In short", [f"{task.name}: {choice_text(task)}" for task in tasks], pictures=pictures)
+    yield Section("Summary", [f"{task.name}: {choice_text(task)}" for task in tasks], pictures=pictures)
     for task in tasks:
         tables = [
             pretraining_curves.table(task) if pretraining_curves.has_checkpoints(task) else None,
@@ -139,7 +136,7 @@ def _sections(
             *significance_tables(task),
         ]
         yield Section(task.name, [*map(_sentence, task.notes())], [table for table in tables if table])
-    yield Section("What was read", [*map(_sentence, notes), *_data_lines(tasks)], [run_table(tasks)])
+    yield Section("Data and runs", [*map(_sentence, notes), *_data_lines(tasks)], [run_table(tasks)])
 
 
 def main_table(task: StudyTask) -> ResultTable:
@@ -161,4 +158,4 @@ def _data_lines(tasks: Sequence[StudyTask]) -> Iterator[str]:
         for split, scores in first.scores.items():
             yield f"{split} scored by {scores.get('signature', 'an unnamed metric')}."
     versions = {str(run.environment.get("sltk", "?")) for task in tasks for run in task.records()}
-    yield f"Made by sltk {', '.join(sorted(versions))}."
+    yield f"Runs made by sltk {', '.join(sorted(versions))}."

@@ -41,7 +41,7 @@ def differences(one: RunRecord, other: RunRecord) -> list[str]:
     )
     lines = [f"{key}: {left[key]} → {right[key]}" for key in left if key in right and left[key] != right[key]]
     unshared = sorted(one.scores.keys() ^ other.scores.keys())
-    return lines + [f"{split}: only one of them is scored on it" for split in unshared]
+    return lines + [f"{split}: only one of the runs is scored on it" for split in unshared]
 
 
 def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
@@ -68,8 +68,8 @@ def _refusal(groups: Sequence[Sequence[RunRecord]]) -> Problem:
         for other, *_ in groups[1:4]
     ]
     return Problem(
-        f"these runs do not compare: they are of {len(groups)} different data sets",
-        notes=(*notes, "`--tasks` reports on each data set by itself, with a panel a task"),
+        f"these runs cannot be compared: they use {len(groups)} different data sets",
+        notes=(*notes, "with `--tasks` each data set is reported as a separate task"),
     )
 
 

@@ -180,6 +180,6 @@ def _cost_panel(ax: Any, task: StudyTask) -> None:
     for x, y, each in points:
         if (x, y) in front or each.label in named_colors(task):
             ax.annotate(shown(each.label), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7.5)
-    xlabel = "seconds of training, mean over seeds"
+    xlabel = "training time (s), mean over seeds"
     ax.set(xlabel=xlabel, ylabel=score_label(task, split), title=shown(task.name))
     ax.margins(x=0.14, y=0.14)

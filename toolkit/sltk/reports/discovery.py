@@ -28,18 +28,17 @@ class CollectedRuns:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out."""
+        """What the report leaves out, and why there are several tasks."""
         notes = []
         if self.duplicates:
-            were = "s were" if self.duplicates > 1 else " was"
-            notes.append(f"{self.duplicates} run{were} given twice, and counted once")
-        if self.unfinished:
-            notes.append(f"{len(self.unfinished)} unfinished, left out: {', '.join(self.unfinished[:5])}")
-        if self.pretraining:
-            notes.append(
-                f"{len(self.pretraining)} of pre-training, which label nothing, left out: "
-                f"{', '.join(self.pretraining[:5])}"
-            )
+            runs = "1 run was" if self.duplicates == 1 else f"{self.duplicates} runs were"
+            notes.append(f"{runs} given twice and counted once")
+        for kind, folders in (("unfinished", self.unfinished), ("pre-training", self.pretraining)):
+            if folders:
+                runs = "run" if len(folders) == 1 else "runs"
+                notes.append(f"{len(folders)} {kind} {runs} left out: {', '.join(folders[:5])}")
+        if self.varies_data:
+            notes.append("the sweep varies its data, so each data set is a separate task")
         return notes
 
 
@@ -112,8 +111,8 @@ def _varies_data(sweep: Path) -> bool:
 def _no_runs(paths: Sequence[Path], runs: CollectedRuns) -> Problem:
     places = ", ".join(f"`{path}`" for path in paths)
     if runs.pretraining:
-        message = f"a report is about runs that label; in {places} there is only pre-training"
-        advice = "its metrics.json has loss and perplexity, its log.jsonl these values by update"
+        message = f"there is only pre-training in {places}, but reports are about labelling runs"
+        advice = "loss and perplexity of pre-training are in its metrics.json, and by update in log.jsonl"
     else:
         message = f"no finished run in {places}"
         advice = "a finished run has spec.yaml and metrics.json"

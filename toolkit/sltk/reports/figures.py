@@ -56,7 +56,7 @@ def _configuration_panel(ax: Any, task: StudyTask) -> None:
     if len(task.configurations) > 1:
         _mark_best(ax, task, ticks)
     ax.set_title(shown(task.name), pad=14)
-    xlabel = "configuration, input side first" if task.has_masks() else "configuration"
+    xlabel = "configuration (input side first)" if task.has_masks() else "configuration"
     ax.set(xlabel=xlabel, ylabel=score_label(task), xlim=(-0.6, len(ticks) - 0.4))
     steep = len(ticks) > 8 or max(map(len, ticks)) > 6
     size = 8 if len(ticks) <= 32 else 6.5

@@ -140,7 +140,7 @@ def latex(tasks: Sequence[StudyTask]) -> str:
     labels = dict.fromkeys(each.label for task in tasks for each in task.configurations)
     lines = [
         "% Needs \\usepackage{booktabs}. Mean ± sample standard deviation over seeds, in points;",
-        "% bold: the best by validation.",
+        "% bold: best by validation.",
         rf"\begin{{tabular}}{{l{'r' * len(splits)}}}",
         r"\toprule",
         rf" & {' & '.join(heads)} \\",

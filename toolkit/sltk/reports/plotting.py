@@ -131,5 +131,7 @@ def save(figure: Any, folder: Path, name: str) -> None:
         warnings.filterwarnings("ignore", "Glyph")  # scripts that the font lacks are drawn as boxes
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the same layout in all formats
+        for ax in figure.axes:  # whose rounding errors vary between runs
+            ax.set_position([round(side, 6) for side in ax.get_position(original=True).bounds])
         for extension, metadata in _FORMATS.items():
             figure.savefig(folder / f"{name}.{extension}", format=extension, metadata=metadata)

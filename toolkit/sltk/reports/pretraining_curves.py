@@ -120,10 +120,8 @@ def _same_at_start(lines: Mapping[str, CheckpointCurve], split: str) -> str:
     if not shared:
         return ""
     if all(encoder[seed] == decoder[seed] for seed in shared):
-        return (
-            "At checkpoint 0 Encoder and Decoder Unmask score the same with each seed, as one network does."
-        )
+        return "At checkpoint 0 Encoder and Decoder Unmask score the same with each seed, as expected of one network."
     return (
-        "At checkpoint 0 Encoder and Decoder Unmask do not score the same, "
-        "as they would if pre-training had begun with one network."
+        "At checkpoint 0 Encoder and Decoder Unmask do not score the same: "
+        "pre-training did not start from one network."
     )

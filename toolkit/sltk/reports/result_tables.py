@@ -38,7 +38,7 @@ def score_table(task: StudyTask) -> ResultTable:
     if len(rows) == 1:
         return ResultTable("Scores", columns, rows, note)
     best = task.configurations.index(task.best(task.splits[0]))
-    return ResultTable("Scores", columns, rows, f"{note} In bold the best by {task.splits[0]}.", best)
+    return ResultTable("Scores", columns, rows, f"{note} Bold: best by {task.splits[0]}.", best)
 
 
 def choice_text(task: StudyTask) -> str:
@@ -48,11 +48,11 @@ def choice_text(task: StudyTask) -> str:
     first = scores[task.splits[0]]
     if len(task.configurations) == 1:
         text = ", ".join(f"{score.points()} on {split}" for split, score in scores.items())
-        return f"{chosen.label} has {task.measure_name} {text} (n = {first.n})."
+        return f"{chosen.label}: {task.measure_name} {text} (n = {first.n})."
     text = f"Best by {task.splits[0]}: {chosen.label}, {task.measure_name} {first.points()} (n = {first.n})."
     if task.splits != ["validation", "test"]:
         return text
-    text += f" On test it has {scores['test'].points()}, "
+    text += f" On test it scores {scores['test'].points()}, "
     best = task.best("test")
     if best is chosen:
         return f"{text}the best of all."
@@ -82,8 +82,8 @@ def response_table(task: StudyTask) -> ResultTable | None:
     dropped = (name.replace("_", " ") for name in _DROPPED)
     columns = ("configuration", "responses", "pieces", *dropped, "sentences/s", "ceiling")
     note = (
-        f"Of {split}, means over seeds. A piece is a span that was written: malformed, of an unknown type, or "
-        f"not in the sentence, it is dropped. The ceiling is the {task.measure_name} of perfect responses."
+        f"Means over seeds on {split}. A piece is one span in a response. Pieces that are malformed, of an unknown "
+        f"type, or not in the sentence are dropped. The ceiling is the {task.measure_name} of perfect responses."
     )
     return ResultTable("Responses", columns, rows, note) if rows else None
 

@@ -77,8 +77,8 @@ def _counts(
             total = sum(getattr(counts[split], field))
             if values.get(key, total) != total:
                 raise DataError.at(
-                    f"these are not the predictions that were scored: {total} spans are {key}, "
-                    f"and metrics.json says {values[key]}",
+                    f"these are not the predictions that were scored: `{key}` is {total} here "
+                    f"and {values[key]} in metrics.json",
                     path,
                 )
     return {"counts": counts, "confusion": confusion}

@@ -13,7 +13,7 @@ from .study import Configuration, StudyTask, points
 
 _TESTS = ("p t", "p sign flip", "p randomisation")
 _REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " (in 13 of 100 studies)"}
-"""How often the paper's test rejects at 0.01 if masks make no difference, by number of masks (docs/guides/report.md)."""
+"""How often the paper's test rejects at 0.01 if masks make no difference, by number of masks: docs/guides/report.md."""
 
 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
@@ -36,9 +36,10 @@ def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTa
     if any(specific):
         columns, rows = (*columns, "notes"), [(*row, note) for row, note in zip(rows, specific, strict=True)]
     note = (
-        f"Two-sided tests of {task.measure_name} on {task.splits[-1]} against {', '.join(others)}: p, and in "
-        f"brackets p after Holm's correction over {len(family)} comparisons. t and sign flip are over seeds, "
-        "approximate randomisation over sentences; the second interval is a bootstrap over sentences. "
+        f"Two-sided tests of {task.measure_name} on {task.splits[-1]} against {', '.join(others)}: p, followed in "
+        f"brackets by p after Holm's correction over {len(family)} comparison{'s' if len(family) > 1 else ''}. The "
+        "t-test and sign flips are over seeds, approximate randomisation over sentences; the second interval is a "
+        "bootstrap over sentences. "
         "g is the mean difference in standard deviations, corrected for few seeds."
     )
     return ResultTable("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
@@ -75,21 +76,28 @@ def _p_texts(each: Comparison) -> Iterator[str]:
 
 
 def _p_text(p: float | None) -> str:
-    return "–" if p is None else "< .001" if p < 0.001 else f"{p:.3f}"
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _unmasking_table(series: str, members: Mapping[str, Configuration], split: str) -> ResultTable:
     """The paper's test, and the same question over seeds."""
     test = unmasking_test({mask: each.summary(split).mean for mask, each in members.items()})
-    rows = [_test_row(f"the paper's, over {test.pairs} pairs of configurations", test.result)]
+    rows = [
+        _test_row(
+            f"the paper's test, over {test.pairs} pair{'s' if test.pairs > 1 else ''} of configurations",
+            test.result,
+        )
+    ]
     for result in unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}):
-        rows.append(_test_row(f"{result.test} over seeds, of their mean over the pairs", result))
+        rows.append(_test_row(f"{result.test} over seeds, on the mean over the pairs", result))
     title = "Does unmasking further groups nearer the output help?" + (f" ({series})" if series else "")
-    decision = {None: "not made", True: "rejected", False: "not rejected"}[test.rejected]
+    decision = "cannot be made"
+    if test.rejected is not None:
+        verb = "rejects" if test.rejected else "does not reject"
+        decision = f"{verb} the null hypothesis at alpha {test.alpha:g}"
     note = (
-        f"One-sided, alternative: more unmasked is better. At alpha {test.alpha:g} the paper's null hypothesis is "
-        f"{decision}. Its pairs overlap, so it is rejected far more often than that where there is no effect"
-        f"{_REJECTIONS.get(len(members), '')}."
+        f"One-sided; the alternative is that unmasking more helps. The paper's test {decision}. Because its pairs "
+        f"overlap, it rejects far more often than alpha when there is no effect{_REJECTIONS.get(len(members), '')}."
     )
     return ResultTable(title, ("test", "n", "gain", "t", "p", "notes"), rows, note)
 
@@ -107,5 +115,5 @@ def _pair_table(members: Mapping[str, Configuration], split: str) -> ResultTable
     rows = [
         (str(each.other.mask), *_difference(str(each.one.mask), each), *_p_texts(each)) for each in family
     ]
-    note = f"One-sided: p, and in brackets p after Holm's correction over {len(rows)} pairs."
-    return ResultTable("The pairs one by one", ("A", "B", "seeds", "B − A", *_TESTS), rows, note)
+    note = f"One-sided tests: p, followed in brackets by p after Holm's correction over {len(rows)} pairs."
+    return ResultTable("Each pair separately", ("A", "B", "seeds", "B − A", *_TESTS), rows, note)

@@ -156,14 +156,14 @@ class StudyTask:
         notes = []
         if len({tuple(each.runs) for each in self.configurations}) > 1:
             notes.append(
-                "not all configurations have the same seeds: paired tests use the seeds that both have"
+                "not all configurations have the same seeds; paired tests use the seeds that both have"
             )
         if any(len(each.runs) == 1 for each in self.configurations):
-            notes.append("configurations with one seed have no deviation, and no test over seeds")
+            notes.append("configurations with one seed have no standard deviation and no test over seeds")
         for key in ("sltk", "device", "products", "threads", "processes"):
             values = {str(run.environment[key]) for run in self.records() if key in run.environment}
             if len(values) > 1:
-                notes.append(f"not all runs were made alike: {key} {', '.join(sorted(values))}")
+                notes.append(f"runs differ in {key}: {', '.join(sorted(values))}")
         return notes
 
 
@@ -190,9 +190,7 @@ def arrange(
         )
     for task in tasks:
         if not task.splits:
-            raise UsageError(
-                f"the runs of {task.name} have no F1 and no accuracy on validation or test to report"
-            )
+            raise UsageError(f"the runs of {task.name} have neither F1 nor accuracy on validation or test")
     return tasks
 
 
@@ -264,6 +262,6 @@ def _label(series: str, mask: str | None, masks_vary: bool, runs: Mapping[int, R
 
 def _duplicate(one: RunRecord, other: RunRecord) -> Problem:
     return Problem(
-        f"two runs have the same settings and the same seed {one.seed}, and different results",
-        notes=(one.source or one.name, other.source or other.name, "leave one of them out"),
+        f"two runs have the same settings and the same seed {one.seed}, but different results",
+        notes=(one.source or one.name, other.source or other.name, "exclude one of them"),
     )
