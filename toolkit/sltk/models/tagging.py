@@ -39,9 +39,7 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
     """
     readers = [reader for name in splits.SPLITS if (reader := getattr(experiment.data, name)) is not None]
     key = (experiment.data.model_dump_json(serialize_as_any=True), experiment.scheme, *map(_files, readers))
-    return run_cache.cached(
-        "data", key, lambda: splits.load_splits(experiment.data, experiment.scheme), most=2
-    )
+    return run_cache.get("data", key, lambda: splits.load_splits(experiment.data, experiment.scheme), most=2)
 
 
 def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:

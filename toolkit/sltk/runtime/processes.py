@@ -1,6 +1,7 @@
-"""The processes of one run: one, or as many as `torchrun` or `accelerate launch` started.
+"""The processes of a run: one, or as many as `torchrun` or `accelerate launch` started.
 
-A launcher tells each process its place in the environment. All of them compute; the first one writes and talks.
+The launcher sets the rank of each process in its environment. All processes compute; only the main process writes
+files and prints.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 
 
 def world_size() -> int:
-    """How many there are."""
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this process writes files and talks."""
+    """Whether this is the process that writes files and prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -24,7 +25,7 @@ def is_launched() -> bool:
 
 
 def barrier() -> None:
-    """Wait until every process is here; the first time, take this process's GPU and open the connection."""
+    """Wait for all processes; the first call also selects the GPU of this process and connects the processes."""
     if not is_launched():
         return
     import torch
@@ -38,7 +39,7 @@ def barrier() -> None:
 
 
 def backend() -> str:
-    """What carries gradients between the processes."""
+    """The communication backend for gradients."""
     import torch
 
     return "nccl" if torch.cuda.is_available() else "gloo"

@@ -1,7 +1,7 @@
-"""What the runs of one process share: loaded once, and handed out so that no run can change it for the next.
+"""A cache of objects that the runs of one process share, such as data and base weights.
 
-Inside `enabled()`, `cached` returns what was made before for the same key; outside, everything is made anew.
-A sweep runs hundreds of runs in one process, most of them on the same data and the same base weights.
+A sweep does hundreds of runs in one process, most of them with the same data and the same base weights.
+Inside `enabled()`, `get` returns the cached object of a key; outside, it creates a new object each time.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_shelves: dict[str, OrderedDict[Hashable, Any]] = {}
-_is_on = False
+_caches: dict[str, OrderedDict[Hashable, Any]] = {}
+_is_enabled = False
 
 
 @contextmanager
 def enabled() -> Iterator[None]:
-    """Keep what is made inside, for the next time."""
-    global _is_on
-    before, _is_on = _is_on, True
+    """Enable the cache inside."""
+    global _is_enabled
+    before, _is_enabled = _is_enabled, True
     try:
         yield
     finally:
-        _is_on = before
+        _is_enabled = before
 
 
-def is_on() -> bool:
-    """Whether things are kept at the moment."""
-    return _is_on
+def is_enabled() -> bool:
+    """Whether objects are cached at the moment."""
+    return _is_enabled
 
 
-def cached(shelf: str, key: Hashable, make: Callable[[], T], *, most: int) -> T:
-    """What was made for this key before, else what `make` makes; a shelf holds the `most` last used.
+def get(kind: str, key: Hashable, create: Callable[[], T], *, most: int) -> T:
+    """The cached object of a key, or a new one from `create`; keeps the `most` last used objects of each kind.
 
-    The caller must not change what it gets.
+    Callers must not modify the object.
     """
-    if not _is_on:
-        return make()
-    items = _shelves.setdefault(shelf, OrderedDict())
+    if not _is_enabled:
+        return create()
+    items = _caches.setdefault(kind, OrderedDict())
     if key not in items:
         while len(items) >= most:
-            items.popitem(last=False)  # before the new one is made: two models may not fit
-        items[key] = make()
+            items.popitem(last=False)  # before creating the new one, because two models may not fit
+        items[key] = create()
     items.move_to_end(key)
-    found: T = items[key]
-    return found
+    item: T = items[key]
+    return item
 
 
-def drop(shelf: str, key: Hashable) -> None:
-    """Keep this no longer."""
-    _shelves[shelf].pop(key, None)
+def drop(kind: str, key: Hashable) -> None:
+    """Remove an object from the cache."""
+    _caches[kind].pop(key, None)
 
 
 def clear() -> None:
-    """Drop everything that is kept."""
-    _shelves.clear()
+    """Empty the cache."""
+    _caches.clear()

@@ -72,7 +72,7 @@ def _shared(key: Hashable, make: Callable[[], Any], device: torch.device) -> Any
     Only the parameters are shared, so masks, adapters and settings of one run do not affect the next. If weights
     are missing in the files, transformers draws them with the seed; such a model is not shared.
     """
-    if not run_cache.is_on():
+    if not run_cache.is_enabled():
         return make()
     before = _random_state(device)
     created: list[Any] = []
@@ -81,7 +81,7 @@ def _shared(key: Hashable, make: Callable[[], Any], device: torch.device) -> Any
         created.append(make())
         return created[0]
 
-    original = run_cache.cached("weights", key, create, most=1)
+    original = run_cache.get("weights", key, create, most=1)
     if created and not all(torch.equal(*pair) for pair in zip(before, _random_state(device), strict=True)):
         run_cache.drop("weights", key)
         return original
