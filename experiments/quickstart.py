@@ -47,12 +47,12 @@ def sltk(*arguments: str, text: str | None = None) -> None:
 
 def compare(unmasked: Path, causal: Path) -> None:
     """Print the test scores of the two run directories."""
-    removed, left_on = (
+    unmasked_f1, causal_f1 = (
         json.loads((run / "metrics.json").read_text())["test"]["f1"] for run in (unmasked, causal)
     )
     print(
-        f"\nTest F1 with the causal mask left on (0000):           {left_on:.3f}"
-        f"\nTest F1 with it removed from the upper blocks (0111):  {removed:.3f}\n"
+        f"\nTest F1 with the causal mask left on (0000):           {causal_f1:.3f}"
+        f"\nTest F1 with it removed from the upper blocks (0111):  {unmasked_f1:.3f}\n"
         "\nIn these sentences, the words that decide the polarity of a term mostly stand to its right. With the"
         "\nmask on, no block can see them when the term is labelled, so the model cannot know the polarity; with the"
         "\nmask removed, it can. Both models have the same initial weights, data and number of updates."

@@ -105,7 +105,7 @@ def test_adapters_on_shared_weights_are_those_of_a_run_alone(
     plan = sweeps.plan({**spec({"zip": varied}, backbone=adapted, head=head), **SHORT})
     run_cache.clear()
     sweeps.run(plan, tmp_path / "sweep")
-    assert ("weights" in run_cache._shelves) == (quantization != {"type": "int8"})
+    assert ("weights" in run_cache._caches) == (quantization != {"type": "int8"})
     for run in plan.runs[1:]:
         sltk.train(run.experiment, tmp_path / run.name)
         assert tiny.same_weights(tmp_path / "sweep/runs" / run.name, tmp_path / run.name)
