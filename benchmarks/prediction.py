@@ -121,7 +121,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     measured, labels = timed(contenders, corpus, options.repetitions, device)
     words = sum(map(len, corpus))
     same = {name: _same(labels[name], labels["sltk"]) for name in ("pipeline_default", "pipeline_best")}
-    weights = parameters_outside_embedding(labeller.model.tagger.backbone)
+    weights = parameters_outside_embedding(labeller.model.network.backbone)
     tokens = sum(len(w.ids) for e in labeller.model.encoder.encode(corpus) for w in e.windows)
     used = 2 * weights * tokens / statistics.median(measured["sltk"].seconds)
     rates = Rates.best([before, matmul_rates(device)])

@@ -128,7 +128,7 @@ def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: flo
     """transformers' token classifier with the same weights, adapters and head."""
     from peft import LoraConfig, get_peft_model
 
-    dtype = next(p.dtype for p in ours.tagger.backbone.parameters() if p.is_floating_point())
+    dtype = next(p.dtype for p in ours.network.backbone.parameters() if p.is_floating_point())
     bits = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=["score", "classifier"],
@@ -144,8 +144,8 @@ def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: flo
         task_type="TOKEN_CLS", r=64, lora_alpha=16, lora_dropout=dropout, target_modules=targets
     )
     model = get_peft_model(model, lora).to(ours.device)
-    _share_frozen(model, ours.tagger.backbone.model)
-    _copy_trained(model, ours.tagger)
+    _share_frozen(model, ours.network.backbone.model)
+    _copy_trained(model, ours.network)
     if not dropout:
         _without_dropout(model)
     return model
@@ -225,10 +225,10 @@ class Race:
         self.spec = experiment(options, folder / "base", updates, dropout)
         self.model, self.samples = sltk_model(self.spec, corpus)
         if not dropout:
-            _without_dropout(self.model.tagger)
+            _without_dropout(self.model.network)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "base")
         self.other = other_model(options, folder / "base", self.model, dropout)
-        self.state = self.model.tagger.trainable_state()
+        self.state = self.model.network.trainable_state()
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
         self.batches = [[self.samples[number] for number in batch] for batch in batches]
         if len(self.batches) < updates:
@@ -237,13 +237,13 @@ class Race:
 
     def trainer(self, contender: str) -> tuple[Any, Clock]:
         """A new trainer of a contender, with the initial weights."""
-        self.model.tagger.load_trainable_state(self.state)
+        self.model.network.load_trainable_state(self.state)
         if contender == "sltk":
             examples = Examples(self.samples, pack, without_loss)
-            task = Task(self.model.tagger, examples, self.model.device, SEED, None, str)
+            task = Task(self.model.network, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
-            _copy_trained(self.other, self.model.tagger)
+            _copy_trained(self.other, self.model.network)
             _checkpoint_gradients(self.other, contender == "authors")
             trainer = other_trainer(self.options, self.other, self.samples, self.tokenizer, self.spec)
         return trainer, Clock(trainer)
@@ -292,7 +292,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rates = Rates.best([before, matmul_rates(device)])
     tokens = sum(sample.tokens for batch in race.timed for sample in batch)
     # Two operations per weight in the forward pass, two for the gradient of the input; frozen weights have none.
-    used = 4 * parameters_outside_embedding(race.model.tagger.backbone) * tokens
+    used = 4 * parameters_outside_embedding(race.model.network.backbone) * tokens
     padding = {"timed": padded(race.timed), "all": padded(race.batches)}
     del race
     difference = None

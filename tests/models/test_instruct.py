@@ -15,8 +15,8 @@ from sltk import schemes
 from sltk.components.metrics.seqeval import SeqevalMetric
 from sltk.data.splits import load_splits
 from sltk.errors import SpecError
-from sltk.models.instruct.account import ceiling, counts
-from sltk.models.instruct.prompt import Prompter, check_types, chosen_shots, response_text
+from sltk.models.instruct.prompt import Prompter, check_types, draw_shots, response_text
+from sltk.models.instruct.response_scores import ceiling, counts
 from sltk.models.instruct.responses import parse
 from sltk.spec.instruct_settings import InstructSpec
 from sltk.types import Prediction, Response, Sentence, Span
@@ -58,8 +58,8 @@ def test_examples_are_drawn_by_seed() -> None:
     """The same seed shows the same sentences, another one others, each with its response."""
     sentences = [Sentence([f"w{n}", "x"], spans=[Span(0, 1, "POS")]) for n in range(50)]
     wanted = spec(shots=3)
-    shots = chosen_shots(sentences, wanted, 1)
-    assert shots == chosen_shots(sentences, wanted, 1) != chosen_shots(sentences, wanted, 2)
+    shots = draw_shots(sentences, wanted, 1)
+    assert shots == draw_shots(sentences, wanted, 1) != draw_shots(sentences, wanted, 2)
     prompt = Prompter(wanted, shots).prompt(["last"])
     places = [prompt.index(f"### Sentence:\n{s.sentence}\n\n### Response:\n{s.response}\n\n") for s in shots]
     assert sorted(places) == places
@@ -68,8 +68,8 @@ def test_examples_are_drawn_by_seed() -> None:
 
 def test_more_examples_than_sentences_are_an_error() -> None:
     """It says how many sentences there are."""
-    with pytest.raises(SpecError, match="3 examples are to be shown, and train has 1 sentences"):
-        chosen_shots([Sentence(["a"]), Sentence([])], spec(shots=3), 0)
+    with pytest.raises(SpecError, match="`shots: 3`, but train has only 1 sentences with words"):
+        draw_shots([Sentence(["a"]), Sentence([])], spec(shots=3), 0)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_type_without_an_option_is_an_error_that_names_it() -> None:
     with pytest.raises(SpecError) as refused:
         check_types(["POS", "NEGG", "X"], OPTIONS, "train")
     first, second = refused.value.problems
-    assert first.message == "the type `NEGG` of train has no option to ask for it by"
+    assert first.message == "the type `NEGG` of train has no option in the prompt"
     assert (first.suggestion, second.suggestion, first.path) == ("NEG", None, "instruct.options")
 
 

@@ -14,7 +14,7 @@ from sltk.errors import ModelError
 from sltk.models.instruct.automaton import Automaton, State
 from sltk.models.instruct.prompt import response_text
 from sltk.models.instruct.responses import parse
-from sltk.models.instruct.vocabulary import Node, Vocabulary
+from sltk.models.instruct.vocabulary import TrieNode, Vocabulary
 from sltk.types import Response, Span
 
 OPTIONS = {"POS": "good", "NEG": "bad", "BOTH": "good and bad"}
@@ -163,7 +163,7 @@ def test_a_vocabulary_of_bytes_spells_everything_and_another_one_its_letters() -
     assert not Vocabulary({0: b"n"}).spells("né".encode())
 
 
-def spellings(node: Node, before: bytes = b"") -> Iterator[tuple[int, bytes]]:
+def spellings(node: TrieNode, before: bytes = b"") -> Iterator[tuple[int, bytes]]:
     """The bytes of each subword of a tree."""
     yield from ((number, before) for number in node.numbers)
     for byte, child in node.children.items():

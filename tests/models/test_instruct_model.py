@@ -20,8 +20,8 @@ from sltk.errors import DataError, ModelError, RunError, SpecError
 from sltk.exporting import export
 from sltk.models import kinds
 from sltk.models.instruct.automaton import Automaton
-from sltk.models.instruct.constraint import SpanConstraint, Walk
-from sltk.models.instruct.encoding import PromptSample, without_loss
+from sltk.models.instruct.constraint import ConstrainedResponse, SpanConstraint
+from sltk.models.instruct.encoding import PromptSample, pack_prompts, without_loss
 from sltk.models.instruct.generation import (
     Generator,
     Request,
@@ -30,7 +30,6 @@ from sltk.models.instruct.generation import (
     left_padded,
     prove,
 )
-from sltk.models.instruct.prompt_batches import pack_prompts
 from sltk.nn.packing import Packing
 from sltk.run import evaluate
 from sltk.runtime.progress import Progress
@@ -213,7 +212,7 @@ def test_a_frozen_model_is_asked_as_it_is_with_examples(tmp_path: Path) -> None:
     wanted = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
     metrics = sltk.train(wanted, tmp_path / "run", progress=heard)
     assert (metrics["train"]["steps"], metrics["train"]["trained_parameters"]) == (0, 0)
-    assert "every weight is frozen: the model is asked as it is" in heard.notes
+    assert "every weight is frozen: the model is used without training" in heard.notes
     again = sltk.load(tmp_path / "run").model.prompter
     assert len(again.shots) == 2
     assert again.prompt(["x"]).count("### Sentence:") == 3
@@ -326,15 +325,14 @@ def test_the_constraint_works_in_transformers_own_generate() -> None:
     subject = model(constrained=True)
     words = ["cold", "soup"]
     prompt = torch.tensor(subject.encoder.prompts([Sentence(words)]))
-    vocabulary = subject.vocabulary
+    automaton = Automaton(words, OPTIONS.values())
+    response = ConstrainedResponse(automaton, subject.vocabulary, subject.encoder.end, 24)
     with attending_with_cache(subject.network):
         torch.manual_seed(1)
         out = subject.network.backbone.language_model.generate(
             prompt, attention_mask=torch.ones_like(prompt), do_sample=True, max_new_tokens=24, use_cache=True,
             pad_token_id=0, eos_token_id=subject.encoder.end, temperature=3.0,
-            logits_processor=[
-                SpanConstraint([Walk(Automaton(words, OPTIONS.values()), vocabulary, subject.encoder.end, 24)])
-            ],
+            logits_processor=[SpanConstraint([response])],
         )  # fmt: skip
     text = subject.encoder.text(out[0, prompt.shape[1] :].tolist())
     assert all(piece.rpartition(":")[2] in OPTIONS.values() for piece in text.split(";") if piece)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import sltk
 import tiny
 from sltk.models import saving, tagging
+from sltk.models.tagger_model import TaggerModel
 from sltk.nn.batching import Sample, pack
 from sltk.run import load
 
@@ -48,11 +49,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def before(monkeypatch: pytest.MonkeyPatch) -> list[saving.TaggerModel]:
+def before(monkeypatch: pytest.MonkeyPatch) -> list[TaggerModel]:
     """The models that runs had in memory when they were saved."""
-    kept: list[saving.TaggerModel] = []
+    kept: list[TaggerModel] = []
 
-    def save(model: saving.TaggerModel, *others: Any, save: Any = saving.save) -> None:
+    def save(model: TaggerModel, *others: Any, save: Any = saving.save) -> None:
         kept.append(model)
         save(model, *others)
 
@@ -60,17 +61,17 @@ def before(monkeypatch: pytest.MonkeyPatch) -> list[saving.TaggerModel]:
     return kept
 
 
-def vectors(model: saving.TaggerModel) -> torch.Tensor:
+def vectors(model: TaggerModel) -> torch.Tensor:
     """Word vectors, [words, hidden]: what every head starts from."""
     encodings = model.encoder.encode([sltk.Sentence(text.split()) for text in TEXTS if text])
     batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
     with torch.inference_mode():
-        return model.tagger.eval().word_vectors(
+        return model.network.eval().word_vectors(
             batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
         )
 
 
-def assert_comes_back(run: Path, before: saving.TaggerModel) -> None:
+def assert_comes_back(run: Path, before: TaggerModel) -> None:
     after = load(run)
     torch.testing.assert_close(vectors(after.model), vectors(before), rtol=0, atol=1e-5)
     ours, theirs = after.predict(TEXTS), sltk.Labeller(before).predict(TEXTS)

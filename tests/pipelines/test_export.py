@@ -35,10 +35,10 @@ def logits(labeller: sltk.Labeller) -> torch.Tensor:
     encodings = model.encoder.encode([sltk.Sentence(words) for words in SENTENCES])
     batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
     with torch.inference_mode():
-        vectors = model.tagger.word_vectors(
+        vectors = model.network.word_vectors(
             batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
         )
-        return model.tagger.head.scorer(vectors)  # type: ignore[operator,no-any-return]
+        return model.network.head.scorer(vectors)  # type: ignore[operator,no-any-return]
 
 
 def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
@@ -66,7 +66,7 @@ def test_an_export_gives_the_same_scores_without_the_base(
     after = load(tmp_path / "elsewhere")
     torch.testing.assert_close(logits(after), before, rtol=0, atol=1e-5)
     assert [prediction.tags for prediction in after.predict(SENTENCES)] == tags
-    assert after.model.tagger.backbone.flags == (False, True)
+    assert after.model.network.backbone.flags == (False, True)
     assert not list((tmp_path / "elsewhere").rglob("adapter*"))
 
 
@@ -92,7 +92,7 @@ def test_an_export_of_quantized_weights_is_dequantized(
     exporting.export(run, tmp_path / "export")
     shutil.rmtree(base)
     after = load(tmp_path / "export")
-    assert {parameter.dtype for parameter in after.model.tagger.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in after.model.network.parameters()} == {torch.float32}
     torch.testing.assert_close(logits(after), before, rtol=0, atol=1e-5 if quantization == "nf4" else 0.05)
 
 
@@ -134,7 +134,7 @@ def check_with_transformers(run: Path, target: Path) -> None:
         with torch.inference_mode():
             rows.append(other(input_ids=torch.tensor([window.ids])).logits[0, places])
     torch.testing.assert_close(torch.cat(rows), logits(labeller), rtol=0, atol=1e-5)
-    assert AutoTokenizer.from_pretrained(target).vocab_size == model.tagger.backbone.tokenizer.vocab_size
+    assert AutoTokenizer.from_pretrained(target).vocab_size == model.network.backbone.tokenizer.vocab_size
 
 
 @pytest.mark.parametrize(

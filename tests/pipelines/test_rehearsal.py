@@ -180,11 +180,11 @@ def test_a_model_that_is_another_after_loading_fails(tmp_path: Path, monkeypatch
     """A head that is lost on the way to the disk is found out."""
     from sltk.models import saving
 
-    def reset(tagger: Any, _: Any) -> None:
-        for parameter in tagger.head.parameters():
+    def reset(modules: Any, _: Any) -> None:
+        for parameter in modules["head"].parameters():
             parameter.data.normal_(std=5.0)
 
-    monkeypatch.setattr(saving, "_load_head", reset)
+    monkeypatch.setattr(saving, "load_modules", reset)
     with pytest.raises(RunError, match=r"labels .* words differently"):
         rehearse(load_shipped("quickstart"))
     assert left_behind(tmp_path) == []

@@ -367,7 +367,7 @@ def test_a_model_that_is_not_whole_says_what_is_missing(part: str, run: Path, tm
     """Before anything is loaded."""
     copy = Path(shutil.copytree(run, tmp_path / "copy")) / "model"
     (copy / part).rename(tmp_path / "aside")
-    with pytest.raises(sltk.UsageError, match=f"is not whole: {part} missing"):
+    with pytest.raises(sltk.UsageError, match=f"is incomplete: {part} missing"):
         load(copy.parent)
 
 

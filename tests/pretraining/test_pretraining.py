@@ -20,7 +20,7 @@ from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.corpus_text import sources, texts
 from sltk.pretraining.language_modelling import Pretraining, build
 from sltk.pretraining.pretrain_spec import PretrainSpec
-from sltk.pretraining.snapshots import Moments, snapshots
+from sltk.pretraining.snapshots import SnapshotSchedule, snapshots
 from sltk.run import pretrain
 from sltk.spec import loading
 
@@ -285,15 +285,15 @@ def test_every_snapshot_has_one_update(tmp_path: Path) -> None:
     """For any number of updates and parts of an epoch, the last part ends with the epoch."""
     for updates in range(1, 40):
         for parts in range(1, updates + 1):
-            moments = Moments(parts, updates)
-            taken = [number for update in range(1, 2 * updates + 1) if (number := moments.number(update))]
+            schedule = SnapshotSchedule(parts, updates)
+            taken = [number for update in range(1, 2 * updates + 1) if (number := schedule.number(update))]
             assert taken == list(range(1, 2 * parts + 1))
-            assert moments.update(parts) == updates
+            assert schedule.update(parts) == updates
 
 
 def test_more_snapshots_than_updates_are_refused(tmp_path: Path) -> None:
     """An epoch of a few updates cannot be cut finer."""
-    with pytest.raises(sltk.SpecError, match="of this corpus has 3 updates only"):
+    with pytest.raises(sltk.SpecError, match="of this corpus has only 3 updates"):
         pretrain(spec(tmp_path, snapshots=50), tmp_path / "run")
 
 
@@ -368,7 +368,7 @@ def test_a_run_that_is_refused_leaves_the_one_that_it_was_to_replace(base: Path,
     before = contents(tmp_path / "run")
     (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
     other = {**given, "corpus": {"type": "text", "path": str(tmp_path / "other.txt")}}
-    with pytest.raises(sltk.SpecError, match="updates only"):
+    with pytest.raises(sltk.SpecError, match=r"has only .* updates"):
         pretrain({**other, "snapshots": 5000}, tmp_path / "run", force=True)
     with pytest.raises(sltk.DataError, match="fewer than one block"):
         pretrain({**other, "block_size": 2000}, tmp_path / "run", force=True)

@@ -54,12 +54,12 @@ def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> to
     training = load_splits(experiment.data, experiment.scheme)["train"]
     model = build(experiment, training)
     samples = encode(training, model, Progress())
-    model.tagger.train()
+    model.network.train()
     words = sum(_words(samples[number]) for part in parts for number in part)
     for part in parts:
         batch = pack([samples[number] for number in part])
-        (model.tagger(**batch, num_items_in_batch=words)["loss"] / divisor).backward()
-    found = [p.grad for p in model.tagger.parameters() if p.grad is not None]
+        (model.network(**batch, num_items_in_batch=words)["loss"] / divisor).backward()
+    found = [p.grad for p in model.network.parameters() if p.grad is not None]
     return torch.cat(sorted((gradient.abs().sum()[None] for gradient in found), key=float))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tiny
 from sltk.errors import UsageError
-from sltk.models.saving import FORMAT
+from sltk.models.description import FORMAT
 from sltk.reports.run_reader import read_run
 from sltk.rundir.directory import RunDirectory
 from sltk.spec import loading

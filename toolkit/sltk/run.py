@@ -18,7 +18,8 @@ from .data import datasets
 from .data.notes import report_data
 from .data.splits import load_splits
 from .errors import UsageError
-from .models import kinds, saving
+from .models import kinds
+from .models.description import is_model, read_description
 from .models.evaluation import labelled, split_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
@@ -156,13 +157,13 @@ def evaluate(
     """
     progress = progress or Progress()
     folder = Path(folder)
-    if saving.is_model(folder):
+    if is_model(folder):
         if reader is None:
             raise UsageError(
                 f"`{folder}` is an exported model, without data of its own: give --data and --reader"
             )
         model_at = model_folder(folder, progress)
-        scheme = saving.describe(model_at)["scheme"]
+        scheme = read_description(model_at)["scheme"]
         metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
         dataset = datasets.load(reader, scheme)
     else:
@@ -200,7 +201,7 @@ def model_folder(folder: Path, progress: Progress) -> Path:
     Raises:
         UsageError: `folder` has no model, or its training is not finished.
     """
-    if saving.is_model(folder):
+    if is_model(folder):
         run_imports(folder, progress)
         return folder
     run = RunDirectory(folder)

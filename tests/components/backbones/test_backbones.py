@@ -22,7 +22,8 @@ from sltk.components.backbones.building import train_tokenizer
 from sltk.components.heads import LinearHead
 from sltk.components.splitters import RegexSplitter
 from sltk.errors import ModelError
-from sltk.models import saving
+from sltk.models import saving, tagging
+from sltk.models.tagger_model import TaggerModel
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
 from sltk.nn.tagger import Tagger
@@ -66,18 +67,24 @@ def vectors(backbone: PackedBackbone) -> torch.Tensor:
         return backbone.eval()(IDS, PACKING)
 
 
-def assemble(spec: Any) -> saving.TaggerModel:
+def assemble(spec: Any) -> TaggerModel:
     backbone = spec.build(context())
     torch.manual_seed(1)
-    tagger: Any = Tagger(backbone, FirstSubword().build(), LinearHead().build(backbone.hidden_size, LABELS))  # type: ignore[arg-type]
-    return saving.assemble(
-        tagger, LABELS, RegexSplitter(), FirstSubword(), spec, LinearHead(), "single", None, "window", CPU
+    return TaggerModel(
+        network=Tagger(backbone, FirstSubword().build(), LinearHead().build(backbone.hidden_size, LABELS)),
+        labels=LABELS,
+        splitter=RegexSplitter(),
+        aligner=FirstSubword(),
+        backbone=spec,
+        head=LinearHead(),
+        max_length=None,
+        device=CPU,
     )
 
 
-def reload(model: saving.TaggerModel, path: Path) -> saving.TaggerModel:
+def reload(model: TaggerModel, path: Path) -> TaggerModel:
     saving.save(model, path, path.parent / "no-imports")
-    return saving.load(path)
+    return tagging.load(path)
 
 
 def test_a_model_comes_from_a_directory(folder: Path) -> None:
@@ -117,14 +124,14 @@ def test_a_fresh_quantized_model_is_saved_with_its_weights_and_reloads_equal(
     """A run saves its random weights, quantized, and gives the same vectors after reloading."""
     settings: dict[str, Any] = {"freeze": True} if frozen else {"lora": LoRA(r=4)}
     model = assemble(fresh(quantization=Quantization(type=kind), **settings))
-    kinds = {type(module).__name__ for module in model.tagger.modules()}
+    kinds = {type(module).__name__ for module in model.network.modules()}
     assert kinds & {"Linear4bit", "Linear8bitLt"}
     again = reload(model, tmp_path / "model")
     assert (tmp_path / "model" / "base" / "model.safetensors").is_file()
     assert kinds & {"Linear4bit", "Linear8bitLt"} <= {
-        type(module).__name__ for module in again.tagger.modules()
+        type(module).__name__ for module in again.network.modules()
     }
-    assert torch.allclose(vectors(again.tagger.backbone), vectors(model.tagger.backbone), atol=1e-6)
+    assert torch.allclose(vectors(again.network.backbone), vectors(model.network.backbone), atol=1e-6)
 
 
 def test_a_pretrained_model_loads_quantized(folder: Path) -> None:
@@ -265,16 +272,16 @@ def test_a_moved_base_is_found_by_its_content(
 ) -> None:
     """A run finds its moved base directory in `$SLTK_MODELS` if the content is the same."""
     model = assemble(Decoder(name=str(folder), lora=LoRA(r=4)))
-    expected = vectors(model.tagger.backbone)
+    expected = vectors(model.network.backbone)
     saving.save(model, tmp_path / "model", tmp_path / "no-imports")
     elsewhere = tmp_path / "elsewhere"
     shutil.move(folder.parent, elsewhere)
     monkeypatch.setenv("SLTK_MODELS", str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match="is not on this machine") as error:
-        saving.load(tmp_path / "model")
+        tagging.load(tmp_path / "model")
     assert "SLTK_MODELS" in str(error.value)
     monkeypatch.setenv("SLTK_MODELS", str(elsewhere))
-    assert torch.allclose(vectors(saving.load(tmp_path / "model").tagger.backbone), expected, atol=1e-5)
+    assert torch.allclose(vectors(tagging.load(tmp_path / "model").network.backbone), expected, atol=1e-5)
 
 
 def test_other_weights_under_the_name_of_the_base_are_refused(
@@ -288,7 +295,7 @@ def test_other_weights_under_the_name_of_the_base_are_refused(
     (folder / "model.safetensors").write_bytes(weights)
     monkeypatch.setenv("SLTK_MODELS", str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match="are not those this model was trained on"):
-        saving.load(tmp_path / "model")
+        tagging.load(tmp_path / "model")
 
 
 def test_loading_writes_nothing_to_the_terminal(folder: Path) -> None:

@@ -88,7 +88,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
 
 
 def _show_data(report: DataReport | None) -> None:
-    from ..pretraining.corpus_text import TextCounts
+    from ..pretraining.pretraining_preview import TextCounts
     from ..preview.audit import Audit
     from .audit_tables import show_audit
 

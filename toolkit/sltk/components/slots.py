@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..nn.backbone import BuildContext, PackedBackbone
+    from ..nn.head import HeadModule
     from ..runtime.jobs import Work
     from ..schemes.labels import LabelSet
 
@@ -119,7 +120,7 @@ class Head(Component):
 
     slot: ClassVar[str] = "head"
 
-    def build(self, hidden_size: int, labels: LabelSet) -> nn.Module:
+    def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """Build a `sltk.extend.HeadModule`, with `loss` and `decode` over the words of whole sentences."""
         raise NotImplementedError
 

@@ -14,8 +14,9 @@ from ..runtime.progress import Progress
 from ..schemes.names import SchemeName
 from ..spec.experiment import Experiment
 from ..types import Prediction
-from .kinds import Model, type_of
+from .kinds import type_of
 from .labeller import Labeller
+from .saving import Model
 
 
 def labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:

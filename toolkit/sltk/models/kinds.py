@@ -8,33 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-import torch
-
-from ..components.slots import Backbone, Splitter
 from ..data.datasets import Dataset
 from ..runtime.progress import Progress
-from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
 from ..types import Prediction, Sentence
-from . import saving, tagging
+from . import tagging
+from .description import read_description
 from .instruct import model as instruct
-from .instruct.account import Score
-
-
-class Model(Protocol):
-    """What models of all types have."""
-
-    type_name: ClassVar[str]
-    labels: LabelSet
-    splitter: Splitter
-    backbone: Backbone
-    device: torch.device
-
-    @property
-    def network(self) -> Any:
-        """The trained network: a `TrainableModule` with a `backbone`."""
+from .instruct.response_scores import Score
+from .saving import Model
 
 
 class ModelType(Protocol):
@@ -66,8 +50,8 @@ class ModelType(Protocol):
     def save(self, model: Any, folder: Path, imports: Path) -> None:
         """Write the model to a folder, which appears completely or not at all."""
 
-    def load(self, folder: Path) -> Any:
-        """Load a model for prediction."""
+    def load(self, folder: Path, *, merge: bool = True) -> Any:
+        """Load a model for prediction; with `merge`, adapters are merged into float32 weights."""
 
 
 TYPES: dict[str, ModelType] = {"tagger": tagging, "instruct": instruct}
@@ -78,11 +62,11 @@ def type_of(model: Model) -> ModelType:
     return TYPES[model.type_name]
 
 
-def load(folder: Path) -> Any:
-    """Load a saved model of any type for prediction.
+def load(folder: Path, *, merge: bool = True) -> Any:
+    """Load a saved model of any type for prediction; with `merge`, adapters are merged into float32 weights.
 
     Raises:
         UsageError: `folder` has no model, or one that another version of sltk wrote.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    return TYPES[saving.describe(folder).get("type", "tagger")].load(folder)
+    return TYPES[read_description(folder).get("type", "tagger")].load(folder, merge=merge)

@@ -1,4 +1,4 @@
-"""A trained model at work."""
+"""Label texts, lists of words, or sentences with a trained model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence
 from . import kinds
-from .kinds import Model
-from .predictor import SORT_WINDOW
+from .saving import Model
+
+_WINDOW = 2048
+"""Sentences in memory: enough to fill batches with sentences of equal length."""
 
 
 class Labeller:
-    """A trained model at work: `sltk.load(RUN).predict(["Some text."])`."""
+    """Labels text with a trained model: `sltk.load(RUN).predict(["Some text."])`."""
 
     def __init__(self, model: Model, batch_tokens: int = 4096, progress: Progress | None = None) -> None:
         self.model = model
@@ -26,22 +28,22 @@ class Labeller:
         return self.model.labels
 
     def predict(self, inputs: Iterable[str | list[str] | Sentence] | str) -> list[Prediction]:
-        """Label texts (split into words here), lists of words, or sentences."""
+        """Label texts, which the model's splitter splits into words, lists of words, or sentences."""
         return list(self.stream([inputs] if isinstance(inputs, str) else inputs))
 
     def stream(
-        self, inputs: Iterable[str | list[str] | Sentence], window: int = SORT_WINDOW
+        self, inputs: Iterable[str | list[str] | Sentence], window: int = _WINDOW
     ) -> Iterator[Prediction]:
-        """The same, one by one and in order, holding at most `window` sentences."""
-        kind = kinds.type_of(self.model)
+        """Label inputs in order like `predict`, with at most `window` sentences in memory."""
+        model_type = kinds.type_of(self.model)
         sentences = map(self.sentence, inputs)
-        yield from kind.predict(self.model, sentences, self.batch_tokens, window, self._progress)
+        yield from model_type.predict(self.model, sentences, self.batch_tokens, window, self._progress)
 
-    def sentence(self, given: str | list[str] | Sentence) -> Sentence:
-        """What was given, as a sentence."""
-        if isinstance(given, Sentence):
-            return given
-        if not isinstance(given, str):
-            return Sentence(list(given))
-        offsets = self.model.splitter.split(given)
-        return Sentence([given[start:end] for start, end in offsets], text=given, offsets=offsets)
+    def sentence(self, text: str | list[str] | Sentence) -> Sentence:
+        """Convert one input to a sentence."""
+        if isinstance(text, Sentence):
+            return text
+        if not isinstance(text, str):
+            return Sentence(list(text))
+        offsets = self.model.splitter.split(text)
+        return Sentence([text[start:end] for start, end in offsets], text=text, offsets=offsets)

@@ -1,317 +1,144 @@
-"""What a `model/` folder holds, and how a model is saved to it and loaded from it.
+"""The `model/` folder of a run: save a model to it, and load what models of all types have.
 
-    sltk.json           labels, scheme, mask, components, base model: everything but numbers
+    sltk.json           labels, scheme, mask, components, base model: everything except weights
     tokenizer/          as transformers saves it
-    head.safetensors    head (and aligner): always in full precision
-    adapter/            LoRA weights, as peft saves them          (with `lora`)
-    base/               the backbone's own weights                (fresh, trained whole, or of one's own making)
-    imports/            the files of `imports:` that its components come from
+    head.safetensors    head and aligner of a tagger, always in full precision
+    adapter/            LoRA weights as peft saves them           (with `lora`)
+    base/               the weights of the backbone               (fresh, trained whole, or a custom backbone)
+    imports/            the files of `imports:` that define its components
 
-An exported folder (export.py) has no adapter: its base holds the merged weights.
-Safetensors and JSON only. A frozen pretrained base is not copied; sltk.json names it, with its revision or a
-hash of its content, and other weights under the same name are refused.
+An export (exporting.py) has no adapter: its base has the merged weights.
+All files are safetensors or JSON. A frozen pretrained base is not copied: sltk.json has its name, and its revision or
+a hash of its content, and other weights under the same name are refused.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from .._version import __version__
 from ..components.backbones import precision
-from ..components.backbones.pretrained import PretrainedBackbone
-from ..components.slots import Aligner, Backbone, Head, Splitter
-from ..errors import ModelError, Problem, UsageError
+from ..components.slots import Backbone, Splitter
+from ..errors import UsageError
 from ..files import atomic
-from ..nn.backbone import BuildContext, PackedBackbone
-from ..nn.tagger import Tagger
+from ..nn.backbone import PackedBackbone
 from ..schemes.labels import LabelSet
-from ..spec.stored import read_mapping
-from ..subwords.tokenization import SubwordEncoder
+from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone, undamaged
+from .description import DESCRIPTION, read_description
 
-FORMAT = 1
-DESCRIPTION = "sltk.json"
 _HEAD = "head.safetensors"
-_OWN_WEIGHTS = Path("base") / "weights.safetensors"
-"""All weights of a backbone that is no transformers model."""
+
+
+@dataclass(kw_only=True)
+class Model(ABC):
+    """A network with everything needed to use and to save it: what models of all types have."""
+
+    type_name: ClassVar[str]
+    slots: ClassVar[tuple[str, ...]] = ("splitter", "backbone")
+    """The components that sltk.json describes."""
+
+    network: Any
+    """The trained network: a `TrainableModule` with a `backbone`."""
+    labels: LabelSet
+    splitter: Splitter
+    backbone: Backbone
+    max_length: int | None
+    device: torch.device
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The keys of sltk.json that only this type of model has."""
+
+    def own_modules(self) -> dict[str, nn.Module]:
+        """The modules beside the backbone, whose weights are in head.safetensors."""
+        return {}
+
+
+def save(model: Model, folder: Path, imports: Path) -> None:
+    """Write a model to `folder`, completely or not at all, with a copy of the folder `imports` if it exists."""
+    backbone = model.network.backbone
+    with atomic.new_folder(folder) as partial:
+        save_backbone(backbone, model.backbone, partial)
+        save_rest(model, partial, base_of(backbone, model.backbone), imports)
+
+
+def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
+    """Write everything except the backbone; `base` is the source of its weights in sltk.json."""
+    backbone = model.network.backbone
+    backbone.tokenizer.save_pretrained(folder / "tokenizer")
+    if modules := model.own_modules():
+        state = nn.ModuleDict(modules).state_dict()
+        save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, str(folder / _HEAD))
+    if imports.is_dir():
+        shutil.copytree(imports, folder / "imports", ignore=shutil.ignore_patterns(".*"))
+    description = {
+        **describe_backbone(backbone, model.backbone, base),
+        "scheme": model.labels.scheme,
+        "labels": list(model.labels.tags),
+        "max_length": model.max_length,
+        "components": {slot: getattr(model, slot).model_dump(mode="json") for slot in model.slots},
+        **model.settings(),
+    }
+    atomic.write_json(folder / DESCRIPTION, description)
 
 
 @dataclass
-class TaggerModel:
-    """A tagger with all that is needed to use it."""
+class StoredModel:
+    """What models of all types have, loaded from a folder."""
 
-    type_name: ClassVar[str] = "tagger"
-    tagger: Tagger
-    labels: LabelSet
-    encoder: SubwordEncoder
-    splitter: Splitter
-    aligner: Aligner
-    backbone: Backbone
-    head: Head
-    max_length: int | None
-    on_overflow: Literal["window", "error"]
-    device: torch.device
-
-    @property
-    def network(self) -> Tagger:
-        """What is trained."""
-        return self.tagger
+    description: dict[str, Any]
+    """The content of sltk.json."""
+    backbone: PackedBackbone
+    fields: dict[str, Any]
+    """The fields of `Model`, except the network."""
 
 
-def save(model: TaggerModel, folder: Path, imports: Path) -> None:
-    """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
-    with atomic.new_folder(folder) as partial:
-        save_backbone(model.tagger.backbone, model.backbone, partial)
-        save_rest(model, partial, base_of(model.tagger.backbone, model.backbone), imports)
+def load(folder: Path, *, merge: bool, language_model: bool = False) -> StoredModel:
+    """Load what models of all types have. With `merge`, adapters become part of the float32 weights they adapt.
 
-
-def save_rest(model: TaggerModel, folder: Path, base: dict[str, Any], imports: Path) -> None:
-    """All but the backbone: tokenizer, head, description, and a copy of `imports` if there is such a folder."""
-    model.tagger.backbone.tokenizer.save_pretrained(folder / "tokenizer")
-    save_file(head_state(model.tagger), str(folder / _HEAD))
-    write_description(_description(model, base), folder, imports)
-
-
-def write_description(description: dict[str, Any], folder: Path, imports: Path) -> None:
-    """Write `sltk.json`, and a copy of the folder `imports` if there is one."""
-    if imports.is_dir():
-        shutil.copytree(imports, folder / "imports", ignore=shutil.ignore_patterns(".*"))
-    text = json.dumps(description, indent=2, ensure_ascii=False)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-
-
-def head_state(tagger: Tagger) -> dict[str, torch.Tensor]:
-    """Weights and buffers of head and aligner, in full precision."""
-    parts = {"head": tagger.head, "aligner": tagger.aligner}
-    return {
-        f"{part}.{name}": value.detach().contiguous().cpu()
-        for part, module in parts.items()
-        for name, value in module.state_dict().items()
+    Raises:
+        UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing.
+        ModelError: its base model is not available, or differs from the one it was trained on.
+    """
+    description = read_description(folder)
+    _check_complete(folder, description)
+    spec, backbone = load_backbone(folder, description, merge=merge, language_model=language_model)
+    fields = {
+        "labels": LabelSet(tuple(description["labels"]), description["scheme"]),
+        "splitter": Splitter.model_validate(description["components"]["splitter"]),
+        "backbone": spec,
+        "max_length": description["max_length"],
+        "device": precision.device(),
     }
+    return StoredModel(description, backbone, fields)
 
 
-def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:
-    """Write `adapter/` and `base/`, each where there is need of it; a language model with its output embedding."""
-    network: Any = backbone.model
-    if not isinstance(spec, PretrainedBackbone):
-        (folder / "base").mkdir()
-        save_model(network, str(folder / _OWN_WEIGHTS))
-        return
-    if spec.lora is not None:
-        network.save_pretrained(folder / "adapter")
-        network = network.get_base_model()
-    network = backbone.language_model or network
-    if spec.is_trained_whole:
-        network.save_pretrained(folder / "base")
-    elif spec.init == "random":
-        _save_fresh(network, folder / "base")
-
-
-def _save_fresh(network: Any, folder: Path) -> None:
-    """Save a frozen model that is in no hub; adapters change the names of its weights, which are plain here."""
-    state = {_plain_name(k): v for k, v in network.state_dict().items() if "lora_" not in k}
-    if getattr(network, "hf_quantizer", None) is None:
-        network.save_pretrained(folder, state_dict=state)
-        return
-    # A quantized model's `save_pretrained` takes no state: it would save its own, with the names of adapters.
-    network.config.save_pretrained(folder)
-    once = {
-        value.data_ptr(): name for name, value in reversed(state.items())
-    }  # tied weights by their first name
-    weights = {name: state[name].contiguous().cpu() for name in once.values()}
-    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
-
-
-def _plain_name(name: str) -> str:
-    return name.replace(".base_layer.", ".")
-
-
-def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
-    """Where the base of a saved model is: beside it, or by name."""
-    if not isinstance(spec, PretrainedBackbone) or spec.is_trained_whole or spec.init == "random":
-        return {"path": "base"}
-    return backbone.base
-
-
-def _description(model: TaggerModel, base: dict[str, Any]) -> dict[str, Any]:
-    unmask = getattr(model.backbone, "unmask", None)
-    return {
-        "format": FORMAT,
-        "sltk": __version__,
-        "scheme": model.labels.scheme,
-        "labels": list(model.labels.tags),
-        "mask": {"unmask": unmask, "flags": "".join("01"[flag] for flag in model.tagger.backbone.flags)},
-        "spacing": model.encoder.spacing,
-        "max_length": model.max_length,
-        "on_overflow": model.on_overflow,
-        "document_context": model.encoder.document_context,
-        "base": base,
-        "components": {
-            slot: getattr(model, slot).model_dump(mode="json")
-            for slot in ("splitter", "aligner", "backbone", "head")
-        },
-    }
-
-
-def is_model(folder: Path) -> bool:
-    """Whether the folder itself is a model: that of a run, or an exported one."""
-    return (folder / DESCRIPTION).is_file()
-
-
-def check_format(folder: Path, written: Mapping[str, Any], way_out: str) -> None:
-    """Refuse what another version of sltk wrote in another form; `written` says which one did.
+def load_modules(modules: dict[str, nn.Module], folder: Path) -> None:
+    """Load the weights of `Model.own_modules`.
 
     Raises:
-        UsageError: it did.
+        UsageError: the file is missing or damaged.
+        RuntimeError: a weight is missing.
     """
-    if written.get("format") == FORMAT:
-        return
-    about = (
-        f"`{folder}` was written by sltk {written.get('sltk', 'of an older version')} in format "
-        f"{written.get('format', '?')}; this is sltk {__version__}, which reads format {FORMAT}"
-    )
-    raise UsageError(Problem(about, notes=(way_out,)))
+    with undamaged(folder):
+        nn.ModuleDict(modules).load_state_dict(load_file(str(folder / _HEAD)))
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """The description of a saved model.
-
-    Raises:
-        UsageError: the folder holds no model, or one of another version of sltk.
-    """
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise UsageError(f"`{folder}` holds no sltk model (no {DESCRIPTION}); was its training finished?")
-    description = read_mapping(path)
-    check_format(folder, description, "train it again, or use the version that wrote it")
-    return description
-
-
-def load(folder: Path, *, merge: bool = True, prove: bool = True) -> TaggerModel:
-    """Load a model for prediction. With `merge`, adapters become part of the float32 weights they adapt.
-
-    Raises:
-        UsageError: no model there, or one of another version.
-        ModelError: its base model cannot be had, or is another than it was trained on.
-    """
-    description = describe(folder)
+def _check_complete(folder: Path, description: dict[str, Any]) -> None:
     components = description["components"]
-    labels = LabelSet(tuple(description["labels"]), description["scheme"])
-    device = precision.device()
-    base = description["base"]
-    context = BuildContext(device=device, seed=0, saved=folder, base=base, prove=prove)
-    backbone, packed = load_backbone(description, context)
-    head = Head.model_validate(components["head"])
-    aligner = Aligner.model_validate(components["aligner"])
-    tagger = Tagger(packed, aligner.build(), head.build(packed.hidden_size, labels)).to(device)  # type: ignore[arg-type]
-    with _undamaged(folder):
-        _load_head(tagger, load_file(str(folder / _HEAD)))
-    if merge and is_mergeable(packed):
-        packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
-    return assemble(
-        tagger.eval(), labels, Splitter.model_validate(components["splitter"]), aligner, backbone, head,
-        description["spacing"], description["max_length"], description["on_overflow"], device,
-        description.get("document_context", 0),
-    )  # fmt: skip
-
-
-def load_backbone(description: dict[str, Any], context: BuildContext) -> tuple[Backbone, PackedBackbone]:
-    """The backbone of a saved model: what the spec says of it, and the thing itself.
-
-    Raises:
-        UsageError: files of the model are missing or damaged.
-        ModelError: its base model cannot be had, or is another than it was trained on, or has another mask.
-    """
-    base, saved = description["base"], context.saved
-    assert saved is not None
-    _check_whole(saved, description)
-    backbone = _pinned(Backbone.model_validate(description["components"]["backbone"]), base)
-    with _undamaged(saved):
-        packed = backbone.build(context)
-        if not isinstance(backbone, PretrainedBackbone):
-            load_model(packed.model, saved / _OWN_WEIGHTS, device=str(context.device))
-    if base.get("revision") and packed.base.get("revision") != base["revision"]:
-        raise ModelError(
-            f"`{base['name']}` is of revision {packed.base.get('revision')}, not {base['revision']}"
-        )
-    _check_flags(packed.flags, description["mask"]["flags"])
-    return backbone, packed
-
-
-def _check_whole(folder: Path, description: dict[str, Any]) -> None:
-    """See that all is there that was saved."""
-    backbone = description["components"]["backbone"]
-    needed = ["tokenizer", *([_HEAD] if "head" in description["components"] else [])]
-    needed += ["adapter"] if backbone.get("lora") else []
-    needed += ["base"] if description["base"].get("path") == "base" else []
-    missing = [name for name in needed if not (folder / name).exists()]
+    required = {
+        "tokenizer": True,
+        _HEAD: "head" in components,
+        "adapter": components["backbone"].get("lora"),
+        "base": description["base"].get("path") == "base",
+    }
+    missing = [name for name, is_required in required.items() if is_required and not (folder / name).exists()]
     if missing:
-        raise UsageError(f"the model in `{folder}` is not whole: {', '.join(missing)} missing")
-
-
-@contextmanager
-def _undamaged(folder: Path) -> Iterator[None]:
-    """Say which model it is that cannot be read."""
-    try:
-        yield
-    except (SafetensorError, FileNotFoundError) as error:
-        raise UsageError(f"the model in `{folder}` is damaged: {error}") from error
-
-
-def is_mergeable(backbone: PackedBackbone) -> bool:
-    """Whether there is an adapter that can be merged without a loss: in half precision, or in few bits, it cannot."""
-    model: Any = backbone.model
-    dtypes = {parameter.dtype for parameter in model.parameters()}
-    return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
-
-
-def _pinned(backbone: Backbone, base: dict[str, Any]) -> Backbone:
-    """The backbone with the very revision of a hub model that it was trained on."""
-    return backbone.model_copy(update={"revision": base["revision"]}) if base.get("revision") else backbone
-
-
-def assemble(
-    tagger: Tagger,
-    labels: LabelSet,
-    splitter: Splitter,
-    aligner: Aligner,
-    backbone: Backbone,
-    head: Head,
-    spacing: Literal["single", "source"],
-    max_length: int | None,
-    on_overflow: Literal["window", "error"],
-    device: torch.device,
-    document_context: int = 0,
-) -> TaggerModel:
-    """A model of its parts; the window is what the spec or else the backbone allows."""
-    window = max_length or tagger.backbone.max_length
-    encoder = SubwordEncoder(tagger.backbone.tokenizer, spacing, window, on_overflow, document_context)
-    return TaggerModel(
-        tagger, labels, encoder, splitter, aligner, backbone, head, max_length, on_overflow, device
-    )
-
-
-def _load_head(tagger: Tagger, state: dict[str, torch.Tensor]) -> None:
-    for part, module in (("head", tagger.head), ("aligner", tagger.aligner)):
-        own = {
-            name.removeprefix(f"{part}."): value
-            for name, value in state.items()
-            if name.startswith(f"{part}.")
-        }
-        module.load_state_dict(own)  # strict: a missing weight would leave a random head
-
-
-def _check_flags(flags: tuple[bool, ...], saved: str) -> None:
-    if "".join("01"[flag] for flag in flags) != saved:
-        raise ModelError(
-            f"the saved mask is {saved} block by block, but the model was built with another one"
-        )
+        raise UsageError(f"the model in `{folder}` is incomplete: {', '.join(missing)} missing")

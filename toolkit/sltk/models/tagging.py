@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..components.backbones import precision
-from ..components.slots import Reader
+from ..components.slots import Aligner, Head, Reader
 from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
 from ..errors import DataError
-from ..nn.backbone import BuildContext
 from ..nn.batching import Sample, without_loss
 from ..nn.batching import pack as collate
 from ..nn.tagger import Tagger
@@ -21,10 +21,11 @@ from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..subwords import token_cache
 from ..subwords.tokenization import resolve_spacing
-from ..types import Prediction, Sentence
+from ..types import Prediction
 from . import saving
-from .predictor import Predictor
-from .saving import TaggerModel, load, save
+from .backbone_files import build_backbone
+from .saving import save
+from .tagger_model import TaggerModel, predict
 
 __all__ = [
     "build", "check", "collate", "encode", "extra_scores", "load", "load_splits", "predict", "save", "without_loss",
@@ -32,20 +33,24 @@ __all__ = [
 
 
 def load_splits(experiment: Experiment) -> dict[str, Dataset]:
-    """The data of the spec; in a sweep, runs on the same data share it.
+    """Load the data of the spec; runs of a sweep that use the same data share it.
 
     Raises:
-        DataError: as `data.load_splits`.
+        DataError: see `data.splits.load_splits`.
     """
     readers = [reader for name in splits.SPLITS if (reader := getattr(experiment.data, name)) is not None]
-    key = (experiment.data.model_dump_json(serialize_as_any=True), experiment.scheme, *map(_files, readers))
+    key = (
+        experiment.data.model_dump_json(serialize_as_any=True),
+        experiment.scheme,
+        *map(_file_states, readers),
+    )
     return run_cache.get("data", key, lambda: splits.load_splits(experiment.data, experiment.scheme), most=2)
 
 
-def _files(reader: Reader) -> tuple[tuple[str, int, int], ...]:
-    """The files of a reader as they are now."""
-    there = [path for _, path in reader.paths() if path.exists()]
-    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in there)
+def _file_states(reader: Reader) -> tuple[tuple[str, int, int], ...]:
+    """Path, modification time and size of each file of a reader."""
+    paths = [path for _, path in reader.paths() if path.exists()]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
 def build(experiment: Experiment, training: Dataset) -> TaggerModel:
@@ -55,33 +60,59 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
         ModelError: the backbone is not available, or cannot do what the spec requires.
     """
     labels = label_set(training)
-    device = precision.device()
-    context = BuildContext(
-        device=device,
-        seed=experiment.seed,
-        texts=lambda: (" " + str(sentence.with_text().text) for sentence in training),
-        gradient_checkpointing=experiment.trainer.gradient_checkpointing,
-    )
-    backbone = experiment.backbone.build(context)
-    torch.manual_seed(experiment.seed)  # the head starts the same whatever the backbone drew
+    backbone = build_backbone(experiment, lambda: (f" {sentence.with_text().text}" for sentence in training))
+    torch.manual_seed(experiment.seed)  # the initial head does not depend on the backbone's random numbers
     head = experiment.head.build(backbone.hidden_size, labels)
-    tagger = Tagger(backbone, experiment.aligner.build(), head).to(device)  # type: ignore[arg-type]
-    return saving.assemble(
-        tagger, labels, experiment.splitter, experiment.aligner, experiment.backbone, experiment.head,
-        resolve_spacing(experiment.aligner.spacing, training), experiment.max_length, experiment.on_overflow,
-        device, experiment.document_context,
-    )  # fmt: skip
+    device = precision.device()
+    return TaggerModel(
+        network=Tagger(backbone, experiment.aligner.build(), head).to(device),
+        labels=labels,
+        splitter=experiment.splitter,
+        aligner=experiment.aligner,
+        backbone=experiment.backbone,
+        head=experiment.head,
+        spacing=resolve_spacing(experiment.aligner.spacing, training),
+        max_length=experiment.max_length,
+        on_overflow=experiment.on_overflow,
+        document_context=experiment.document_context,
+        device=device,
+    )
+
+
+def load(folder: Path, *, merge: bool = True) -> TaggerModel:
+    """Load a tagger for prediction. With `merge`, adapters become part of the float32 weights that they adapt.
+
+    Raises:
+        UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
+        ModelError: its base model is not available, or differs from the one it was trained on.
+    """
+    stored = saving.load(folder, merge=merge)
+    description, device = stored.description, stored.fields["device"]
+    aligner = Aligner.model_validate(description["components"]["aligner"])
+    head = Head.model_validate(description["components"]["head"])
+    head_module = head.build(stored.backbone.hidden_size, stored.fields["labels"])
+    model = TaggerModel(
+        network=Tagger(stored.backbone, aligner.build(), head_module).to(device).eval(),
+        aligner=aligner,
+        head=head,
+        spacing=description["spacing"],
+        on_overflow=description["on_overflow"],
+        document_context=description.get("document_context", 0),
+        **stored.fields,
+    )
+    saving.load_modules(model.own_modules(), folder)
+    return model
 
 
 def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sample]:
-    """The sentences as the model reads them, with the numbers of their tags; empty sentences are left out.
+    """Encode sentences, with the numbers of their tags; empty sentences are left out.
 
     Raises:
-        DataError: there is not one word; or a sentence is too long, and the spec wants an error then.
+        DataError: the data has no words, or a sentence is too long and the spec has `on_overflow: error`.
     """
-    encodings, cached = token_cache.encode(model.encoder, dataset.sentences)
-    if cached is not None:
-        progress.note(f"tokenised before: read from {cached}")
+    encodings, cache = token_cache.encode(model.encoder, dataset.sentences)
+    if cache is not None:
+        progress.note(f"subwords read from the cache {cache}")
     number_of = model.labels.index
     samples = [
         Sample(encoding, [number_of[tag] for tag in sentence.tags or ()], number)
@@ -90,7 +121,7 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
     ]
     windowed = sum(len(encoding.windows) > 1 for encoding in encodings)
     if windowed:
-        progress.note(f"{windowed} sentences are longer than the model reads: read in overlapping windows")
+        progress.note(f"{windowed} sentences exceed the model's maximum length: read in overlapping windows")
     coverage.report_truncated_words(sum(encoding.cut_words for encoding in encodings), progress)
     if not samples:
         raise DataError("the training data has no words")
@@ -99,7 +130,7 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
 
 
 def check(dataset: Dataset, model: TaggerModel) -> None:
-    """Where the spec wants an error for sentences that are too long, have it before anything is trained.
+    """Check before training that no sentence is too long, if the spec has `on_overflow: error`.
 
     Raises:
         DataError: a sentence is too long.
@@ -108,16 +139,8 @@ def check(dataset: Dataset, model: TaggerModel) -> None:
         model.encoder.encode(dataset.sentences)
 
 
-def predict(
-    model: TaggerModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
-) -> Iterator[Prediction]:
-    """Label sentences in order, with at most `window` of them in memory."""
-    predictor = Predictor(model.tagger, model.encoder, model.labels, model.device, batch_tokens, progress)
-    return predictor.predict(sentences, window)
-
-
 def extra_scores(
     model: TaggerModel, predictions: Sequence[Prediction], score: Callable[..., Any]
 ) -> dict[str, Any]:
-    """A tagger has no scores in addition to those of the metrics."""
+    """A tagger adds no scores to those of the metrics."""
     return {}

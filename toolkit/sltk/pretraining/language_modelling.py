@@ -1,4 +1,4 @@
-"""A run of `sltk pretrain`: train a language model on text, for a labelling run to start from.
+"""The steps of `sltk pretrain`: train a language model on text, for a labelling run to start from.
 
 corpus → Reader → text → tokenizer → blocks → Backbone → vectors → output layer → loss
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
 from ..components.backbones import precision
 from ..errors import ModelError, Problem, SpecError
-from ..nn.backbone import BuildContext, PackedBackbone
+from ..models.backbone_files import build_backbone
+from ..nn.backbone import PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
 from ..runtime import processes
@@ -22,15 +24,15 @@ from ..runtime.progress import Progress
 from ..training.fit import Fitted, Task
 from ..training.kind import RunKind
 from ..training.trainer import Examples
-from .corpus import Account, Blocks, batches, fingerprint_of, first_words, is_written_for, write_blocks
+from .corpus import Blocks, CorpusCounts, fingerprint_of, is_written_for, write_blocks
 from .corpus_text import Sentences, sources, texts
 from .pretrain_spec import PretrainSpec
-from .snapshots import Snapshots, check_moments, save_pretrained
+from .snapshots import Snapshots, SnapshotSchedule, save_pretrained
 
 
 @dataclass
 class Pretraining:
-    """A language model with what is needed to train it."""
+    """A language model with everything needed to train it."""
 
     network: LanguageModel
     device: torch.device
@@ -48,57 +50,58 @@ class PretrainingRun(RunKind[PretrainSpec]):
     model: Pretraining
 
     def prepare(self, progress: Progress, *, resume: bool) -> None:
-        """Build the model, and write the text as blocks of tokens beside the run directory's own."""
+        """Build the model, and write the text as blocks of token ids to a folder beside that of an existing run."""
         corpora = sources(self.spec)
         self.model = build(self.spec, corpora["corpus"])
         self._write_blocks(corpora, progress, resume)
         incoming = self.run.incoming_corpus
         folder = incoming if incoming.exists() else self.run.corpus
-        self._accounts = {name: account for name in corpora if (account := Account.of(folder / name))}
+        self._counts = {name: counts for name in corpora if (counts := CorpusCounts.read(folder / name))}
         self.fingerprints = {name: fingerprint_of(folder / name) for name in corpora}
-        self._moments = check_moments(self.spec.snapshots, self._updates_per_epoch())
+        snapshots = self.spec.snapshots
+        self._schedule = SnapshotSchedule(snapshots, self._updates_per_epoch()) if snapshots else None
         processes.barrier()  # the main process moves the folder once all processes have read it
 
     def _write_blocks(self, corpora: Mapping[str, Sentences], progress: Progress, resume: bool) -> None:
-        """The main process writes the blocks, unless a resumed run already has them."""
+        """Write the blocks in the main process, unless a resumed run already has them."""
         if processes.is_main_process():
             self.run.discard_incoming()
-            tokenizer = self.model.backbone.tokenizer
-            if not (
-                resume
-                and all(is_written_for(self.run.corpus / name, tokenizer, self.spec) for name in corpora)
-            ):
+            tokenizer, corpus = self.model.backbone.tokenizer, self.run.corpus
+            if not (resume and all(is_written_for(corpus / name, tokenizer, self.spec) for name in corpora)):
                 for name, sentences in corpora.items():
-                    account = write_blocks(sentences(), tokenizer, self.spec, self.run.incoming_corpus / name)
-                    progress.note(f"{name}: {account}")
+                    counts = write_blocks(sentences(), tokenizer, self.spec, self.run.incoming_corpus / name)
+                    progress.note(f"{name}: {counts}")
         processes.barrier()
 
     def _updates_per_epoch(self) -> int:
         trainer = self.spec.trainer
-        batches_per_epoch = math.ceil(
-            self._accounts["corpus"].blocks / (trainer.batch_size * processes.world_size())
-        )
-        return math.ceil(batches_per_epoch / trainer.gradient_accumulation)
+        batches = math.ceil(self._counts["corpus"].blocks / (trainer.batch_size * processes.world_size()))
+        return math.ceil(batches / trainer.gradient_accumulation)
 
     def task(self) -> Task:
         """Train on the blocks of the corpus; evaluate the loss on those of the validation text."""
-        tokenizer, objective = self.model.backbone.tokenizer, self.model.objective
-        opened = {
-            name: Blocks(self.run.corpus / name, tokenizer, self.spec.block_size) for name in self._accounts
+        blocks = {
+            name: Blocks(self.run.corpus / name, self.model.backbone.tokenizer, self.spec.block_size)
+            for name in self._counts
         }
-        self._blocks, self._validation = opened["corpus"], opened.get("validation")
+        self._blocks, self._validation = blocks["corpus"], blocks.get("validation")
         callbacks: tuple[Snapshots, ...] = ()
-        if self._moments is not None:
-            callbacks = (Snapshots(self.model.backbone, self.spec, self.run.steps, self._moments),)
+        if self._schedule is not None:
+            callbacks = (Snapshots(self.model.backbone, self.spec, self.run.steps, self._schedule),)
         return Task(
             self.model.network,
-            Examples(self._blocks, objective, without_loss, self._blocks.set_epoch),
+            Examples(self._blocks, self.model.objective, without_loss, self._blocks.set_epoch),
             self.model.device,
             self.spec.seed,
             evaluate=self._evaluate if self._validation is not None else None,
-            describe=lambda number: first_words(self._blocks[number], tokenizer),
+            describe=self._first_words,
             callbacks=callbacks,
         )
+
+    def _first_words(self, number: int) -> str:
+        """Identify a block in an error message."""
+        text = self.model.backbone.tokenizer.decode(self._blocks[number].ids.tolist())
+        return f"block {number + 1}: {str(text)[:100]!r}"
 
     def _evaluate(self) -> dict[str, float]:
         scores = self._validation_scores()
@@ -107,20 +110,21 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def _validation_scores(self) -> dict[str, Any]:
         """Loss per token and perplexity; the same tokens are masked each time."""
         assert self._validation is not None
+        blocks = iter(self._validation)
         size = max(1, self.spec.trainer.eval_batch_tokens // self.spec.block_size)
-        blocks = batches(self._validation, size, self.model.objective)
-        loss, count = mean_loss(self.model.network, blocks, self.model.device)
+        batches = map(self.model.objective, iter(lambda: list(islice(blocks, size)), []))
+        loss, count = mean_loss(self.model.network, batches, self.model.device)
         return {"loss": loss, "perplexity": _perplexity(loss), "predicted_tokens": count}
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
-        """Count the text, and score the validation text."""
-        metrics: dict[str, Any] = {name: account.as_json() for name, account in self._accounts.items()}
+        """Counts of the text, and the scores of the validation text."""
+        metrics: dict[str, Any] = {name: asdict(counts) for name, counts in self._counts.items()}
         if self._validation is not None:
             metrics["validation"] |= self._validation_scores()
         return metrics
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
-        """What training took, counted in tokens."""
+        """The cost of training, in tokens instead of words."""
         cost = {key: value for key, value in fitted.cost.items() if key not in ("words", "words_per_second")}
         tokens = round(cost["epochs"] * len(self._blocks) * self.spec.block_size)
         seconds = max(cost["seconds"] - cost["evaluation_seconds"], 1e-9)
@@ -134,9 +138,8 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the model for a labelling run to start from."""
         steps, epochs = metrics["train"]["steps"], metrics["train"]["epochs"]
-        save_pretrained(
-            self.model.backbone, self.spec, self.run.model, snapshot=None, update=steps, epoch=epochs
-        )
+        folder = self.run.model
+        save_pretrained(self.model.backbone, self.spec, folder, snapshot=None, update=steps, epoch=epochs)
 
 
 def _perplexity(loss: float) -> float:
@@ -150,19 +153,13 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
         ModelError: the model is not available, or cannot do what the spec requires.
         SpecError: the mask would leak, or a block is longer than the model reads.
     """
-    device = precision.device()
-    context = BuildContext(
-        device=device,
-        seed=spec.seed,
-        texts=lambda: (text for text, _ in texts(corpus(), spec.spacing)),
-        gradient_checkpointing=spec.trainer.gradient_checkpointing,
-        language_model=True,
+    backbone = build_backbone(
+        spec, lambda: (text for text, _ in texts(corpus(), spec.spacing)), language_model=True
     )
-    backbone = spec.backbone.build(context)
     if spec.objective == "clm" and any(backbone.flags) and not spec.allow_leak:
         raise SpecError(Problem("`objective: clm` needs causal blocks", path="backbone.unmask"))
     if not backbone.packs:
-        about = "the family brings its own attention, and cannot be pre-trained on packed blocks"
+        about = "the family uses its own attention, so it cannot be pre-trained on packed blocks"
         raise ModelError(Problem(about, path="backbone.name"))
     if backbone.max_length is not None and spec.block_size > backbone.max_length:
         about = f"the model reads {backbone.max_length} tokens at once, and a block has {spec.block_size}"
@@ -170,4 +167,5 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
     objective: Objective = NextToken()
     if spec.objective == "mlm":
         objective = MaskedTokens(backbone.tokenizer, spec.seed)
+    device = precision.device()
     return Pretraining(LanguageModel(backbone).to(device), device, objective)

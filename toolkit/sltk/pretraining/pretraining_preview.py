@@ -1,15 +1,17 @@
-"""A pre-training run before it starts, for `sltk check`. Imports no torch."""
+"""Preview of a pre-training run for `sltk check`. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from ..components.slots import Reader
+from ..errors import Problem
 from ..preview.estimate import Estimate, estimate
 from ..preview.run_preview import RunPreview
 from ..preview.summary import Row, component_text
-from .corpus_text import TextCounts, count_text
+from .corpus_text import sources
 from .pretrain_spec import PretrainSpec
 
 _BOUNDARIES = {
@@ -17,6 +19,23 @@ _BOUNDARIES = {
     "both": "special tokens on both sides",
     "none": "no special tokens",
 }
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Sentences and words of each text of a pretrain spec."""
+
+    counts: dict[str, dict[str, int]]
+    warnings: Sequence[Problem] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Counts by the key of the spec."""
+        return {"data": self.counts}
+
+    def lines(self) -> Iterator[str]:
+        """One line per text."""
+        for name, count in self.counts.items():
+            yield f"{name}: {count['sentences']:,} sentences, {count['words']:,} words"
 
 
 class PretrainingPreview(RunPreview[PretrainSpec]):
@@ -48,5 +67,9 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
         return estimate(spec.backbone, spec.trainer, tokens, language_model=True)
 
     def audit(self) -> TextCounts:
-        """Count sentences and words."""
-        return count_text(self.loaded.spec)
+        """Count sentences and words, without holding the text in memory."""
+        counts = {}
+        for name, sentences in sources(self.loaded.spec).items():
+            lengths = [len(sentence) for sentence in sentences()]
+            counts[name] = {"sentences": len(lengths), "words": sum(lengths)}
+        return TextCounts(counts)

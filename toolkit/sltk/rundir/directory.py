@@ -23,7 +23,7 @@ from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import Problem, UsageError
 from ..files import atomic
 from ..files.writable import check_folder
-from ..models.saving import check_format
+from ..models.description import check_format
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec import loading

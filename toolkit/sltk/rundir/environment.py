@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from .._version import __version__
-from ..models.saving import FORMAT
+from ..models.description import FORMAT
 from ..nn.fused import onednn
 from ..runtime import processes
 

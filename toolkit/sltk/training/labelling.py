@@ -8,7 +8,7 @@ from ..data.coverage import check_predictions
 from ..data.fingerprint import fingerprints
 from ..data.notes import describe_sentence, report_data
 from ..data.splits import missing_files, readers_of
-from ..models import kinds
+from ..models import kinds, saving
 from ..models.evaluation import labelled, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..runtime.progress import Progress
@@ -23,7 +23,7 @@ from .trainer import Examples
 class LabellingRun(RunKind[Experiment]):
     """Annotated data → labelled test data: the kind of run that `sltk train` does."""
 
-    model: kinds.Model
+    model: saving.Model
 
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Read the splits, build the model and encode the training sentences."""

@@ -1,9 +1,8 @@
-"""Constrained decoding: only what an automaton allows can be generated, and it always comes to an end in time."""
+"""Constrained decoding: a model generates only responses that an automaton allows, within a maximum length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,58 +12,59 @@ from .automaton import Automaton, State
 from .vocabulary import Vocabulary
 
 
-@dataclass
-class Walk:
-    """Where one response stands."""
+class ConstrainedResponse:
+    """One response while it is generated.
 
-    automaton: Automaton
-    vocabulary: Vocabulary
-    end: int
-    room: int
-    """Subwords that it may still have, its end among them."""
-    state: State = ()
-    allowed: dict[int, State] = field(default_factory=dict)
-    """The subwords that may come next, and the state after each."""
+    Args:
+        automaton: the responses that the sentence allows.
+        vocabulary: the subwords of the model.
+        end: the subword that ends a response.
+        limit: maximum number of subwords, including the end.
+    """
 
-    def __post_init__(self) -> None:
-        self._enter(self.automaton.start)
+    def __init__(self, automaton: Automaton, vocabulary: Vocabulary, end: int, limit: int) -> None:
+        self._automaton, self._vocabulary, self._end, self._limit = automaton, vocabulary, end, limit
+        self.allowed: dict[int, State] = {}
+        """The subwords that may come next, and the state after each."""
+        self._enter(automaton.start)
 
-    def step(self, number: int) -> None:
-        """Go on with a subword that is allowed; after the end there is nothing but the end."""
-        self.room -= 1
-        if number != self.end:
+    def append(self, number: int) -> None:
+        """Append an allowed subword. After the end, only the end is allowed."""
+        self._limit -= 1
+        if number != self._end:
             self._enter(self.allowed[number])
         else:
-            self.allowed = {self.end: ()}
+            self.allowed = {self._end: ()}
 
     def _enter(self, state: State) -> None:
-        """A subword may come if the rest can be written in time, one byte a subword if need be."""
-        self.state = state
-        after = self.vocabulary.allowed(self.automaton, state)
-        self.allowed = {number: to for number, to in after if self.automaton.to_end(to) + 2 <= self.room}
-        if self.automaton.is_end(state):
-            self.allowed[self.end] = state
+        """Allow the subwords after which the response can still be completed, even with one byte per subword."""
+        steps = self._vocabulary.allowed(self._automaton, state)
+        self.allowed = {
+            number: after for number, after in steps if self._automaton.to_end(after) + 2 <= self._limit
+        }
+        if self._automaton.is_end(state):
+            self.allowed[self._end] = state
 
 
 class SpanConstraint(LogitsProcessor):  # type: ignore[misc]
-    """Leaves a response, row by row, only what its walk allows. Also fit for transformers' `generate`."""
+    """Restricts each row to the subwords that its response allows. Also works in transformers' `generate`."""
 
-    def __init__(self, walks: Sequence[Walk]) -> None:
-        self.walks = list(walks)
-        self._begun = False
+    def __init__(self, responses: Sequence[ConstrainedResponse]) -> None:
+        self.responses = list(responses)
+        self._has_started = False
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores [rows, V], minus infinity where a subword is not allowed; the last of `input_ids` is new."""
-        if self._begun:
-            for walk, number in zip(self.walks, input_ids[:, -1].tolist(), strict=True):
-                walk.step(number)
-        self._begun = True
-        kept = torch.full_like(scores, -torch.inf)
-        for row, walk in enumerate(self.walks):
-            numbers = torch.tensor(list(walk.allowed), device=scores.device)
-            kept[row, numbers] = scores[row, numbers]
-        return kept
+        """Scores [rows, V], minus infinity for subwords that are not allowed; the last column of `input_ids` is new."""
+        if self._has_started:
+            for response, number in zip(self.responses, input_ids[:, -1].tolist(), strict=True):
+                response.append(number)
+        self._has_started = True
+        masked = torch.full_like(scores, -torch.inf)
+        for row, response in enumerate(self.responses):
+            numbers = torch.tensor(list(response.allowed), device=scores.device)
+            masked[row, numbers] = scores[row, numbers]
+        return masked
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
-        self.walks = [self.walks[row] for row in rows]
+        """Drop all other rows."""
+        self.responses = [self.responses[row] for row in rows]

@@ -1,9 +1,10 @@
-"""Responses for many prompts at once: key-value cache, left padding, rows that leave when they are done.
+"""Generate responses for a batch of prompts, with a key-value cache and left padding.
 
-What all prompts begin with (instruction, options, examples) is computed once and shared. Attention is
-transformers' own here, which knows caches; the blocks are causal, so that it computes what ours does: `prove` looks.
+The common prefix of the prompts (instruction, options, examples) is computed once and shared; rows leave the batch when
+their response is complete. transformers' own attention is used here, since it supports caches. All blocks are causal,
+so it gives the results of sltk's packed attention; `prove` verifies this.
 
-B rows of a batch, L subwords of a row, V subwords there are.
+B rows of a batch, L subwords of a row, V subwords in the vocabulary.
 """
 
 from __future__ import annotations
@@ -25,57 +26,57 @@ from ...nn.attention import NAME
 from ...nn.language_model import LanguageModel
 from ...nn.packing import Packing
 from ...spec.instruct_settings import Sampling
-from .constraint import SpanConstraint, Walk
+from .constraint import ConstrainedResponse, SpanConstraint
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt that is to be answered."""
+    """A prompt that needs a response."""
 
     ids: list[int]
-    room: int
-    """Most subwords of the response, its end among them."""
+    limit: int
+    """Maximum number of subwords of the response, including its end."""
     seed: int = 0
-    """Of the response, where it is drawn: it does not depend on the batch."""
-    walk: Walk | None = None
-    """What the response may be; None: anything."""
+    """Seed for sampling this response, so that it does not depend on the batch."""
+    constraint: ConstrainedResponse | None = None
+    """The responses that are allowed; None if any is."""
 
 
 @dataclass
 class _Row:
-    """A response in the making."""
+    """A response while it is generated."""
 
     request: Request
     position: int
-    """In the batch as it was given."""
+    """Position in the batch of requests."""
+    random: torch.Generator
     ids: list[int] = field(default_factory=list)
-    random: torch.Generator = field(default_factory=torch.Generator)
 
 
 class Generator:
-    """Writes responses with a language model whose weights stay as they are: the prefix is read once.
+    """Generates responses with a language model; its weights must not change, since the prefix is computed once.
 
     Args:
         network: the model.
         end: the subword that ends a response.
-        prefix: what prompts begin with; prompts that do not are computed whole.
-        sampling: how responses are drawn; None: the most probable subword each time.
+        prefix: the common prefix of the prompts; a batch with other prompts is computed without it.
+        sampling: how responses are sampled; None to take the most probable subword each time.
     """
 
     def __init__(
         self, network: LanguageModel, end: int, prefix: Sequence[int] = (), sampling: Sampling | None = None
     ) -> None:
         self.network, self.end, self.prefix = network, end, list(prefix)
-        self._whole = whole_of(network)
+        self._model: Any = network.backbone.language_model
+        self._device = next(network.parameters()).device
         self._warpers: list[Any] = []
-        self._draws = sampling is not None
         if sampling is not None:
             self._warpers = [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p)]
-        self._shared: Any = None
+        self._prefix_cache: Any = None
         """Keys and values of the prefix."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[int]]:
-        """The response to each prompt: with its end, or without where it ran out of room."""
+        """The response to each prompt, with its end unless it reached its limit."""
         responses: list[list[int]] = [[] for _ in requests]
         with attending_with_cache(self.network), torch.inference_mode():
             for row in self._rows(requests):
@@ -83,146 +84,135 @@ class Generator:
         return responses
 
     def _rows(self, requests: Sequence[Request]) -> Iterator[_Row]:
-        """Each response as soon as it is done."""
-        rows = [_Row(request, position) for position, request in enumerate(requests)]
-        for row in rows:
-            row.random.manual_seed(row.request.seed)
-        constraint = _constraint(requests)
-        cache, ids_BL, mask_BL = self._begin(requests)
+        """Yield each response when it is complete."""
+        rows = [_Row(r, n, torch.Generator().manual_seed(r.seed)) for n, r in enumerate(requests)]
+        constraints = [request.constraint for request in requests if request.constraint is not None]
+        constraint = SpanConstraint(constraints) if constraints else None
+        cache, ids_BL, mask_BL = self._start(requests)
         while rows:
-            scores_BV = forward(self._whole, ids_BL, mask_BL, cache).float()
+            scores_BV = forward(self._model, ids_BL, mask_BL, cache).float()
             last_B1 = ids_BL[:, -1:]
             if constraint is not None:
                 scores_BV = constraint(last_B1, scores_BV)
-            chosen = self._choose(last_B1, scores_BV, rows)
-            for row, number in zip(rows, chosen, strict=True):
+            for row, number in zip(rows, self._choose(last_B1, scores_BV, rows), strict=True):
                 row.ids.append(number)
-            going_on = [number for number, row in enumerate(rows) if not self._is_done(row)]
-            yield from (row for row in rows if self._is_done(row))
-            if len(going_on) < len(rows):
-                rows = [rows[number] for number in going_on]
-                if not rows:
-                    return
-                kept = torch.tensor(going_on, device=mask_BL.device)
-                cache.batch_select_indices(kept)
-                mask_BL = mask_BL[kept]
+            incomplete = [number for number, row in enumerate(rows) if not self._is_complete(row)]
+            yield from (row for row in rows if self._is_complete(row))
+            if not incomplete:
+                return
+            if len(incomplete) < len(rows):
+                rows = [rows[number] for number in incomplete]
+                indices = torch.tensor(incomplete, device=self._device)
+                cache.batch_select_indices(indices)
+                mask_BL = mask_BL[indices]
                 if constraint is not None:
-                    constraint.keep(going_on)
-            ids_BL = torch.tensor([[row.ids[-1]] for row in rows], device=mask_BL.device)
+                    constraint.keep(incomplete)
+            ids_BL = torch.tensor([row.ids[-1:] for row in rows], device=self._device)
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(rows), 1)], dim=1)
 
-    def _is_done(self, row: _Row) -> bool:
-        return row.ids[-1] == self.end or len(row.ids) >= row.request.room
+    def _is_complete(self, row: _Row) -> bool:
+        return row.ids[-1] == self.end or len(row.ids) >= row.request.limit
 
     def _choose(self, ids_BL: Tensor, scores_BV: Tensor, rows: Sequence[_Row]) -> list[int]:
         """The next subword of each row."""
-        if not self._draws:
+        if not self._warpers:
             return list(scores_BV.argmax(-1).tolist())
         for warper in self._warpers:
             scores_BV = warper(ids_BL, scores_BV)
         sums_BV = scores_BV.softmax(-1).cpu().cumsum(-1)
-        drawn_B1 = torch.stack([torch.rand(1, generator=row.random) for row in rows])
-        picked_B1 = torch.searchsorted(sums_BV, drawn_B1 * sums_BV[:, -1:], right=True)
-        return list(picked_B1.clamp(max=sums_BV.shape[1] - 1)[:, 0].tolist())
+        random_B1 = torch.stack([torch.rand(1, generator=row.random) for row in rows])
+        chosen_B1 = torch.searchsorted(sums_BV, random_B1 * sums_BV[:, -1:], right=True)
+        return list(chosen_B1.clamp(max=sums_BV.shape[1] - 1)[:, 0].tolist())
 
-    def _begin(self, requests: Sequence[Request]) -> tuple[Any, Tensor, Tensor]:
-        """The cache, what is still to be read, and which of the row's positions are real."""
-        prompts = [request.ids for request in requests]
-        shared = len(self.prefix) if self._may_share(requests) else 0
-        whole = self._whole
-        cache = self._shared_cache(len(requests)) if shared else DynamicCache(config=whole.config)
-        device = whole.get_input_embeddings().weight.device
-        ids_BL, mask_BL = left_padded([ids[shared:] for ids in prompts], self.end, device)
-        return cache, ids_BL, torch.cat([mask_BL.new_ones(len(prompts), shared), mask_BL], dim=1)
+    def _start(self, requests: Sequence[Request]) -> tuple[Any, Tensor, Tensor]:
+        """The cache, the subwords that it does not contain, and the attention mask."""
+        shared = len(self.prefix) if self._shares_prefix(requests) else 0
+        cache = self._cache(len(requests)) if shared else DynamicCache(config=self._model.config)
+        ids_BL, mask_BL = left_padded([request.ids[shared:] for request in requests], self.end, self._device)
+        return cache, ids_BL, torch.cat([mask_BL.new_ones(len(requests), shared), mask_BL], dim=1)
 
-    def _may_share(self, requests: Sequence[Request]) -> bool:
-        """Whether all prompts begin alike, and no window would count the padding between beginning and rest."""
+    def _shares_prefix(self, requests: Sequence[Request]) -> bool:
+        """Whether all prompts start with the prefix, and no sliding window counts the padding after it."""
         size = len(self.prefix)
         if not size or any(r.ids[:size] != self.prefix or len(r.ids) == size for r in requests):
             return False
-        window = getattr(self._whole.config, "sliding_window", None)
-        longest = max(len(request.ids) for request in requests) + max(request.room for request in requests)
+        window = getattr(self._model.config, "sliding_window", None)
+        longest = max(len(request.ids) for request in requests) + max(request.limit for request in requests)
         return not window or longest < window
 
-    def _shared_cache(self, rows: int) -> Any:
-        if self._shared is None:
-            whole = self._whole
-            self._shared = DynamicCache(config=whole.config)
-            ids_1L = torch.tensor([self.prefix], device=whole.get_input_embeddings().weight.device)
-            forward(self._whole, ids_1L, torch.ones_like(ids_1L), self._shared)
-        cache = copy.deepcopy(self._shared)
+    def _cache(self, rows: int) -> Any:
+        """A cache of this many rows that contains the prefix."""
+        if self._prefix_cache is None:
+            self._prefix_cache = DynamicCache(config=self._model.config)
+            ids_1L = torch.tensor([self.prefix], device=self._device)
+            forward(self._model, ids_1L, torch.ones_like(ids_1L), self._prefix_cache)
+        cache = copy.deepcopy(self._prefix_cache)
         cache.batch_repeat_interleave(rows)
         return cache
 
 
-def _constraint(requests: Sequence[Request]) -> SpanConstraint | None:
-    walks = [request.walk for request in requests if request.walk is not None]
-    return SpanConstraint(walks) if walks else None
-
-
 def left_padded(rows: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows of one length [B, L], padding first, and a mask that is 1 where there is none."""
+    """Rows of equal length [B, L], with padding at the start, and a mask that is 0 for padding."""
     length = max(map(len, rows))
     ids = [[padding] * (length - len(row)) + list(row) for row in rows]
     mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def forward(whole: Any, ids_BL: Tensor, mask_BM: Tensor, cache: Any) -> Tensor:
-    """[B, V]: scores of what comes after the last subword; `mask_BM` is about the cache too."""
+def forward(model: Any, ids_BL: Tensor, mask_BM: Tensor, cache: Any) -> Tensor:
+    """[B, V]: scores of the subword after the last one; `mask_BM` covers the cache too."""
     positions_BL = (mask_BM.cumsum(-1) - 1).clamp(min=0)[:, -ids_BL.shape[1] :]
-    keeps = "logits_to_keep" in inspect.signature(type(whole).forward).parameters
-    out = whole(
-        input_ids=ids_BL, attention_mask=mask_BM, position_ids=positions_BL, past_key_values=cache,
-        use_cache=True, **({"logits_to_keep": 1} if keeps else {}),
-    )  # fmt: skip
-    return out.logits[:, -1]  # type: ignore[no-any-return]
-
-
-def whole_of(network: LanguageModel) -> Any:
-    """The transformers model with its output embedding; it shares the weights of the backbone."""
-    return network.backbone.language_model
+    options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    logits: Tensor = model(
+        input_ids=ids_BL, attention_mask=mask_BM, position_ids=positions_BL, past_key_values=cache, use_cache=True,
+        **options,
+    ).logits  # fmt: skip
+    return logits[:, -1]
 
 
 @contextmanager
 def attending_with_cache(network: LanguageModel) -> Iterator[None]:
-    """Inside, the model attends by a function of transformers that knows caches, and is not in training."""
-    whole, was_training = whole_of(network), network.training
-    capped = getattr(whole.config, "attn_logit_softcapping", None)
+    """Switch to an attention function of transformers that supports caches, and to evaluation mode."""
+    model: Any = network.backbone.language_model
+    was_training = network.training
+    soft_cap = getattr(model.config, "attn_logit_softcapping", None)
     network.eval()
-    whole.set_attn_implementation("sdpa" if whole._supports_sdpa and capped is None else "eager")
+    model.set_attn_implementation("sdpa" if model._supports_sdpa and soft_cap is None else "eager")
     try:
         yield
     finally:
-        whole.set_attn_implementation(NAME)
+        model.set_attn_implementation(NAME)
         network.train(was_training)
 
 
 def prove(network: LanguageModel) -> float:
-    """See that a padded row, read in two parts with a cache, gives what packed training gives; how far it is off.
+    """Check that generation with padding and a cache gives the scores of packed training; return the difference.
 
     Raises:
-        ModelError: it does not: such a model would be used otherwise than it was trained.
+        ModelError: it does not, so the model would generate otherwise than it was trained.
     """
-    whole, was_training = whole_of(network), network.training
-    ids_T = probe.token_ids(whole)
+    model: Any = network.backbone.language_model
+    was_training = network.training
+    ids_T = probe.token_ids(model)
     rows = [ids_T[:5].tolist(), ids_T[5:].tolist()]
     with torch.inference_mode():
         network.eval()
-        at_N = torch.tensor([4, len(ids_T) - 1], device=ids_T.device)
+        last_N = torch.tensor([4, len(ids_T) - 1], device=ids_T.device)
         vectors_TH = network.backbone(ids_T, Packing.of_lengths([len(row) for row in rows]))
-        packed_BV = network.scores(vectors_TH.index_select(0, at_N))
+        packed_BV = network.scores(vectors_TH.index_select(0, last_N))
         network.train(was_training)
         with attending_with_cache(network):
-            cache = DynamicCache(config=whole.config)
+            cache = DynamicCache(config=model.config)
             ids_BL, mask_BL = left_padded([row[:-1] for row in rows], rows[0][0], ids_T.device)
-            forward(whole, ids_BL, mask_BL, cache)
+            forward(model, ids_BL, mask_BL, cache)
             last_B1 = torch.tensor([row[-1:] for row in rows], device=ids_T.device)
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(2, 1)], dim=1)
-            cached_BV = forward(whole, last_B1, mask_BL, cache)
+            cached_BV = forward(model, last_B1, mask_BL, cache)
     difference = proof.relative_difference(cached_BV, packed_BV)
-    if not difference <= proof.tolerance(whole):
-        family = whole.config.model_type
-        about = f"the family `{family}` generates {difference:.1%} off what it is trained to"
+    if not difference <= proof.tolerance(model):
+        about = (
+            f"the family `{model.config.model_type}` generates with scores that differ by {difference:.1%} "
+            "from those in training"
+        )
         raise ModelError(Problem(about, path="backbone.name"))
     return difference

@@ -1,28 +1,21 @@
-"""A model of type `instruct`: built, encoded, at work, saved and loaded.
+"""`type: instruct`: build a model from a spec, encode its training data, label with it, save and load it.
 
-sltk.json           labels, scheme, mask, components, base model, and what the spec says under `instruct:`
-tokenizer/          as transformers saves it
-adapter/, base/     as for a tagger (checkpoint.py); a base holds the output embedding too
+The files of `model/` are those of a tagger (saving.py), except that there is no head, `base/` includes the output
+embedding, and sltk.json has the key `instruct:` of the spec and the examples of the prompts.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
-from ..._version import __version__
 from ...components.backbones import precision
-from ...components.slots import Backbone, Splitter
 from ...data.datasets import Dataset
-from ...files import atomic
-from ...nn.backbone import BuildContext
 from ...nn.batching import by_token_budget
 from ...nn.language_model import LanguageModel
 from ...runtime.progress import Progress
@@ -31,259 +24,206 @@ from ...spec.experiment import Experiment
 from ...spec.instruct_settings import InstructSpec
 from ...types import Prediction, Response, Sentence
 from .. import saving
+from ..backbone_files import build_backbone
+from ..saving import save
 from . import generation
-from .account import Score, ceiling, counts, labelled, types_of
 from .automaton import Automaton
-from .constraint import Walk
+from .constraint import ConstrainedResponse
 from .encoding import PromptEncoder, PromptSample, without_loss
+from .encoding import pack_prompts as collate
 from .generation import Generator, Request
-from .prompt import Prompter, Shot, check_types, chosen_shots
-from .prompt_batches import pack_prompts as collate
-from .responses import parse
+from .prompt import Prompter, Shot, check_types, draw_shots
+from .response_scores import Score, ceiling, counts
+from .responses import read_response
 from .vocabulary import Vocabulary
 
 __all__ = [
-    "InstructModel", "build", "check", "collate", "encode", "extra_scores", "load", "predict", "save",
-    "save_rest", "without_loss",
+    "InstructModel", "build", "check", "collate", "encode", "extra_scores", "load", "predict", "save", "without_loss",
 ]  # fmt: skip
 
 
-@dataclass
-class InstructModel:
-    """A language model with all that is needed to label by it."""
+@dataclass(kw_only=True)
+class InstructModel(saving.Model):
+    """A language model that writes the spans of a sentence, with everything needed to use it."""
 
     type_name: ClassVar[str] = "instruct"
     network: LanguageModel
-    labels: LabelSet
     prompter: Prompter
-    encoder: PromptEncoder
-    splitter: Splitter
-    backbone: Backbone
-    max_length: int | None
     seed: int
-    device: torch.device
+    encoder: PromptEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        backbone = self.network.backbone
+        limits = [limit for limit in (self.max_length, backbone.max_length) if limit is not None]
+        self.encoder = PromptEncoder(backbone.tokenizer, self.prompter, min(limits, default=None))
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of `instruct:`, and the examples of the prompts."""
+        return {
+            "type": self.type_name,
+            "seed": self.seed,
+            "instruct": self.spec.model_dump(mode="json"),
+            "shots": [asdict(shot) for shot in self.prompter.shots],
+        }
 
     @property
     def spec(self) -> InstructSpec:
-        """What the spec says under `instruct:`."""
+        """The settings of `instruct:`."""
         return self.prompter.spec
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """What the model can write.
+        """The subwords of the model as bytes.
 
         Raises:
-            ModelError: its subwords cannot be spelt, or not with these options.
+            ModelError: the bytes of its subwords are not known, or the options cannot be written with them.
         """
         return Vocabulary.of(self.network.backbone.tokenizer, self.spec.options.values())
 
 
 def build(experiment: Experiment, training: Dataset) -> InstructModel:
-    """The untrained model that the spec describes.
+    """Build the untrained model that the spec describes.
 
     Raises:
-        SpecError: a type of the training data has no option, or there are too few examples to show.
-        ModelError: the backbone cannot be had or cannot do what the spec asks.
+        SpecError: a type of the training data has no option, or there are fewer sentences than `shots`.
+        ModelError: the backbone is not available, or cannot do what the spec requires.
     """
     spec = experiment.instruct
-    assert spec is not None  # the spec was checked
-    check_types((span.type for sentence in training for span in sentence.spans or ()), spec.options, "train")
-    prompter = Prompter(spec, chosen_shots(training.sentences, spec, experiment.seed))
-    device = precision.device()
-    context = BuildContext(
-        device=device,
-        seed=experiment.seed,
-        texts=lambda: _texts(training, prompter),
-        gradient_checkpointing=experiment.trainer.gradient_checkpointing,
-        language_model=True,
-    )
-    network = LanguageModel(experiment.backbone.build(context))
+    assert spec is not None  # checked with the spec
+    _check_types(training, spec, "train")
+    prompter = Prompter(spec, draw_shots(training.sentences, spec, experiment.seed))
+    backbone = build_backbone(experiment, lambda: _texts(training, prompter), language_model=True)
+    network = LanguageModel(backbone)
     generation.prove(network)
-    labels = LabelSet.of_types(spec.options, experiment.scheme)
-    model = _assembled(
-        network, labels, prompter, experiment.splitter, experiment.backbone, experiment.max_length,
-        experiment.seed, device,
-    )  # fmt: skip
-    _ = model.vocabulary if spec.constrained else None
+    device = precision.device()
+    model = InstructModel(
+        network=network.to(device),
+        labels=LabelSet.of_types(spec.options, experiment.scheme),
+        prompter=prompter,
+        splitter=experiment.splitter,
+        backbone=experiment.backbone,
+        max_length=experiment.max_length,
+        seed=experiment.seed,
+        device=device,
+    )
+    if spec.constrained:
+        _ = model.vocabulary  # raises its errors before training
     return model
 
 
 def _texts(training: Dataset, prompter: Prompter) -> Iterator[str]:
-    """The training text, for a tokenizer that is trained on the spot."""
+    """The training text, for a tokenizer that is trained on it."""
     for sentence in training:
         yield f" {prompter.prompt(sentence.words)}"
         yield prompter.response(sentence.words, sentence.spans or ())
 
 
-def _assembled(
-    network: LanguageModel,
-    labels: LabelSet,
-    prompter: Prompter,
-    splitter: Splitter,
-    backbone: Backbone,
-    max_length: int | None,
-    seed: int,
-    device: torch.device,
-) -> InstructModel:
-    """A model of its parts; the limit is the smaller one of what the spec and the backbone allow."""
-    limits = [limit for limit in (max_length, network.backbone.max_length) if limit is not None]
-    encoder = PromptEncoder(network.backbone.tokenizer, prompter, min(limits, default=None))
+def _check_types(dataset: Dataset, spec: InstructSpec, name: str) -> None:
+    check_types((span.type for sentence in dataset for span in sentence.spans or ()), spec.options, name)
+
+
+def load(folder: Path, *, merge: bool = True) -> InstructModel:
+    """Load a model for prediction. With `merge`, adapters become part of the float32 weights that they adapt.
+
+    Raises:
+        UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
+        ModelError: its base model is not available, or differs from the one it was trained on.
+    """
+    stored = saving.load(folder, merge=merge, language_model=True)
+    network = LanguageModel(stored.backbone).eval()
+    generation.prove(network)
+    description = stored.description
+    spec = InstructSpec.model_validate(description["instruct"])
+    prompter = Prompter(spec, tuple(Shot(**shot) for shot in description["shots"]))
     return InstructModel(
-        network.to(device), labels, prompter, encoder, splitter, backbone, max_length, seed, device
+        network=network.to(stored.fields["device"]),
+        prompter=prompter,
+        seed=description["seed"],
+        **stored.fields,
     )
 
 
 def encode(dataset: Dataset, model: InstructModel, progress: Progress) -> list[PromptSample]:
-    """The sentences as they are learned; none where the spec freezes every weight.
+    """Encode prompts with their responses; the list is empty if the spec freezes every weight.
 
     Raises:
-        DataError: a prompt with its response is longer than the model reads.
+        DataError: a prompt with its response exceeds the model's maximum length.
     """
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
-        progress.note("every weight is frozen: the model is asked as it is")
+        progress.note("every weight is frozen: the model is used without training")
         return []
     samples = model.encoder.samples(dataset.sentences)
-    subwords = sum(sample.tokens for sample in samples)
-    mean = subwords / max(1, len(samples))
+    mean = sum(sample.tokens for sample in samples) / max(1, len(samples))
     progress.note(
-        f"prompts and responses: {mean:.0f} subwords on the average, {len(model.encoder.prefix)} shared"
+        f"prompts with responses: {mean:.0f} subwords on average; "
+        f"all prompts share the first {len(model.encoder.prefix)}"
     )
     return samples
 
 
 def check(dataset: Dataset, model: InstructModel) -> None:
-    """See, before anything is trained, that every sentence can be asked about.
+    """Check before training that every sentence can be labelled and scored.
 
     Raises:
         SpecError: a type of span has no option.
-        DataError: a prompt is longer than the model reads.
+        DataError: a prompt exceeds the model's maximum length.
     """
-    types = (span.type for sentence in dataset for span in sentence.spans or ())
-    check_types(types, model.spec.options, dataset.name)
+    _check_types(dataset, model.spec, dataset.name)
     model.encoder.prompts(dataset.sentences)
 
 
 def predict(
     model: InstructModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
 ) -> Iterator[Prediction]:
-    """Yield a prediction a sentence, in order, holding at most `window` sentences at a time.
-
-    There is nothing for `progress` to hear: a prompt that is too long is an error.
+    """Label sentences in order, with at most `window` of them in memory. `progress` receives no notes.
 
     Raises:
-        DataError: a prompt is longer than the model reads.
+        DataError: a prompt exceeds the model's maximum length.
     """
-    # Not kept from call to call: what the generator knows of the prompts' beginning is of the weights as they are now.
+    # Created for each call, since it caches keys and values that depend on the current weights.
     generator = Generator(model.network, model.encoder.end, model.encoder.prefix, model.spec.sampling)
-    waiting, number = iter(sentences), 0
-    while chunk := list(islice(waiting, window)):
-        yield from _chunk(model, generator, chunk, batch_tokens, number)
-        number += len(chunk)
+    remaining, first = iter(sentences), 0
+    while chunk := list(islice(remaining, window)):
+        yield from _label(model, generator, chunk, batch_tokens, first)
+        first += len(chunk)
 
 
-def _chunk(
-    model: InstructModel,
-    generator: Generator,
-    sentences: Sequence[Sentence],
-    batch_tokens: int,
-    begun: int,
+def _label(
+    model: InstructModel, generator: Generator, sentences: Sequence[Sentence], batch_tokens: int, first: int
 ) -> list[Prediction]:
-    """Predictions for sentences that are looked at together; `begun` were labelled before them."""
-    asked = [number for number, sentence in enumerate(sentences) if sentence.words]
-    prompts = model.encoder.prompts([sentences[number] for number in asked])
-    samples = [PromptSample(ids, len(ids), n) for n, ids in zip(asked, prompts, strict=True)]
-    found = [Prediction(sentence, ["O"] * len(sentence)) for sentence in sentences]
-    for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
-        batch = [samples[position] for position in positions]
-        clock = time.perf_counter()
-        requests = [_request(model, each, sentences[each.number], begun) for each in batch]
-        written = generator.generate(requests)
-        seconds = (time.perf_counter() - clock) / len(batch)
-        for sample, ids in zip(batch, written, strict=True):
+    """Label sentences, of which the first has the number `first` in the input."""
+    numbers = [number for number, sentence in enumerate(sentences) if sentence.words]
+    prompts = model.encoder.prompts([sentences[number] for number in numbers])
+    predictions = [Prediction(sentence, ["O"] * len(sentence)) for sentence in sentences]
+    for positions in by_token_budget([len(ids) for ids in prompts], batch_tokens):
+        start_time = time.perf_counter()
+        requests = [_request(model, prompts[p], sentences[numbers[p]], first + numbers[p]) for p in positions]
+        responses = generator.generate(requests)
+        seconds = (time.perf_counter() - start_time) / len(positions)
+        for position, ids in zip(positions, responses, strict=True):
             is_cut = ids[-1] != model.encoder.end
             response = Response(model.encoder.text(ids), is_cut, seconds=seconds)
-            found[sample.number] = _read(model, found[sample.number], response)
-    return found
+            sentence = sentences[numbers[position]]
+            predictions[numbers[position]] = read_response(
+                response, sentence, model.spec, model.labels.scheme
+            )
+    return predictions
 
 
-def _request(model: InstructModel, sample: PromptSample, sentence: Sentence, begun: int) -> Request:
-    limit = model.encoder.max_length
-    room = model.spec.max_response
-    room = room if limit is None else min(room, limit - sample.tokens)
-    walk = None
+def _request(model: InstructModel, prompt: list[int], sentence: Sentence, number: int) -> Request:
+    """The request for a sentence; its random seed depends only on the seed of the spec and its number."""
+    limit, max_length = model.spec.max_response, model.encoder.max_length
+    if max_length is not None:
+        limit = min(limit, max_length - len(prompt))
+    constraint = None
     if model.spec.constrained:
-        vocabulary = model.vocabulary
-        options = model.spec.options.values()
+        vocabulary, options = model.vocabulary, model.spec.options.values()
         automaton = Automaton(sentence.words, options, vocabulary.spells, may_lead=vocabulary.may_lead)
-        walk = Walk(automaton, vocabulary, model.encoder.end, room)
-    return Request(sample.ids, room, model.seed * 1_000_003 + begun + sample.number, walk)
-
-
-def _read(model: InstructModel, prediction: Prediction, response: Response) -> Prediction:
-    spans, response = parse(response, prediction.words, types_of(model.spec), model.spec.parsing)
-    return labelled(prediction, spans, response, model.labels.scheme)
+        constraint = ConstrainedResponse(automaton, vocabulary, model.encoder.end, limit)
+    return Request(prompt, limit, model.seed * 1_000_003 + number, constraint)
 
 
 def extra_scores(model: InstructModel, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
-    """What became of the responses, and the scores of perfect ones: `responses` of `metrics.json`."""
+    """Counts of the responses, and the scores of perfect ones: `responses` of `metrics.json`."""
     best = ceiling(predictions, model.spec, model.labels.scheme, score)
     return {"responses": {**counts(predictions), "ceiling": best}}
-
-
-def save(model: InstructModel, folder: Path, imports: Path) -> None:
-    """Write the model to `folder`, which appears whole or not at all, with a copy of the folder `imports`."""
-    with atomic.new_folder(folder) as partial:
-        saving.save_backbone(model.network.backbone, model.backbone, partial)
-        save_rest(model, partial, saving.base_of(model.network.backbone, model.backbone), imports)
-
-
-def save_rest(model: InstructModel, folder: Path, base: dict[str, Any], imports: Path) -> None:
-    """All but the weights: tokenizer, description, and a copy of `imports` if there is such a folder."""
-    model.network.backbone.tokenizer.save_pretrained(folder / "tokenizer")
-    saving.write_description(_description(model, base), folder, imports)
-
-
-def _description(model: InstructModel, base: dict[str, Any]) -> dict[str, Any]:
-    flags = model.network.backbone.flags
-    return {
-        "format": saving.FORMAT,
-        "sltk": __version__,
-        "type": "instruct",
-        "scheme": model.labels.scheme,
-        "labels": list(model.labels.tags),
-        "mask": {"unmask": getattr(model.backbone, "unmask", None), "flags": "".join("01"[f] for f in flags)},
-        "max_length": model.max_length,
-        "seed": model.seed,
-        "base": base,
-        "components": {
-            slot: getattr(model, slot).model_dump(mode="json") for slot in ("splitter", "backbone")
-        },
-        "instruct": model.spec.model_dump(mode="json"),
-        "shots": [{"sentence": shot.sentence, "response": shot.response} for shot in model.prompter.shots],
-    }
-
-
-def load(folder: Path, *, merge: bool = True) -> InstructModel:
-    """Load a model for prediction. With `merge`, adapters become part of the float32 weights they adapt.
-
-    Raises:
-        UsageError: no model there, or one of another version.
-        ModelError: its base model cannot be had, or is another than it was trained on.
-    """
-    description = saving.describe(folder)
-    device = precision.device()
-    context = BuildContext(device=device, seed=0, saved=folder, base=description["base"], language_model=True)
-    backbone, packed = saving.load_backbone(description, context)
-    if merge and saving.is_mergeable(packed):
-        packed.model = packed.model.merge_and_unload()  # type: ignore[operator]
-    network = LanguageModel(packed).eval()
-    generation.prove(network)
-    prompter = Prompter(
-        InstructSpec.model_validate(description["instruct"]),
-        tuple(Shot(**shot) for shot in description["shots"]),
-    )
-    return _assembled(
-        network, LabelSet(tuple(description["labels"]), description["scheme"]), prompter,
-        Splitter.model_validate(description["components"]["splitter"]), backbone,
-        description["max_length"], description["seed"], device,
-    )  # fmt: skip

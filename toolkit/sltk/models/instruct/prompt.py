@@ -1,14 +1,14 @@
-"""Sentences as prompts, and their spans as the responses that are wanted (paper, section 5).
+"""Prompts for sentences, and the correct responses (paper, section 5).
 
-A prompt has blocks: instruction, options, perhaps examples, the sentence. A response is `span text:option`,
-joined by `;`, in the order of the sentence; it is empty where there is no span.
+A prompt consists of instruction, options, optional examples, and the sentence. A response is `span text:option` for
+each span, joined by `;`, in the order of the sentence; it is empty if there are no spans.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ...errors import Problem, SpecError, nearest
 from ...files.safety import encodable
@@ -26,52 +26,49 @@ class Shot:
 
 @dataclass(frozen=True)
 class Prompter:
-    """Writes prompts and responses as a spec says."""
+    """Writes prompts and correct responses as a spec describes them."""
 
     spec: InstructSpec
     shots: tuple[Shot, ...] = ()
 
     def prompt(self, words: Sequence[str]) -> str:
-        """What the model is given for a sentence."""
-        examples = [
-            fill(self.spec.example, {"sentence": shot.sentence, "response": shot.response})
-            for shot in self.shots
-        ]
+        """The prompt for a sentence."""
+        examples = [fill(self.spec.example, asdict(shot)) for shot in self.shots]
         return self.spec.prompt(" ".join(readable(words)), "".join(examples))
 
     def response(self, words: Sequence[str], spans: Iterable[Span]) -> str:
-        """What the model should answer: the spans in their order.
+        """The correct response: the spans in order.
 
         Raises:
-            KeyError: a type has no option; `check_types` says so before.
+            KeyError: a type has no option; `check_types` reports this before.
         """
         return response_text(words, spans, self.spec.options)
 
 
 def response_text(words: Sequence[str], spans: Iterable[Span], options: dict[str, str]) -> str:
-    """`span text:option` of each span, joined by `;`."""
+    """`span text:option` for each span, joined by `;`."""
     shown = readable(words)
     pieces = [f"{' '.join(shown[s.start : s.end])}{OPTION}{options[s.type]}" for s in sorted(spans)]
     return SPAN.join(pieces)
 
 
 def readable(words: Sequence[str]) -> list[str]:
-    """The words as a tokenizer takes them: half characters replaced."""
+    """The words as tokenizers accept them: lone surrogates are replaced."""
     return [encodable(word) for word in words]
 
 
 def check_types(types: Iterable[str], options: dict[str, str], name: str) -> None:
-    """See that each type of span has an option.
+    """Check that each type of span in the data set `name` has an option.
 
     Raises:
-        SpecError: one has none; all such types are named.
+        SpecError: a type has none; all such types are reported.
     """
     missing = [type_ for type_ in sorted(set(types)) if type_ not in options]
     if missing:
         raise SpecError(
             [
                 Problem(
-                    f"the type `{type_}` of {name} has no option to ask for it by",
+                    f"the type `{type_}` of {name} has no option in the prompt",
                     path="instruct.options",
                     suggestion=nearest(type_, options),
                     notes=(f"types with an option: {', '.join(options)}",),
@@ -81,18 +78,17 @@ def check_types(types: Iterable[str], options: dict[str, str], name: str) -> Non
         )
 
 
-def chosen_shots(sentences: Sequence[Sentence], spec: InstructSpec, seed: int) -> tuple[Shot, ...]:
-    """The training sentences that every prompt shows: as many as `shots`, drawn by seed, in drawn order.
+def draw_shots(sentences: Sequence[Sentence], spec: InstructSpec, seed: int) -> tuple[Shot, ...]:
+    """Draw the training sentences that every prompt shows; their number is `shots` of the spec.
 
     Raises:
-        SpecError: there are not so many sentences.
+        SpecError: there are fewer sentences.
     """
-    filled_ones = [sentence for sentence in sentences if sentence.words]
-    if spec.shots > len(filled_ones):
-        about = f"{spec.shots} examples are to be shown, and train has {len(filled_ones)} sentences"
+    candidates = [sentence for sentence in sentences if sentence.words]
+    if spec.shots > len(candidates):
+        about = f"`shots: {spec.shots}`, but train has only {len(candidates)} sentences with words"
         raise SpecError(Problem(about, path="instruct.shots"))
-    drawn = random.Random(seed).sample(filled_ones, spec.shots)
     return tuple(
         Shot(" ".join(readable(each.words)), response_text(each.words, each.spans or (), spec.options))
-        for each in drawn
+        for each in random.Random(seed).sample(candidates, spec.shots)
     )

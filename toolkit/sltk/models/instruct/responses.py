@@ -1,9 +1,11 @@
-"""Responses as spans: parsed as in the paper (section 5), or so that a malformed piece costs only itself.
+"""Read responses back as spans: tolerantly, or as in the paper (section 5).
 
-Both split a response at `;` and each piece at its last `:`, and look for the span's words in the sentence, from
-a cursor that moves forward. The paper's way gives a sentence with a malformed piece no span at all (a piece of
-an unknown type counts as malformed), and never looks behind its cursor. The tolerant way drops a malformed piece
-alone, and finds a span that comes out of turn at its first place that is still free.
+Both modes split a response at `;`, split each piece at its last `:`, and search the sentence for the words of the span,
+from a cursor that moves forward.
+
+paper       A malformed piece, or one of an unknown type, discards all spans of the sentence. The search never goes
+            back behind the cursor.
+tolerant    A malformed piece is skipped. A span that does not follow the cursor is matched at its first free place.
 """
 
 from __future__ import annotations
@@ -12,68 +14,81 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from ...spec.instruct_settings import OPTION, SPAN
-from ...types import Response, Span
+from ... import schemes
+from ...schemes.names import SchemeName
+from ...spec.instruct_settings import OPTION, SPAN, InstructSpec
+from ...types import Prediction, Response, Sentence, Span
 from .prompt import readable
+
+
+def read_response(
+    response: Response, sentence: Sentence, spec: InstructSpec, scheme: SchemeName
+) -> Prediction:
+    """Label a sentence with the spans that a response names."""
+    types = {phrase: type_ for type_, phrase in spec.options.items()}
+    spans, response = parse(response, sentence.words, types, spec.parsing)
+    return Prediction(sentence, schemes.encode(spans, len(sentence), scheme), None, spans, response)
 
 
 def parse(
     response: Response, words: Sequence[str], types: dict[str, str], mode: Literal["tolerant", "paper"]
 ) -> tuple[list[Span], Response]:
-    """The spans that a response names, in order, and the response with what of it could not be used.
+    """The spans that a response names, in order, and the response with counts of the pieces that were not used.
 
     Args:
-        response: what the model wrote.
+        response: the response of the model.
         words: the words of the sentence.
-        types: the type that each option stands for.
-        mode: what a malformed piece costs.
+        types: the type of each option.
+        mode: what a malformed piece discards: itself, or all spans of the sentence (`paper`).
     """
     text = response.text.strip()
     pieces = text.split(SPAN) if text else []
-    named = [_named(piece) for piece in pieces]
-    malformed = sum(pair is None for pair in named)
-    known = [pair for pair in named if pair is not None and pair[1] in types]
-    unknown = len(pieces) - malformed - len(known)
-    counted = replace(response, pieces=len(pieces), malformed=malformed, unknown_type=unknown)
-    if mode == "paper" and (malformed or unknown):
+    pairs = [pair for piece in pieces if (pair := _text_and_option(piece)) is not None]
+    known = [pair for pair in pairs if pair[1] in types]
+    counted = replace(
+        response,
+        pieces=len(pieces),
+        malformed=len(pieces) - len(pairs),
+        unknown_type=len(pairs) - len(known),
+    )
+    if mode == "paper" and len(known) < len(pieces):
         return [], replace(counted, lost_sentence=True)
     spans = _matched(known, readable(words), types, forward_only=mode == "paper")
     return sorted(spans), replace(counted, unmatched=len(known) - len(spans))
 
 
-def _named(piece: str) -> tuple[str, str] | None:
-    """Text and option of a piece; None where it is malformed."""
-    text, sign, option = piece.rpartition(OPTION)
-    text, option = text.strip(), option.strip()
-    return (text, option) if sign and text and option else None
+def _text_and_option(piece: str) -> tuple[str, str] | None:
+    """Text and option of a piece; None if it is malformed."""
+    text, _, option = (part.strip() for part in piece.rpartition(OPTION))
+    return (text, option) if text and option else None
 
 
 def _matched(
-    named: Sequence[tuple[str, str]], words: Sequence[str], types: dict[str, str], *, forward_only: bool
+    pairs: Sequence[tuple[str, str]], words: Sequence[str], types: dict[str, str], *, forward_only: bool
 ) -> list[Span]:
-    """Spans for the texts that are found in the sentence, without overlap."""
-    found: list[Span] = []
-    taken = [False] * len(words)
+    """Spans without overlap for the texts that occur in the sentence."""
+    spans: list[Span] = []
+    is_taken = [False] * len(words)
     cursor = 0
-    for text, option in named:
-        place = next(_places(text, words, taken, cursor), None)
-        if place is None and not forward_only:
-            place = next(_places(text, words, taken, 0), None)
+    for text, option in pairs:
+        places = list(_places(text, words, is_taken))
+        ahead = (place for place in places if place[0] >= cursor)
+        place = next(ahead, places[0] if places and not forward_only else None)
         if place is None:
             continue
         start, end = place
-        found.append(Span(start, end, types[option]))
-        taken[start:end] = [True] * (end - start)
+        spans.append(Span(start, end, types[option]))
+        is_taken[start:end] = [True] * (end - start)
         cursor = max(cursor, end)
-    return found
+    return spans
 
 
-def _places(text: str, words: Sequence[str], taken: Sequence[bool], cursor: int) -> Iterator[tuple[int, int]]:
-    """Where words from `cursor` on, joined by spaces, are the text and belong to no span yet."""
-    for start in range(cursor, len(words)):
+def _places(text: str, words: Sequence[str], is_taken: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Words that give the text when joined by spaces, and that belong to no span yet."""
+    for start in range(len(words)):
         end, length = start, -1
         while end < len(words) and length < len(text):
             length += 1 + len(words[end])
             end += 1
-        if length == len(text) and " ".join(words[start:end]) == text and not any(taken[start:end]):
+        if length == len(text) and " ".join(words[start:end]) == text and not any(is_taken[start:end]):
             yield start, end

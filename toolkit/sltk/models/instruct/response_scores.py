@@ -1,23 +1,22 @@
-"""What became of the responses of a data set, and the best that their format allows."""
+"""Counts of the responses on a data set, and the best scores that their format allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ... import schemes
 from ...schemes.names import SchemeName
 from ...spec.instruct_settings import InstructSpec
-from ...types import Prediction, Response, Span
+from ...types import Prediction, Response
 from .prompt import response_text
-from .responses import parse
+from .responses import read_response
 
 Score = Callable[[Iterable[Prediction]], dict[str, Any]]
-_SHOWN = ("precision", "recall", "f1")
 
 
 def counts(predictions: Iterable[Prediction]) -> dict[str, Any]:
-    """How many pieces the responses had, how many of them were of no use and why, and how fast they came."""
+    """Number of responses and pieces, number of pieces that could not be used by reason, and speed."""
     responses = [each.response for each in predictions if each.response is not None]
     seconds = sum(response.seconds for response in responses)
     return {
@@ -36,32 +35,18 @@ def counts(predictions: Iterable[Prediction]) -> dict[str, Any]:
 def ceiling(
     predictions: Iterable[Prediction], spec: InstructSpec, scheme: SchemeName, score: Score
 ) -> dict[str, float]:
-    """The scores of perfect responses, written from the gold spans and read back: no model does better.
+    """The scores of perfect responses, made from the gold spans and read back: no model can score higher.
 
-    Gold spans of a type without an option cannot be written; they count as missed.
+    Gold spans of a type without an option cannot be written and count as missed.
     """
     perfect = [_perfect(each, spec, scheme) for each in predictions if each.sentence.tags is not None]
     scores = score(perfect)
-    return {name: float(scores[name]) for name in _SHOWN if name in scores}
+    return {name: float(scores[name]) for name in ("precision", "recall", "f1") if name in scores}
 
 
 def _perfect(prediction: Prediction, spec: InstructSpec, scheme: SchemeName) -> Prediction:
     sentence = prediction.sentence
     spans = schemes.decode(sentence.tags or [], scheme).spans
     known = [span for span in spans if span.type in spec.options]
-    written = Response(response_text(sentence.words, known, spec.options))
-    found, response = parse(written, sentence.words, types_of(spec), spec.parsing)
-    return labelled(prediction, found, response, scheme)
-
-
-def labelled(
-    prediction: Prediction, spans: Sequence[Span], response: Response, scheme: SchemeName
-) -> Prediction:
-    """The sentence of `prediction` with these spans as its tags."""
-    tags = schemes.encode(spans, len(prediction.words), scheme)
-    return Prediction(prediction.sentence, tags, None, list(spans), response)
-
-
-def types_of(spec: InstructSpec) -> dict[str, str]:
-    """The type that each option stands for."""
-    return {phrase: type_ for type_, phrase in spec.options.items()}
+    response = Response(response_text(sentence.words, known, spec.options))
+    return read_response(response, sentence, spec, scheme)

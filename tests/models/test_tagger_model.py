@@ -1,0 +1,152 @@
+"""Prediction with a tagger: batch sizes do not change tags, order is kept, memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+
+import sltk.components.backbones  # noqa: F401
+import tiny
+from sltk.components.aligners.subword import Mean
+from sltk.components.backbones import Decoder, TrainedTokenizer
+from sltk.components.heads import LinearHead
+from sltk.components.splitters.regex import RegexSplitter
+from sltk.models.tagger_model import TaggerModel, predict
+from sltk.nn.backbone import BuildContext
+from sltk.nn.batching import Sample, by_token_budget
+from sltk.nn.tagger import Tagger
+from sltk.runtime.progress import Progress
+from sltk.schemes.labels import LabelSet
+from sltk.subwords.tokenization import Encoding, Window
+from sltk.types import Prediction, Sentence
+from tiny_families import BY_NAME
+
+LABELS = LabelSet(("O", "B-PLACE", "I-PLACE", "B-PET"), "IOB2")
+TEXT = [
+    *("Ines", "walked", "to", "the", "harbour", "of", "Brannock", "where", "a", "grey", "cat"),
+    *("slept", "on", "warm", "stones", "and", "nobody", "minded", "it"),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> TaggerModel:
+    """A random model whose tags differ from word to word."""
+    config = {"model_type": "llama", **BY_NAME["llama"].config()}
+    spec = Decoder(
+        init="random",
+        config=config | {"vocab_size": 300},
+        tokenizer=TrainedTokenizer(vocab_size=300),
+        unmask="0110",
+    )
+    backbone = spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: [" ".join(TEXT)] * 3))
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=noise))
+    torch.manual_seed(1)
+    return TaggerModel(
+        network=Tagger(backbone, Mean().build(), LinearHead().build(backbone.hidden_size, LABELS)),
+        labels=LABELS,
+        splitter=RegexSplitter(),
+        aligner=Mean(),
+        backbone=spec,
+        head=LinearHead(),
+        max_length=64,
+        device=torch.device("cpu"),
+    )
+
+
+def predictions(
+    model: TaggerModel, sentences: Sequence[Sentence], batch_tokens: int = 4096, window: int = 2048
+) -> list[Prediction]:
+    return list(predict(model, sentences, batch_tokens, window, Progress()))
+
+
+def sentences() -> list[Sentence]:
+    """Sentences of 0 to 17 words, not ordered by length."""
+    return [Sentence(TEXT[: 7 * number % 18]) for number in range(64)]
+
+
+def same(x: list[Prediction], y: list[Prediction]) -> bool:
+    return [p.tags for p in x] == [p.tags for p in y] and all(
+        torch.allclose(torch.tensor(a.scores), torch.tensor(b.scores), atol=1e-5)
+        for a, b in zip(x, y, strict=True)
+    )
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 20, 100, 10**6])
+def test_tags_and_scores_do_not_depend_on_the_batch(model: TaggerModel, batch_tokens: int) -> None:
+    """One sentence per pass, a few, or all 64 together give the same tags, and the same scores to 1e-5."""
+    alone = [predictions(model, [sentence])[0] for sentence in sentences()]
+    assert len({tag for prediction in alone for tag in prediction.tags}) > 2
+    assert same(predictions(model, sentences(), batch_tokens), alone)
+
+
+@pytest.mark.parametrize("window", [1, 3, 64, 1000])
+def test_predictions_have_the_order_of_the_input(model: TaggerModel, window: int) -> None:
+    """Batches are ordered by length, predictions are not; sentences without words are included."""
+    inputs = sentences()
+    outputs = predictions(model, inputs, window=window)
+    assert all(prediction.sentence is sentence for prediction, sentence in zip(outputs, inputs, strict=True))
+    assert all(len(prediction.tags) == len(prediction.sentence) for prediction in outputs)
+    assert any(not prediction.tags for prediction in outputs)
+
+
+def test_at_most_one_window_of_sentences_is_read_ahead(model: TaggerModel) -> None:
+    """An endless stream is labelled in constant memory."""
+    count = 0
+
+    def endless() -> Iterator[Sentence]:
+        nonlocal count
+        while True:
+            count += 1
+            yield Sentence(TEXT[: count % 9])
+
+    stream = predict(model, endless(), 4096, 10, Progress())
+    for number in range(35):
+        next(stream)
+        assert count <= 10 * (number // 10 + 1)
+
+
+def test_a_sentence_of_ten_thousand_words_is_read_in_windows(model: TaggerModel) -> None:
+    """Each word gets one tag with a probability."""
+    words = TEXT * 556
+    (prediction,) = predictions(model, [Sentence(words)], batch_tokens=2000)
+    assert len(prediction.tags) == len(words) > 10_000
+    assert prediction.scores is not None
+    assert all(0 < score <= 1 for score in prediction.scores)
+
+
+def test_words_longer_than_the_model_reads_are_counted(model: TaggerModel) -> None:
+    """A word of a thousand letters gets a tag, and is reported."""
+    notes = tiny.RecordingProgress()
+    sentence = Sentence(["a", "xyzzy" * 200, "b"])
+    (prediction,) = predict(model, [sentence], 4096, 2048, notes)
+    assert len(prediction.tags) == 3
+    assert notes.notes == ["1 words are longer than the model's input: their middle was left out"]
+
+
+def test_empty_input_has_no_predictions_and_empty_sentences_no_tags(model: TaggerModel) -> None:
+    """A batch of empty sentences does not run the model."""
+    assert predictions(model, []) == []
+    assert [p.tags for p in predictions(model, [Sentence([]), Sentence([])])] == [[], []]
+
+
+def test_prediction_does_not_change_the_mode_of_the_model(model: TaggerModel) -> None:
+    """An evaluation during training does not switch off dropout for the rest of it."""
+    for mode in (True, False):
+        model.network.train(mode)
+        predictions(model, [Sentence(["a"])])
+        assert model.network.training is mode
+
+
+def test_batches_respect_the_budget_and_contain_each_sentence_once() -> None:
+    """No batch exceeds the budget of subwords, except a single sentence that does; longest first."""
+    sizes = [3, 50, 7, 7, 1, 12, 30, 5]
+    samples = [Sample(Encoding([Window(list(range(size)), [0], [0])], 1), [0]) for size in sizes]
+    batches = list(by_token_budget([sample.tokens for sample in samples], 20))
+    assert sorted(position for batch in batches for position in batch) == list(range(len(sizes)))
+    assert all(sum(sizes[p] for p in batch) <= 20 or len(batch) == 1 for batch in batches)
+    assert sizes[batches[0][0]] == 50

@@ -1,0 +1,151 @@
+"""Build the backbone of a spec, and save it to and load it from the `model/` folder of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_file, save_model
+
+from .._version import __version__
+from ..components.backbones import precision
+from ..components.backbones.pretrained import PretrainedBackbone
+from ..components.slots import Backbone
+from ..errors import ModelError, UsageError
+from ..nn.backbone import BuildContext, PackedBackbone
+from ..spec.experiment import RunSpec
+from .description import FORMAT
+
+_CUSTOM_WEIGHTS = Path("base") / "weights.safetensors"
+"""All weights of a custom backbone that is not a transformers model."""
+
+
+def build_backbone(
+    spec: RunSpec, texts: Callable[[], Iterable[str]], *, language_model: bool = False
+) -> PackedBackbone:
+    """Build the untrained backbone of a spec; `texts` returns the training text, for a tokenizer trained on it.
+
+    Raises:
+        ModelError: the backbone is not available, or cannot do what the spec requires.
+    """
+    return spec.backbone.build(
+        BuildContext(
+            device=precision.device(),
+            seed=spec.seed,
+            texts=texts,
+            gradient_checkpointing=spec.trainer.gradient_checkpointing,
+            language_model=language_model,
+        )
+    )
+
+
+def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:
+    """Write `adapter/` and `base/`, as far as they are needed; a language model includes its output embedding."""
+    network: Any = backbone.model
+    if not isinstance(spec, PretrainedBackbone):
+        (folder / "base").mkdir()
+        save_model(network, str(folder / _CUSTOM_WEIGHTS))
+        return
+    if spec.lora is not None:
+        network.save_pretrained(folder / "adapter")
+        network = network.get_base_model()
+    network = backbone.language_model or network
+    if spec.is_trained_whole:
+        network.save_pretrained(folder / "base")
+    elif spec.init == "random":
+        _save_fresh(network, folder / "base")
+
+
+def _save_fresh(network: Any, folder: Path) -> None:
+    """Save frozen fresh weights, which no hub has, under their names without adapters."""
+    state = {
+        name.replace(".base_layer.", "."): value
+        for name, value in network.state_dict().items()
+        if "lora_" not in name
+    }
+    if getattr(network, "hf_quantizer", None) is None:
+        network.save_pretrained(folder, state_dict=state)
+        return
+    # `save_pretrained` of a quantized model ignores `state_dict` and saves names of adapters.
+    network.config.save_pretrained(folder)
+    # The first name of each tensor, since safetensors refuses tied weights.
+    first_names = {value.data_ptr(): name for name, value in reversed(state.items())}
+    weights = {name: state[name].contiguous().cpu() for name in first_names.values()}
+    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
+    """The source of the base weights of a saved model: its own `base/`, or name and revision or content hash."""
+    if not isinstance(spec, PretrainedBackbone) or spec.is_trained_whole or spec.init == "random":
+        return {"path": "base"}
+    return backbone.base
+
+
+def describe_backbone(backbone: PackedBackbone, spec: Backbone, base: dict[str, Any]) -> dict[str, Any]:
+    """The keys with which every description of a saved model starts."""
+    return {
+        "format": FORMAT,
+        "sltk": __version__,
+        "mask": {"unmask": getattr(spec, "unmask", None), "flags": _flags_text(backbone)},
+        "base": base,
+    }
+
+
+def load_backbone(
+    folder: Path, description: dict[str, Any], *, merge: bool, language_model: bool = False
+) -> tuple[Backbone, PackedBackbone]:
+    """Load the backbone of a saved model. Returns its spec and the model.
+
+    With `merge`, adapters become part of the float32 weights that they adapt.
+
+    Raises:
+        UsageError: files of the model are missing or damaged.
+        ModelError: its base model is not available, or differs from the one it was trained on; or its mask differs.
+    """
+    spec, base = Backbone.model_validate(description["components"]["backbone"]), description["base"]
+    if base.get("revision"):  # the revision of the hub model that it was trained on
+        spec = spec.model_copy(update={"revision": base["revision"]})
+    context = BuildContext(
+        device=precision.device(), seed=0, saved=folder, base=base, language_model=language_model
+    )
+    with undamaged(folder):
+        backbone = spec.build(context)
+        if not isinstance(spec, PretrainedBackbone):
+            load_model(backbone.model, folder / _CUSTOM_WEIGHTS, device=str(context.device))
+    if base.get("revision") and backbone.base.get("revision") != base["revision"]:
+        raise ModelError(
+            f"`{base['name']}` has revision {backbone.base.get('revision')}, expected {base['revision']}"
+        )
+    flags = description["mask"]["flags"]
+    if _flags_text(backbone) != flags:
+        raise ModelError(
+            f"the saved mask is {flags}, one digit per block, but the model was built with the mask "
+            f"{_flags_text(backbone)}"
+        )
+    if merge and _is_mergeable(backbone.model):
+        model: Any = backbone.model
+        backbone.model = model.merge_and_unload()
+    return spec, backbone
+
+
+def _is_mergeable(model: torch.nn.Module) -> bool:
+    """Whether there is an adapter that can be merged without loss: all weights must be float32."""
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
+
+
+def _flags_text(backbone: PackedBackbone) -> str:
+    return "".join("01"[flag] for flag in backbone.flags)
+
+
+@contextmanager
+def undamaged(folder: Path) -> Iterator[None]:
+    """Raise errors of reading weights as a `UsageError` that names the folder of the model."""
+    try:
+        yield
+    except (SafetensorError, FileNotFoundError) as error:
+        raise UsageError(f"the model in `{folder}` is damaged: {error}") from error

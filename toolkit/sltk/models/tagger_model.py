@@ -1,0 +1,119 @@
+"""A tagger with everything needed to use it, and prediction with it.
+
+Prediction orders sentences by length within a bounded window, batches them by subwords, and restores their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .. import schemes
+from ..components.slots import Aligner, Head
+from ..data.coverage import report_truncated_words
+from ..nn.batching import Sample, by_token_budget, pack
+from ..nn.head import IGNORED
+from ..nn.tagger import Tagger
+from ..runtime.progress import Progress
+from ..subwords.documents import chunks
+from ..subwords.tokenization import Encoding, SubwordEncoder
+from ..types import Prediction, Sentence, Span, span_score
+from .saving import Model
+
+
+@dataclass(kw_only=True)
+class TaggerModel(Model):
+    """A tagger with everything needed to use it."""
+
+    type_name: ClassVar[str] = "tagger"
+    slots: ClassVar[tuple[str, ...]] = ("splitter", "aligner", "backbone", "head")
+    network: Tagger
+    aligner: Aligner
+    head: Head
+    spacing: Literal["single", "source"] = "single"
+    on_overflow: Literal["window", "error"] = "window"
+    document_context: int = 0
+    encoder: SubwordEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        backbone = self.network.backbone
+        max_length = self.max_length or backbone.max_length
+        self.encoder = SubwordEncoder(
+            backbone.tokenizer, self.spacing, max_length, self.on_overflow, self.document_context
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """How sentences are encoded."""
+        return {name: getattr(self, name) for name in ("spacing", "on_overflow", "document_context")}
+
+    def own_modules(self) -> dict[str, nn.Module]:
+        """Head and aligner."""
+        return {"head": self.network.head, "aligner": self.network.aligner}
+
+
+def predict(
+    model: TaggerModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+) -> Iterator[Prediction]:
+    """Label sentences in order, with at most `window` of them in memory.
+
+    Args:
+        batch_tokens: maximum number of subwords per forward pass; a longer sentence gets its own pass.
+        progress: receives a note about truncated words.
+    """
+    truncated = 0
+    for chunk in chunks(sentences, window, model.encoder.document_context):
+        encodings = model.encoder.encode(chunk.sentences, chunk.before, chunk.after)
+        truncated += sum(encoding.cut_words for encoding in encodings)
+        yield from _label(model, chunk.sentences, encodings, batch_tokens)
+    report_truncated_words(truncated, progress)
+
+
+def _label(
+    model: TaggerModel, sentences: Sequence[Sentence], encodings: Sequence[Encoding], batch_tokens: int
+) -> list[Prediction]:
+    samples = [
+        Sample(encoding, [IGNORED] * encoding.words, number)
+        for number, encoding in enumerate(encodings)
+        if encoding.words
+    ]
+    predictions = [Prediction(sentence, [], []) for sentence in sentences]
+    was_training = model.network.training
+    model.network.eval()
+    with torch.inference_mode():
+        for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
+            chunk = [samples[position] for position in positions]
+            tags_W, scores_W = model.network.decode(_batch(chunk, model.device))
+            tags, scores = iter(tags_W.tolist()), iter(scores_W.tolist())
+            for sample in chunk:
+                numbers = list(islice(tags, sample.encoding.words))
+                probabilities = list(islice(scores, sample.encoding.words))
+                predictions[sample.number] = _prediction(
+                    model, sentences[sample.number], numbers, probabilities
+                )
+    model.network.train(was_training)
+    return predictions
+
+
+def _batch(samples: Sequence[Sample], device: torch.device) -> Any:
+    """Samples as one batch on the device."""
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in pack(samples).items()
+    }
+
+
+def _prediction(
+    model: TaggerModel, sentence: Sentence, numbers: list[int], scores: list[float]
+) -> Prediction:
+    tags = [model.labels.tags[number] for number in numbers]
+    spans: list[Span] = []
+    if model.labels.scheme != "plain":
+        # Strict scoring counts the spans of mode "drop", so `predict` returns the spans that `evaluate` scores.
+        decoded = schemes.decode(tags, model.labels.scheme, "drop").spans
+        spans = [Span(s.start, s.end, s.type, span_score(scores[s.start : s.end])) for s in decoded]
+    return Prediction(sentence, tags, scores, spans)
