@@ -1,1 +1,1 @@
-"""From readers to datasets in the scheme of the model, and what is counted, checked and converted on the way."""
+"""Datasets: loading, conversion to the model's tag scheme, statistics, scores of files, and checks."""

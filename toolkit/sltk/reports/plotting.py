@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import UsageError
 from ..files.safety import printable
+from ..runtime.optional_imports import import_optional
 from .study import Summary
 
 # Okabe and Ito (2008), without yellow, which is too faint on white.
@@ -63,10 +63,7 @@ def style() -> Iterator[None]:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UsageError("figures need the package `matplotlib`: pip install 'sltk[report]'") from error
+    matplotlib = import_optional("matplotlib", "a figure", "report")
     # Its font finder logs to standard error, where commands report their own progress.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with matplotlib.rc_context():

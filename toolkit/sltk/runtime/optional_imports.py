@@ -17,4 +17,5 @@ def import_optional(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
-        raise UsageError(f"{user} needs the package `{package}`: pip install 'sltk[{extra}]'") from error
+        name = package.partition(".")[0]
+        raise UsageError(f"{user} needs the package `{name}`: pip install 'sltk[{extra}]'") from error

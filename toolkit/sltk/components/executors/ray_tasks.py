@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ...errors import UsageError
 from ...runtime.jobs import Failure, Job, Work, dispatch
+from ...runtime.optional_imports import import_optional
 from ..registry import register
 from ..slots import Executor
 
@@ -43,7 +44,7 @@ class RayExecutor(Executor):
         Raises:
             UsageError: Ray is not installed, or its cluster lacks the resources for one run.
         """
-        ray = _ray()
+        ray = import_optional("ray", "executor `ray`", "ray")
         is_own = not ray.is_initialized()
         if is_own:
             ray.init(address=self.address, log_to_driver=False, configure_logging=False)
@@ -55,14 +56,6 @@ class RayExecutor(Executor):
         finally:
             if is_own:
                 ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError("executor `ray` needs another package: pip install 'sltk[ray]'") from error
-    return ray
 
 
 def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:

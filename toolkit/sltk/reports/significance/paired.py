@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import UsageError
+from ...runtime.optional_imports import import_optional
 
 Alternative = Literal["two-sided", "greater", "less"]
 Floats = NDArray[np.float64]
@@ -182,8 +182,4 @@ def _few_pairs(n: int) -> tuple[str, ...]:
 
 def _stats() -> Any:
     """`scipy.stats`, which only some commands need and which is slow to import."""
-    try:
-        from scipy import stats
-    except ImportError as error:
-        raise UsageError("significance tests need the package `scipy`: pip install 'sltk[report]'") from error
-    return stats
+    return import_optional("scipy.stats", "a significance test", "report")
