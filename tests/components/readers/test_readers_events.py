@@ -134,7 +134,7 @@ def test_maven_without_events_is_not_annotated(tmp_path):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"sent_id": 2, "offset": [0, 1]}, "sentence 2 of a document that has 2"),
+        ({"sent_id": 2, "offset": [0, 1]}, "in sentence 2, but the document has 2 sentences"),
         ({"sent_id": 0, "offset": [0]}, "not two whole numbers"),
         ({"sent_id": 1, "offset": [1, 3]}, "[1, 3)"),
     ],

@@ -131,7 +131,7 @@ def _check_plain(raw: RawDataset, scheme: SchemeName) -> None:
         message = f"the tags are plain (`{(first.tags or [''])[0]}`) and cannot be converted to {scheme}"
         raise raw.error(message, first, "set `scheme: plain` in the spec to predict one plain tag per word")
     if raw.scheme is None and scheme == "plain":
-        message = "the annotation is spans, which cannot be converted to plain tags"
+        message = "the annotation consists of spans, which cannot be converted to plain tags"
         raise raw.error(message, raw.sentences[0], "set `scheme: IOB2` in the spec")
 
 

@@ -146,7 +146,9 @@ class _SentenceBuilder:
         elif width < least:
             message = f"expected ≥ {least} columns, found {width}"
         elif self.label is not None and self.word % width == self.label % width:
-            message = f"word_column {self.word} and label_column {self.label} are the same of {width} columns"
+            message = (
+                f"with {width} columns, word_column {self.word} and label_column {self.label} are the same"
+            )
             notes = ()
         else:
             self.width = width

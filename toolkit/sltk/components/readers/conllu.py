@@ -189,8 +189,9 @@ class _SentenceRows:
     def check_complete(self) -> None:
         """Check that the sentence has words, and all words of its multi-word tokens."""
         if not self.words or self.covered > self.words:
-            end = f"a multi-word token ends at word {self.covered}" if self.words else "other rows"
-            message = f"this sentence has {self.words} words, but {end}"
+            message = f"this sentence has {self.words} words"
+            if self.covered > self.words:
+                message += f", but a multi-word token ends at word {self.covered}"
             raise DataError.at(message, self.path, self.rows[-1].line)
 
 

@@ -39,7 +39,9 @@ def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Menti
         for mention in event.records("mention"):
             number, offset = mention.integer("sent_id"), mention.value.get("offset")
             if not 0 <= number < sentences:
-                raise record.error(f"a mention in sentence {number} of a document that has {sentences}")
+                raise record.error(
+                    f"a mention is in sentence {number}, but the document has {sentences} sentences"
+                )
             if not isinstance(offset, list) or [type(item) for item in offset] != [int, int]:
                 raise record.error(f"the `offset` of a mention is {offset}, not two whole numbers")
             mentions[number].append((offset[0], offset[1], type_))
