@@ -40,13 +40,14 @@ class Crf(nn.Module):
         self.register_buffer("no_pair", ~torch.tensor(pairs, dtype=torch.bool), persistent=False)
         self.register_buffer("no_end", ~torch.tensor(end, dtype=torch.bool), persistent=False)
 
-    def _scores(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _forbidden(self) -> tuple[Tensor, ...]:
+        """Whether each start [L], transition [L, L] and end [L] is forbidden."""
+        return self.get_buffer("no_start"), self.get_buffer("no_pair"), self.get_buffer("no_end")
+
+    def _scores(self) -> tuple[Tensor, ...]:
         """The scores of starts, transitions and ends, with forbidden ones masked."""
-        return (
-            self.start.masked_fill(self.get_buffer("no_start"), FORBIDDEN),
-            self.pairs.masked_fill(self.get_buffer("no_pair"), FORBIDDEN),
-            self.end.masked_fill(self.get_buffer("no_end"), FORBIDDEN),
-        )
+        pairs = zip((self.start, self.pairs, self.end), self._forbidden(), strict=True)
+        return tuple(scores.masked_fill(forbidden, FORBIDDEN) for scores, forbidden in pairs)
 
     def negative_log_likelihood(
         self, emissions_WL: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]
@@ -80,8 +81,7 @@ class Crf(nn.Module):
             torch.bincount(pairs, minlength=size * size).view(size, size),
             torch.bincount(ends[ends != IGNORED], minlength=size),
         )
-        forbidden = (self.get_buffer(name) for name in ("no_start", "no_pair", "no_end"))
-        if any(bool((count > 0)[no].any()) for count, no in zip(counts, forbidden, strict=True)):
+        if any(bool((count > 0)[no].any()) for count, no in zip(counts, self._forbidden(), strict=True)):
             raise ValueError("these tags break their scheme, so a CRF gives them probability 0")
         return counts
 

@@ -5,9 +5,9 @@ L tokens of a block, B blocks of a batch, T = B · L.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -43,12 +43,8 @@ class BlockBatch(TypedDict):
     numbers: tuple[int, ...]
 
 
-class Objective(Protocol):
-    """Builds batches from blocks."""
-
-    def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
-        """The blocks end to end, and the token to predict from each vector."""
-        ...
+Objective = Callable[[Sequence[Block]], BlockBatch]
+"""Builds a batch: the blocks end to end, and the token to predict from each vector."""
 
 
 def without_loss(block: Block) -> Block:

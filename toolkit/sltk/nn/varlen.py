@@ -86,6 +86,18 @@ def attend(
     `usable_kernel` must return one for the device and dtype of the query.
     """
     kernel = _KERNELS[str(usable_kernel(query.device, query.dtype))]
+    return _call(kernel, query, key, value, packing, rule, scaling)
+
+
+def _call(
+    kernel: Kernel,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    rule: Rule,
+    scaling: float | None,
+) -> Tensor:
     q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
     bounds, longest = _bounds(packing, query.device)
     return kernel(q_THD, k_TKD, v_TKD, bounds, longest, _window(rule), scaling).unsqueeze(0)
@@ -151,13 +163,7 @@ def difference(kernel: Kernel, rule: Rule, device: torch.device, dtype: torch.dt
     inputs = [torch.randn(1, heads, 11, 64, generator=generator).to(device, dtype) for heads in (4, 2, 2)]
     for is_plain in (True, False):
         q, k, v = (x.clone().requires_grad_() for x in inputs)
-        if is_plain:
-            out = by_length(q, k, v, packing, rule)
-        else:
-            bounds, longest = _bounds(packing, device)
-            out = kernel(*(x[0].transpose(0, 1) for x in (q, k, v)), bounds, longest, _window(rule), None)[
-                None
-            ]
+        out = by_length(q, k, v, packing, rule) if is_plain else _call(kernel, q, k, v, packing, rule, None)
         gradients = torch.autograd.grad(out.float().square().sum(), (q, k, v))
         results.append([x.detach().float() for x in (out, *gradients)])
     return max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(*results, strict=True))
