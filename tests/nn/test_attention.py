@@ -67,7 +67,7 @@ def test_a_model_whose_attention_ignores_its_flags_is_not_built(
     wrong = [block for block, digit in enumerate(mask) if (digit == "1") != flag]
     with pytest.raises(ModelError, match=f"opposite of what their mask says: {wrong[0]} .*") as error:
         llama(mask, **settings)
-    assert all(f"{block} (asked" in str(error.value) for block in wrong)
+    assert all(f"{block} (expected" in str(error.value) for block in wrong)
 
 
 @pytest.mark.parametrize(

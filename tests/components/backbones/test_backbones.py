@@ -248,7 +248,7 @@ def test_all_linear_is_every_linear_layer() -> None:
         ({"model_type": "lama"}, "did you mean `llama`"),
         (
             {"model_type": "llama", "hidden_size": 30, "num_attention_heads": 4},
-            "no llama model can be made of these values: .*30.*is not a multiple",
+            "these values do not fit a llama model: .*30.*is not a multiple",
         ),
         ({"model_type": "t5"}, "neither a text encoder nor a decoder-only"),
     ],

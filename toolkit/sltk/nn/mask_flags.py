@@ -73,7 +73,7 @@ def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_wi
     flag_of: dict[int, bool] = {}
     for module, flag in zip(modules, flags, strict=True):
         if flag_of.setdefault(id(module), flag) != flag:
-            raise UnsuitableError("its blocks share one set of weights and one mask: `all` or `none`")
+            raise UnsuitableError("its blocks share one set of weights, and so one mask: use `all` or `none`")
         module.sltk_unmasked = flag  # type: ignore[assignment]
         module.sltk_drop_window = drop_window  # type: ignore[assignment]
 

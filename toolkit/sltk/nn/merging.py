@@ -42,8 +42,8 @@ def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def _dtype(base: nn.Module) -> torch.dtype:
-    named = base.named_parameters()
-    return next(p.dtype for name, p in named if "lora_" not in name and p.is_floating_point())
+    parameters = base.named_parameters()
+    return next(p.dtype for name, p in parameters if "lora_" not in name and p.is_floating_point())
 
 
 def _stored_transposed(config: Any) -> set[str]:

@@ -80,10 +80,10 @@ def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
             if not sources <= set(range(sentence.start, sentence.stop)):
                 raise UnsuitableError(f"in block {block} a word of one sentence reaches another sentence")
             if not set(range(earlier.start, earlier.stop)) <= sources:
-                raise UnsuitableError(f"in block {block} words do not even reach themselves")
+                raise UnsuitableError(f"in block {block} words do not reach themselves")
             looks_ahead.add(last in sources)
         if looks_ahead != {flag}:
-            wrong.append(f"{block} (asked: {'unmasked' if flag else 'causal'})")
+            wrong.append(f"{block} (expected: {'unmasked' if flag else 'causal'})")
     if wrong:
         raise _violation(f"these blocks do the opposite of what their mask says: {', '.join(wrong)}")
 

@@ -47,7 +47,7 @@ def from_config_values(model_type: str, make: Callable[[], Any]) -> Any:
         return make()
     except _CONFIG_ERRORS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-        message = f"no {model_type} model can be made of these values: {reason}"
+        message = f"these values do not fit a {model_type} model: {reason}"
         raise ModelError(Problem(message, path="backbone.config")) from error
 
 

@@ -67,8 +67,8 @@ def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if saved is not None:
-        loaded: nn.Module = PeftModel.from_pretrained(model, str(saved))
-        return loaded
+        saved_model: nn.Module = PeftModel.from_pretrained(model, str(saved))
+        return saved_model
     config = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,
@@ -77,8 +77,8 @@ def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
         bias="none",
         fan_in_fan_out=any(stores_transposed(part) for part in model.modules()),
     )
-    fresh: nn.Module = get_peft_model(model, config)
-    return fresh
+    fresh_model: nn.Module = get_peft_model(model, config)
+    return fresh_model
 
 
 _WEIGHTS, _SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -107,8 +107,7 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
     state = load_file(str(folder / _WEIGHTS))
     fresh = get_peft_model_state_dict(model)
-    fits = {name: value.shape for name, value in state.items()} == {k: v.shape for k, v in fresh.items()}
-    if not fits:
+    if {name: value.shape for name, value in state.items()} != {k: v.shape for k, v in fresh.items()}:
         raise _other_base(folder, "its weights do not fit the layers of this model")
     set_peft_model_state_dict(model, state)
 

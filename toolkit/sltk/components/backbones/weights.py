@@ -145,8 +145,8 @@ def _load(name: str, model_class: Any, **options: Any) -> Any:
 def _differentiable(model: Any) -> Any:
     """Keep bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward pass of an evaluation.
 
-    Products with repacked weights have no gradient, not even in later training, so no adapters except those of the
-    last block would be trained.
+    Products with repacked weights have no gradient, not even in later training, so only the adapters of the last
+    block would be trained.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
