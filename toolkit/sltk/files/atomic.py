@@ -25,29 +25,28 @@ def open_text(path: Path) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
         return
-    with _partial(path.resolve()) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+    with _replacing(path.resolve(), "w", encoding="utf-8", newline="\n") as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file."""
-    with _partial(path) as partial, partial.open("wb") as file:
+    with _replacing(path, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    """The path of a temporary file that replaces `path` at the end."""
+def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
+    """Open a temporary file that replaces `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_short = len(os.fsencode(path.name)) < _LONGEST_NAME
     name = path.name if is_short else hashlib.sha1(os.fsencode(path)).hexdigest()
     partial = path.with_name(f".{name}.partial-{os.getpid()}")
     try:
-        yield partial
+        with open(partial, mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

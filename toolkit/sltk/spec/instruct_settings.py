@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ..components.registry import RefusedError
 from ..errors import nearest
@@ -20,6 +28,11 @@ TEMPLATE = (
 )
 EXAMPLE = "### Sentence:\n{sentence}\n\n### Response:\n{response}\n\n"
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+_PLACEHOLDERS = {
+    "template": ({"instruction", "options", "examples", "sentence"}, ["sentence"]),
+    "example": ({"sentence", "response"}, ["sentence", "response"]),
+}
+"""The known and the required placeholders of each template."""
 
 
 class _Part(BaseModel):
@@ -109,39 +122,30 @@ class InstructSpec(_Part):
             owner[phrase] = type_
         return options
 
-    @field_validator("template")
+    @field_validator("template", "example")
     @classmethod
-    def _check_template(cls, template: str) -> str:
-        _check_placeholders(template, {"instruction", "options", "examples", "sentence"}, ("sentence",))
-        return template
-
-    @field_validator("example")
-    @classmethod
-    def _check_example(cls, example: str) -> str:
-        _check_placeholders(example, {"sentence", "response"}, ("sentence", "response"))
-        return example
+    def _check_placeholders(cls, text: str, info: ValidationInfo) -> str:
+        """Refuse an unknown placeholder, and a required one that does not occur exactly once."""
+        known, required = _PLACEHOLDERS[str(info.field_name)]
+        names = PLACEHOLDER.findall(text)
+        for name in names:
+            if name not in known:
+                available = ", ".join(f"{{{each}}}" for each in sorted(known))
+                raise RefusedError(
+                    f"unknown placeholder {{{name}}}",
+                    suggestion=nearest(name, known),
+                    notes=[f"placeholders: {available}"],
+                )
+        for name in required:
+            if (count := names.count(name)) != 1:
+                raise RefusedError(f"expected {{{name}}} once, found it {count} times")
+        return text
 
     @model_validator(mode="after")
     def _check_shots(self) -> InstructSpec:
         if self.shots and "{examples}" not in self.template:
             raise RefusedError("`shots` is set, but the template has no {examples}", "template")
         return self
-
-
-def _check_placeholders(text: str, known: set[str], required: tuple[str, ...]) -> None:
-    """Refuse a template with an unknown placeholder, or without exactly one of each required one."""
-    names = PLACEHOLDER.findall(text)
-    for name in names:
-        if name not in known:
-            available = ", ".join(f"{{{each}}}" for each in sorted(known))
-            raise RefusedError(
-                f"unknown placeholder {{{name}}}",
-                suggestion=nearest(name, known),
-                notes=[f"placeholders: {available}"],
-            )
-    for name in required:
-        if (count := names.count(name)) != 1:
-            raise RefusedError(f"expected {{{name}}} once, found it {count} times")
 
 
 def fill(template: str, values: dict[str, str]) -> str:

@@ -144,15 +144,12 @@ def _run_imports(reading: Reading) -> tuple[Path, ...]:
         try:
             imported += load_imports([resolve_import(node.value)])
         except UsageError as error:
-            problems += [_import_problem(each, node, number) for each in error.problems]
+            # With the failing line of the imported file if it is known, otherwise at the item of `imports:`.
+            problems += [
+                each if each.location else node.mark.problem(each.message, f"imports.{number}")
+                for each in error.problems
+            ]
     if problems:
         # Components of these files are missing, so errors of validation would mislead.
         raise InvalidSpecError([*reading.problems, *problems])
     return tuple(imported)
-
-
-def _import_problem(problem: Problem, node: Node, number: int) -> Problem:
-    """Keep the failing line of the imported file if it is known, otherwise point to the item of `imports:`."""
-    if problem.location is not None:
-        return problem
-    return node.mark.problem(problem.message, f"imports.{number}")

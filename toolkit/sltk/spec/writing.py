@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
 
-from ..yamltree import scalars
+from ..yamltree.scalars import plain
 from ..yamltree.source import core_scalar
 from ..yamltree.variables import escape
 
@@ -33,23 +32,12 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
     values = spec.model_dump(serialize_as_any=True)
     if "imports" in values:
         values["imports"] = [str(path) for path in values["imports"]]
-    plain: dict[str, Any] = _plain(values)
-    return plain
+    return cast(dict[str, Any], plain(values))
 
 
 def dump_values(values: Mapping[str, Any]) -> str:
     """A mapping as YAML that loads as the same mapping, whatever its texts look like."""
-    return yaml.dump(_plain(dict(values)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value.absolute())
-    return scalars.plain(value)
+    return yaml.dump(plain(dict(values)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -49,11 +49,13 @@ def source_text(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The value without source texts, recursively."""
+    """The value as plain dicts, lists and scalars without source texts; paths become absolute text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value.absolute())
     return _WITHOUT_SOURCE[type(value)](value) if type(value) in _WITHOUT_SOURCE else value
 
 
