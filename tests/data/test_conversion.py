@@ -20,7 +20,7 @@ from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.slots import Reader
 from sltk.components.writers import BratWriter, ConllWriter, HtmlWriter, JsonlWriter, SpansWriter, TextWriter
-from sltk.data.conversion import CHUNK_SIZE, Conversion, convert
+from sltk.data.conversion import CHUNK_SIZE, Conversion
 from sltk.errors import DataError, UsageError
 from sltk.types import Sentence, Span
 
@@ -85,7 +85,7 @@ def test_brat_refuses_what_it_cannot_hold(tmp_path):
     BratWriter(spaces="_").save(Conversion(source).predictions(), tmp_path / "x.ann")
     assert (tmp_path / "x.ann").read_text() == "T1\ttwo_words 0 1\ta\n"
     with pytest.raises(UsageError, match="several files"):
-        "".join(convert(source, BratWriter()))
+        "".join(BratWriter().render(Conversion(source).predictions()))
 
 
 def test_convert_as_a_command(tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_the_reader_is_only_a_few_sentences_ahead(tmp_path, name):
                     furthest = max(furthest, given_out - written_out)
                 yield sentence
 
-    for _ in convert(Watched(path=tmp_path / "in"), JsonlWriter()):
+    for _ in JsonlWriter().render(Conversion(Watched(path=tmp_path / "in")).predictions()):
         written_out += 1
     assert (given_out, written_out) == (LONG, LONG)
     assert furthest <= CHUNK_SIZE + 1

@@ -19,7 +19,7 @@ from sltk.components.readers.holdout import HoldoutReader
 from sltk.components.readers.text import TextReader
 from sltk.components.registry import registry
 from sltk.components.writers import ConllWriter, JsonlWriter
-from sltk.data.conversion import convert
+from sltk.data.conversion import Conversion
 from sltk.data.datasets import label_set, load, to_dataset, unseen_types
 from sltk.data.raw import raw_examples
 from sltk.data.splits import load_splits
@@ -283,11 +283,13 @@ def test_every_readers_example_can_be_trained_on(name):
 def test_conversion_keeps_what_the_writer_can_hold():
     """Tags in the requested scheme, overlapping spans if the format supports them, and no gold column."""
     reader = InMemoryReader(sentences=[Sentence(["a", "b", "c"], spans=[Span(0, 2, "X"), Span(1, 2, "Y")])])
-    assert "".join(convert(reader, ConllWriter(), "BIOES")) == "a\tB-X\nb\tE-X\nc\tO\n\n"
-    (line,) = convert(reader, JsonlWriter())
+    assert (
+        "".join(ConllWriter().render(Conversion(reader, "BIOES").predictions())) == "a\tB-X\nb\tE-X\nc\tO\n\n"
+    )
+    (line,) = JsonlWriter().render(Conversion(reader).predictions())
     assert '"type": "Y"' in line
     assert '"tag": "I-X"' in line
-    assert "".join(convert(tagged("VERB"), ConllWriter())) == "w0\tVERB\n\n"
+    assert "".join(ConllWriter().render(Conversion(tagged("VERB")).predictions())) == "w0\tVERB\n\n"
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.sampled_from(["A", "B"])), max_size=4)
@@ -308,6 +310,8 @@ def test_conversion_round_trip(tmp_path_factory, rows, scheme):
     layouts = [laid_out(row) for row in rows]
     sentences = [Sentence(["w"] * length, spans=spans) for spans, length in layouts]
     path = tmp_path_factory.mktemp("there") / "x.conll"
-    path.write_text("".join(convert(InMemoryReader(sentences=sentences), ConllWriter(), scheme)))
+    path.write_text(
+        "".join(ConllWriter().render(Conversion(InMemoryReader(sentences=sentences), scheme).predictions()))
+    )
     result = load(ConllReader(path=path, separator="tab", scheme=scheme, repair="error"), "IOB2")
     assert [sentence.spans for sentence in result] == [spans for spans, _ in layouts]

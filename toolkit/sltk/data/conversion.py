@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from ..components.slots import Reader, Writer
+from ..components.slots import Reader
 from ..schemes.names import SchemeName
 from ..types import Prediction, Sentence, Unused
 from .datasets import Dataset, to_dataset
@@ -58,15 +58,6 @@ class Conversion:
             self.unused_count += len(data.unused)
             self.unused += data.unused[: _SHOWN - len(self.unused)]
             yield from _gold_predictions(raw, data)
-
-
-def convert(reader: Reader, writer: Writer, scheme: SchemeName | None = None) -> Iterator[str]:
-    """Yield the pieces of the output while the source is read.
-
-    Raises:
-        DataError: as `Conversion`, before the first piece; or later, for tags that are not in the scheme.
-    """
-    return writer.render(Conversion(reader, scheme).predictions())
 
 
 def _gold_predictions(raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
