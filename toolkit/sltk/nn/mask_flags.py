@@ -27,7 +27,7 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
     A module that serves several blocks (ALBERT) appears several times.
 
     Raises:
-        UnsuitableError: a block uses another attention function, or a rule that ours is not passed.
+        UnsuitableError: a block uses another attention function, or a rule that is not passed to ours.
     """
     model: Any = backbone.model
     for module in model.modules():

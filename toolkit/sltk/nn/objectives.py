@@ -27,7 +27,7 @@ class Block:
     """Consecutive tokens that the model reads in one pass."""
 
     ids: Tensor
-    """[L]."""
+    """Token ids, [L]."""
     number: int
     epoch: int = 0
     has_loss: bool = True

@@ -30,7 +30,7 @@ def are_neighbours(left: Sentence, right: Sentence) -> bool:
 
 
 def chunks(sentences: Iterable[Sentence], size: int, reach: int) -> Iterator[Chunk]:
-    """Yield at most `size` sentences at a time, with at least `reach` words of their document on each side.
+    """Yield at most `size` sentences at a time, with `reach` words (or slightly more) of their document on each side.
 
     A word has at least one subword, so this is enough for a context of `reach` subwords. Sentences are kept in memory
     no longer than needed. If `reach` is 0, or no document is known, no sentence is read ahead.

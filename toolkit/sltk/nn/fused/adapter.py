@@ -38,13 +38,10 @@ class FusedAdapter(nn.Module):
         if args or kwargs or name is None or not in_float32_on_cpu(x, base.weight, self.lora_A[name].weight):
             return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
         down, up = self.lora_A[name].weight, self.lora_B[name].weight
-        factor = self._dropout(name, x)
-        return _Adapted.apply(x, factor, weight_of(base), base.bias, down, up, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
-
-    def _dropout(self, name: str, x: Tensor) -> Tensor | None:
         dropout = self.lora_dropout[name]
         is_on = isinstance(dropout, nn.Dropout) and dropout.training and dropout.p > 0
-        return dropout_factors(x, dropout.p) if is_on else None
+        factor = dropout_factors(x, dropout.p) if is_on else None
+        return _Adapted.apply(x, factor, weight_of(base), base.bias, down, up, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
 
     def _only_adapter(self) -> str | None:
         """Name of the active adapter, if it is the only one, is of the plain kind, and the base layer is frozen."""

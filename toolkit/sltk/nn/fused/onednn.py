@@ -68,14 +68,9 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor
     return torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, bias, "add")  # type: ignore[no-any-return]
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+class _Linear(torch.autograd.Function):
     """x [*, I] · weight [O, I]ᵀ + bias [O] → [*, O], with its gradient."""
-    if not torch.is_grad_enabled():
-        return product(x, weight, bias)
-    return _Product.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
 
-
-class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
@@ -129,4 +124,5 @@ class FusedLinear(nn.Module):
         """[*, I] → [*, O]."""
         if not in_float32_on_cpu(x, self.weight):
             return super().forward(x)  # type: ignore[no-any-return]
-        return linear(x, weight_of(self), self.bias)
+        multiply = _Linear.apply if torch.is_grad_enabled() else product
+        return multiply(x, weight_of(self), self.bias)  # type: ignore[no-any-return, operator]
