@@ -18,9 +18,9 @@ class Comparison:
     one: Configuration
     other: Configuration
     scores: tuple[list[float], list[float]]
-    """Of each seed."""
+    """Scores of both, by seed."""
     counts: tuple[list[SentenceCounts], list[SentenceCounts]]
-    """Of each seed; empty if runs have no counts: another metric, or predictions that are gone."""
+    """Counts of both, by seed; empty if runs have none: another metric, or deleted predictions."""
     tests: tuple[TestResult, TestResult, TestResult | None]
     """Paired t-test and sign flips over seeds, and randomisation over sentences; None without counts."""
     corrected: Sequence[float | None] = ()

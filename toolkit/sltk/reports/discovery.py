@@ -71,7 +71,8 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
         unique.setdefault(record.json_line(), record)
     runs.records = list(unique.values())
     runs.duplicates = len(records) - len(unique)
-    runs.varies_data = any(map(_varies_data, {source.resolve().parents[1] for source in sources}))
+    sweeps = {source.resolve().parent.parent for source in sources if source.is_dir()}
+    runs.varies_data = any(map(_varies_data, sweeps))
     return runs
 
 
@@ -95,7 +96,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _sweep_name(run: Path) -> str | None:
-    folder = run.resolve().parents[1]
+    folder = run.resolve().parent.parent
     return folder.name if (folder / _PLAN).is_file() else None
 
 

@@ -48,7 +48,7 @@ def choice_text(task: StudyTask) -> str:
     first = scores[task.splits[0]]
     if len(task.configurations) == 1:
         text = ", ".join(f"{score.points()} on {split}" for split, score in scores.items())
-        return f"{chosen.label}: {task.measure_name} {text} (n = {first.n})."
+        return f"{chosen.label}, {task.measure_name} {text} (n = {first.n})."
     text = f"Best by {task.splits[0]}: {chosen.label}, {task.measure_name} {first.points()} (n = {first.n})."
     if task.splits != ["validation", "test"]:
         return text

@@ -39,32 +39,26 @@ def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTa
         f"Two-sided tests of {task.measure_name} on {task.splits[-1]} against {', '.join(others)}: p, followed in "
         f"brackets by p after Holm's correction over {len(family)} comparison{'s' if len(family) > 1 else ''}. The "
         "t-test and sign flips are over seeds, approximate randomisation over sentences; the second interval is a "
-        "bootstrap over sentences. "
-        "g is the mean difference in standard deviations, corrected for few seeds."
+        "bootstrap over sentences. g is the mean difference in standard deviations, corrected for few seeds."
     )
     return ResultTable("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
 
 
 def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
     name = f"{each.one.label} − {each.other.label}" if several else each.one.label
-    over_seeds = _interval_text(t_interval(*each.scores))
-    over_sentences = _interval_text(f1_interval(*each.counts)) if all(each.counts) else ""
+    over_seeds = t_interval(*each.scores)
+    over_sentences = f1_interval(*each.counts) if all(each.counts) else None
+    intervals = map(_interval_text, (over_seeds, over_sentences))
     g = effect_size(*each.scores).g
-    return (
-        *_difference(name, each),
-        over_seeds,
-        over_sentences,
-        *_p_texts(each),
-        "" if g is None else f"{g:+.2f}",
-    )
+    return (*_difference(name, each), *intervals, *_p_texts(each), "" if g is None else f"{g:+.2f}")
 
 
 def _difference(name: str, each: Comparison) -> tuple[str, str, str]:
     return name, str(each.t.n), points(each.t.difference, sign=True)
 
 
-def _interval_text(interval: Interval) -> str:
-    if interval.low is None:
+def _interval_text(interval: Interval | None) -> str:
+    if interval is None or interval.low is None:
         return ""
     return f"{points(interval.low, sign=True)} … {points(interval.high, sign=True)}"
 
@@ -82,12 +76,8 @@ def _p_text(p: float | None) -> str:
 def _unmasking_table(series: str, members: Mapping[str, Configuration], split: str) -> ResultTable:
     """The paper's test, and the same question over seeds."""
     test = unmasking_test({mask: each.summary(split).mean for mask, each in members.items()})
-    rows = [
-        _test_row(
-            f"the paper's test, over {test.pairs} pair{'s' if test.pairs > 1 else ''} of configurations",
-            test.result,
-        )
-    ]
+    pairs = "1 pair" if test.pairs == 1 else f"{test.pairs} pairs"
+    rows = [_test_row(f"the paper's test, over {pairs} of configurations", test.result)]
     for result in unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}):
         rows.append(_test_row(f"{result.test} over seeds, on the mean over the pairs", result))
     title = "Does unmasking further groups nearer the output help?" + (f" ({series})" if series else "")
