@@ -52,14 +52,11 @@ def without_loss(block: Block) -> Block:
     return replace(block, has_loss=False)
 
 
-class NextToken:
-    """Every vector predicts the token after it; the last of a block predicts nothing."""
-
-    def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
-        """The unchanged blocks, with labels shifted by one."""
-        labels_BL = torch.stack([block.ids for block in blocks]).roll(-1, dims=1)
-        labels_BL[:, -1] = IGNORED
-        return _batch(blocks, [block.ids for block in blocks], labels_BL)
+def next_tokens(blocks: Sequence[Block]) -> BlockBatch:
+    """A batch in which every vector predicts the token after it; the last one of a block predicts nothing."""
+    labels_BL = torch.stack([block.ids for block in blocks]).roll(-1, dims=1)
+    labels_BL[:, -1] = IGNORED
+    return _batch(blocks, [block.ids for block in blocks], labels_BL)
 
 
 class MaskedTokens:

@@ -18,7 +18,7 @@ from ..errors import ModelError, Problem, SpecError
 from ..models.backbone_files import build_backbone
 from ..nn.backbone import PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
-from ..nn.objectives import MaskedTokens, NextToken, Objective, without_loss
+from ..nn.objectives import MaskedTokens, Objective, next_tokens, without_loss
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..training.fit import Fitted, Task
@@ -164,7 +164,7 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
     if backbone.max_length is not None and spec.block_size > backbone.max_length:
         about = f"the model reads {backbone.max_length} tokens at once, and a block has {spec.block_size}"
         raise SpecError(Problem(about, path="block_size"))
-    objective: Objective = NextToken()
+    objective: Objective = next_tokens
     if spec.objective == "mlm":
         objective = MaskedTokens(backbone.tokenizer, spec.seed)
     device = precision.device()
