@@ -1,4 +1,4 @@
-"""Specs that ask by instruction are rehearsed, checked, and say what the paper says."""
+"""Specs for instruction tuning can be rehearsed and checked, and have the settings of the paper."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def experiment(name: str) -> Experiment:
 
 
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
-def test_a_spec_is_rehearsed_to_the_end(name: str) -> None:
-    """Trained or asked as it is, constrained or drawn: all of it runs offline, and the account is there."""
+def test_specs_can_be_rehearsed(name: str) -> None:
+    """Trained or prompted, constrained or sampled: the rehearsal runs offline and counts responses."""
     heard = tiny.RecordingProgress()
     metrics = rehearse(load_shipped(name), progress=heard)
     assert metrics["test"]["responses"]["responses"] == 16
@@ -42,7 +42,7 @@ def test_a_spec_is_rehearsed_to_the_end(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_paper_is_asked_as_its_authors_asked(name: str) -> None:
+def test_specs_have_the_settings_of_the_authors(name: str) -> None:
     """Options, loss, sampling, parsing, lengths and epochs are those of section 5."""
     spec = experiment(name)
     assert spec.instruct is not None
@@ -55,8 +55,8 @@ def test_the_paper_is_asked_as_its_authors_asked(name: str) -> None:
     assert (spec.trainer.batch_size, spec.trainer.gradient_accumulation) == (16, 4)
 
 
-def test_each_type_of_event_has_its_phrase() -> None:
-    """A few of the 33, whose phrases are not their names."""
+def test_each_event_type_has_a_phrase() -> None:
+    """A few of the 33 types have phrases that differ from their names."""
     spec = experiment("llama2_7b_instruct_triggers").instruct
     assert spec is not None
     phrases = {
@@ -70,8 +70,8 @@ def test_each_type_of_event_has_its_phrase() -> None:
     assert {type_: spec.options[type_] for type_ in phrases} == phrases
 
 
-def test_check_says_what_is_asked_and_what_it_takes() -> None:
-    """The summary has instruction and options in place of a head, and the estimate counts the prompt."""
+def test_check_shows_the_prompt_and_its_memory() -> None:
+    """The summary has instruction and options instead of a head, and the estimate includes the prompt."""
     asked, tagged = experiment("llama2_7b_instruct_ner"), experiment("llama2_7b_ner")
     lines = "\n".join(LabellingPreview(loading.load(asked)).summary())
     assert "named entities and their type" in lines

@@ -1,4 +1,4 @@
-"""`sltk train --rehearse`: all of a run, on a tiny model and a few sentences."""
+"""`sltk train --rehearse`: a whole run on a tiny model and a few sentences."""
 
 from __future__ import annotations
 
@@ -14,29 +14,14 @@ from sltk.errors import InputError, RunError
 from sltk.rehearsal import rehearse
 from sltk.rehearsal.small_labelling import substituted
 from sltk.rehearsal.small_parts import tiny_blocks
-from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
-
-
-class Notes(Progress):
-    """Remembers what was told."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def note(self, message: str) -> None:
-        """Keep it."""
-        self.heard.append(message)
-
-    def said(self, text: str) -> bool:
-        """Whether something with this text was told."""
-        return any(text in note for note in self.heard)
+from tiny import RecordingProgress
 
 
 @pytest.fixture(autouse=True)
 def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No data, no models; temporary files and the working directory where a test can look at them."""
+    """Hide data and models, and use temporary folders that the tests can inspect."""
     for name in ("SLTK_DATA", "SLTK_MODELS", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     for name in ("temporary", "working"):
@@ -46,7 +31,7 @@ def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def left_behind(tmp_path: Path) -> list[Path]:
-    """Files of sltk's making (torch keeps a cache folder of its own among temporary files)."""
+    """Files left by sltk; torch keeps a cache folder among the temporary files."""
     return [*(tmp_path / "temporary").glob("sltk*"), *(tmp_path / "working").iterdir()]
 
 
@@ -56,24 +41,24 @@ def spec(folder: Path, text: str) -> loading.Loaded[Experiment]:
     return loading.load(path)
 
 
-def small(loaded: loading.Loaded[Experiment], folder: Path, notes: Notes | None = None) -> Any:
-    return substituted(loaded.spec, folder, notes or Notes())
+def small(loaded: loading.Loaded[Experiment], folder: Path, progress: RecordingProgress | None = None) -> Any:
+    return substituted(loaded.spec, folder, progress or RecordingProgress())
 
 
 @pytest.mark.parametrize("name", ["llama_absa_0111", "mistral_7b_ner", "roberta_base_triggers", "quickstart"])
 def test_a_shipped_spec_is_rehearsed_offline(tmp_path: Path, name: str) -> None:
-    """Without hub and data, training, scoring, saving, loading, export and prediction run, and nothing is left."""
-    notes = Notes()
-    metrics = rehearse(load_shipped(name), progress=notes)
+    """Training, scoring, saving, loading, export and prediction run without hub and data, and leave no files."""
+    progress = RecordingProgress()
+    metrics = rehearse(load_shipped(name), progress=progress)
     assert metrics["train"]["steps"] >= 2
     assert metrics["train"]["epochs"] == 2
     assert {"validation", "test"} <= metrics.keys()
-    assert notes.said("loaded and exported models agree")
+    assert progress.has_note("loaded and exported models agree")
     assert left_behind(tmp_path) == []
 
 
-def test_what_is_not_size_stays_as_the_spec_says(tmp_path: Path) -> None:
-    """Mask, quantization, LoRA, head, optimizer and metrics are those of the spec."""
+def test_only_sizes_change(tmp_path: Path) -> None:
+    """Mask, quantization, LoRA, head, optimizer and metrics stay those of the spec."""
     loaded = load_shipped("llama_absa_0111")
     before, after = loaded.spec, small(loaded, tmp_path)
     for key in ("head", "aligner", "metrics", "scheme", "splitter", "seed", "max_length"):
@@ -84,18 +69,18 @@ def test_what_is_not_size_stays_as_the_spec_says(tmp_path: Path) -> None:
         assert getattr(after.trainer, key) == getattr(before.trainer, key)
 
 
-def test_every_substitution_is_told(tmp_path: Path) -> None:
-    """Notes say what stands in for data, weights and tokenizer, and how long it trains."""
-    notes = Notes()
-    small(load_shipped("mistral_7b_ner"), tmp_path, notes)
-    assert notes.said("examples for `")
-    assert notes.said("a fresh mistral model of 4 blocks, hidden size 64, for pretrained weights")
-    assert notes.said("tokenizer is trained on the spot")
-    assert notes.said("epochs 2, batch_size 4")
+def test_every_substitution_is_reported(tmp_path: Path) -> None:
+    """RecordingProgress report what replaces data, weights and tokenizer, and how long the run trains."""
+    progress = RecordingProgress()
+    small(load_shipped("mistral_7b_ner"), tmp_path, progress)
+    assert progress.has_note("examples for `")
+    assert progress.has_note("a fresh mistral model of 4 blocks, hidden size 64, for pretrained weights")
+    assert progress.has_note("tokenizer is trained on the spot")
+    assert progress.has_note("epochs 2, batch_size 4")
 
 
-def test_the_tiny_model_has_the_architecture_of_the_true_one(tmp_path: Path) -> None:
-    """Grouped heads and the sliding window of Mistral are there in small."""
+def test_the_tiny_model_has_the_same_architecture(tmp_path: Path) -> None:
+    """A tiny Mistral has grouped heads and a sliding window."""
     tiny = small(load_shipped("mistral_7b_ner"), tmp_path).backbone
     assert (tiny.init, tiny.name) == ("random", None)
     assert tiny.config["model_type"] == "mistral"
@@ -122,7 +107,7 @@ def test_the_tiny_model_has_the_architecture_of_the_true_one(tmp_path: Path) -> 
 def test_the_tiny_model_has_as_many_blocks_as_the_mask_needs(
     mask: Any, blocks: int | None, tiny: int
 ) -> None:
-    """Groups stay even, counted masks leave a block of the other kind, and no mask outgrows the true model."""
+    """Groups stay even, counted masks leave a block of the other kind, and no mask exceeds the real model."""
     assert tiny_blocks(mask, blocks) == tiny
 
 
@@ -133,8 +118,8 @@ def test_the_tiny_model_has_as_many_blocks_as_the_mask_needs(
         ("backbone.lora.target_modules=[q_proj, w_proj]", "backbone.lora.target_modules"),
     ],
 )
-def test_a_mistake_is_the_same_error_as_in_training(tmp_path: Path, setting: str, path: str) -> None:
-    """What the true model cannot have is a spec error at its place, though the tiny one might have it."""
+def test_errors_are_the_same_as_in_training(tmp_path: Path, setting: str, path: str) -> None:
+    """A setting that the real model does not support is a spec error, even if the tiny one supports it."""
     with pytest.raises(InputError) as caught:
         rehearse(load_shipped("llama_absa_0111", setting))
     (problem,) = caught.value.problems
@@ -143,8 +128,8 @@ def test_a_mistake_is_the_same_error_as_in_training(tmp_path: Path, setting: str
     assert left_behind(tmp_path) == []
 
 
-def test_of_data_that_is_here_the_first_sentences_are_read(tmp_path: Path) -> None:
-    """A file that exists is read itself, until a few sentences have annotation."""
+def test_existing_data_is_read(tmp_path: Path) -> None:
+    """A file that exists is read until a few sentences have annotation."""
     plain, annotated = (
         {"words": ["Nothing", "here"], "tags": ["O", "O"]},
         {"words": ["Ada"], "tags": ["B-PER"]},
@@ -156,28 +141,30 @@ def test_of_data_that_is_here_the_first_sentences_are_read(tmp_path: Path) -> No
     assert (train.path, train.limit) == (tmp_path / "a.jsonl", 24)
 
 
-def test_a_fault_in_the_data_shows(tmp_path: Path) -> None:
-    """A malformed file is the error that it would be in training, with its line."""
+def test_malformed_data_is_reported(tmp_path: Path) -> None:
+    """A malformed file is the same error as in training, with its line."""
     (tmp_path / "a.conll").write_text("Ada B-PER\nsleeps\n", encoding="utf-8")
     text = "name: x\ndata: {train: {type: conll, path: a.conll}}\nbackbone: {type: decoder, name: gpt2}\n"
     with pytest.raises(InputError, match=r"a\.conll"):
         rehearse(spec(tmp_path, text))
 
 
-def test_an_architecture_that_is_not_known_is_stood_in_for(tmp_path: Path) -> None:
-    """A model that nothing is known of is rehearsed with a common family, which is told; its LoRA targets too."""
+def test_an_unknown_architecture_is_replaced(tmp_path: Path) -> None:
+    """An unknown model is rehearsed with a common family and its LoRA targets, and a note says so."""
     text = (
         "name: x\ndata: {train: {type: grammar, count: 8}}\n"
         "backbone: {type: decoder, name: nobody/nothing-1b, unmask: 01, lora: {r: 2, target_modules: [odd]}}\n"
     )
-    notes = Notes()
-    rehearse(spec(tmp_path, text), progress=notes)
-    assert notes.said("the architecture of `nobody/nothing-1b` is not known here; llama replaces it")
-    assert notes.said("LoRA on its query and value projections for ['odd']")
+    progress = RecordingProgress()
+    rehearse(spec(tmp_path, text), progress=progress)
+    assert progress.has_note("the architecture of `nobody/nothing-1b` is not known here; llama replaces it")
+    assert progress.has_note("LoRA on its query and value projections for ['odd']")
 
 
-def test_a_model_that_is_another_after_loading_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head that is lost on the way to the disk is found out."""
+def test_a_model_that_changes_when_loaded_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that is not saved is detected."""
     from sltk.models import saving
 
     def reset(modules: Any, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""The specs of experiments/paper/: sound, rehearsed, and what the paper says; and the commands that read them."""
+"""The specs in experiments/paper/ are valid, can be rehearsed, and have the settings of the paper."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def pretraining(name: str, *settings: str) -> PretrainSpec:
 
 
 @pytest.mark.parametrize("name", PRETRAINING)
-def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
-    """It is told from the spec of a run, is named as its file, and its model's size is known."""
+def test_every_pretraining_spec_is_valid_without_data_or_models(name: str) -> None:
+    """It is recognized as pre-training, has the name of its file, and the size of its model is known."""
     assert spec_kind(PAPER / f"{name}.yaml") == "pretraining"
     spec = pretraining(name)
     corpus = name.removeprefix("tapt_")
@@ -57,8 +57,8 @@ def test_every_pretrain_spec_is_sound_without_data_or_models(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [f"{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 )
-def test_every_adapted_run_is_sound_without_its_adapter(name: str) -> None:
-    """So are the runs that start from an adapter which is not there yet."""
+def test_every_adapted_run_is_valid_without_its_adapter(name: str) -> None:
+    """Runs that start from an adapter are valid before the adapter exists."""
     loaded = load_shipped(name, "backbone.adapter=runs/tapt")
     run = LabellingPreview(loaded)
     check_models([run])
@@ -87,8 +87,8 @@ def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
 @pytest.mark.parametrize(
     "name", ["tapt_absa", "tapt_conll2003", "pretrain_68m_encoder", "pretrain_small_decoder"]
 )
-def test_pre_training_is_rehearsed_to_the_end(name: str) -> None:
-    """One of each kind: reading, quantization, adapters, snapshots, saving, and a backbone that starts from it."""
+def test_pretraining_can_be_rehearsed(name: str) -> None:
+    """Reading, quantization, adapters, snapshots, saving and loading run for one spec of each kind."""
     settings = ["backbone.name=mistralai/Mistral-7B-v0.1"] if name == "tapt_conll2003" else []
     metrics = rehearse(loading.load_as(PretrainSpec, PAPER / f"{name}.yaml", settings))
     assert metrics["train"]["steps"] > 0
@@ -103,15 +103,15 @@ def test_pre_training_is_rehearsed_to_the_end(name: str) -> None:
         ("llama2_7b_absa", "trainer.recipe=as_released"),
     ],
 )
-def test_runs_are_rehearsed_to_the_end(name: str, setting: str | None) -> None:
-    """One of each kind: from an adapter, plain tags with macro F1, one type of trigger, the released loop."""
+def test_runs_can_be_rehearsed(name: str, setting: str | None) -> None:
+    """Runs from an adapter, with plain tags, with one type of trigger and by the released loop can be rehearsed."""
     scores = rehearse(load_shipped(name, *([setting] if setting else [])))["test"]
     assert "macro_f1" in scores
 
 
 @pytest.mark.parametrize("model", [*MODELS, "smollm2"])
 def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None:
-    """Parts of speech: column 1, plain tags, accuracy and macro F1; identification: the one type `trigger`."""
+    """Parts of speech are column 1, plain tags and accuracy; identification has the single type `trigger`."""
     loaded = load_shipped(f"{model}_pos")
     pos = loaded.spec
     check_models([LabellingPreview(loaded)])
@@ -134,8 +134,8 @@ def test_other_recipes_change_nothing_else(recipe: str) -> None:
     assert run.model_copy(update={"trainer": trainer}) == load_shipped("llama2_7b_absa").spec
 
 
-def test_the_paper_s_tapt_is_its_recipe() -> None:
-    """Section 3: causal, the words joined by spaces, blocks of 128, five epochs of the labelling run's settings."""
+def test_task_adaptive_pretraining_has_the_recipe_of_the_paper() -> None:
+    """It is causal, joins words by spaces, uses blocks of 128, and trains like the labelling run (section 3)."""
     spec, run = pretraining("tapt_absa"), load_shipped("llama2_7b_absa").spec
     assert (spec.objective, spec.block_size, spec.spacing, spec.allow_leak) == ("clm", 128, "single", False)
     assert spec.trainer == run.trainer
@@ -145,8 +145,8 @@ def test_the_paper_s_tapt_is_its_recipe() -> None:
     assert str(after.backbone.adapter).endswith("/tapt_llama2_7b_absa")  # type: ignore[attr-defined]
 
 
-def test_the_small_model_has_the_paper_s_number_of_parameters() -> None:
-    """67,994,457, its output layer counted; encoder and decoder are one network."""
+def test_the_small_model_has_the_number_of_parameters_of_the_paper() -> None:
+    """It has 67,994,457 parameters with its output layer; encoder and decoder are the same network."""
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     encoder, decoder = pretraining("pretrain_68m_encoder"), pretraining("pretrain_68m_decoder")
@@ -166,7 +166,7 @@ def test_the_small_model_has_the_paper_s_number_of_parameters() -> None:
 def test_figure_3_compares_three_conditions_at_each_checkpoint(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Encoder, decoder with its mask, decoder without; fine-tuned whole; the paper's has 51 checkpoints, five seeds."""
+    """Encoder, decoder with and without its mask are fine-tuned in full; the paper has 51 checkpoints and 5 seeds."""
     monkeypatch.setenv("TASK", task)
     plan = sweeps.plan(PAPER / f"{name}.yaml")
     assert plan.name == f"{name}_{task}"
@@ -184,7 +184,7 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(
 
 
 def test_the_index_names_every_spec() -> None:
-    """README.md maps each claim to a spec: no spec without a line, and no line without its file."""
+    """README.md names every spec, and every spec it names exists."""
     text = (PAPER / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[` ]((?:\.\./|tasks/)?[a-z0-9_]+)\.yaml`?", text))
     named |= set(re.findall(r"MODEL=([a-z0-9_]+)", text))
@@ -196,8 +196,8 @@ def test_the_index_names_every_spec() -> None:
     assert [name for name in named if not (PAPER / f"{name}.yaml").is_file()] == []
 
 
-def test_check_knows_pretrain_specs(capsys: pytest.CaptureFixture[str]) -> None:
-    """In words and as JSON; files that are absent are warnings with their place."""
+def test_check_accepts_pretraining_specs(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints a summary or JSON; missing files are warnings with their key."""
     path = str(PAPER / "pretrain_small_encoder.yaml")
     assert main(["check", path]) == 0
     shown = capsys.readouterr()
@@ -210,8 +210,8 @@ def test_check_knows_pretrain_specs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", path, "--strict"]) == 2
 
 
-def test_check_shows_where_a_leak_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With exit code 2; nothing is read."""
+def test_check_shows_the_position_of_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is 2, and nothing is read."""
     path = tmp_path / "leak.yaml"
     path.write_text(f"extends: {PAPER}/tapt_absa.yaml\nbackbone: {{unmask: 1111}}\n")
     assert main(["check", str(path)]) == 2
@@ -221,7 +221,7 @@ def test_check_shows_where_a_leak_stands(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It trains, says how it went and how to go on; `--data` counts what would be read."""
+    """It trains, prints scores and the next step; `check --data` counts the corpus."""
     (tmp_path / "text.txt").write_text("the soup was awful .\n" * 40, encoding="utf-8")
     (tmp_path / "spec.yaml").write_text(
         "name: tiny\nobjective: mlm\ncorpus: {type: text, path: text.txt}\nblock_size: 16\n"
@@ -242,8 +242,8 @@ def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["pretrain", spec, "--output", run, "--resume"]) == 0
 
 
-def test_sources_can_be_read_one_after_the_other(tmp_path: Path) -> None:
-    """`concat` gives their sentences without annotation, each source up to its own limit."""
+def test_readers_can_be_concatenated(tmp_path: Path) -> None:
+    """`concat` yields sentences without annotation, from each reader up to its limit."""
     first = {"type": "grammar", "count": 5, "limit": 2}
     reader = ConcatReader.model_validate(
         {"type": "concat", "readers": [first, {"type": "grammar", "count": 3}]}
@@ -254,7 +254,7 @@ def test_sources_can_be_read_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_checking_imports_no_torch(tmp_path: Path) -> None:
-    """Neither the spec nor, with --data, its text needs it."""
+    """Checking a pre-training spec, even with --data, does not import torch."""
     (tmp_path / "text.txt").write_text("the soup was awful .\n" * 40, encoding="utf-8")
     changes = ["corpus={type: text, path: text.txt}", "validation={type: holdout}"]
     command = ["check", str(PAPER / "tapt_smollm2_absa.yaml"), "--data"]
@@ -263,8 +263,8 @@ def test_checking_imports_no_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
-def test_adapted_runs_differ_from_the_plain_sweep_by_their_adapter_alone() -> None:
-    """What the adapter gains is then the difference of two tables."""
+def test_adapted_runs_differ_from_the_plain_sweep_only_in_their_adapter() -> None:
+    """So the difference of the two result tables is the gain of the adapter."""
     adapted = sweeps.plan(PAPER / "sweep_after_tapt_smollm2_absa.yaml").runs
     plain = sweeps.plan(EXPERIMENTS / "sweep_smollm2_absa.yaml").runs
 

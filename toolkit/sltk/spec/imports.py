@@ -11,10 +11,8 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import CodeType
+from types import ModuleType
 
 from ..errors import InputError, Location, Problem, UsageError
 from ..yamltree.scalars import is_python_file
@@ -48,29 +46,21 @@ def _load(item: str | Path) -> Path:
 
 
 def _run_file(path: Path) -> None:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
     if _loaded.get(digest) in sys.modules:
         return
     name = f"sltk_imports.{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
-    loader = _UncachedLoader(name, str(path))
-    spec = spec_from_loader(name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pydantic look up the module while it runs
     try:
-        loader.exec_module(module)
+        # Unlike an import, this neither reads nor writes `__pycache__`.
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise
     _loaded[digest] = name
-
-
-class _UncachedLoader(SourceFileLoader):
-    """Compiles the current source: it neither reads nor writes `__pycache__`."""
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
 
 
 def _problem(item: str | Path, error: BaseException) -> Problem:
