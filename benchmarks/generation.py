@@ -1,9 +1,9 @@
-"""Sentences a second that a model of type `instruct` labels: one at a time, in batches, and constrained.
+"""Labelling speed of a model of type `instruct`: one sentence at a time, in batches, and constrained.
 
     python benchmarks/generation.py --model ~/.cache/sltk-models/smollm2-135m [--run RUN] [--sentences N] [--json]
 
-Without --run the model is one that was never trained to answer, so that responses run to `--response` subwords;
-with it, a trained run answers as it does. `transformers` is its own `generate`, one sentence at a time.
+Without --run, the model was never trained to answer, so responses have `--response` subwords. With --run, responses
+are those of the trained run. `transformers` is the `generate` of transformers, one sentence at a time.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ INSTRUCTION = (
 )
 
 
-def untrained(model: Path, response: int, folder: Path) -> Any:
-    """A pretrained model that is asked as it is."""
+def load_untrained(model: Path, response: int, folder: Path) -> Any:
+    """Load a pretrained model without training it."""
     spec = {
         "name": "generation",
         "type": "instruct",
@@ -46,11 +46,11 @@ def untrained(model: Path, response: int, folder: Path) -> Any:
     return sltk.load(folder).model
 
 
-def measured(label: Callable[[], Sequence[Any]]) -> dict[str, Any]:
-    """Sentences and subwords a second."""
-    begun = time.perf_counter()
+def measure(label: Callable[[], Sequence[int]]) -> dict[str, Any]:
+    """Return sentences and subwords per second; `label` returns the length of each response in subwords."""
+    start = time.perf_counter()
     lengths = label()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     return {
         "sentences_per_second": round(len(lengths) / seconds, 3),
         "subwords_per_second": round(sum(lengths) / seconds, 1),
@@ -59,67 +59,79 @@ def measured(label: Callable[[], Sequence[Any]]) -> dict[str, Any]:
     }
 
 
-def by_sltk(model: Any, sentences: Sequence[Sentence], batch_tokens: int) -> list[int]:
-    """Lengths of the responses."""
+def label_with_sltk(model: Any, sentences: Sequence[Sentence], batch_tokens: int) -> list[int]:
+    """Label sentences with sltk, and return the lengths of the responses in subwords."""
     kind = kinds.type_of(model)
-    found = list(kind.predict(model, sentences, batch_tokens, 2048, Progress()))
+    predictions = list(kind.predict(model, sentences, batch_tokens, 2048, Progress()))
     encode = model.network.backbone.tokenizer.backend_tokenizer.encode
-    return [len(encode(each.response.text, add_special_tokens=False).ids) + 1 for each in found]
+    return [len(encode(p.response.text, add_special_tokens=False).ids) + 1 for p in predictions]
 
 
-def by_transformers(model: Any, sentences: Sequence[Sentence]) -> list[int]:
-    """The same by transformers' own `generate`, one sentence at a time."""
-    whole, encoder = model.network.backbone.language_model, model.encoder
+def label_with_transformers(model: Any, sentences: Sequence[Sentence]) -> list[int]:
+    """Label sentences one at a time with `generate` of transformers; return the lengths in subwords."""
+    language_model, encoder = model.network.backbone.language_model, model.encoder
     lengths = []
     with attending_with_cache(model.network), torch.inference_mode():
         for ids in encoder.prompts(sentences):
             prompt = torch.tensor([ids], device=model.device)
-            out = whole.generate(
+            output = language_model.generate(
                 prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=True,
                 max_new_tokens=model.spec.max_response, eos_token_id=encoder.end, pad_token_id=encoder.end,
             )  # fmt: skip
-            lengths.append(out.shape[1] - len(ids))
+            lengths.append(output.shape[1] - len(ids))
     return lengths
 
 
-def constrained(model: Any) -> Any:
-    """The same model, which can write only what the sentence allows."""
+def constrain(model: Any) -> Any:
+    """The same model with constrained decoding: it can generate only what the sentence allows."""
     spec = model.spec.model_copy(update={"constrained": True})
     return replace(model, prompter=replace(model.prompter, spec=spec))
 
 
+def measure_contenders(model: Any, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Measure transformers and sltk one sentence at a time, and sltk in batches."""
+    reader = GrammarReader(count=options.sentences, part="test")
+    sentences = [Sentence(sentence.words) for sentence in reader.read()]
+    few = sentences[: max(8, len(sentences) // 4)]
+    label_with_sltk(model, few[:2], 1)  # untimed: computes the part that all prompts share
+    return {
+        "transformers": measure(lambda: label_with_transformers(model, few)),
+        "one_at_a_time": measure(lambda: label_with_sltk(model, few, 1)),
+        "batches": measure(lambda: label_with_sltk(model, sentences, options.batch_tokens)),
+        "batches_constrained": measure(
+            lambda: label_with_sltk(constrain(model), sentences, options.batch_tokens)
+        ),
+    }
+
+
 def main() -> None:
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("~/.cache/sltk-models/smollm2-135m"))
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("~/.cache/sltk-models/smollm2-135m"),
+        help="folder of a pretrained decoder (default: ~/.cache/sltk-models/smollm2-135m)",
+    )
     parser.add_argument("--run", type=Path, help="a trained run of type `instruct`")
-    parser.add_argument("--sentences", type=int, default=64)
-    parser.add_argument("--response", type=int, default=16, help="subwords of a response, without --run")
-    parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--sentences", type=int, default=64, help="sentences to label (default: 64)")
+    parser.add_argument(
+        "--response", type=int, default=16, help="subwords per response without --run (default: 16)"
+    )
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="subwords per batch (default: 4096)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    options = parser.parse_args()
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.run is not None:
-            model = sltk.load(arguments.run).model
+        if options.run is not None:
+            model = sltk.load(options.run).model
         else:
             with torch.enable_grad():
-                model = untrained(arguments.model.expanduser(), arguments.response, Path(folder) / "run")
-        sentences = [
-            Sentence(each.words) for each in GrammarReader(count=arguments.sentences, part="test").read()
-        ]
-        few = sentences[: max(8, len(sentences) // 4)]
-        by_sltk(model, few[:2], 1)  # what all prompts share is computed now
-        contenders = {
-            "transformers": measured(lambda: by_transformers(model, few)),
-            "one_at_a_time": measured(lambda: by_sltk(model, few, 1)),
-            "batches": measured(lambda: by_sltk(model, sentences, arguments.batch_tokens)),
-            "batches_constrained": measured(
-                lambda: by_sltk(constrained(model), sentences, arguments.batch_tokens)
-            ),
-        }
-    speed = {name: each["sentences_per_second"] for name, each in contenders.items()}
+                model = load_untrained(options.model.expanduser(), options.response, Path(folder) / "run")
+        contenders = measure_contenders(model, options)
+    speed = {name: scores["sentences_per_second"] for name, scores in contenders.items()}
     result = {
         "contenders": contenders,
         "batches_to_transformers": round(speed["batches"] / speed["transformers"], 2),
@@ -127,14 +139,15 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "device": str(model.device),
     }
-    if arguments.json:
+    if options.json:
         print(json.dumps(result, indent=2))
         return
-    for name, each in contenders.items():
+    for name, scores in contenders.items():
         print(
-            f"{name:<20} {each['sentences_per_second']:>8} sentences/s   {each['mean_response']} subwords each"
+            f"{name:<20} {scores['sentences_per_second']:>8} sentences/s"
+            f"   {scores['mean_response']} subwords per response"
         )
-    print(f"batches are {result['batches_to_transformers']}× transformers, one at a time")
+    print(f"batches are {result['batches_to_transformers']} times as fast as transformers")
 
 
 if __name__ == "__main__":

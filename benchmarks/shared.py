@@ -256,16 +256,18 @@ def take_turns(
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that the benchmarks of models have in common."""
+    """A parser with the options that the benchmarks of models share."""
     options = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--shape", choices=SHAPES, default="decoder-135m")
     options.add_argument(
-        "--data", type=Path, help="a CoNLL file; default: synthetic sentences of typical lengths"
+        "--shape", choices=SHAPES, default="decoder-135m", help="model (default: decoder-135m)"
     )
-    options.add_argument("--repetitions", type=int, default=5)
-    options.add_argument("--json", action="store_true")
+    options.add_argument(
+        "--data", type=Path, help="CoNLL file (default: synthetic sentences of typical lengths)"
+    )
+    options.add_argument("--repetitions", type=int, default=5, help="measurements per contender (default: 5)")
+    options.add_argument("--json", action="store_true", help="print the results as JSON")
     return options
 
 
@@ -292,9 +294,9 @@ def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bo
     table = Table(title=title, title_justify="left")
     for column in ("contender", "words/s", "speed ratio of sltk", "peak memory"):
         table.add_column(column, justify="left" if column == "contender" else "right")
-    ours = result["contenders"]["sltk"]["words_per_second"]
+    sltk_speed = result["contenders"]["sltk"]["words_per_second"]
     for name, scores in result["contenders"].items():
-        ratio = f"{ours / scores['words_per_second']:.2f}"
+        ratio = f"{sltk_speed / scores['words_per_second']:.2f}"
         table.add_row(
             name,
             f"{scores['words_per_second']:,.0f}",
@@ -310,6 +312,6 @@ def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bo
 def of_rates(rates: dict[str, Any]) -> str:
     """One line: the share of the machine's rates that sltk reaches."""
     return "; ".join(
-        f"{name}: {each['gflops']:.0f} GFLOP/s, sltk reaches {each['share']:.2f} of it"
-        for name, each in rates.items()
+        f"{name}: {rate['gflops']:.0f} GFLOP/s, sltk reaches {rate['share']:.2f} of it"
+        for name, rate in rates.items()
     )

@@ -1,10 +1,10 @@
-"""What one waits for before anything is computed.
+"""Startup time of commands, and the time to read, tokenize and align data.
 
     python benchmarks/startup.py
-    python benchmarks/startup.py --data eng.train --tokenizer DIR       real words and a real tokenizer
+    python benchmarks/startup.py --data eng.train --tokenizer DIR       real data and a real tokenizer
 
-Each command is a process of its own, timed from start to exit; the median of several. Reading, tokenising and
-aligning are timed in this process, on a CoNLL file or on made-up sentences of the size of CoNLL-2003's training set.
+Each command runs in a new process and is timed from start to exit. Reading, tokenizing and aligning are timed in
+this process, on a CoNLL file or on synthetic sentences, as many as CoNLL-2003 has for training. Times are medians.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +32,18 @@ from sltk.subwords.tokenization import SubwordEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = 14_041
-"""In the training set of CoNLL-2003, which has 203,621 words."""
+"""Number of sentences in the training set of CoNLL-2003, which has 203,621 words."""
 
 
-def of_command(*words: str, repetitions: int, given: str = "") -> list[float]:
-    """Seconds of each of several runs of `sltk WORDS`, after one that fills the file cache."""
-    taken = []
-    for _ in range(repetitions + 1):
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "sltk", *words],
-            input=given,
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-        )
-        taken.append(time.perf_counter() - begun)
-    return taken[1:]
+def time_command(*arguments: str, repetitions: int, text: str = "") -> list[float]:
+    """Return the seconds of each run of `sltk ARGUMENTS`, after an untimed run that fills the file cache."""
+    command = [sys.executable, "-m", "sltk", *arguments]
+    run = partial(subprocess.run, command, input=text, check=True, capture_output=True, text=True, cwd=ROOT)
+    return [_timed(run)[0] for _ in range(repetitions + 1)][1:]
 
 
-def small_run(folder: Path) -> Path:
-    """A trained model of the shape of the quickstart's, in few seconds."""
+def train_small(folder: Path) -> Path:
+    """Train the model of the quickstart for one update."""
     spec = ROOT / "experiments" / "quickstart.yaml"
     subprocess.run(
         [sys.executable, "-m", "sltk", "train", str(spec), "--set", "trainer.max_steps=1", "--output", str(folder)],
@@ -61,74 +52,80 @@ def small_run(folder: Path) -> Path:
     return folder
 
 
-def of_reading(path: Path, tokenizer: Any, repetitions: int) -> dict[str, list[float]]:
-    """Seconds to read a CoNLL file into sentences with tags, and to tokenise and align them."""
-    taken: dict[str, list[float]] = {"read": [], "tokenise_and_align": []}
+def time_reading(path: Path, tokenizer: Any, repetitions: int) -> dict[str, list[float]]:
+    """Return the seconds to read a CoNLL file into tagged sentences, and to tokenize and align them."""
+
+    def encode(dataset: datasets.Dataset) -> object:
+        return SubwordEncoder(tokenizer).encode(dataset.sentences)
+
+    times: dict[str, list[float]] = {"read": [], "tokenise_and_align": []}
     for _ in range(repetitions):
-        read, dataset = _timed(lambda: datasets.load(ConllReader(path=path), "IOB2"))
-        encode, _ = _timed(lambda dataset=dataset: SubwordEncoder(tokenizer).encode(dataset.sentences))
-        taken["read"].append(read)
-        taken["tokenise_and_align"].append(encode)
-    return taken
+        read_seconds, dataset = _timed(lambda: datasets.load(ConllReader(path=path), "IOB2"))
+        encode_seconds, _ = _timed(partial(encode, dataset))
+        times["read"].append(read_seconds)
+        times["tokenise_and_align"].append(encode_seconds)
+    return times
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    result = work()
-    return time.perf_counter() - begun, result
+def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Call a function; return the seconds it took, and its result."""
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Everything that `--json` prints."""
+    """Run the benchmark and return the output of `--json`."""
     spec = str(ROOT / "experiments" / "llama_absa_0111.yaml")
-    run = small_run(folder / "run")
+    run = train_small(folder / "run")
+    time_repeatedly = partial(time_command, repetitions=options.repetitions)
     times = {
-        "sltk --help": of_command("--help", repetitions=options.repetitions),
-        "sltk check": of_command("check", spec, repetitions=options.repetitions),
-        "sltk predict": of_command(
-            "predict", str(run), "-", repetitions=options.repetitions, given="The soup was cold.\n"
-        ),
+        "sltk --help": time_repeatedly("--help"),
+        "sltk check": time_repeatedly("check", spec),
+        "sltk predict": time_repeatedly("predict", str(run), "-", text="The soup was cold.\n"),
     }
     path, tokenizer = options.data, options.tokenizer
     if path is None or tokenizer is None:
         corpus = sentences(SENTENCES, path)
         tokenizer = tokenizer or make_model("tiny", folder / "tokenizer", corpus)
     if path is None:
-        path = folder / "made_up.conll"
-        lines = ["".join(f"{w} {t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in corpus]
-        path.write_text("\n".join(lines), encoding="utf-8")
-    times |= of_reading(path, AutoTokenizer.from_pretrained(tokenizer), options.repetitions)
+        path = folder / "synthetic.conll"
+        blocks = ["".join(f"{w} {t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in corpus]
+        path.write_text("\n".join(blocks), encoding="utf-8")
+    times |= time_reading(path, AutoTokenizer.from_pretrained(tokenizer), options.repetitions)
     words = sum(len(sentence.words) for sentence in ConllReader(path=path).read())
-    together = sum(statistics.median(times[name]) for name in ("read", "tokenise_and_align"))
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     return {
-        "seconds": {name: round(statistics.median(each), 3) for name, each in times.items()},
+        "seconds": {name: round(median, 3) for name, median in medians.items()},
         "words": words,
-        "words_per_second": round(words / together),
+        "words_per_second": round(words / (medians["read"] + medians["tokenise_and_align"])),
         "machine": machine(torch_device("cpu")),
         "sltk": sltk.__version__,
     }
 
 
 def main() -> None:
-    """Run it and print the figures."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="a CoNLL file; unset: made-up sentences")
+    parser.add_argument("--data", type=Path, help="CoNLL file (default: synthetic sentences)")
     parser.add_argument(
-        "--tokenizer", type=Path, help="a folder with a tokenizer; unset: one made on the spot"
+        "--tokenizer", type=Path, help="folder with a tokenizer (default: one trained on the data)"
     )
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repetitions", type=int, default=5, help="timed runs (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    for name, taken in result["seconds"].items():
-        print(f"{name:20} {taken:7.3f} s")
-    print(f"read, tokenised and aligned: {result['words']:,} words, {result['words_per_second']:,} a second")
+    for name, seconds in result["seconds"].items():
+        print(f"{name:20} {seconds:7.3f} s")
+    print(
+        f"reading, tokenizing and aligning: {result['words']:,} words, {result['words_per_second']:,} words/s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Training speed of the authors' recipe, of transformers' token classification, and of sltk.
+"""Training speed of sltk, of the recipe of the paper's authors, and of token classification in transformers.
 
-    python benchmarks/training.py                          decoder of 135M parameters
-    python benchmarks/training.py --shape minilm           an encoder of 6 blocks
+    python benchmarks/training.py                          decoder with 135M parameters
+    python benchmarks/training.py --shape minilm           encoder with 6 blocks
     python benchmarks/training.py --shape decoder-7b --quantization nf4        on a GPU
 
-All three train the same weights on the same batches of sentences, in one process, with transformers' `Trainer`.
-Their repetitions alternate, so that disturbances of the machine affect all of them. They differ in:
+All three train the same weights on the same batches of sentences, in one process, with the `Trainer` of transformers.
+They run in turn, so that other load on the machine affects all of them. They differ as follows:
 
     authors        batches padded to their longest sentence, gradient checkpointing
-    transformers   AutoModelForTokenClassification, DataCollatorForTokenClassification: padded
-    sltk           batches packed end to end
+    transformers   AutoModelForTokenClassification, DataCollatorForTokenClassification: padded batches
+    sltk           sentences packed without padding
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ from sltk.training.trainer import EpochBatches, Examples
 LEARNING_RATE, SEED = 2e-4, 120
 
 
-class SameOrder(Trainer):
-    """A Trainer that uses the same batches as sltk."""
+class SameBatchesTrainer(Trainer):
+    """A Trainer that uses the batches of sltk."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         size = self.args.per_device_train_batch_size
@@ -74,8 +74,8 @@ class SameOrder(Trainer):
         return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)
 
 
-class Clock:
-    """Records start times and losses of the updates of a trainer."""
+class StepRecorder:
+    """Records the start time and the loss of each update of a trainer."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.losses: list[float] = []
@@ -92,7 +92,7 @@ class Clock:
 
 
 def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: float) -> Experiment:
-    """The spec of the run: the paper's LoRA settings, and the family's own mask in every block."""
+    """The spec of the run, with the paper's LoRA settings and the mask of the model family."""
     encoder = isinstance(SHAPES[options.shape], BertConfig)
     quantization = {"type": options.quantization} if options.quantization else None
     return Experiment.model_validate(
@@ -118,24 +118,24 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 
 
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
-    """sltk's model, and the encoded sentences that all contenders read."""
+    """Return the model of sltk, and the encoded sentences that all contenders train on."""
     training = datasets.to_dataset(RawDataset(spec.data.train, corpus, "IOB2"), "IOB2")
     model = tagging.build(spec, training)
     return model, tagging.encode(training, model, Progress())
 
 
-def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: float) -> Any:
-    """transformers' token classifier with the same weights, adapters and head."""
+def transformers_model(options: argparse.Namespace, base: Path, model: Any, dropout: float) -> Any:
+    """The token classifier of transformers with the weights, adapters and head of sltk's `model`."""
     from peft import LoraConfig, get_peft_model
 
-    dtype = next(p.dtype for p in ours.network.backbone.parameters() if p.is_floating_point())
+    dtype = next(p.dtype for p in model.network.backbone.parameters() if p.is_floating_point())
     bits = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=["score", "classifier"],
     )  # fmt: skip
-    model = AutoModelForTokenClassification.from_pretrained(
+    classifier = AutoModelForTokenClassification.from_pretrained(
         base,
-        num_labels=len(ours.labels.tags),
+        num_labels=len(model.labels.tags),
         dtype=dtype,
         quantization_config=bits if options.quantization else None,
     )
@@ -143,45 +143,45 @@ def other_model(options: argparse.Namespace, base: Path, ours: Any, dropout: flo
     lora = LoraConfig(
         task_type="TOKEN_CLS", r=64, lora_alpha=16, lora_dropout=dropout, target_modules=targets
     )
-    model = get_peft_model(model, lora).to(ours.device)
-    _share_frozen(model, ours.network.backbone.model)
-    _copy_trained(model, ours.network)
+    classifier = get_peft_model(classifier, lora).to(model.device)
+    _share_frozen_weights(classifier, model.network.backbone.model)
+    _copy_trained_weights(classifier, model.network)
     if not dropout:
-        _without_dropout(model)
-    return model
+        _disable_dropout(classifier)
+    return classifier
 
 
-def _share_frozen(model: Any, ours: Any) -> None:
-    """Share the frozen weights of both models, so that the memory of one does not count for the other."""
-    own = dict(ours.named_parameters())
-    prefix = f"base_model.model.{model.base_model.model.base_model_prefix}."
-    for name, parameter in list(model.named_parameters()):
+def _share_frozen_weights(classifier: Any, backbone: Any) -> None:
+    """Let both models use the same frozen weights, so that peak memory includes them only once."""
+    weights = dict(backbone.named_parameters())
+    prefix = f"base_model.model.{classifier.base_model.model.base_model_prefix}."
+    for name, parameter in list(classifier.named_parameters()):
         if not parameter.requires_grad and name.startswith(prefix):
-            shared = own["base_model.model." + name.removeprefix(prefix)]
+            shared = weights["base_model.model." + name.removeprefix(prefix)]
             assert torch.equal(shared, parameter)
             module, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(module), leaf, shared)
+            setattr(classifier.get_submodule(module), leaf, shared)
 
 
-def _copy_trained(model: torch.nn.Module, tagger: torch.nn.Module) -> None:
-    """Copy the adapters and head of sltk's model; only the part of the names before the block differs."""
-    adapters = {_in_block(n): p for n, p in tagger.named_parameters() if "lora_" in n}
+def _copy_trained_weights(classifier: torch.nn.Module, tagger: torch.nn.Module) -> None:
+    """Copy adapters and head of sltk's model; parameter names agree from the block on."""
+    adapters = {_name_in_block(n): p for n, p in tagger.named_parameters() if "lora_" in n}
     weight, bias = (p for n, p in tagger.head.named_parameters())
     copied = 0
-    for name, parameter in model.named_parameters():
+    for name, parameter in classifier.named_parameters():
         if "lora_" in name:
-            parameter.data.copy_(adapters[_in_block(name)])
+            parameter.data.copy_(adapters[_name_in_block(name)])
             copied += 1
         elif "modules_to_save" in name:
             parameter.data.copy_(weight if name.endswith("weight") else bias)
     assert copied == len(adapters)
 
 
-def _in_block(name: str) -> str:
+def _name_in_block(name: str) -> str:
     return name[name.index("layer") :]
 
 
-def _without_dropout(model: torch.nn.Module) -> None:
+def _disable_dropout(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -189,10 +189,10 @@ def _without_dropout(model: torch.nn.Module) -> None:
             module.attention_dropout = 0.0
 
 
-def other_trainer(
+def padded_trainer(
     options: argparse.Namespace, model: Any, samples: list[Sample], tokenizer: Any, spec: Experiment
 ) -> Any:
-    """A Trainer on padded batches of the same subwords that sltk reads."""
+    """A Trainer with padded batches of the subwords that sltk trains on."""
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(), per_device_train_batch_size=options.batch_size,
         max_steps=spec.trainer.max_steps, learning_rate=LEARNING_RATE, adam_beta1=0.9, adam_beta2=0.95,
@@ -201,13 +201,13 @@ def other_trainer(
         remove_unused_columns=False,
     )  # fmt: skip
     collator = DataCollatorForTokenClassification(tokenizer)
-    return SameOrder(
-        model, arguments, train_dataset=[_token_labels(s) for s in samples], data_collator=collator
+    return SameBatchesTrainer(
+        model, arguments, train_dataset=[_features(s) for s in samples], data_collator=collator
     )
 
 
-def _token_labels(sample: Sample) -> dict[str, list[int]]:
-    """One sentence as in transformers' recipe: a label on the first subword of each word."""
+def _features(sample: Sample) -> dict[str, list[int]]:
+    """One sentence in the format of transformers, with a label at the first subword of each word."""
     (window,) = sample.encoding.windows
     labels = [IGNORED] * len(window.ids)
     for position, tag in zip(window.first, sample.tags, strict=True):
@@ -215,8 +215,8 @@ def _token_labels(sample: Sample) -> dict[str, list[int]]:
     return {"input_ids": window.ids, "attention_mask": [1] * len(window.ids), "labels": labels}
 
 
-class Race:
-    """The three contenders, each of which trains for `updates` updates."""
+class Comparison:
+    """The three contenders, each of which can be trained for `updates` updates."""
 
     def __init__(
         self, options: argparse.Namespace, folder: Path, corpus: Any, updates: int, dropout: float
@@ -225,31 +225,31 @@ class Race:
         self.spec = experiment(options, folder / "base", updates, dropout)
         self.model, self.samples = sltk_model(self.spec, corpus)
         if not dropout:
-            _without_dropout(self.model.network)
+            _disable_dropout(self.model.network)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "base")
-        self.other = other_model(options, folder / "base", self.model, dropout)
+        self.classifier = transformers_model(options, folder / "base", self.model, dropout)
         self.state = self.model.network.trainable_state()
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
-        self.batches = [[self.samples[number] for number in batch] for batch in batches]
+        self.batches = [[self.samples[index] for index in batch] for batch in batches]
         if len(self.batches) < updates:
             raise SystemExit(f"{len(self.batches)} batches are too few for {updates} updates: use more data")
-        self.timed = self.batches[1 : updates - 1]
+        self.timed_batches = self.batches[1 : updates - 1]
 
-    def trainer(self, contender: str) -> tuple[Any, Clock]:
-        """A new trainer of a contender, with the initial weights."""
+    def trainer(self, contender: str) -> tuple[Any, StepRecorder]:
+        """Return a new trainer of a contender with the initial weights."""
         self.model.network.load_trainable_state(self.state)
         if contender == "sltk":
             examples = Examples(self.samples, pack, without_loss)
             task = Task(self.model.network, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
-            _copy_trained(self.other, self.model.network)
-            _checkpoint_gradients(self.other, contender == "authors")
-            trainer = other_trainer(self.options, self.other, self.samples, self.tokenizer, self.spec)
-        return trainer, Clock(trainer)
+            _copy_trained_weights(self.classifier, self.model.network)
+            _set_gradient_checkpointing(self.classifier, contender == "authors")
+            trainer = padded_trainer(self.options, self.classifier, self.samples, self.tokenizer, self.spec)
+        return trainer, StepRecorder(trainer)
 
 
-def _checkpoint_gradients(model: Any, enabled: bool) -> None:
+def _set_gradient_checkpointing(model: Any, enabled: bool) -> None:
     if enabled:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -257,50 +257,53 @@ def _checkpoint_gradients(model: Any, enabled: bool) -> None:
         model.gradient_checkpointing_disable()
 
 
-def timed(race: Race, repetitions: int) -> dict[str, Measurement]:
-    """Words/s and peak memory, timed from the start of the second update to the start of the last one."""
+def measure_contenders(comparison: Comparison, repetitions: int) -> dict[str, Measurement]:
+    """Measure words per second and peak memory, from the start of the second update to the start of the last."""
 
     def seconds_of(name: str) -> float:
-        trainer, clock = race.trainer(name)
+        trainer, recorder = comparison.trainer(name)
         trainer.train()
-        return clock.times[-1] - clock.times[1]
+        return recorder.times[-1] - recorder.times[1]
 
-    words = sum(len(sample.tags) for batch in race.timed for sample in batch)
+    words = sum(len(sample.tags) for batch in comparison.timed_batches for sample in batch)
     contenders = {name: partial(seconds_of, name) for name in ("authors", "transformers", "sltk")}
-    return take_turns(contenders, repetitions, words, race.model.device)
+    return take_turns(contenders, repetitions, words, comparison.model.device)
 
 
-def loss_difference(race: Race) -> float:
-    """Largest relative difference between the losses of sltk and of transformers' recipe, without dropout."""
+def loss_difference(comparison: Comparison) -> float:
+    """Return the largest relative difference between the losses of sltk and of transformers, without dropout."""
     losses = {}
     for name in ("transformers", "sltk"):
-        trainer, clock = race.trainer(name)
+        trainer, recorder = comparison.trainer(name)
         trainer.train()
-        losses[name] = clock.losses
+        losses[name] = recorder.losses
     pairs = zip(losses["transformers"], losses["sltk"], strict=True)
-    return max(abs(theirs - ours) / theirs for theirs, ours in pairs)
+    return max(abs(expected - actual) / expected for expected, actual in pairs)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All results, as printed by `--json`."""
+    """Run the benchmark and return the output of `--json`."""
     corpus = sentences(None, options.data)
     make_model(options.shape, folder / "base", corpus)
-    race = Race(options, folder, corpus, options.updates + 2, dropout=0.1)
-    device = race.model.device
-    before = matmul_rates(device)
-    measured = timed(race, options.repetitions)
-    rates = Rates.best([before, matmul_rates(device)])
-    tokens = sum(sample.tokens for batch in race.timed for sample in batch)
-    # Two operations per weight in the forward pass, two for the gradient of the input; frozen weights have none.
-    used = 4 * parameters_outside_embedding(race.model.network.backbone) * tokens
-    padding = {"timed": padded(race.timed), "all": padded(race.batches)}
-    del race
+    comparison = Comparison(options, folder, corpus, options.updates + 2, dropout=0.1)
+    device = comparison.model.device
+    first_rates = matmul_rates(device)
+    measurements = measure_contenders(comparison, options.repetitions)
+    rates = Rates.best([first_rates, matmul_rates(device)])
+    tokens = sum(sample.tokens for batch in comparison.timed_batches for sample in batch)
+    # The forward pass and the gradient of the input: two operations per weight each. Frozen weights need no gradient.
+    operations = 4 * parameters_outside_embedding(comparison.model.network.backbone) * tokens
+    padding = {
+        "timed": padding_ratio(comparison.timed_batches),
+        "all": padding_ratio(comparison.batches),
+    }
+    del comparison  # frees its memory
     difference = None
     if options.loss_updates:
-        difference = loss_difference(Race(options, folder, corpus, options.loss_updates, dropout=0.0))
+        difference = loss_difference(Comparison(options, folder, corpus, options.loss_updates, dropout=0.0))
     return {
-        "contenders": {name: each.to_json() for name, each in measured.items()},
-        "rates": rates.to_json(used / statistics.median(measured["sltk"].seconds)),
+        "contenders": {name: measurement.to_json() for name, measurement in measurements.items()},
+        "rates": rates.to_json(operations / statistics.median(measurements["sltk"].seconds)),
         "loss_difference": difference,
         "padding": padding,
         "shape": options.shape,
@@ -308,25 +311,30 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def padded(batches: list[list[Sample]]) -> float:
-    """The ratio of padded to packed length of batches."""
-    longest = sum(len(batch) * max(sample.tokens for sample in batch) for batch in batches)
-    return round(longest / sum(sample.tokens for batch in batches for sample in batch), 2)
+def padding_ratio(batches: list[list[Sample]]) -> float:
+    """Return the length of padded batches divided by that of packed ones."""
+    padded = sum(len(batch) * max(sample.tokens for sample in batch) for batch in batches)
+    return round(padded / sum(sample.tokens for batch in batches for sample in batch), 2)
 
 
 def main() -> None:
-    """Run the benchmark and print the table."""
+    """Run the benchmark and print a table."""
     arguments = parser(__doc__)
-    arguments.add_argument("--batch-size", type=int, default=16)
-    arguments.add_argument("--updates", type=int, default=12, help="timed updates per repetition")
+    arguments.add_argument("--batch-size", type=int, default=16, help="sentences per update (default: 16)")
     arguments.add_argument(
-        "--loss-updates", type=int, default=50, help="updates whose losses are compared; 0: none"
+        "--updates", type=int, default=12, help="timed updates per measurement (default: 12)"
     )
-    arguments.add_argument("--quantization", choices=["nf4"], help="load the frozen weights in 4 bits")
+    arguments.add_argument(
+        "--loss-updates",
+        type=int,
+        default=50,
+        help="updates whose losses are compared (default: 50; 0: none)",
+    )
+    arguments.add_argument("--quantization", choices=["nf4"], help="quantization of the frozen weights")
     arguments.add_argument(
         "--torch-products",
         action="store_true",
-        help="multiply as torch does on any processor",
+        help="use the matrix products of torch in sltk, even if others are faster",
     )
     options = arguments.parse_args()
     if options.torch_products:
@@ -335,7 +343,7 @@ def main() -> None:
         result = measure(options, Path(folder))
     difference = result["loss_difference"]
     notes = [
-        f"if padded, the timed batches are {result['padding']['timed']} times as long, all of an epoch "
+        f"with padding, the timed batches are {result['padding']['timed']} times as long, and those of an epoch "
         f"{result['padding']['all']} times",
         f"square matrix products: {of_rates(result['rates'])}",
         "losses were not compared"
