@@ -1,4 +1,4 @@
-"""The benchmarks run, and compare like with like; how fast anything is, is no test."""
+"""The benchmarks run and compare equal models; their speed is not tested."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ import pytest
 
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = ROOT / "benchmarks"
 
 
-def result_of(*command: str) -> dict[str, Any]:
-    done = subprocess.run(
+def run_benchmark(*command: str) -> dict[str, Any]:
+    """Run a benchmark and return its JSON output."""
+    completed = subprocess.run(
         [sys.executable, str(BENCHMARKS / command[0]), *command[1:], "--json"],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    assert completed.returncode == 0, completed.stderr
+    result: dict[str, Any] = json.loads(completed.stdout)
     return result
 
 
 @pytest.mark.parametrize("shape", ["tiny", "tiny-encoder"])
 def test_all_contenders_train_the_same_model(shape: str) -> None:
-    """Without dropout their losses differ by rounding alone, update for update."""
-    result = result_of(
+    """Without dropout, the losses of each update differ only by rounding."""
+    result = run_benchmark(
         "training.py", "--shape", shape, "--updates", "1", "--repetitions", "1", "--loss-updates", "12"
     )
     assert result["loss_difference"] < 1e-5
@@ -42,9 +45,9 @@ def test_all_contenders_train_the_same_model(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", ["tiny", "tiny-encoder"])
-def test_pipeline_and_sltk_give_the_same_labels(shape: str) -> None:
-    """On every word, at any batch size."""
-    result = result_of(
+def test_pipeline_and_sltk_predict_the_same_labels(shape: str) -> None:
+    """Every word has the same label, whatever the batch size."""
+    result = run_benchmark(
         "prediction.py", "--shape", shape, "--sentences", "60", "--search", "20", "--repetitions", "1"
     )
     assert result["contenders"].keys() == {"pipeline_default", "pipeline_best", "sltk"}

@@ -52,6 +52,7 @@ def spec(folder: Path, executor: dict[str, Any], victims: list[str]) -> dict[str
     }
 
 
+@pytest.mark.multiprocess
 def test_a_run_that_kills_its_process_twice_counts_as_failed(tmp_path: Path) -> None:
     """A run that kills its process once is repeated; the sweep continues in both cases."""
     (tmp_path / "kill_a").write_text("9")
@@ -64,6 +65,7 @@ def test_a_run_that_kills_its_process_twice_counts_as_failed(tmp_path: Path) -> 
     assert (tmp_path / "kill_b").read_text() == "0"
 
 
+@pytest.mark.multiprocess
 def test_workers_end_with_their_sweep(tmp_path: Path) -> None:
     """Otherwise a worker of a killed sweep would write into the same folder as the next sweep."""
     job = {
@@ -157,6 +159,7 @@ def test_slurm_writes_a_script_and_runs_nothing(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n", str(sweep / "slurm/array.sh")], check=True)
 
 
+@pytest.mark.multiprocess
 def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
     """The script is run as Slurm would run it; after all shards, no run is left."""
     plan = sweeps.plan(spec(tmp_path, {"type": "slurm", "shards": 1, "gpus": 0}, ["a", "b"]))

@@ -16,6 +16,8 @@ import tiny
 from sltk import sweeps
 from sltk.errors import UsageError
 
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
+
 LONG = {"epochs": 80, "save_every": 12, "batch_size": 8, "learning_rate": 0.01}
 
 
