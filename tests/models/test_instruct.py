@@ -16,8 +16,7 @@ from sltk.components.metrics.seqeval import SeqevalMetric
 from sltk.data.splits import load_splits
 from sltk.errors import SpecError
 from sltk.models.instruct.prompt import Prompter, check_types, draw_shots, response_text
-from sltk.models.instruct.response_scores import ceiling, counts
-from sltk.models.instruct.responses import parse
+from sltk.models.instruct.responses import ceiling, counts, parse
 from sltk.spec.instruct_settings import InstructSpec
 from sltk.types import Prediction, Response, Sentence, Span
 

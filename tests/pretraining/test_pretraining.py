@@ -100,9 +100,9 @@ def test_the_loss_is_that_of_transformers_own_language_model(tmp_path: Path, fam
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
     batch = made.objective([Block(row, number) for number, row in enumerate(ids)])
     ours = network(**batch)["loss"]
-    made.backbone.language_model.set_attn_implementation("eager")
+    made.network.backbone.language_model.set_attn_implementation("eager")
     with torch.no_grad():
-        theirs = made.backbone.language_model(input_ids=ids, labels=ids).loss
+        theirs = made.network.backbone.language_model(input_ids=ids, labels=ids).loss
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -113,17 +113,17 @@ def test_a_masked_language_model_predicts_with_its_own_output_layer(tmp_path: Pa
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
     batch = made.objective([Block(row, number) for number, row in enumerate(ids)])
     ours = network(**batch)["loss"]
-    made.backbone.language_model.set_attn_implementation("eager")
+    made.network.backbone.language_model.set_attn_implementation("eager")
     read, labels = batch["ids_T"].reshape(3, 16), batch["labels"].reshape(3, 16)
     with torch.no_grad():
-        theirs = made.backbone.language_model(input_ids=read, labels=labels).loss
+        theirs = made.network.backbone.language_model(input_ids=read, labels=labels).loss
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
     """Each between its marks, nothing lost but the remainder, which is counted."""
     wanted = loading.load_as(PretrainSpec, spec(tmp_path)).spec
-    tokenizer = built(spec(tmp_path)).backbone.tokenizer
+    tokenizer = built(spec(tmp_path)).network.backbone.tokenizer
     account = write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "corpus")
     blocks = Blocks(tmp_path / "corpus", tokenizer, 16)
     expected = [
@@ -178,7 +178,7 @@ def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
 def test_fifteen_percent_are_hidden_by_eighty_ten_ten(tmp_path: Path) -> None:
     """Never a special token; what is hidden depends on the epoch and the block, not on its batch."""
     made = built(spec(tmp_path, "mlm"))
-    tokenizer = made.backbone.tokenizer
+    tokenizer = made.network.backbone.tokenizer
     draw = torch.Generator().manual_seed(3)
     rows = torch.randint(len(tokenizer), (300, 128), generator=draw)
     batch = made.objective([Block(row, number) for number, row in enumerate(rows)])
@@ -255,9 +255,9 @@ def test_a_causal_objective_runs_without_a_leak_by_default(tmp_path: Path, mask:
     """00 in all of its spellings; and where nothing is said an encoder is causal too."""
     read = json.loads(mask) if mask == "[]" else mask
     given = spec(tmp_path, backbone=backbone(unmask=read))
-    assert not any(built(given).backbone.flags)
-    assert not any(built(spec(tmp_path)).backbone.flags)
-    assert all(built(spec(tmp_path, "mlm")).backbone.flags)
+    assert not any(built(given).network.backbone.flags)
+    assert not any(built(spec(tmp_path)).network.backbone.flags)
+    assert all(built(spec(tmp_path, "mlm")).network.backbone.flags)
 
 
 def test_a_leak_that_is_asked_for_is_trained(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_resumed_run_believes_no_text_that_was_written_for_another(base: Path,
         {"backbone": backbone(type="decoder", config=tiny.LLAMA)},
     ):
         wanted = loading.load_as(PretrainSpec, {**given, **change}).spec
-        tokenizer = built({**given, **change}).backbone.tokenizer
+        tokenizer = built({**given, **change}).network.backbone.tokenizer
         write_blocks(sources(wanted)["corpus"](), tokenizer, wanted, tmp_path / "run/corpus/corpus")
         heard = tiny.InterruptingProgress(5)
         with pytest.raises(KeyboardInterrupt):

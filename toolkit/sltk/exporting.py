@@ -94,15 +94,14 @@ def _check_free(target: Path) -> None:
         raise UsageError(f"`{target}` is not a directory")
 
 
-def _exported_spec(spec: Any) -> PretrainedBackbone:
+def _exported_spec(spec: Any) -> Any:
     """The backbone after merging: pretrained and plain, in the precision it was used in."""
     removed = ("quantization", "lora", "config", "tokenizer", "gguf_file", "revision")
     changes: dict[str, Any] = dict.fromkeys(removed)
     changes |= {"init": "pretrained", "name": spec.name or "exported", "freeze": True}
     if spec.is_trained_whole and spec.dtype == "auto":
         changes["dtype"] = "float32"
-    exported: PretrainedBackbone = spec.model_copy(update=changes)
-    return exported
+    return spec.model_copy(update=changes)
 
 
 def _save_plain(

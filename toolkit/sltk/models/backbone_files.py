@@ -126,16 +126,12 @@ def load_backbone(
             f"the saved mask is {flags}, one digit per block, but the model was built with the mask "
             f"{_flags_text(backbone)}"
         )
-    if merge and _is_mergeable(backbone.model):
-        model: Any = backbone.model
+    model: Any = backbone.model
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    # Only float32 weights can be merged without loss.
+    if merge and hasattr(model, "merge_and_unload") and dtypes == {torch.float32}:
         backbone.model = model.merge_and_unload()
     return spec, backbone
-
-
-def _is_mergeable(model: torch.nn.Module) -> bool:
-    """Whether there is an adapter that can be merged without loss: all weights must be float32."""
-    dtypes = {parameter.dtype for parameter in model.parameters()}
-    return hasattr(model, "merge_and_unload") and dtypes == {torch.float32}
 
 
 def _flags_text(backbone: PackedBackbone) -> str:

@@ -17,7 +17,7 @@ from ..types import Prediction, Sentence
 from . import tagging
 from .description import read_description
 from .instruct import model as instruct
-from .instruct.response_scores import Score
+from .instruct.responses import Score
 from .saving import Model
 
 

@@ -89,19 +89,13 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     atomic.write_json(folder / DESCRIPTION, description)
 
 
-@dataclass
-class StoredModel:
-    """What models of all types have, loaded from a folder."""
-
-    description: dict[str, Any]
-    """The content of sltk.json."""
-    backbone: PackedBackbone
-    fields: dict[str, Any]
-    """The fields of `Model`, except the network."""
-
-
-def load(folder: Path, *, merge: bool, language_model: bool = False) -> StoredModel:
+def load(
+    folder: Path, *, merge: bool, language_model: bool = False
+) -> tuple[dict[str, Any], PackedBackbone, dict[str, Any]]:
     """Load what models of all types have. With `merge`, adapters become part of the float32 weights they adapt.
+
+    Returns:
+        The content of sltk.json, the backbone, and the fields of `Model` except the network.
 
     Raises:
         UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing.
@@ -117,7 +111,7 @@ def load(folder: Path, *, merge: bool, language_model: bool = False) -> StoredMo
         "max_length": description["max_length"],
         "device": precision.device(),
     }
-    return StoredModel(description, backbone, fields)
+    return description, backbone, fields
 
 
 def load_modules(modules: dict[str, nn.Module], folder: Path) -> None:

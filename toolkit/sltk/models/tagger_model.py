@@ -87,7 +87,11 @@ def _label(
     with torch.inference_mode():
         for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
             chunk = [samples[position] for position in positions]
-            tags_W, scores_W = model.network.decode(_batch(chunk, model.device))
+            batch: Any = {
+                key: value.to(model.device, non_blocking=True) if isinstance(value, Tensor) else value
+                for key, value in pack(chunk).items()
+            }
+            tags_W, scores_W = model.network.decode(batch)
             tags, scores = iter(tags_W.tolist()), iter(scores_W.tolist())
             for sample in chunk:
                 numbers = list(islice(tags, sample.encoding.words))
@@ -97,14 +101,6 @@ def _label(
                 )
     model.network.train(was_training)
     return predictions
-
-
-def _batch(samples: Sequence[Sample], device: torch.device) -> Any:
-    """Samples as one batch on the device."""
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in pack(samples).items()
-    }
 
 
 def _prediction(

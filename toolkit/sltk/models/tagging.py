@@ -86,19 +86,18 @@ def load(folder: Path, *, merge: bool = True) -> TaggerModel:
         UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    stored = saving.load(folder, merge=merge)
-    description, device = stored.description, stored.fields["device"]
+    description, backbone, fields = saving.load(folder, merge=merge)
     aligner = Aligner.model_validate(description["components"]["aligner"])
     head = Head.model_validate(description["components"]["head"])
-    head_module = head.build(stored.backbone.hidden_size, stored.fields["labels"])
+    head_module = head.build(backbone.hidden_size, fields["labels"])
     model = TaggerModel(
-        network=Tagger(stored.backbone, aligner.build(), head_module).to(device).eval(),
+        network=Tagger(backbone, aligner.build(), head_module).to(fields["device"]).eval(),
         aligner=aligner,
         head=head,
         spacing=description["spacing"],
         on_overflow=description["on_overflow"],
         document_context=description.get("document_context", 0),
-        **stored.fields,
+        **fields,
     )
     saving.load_modules(model.own_modules(), folder)
     return model

@@ -33,8 +33,8 @@ class Block:
     has_loss: bool = True
 
 
-class BlockBatch(TypedDict):
-    """Arguments of `LanguageModel`."""
+class TokenBatch(TypedDict):
+    """Arguments of `LanguageModel`: blocks or prompts end to end, T tokens."""
 
     ids_T: Tensor
     packing: Packing
@@ -43,7 +43,7 @@ class BlockBatch(TypedDict):
     numbers: tuple[int, ...]
 
 
-Objective = Callable[[Sequence[Block]], BlockBatch]
+Objective = Callable[[Sequence[Block]], TokenBatch]
 """Builds a batch: the blocks end to end, and the token to predict from each vector."""
 
 
@@ -52,7 +52,7 @@ def without_loss(block: Block) -> Block:
     return replace(block, has_loss=False)
 
 
-def next_tokens(blocks: Sequence[Block]) -> BlockBatch:
+def next_tokens(blocks: Sequence[Block]) -> TokenBatch:
     """A batch in which every vector predicts the token after it; the last one of a block predicts nothing."""
     labels_BL = torch.stack([block.ids for block in blocks]).roll(-1, dims=1)
     labels_BL[:, -1] = IGNORED
@@ -83,7 +83,7 @@ class MaskedTokens:
         self.special_ids = torch.tensor(sorted(tokenizer.all_special_ids))
         self.seed = seed
 
-    def __call__(self, blocks: Sequence[Block]) -> BlockBatch:
+    def __call__(self, blocks: Sequence[Block]) -> TokenBatch:
         """The blocks with some tokens masked; the labels are those tokens."""
         masked, labels = zip(*map(self._mask, blocks), strict=True)
         return _batch(blocks, masked, torch.stack(labels))
@@ -103,11 +103,11 @@ class MaskedTokens:
         return torch.where(replaced_L, random_L, masked_L), torch.where(chosen_L, ids_L, IGNORED)
 
 
-def _batch(blocks: Sequence[Block], inputs: Sequence[Tensor], labels_BL: Tensor) -> BlockBatch:
+def _batch(blocks: Sequence[Block], inputs: Sequence[Tensor], labels_BL: Tensor) -> TokenBatch:
     for row, block in enumerate(blocks):
         if not block.has_loss:
             labels_BL[row] = IGNORED
-    return BlockBatch(
+    return TokenBatch(
         ids_T=torch.cat(list(inputs)),
         packing=Packing.of_lengths([len(ids_L) for ids_L in inputs]),
         labels=labels_BL.flatten(),

@@ -22,6 +22,7 @@ from ..errors import DataError, Problem
 from ..files import atomic
 from ..nn.objectives import Block
 from ..spec.writing import plain_values
+from ..subwords.tokenization import plain_backend
 from ..types import Sentence
 from .corpus_text import texts
 from .pretrain_spec import PretrainSpec
@@ -45,10 +46,9 @@ class CorpusCounts:
     """Places with bytes that are not text, which were replaced."""
 
     @classmethod
-    def read(cls, folder: Path) -> CorpusCounts | None:
-        """The counts of the corpus in a folder, or None if there is none."""
-        path = folder / _COUNTS
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    def read(cls, folder: Path) -> CorpusCounts:
+        """Read the counts that `write_blocks` wrote to a folder."""
+        return cls(**json.loads((folder / _COUNTS).read_text(encoding="utf-8")))
 
     def __str__(self) -> str:
         text = f"{self.sentences:,} sentences, {self.tokens:,} tokens, {self.blocks:,} blocks"
@@ -100,7 +100,7 @@ def is_written_for(folder: Path, tokenizer: Any, spec: PretrainSpec) -> bool:
     A corpus without a digest, from an earlier version, is accepted.
     """
     path = folder / _SETTINGS_DIGEST
-    if CorpusCounts.read(folder) is None:
+    if not (folder / _COUNTS).is_file():
         return False
     return not path.exists() or path.read_text(encoding="utf-8") == _settings_digest(tokenizer, spec)
 
@@ -110,14 +110,13 @@ def _settings_digest(tokenizer: Any, spec: PretrainSpec) -> str:
     values = plain_values(spec)
     settings = [values[key] for key in ("corpus", "validation", "spacing", "boundaries", "block_size")]
     ends = _ends(tokenizer) if spec.boundaries == "both" else None
-    content = json.dumps([settings, ends, _backend(tokenizer).to_str()])
+    content = json.dumps([settings, ends, plain_backend(tokenizer).to_str()])
     return hashlib.blake2b(content.encode(), digest_size=20).hexdigest()
 
 
 def fingerprint_of(folder: Path) -> Fingerprint:
     """The fingerprint of the corpus in `folder`; takes one second per gigabyte."""
     counts = CorpusCounts.read(folder)
-    assert counts is not None
     with (folder / _TOKENS).open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
     return {"sentences": counts.sentences, "tokens": counts.tokens, "digest": digest}
@@ -127,17 +126,8 @@ def _token_ids(batch: Sequence[str], tokenizer: Any, spec: PretrainSpec) -> list
     """The token ids of texts, concatenated."""
     first, last = _ends(tokenizer) if spec.boundaries == "both" else ([], [])
     adds_special = spec.boundaries == "tokenizer"
-    encodings = _backend(tokenizer).encode_batch(batch, add_special_tokens=adds_special)
+    encodings = plain_backend(tokenizer).encode_batch(batch, add_special_tokens=adds_special)
     return [number for encoding in encodings for number in (*first, *encoding.ids, *last)]
-
-
-def _backend(tokenizer: Any) -> Any:
-    """The tokenizer below that of transformers, set up to take texts as they are."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True  # a word `</s>` in a text is not the special token
-    return backend
 
 
 def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:

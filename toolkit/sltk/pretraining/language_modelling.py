@@ -16,7 +16,6 @@ import torch
 from ..components.backbones import precision
 from ..errors import ModelError, Problem, SpecError
 from ..models.backbone_files import build_backbone
-from ..nn.backbone import PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.objectives import MaskedTokens, Objective, next_tokens, without_loss
 from ..runtime import processes
@@ -38,11 +37,6 @@ class Pretraining:
     device: torch.device
     objective: Objective
 
-    @property
-    def backbone(self) -> PackedBackbone:
-        """The model, its tokenizer and its mask."""
-        return self.network.backbone
-
 
 class PretrainingRun(RunKind[PretrainSpec]):
     """Text → language model: the kind of run that `sltk pretrain` does."""
@@ -56,7 +50,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
         self._write_blocks(corpora, progress, resume)
         incoming = self.run.incoming_corpus
         folder = incoming if incoming.exists() else self.run.corpus
-        self._counts = {name: counts for name in corpora if (counts := CorpusCounts.read(folder / name))}
+        self._counts = {name: CorpusCounts.read(folder / name) for name in corpora}
         self.fingerprints = {name: fingerprint_of(folder / name) for name in corpora}
         snapshots = self.spec.snapshots
         self._schedule = SnapshotSchedule(snapshots, self._updates_per_epoch()) if snapshots else None
@@ -66,7 +60,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
         """Write the blocks in the main process, unless a resumed run already has them."""
         if processes.is_main_process():
             self.run.discard_incoming()
-            tokenizer, corpus = self.model.backbone.tokenizer, self.run.corpus
+            tokenizer, corpus = self.model.network.backbone.tokenizer, self.run.corpus
             if not (resume and all(is_written_for(corpus / name, tokenizer, self.spec) for name in corpora)):
                 for name, sentences in corpora.items():
                     counts = write_blocks(sentences(), tokenizer, self.spec, self.run.incoming_corpus / name)
@@ -81,13 +75,12 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def task(self) -> Task:
         """Train on the blocks of the corpus; evaluate the loss on those of the validation text."""
         blocks = {
-            name: Blocks(self.run.corpus / name, self.model.backbone.tokenizer, self.spec.block_size)
+            name: Blocks(self.run.corpus / name, self.model.network.backbone.tokenizer, self.spec.block_size)
             for name in self._counts
         }
         self._blocks, self._validation = blocks["corpus"], blocks.get("validation")
-        callbacks: tuple[Snapshots, ...] = ()
-        if self._schedule is not None:
-            callbacks = (Snapshots(self.model.backbone, self.spec, self.run.steps, self._schedule),)
+        schedule, folder = self._schedule, self.run.steps
+        callbacks = (Snapshots(self.model.network.backbone, self.spec, folder, schedule),) if schedule else ()
         return Task(
             self.model.network,
             Examples(self._blocks, self.model.objective, without_loss, self._blocks.set_epoch),
@@ -100,7 +93,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
 
     def _first_words(self, number: int) -> str:
         """Identify a block in an error message."""
-        text = self.model.backbone.tokenizer.decode(self._blocks[number].ids.tolist())
+        text = self.model.network.backbone.tokenizer.decode(self._blocks[number].ids.tolist())
         return f"block {number + 1}: {str(text)[:100]!r}"
 
     def _evaluate(self) -> dict[str, float]:
@@ -139,7 +132,9 @@ class PretrainingRun(RunKind[PretrainSpec]):
         """Write the model for a labelling run to start from."""
         steps, epochs = metrics["train"]["steps"], metrics["train"]["epochs"]
         folder = self.run.model
-        save_pretrained(self.model.backbone, self.spec, folder, snapshot=None, update=steps, epoch=epochs)
+        save_pretrained(
+            self.model.network.backbone, self.spec, folder, snapshot=None, update=steps, epoch=epochs
+        )
 
 
 def _perplexity(loss: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
-from ..masks import MaskText
+from ..masks import is_causal
 from ..spec.experiment import RunSpec, TrainerSpec
 
 Objective = Literal["clm", "mlm"]
@@ -81,7 +80,7 @@ class PretrainSpec(RunSpec):
         if "unmask" not in backbone.model_fields_set:
             # The model is frozen for its users; a validator may still settle a value.
             self.__dict__["backbone"] = backbone.model_copy(update={"unmask": "none"})
-        elif _unmasks(backbone.unmask):
+        elif not is_causal(backbone.unmask):
             raise RefusedError(
                 f"`unmask: {backbone.unmask}` leaks what `objective: clm` is to predict: "
                 "an unmasked block sees the next token",
@@ -111,8 +110,3 @@ class PretrainSpec(RunSpec):
         """The backbone, which is known to be one."""
         assert isinstance(self.backbone, PretrainedBackbone)
         return self.backbone
-
-
-def _unmasks(mask: MaskText) -> bool:
-    """Whether any block is unmasked, in a model of any depth."""
-    return bool(mask) if isinstance(mask, list) else not re.fullmatch("none|0+|(first|last):0+", mask)

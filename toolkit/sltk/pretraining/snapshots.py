@@ -70,13 +70,14 @@ class SnapshotSchedule:
         return epochs * self.updates_per_epoch + -(-part * self.updates_per_epoch // self.per_epoch)
 
 
+@dataclass(eq=False)
 class Snapshots(TrainerCallback):  # type: ignore[misc]
     """Saves the untrained model and the snapshots of a schedule; existing ones are overwritten."""
 
-    def __init__(
-        self, backbone: PackedBackbone, spec: PretrainSpec, folder: Path, schedule: SnapshotSchedule
-    ) -> None:
-        self.backbone, self.spec, self.folder, self.schedule = backbone, spec, folder, schedule
+    backbone: PackedBackbone
+    spec: PretrainSpec
+    folder: Path
+    schedule: SnapshotSchedule
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save the untrained model."""

@@ -71,10 +71,7 @@ class SubwordEncoder:
             raise ValueError(
                 f"{type(tokenizer).__name__} reports no character offsets (it is not a fast tokenizer)"
             )
-        self._backend = tokenizer.backend_tokenizer
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._backend.encode_special_tokens = True  # a word `</s>` in the text is an ordinary word
+        self._backend = plain_backend(tokenizer)
         self.spacing = spacing
         self.max_length = max_length
         self.on_overflow = on_overflow
@@ -256,6 +253,15 @@ def resolve_spacing(
     if spacing != "auto":
         return spacing
     return "source" if all(sentence.text is not None for sentence in training) else "single"
+
+
+def plain_backend(tokenizer: Any) -> Any:
+    """The `tokenizers` object of a transformers tokenizer, set up to encode texts unchanged and complete."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True  # a word `</s>` in the text is an ordinary word
+    return backend
 
 
 def special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...errors import DataError, ModelError, Problem
 from ...nn.head import IGNORED
+from ...nn.objectives import TokenBatch
 from ...nn.packing import Packing
-from ...subwords.tokenization import special_ids
+from ...subwords.tokenization import plain_backend, special_ids
 from ...types import Sentence
 from .prompt import Prompter
 
@@ -40,24 +40,14 @@ def without_loss(sample: PromptSample) -> PromptSample:
     return replace(sample, has_loss=False)
 
 
-class PromptBatch(TypedDict):
-    """Arguments of `LanguageModel`; T subwords of all samples."""
-
-    ids_T: Tensor
-    packing: Packing
-    labels: Tensor
-    """The subword to predict from each vector, [T]; transformers' Trainer counts items by this name."""
-    numbers: tuple[int, ...]
-
-
-def pack_prompts(samples: Sequence[PromptSample]) -> PromptBatch:
+def pack_prompts(samples: Sequence[PromptSample]) -> TokenBatch:
     """Pack samples into one row, shortest first, so that samples of equal length are adjacent."""
     ordered = sorted(samples, key=lambda sample: sample.tokens)
     labels: list[int] = []
     for sample in ordered:
         first = sample.learned_from if sample.has_loss else sample.tokens
         labels += [IGNORED] * (first - 1) + sample.ids[first:] + [IGNORED]
-    return PromptBatch(
+    return TokenBatch(
         ids_T=torch.tensor([number for sample in ordered for number in sample.ids]),
         packing=Packing.of_lengths([sample.tokens for sample in ordered]),
         labels=torch.tensor(labels),
@@ -82,10 +72,7 @@ class PromptEncoder:
             about = "the tokenizer has no end-of-text token, which is needed to end a response"
             raise ModelError(Problem(about, path="backbone.name"))
         self._tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._backend.encode_special_tokens = True  # a word `</s>` in a text is not the special token
+        self._backend = plain_backend(tokenizer)
         self._before = special_ids(tokenizer)[0]
         self.prompter = prompter
         self.max_length = max_length

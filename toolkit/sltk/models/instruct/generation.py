@@ -47,8 +47,6 @@ class _Row:
     """A response while it is generated."""
 
     request: Request
-    position: int
-    """Position in the batch of requests."""
     random: torch.Generator
     ids: list[int] = field(default_factory=list)
 
@@ -77,15 +75,14 @@ class Generator:
 
     def generate(self, requests: Sequence[Request]) -> list[list[int]]:
         """The response to each prompt, with its end unless it reached its limit."""
-        responses: list[list[int]] = [[] for _ in requests]
+        rows = [_Row(request, torch.Generator().manual_seed(request.seed)) for request in requests]
         with attending_with_cache(self.network), torch.inference_mode():
-            for row in self._rows(requests):
-                responses[row.position] = row.ids
-        return responses
+            self._complete(rows)
+        return [row.ids for row in rows]
 
-    def _rows(self, requests: Sequence[Request]) -> Iterator[_Row]:
-        """Yield each response when it is complete."""
-        rows = [_Row(r, n, torch.Generator().manual_seed(r.seed)) for n, r in enumerate(requests)]
+    def _complete(self, rows: Sequence[_Row]) -> None:
+        """Append subwords to all rows until they are complete."""
+        requests = [row.request for row in rows]
         constraints = [request.constraint for request in requests if request.constraint is not None]
         constraint = SpanConstraint(constraints) if constraints else None
         cache, ids_BL, mask_BL = self._start(requests)
@@ -97,11 +94,10 @@ class Generator:
             for row, number in zip(rows, self._choose(last_B1, scores_BV, rows), strict=True):
                 row.ids.append(number)
             incomplete = [number for number, row in enumerate(rows) if not self._is_complete(row)]
-            yield from (row for row in rows if self._is_complete(row))
-            if not incomplete:
-                return
             if len(incomplete) < len(rows):
                 rows = [rows[number] for number in incomplete]
+                if not rows:
+                    return
                 indices = torch.tensor(incomplete, device=self._device)
                 cache.batch_select_indices(indices)
                 mask_BL = mask_BL[indices]

@@ -33,8 +33,7 @@ from .encoding import PromptEncoder, PromptSample, without_loss
 from .encoding import pack_prompts as collate
 from .generation import Generator, Request
 from .prompt import Prompter, Shot, check_types, draw_shots
-from .response_scores import Score, ceiling, counts
-from .responses import read_response
+from .responses import Score, ceiling, counts, read_response
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -129,17 +128,16 @@ def load(folder: Path, *, merge: bool = True) -> InstructModel:
         UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    stored = saving.load(folder, merge=merge, language_model=True)
-    network = LanguageModel(stored.backbone).eval()
+    description, backbone, fields = saving.load(folder, merge=merge, language_model=True)
+    network = LanguageModel(backbone).eval()
     generation.prove(network)
-    description = stored.description
     spec = InstructSpec.model_validate(description["instruct"])
     prompter = Prompter(spec, tuple(Shot(**shot) for shot in description["shots"]))
     return InstructModel(
-        network=network.to(stored.fields["device"]),
+        network=network.to(fields["device"]),
         prompter=prompter,
         seed=description["seed"],
-        **stored.fields,
+        **fields,
     )
 
 

@@ -1,4 +1,4 @@
-"""Read responses back as spans: tolerantly, or as in the paper (section 5).
+"""Read responses back as spans: tolerantly, or as in the paper (section 5); count and score them.
 
 Both modes split a response at `;`, split each piece at its last `:`, and search the sentence for the words of the span,
 from a cursor that moves forward.
@@ -10,15 +10,17 @@ tolerant    A malformed piece is skipped. A span that does not follow the cursor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from ... import schemes
 from ...schemes.names import SchemeName
 from ...spec.instruct_settings import OPTION, SPAN, InstructSpec
 from ...types import Prediction, Response, Sentence, Span
-from .prompt import readable
+from .prompt import readable, response_text
+
+Score = Callable[[Iterable[Prediction]], dict[str, Any]]
 
 
 def read_response(
@@ -92,3 +94,40 @@ def _places(text: str, words: Sequence[str], is_taken: Sequence[bool]) -> Iterat
             end += 1
         if length == len(text) and " ".join(words[start:end]) == text and not any(is_taken[start:end]):
             yield start, end
+
+
+def counts(predictions: Iterable[Prediction]) -> dict[str, Any]:
+    """Number of responses and pieces, number of pieces that could not be used by reason, and speed."""
+    responses = [each.response for each in predictions if each.response is not None]
+    seconds = sum(response.seconds for response in responses)
+    return {
+        "responses": len(responses),
+        "pieces": sum(response.pieces for response in responses),
+        "malformed": sum(response.malformed for response in responses),
+        "unknown_type": sum(response.unknown_type for response in responses),
+        "unmatched": sum(response.unmatched for response in responses),
+        "lost_sentences": sum(response.lost_sentence for response in responses),
+        "cut": sum(response.is_cut for response in responses),
+        "seconds": round(seconds, 3),
+        "sentences_per_second": round(len(responses) / seconds, 2) if seconds else None,
+    }
+
+
+def ceiling(
+    predictions: Iterable[Prediction], spec: InstructSpec, scheme: SchemeName, score: Score
+) -> dict[str, float]:
+    """The scores of perfect responses, made from the gold spans and read back: no model can score higher.
+
+    Gold spans of a type without an option cannot be written and count as missed.
+    """
+    perfect = [_perfect(each, spec, scheme) for each in predictions if each.sentence.tags is not None]
+    scores = score(perfect)
+    return {name: float(scores[name]) for name in ("precision", "recall", "f1") if name in scores}
+
+
+def _perfect(prediction: Prediction, spec: InstructSpec, scheme: SchemeName) -> Prediction:
+    sentence = prediction.sentence
+    spans = schemes.decode(sentence.tags or [], scheme).spans
+    known = [span for span in spans if span.type in spec.options]
+    response = Response(response_text(sentence.words, known, spec.options))
+    return read_response(response, sentence, spec, scheme)

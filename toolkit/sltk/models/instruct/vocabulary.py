@@ -53,15 +53,6 @@ class Vocabulary:
             ModelError: the tokenizer is neither byte-level BPE nor SentencePiece, so the bytes of its subwords are
                 not known; or the options cannot be written with its subwords.
         """
-        vocabulary = cls._of(tokenizer)
-        for text in (OPTION, SPAN, *options):
-            if not vocabulary.spells(text.encode()):
-                about = f"the tokenizer has no subwords to write `{text}` with"
-                raise ModelError(Problem(about, path="instruct.options"))
-        return vocabulary
-
-    @classmethod
-    def _of(cls, tokenizer: Any) -> Vocabulary:
         decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
         kinds = {part["type"] for part in decoder.get("decoders", [decoder]) if "type" in part}
         added = set(tokenizer.added_tokens_decoder)
@@ -69,15 +60,19 @@ class Vocabulary:
         if "ByteLevel" in kinds:
             byte_of = {char: byte for byte, char in bytes_to_unicode().items()}
             known = {n: text for n, text in plain.items() if all(char in byte_of for char in text)}
-            return cls({n: bytes(byte_of[char] for char in text) for n, text in known.items()})
-        if kinds & {"Metaspace", "Replace", "ByteFallback"}:
-            return cls({number: _sentencepiece_bytes(text) for number, text in plain.items()}, may_lead=True)
-        raise ModelError(
-            Problem(
-                f"constrained decoding needs byte-level BPE or SentencePiece, not {type(tokenizer).__name__}",
-                path="instruct.constrained",
+            vocabulary = cls({n: bytes(byte_of[char] for char in text) for n, text in known.items()})
+        elif kinds & {"Metaspace", "Replace", "ByteFallback"}:
+            vocabulary = cls({n: _sentencepiece_bytes(text) for n, text in plain.items()}, may_lead=True)
+        else:
+            about = (
+                f"constrained decoding needs byte-level BPE or SentencePiece, not {type(tokenizer).__name__}"
             )
-        )
+            raise ModelError(Problem(about, path="instruct.constrained"))
+        for text in (OPTION, SPAN, *options):
+            if not vocabulary.spells(text.encode()):
+                about = f"the tokenizer has no subwords to write `{text}` with"
+                raise ModelError(Problem(about, path="instruct.options"))
+        return vocabulary
 
     def spells(self, text: bytes) -> bool:
         """Whether a text can be written byte by byte, or character by character."""
