@@ -16,7 +16,7 @@ import sltk
 import tiny
 from sltk.components.readers.grammar import GrammarReader
 from sltk.data.splits import load_splits
-from sltk.errors import DataError, ModelError, RunError, SpecError
+from sltk.errors import DataError, InvalidSpecError, ModelError, RunError, SpecError
 from sltk.exporting import export
 from sltk.models import kinds
 from sltk.models.instruct.automaton import Automaton
@@ -35,7 +35,6 @@ from sltk.run import evaluate
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.instruct_settings import Sampling
-from sltk.spec.loading import InvalidSpecError
 from sltk.types import Sentence
 
 OPTIONS = {"positive": "good", "negative": "bad", "neutral": "so so"}

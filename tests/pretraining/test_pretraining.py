@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 import sltk
 import tiny
+from sltk.errors import InvalidSpecError
 from sltk.nn.objectives import Block
 from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.corpus_text import sources, texts
@@ -241,7 +242,7 @@ def test_a_causal_objective_with_unmasked_blocks_is_an_error_that_explains_itsel
         "name: leak\nobjective: clm\ncorpus: {type: grammar}\n"
         f"backbone:\n  type: decoder\n  name: some/model\n  unmask: {mask}\n"
     )
-    with pytest.raises(loading.InvalidSpecError) as caught:
+    with pytest.raises(InvalidSpecError) as caught:
         loading.load_as(PretrainSpec, path)
     (problem,) = caught.value.problems
     assert "leaks what `objective: clm` is to predict" in problem.message
@@ -534,7 +535,7 @@ def test_what_pre_training_cannot_do_is_said_before_it_starts(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     """All of it is in the spec."""
-    with pytest.raises(loading.InvalidSpecError, match=message):
+    with pytest.raises(InvalidSpecError, match=message):
         pretrain({**spec(tmp_path), **changes}, tmp_path / "run")
 
 

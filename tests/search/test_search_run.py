@@ -17,7 +17,7 @@ import tiny
 from sltk import search, sweeps
 from sltk.cli import main
 from sltk.data.splits import load_splits
-from sltk.errors import ModelError, RunError
+from sltk.errors import InvalidSpecError, ModelError, RunError
 from sltk.masks import flags
 from sltk.models import tagging
 from sltk.nn.batching import pack
@@ -25,7 +25,6 @@ from sltk.nn.mask_flags import MaskSwitch
 from sltk.runtime.progress import Progress
 from sltk.search import shared_run
 from sltk.search.shared_run import _DrawMasks
-from sltk.spec.loading import InvalidSpecError
 from sltk.types import Prediction
 
 HERE = {"type": "local", "isolated": False}

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 import tiny
 from sltk import sweeps
-from sltk.errors import UsageError
-from sltk.spec.loading import InvalidSpecError
+from sltk.errors import InvalidSpecError, UsageError
 
 BASE = """\
 name: tiny

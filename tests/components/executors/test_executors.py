@@ -16,8 +16,8 @@ import pytest
 import tiny
 from sltk import sweeps
 from sltk.components.executors import local
+from sltk.errors import InvalidSpecError
 from sltk.runtime.jobs import Failure, is_disk_full
-from sltk.spec.loading import InvalidSpecError
 
 DEADLY = """
 import os, signal

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data.splits import load_splits
-from ..errors import Problem
+from ..errors import InvalidSpecError, Problem
 from ..masks import is_digits, shared_start
 from ..spec import loading
 from ..spec.experiment import Experiment
-from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.loading import Loaded
 from ..sweeps.plan import Plan, PlannedRun, plan_from
 from ..yamltree.extends import Reading
 from ..yamltree.lookup import child

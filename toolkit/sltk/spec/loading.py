@@ -13,8 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import InvalidSpecError as InvalidSpecError
-from ..errors import ModelError, Problem, SpecError, UsageError
+from ..errors import InvalidSpecError, ModelError, Problem, SpecError, UsageError
 from ..yamltree.extends import Reading, read, with_overrides
 from ..yamltree.lookup import child, faults
 from ..yamltree.scalars import resolve_import

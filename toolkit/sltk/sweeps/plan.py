@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..components.slots import Executor
-from ..errors import Problem, SpecError, UsageError, nearest
+from ..errors import InvalidSpecError, Problem, SpecError, UsageError, nearest
 from ..spec import loading
 from ..spec.experiment import Experiment
-from ..spec.loading import InvalidSpecError, Loaded
+from ..spec.loading import Loaded
 from ..spec.stored import differences
 from ..spec.writing import dump_values, plain_values
 from ..yamltree.extends import Reading

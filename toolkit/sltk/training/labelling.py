@@ -8,12 +8,12 @@ from ..data.coverage import check_predictions
 from ..data.fingerprint import fingerprints
 from ..data.notes import describe_sentence, report_data
 from ..data.splits import missing_files, readers_of
+from ..errors import InvalidSpecError
 from ..models import kinds, saving
 from ..models.evaluation import labelled, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
-from ..spec.loading import InvalidSpecError
 from ..types import Prediction
 from .fit import Fitted, Task
 from .kind import RunKind
