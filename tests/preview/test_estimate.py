@@ -39,7 +39,7 @@ def estimated(folder: Path, backbone: str, more: str = "") -> Estimate:
 
 
 def check(spec: Loaded[Experiment]) -> None:
-    with spec.placing():
+    with spec.locate_errors():
         check_model(spec.spec.backbone)
 
 

@@ -104,7 +104,7 @@ def _run(
         return finished
     kind = _kind_of(spec)(loaded, run)
     try:
-        with loaded.placing():
+        with loaded.locate_errors():
             kind.prepare(progress, resume=resume)
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:

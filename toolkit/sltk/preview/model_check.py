@@ -16,7 +16,7 @@ from .model_info import ModelInfo
 def check_model(backbone: Backbone) -> None:
     """Check that mask and LoRA targets fit the model, as far as its shape is known.
 
-    Problems carry the path of their key in the spec: call this inside `Loaded.placing`.
+    Problems carry the path of their key in the spec: call this inside `Loaded.locate_errors`.
 
     Raises:
         InvalidSpecError: they do not fit; `problems` holds every problem.

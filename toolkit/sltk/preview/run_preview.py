@@ -82,7 +82,7 @@ class RunPreview(ABC, Generic[S]):
             InvalidSpecError: they do not fit.
             ModelError: the model's files on this machine are damaged.
         """
-        with self.loaded.placing():
+        with self.loaded.locate_errors():
             check_model(self.loaded.spec.backbone)
 
     def missing_files(self) -> list[Problem]:

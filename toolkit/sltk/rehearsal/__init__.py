@@ -39,7 +39,7 @@ def rehearse(loaded: Loaded[Any], *, progress: Progress | None = None) -> dict[s
     is_pretraining = isinstance(loaded.spec, PretrainSpec)
     kind = small_pretraining if is_pretraining else small_labelling
     do_run = run.pretrain if is_pretraining else run.train
-    with loaded.placing():
+    with loaded.locate_errors():
         check_model(loaded.spec.backbone)
     with tempfile.TemporaryDirectory(prefix="sltk-rehearsal-") as name:
         folder = Path(name)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..components.registry import RefusedError
 from ..errors import Problem, nearest
-from ..yamltree.lookup import dotted, entry_at, existing, mark_at, node_text
+from ..yamltree.lookup import entry_at, existing_path, mark_at, node_text, path_text
 from ..yamltree.source import Node
 from .options import allowed_note, keys_with, model_at, owner_text
 
@@ -80,23 +80,23 @@ def _flatten(
             yield from _flatten(cause, tree, model, loc)
         elif isinstance(cause, RefusedError):
             key = cause.problem.path
-            path = (*existing(tree, loc), *(key.split(".") if key else ()))
-            yield _Fault(path, placed(cause.problem, path, tree))
+            path = (*existing_path(tree, loc), *(key.split(".") if key else ()))
+            yield _Fault(path, with_position(cause.problem, path, tree))
         elif item["type"] == "extra_forbidden" or (item["type"] == "missing" and isinstance(loc[-1], str)):
             yield _key_fault(item["type"] == "missing", loc, tree, model)
         else:
-            yield _value_fault(item, existing(tree, loc), tree)
+            yield _value_fault(item, existing_path(tree, loc), tree)
 
 
-def placed(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
+def with_position(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
     """The problem with the position of `path` in the tree."""
     mark = mark_at(tree, path)
-    return mark.problem(problem.message, dotted(path), suggestion=problem.suggestion, notes=problem.notes)
+    return mark.problem(problem.message, path_text(path), suggestion=problem.suggestion, notes=problem.notes)
 
 
 def _key_fault(is_missing: bool, loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
     """A key that is missing or unknown."""
-    owner, key = existing(tree, loc[:-1]), str(loc[-1])
+    owner, key = existing_path(tree, loc[:-1]), str(loc[-1])
     path = (*owner, key)
     at = model_at(model, tree, owner)
     fields = at.model_fields if at is not None else {}
@@ -110,7 +110,7 @@ def _key_fault(is_missing: bool, loc: tuple[Any, ...], tree: Node, model: type[B
         suggestion = nearest(key, fields)
     mark = mark_at(tree, owner if is_missing else path, key=True)
     message = f"{'missing' if is_missing else 'unknown'} key `{key}`{owner_text(at, owner)}"
-    return _Fault(path, mark.problem(message, dotted(owner), suggestion=suggestion, notes=tuple(notes)))
+    return _Fault(path, mark.problem(message, path_text(owner), suggestion=suggestion, notes=tuple(notes)))
 
 
 def _value_fault(item: ErrorDetails, path: tuple[str, ...], tree: Node) -> _Fault:
@@ -125,7 +125,7 @@ def _value_fault(item: ErrorDetails, path: tuple[str, ...], tree: Node) -> _Faul
         limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
         return _Fault(path, expected=phrase.format(**limits))
     message = str(context["error"]) if "error" in context else item["msg"][:1].lower() + item["msg"][1:]
-    return _Fault(path, placed(Problem(message), path, tree))
+    return _Fault(path, with_position(Problem(message), path, tree))
 
 
 def _one_of(choices: Sequence[str]) -> str:
@@ -145,7 +145,7 @@ def _mismatch(faults: Sequence[_Fault], tree: Node) -> Problem:
     is_unquoted_number = expected == "text" and isinstance(node.value, int | float)
     return mark_at(tree, path).problem(
         f"expected {expected}, found {node_text(node)}",
-        dotted(path),
+        path_text(path),
         suggestion=nearest(str(node.value), choices),
         notes=("write it in quotes to make it text",) if is_unquoted_number else (),
     )

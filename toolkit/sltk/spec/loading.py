@@ -19,7 +19,7 @@ from ..yamltree.lookup import child, faults
 from ..yamltree.scalars import resolve_import
 from ..yamltree.source import Mark, Node, parse_yaml
 from .experiment import DataSpec, Experiment
-from .explain import placed, problems_of
+from .explain import problems_of, with_position
 from .imports import load_imports
 from .writing import dump as dump
 from .writing import dump_values
@@ -37,20 +37,20 @@ class Loaded(Generic[M]):
 
     def problem(self, path: str, message: str, **more: Any) -> Problem:
         """A problem found later, with the position of a dotted path: `loaded.problem("backbone.unmask", "…")`."""
-        return placed(Problem(message, **more), path.split(".") if path else (), self.tree)
+        return self._located(Problem(message, path=path, **more))
 
     @contextmanager
-    def placing(self) -> Iterator[None]:
+    def locate_errors(self) -> Iterator[None]:
         """Add positions to errors raised inside whose problems name a path of the spec."""
         try:
             yield
         except (SpecError, ModelError) as error:
-            raise type(error)([self._placed(problem) for problem in error.problems]) from error
+            raise type(error)([self._located(problem) for problem in error.problems]) from error
 
-    def _placed(self, problem: Problem) -> Problem:
-        if problem.location is not None or not problem.path:
+    def _located(self, problem: Problem) -> Problem:
+        if problem.location is not None or problem.path is None:
             return problem
-        return placed(problem, problem.path.split("."), self.tree)
+        return with_position(problem, problem.path.split(".") if problem.path else (), self.tree)
 
 
 def load(

@@ -14,7 +14,7 @@ _LONGEST_VALUE = 60
 """Characters of a value shown in messages."""
 
 
-def dotted(path: Sequence[str]) -> str | None:
+def path_text(path: Sequence[str]) -> str | None:
     """`data.train`, as in messages and in `--set`; None for the whole spec."""
     return ".".join(path) or None
 
@@ -29,7 +29,7 @@ def child(node: Node, part: str) -> Entry | None:
     return None
 
 
-def existing(tree: Node, loc: Sequence[Any]) -> tuple[str, ...]:
+def existing_path(tree: Node, loc: Sequence[Any]) -> tuple[str, ...]:
     """The parts of pydantic's `loc` that are keys of the tree; the others name members of unions."""
     path: list[str] = []
     for part in map(str, loc):
@@ -72,7 +72,7 @@ def node_text(node: Node) -> str:
 def faults(tree: Node, path: tuple[str, ...] = ()) -> Iterator[Problem]:
     """The errors in scalars of the tree, each with its path."""
     if tree.fault is not None:
-        yield replace(tree.fault, path=dotted(path))
+        yield replace(tree.fault, path=path_text(path))
     if isinstance(tree.value, dict):
         for key, entry in tree.value.items():
             yield from faults(entry.node, (*path, key))
