@@ -1,4 +1,4 @@
-"""A run directory: what it holds, when it may be written, and that it can be moved."""
+"""Run directories: their contents, when they may be overwritten, and that they can be moved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from sltk import Reader, Sentence, register
 
 @register.reader("{name}")
-class Mine(Reader):
+class Custom(Reader):
     """Two sentences."""
 
     def read(self) -> Iterator[Sentence]:
@@ -39,12 +39,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_a_run_directory_holds(run: Path) -> None:
-    """As docs/contracts.md lists it."""
+def test_a_run_directory_has_the_documented_files(run: Path) -> None:
+    """The files are those that docs/contracts.md lists."""
     assert {path.name for path in run.iterdir()} == {
         "spec.yaml", "environment.json", "log.jsonl", "checkpoints", "model", "predictions", "metrics.json",
     }  # fmt: skip
@@ -58,8 +59,8 @@ def test_what_a_run_directory_holds(run: Path) -> None:
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint-36"]
 
 
-def test_metrics_are_those_of_the_contract(run: Path) -> None:
-    """Scores of validation and test, and what training cost."""
+def test_metrics_have_the_documented_keys(run: Path) -> None:
+    """metrics.json has the scores of validation and test, and time and size of training."""
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics) == {"validation", "test", "train"}
     for split in ("validation", "test"):
@@ -78,13 +79,13 @@ def test_metrics_are_those_of_the_contract(run: Path) -> None:
     assert train["parameters"] == train["trained_parameters"] > 10_000
 
 
-def test_environment_says_where_and_with_what(run: Path) -> None:
-    """Versions, device, threads, seed, and the proof of the mask."""
-    found = json.loads((run / "environment.json").read_text())
-    assert found["format"] == 1
-    assert found["sltk"] == sltk.__version__
-    assert found["seed"] == 120
-    assert found["packages"]["torch"]
+def test_the_environment_is_recorded(run: Path) -> None:
+    """environment.json has versions, device, threads, seed, and the verification of the mask."""
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["format"] == 1
+    assert environment["sltk"] == sltk.__version__
+    assert environment["seed"] == 120
+    assert environment["packages"]["torch"]
     assert {
         "python",
         "platform",
@@ -93,30 +94,30 @@ def test_environment_says_where_and_with_what(run: Path) -> None:
         "threads",
         "processes",
         "git_revision",
-    } <= found.keys()
-    assert found["mask_proof"]["unmasked"] == [1]
+    } <= environment.keys()
+    assert environment["mask_proof"]["unmasked"] == [1]
 
 
-def test_the_stored_spec_runs_again(run: Path, tmp_path: Path) -> None:
-    """It is complete: the same weights come of it."""
+def test_the_stored_spec_reproduces_the_run(run: Path, tmp_path: Path) -> None:
+    """The spec in the run directory is complete: training it gives the same weights."""
     sltk.train(run / "spec.yaml", tmp_path / "again")
     assert tiny.same_weights(run, tmp_path / "again")
     assert (run / "spec.yaml").read_text() == (tmp_path / "again/spec.yaml").read_text()
 
 
 def test_predictions_are_word_gold_and_predicted_tag(run: Path) -> None:
-    """Tab-separated, so that they can be scored by other programs; the scores are those in metrics.json."""
+    """The columns are separated by tabs, and give the accuracy in metrics.json."""
     lines = (run / "predictions/test.conll").read_text().splitlines()
     gold = list(sltk.load_data(tiny.all_splits()).test.read())
     rows = [line.split("\t") for line in lines if line]
     assert [row[0] for row in rows] == [word for sentence in gold for word in sentence.words]
     assert [row[1] for row in rows] == [tag for sentence in gold for tag in sentence.tags or ()]
-    right = sum(row[1] == row[2] for row in rows) / len(rows)
-    assert right == pytest.approx(json.loads((run / "metrics.json").read_text())["test"]["accuracy"])
+    accuracy = sum(row[1] == row[2] for row in rows) / len(rows)
+    assert accuracy == pytest.approx(json.loads((run / "metrics.json").read_text())["test"]["accuracy"])
 
 
-def test_evaluate_gives_the_scores_of_the_run_again(run: Path) -> None:
-    """On its own splits, and on what another reader reads."""
+def test_evaluate_reproduces_the_scores_of_the_run(run: Path) -> None:
+    """`evaluate` scores a split of the run's data, or data from another reader."""
     metrics = json.loads((run / "metrics.json").read_text())
     for split in ("validation", "test"):
         assert evaluate(run, split=split).scores == metrics[split]
@@ -126,10 +127,10 @@ def test_evaluate_gives_the_scores_of_the_run_again(run: Path) -> None:
         evaluate(run, split="dev")
 
 
-def test_from_python_a_run_is_a_mapping_a_file_or_a_spec(
+def test_train_accepts_a_mapping_a_file_or_an_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And lies in runs/NAME where no folder is given."""
+    """By default, the run is written to runs/NAME."""
     monkeypatch.chdir(tmp_path)
     metrics = sltk.train(tiny.spec({"max_steps": 1}))
     assert json.loads((tmp_path / "runs/tiny/metrics.json").read_text()) == metrics
@@ -142,8 +143,8 @@ def test_from_python_a_run_is_a_mapping_a_file_or_a_spec(
     assert tiny.same_weights(tmp_path / "runs/tiny", tmp_path / "spec")
 
 
-def test_a_wrong_mapping_is_explained_like_a_file() -> None:
-    """All that is wrong, each at its key, before anything is written."""
+def test_errors_in_a_mapping_are_reported_like_those_in_a_file() -> None:
+    """All errors are reported together, before anything is written."""
     spec = tiny.spec({"epoch": 3}, head={"type": "crff"})
     with pytest.raises(sltk.SpecError) as caught:
         sltk.train(spec, "never")
@@ -152,20 +153,20 @@ def test_a_wrong_mapping_is_explained_like_a_file() -> None:
     assert not Path("never").exists()
 
 
-def test_a_run_is_not_overwritten_unasked(run: Path) -> None:
-    """Finished or not, it needs --resume or --force, and not both."""
-    before = tree(run)
+def test_an_existing_run_is_not_overwritten(run: Path) -> None:
+    """Training into an existing run needs either --resume or --force, not both."""
+    before = contents(run)
     with pytest.raises(
         sltk.UsageError, match="holds a finished run; --resume continues it, --force replaces it"
     ):
         sltk.train(tiny.spec(), run)
     with pytest.raises(sltk.UsageError, match="choose one"):
         sltk.train(tiny.spec(), run, resume=True, force=True)
-    assert tree(run) == before
+    assert contents(run) == before
 
 
 def test_force_replaces_a_run(run: Path, tmp_path: Path) -> None:
-    """Nothing of the old one is left, and files that are not a run's stay."""
+    """The old run is removed completely; other files in its folder are kept."""
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "notes.txt").write_text("mine")
     sltk.train(tiny.spec({"max_steps": 1}, backbone=tiny.backbone(lora={"r": 2})), copy, force=True)
@@ -186,16 +187,16 @@ def test_force_replaces_a_run(run: Path, tmp_path: Path) -> None:
     ],
     ids=["data", "mask", "lora", "model", "length"],
 )
-def test_force_spares_the_old_run_where_the_new_one_cannot_start(run: Path, changes: dict[str, Any]) -> None:
-    """Data are read and the model is built before anything is touched."""
-    before = tree(run)
+def test_force_keeps_the_old_run_if_the_new_one_cannot_start(run: Path, changes: dict[str, Any]) -> None:
+    """Data is read and the model is built before the old run is removed."""
+    before = contents(run)
     with pytest.raises(sltk.InputError):
         sltk.train(tiny.spec(**changes), run, force=True)
-    assert tree(run) == before
+    assert contents(run) == before
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
-    """Not even --force takes it."""
+    """sltk does not write into such a folder even with --force."""
     (tmp_path / "thesis.tex").write_text("mine")
     for force in (False, True):
         with pytest.raises(sltk.UsageError, match=r"holds other files and no run \(thesis.tex\)"):
@@ -215,8 +216,8 @@ BAD_TEST_FILES = {
 
 
 @pytest.mark.parametrize("kind", BAD_TEST_FILES)
-def test_bad_test_data_stops_the_run_before_it_is_trained(tmp_path: Path, kind: str) -> None:
-    """One message that names the file; nothing is written."""
+def test_bad_test_data_is_an_error_before_training(tmp_path: Path, kind: str) -> None:
+    """The message names the file, and nothing is written."""
     path = tmp_path / "test.txt"
     content = BAD_TEST_FILES[kind]
     if content is not None:
@@ -229,55 +230,53 @@ def test_bad_test_data_stops_the_run_before_it_is_trained(tmp_path: Path, kind: 
     assert not (tmp_path / "run").exists()
 
 
-def test_labels_that_train_lacks_are_told_and_scored_as_errors(tmp_path: Path) -> None:
-    """A warning, not an error."""
+def test_labels_missing_from_the_training_data_are_scored_as_errors(tmp_path: Path) -> None:
+    """A note reports labels that occur only in the test data, and training continues."""
     (tmp_path / "test.txt").write_text("the O\nsoup B-FOOD\n")
     data = {
         "train": {"type": "grammar", "count": 21},
         "test": {"type": "conll", "path": str(tmp_path / "test.txt")},
     }
-    heard = tiny.RecordingProgress()
-    metrics = sltk.train(tiny.spec(data=data), tmp_path / "run", progress=heard)
-    assert "test has labels that train lacks, scored as errors: FOOD" in heard.notes
+    progress = tiny.RecordingProgress()
+    metrics = sltk.train(tiny.spec(data=data), tmp_path / "run", progress=progress)
+    assert "test has labels that train lacks, scored as errors: FOOD" in progress.notes
     assert metrics["test"]["per_type"]["FOOD"].items() >= {"f1": 0, "support": 1}.items()
 
 
-def test_problems_of_the_model_stand_at_their_place_in_the_spec(tmp_path: Path) -> None:
-    """File, line and column of the mask and of a LoRA target, though only the model can tell that they are wrong."""
+def test_errors_of_the_model_have_a_position_in_the_spec(tmp_path: Path) -> None:
+    """Masks and LoRA targets that do not fit the model are reported with file and line."""
     path = tmp_path / "wrong.yaml"
-    shutil.copy(make_spec(tmp_path, tiny.backbone(unmask="00000001")), path)
+    write_spec(path, tiny.backbone(unmask="00000001"))
     with pytest.raises(sltk.ModelError) as caught:
         sltk.train(path, tmp_path / "run")
     (problem,) = caught.value.problems
     assert problem.location is not None
     assert problem.location.file == str(path)
     assert "00000001" in (problem.source_line or "")
-    make_spec(tmp_path, tiny.backbone(lora={"target_modules": ["k_proj", "q_prj"]})).replace(path)
+    write_spec(path, tiny.backbone(lora={"target_modules": ["k_proj", "q_prj"]}))
     with pytest.raises(sltk.ModelError, match="did you mean `q_proj`") as caught:
         sltk.train(path, tmp_path / "run")
     assert caught.value.problems[0].location is not None
     assert not (tmp_path / "run").exists()
 
 
-def make_spec(folder: Path, backbone: dict[str, Any]) -> Path:
-    path = folder / "made.yaml"
+def write_spec(path: Path, backbone: dict[str, Any]) -> None:
     path.write_text(json.dumps(tiny.spec(backbone=backbone), indent=2))
-    return path
 
 
 def test_a_run_of_another_format_is_refused(run: Path, tmp_path: Path) -> None:
-    """By resume, evaluate and load, each saying the versions."""
+    """Resuming, evaluating and loading it all give an error with both versions."""
     copy = shutil.copytree(run, tmp_path / "run")
     old = {**json.loads((copy / "environment.json").read_text()), "format": 0, "sltk": "0.0.9"}
     (copy / "environment.json").write_text(json.dumps(old))
     spec = tiny.spec({"epochs": 12}, data=tiny.all_splits())
-    for use in (lambda: sltk.train(spec, copy, resume=True), lambda: evaluate(copy), lambda: load(copy)):
+    for call in (lambda: sltk.train(spec, copy, resume=True), lambda: evaluate(copy), lambda: load(copy)):
         with pytest.raises(sltk.UsageError, match=r"was written by sltk 0\.0\.9 in format 0; this is sltk"):
-            use()
+            call()
 
 
-def test_what_is_no_finished_run_is_not_loaded(run: Path, tmp_path: Path) -> None:
-    """It is said what is missing."""
+def test_only_finished_runs_are_loaded(run: Path, tmp_path: Path) -> None:
+    """The error distinguishes an unfinished run from a folder that is no run directory."""
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "metrics.json").unlink()
     with pytest.raises(sltk.UsageError, match="is not finished"):
@@ -286,13 +285,13 @@ def test_what_is_no_finished_run_is_not_loaded(run: Path, tmp_path: Path) -> Non
         load(tmp_path / "nowhere")
 
 
-def test_a_run_works_after_it_was_moved_with_its_imports(tmp_path: Path) -> None:
-    """Its components come with it: the files named in `imports:` are copied, two of one name as well."""
-    for folder, name in (("a", "mine_a"), ("b", "mine_b")):
+def test_a_moved_run_works_without_the_imported_files(tmp_path: Path) -> None:
+    """The files named in `imports:` are copied into the run, even two with the same name."""
+    for folder, name in (("a", "custom_a"), ("b", "custom_b")):
         (tmp_path / "source" / folder).mkdir(parents=True)
         (tmp_path / "source" / folder / "readers.py").write_text(READER.format(name=name))
     imports = [str(tmp_path / "source" / folder / "readers.py") for folder in ("a", "b")]
-    spec = tiny.spec(imports=imports, data={"train": {"type": "mine_a"}, "test": {"type": "mine_b"}})
+    spec = tiny.spec(imports=imports, data={"train": {"type": "custom_a"}, "test": {"type": "custom_b"}})
     sltk.train(spec, tmp_path / "run")
     shutil.rmtree(tmp_path / "source")
     shutil.move(tmp_path / "run", tmp_path / "moved")
@@ -301,43 +300,38 @@ def test_a_run_works_after_it_was_moved_with_its_imports(tmp_path: Path) -> None
         "import sys; from sltk.run import evaluate, load; "
         "print(evaluate(sys.argv[1]).scores['words'], len(load(sys.argv[1] + '/model').predict('cold soup')))"
     )
-    assert child(script, str(tmp_path / "moved")) == "4 1\n"
+    assert run_script(script, str(tmp_path / "moved")) == "4 1\n"
 
 
-def child(script: str, *arguments: str) -> str:
-    """What a fresh process prints."""
+def run_script(script: str, *arguments: str) -> str:
+    """Run a script in a new process and return its output."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 0, completed.stderr[-2000:]
+    return completed.stdout
 
 
 def test_resume_with_edited_imports_is_refused(tmp_path: Path) -> None:
-    """They are part of the run."""
+    """Imported files are part of the run, so changing one is an error."""
     source = tmp_path / "readers.py"
-    source.write_text(READER.format(name="mine_c"))
-    spec = tiny.spec(imports=[str(source)], data={"train": {"type": "mine_c"}})
-
-    class Stop(tiny.RecordingProgress):
-        def step(self, done: int, words: int) -> None:
-            raise KeyboardInterrupt
-
+    source.write_text(READER.format(name="custom_c"))
+    spec = tiny.spec(imports=[str(source)], data={"train": {"type": "custom_c"}})
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, tmp_path / "run", progress=Stop())
-    source.write_text(READER.format(name="mine_c") + "\n# edited\n")
+        sltk.train(spec, tmp_path / "run", progress=tiny.InterruptingProgress(1))
+    source.write_text(READER.format(name="custom_c") + "\n# edited\n")
     with pytest.raises(sltk.UsageError, match="was edited"):
         sltk.train(spec, tmp_path / "run", resume=True)
 
 
-def test_prediction_starts_without_what_only_training_needs(run: Path) -> None:
-    """Trainer takes seconds to import, bitsandbytes and peft too: only a quantized or adapted model needs these."""
+def test_prediction_does_not_import_training_libraries(run: Path) -> None:
+    """Trainer, bitsandbytes, peft and datasets take seconds to import, and a plain model does not need them."""
     script = (
         "import sys, sltk; sltk.load(sys.argv[1]).predict('The soup was awful.'); "
         "print([name for name in ('transformers.trainer', 'bitsandbytes', 'peft', 'datasets') "
         "if name in sys.modules])"
     )
-    assert child(script, str(run)) == "[]\n"
+    assert run_script(script, str(run)) == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -350,12 +344,12 @@ def test_prediction_starts_without_what_only_training_needs(run: Path) -> None:
         ("model/base/model.safetensors", "is damaged: "),
     ],
 )
-def test_damage_is_an_error_that_names_the_file(file: str, message: str, run: Path, tmp_path: Path) -> None:
-    """A file that was cut short, or is gone, is the input's fault and told as such."""
+def test_a_damaged_file_is_an_input_error(file: str, message: str, run: Path, tmp_path: Path) -> None:
+    """Truncated, empty and missing files are input errors."""
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    for cut in (20, None):
-        (copy / file).write_bytes((copy / file).read_bytes()[:cut] if cut else b"")
-        with pytest.raises(sltk.InputError, match=message if cut else ""):
+    for length in (20, 0):
+        (copy / file).write_bytes((copy / file).read_bytes()[:length])
+        with pytest.raises(sltk.InputError, match=message if length else ""):
             evaluate(copy)
     (copy / file).unlink()
     with pytest.raises(sltk.InputError, match=r"missing|is damaged|no spec.yaml|no sltk.json|no safetensors"):
@@ -363,25 +357,25 @@ def test_damage_is_an_error_that_names_the_file(file: str, message: str, run: Pa
 
 
 @pytest.mark.parametrize("part", ["tokenizer", "base", "head.safetensors"])
-def test_a_model_that_is_not_whole_says_what_is_missing(part: str, run: Path, tmp_path: Path) -> None:
-    """Before anything is loaded."""
+def test_an_incomplete_model_is_reported(part: str, run: Path, tmp_path: Path) -> None:
+    """The error names the missing part of the model."""
     copy = Path(shutil.copytree(run, tmp_path / "copy")) / "model"
     (copy / part).rename(tmp_path / "aside")
     with pytest.raises(sltk.UsageError, match=f"is incomplete: {part} missing"):
         load(copy.parent)
 
 
-def test_words_per_second_and_notes_reach_progress(tmp_path: Path) -> None:
-    """What was read is told before anything else."""
-    heard = tiny.RecordingProgress()
-    sltk.train(tiny.spec(data=tiny.all_splits()), tmp_path / "run", progress=heard)
-    assert [note.split(":")[0] for note in heard.notes[:3]] == ["train", "validation", "test"]
-    scoring = [note for note in heard.notes if note.startswith("scoring")]
+def test_progress_gets_notes_about_data_and_scoring(tmp_path: Path) -> None:
+    """Notes about the data come first."""
+    progress = tiny.RecordingProgress()
+    sltk.train(tiny.spec(data=tiny.all_splits()), tmp_path / "run", progress=progress)
+    assert [note.split(":")[0] for note in progress.notes[:3]] == ["train", "validation", "test"]
+    scoring = [note for note in progress.notes if note.startswith("scoring")]
     assert scoring == ["scoring validation", "scoring test"]
 
 
-def test_an_exported_model_is_scored_on_data_that_is_given(run: Path, tmp_path: Path) -> None:
-    """It has no splits of its own, and gets the scores that its run gets."""
+def test_an_exported_model_gets_the_scores_of_its_run(run: Path, tmp_path: Path) -> None:
+    """An exported model has no splits, so evaluating it needs data and a reader."""
     from sltk.components.registry import registry
     from sltk.exporting import export
 
@@ -392,13 +386,13 @@ def test_an_exported_model_is_scored_on_data_that_is_given(run: Path, tmp_path: 
         evaluate(tmp_path / "exported")
 
 
-def test_a_metric_that_cannot_choose_is_told_when_it_is_to_choose(tmp_path: Path) -> None:
-    """`select: best` by a metric without F1 or accuracy is an error, not a choice among zeros."""
+def test_a_metric_without_f1_or_accuracy_cannot_select_the_best_epoch(tmp_path: Path) -> None:
+    """`select: best` with such a metric is an error."""
     from sltk import Metric, register
 
     @register.metric("words_seen")
     class WordsSeen(Metric):
-        """How many words there are."""
+        """Number of words."""
 
         def compute(self, gold: Any, predicted: Any, scheme: Any) -> dict[str, Any]:
             return {"words": sum(map(len, gold)), "signature": "words_seen"}

@@ -31,8 +31,8 @@ def quality(mask: str) -> float:
     return 0.7 + 0.02 * int(mask[3]) + 0.01 * int(mask[2]) - 0.005 * int(mask[1]) - 0.03 * int(mask[0])
 
 
-def searched(name: str, budget: float, seed: int = 0, failing: str = "") -> search.Search:
-    """A search with exact scores, and shared scores that rank like them."""
+def run_search(name: str, budget: float, seed: int = 0, failing: str = "") -> search.Search:
+    """Run a search with exact scores, and shared scores that rank the masks equally."""
     result = search.Search(search.STRATEGIES[name], Space(MASKS, budget, shared_price=1.5), seed)
 
     def answer(request: str) -> Answer:
@@ -53,7 +53,7 @@ def searched(name: str, budget: float, seed: int = 0, failing: str = "") -> sear
 )
 def test_no_strategy_spends_more_than_its_budget(name: str, budget: float, seed: int, failing: str) -> None:
     """The cost includes failed runs and the shared run; a failed run is never the best."""
-    space = searched(name, budget, seed, failing).space
+    space = run_search(name, budget, seed, failing).space
     assert space.spent <= budget + 1e-6
     shared = space.shared_price if name == "shared" else 0
     assert space.spent == pytest.approx(shared + len(space.scores))
@@ -67,24 +67,24 @@ def test_no_strategy_spends_more_than_its_budget(name: str, budget: float, seed:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_whole_budget_finds_the_best(name: str) -> None:
     """With a budget for all masks, every strategy finds the best."""
-    assert searched(name, 40).space.best == "0011"
+    assert run_search(name, 40).space.best == "0011"
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"random"}))
 def test_informed_strategies_find_the_best_early(name: str) -> None:
     """If the digits explain the scores, shared weights or a Gaussian process find the best in seven full runs."""
-    assert searched(name, 7).space.best == "0011"
+    assert run_search(name, 7).space.best == "0011"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_search_asks_the_same_when_it_gets_the_same_answers(name: str) -> None:
-    """That is how a killed search resumes; another seed draws other masks."""
-    assert searched(name, 6).requests == searched(name, 6).requests
+def test_a_search_is_deterministic(name: str) -> None:
+    """The same answers give the same requests, so a killed search can resume; another seed gives other masks."""
+    assert run_search(name, 6).requests == run_search(name, 6).requests
     if name in ("random", "gaussian"):
-        assert searched(name, 6).requests != searched(name, 6, seed=1).requests
+        assert run_search(name, 6).requests != run_search(name, 6, seed=1).requests
 
 
-def test_a_gaussian_process_reproduces_the_scores_it_was_given() -> None:
+def test_a_gaussian_process_reproduces_observed_scores() -> None:
     """If scores have almost no noise, its mean passes through them, and its deviation is lowest there."""
     scores = {mask: quality(mask) for mask in MASKS[::2]}
     posterior = search.GaussianProcess(MASKS).predict(scores)
@@ -100,31 +100,31 @@ def test_a_gaussian_process_learns_the_effect_of_each_digit() -> None:
     assert max(MASKS, key=lambda mask: posterior.mean[mask]) in ("0011", "0111")
 
 
-def test_expected_improvement_is_that_of_the_normal_distribution() -> None:
-    """It equals the mean over many draws; without uncertainty it is the plain difference."""
+def test_expected_improvement_matches_random_samples() -> None:
+    """It equals the mean improvement of many normal samples; without uncertainty, it is the difference."""
     posterior = search.Posterior({"0": 0.5, "1": 0.7}, {"0": 0.2, "1": 0.0})
     rng = Random(0)
-    drawn = [max(0.0, rng.gauss(0.5, 0.2) - 0.6) for _ in range(200_000)]
-    assert posterior.improvement("0", 0.6) == pytest.approx(sum(drawn) / len(drawn), rel=0.02)
+    samples = [max(0.0, rng.gauss(0.5, 0.2) - 0.6) for _ in range(200_000)]
+    assert posterior.improvement("0", 0.6) == pytest.approx(sum(samples) / len(samples), rel=0.02)
     assert posterior.improvement("1", 0.6) == pytest.approx(0.1)
     assert posterior.improvement("1", 0.8) == 0
 
 
 def record(mask: str, seed: int) -> RunRecord:
-    """A finished run, as `sltk report` records it."""
-    final = quality(mask) + 0.001 * ((int(mask, 2) + seed) % 5)
+    """The record of a finished run, as `sltk report` writes it."""
+    f1 = quality(mask) + 0.001 * ((int(mask, 2) + seed) % 5)
     return RunRecord(
         name=f"{mask}-{seed}", mask=mask, seed=seed, settings={}, data={}, train={},
-        scores={"validation": {"f1": final}},
+        scores={"validation": {"f1": f1}},
     )  # fmt: skip
 
 
-def grid(**more: Any) -> search.ScoreTable:
-    return search.table([record(mask, seed) for mask in MASKS for seed in (1, 2, 3)], **more)
+def grid(**options: Any) -> search.ScoreTable:
+    return search.table([record(mask, seed) for mask in MASKS for seed in (1, 2, 3)], **options)
 
 
 def test_searches_are_simulated_on_a_table_of_records() -> None:
-    """Regret is measured against the mean over seeds; the cost is a share of training every mask once."""
+    """Regret refers to the mean over seeds; the cost is a share of training every mask once."""
     full = search.replay(grid(), search.STRATEGIES["random"], 1.0, Random(0))
     means = grid().means()
     assert full.share == 1
@@ -134,8 +134,8 @@ def test_searches_are_simulated_on_a_table_of_records() -> None:
     assert cheaper.regret >= 0
 
 
-def test_seeds_that_lack_a_mask_are_left_out() -> None:
-    """An unfinished sweep can be searched with the seeds that are complete."""
+def test_incomplete_seeds_are_left_out() -> None:
+    """An unfinished sweep can be searched with the seeds that have every mask."""
     records = [record(mask, seed) for mask in MASKS for seed in (1, 2) if (mask, seed) != ("0011", 2)]
     assert search.table(records).seeds == [1]
     with pytest.raises(UsageError, match="every mask with one seed"):
@@ -149,8 +149,8 @@ def test_deviation_is_pooled_over_masks() -> None:
     assert search.ScoreTable(MASKS, [0], scores).deviation == 0
 
 
-def test_shared_runs_are_read_from_lines(tmp_path: Path) -> None:
-    """An error names the number of the line."""
+def test_shared_runs_are_read_from_a_file(tmp_path: Path) -> None:
+    """The file has one run per line; an error names the line."""
     path = tmp_path / "shared.jsonl"
     line = json.dumps(
         {"seed": 1, "price": 1.5, "seconds": 9, "scores": {mask: quality(mask) for mask in MASKS}}

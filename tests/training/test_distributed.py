@@ -1,4 +1,4 @@
-"""Two processes on the CPU train what one process trains, sentence for sentence."""
+"""Training in two processes on the CPU gives the same model as training in one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ import torch
 import sltk
 import tiny
 
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
+
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import sltk
 from sltk.files import atomic
 
-def recorded(path, text, write=atomic.write_text):
+def record_write(path, text, write=atomic.write_text):
     Path(sys.argv[2], os.environ["RANK"] + ".writes").open("a").write(f"{path}\\n")
     write(path, text)
 
-atomic.write_text = recorded
+atomic.write_text = record_write
 for name, spec in json.loads(Path(sys.argv[1]).read_text()).items():
     sltk.train(spec, Path(sys.argv[2]) / name)
 try:
@@ -50,43 +52,43 @@ KINDS: dict[str, dict[str, Any]] = {
     "lora": {"backbone": LORA},
 }
 
-TWICE = ("whole-twice", "crf-twice")
-"""The same accumulated: the last batch is of one sentence, and the second process is left with none."""
+ACCUMULATED = ("whole-accumulated", "crf-accumulated")
+"""The same with accumulated batches: the last batch has one sentence, and the second process none."""
 
 
 def spec(kind: str, batch_size: int, accumulation: int = 1) -> dict[str, Any]:
-    """21 sentences in batches of eight: the last one has five, of which the second process gets one."""
+    """A spec with 21 sentences in batches of eight: the second process gets one of the last five sentences."""
     trainer = {"epochs": 2, "batch_size": batch_size, "gradient_accumulation": accumulation, "clip": 0.5}
     return tiny.spec(trainer, **KINDS[kind])
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two processes: every kind with batches of 2 × 4, and of 2 × 2 accumulated twice."""
-    folder = tmp_path_factory.mktemp("both")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs with two processes: each kind with batches of 2 × 4, some with 2 × 2 accumulated twice."""
+    folder = tmp_path_factory.mktemp("runs")
     specs = {kind: spec(kind, 4) for kind in KINDS}
-    specs |= {kind: spec(kind.removesuffix("-twice"), 2, 2) for kind in TWICE}
+    specs |= {kind: spec(kind.removesuffix("-accumulated"), 2, 2) for kind in ACCUMULATED}
     (folder / "specs.json").write_text(json.dumps(specs))
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, str(folder / "script.py"), str(folder / "specs.json"), str(folder)],
         env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert completed.returncode == 0, completed.stderr[-3000:]
     return folder
 
 
-@pytest.mark.parametrize("name", [*KINDS, *TWICE])
-def test_two_processes_train_what_one_trains(both: Path, tmp_path: Path, name: str) -> None:
-    """Weights after six updates are those of one process with batches of 8, and so is every logged loss."""
-    sltk.train(spec(name.removesuffix("-twice"), 8), tmp_path / "one")
-    ours, theirs = tiny.weights(both / name), tiny.weights(tmp_path / "one")
-    assert ours.keys() == theirs.keys()
-    for key in ours:
-        torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-5)
-    assert logged_losses(both / name) == pytest.approx(logged_losses(tmp_path / "one"), abs=1e-5)
+@pytest.mark.parametrize("name", [*KINDS, *ACCUMULATED])
+def test_two_processes_train_the_same_model_as_one(runs: Path, tmp_path: Path, name: str) -> None:
+    """Weights after six updates, and all logged losses, are those of one process with batches of 8."""
+    sltk.train(spec(name.removesuffix("-accumulated"), 8), tmp_path / "one")
+    actual, expected = tiny.weights(runs / name), tiny.weights(tmp_path / "one")
+    assert actual.keys() == expected.keys()
+    for key in actual:
+        torch.testing.assert_close(actual[key], expected[key], rtol=0, atol=1e-5)
+    assert logged_losses(runs / name) == pytest.approx(logged_losses(tmp_path / "one"), abs=1e-5)
 
 
 def logged_losses(run: Path) -> list[float]:
@@ -96,24 +98,24 @@ def logged_losses(run: Path) -> list[float]:
     return losses
 
 
-def test_no_sentence_is_trained_on_twice(both: Path) -> None:
-    """The words trained on are those of the data, twice: two epochs."""
+def test_no_sentence_is_trained_on_twice(runs: Path) -> None:
+    """The number of words trained on is that of the data in two epochs."""
     words = sum(len(sentence) for sentence in sltk.load_data(tiny.spec()["data"]).train.read())
-    for name in (*KINDS, *TWICE):
-        metrics = json.loads((both / name / "metrics.json").read_text())
+    for name in (*KINDS, *ACCUMULATED):
+        metrics = json.loads((runs / name / "metrics.json").read_text())
         assert metrics["train"]["words"] == 2 * words
         assert metrics["train"]["steps"] == 6
 
 
-def test_only_the_first_process_writes(both: Path) -> None:
-    """Files of the run directory come from process 0; the other adds its random numbers to checkpoints alone."""
-    assert "spec.yaml" in (both / "0.writes").read_text()
-    assert not (both / "1.writes").exists()
-    names = {path.name for path in (both / "whole/checkpoints").glob("*/*")}
+def test_only_the_main_process_writes(runs: Path) -> None:
+    """Process 0 writes the run directory; the other only adds the state of its random numbers to checkpoints."""
+    assert "spec.yaml" in (runs / "0.writes").read_text()
+    assert not (runs / "1.writes").exists()
+    names = {path.name for path in (runs / "whole/checkpoints").glob("*/*")}
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
 
 
-def test_every_process_refuses_a_run_that_is_there(both: Path) -> None:
-    """None of them is left waiting for the others."""
-    assert (both / "0.refused").exists()
-    assert (both / "1.refused").exists()
+def test_every_process_refuses_an_existing_run(runs: Path) -> None:
+    """All processes raise the error, so none waits for the others."""
+    assert (runs / "0.refused").exists()
+    assert (runs / "1.refused").exists()
