@@ -109,6 +109,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_a_run_killed_many_times_ends_with_the_same_weights(uninterrupted: Path, tmp_path: Path) -> None:
     """Weights are equal bit for bit after SIGKILL at twelve random events, in updates and while writing."""
@@ -127,6 +128,7 @@ def test_a_run_killed_many_times_ends_with_the_same_weights(uninterrupted: Path,
     assert json.loads((folder / "metrics.json").read_text())["train"]["steps"] == 9
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("part", range(6))
 def test_a_kill_while_a_checkpoint_is_written_loses_only_that_checkpoint(
