@@ -8,7 +8,7 @@ A component holds its options as typed fields and imports nothing heavy: it impo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -55,10 +55,13 @@ class Reader(Component):
                 if isinstance(inner, Reader):
                     yield from inner.paths(f"{at}.{number}")
 
+    example_sentences: ClassVar[Callable[[], list[Sentence]]] = tagged_sentences
+    """The sentences that `example` returns."""
+
     @classmethod
     def example(cls) -> list[Sentence]:
         """A few sentences as this reader would yield them; `--rehearse` uses them if a file is missing."""
-        return tagged_sentences()
+        return cls.example_sentences()
 
 
 class TaggedReader(Reader):

@@ -9,6 +9,7 @@ from itertools import islice
 from pydantic import Field
 
 from ...types import Sentence
+from ..examples import text_sentences
 from ..registry import register
 from ..slots import Reader
 
@@ -25,9 +26,4 @@ class ConcatReader(Reader):
             for sentence in islice(reader.read(), reader.limit):
                 yield replace(sentence, tags=None, spans=None)
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences without annotation."""
-        from ..examples import text_sentences
-
-        return text_sentences()
+    example_sentences = text_sentences

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ...errors import DataError
 from ...types import Sentence, Unused
+from ..examples import plain_sentences
 from ..registry import register
 from ..slots import TaggedReader
 from .text_file import TextFileReader
@@ -85,12 +86,7 @@ class ConlluReader(TaggedReader, TextFileReader):
             )
             yield before
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences with parts of speech."""
-        from ..examples import plain_sentences
-
-        return plain_sentences()
+    example_sentences = plain_sentences
 
     def _sentences(self) -> Iterator[tuple[list[_ConlluRow], Sentence]]:
         """Yield the rows of each sentence, and the sentence; a document ends where the next one begins."""

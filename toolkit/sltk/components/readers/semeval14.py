@@ -10,6 +10,7 @@ from xml.parsers import expat
 from ...errors import DataError
 from ...files.text_lines import open_binary
 from ...types import Sentence
+from ..examples import aspect_sentences
 from ..registry import register
 from ..slots import FileReader
 from .offsets import CharSpan, OffsetReader
@@ -40,12 +41,7 @@ class SemEval14Reader(OffsetReader, FileReader):
         for line, text, terms in parser.take():
             yield self.annotate(text, terms, file=str(self.path), line=line)
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences of reviews with aspect terms."""
-        from ..examples import aspect_sentences
-
-        return aspect_sentences()
+    example_sentences = aspect_sentences
 
 
 class _SentenceParser:

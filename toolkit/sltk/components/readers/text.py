@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ...files.text_lines import EncodingErrors
 from ...types import Sentence
+from ..examples import text_sentences
 from ..registry import register
 from .offsets import SplittingReader
 from .text_file import TextFileReader
@@ -44,9 +45,4 @@ class TextReader(SplittingReader, TextFileReader):
                 unused=lines.take_replacements(),
             )
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences without annotation."""
-        from ..examples import text_sentences
-
-        return text_sentences()
+    example_sentences = text_sentences

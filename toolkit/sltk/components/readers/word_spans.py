@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ...types import Sentence, Span, Unused
+from ..examples import event_sentences, tagged_sentences
 from ..slots import Reader
 from .json_records import JsonRecord
 
@@ -86,12 +87,7 @@ class TriggerReader(Reader):
             sentence.spans = sorted([other for other in spans if other not in overwritten] + [span])
         return sentence
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences with event triggers."""
-        from ..examples import event_sentences
-
-        return event_sentences()
+    example_sentences = event_sentences
 
 
 def _overwritten(spans: list[Span], by: Span, words: list[str], record: JsonRecord) -> Iterator[Unused]:
@@ -124,9 +120,4 @@ class NerOrEventReader(TriggerReader):
             mentions = [(start, end, type_.lower()) for start, end, type_ in mentions]
         return entity_sentence(words, mentions, record, document)
 
-    @classmethod
-    def example(cls) -> list[Sentence]:
-        """Sentences with the names of people, places and organisations."""
-        from ..examples import tagged_sentences
-
-        return tagged_sentences()
+    example_sentences = tagged_sentences
