@@ -164,7 +164,7 @@ def test_paired_tests_use_shared_seeds() -> None:
     """Runs are paired by seed; a note says that not all configurations have the same seeds."""
     records = [*study_records.study(["00"], seeds=[1, 2, 3]), *study_records.study(["01"], seeds=[2, 3, 4])]
     (task,) = arrange(records)
-    assert compare_with_baseline(task)[0].t.n == 2
+    assert compare_with_baseline(task)[0].tests[0].n == 2
     assert any("not all configurations have the same seeds" in note for note in task.notes())
 
 

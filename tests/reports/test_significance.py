@@ -174,7 +174,7 @@ def test_the_papers_test_is_a_one_sided_t_test_over_its_pairs():
     theirs = stats.ttest_rel([means[a] for a, _ in pairs], [means[b] for _, b in pairs], alternative="less")
     test = unmasking_test(means)
     assert test.result.p == pytest.approx(theirs.pvalue)
-    assert (test.pairs, test.alpha, test.rejected) == (17, 0.01, True)
+    assert (test.result.n, test.alpha, test.rejected) == (17, 0.01, True)
     assert any("not independent" in note for note in test.result.notes)
     down = unmasking_test({mask: -value for mask, value in means.items()})
     assert down.rejected is False

@@ -135,18 +135,17 @@ def _sections(
             type_table(task) if diagnostics.has_types(task) else None,
             *significance_tables(task),
         ]
-        yield Section(task.name, [*map(_sentence, task.notes())], [table for table in tables if table])
-    yield Section("Data and runs", [*map(_sentence, notes), *_data_lines(tasks)], [run_table(tasks)])
+        yield Section(
+            task.name, [f"Note: {note}." for note in task.notes()], [table for table in tables if table]
+        )
+    sentences = [*(f"Note: {note}." for note in notes), *_data_lines(tasks)]
+    yield Section("Data and runs", sentences, [run_table(tasks)])
 
 
 def main_table(task: StudyTask) -> ResultTable:
     """The most important table of a task: checkpoints if these are all that varies, else scores."""
     over_checkpoints = pretraining_curves.is_over_checkpoints(task)
     return pretraining_curves.table(task) if over_checkpoints else score_table(task)
-
-
-def _sentence(note: str) -> str:
-    return f"Note: {note}."
 
 
 def _data_lines(tasks: Sequence[StudyTask]) -> Iterator[str]:

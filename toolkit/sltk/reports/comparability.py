@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from ..errors import Problem, UsageError
@@ -18,12 +19,10 @@ def by_data(records: Sequence[RunRecord], *, separate: bool) -> dict[str, list[R
     """
     groups: list[list[RunRecord]] = []
     for record in records:
-        for group in groups:
-            if not differences(group[0], record):
-                group.append(record)
-                break
-        else:
-            groups.append([record])
+        group = next((group for group in groups if not differences(group[0], record)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(record)
     if len(groups) > 1 and not separate:
         raise UsageError(_refusal(groups))
     return _named(groups)
@@ -82,12 +81,9 @@ def _named(groups: Sequence[list[RunRecord]]) -> dict[str, list[RunRecord]]:
     named: dict[str, list[RunRecord]] = {}
     for group, names in zip(groups, origins, strict=True):
         is_own = len(names) == 1 and origins.count(names) == 1
-        name = base = next(iter(names)) if is_own else _data_name(group[0])
-        number = 1
-        while name in named:
-            number += 1
-            name = f"{base} ({number})"
-        named[name] = group
+        base = next(iter(names)) if is_own else _data_name(group[0])
+        candidates = chain([base], (f"{base} ({number})" for number in count(2)))
+        named[next(name for name in candidates if name not in named)] = group
     return named
 
 

@@ -26,11 +26,6 @@ class Comparison:
     corrected: Sequence[float | None] = ()
     """p of each test after Holm's correction."""
 
-    @property
-    def t(self) -> TestResult:
-        """The paired t-test over seeds."""
-        return self.tests[0]
-
     def notes(self) -> list[str]:
         """The notes of all tests, each once."""
         return list(dict.fromkeys(note for test in self.tests if test is not None for note in test.notes))

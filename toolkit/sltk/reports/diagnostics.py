@@ -134,9 +134,7 @@ def _confusion_panel(ax: Any, task: StudyTask) -> None:
     seeds = f", {len(best.runs)} seeds" if len(best.runs) > 1 else ""
     title = f"{shown(task.name)}\n{shown(best.label)}, {task.splits[-1]}{seeds}"
     ax.set(xlabel="predicted", ylabel="gold", title=title)
-    if not numbered:
-        return
-    for y, row in enumerate(table):
+    for y, row in enumerate(table if numbered else []):
         for x, value in enumerate(row):
             ink = "white" if shares[y][x] > 0.6 else "#1C1E21"
             text = f"{value:,}" if value else ""

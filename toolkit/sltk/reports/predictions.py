@@ -34,9 +34,7 @@ def read_predictions(path: Path) -> list[TaggedSentence]:
         if line:
             rows.append(line.rsplit("\t", 2))
             if len(rows[-1]) != 3:
-                raise DataError.at(
-                    "expected three tab-separated columns: word, gold tag and predicted tag", path, number
-                )
+                raise DataError.at("expected tab-separated word, gold tag and predicted tag", path, number)
         elif rows:
             words, gold, predicted = zip(*rows, strict=True)
             sentences.append((words, gold, predicted))

@@ -112,13 +112,13 @@ def _epoch(number: int, lines: Mapping[str, CheckpointCurve]) -> str:
 
 def _same_at_start(lines: Mapping[str, CheckpointCurve], split: str) -> str:
     """Whether Encoder and Decoder Unmask, one network before training, score the same at checkpoint 0."""
-    starts = [lines[name][0] for name in ("Encoder", "Decoder Unmask") if 0 in lines.get(name, {})]
-    if len(starts) < 2:
-        return ""
-    encoder, decoder = (each.scores(split) for each in starts)
-    shared = encoder.keys() & decoder.keys()
+    starts = [
+        lines[name][0].scores(split) for name in ("Encoder", "Decoder Unmask") if 0 in lines.get(name, {})
+    ]
+    shared = set.intersection(*map(set, starts)) if len(starts) == 2 else set()
     if not shared:
         return ""
+    encoder, decoder = starts
     if all(encoder[seed] == decoder[seed] for seed in shared):
         return "At checkpoint 0 Encoder and Decoder Unmask score the same with each seed, as expected of one network."
     return (

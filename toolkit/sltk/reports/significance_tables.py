@@ -54,7 +54,8 @@ def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
 
 
 def _difference(name: str, each: Comparison) -> tuple[str, str, str]:
-    return name, str(each.t.n), points(each.t.difference, sign=True)
+    t, *_ = each.tests
+    return name, str(t.n), points(t.difference, sign=True)
 
 
 def _interval_text(interval: Interval | None) -> str:
@@ -76,18 +77,16 @@ def _p_text(p: float | None) -> str:
 def _unmasking_table(series: str, members: Mapping[str, Configuration], split: str) -> ResultTable:
     """The paper's test, and the same question over seeds."""
     test = unmasking_test({mask: each.summary(split).mean for mask, each in members.items()})
-    pairs = "1 pair" if test.pairs == 1 else f"{test.pairs} pairs"
+    pairs = "1 pair" if test.result.n == 1 else f"{test.result.n} pairs"
     rows = [_test_row(f"the paper's test, over {pairs} of configurations", test.result)]
     for result in unmasking_over_seeds({mask: each.scores(split) for mask, each in members.items()}):
         rows.append(_test_row(f"{result.test} over seeds, on the mean over the pairs", result))
     title = "Does unmasking further groups nearer the output help?" + (f" ({series})" if series else "")
-    decision = "cannot be made"
-    if test.rejected is not None:
-        verb = "rejects" if test.rejected else "does not reject"
-        decision = f"{verb} the null hypothesis at alpha {test.alpha:g}"
+    decision = {True: "rejects", False: "does not reject", None: "cannot decide on"}[test.rejected]
     note = (
-        f"One-sided; the alternative is that unmasking more helps. The paper's test {decision}. Because its pairs "
-        f"overlap, it rejects far more often than alpha when there is no effect{_REJECTIONS.get(len(members), '')}."
+        f"One-sided; the alternative is that unmasking more helps. The paper's test {decision} the null hypothesis at "
+        f"alpha {test.alpha:g}. Because its pairs overlap, it rejects far more often than alpha when there is no "
+        f"effect{_REJECTIONS.get(len(members), '')}."
     )
     return ResultTable(title, ("test", "n", "gain", "t", "p", "notes"), rows, note)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from statistics import fmean, stdev
 from typing import Any
 
@@ -134,12 +135,10 @@ class StudyTask:
 
     def baseline(self, of: Configuration) -> Configuration:
         """The configuration to compare with: the chosen one, else the causal one of the series, else the first."""
-        for configuration in self.configurations:
-            if configuration.label == self.chosen_baseline:
-                return configuration
+        chosen = (each for each in self.configurations if each.label == self.chosen_baseline)
         peers = self.series()[of.series] if self.has_masks() else self.configurations
         causal = (peer for peer in peers if peer.mask is not None and is_causal(peer.mask))
-        return next(causal, peers[0])
+        return next(chain(chosen, causal, peers))
 
     def complete_masks(self) -> dict[str, dict[str, Configuration]]:
         """Series in which each of the 2^m masks of some m ≥ 2 was run: mask → configuration."""

@@ -31,11 +31,6 @@ class UnmaskingTest:
     alpha: float
 
     @property
-    def pairs(self) -> int:
-        """Number of pairs of configurations."""
-        return self.result.n
-
-    @property
     def rejected(self) -> bool | None:
         """Whether the null hypothesis is rejected, so that unmasking helps; None if the test has no p."""
         return None if self.result.p is None else self.result.p < self.alpha
@@ -60,7 +55,7 @@ def unmasking_test(means: Mapping[str, float], alpha: float = ALPHA) -> Unmaskin
     """The paper's test, unchanged, on the mean score of each of the 2^m masks.
 
     Raises:
-        ValueError: a mask is missing, or masks have one digit, which gives no pairs.
+        ValueError: a mask is missing.
     """
     pairs = _pairs(means)
     result = paired_t([means[a] for a, _ in pairs], [means[b] for _, b in pairs], "less")
@@ -78,7 +73,7 @@ def unmasking_over_seeds(scores: Mapping[str, Mapping[int, float]]) -> list[Test
         The two results; none if fewer than two seeds have every mask.
 
     Raises:
-        ValueError: a mask is missing, or masks have one digit, which gives no pairs.
+        ValueError: a mask is missing.
     """
     pairs = _pairs(scores)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
@@ -93,6 +88,4 @@ def _pairs(masks: Mapping[str, object]) -> list[tuple[str, str]]:
     complete = {"".join(digits) for digits in product("01", repeat=count)}
     if missing := sorted(complete - set(masks)):
         raise ValueError(f"masks missing: {', '.join(missing[:6])}")
-    if count < 2:
-        raise ValueError("masks of one digit have no pairs")
     return unmasking_pairs(count)

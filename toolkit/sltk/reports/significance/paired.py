@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -160,12 +161,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     without a p-value (None) stays None and still counts as one of the family, which errs on the safe side.
     """
     ranked = sorted((p, position) for position, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, position) in enumerate(ranked):
-        highest = max(highest, min(1.0, p * (len(p_values) - rank)))
-        adjusted[position] = highest
-    return adjusted
+    scaled = (min(1.0, p * (len(p_values) - rank)) for rank, (p, _) in enumerate(ranked))
+    adjusted = {position: p for (_, position), p in zip(ranked, accumulate(scaled, max), strict=True)}
+    return [adjusted.get(position) for position in range(len(p_values))]
 
 
 def _no_variation(d: Floats) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ Shapes: R resamples, S sentences, N runs per side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -105,9 +105,7 @@ def _frequencies(rng: np.random.Generator, size: int, sentences: int) -> Floats:
     return np.bincount(picks.ravel(), minlength=size * sentences).reshape(size, sentences).astype(np.float64)
 
 
-def _blocks(draws: int, width: int) -> Iterator[int]:
+def _blocks(draws: int, width: int) -> list[int]:
     """Sizes of blocks of resamples that fit in memory."""
     most = max(1, _MOST_CELLS // max(1, width))
-    while draws > 0:
-        yield min(most, draws)
-        draws -= most
+    return [min(most, draws - start) for start in range(0, draws, most)]
