@@ -22,7 +22,7 @@ from ..errors import DataError, Problem
 from ..files import atomic
 from ..nn.objectives import Block
 from ..spec.writing import plain_values
-from ..subwords.tokenization import plain_backend
+from ..subwords.word_tokenizer import plain_backend
 from ..types import Sentence
 from .corpus_text import texts
 from .pretrain_spec import PretrainSpec

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..files import atomic
 from ..types import Sentence
-from . import alignment, documents, pieces, tokenization
+from . import alignment, documents, pieces, tokenization, word_tokenizer
 from .documents import are_neighbours
 from .tokenization import Encoding, SubwordEncoder, Window
 
@@ -73,7 +73,7 @@ def encode(
 
 def _key(encoder: SubwordEncoder, sentences: Sequence[Sentence]) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    for module in (tokenization, alignment, pieces, documents):
+    for module in (tokenization, word_tokenizer, alignment, pieces, documents):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(tokenizers.__version__.encode())
     digest.update(repr(encoder.settings()).encode("utf-8", "surrogatepass"))

@@ -13,7 +13,7 @@ from ...errors import DataError, ModelError, Problem
 from ...nn.head import IGNORED
 from ...nn.objectives import TokenBatch
 from ...nn.packing import Packing
-from ...subwords.tokenization import plain_backend, special_ids
+from ...subwords.word_tokenizer import plain_backend, special_ids
 from ...types import Sentence
 from .prompt import Prompter
 

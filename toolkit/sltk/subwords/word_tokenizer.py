@@ -1,0 +1,134 @@
+"""Words to subwords, by the character offsets of the text.
+
+A tokenizer that gets one word at a time does not see what is between the words: for a byte-level BPE, "German" and
+" German" are different tokens. So the whole text is tokenized, and its tokens are assigned to words by their offsets.
+Each word gets at least one subword, the subwords of a word are contiguous and in order, and no subword belongs to two
+words. Words for which a tokenizer violates this are tokenized one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ..files.safety import encodable
+from ..types import Sentence
+from .alignment import assign_tokens, nearest_with_tokens
+from .pieces import Pieces
+
+
+class WordTokenizer:
+    """Tokenizes sentences, and assigns the tokens to their words.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+
+    Raises:
+        ValueError: the tokenizer has no fast implementation, so it reports no offsets.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError(
+                f"{type(tokenizer).__name__} reports no character offsets (it is not a fast tokenizer)"
+            )
+        self._backend = plain_backend(tokenizer)
+        self.unknown = _unknown_id(tokenizer)
+        self.prefix, self.suffix = special_ids(tokenizer)
+        reserved = [tokenizer.convert_ids_to_tokens(number) for number in (*self.prefix, *self.suffix)]
+        self._reserved = re.compile("|".join(map(re.escape, reserved))) if reserved else None
+        self._lead = " " if self._needs_leading_space() else ""
+
+    def settings(self) -> tuple[object, ...]:
+        """Everything that tokens depend on, except for the sentences."""
+        return self._backend.to_str(), self.prefix, self.suffix, self.unknown, self._lead
+
+    def split(self, sentences: Sequence[Sentence], spacing: Literal["single", "source"]) -> list[Pieces]:
+        """The subwords of each sentence."""
+        sources = [s.with_text() if spacing == "source" else Sentence(s.words).with_text() for s in sentences]
+        texts = [encodable(self._lead + str(source.text)) for source in sources]
+        encoded = self._backend.encode_batch(texts, add_special_tokens=False)
+        return [
+            self._pieces(source, text, tokens)
+            for source, text, tokens in zip(sources, texts, encoded, strict=True)
+        ]
+
+    def _pieces(self, source: Sentence, text: str, tokens: Any) -> Pieces:
+        """Assign each token to its word, and tokenize the words for which that fails one by one."""
+        shift = len(self._lead)
+        bounds = [(start + shift, end + shift) for start, end in source.offsets or []]
+        pieces, broken = assign_tokens(tokens, text, bounds)
+        broken.update(number for number, ids in enumerate(pieces.of_word) if not ids)
+        if broken:
+            self._repair(pieces, broken, bounds, text)
+        if self._reserved is not None and self._reserved.search(text):
+            self._replace_reserved(pieces)
+        return pieces
+
+    def _replace_reserved(self, pieces: Pieces) -> None:
+        """Replace special tokens in the text: a word `</s>` does not end it, though Unigram vocabularies contain it."""
+        reserved = {*self.prefix, *self.suffix}
+        for ids in (*pieces.of_word, *pieces.before.values()):
+            ids[:] = [self.unknown if number in reserved else number for number in ids]
+
+    def _repair(self, pieces: Pieces, broken: set[int], bounds: Sequence[tuple[int, int]], text: str) -> None:
+        """Tokenize each broken word by itself, after a space if it follows one in the text.
+
+        If a word has no token in the text but has some by itself, a neighbouring word was assigned them. That word is
+        tokenized by itself too.
+        """
+        alone = {number: self._tokenize_word(bounds[number], text) for number in broken}
+        vanished = [number for number, (_, ids) in alone.items() if ids and not pieces.of_word[number]]
+        for number in nearest_with_tokens(vanished, pieces.of_word) - alone.keys():
+            alone[number] = self._tokenize_word(bounds[number], text)
+        for number, (lead, ids) in alone.items():
+            pieces.of_word[number] = ids or [self.unknown]
+            pieces.before.pop(number, None)
+            if lead and ids:
+                pieces.before[number] = lead
+
+    def _tokenize_word(self, bounds: tuple[int, int], text: str) -> tuple[list[int], list[int]]:
+        """The tokens of the space before a word, and those of the word."""
+        start, end = bounds
+        word = text[start:end]
+        if not word.strip():
+            return [], []
+        lead = self._lead if start > 0 and text[start - 1].isspace() else ""
+        tokens = self._backend.encode(lead + word, add_special_tokens=False)
+        inside = next((n for n, (_, end) in enumerate(tokens.offsets) if end > len(lead)), 0)
+        return tokens.ids[:inside], tokens.ids[inside:]
+
+    def _needs_leading_space(self) -> bool:
+        """Whether a word at the start of a text has other tokens than the same word after a space."""
+
+        def tokens(text: str) -> list[int]:
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+        return tokens("a b") == [*tokens("a"), *tokens(" b")] != [*tokens("a"), *tokens("b")]
+
+
+def plain_backend(tokenizer: Any) -> Any:
+    """The `tokenizers` object of a transformers tokenizer, set up to encode texts unchanged and complete."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True  # a word `</s>` in the text is an ordinary word
+    return backend
+
+
+def special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that the model expects before and after a text: [CLS] and [SEP], a BOS, or nothing."""
+    plain = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids
+    full = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True).ids
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return list(full[:start]), list(full[start + len(plain) :])
+    return [], []
+
+
+def _unknown_id(tokenizer: Any) -> int:
+    """The token for a word that the tokenizer has no token for."""
+    roles = ("unk_token_id", "pad_token_id", "eos_token_id", "bos_token_id")
+    ids = (getattr(tokenizer, role) for role in roles)
+    return next((number for number in ids if number is not None), 0)
