@@ -90,9 +90,9 @@ def _of_conllu(text: str) -> Counts:
 
 
 def _of_semeval(text: str) -> Counts:
-    found = ElementTree.fromstring(text.encode())
-    texts = ["".join(each.itertext()) for each in found.iter("text")]
-    return visible(texts), sum(1 for _ in found.iter("aspectTerm"))
+    root = ElementTree.fromstring(text.encode())
+    texts = ["".join(each.itertext()) for each in root.iter("text")]
+    return visible(texts), sum(1 for _ in root.iter("aspectTerm"))
 
 
 def _of_label_studio(text: str) -> Counts:
@@ -115,7 +115,7 @@ def _of_label_studio_min(text: str) -> Counts:
         if name not in tasks and ("annotation_id" in task or any(each.get("labels") for each in regions)):
             tasks[name], texts[name] = regions, task["text"]
     labels = [
-        label for found in tasks.values() for each in found for label in each.get("labels", ()) if label
+        label for regions in tasks.values() for each in regions for label in each.get("labels", ()) if label
     ]
     return visible(texts.values() if tasks else [task["text"] for task in every]), len(labels)
 
@@ -135,9 +135,9 @@ def _of_dygie(text: str) -> Counts:
 
 def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Callable[[str], Counts]:
     def count(text: str) -> Counts:
-        found = load(text)
-        return visible(word for each in found for word in each[words]), sum(
-            len(each.get(spans) or ()) for each in found
+        records = load(text)
+        return visible(word for each in records for word in each[words]), sum(
+            len(each.get(spans) or ()) for each in records
         )
 
     return count
@@ -145,8 +145,10 @@ def _of_words(load: Callable[[str], list[Any]], words: str, spans: str) -> Calla
 
 def _of_text(text_key: str, spans: str) -> Callable[[str], Counts]:
     def count(text: str) -> Counts:
-        found = _lines(text)
-        return visible(each[text_key] for each in found), sum(len(each.get(spans) or ()) for each in found)
+        records = _lines(text)
+        return visible(each[text_key] for each in records), sum(
+            len(each.get(spans) or ()) for each in records
+        )
 
     return count
 
@@ -569,27 +571,27 @@ BRAT: dict[str, str] = {
 
 
 def _specials() -> Iterable[tuple[str, ValidFile, bytes]]:
-    named = {valid.name: valid for valid in VALID_FILES}
+    by_name = {valid.name: valid for valid in VALID_FILES}
     yield from (
-        (f"semeval14-xml-{n}", named["semeval14"], f(named["semeval14"].text).encode())
+        (f"semeval14-xml-{n}", by_name["semeval14"], f(by_name["semeval14"].text).encode())
         for n, f in XML.items()
     )
     tables = {"conll": COLUMNS, "csv": CSV, "conllu": CONLLU, "brat": BRAT}
     for reader, table in tables.items():
-        yield from ((f"{reader}-file-{name}", named[reader], text.encode()) for name, text in table.items())
+        yield from ((f"{reader}-file-{name}", by_name[reader], text.encode()) for name, text in table.items())
 
 
 def corpus() -> list[tuple[str, ValidFile, bytes]]:
     """Every broken file: its name, the valid file it is made from, and its bytes."""
-    made: list[tuple[str, ValidFile, bytes]] = []
+    cases: list[tuple[str, ValidFile, bytes]] = []
     for valid in VALID_FILES:
         content = valid.text.encode()
-        made += [(f"{valid.name}-{name}", valid, change(content)) for name, change in BROKEN.items()]
+        cases += [(f"{valid.name}-{name}", valid, change(content)) for name, change in BROKEN.items()]
         if valid.span[0]:
             for name, offsets in OFFSETS.items():
-                made.append((f"{valid.name}-offsets-{name}", valid, valid.with_offsets(*offsets).encode()))
+                cases.append((f"{valid.name}-offsets-{name}", valid, valid.with_offsets(*offsets).encode()))
         if valid.word:
             for name, word in WORDS.items():
                 content = valid.text.replace(valid.word, word, 1).encode()
-                made.append((f"{valid.name}-word-{name}", valid, content))
-    return [*made, *_specials()]
+                cases.append((f"{valid.name}-word-{name}", valid, content))
+    return [*cases, *_specials()]

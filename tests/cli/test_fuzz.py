@@ -67,10 +67,10 @@ def assert_documented_form(error: InputError, path: Path) -> None:
 
 def assert_same_counts(valid: ValidFile, path: Path, content: bytes) -> None:
     """Assert that the counts are those of an independent parser, if that one can read the file."""
-    found = checked_counts(valid, path)
-    if found is None:
+    result = checked_counts(valid, path)
+    if result is None:
         return
-    counts, sentences = found
+    counts, sentences = result
     try:
         characters, spans = valid.count(content.decode("utf-8-sig"))
     except Exception:  # not UTF-8, not JSON, no XML, a key that is not there: nothing to compare with
@@ -118,11 +118,11 @@ def test_broken_files(valid: ValidFile, content: bytes, tmp_path: Path) -> None:
 def test_other_ways_to_write_a_file(valid: ValidFile, writing: str, tmp_path: Path) -> None:
     """Byte-order marks, UTF-16 and line ends do not change the result."""
     expected = checked_counts(valid, valid.put(tmp_path, valid.text.encode()))
-    found = checked_counts(valid, valid.put(tmp_path, EQUIVALENT_FORMS[writing](valid.text)))
+    result = checked_counts(valid, valid.put(tmp_path, EQUIVALENT_FORMS[writing](valid.text)))
     assert expected is not None
-    assert found is not None
-    assert found[0] == expected[0]
-    assert [each.words for each in found[1]] == [each.words for each in expected[1]]
+    assert result is not None
+    assert result[0] == expected[0]
+    assert [each.words for each in result[1]] == [each.words for each in expected[1]]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -189,7 +189,7 @@ def test_edited_files(case: tuple[ValidFile, bytes], tmp_path: Path) -> None:
 )
 def test_the_command_line_refuses(name: str, says: str, tmp_path: Path) -> None:
     """`sltk stats` ends with exit code 2 and an error of the documented form, without a traceback."""
-    ((valid, content),) = [(valid, content) for found, valid, content in CORPUS if found == name]
+    ((valid, content),) = [(valid, content) for case, valid, content in CORPUS if case == name]
     done = sltk("stats", valid.put(tmp_path, content), "--reader", valid.reader)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")

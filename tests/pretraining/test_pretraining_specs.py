@@ -200,9 +200,9 @@ def test_check_accepts_pretraining_specs(capsys: pytest.CaptureFixture[str]) -> 
     """It prints a summary or JSON; missing files are warnings with their key."""
     path = str(PAPER / "pretrain_small_encoder.yaml")
     assert main(["check", path]) == 0
-    shown = capsys.readouterr()
-    assert "mlm, blocks of 128 tokens" in shown.out
-    assert "corpus.readers.2.path" in shown.err
+    output = capsys.readouterr()
+    assert "mlm, blocks of 128 tokens" in output.out
+    assert "corpus.readers.2.path" in output.err
     assert main(["check", path, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["resolved"]["objective"] == "mlm"
@@ -215,9 +215,9 @@ def test_check_shows_the_position_of_a_leak(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "leak.yaml"
     path.write_text(f"extends: {PAPER}/tapt_absa.yaml\nbackbone: {{unmask: 1111}}\n")
     assert main(["check", str(path)]) == 2
-    shown = capsys.readouterr().err
-    assert f"{path}:2:20" in shown
-    assert "leaks what `objective: clm` is to predict" in shown
+    output = capsys.readouterr().err
+    assert f"{path}:2:20" in output
+    assert "leaks what `objective: clm` is to predict" in output
 
 
 def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,10 +234,10 @@ def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["check", spec, "--data"]) == 0
     assert "corpus: 36 sentences, 180 words" in capsys.readouterr().out
     assert main(["pretrain", spec, "--output", run]) == 0
-    shown = capsys.readouterr()
-    assert "validation: loss" in shown.out
-    assert f"backbone.name={run}/model" in shown.out
-    assert "tokens left over and dropped" in shown.err
+    output = capsys.readouterr()
+    assert "validation: loss" in output.out
+    assert f"backbone.name={run}/model" in output.out
+    assert "tokens left over and dropped" in output.err
     assert main(["pretrain", spec, "--output", run]) == 2
     assert main(["pretrain", spec, "--output", run, "--resume"]) == 0
 

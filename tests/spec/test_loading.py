@@ -426,9 +426,9 @@ class TestExtends:
             VALID + "metrics: [seqeval_placeholder]\ntrainer: {epochs: 3, batch_size: 4}\n", "base/base.yaml"
         )
         text = "extends: base/base.yaml\nname: child\nmetrics: [{type: accuracy}]\ntrainer: {epochs: 7}\n"
-        found = load(text)
-        assert (found.name, found.trainer.epochs, found.trainer.batch_size) == ("child", 7, 4)
-        assert [metric.type_name for metric in found.metrics] == ["accuracy"]
+        spec = load(text)
+        assert (spec.name, spec.trainer.epochs, spec.trainer.batch_size) == ("child", 7, 4)
+        assert [metric.type_name for metric in spec.metrics] == ["accuracy"]
 
     def test_a_component_whose_type_changes_is_replaced_whole(self, folder):
         """The new head gets no option of the old one."""
@@ -465,8 +465,8 @@ class TestExtends:
         """A base may extend another spec."""
         write(VALID, "a.yaml")
         write("extends: a.yaml\nseed: 7\n", "b.yaml")
-        found = load("extends: b.yaml\nname: c\n")
-        assert (found.seed, found.name, found.backbone.unmask) == (7, "c", "0111")
+        spec = load("extends: b.yaml\nname: c\n")
+        assert (spec.seed, spec.name, spec.backbone.unmask) == (7, "c", "0111")
 
     def test_circles_are_refused(self, folder):
         """Two specs that extend each other are an error at the second `extends`."""
@@ -497,19 +497,19 @@ class TestSet:
 
     def test_values_are_yaml(self, folder):
         """Numbers, lists, mappings and null have the same meaning as in a file."""
-        found = load(
+        spec = load(
             VALID,
             "trainer.learning_rate=5e-4",
             "trainer.betas=[0.8, 0.9]",
             "max_length=null",
             "head={type: crf}",
         )
-        assert (found.trainer.learning_rate, found.trainer.betas, found.max_length) == (
+        assert (spec.trainer.learning_rate, spec.trainer.betas, spec.max_length) == (
             5e-4,
             (0.8, 0.9),
             None,
         )
-        assert found.head.type_name == "crf"
+        assert spec.head.type_name == "crf"
 
     def test_paths_start_from_the_working_directory(self, folder):
         """Paths on the command line are relative to the working directory."""
@@ -520,9 +520,9 @@ class TestSet:
 
     def test_items_of_lists_have_numbers(self, folder):
         """`metrics.0.type` is the type of the first metric."""
-        found = load(VALID + "metrics: [{type: seqeval}, {type: accuracy}]\n", "metrics.0.mode=conlleval")
-        assert found.metrics[0].mode == "conlleval"
-        assert found.metrics[1].type_name == "accuracy"
+        spec = load(VALID + "metrics: [{type: seqeval}, {type: accuracy}]\n", "metrics.0.mode=conlleval")
+        assert spec.metrics[0].mode == "conlleval"
+        assert spec.metrics[1].type_name == "accuracy"
         message = error(VALID + "metrics: [{type: seqeval}]\n", "metrics.3.type=accuracy")
         assert message.startswith(
             "error: there is no item 3: the list has 1, counted from 0\n  --> --set metrics.3"
@@ -576,8 +576,8 @@ class TestEnvironment:
     def test_the_home_folder_expands(self, folder, monkeypatch):
         """`~` is the home folder in paths and model directories."""
         monkeypatch.setenv("HOME", "/home/someone")
-        found = load(VALID.replace("train.conll", "~/a").replace("some/model", "~/m"))
-        assert (str(found.data.train.path), found.backbone.name) == ("/home/someone/a", "/home/someone/m")
+        spec = load(VALID.replace("train.conll", "~/a").replace("some/model", "~/m"))
+        assert (str(spec.data.train.path), spec.backbone.name) == ("/home/someone/a", "/home/someone/m")
 
 
 class TestDump:

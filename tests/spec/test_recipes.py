@@ -35,9 +35,11 @@ class RecordedSteps:
 
     def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         self.rates.append(optimizer.param_groups[0]["lr"])
-        found = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        self.norms.append(float(torch.cat([gradient.flatten() for gradient in found]).norm()))
-        self.gradients.append(torch.cat(sorted((g.abs().sum()[None] for g in found), key=float)))
+        gradients = [
+            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
+        self.norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+        self.gradients.append(torch.cat(sorted((g.abs().sum()[None] for g in gradients), key=float)))
 
 
 @pytest.fixture
@@ -59,8 +61,8 @@ def expected(spec: dict[str, Any], parts: list[list[int]], divisor: float) -> to
     for part in parts:
         batch = pack([samples[number] for number in part])
         (model.network(**batch, num_items_in_batch=words)["loss"] / divisor).backward()
-    found = [p.grad for p in model.network.parameters() if p.grad is not None]
-    return torch.cat(sorted((gradient.abs().sum()[None] for gradient in found), key=float))
+    gradients = [p.grad for p in model.network.parameters() if p.grad is not None]
+    return torch.cat(sorted((gradient.abs().sum()[None] for gradient in gradients), key=float))
 
 
 def _words(sample: Sample) -> int:
@@ -73,8 +75,8 @@ def test_the_gradient_of_an_update(tmp_path: Path, recorded_steps: RecordedSteps
     spec = tiny.spec({**ACCUMULATED, "max_steps": 1, "recipe": recipe})
     sltk.train(spec, tmp_path / "run")
     order = list(EpochBatches(21, 4, seed=120))[:3]
-    wanted = expected(spec, order[-1:], 3) if recipe == "as_released" else expected(spec, order, 1)
-    torch.testing.assert_close(recorded_steps.gradients[0], wanted, rtol=1e-4, atol=1e-6)
+    reference = expected(spec, order[-1:], 3) if recipe == "as_released" else expected(spec, order, 1)
+    torch.testing.assert_close(recorded_steps.gradients[0], reference, rtol=1e-4, atol=1e-6)
 
 
 def test_the_last_update_of_an_epoch_is_scaled_like_the_others(

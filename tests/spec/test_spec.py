@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sltk import Experiment
+from sltk import Experiment, SpecError
 from sltk.components.registry import registry
 from sltk.spec import loading
 
@@ -23,9 +23,9 @@ def build(**more):
 
 
 def test_a_mapping_is_a_spec():
-    """A mapping with the keys of the YAML file is a spec; components are found by type."""
-    found = build(head={"type": "crf"}, metrics=[{"type": "accuracy"}])
-    assert (found.head.type_name, found.metrics[0].type_name) == ("crf", "accuracy")
+    """A mapping with the keys of the YAML file is a spec; components are spec by type."""
+    spec = build(head={"type": "crf"}, metrics=[{"type": "accuracy"}])
+    assert (spec.head.type_name, spec.metrics[0].type_name) == ("crf", "accuracy")
 
 
 def test_components_can_be_objects():
@@ -36,15 +36,15 @@ def test_components_can_be_objects():
 
 def test_the_defaults_are_those_of_the_paper():
     """The training constants of the paper are the defaults."""
-    found = build()
-    trainer = found.trainer
-    assert (found.seed, found.scheme, found.type) == (120, "IOB2", "tagger")
-    assert (found.head.type_name, found.head.dropout) == ("linear", 0.1)
+    spec = build()
+    trainer = spec.trainer
+    assert (spec.seed, spec.scheme, spec.type) == (120, "IOB2", "tagger")
+    assert (spec.head.type_name, spec.head.dropout) == ("linear", 0.1)
     assert (trainer.epochs, trainer.learning_rate, trainer.batch_size) == (5, 2e-4, 16)
     assert (trainer.betas, trainer.eps, trainer.weight_decay, trainer.clip) == ((0.9, 0.95), 1e-5, 0.1, 1.0)
     assert (trainer.schedule, trainer.warmup, trainer.select) == ("cosine", 0, "last")
-    assert [found.splitter.type_name, found.aligner.type_name] == ["regex", "first_subword"]
-    assert [metric.type_name for metric in found.metrics] == ["seqeval"]
+    assert [spec.splitter.type_name, spec.aligner.type_name] == ["regex", "first_subword"]
+    assert [metric.type_name for metric in spec.metrics] == ["seqeval"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,13 @@ def test_data_can_be_loaded_alone():
     """`load_data` takes the mapping under `data`."""
     data = loading.load_data({**PLAIN["data"], "validation": {"type": "holdout", "fraction": 0.2}})
     assert (data.train.type_name, data.validation.fraction, data.test) == ("conll", 0.2, None)
+
+
+def test_overrides_apply_to_mappings():
+    """Overrides change a mapping like a file; an error in one names it."""
+    assert loading.load(PLAIN, ["seed=5", "backbone.unmask=0111"]).spec.seed == 5
+    with pytest.raises(SpecError, match="--set seed=x"):
+        loading.load(PLAIN, ["seed=x"])
 
 
 def test_readers_use_the_splitter_of_the_spec(tmp_path: Path) -> None:
