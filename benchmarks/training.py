@@ -56,7 +56,7 @@ from sltk.data.raw import RawDataset
 from sltk.models import tagging
 from sltk.nn.batching import Sample, pack, without_loss
 from sltk.nn.fused import onednn
-from sltk.nn.head import IGNORED
+from sltk.nn.softmax_head import IGNORED
 from sltk.runtime.progress import Progress
 from sltk.spec.experiment import Experiment
 from sltk.training.fit import Task, make_trainer

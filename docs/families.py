@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from sltk.components.backbones import lora  # noqa: E402
-from sltk.nn import quiet  # noqa: E402, F401  (`quiet` acts when imported)
+from sltk.nn import silence_libraries  # noqa: E402, F401  (`quiet` acts when imported)
 from tiny_families import FAMILIES, Family  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "families.md"

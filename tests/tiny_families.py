@@ -1,6 +1,6 @@
 """Model families that tests and docs/reference/families.md cover: expected support and a tiny config for each.
 
-Families that are not listed here can work too: the proof decides when a model is built (`sltk.nn.proof`).
+Families that are not listed here can work too: the proof decides when a model is built (`sltk.nn.mask_proof`).
 """
 
 from __future__ import annotations

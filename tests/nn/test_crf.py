@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sltk.components.heads import CrfHead
-from sltk.nn.crf_module import Crf
+from sltk.nn.crf_head import Crf
 from sltk.schemes.labels import LabelSet
 
 IGNORED = -100

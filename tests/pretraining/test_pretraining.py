@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 import sltk
 import tiny
 from sltk.errors import InvalidSpecError
-from sltk.nn.objectives import Block
+from sltk.nn.token_prediction import Block
 from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.corpus_text import sources, texts
-from sltk.pretraining.language_modelling import Pretraining, build
 from sltk.pretraining.pretrain_spec import PretrainSpec
+from sltk.pretraining.pretraining_run import Pretraining, build
 from sltk.pretraining.snapshots import SnapshotSchedule, snapshots
 from sltk.run import pretrain
 from sltk.spec import loading

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-_MOVED = ("sltk.backbones", "sltk.nn.loading")
+_MOVED = ("sltk.backbones", "sltk.nn.head", "sltk.nn.loading")
 """Modules that docs/extending.md named before there was `sltk.extend`; files in run directories still import them."""
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .components.backbones.decoder_and_encoder import Decoder, Encoder
     from .components.readers.text_file import TextFileReader
     from .nn.backbone import BuildContext, PackedBackbone
-    from .nn.head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
+    from .nn.softmax_head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
     from .reports.discovery import collect as collect_runs
     from .reports.figures import checkpoint_curves
     from .reports.plotting import save as save_figure
@@ -54,16 +54,16 @@ __getattr__ = on_first_use(
         "BuildContext": "nn.backbone",
         "Decoder": "components.backbones.decoder_and_encoder",
         "Encoder": "components.backbones.decoder_and_encoder",
-        "HeadModule": "nn.head",
-        "IGNORED": "nn.head",
+        "HeadModule": "nn.softmax_head",
+        "IGNORED": "nn.softmax_head",
         "PackedBackbone": "nn.backbone",
-        "SoftmaxHead": "nn.head",
+        "SoftmaxHead": "nn.softmax_head",
         "Summary": "reports.study",
         "TextFileReader": "components.readers.text_file",
         "checkpoint_curves": "reports.figures",
         "collect_runs": "reports.discovery:collect",
         "figure_style": "reports.plotting:style",
-        "linear_scorer": "nn.head",
+        "linear_scorer": "nn.softmax_head",
         "plan_sweep": "sweeps.plan:plan",
         "read_records": "reports.run_records",
         "replay_search": "search.simulation:replay",

@@ -3,7 +3,7 @@
     text → Reader → Sentence → Aligner → Encoding → Batch → Backbone → word vectors → Head → tags → Metric / Writer
 
 `train` and `pretrain` prepare, train, score and save a run; the steps of each kind of run are in
-`training/labelling.py` and `pretraining/language_modelling.py`. `evaluate` and `load` start from a finished run.
+`training/labelling_run.py` and `pretraining/pretraining_run.py`. `evaluate` and `load` start from a finished run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .components.slots import Reader
 from .data import datasets
-from .data.notes import report_data
+from .data.data_report import report_data
 from .data.splits import load_splits
 from .errors import UsageError
 from .models import kinds
@@ -124,10 +124,10 @@ def _run(
 def _kind_of(spec: RunSpec) -> Any:
     """The class of the kind of run that a spec describes."""
     if isinstance(spec, PretrainSpec):
-        from .pretraining.language_modelling import PretrainingRun
+        from .pretraining.pretraining_run import PretrainingRun
 
         return PretrainingRun
-    from .training.labelling import LabellingRun
+    from .training.labelling_run import LabellingRun
 
     return LabellingRun
 

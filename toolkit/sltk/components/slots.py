@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..nn.backbone import BuildContext, PackedBackbone
-    from ..nn.head import HeadModule
+    from ..nn.softmax_head import HeadModule
     from ..runtime.jobs import Work
     from ..schemes.labels import LabelSet
 

@@ -11,8 +11,8 @@ from ..errors import RunError
 from ..runtime.progress import Progress
 from ..subwords.tokenization import Encoding
 from ..types import Prediction, Sentence
+from .data_report import describe_sentence
 from .datasets import Dataset
-from .notes import describe_sentence
 
 
 def check_trained_words(dataset: Dataset, encodings: Sequence[Encoding], progress: Progress) -> None:

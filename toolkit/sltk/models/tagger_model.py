@@ -17,7 +17,7 @@ from .. import schemes
 from ..components.slots import Aligner, Head
 from ..data.coverage import report_truncated_words
 from ..nn.batching import Sample, by_token_budget, pack
-from ..nn.head import IGNORED
+from ..nn.softmax_head import IGNORED
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
 from ..subwords.documents import chunks

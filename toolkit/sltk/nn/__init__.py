@@ -12,4 +12,4 @@ Tensor names end in their shape, one letter per dimension:
 So `vectors_WH` is [words, hidden size], and `lengths_S` is the number of words of each sentence.
 """
 
-from . import quiet  # noqa: F401  (takes effect on import, before transformers and its dependencies are imported)
+from . import silence_libraries  # noqa: F401  (takes effect on import, before transformers and its dependencies are imported)

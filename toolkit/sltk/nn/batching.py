@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..subwords.tokenization import Encoding
-from .head import IGNORED
 from .packing import Packing
+from .softmax_head import IGNORED
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from .backbone import PackedBackbone
-from .head import IGNORED
 from .packing import Packing
+from .softmax_head import IGNORED
 from .trainable import TrainableModule, loss_per_label
 
 _ROWS = 1024

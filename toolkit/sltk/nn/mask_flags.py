@@ -1,6 +1,6 @@
 """Set the mask of a model: find the attention module of each block, and assign each block its flag.
 
-`proof.py` checks that the model obeys the flags.
+`mask_proof.py` checks that the model obeys the flags.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, Problem
-from . import probe
+from . import probe_sentences
 from .backbone import PackedBackbone
 
 
@@ -33,8 +33,8 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
     for module in model.modules():
         module.sltk_unmasked, module.sltk_drop_window = False, False
     try:
-        with probe.recorded_calls() as calls, torch.inference_mode():
-            backbone.states(probe.token_ids(model), probe.PACKING, all_states=False)
+        with probe_sentences.recorded_calls() as calls, torch.inference_mode():
+            backbone.states(probe_sentences.token_ids(model), probe_sentences.PACKING, all_states=False)
     finally:
         for module in model.modules():
             del module.sltk_unmasked, module.sltk_drop_window

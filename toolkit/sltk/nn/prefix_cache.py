@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import probe
+from . import probe_sentences
 from .backbone import PackedBackbone
 
 
@@ -103,14 +103,14 @@ def blocks_of(backbone: PackedBackbone) -> list[nn.Module] | None:
 
 
 def _gives_same_states(backbone: PackedBackbone, blocks: Sequence[nn.Module]) -> bool:
-    ids_T = probe.token_ids(backbone.model)
+    ids_T = probe_sentences.token_ids(backbone.model)
     half = (len(blocks) + 1) // 2
     was_training = backbone.training
     try:
         with torch.inference_mode(), PrefixCache(blocks, [half]).installed() as cache:
-            plain = backbone.eval()(ids_T, probe.PACKING)
+            plain = backbone.eval()(ids_T, probe_sentences.PACKING)
             cache.new_pass(half)
-            return torch.equal(backbone(ids_T, probe.PACKING), plain)
+            return torch.equal(backbone(ids_T, probe_sentences.PACKING), plain)
     except (KeyError, TypeError, RuntimeError):
         return False
     finally:

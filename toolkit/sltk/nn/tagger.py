@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from .backbone import PackedBackbone
 from .batching import Batch
-from .head import HeadModule
 from .packing import Packing
+from .softmax_head import HeadModule
 from .trainable import TrainableModule, loss_per_label
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .head import IGNORED
+from .softmax_head import IGNORED
 
 
 class TrainableModule(nn.Module):

@@ -2,7 +2,7 @@
 
     corpus → Reader → text → tokenizer → blocks → Backbone → vectors → output layer → loss
 
-    language_modelling.py    the steps of a run
+    pretraining_run.py       the steps of a run
     pretrain_spec.py         the keys of a spec
     corpus_text.py           text, sentence by sentence
     corpus.py                token ids on disk, cut into blocks

@@ -20,7 +20,7 @@ import torch
 from ..data.fingerprint import Fingerprint
 from ..errors import DataError, Problem
 from ..files import atomic
-from ..nn.objectives import Block
+from ..nn.token_prediction import Block
 from ..spec.writing import plain_values
 from ..subwords.word_tokenizer import plain_backend
 from ..types import Sentence

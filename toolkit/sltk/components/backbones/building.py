@@ -15,10 +15,10 @@ from ...errors import ModelError, Problem, nearest
 from ...nn import fused
 from ...nn.backbone import BuildContext, PackedBackbone
 from . import local_tokenizer, lora
+from .attention_setup import apply_mask
 from .base_weights import identify_base
 from .fetching import fetch, from_config_values
 from .pretrained import TrainedTokenizer
-from .unmasking import apply_mask
 from .weights import WeightsSource, load_shared_weights, source_of, version_options
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ..registry import register
 from ..slots import Head
 
 if TYPE_CHECKING:
-    from ...nn.head import HeadModule
+    from ...nn.softmax_head import HeadModule
     from ...schemes.labels import LabelSet
 
 
@@ -28,8 +28,8 @@ class CrfHead(Head):
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions have equal initial scores."""
-        from ...nn.crf_module import Crf, CrfHeadModule
-        from ...nn.head import linear_scorer
+        from ...nn.crf_head import Crf, CrfHeadModule
+        from ...nn.softmax_head import linear_scorer
 
         scorer = linear_scorer(hidden_size, len(labels), self.dropout)
         return CrfHeadModule(scorer, Crf(*schemes.transitions(labels.tags, labels.scheme)))

@@ -10,7 +10,7 @@ from ..registry import register
 from ..slots import Head
 
 if TYPE_CHECKING:
-    from ...nn.head import HeadModule
+    from ...nn.softmax_head import HeadModule
     from ...schemes.labels import LabelSet
 
 
@@ -24,6 +24,6 @@ class LinearHead(Head):
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`."""
-        from ...nn.head import SoftmaxHead, linear_scorer
+        from ...nn.softmax_head import SoftmaxHead, linear_scorer
 
         return SoftmaxHead(linear_scorer(hidden_size, len(labels), self.dropout))

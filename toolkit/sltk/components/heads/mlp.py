@@ -10,7 +10,7 @@ from ..registry import register
 from ..slots import Head
 
 if TYPE_CHECKING:
-    from ...nn.head import HeadModule
+    from ...nn.softmax_head import HeadModule
     from ...schemes.labels import LabelSet
 
 
@@ -32,7 +32,7 @@ class MlpHead(Head):
         """A fresh float32 head for word vectors of `hidden_size`."""
         from torch import nn
 
-        from ...nn.head import SoftmaxHead, mlp_scorer
+        from ...nn.softmax_head import SoftmaxHead, mlp_scorer
 
         activations = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
         scorer = mlp_scorer(hidden_size, self.hidden, len(labels), self.dropout, activations[self.activation])

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ...errors import DataError, ModelError, Problem
-from ...nn.head import IGNORED
-from ...nn.objectives import TokenBatch
 from ...nn.packing import Packing
+from ...nn.softmax_head import IGNORED
+from ...nn.token_prediction import TokenBatch
 from ...subwords.word_tokenizer import plain_backend, special_ids
 from ...types import Sentence
 from .prompt import Prompter

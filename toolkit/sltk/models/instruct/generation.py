@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import DynamicCache, TemperatureLogitsWarper, TopPLogitsWarper
 
 from ...errors import ModelError, Problem
-from ...nn import probe, proof
+from ...nn import mask_proof, probe_sentences
 from ...nn.attention import NAME
 from ...nn.language_model import LanguageModel
 from ...nn.packing import Packing
@@ -189,7 +189,7 @@ def prove(network: LanguageModel) -> float:
     """
     model: Any = network.backbone.language_model
     was_training = network.training
-    ids_T = probe.token_ids(model)
+    ids_T = probe_sentences.token_ids(model)
     rows = [ids_T[:5].tolist(), ids_T[5:].tolist()]
     with torch.inference_mode():
         network.eval()
@@ -204,8 +204,8 @@ def prove(network: LanguageModel) -> float:
             last_B1 = torch.tensor([row[-1:] for row in rows], device=ids_T.device)
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(2, 1)], dim=1)
             cached_BV = forward(model, last_B1, mask_BL, cache)
-    difference = proof.relative_difference(cached_BV, packed_BV)
-    if not difference <= proof.tolerance(model):
+    difference = mask_proof.relative_difference(cached_BV, packed_BV)
+    if not difference <= mask_proof.tolerance(model):
         about = (
             f"the family `{model.config.model_type}` generates with scores that differ by {difference:.1%} "
             "from those in training"

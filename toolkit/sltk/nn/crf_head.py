@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .head import IGNORED, HeadModule, Scorer
+from .softmax_head import IGNORED, HeadModule, Scorer
 from .timesteps import TimeSteps
 
 FORBIDDEN = -1e4

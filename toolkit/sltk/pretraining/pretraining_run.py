@@ -17,11 +17,11 @@ from ..components.backbones import precision
 from ..errors import ModelError, Problem, SpecError
 from ..models.backbone_files import build_backbone
 from ..nn.language_model import LanguageModel, mean_loss
-from ..nn.objectives import MaskedTokens, Objective, next_tokens, without_loss
+from ..nn.token_prediction import MaskedTokens, Objective, next_tokens, without_loss
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..training.fit import Fitted, Task
-from ..training.kind import RunKind
+from ..training.run_kind import RunKind
 from ..training.trainer import Examples
 from .corpus import Blocks, CorpusCounts, fingerprint_of, is_written_for, write_blocks
 from .corpus_text import Sentences, sources, texts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import ModelError, Problem
-from ...nn import probe, proof
+from ...nn import mask_proof, probe_sentences
 from ...nn.attention import NAME
 from ...nn.backbone import BuildContext, PackedBackbone, Proof
 from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules
@@ -58,7 +58,7 @@ def _use_own_attention(
         raise UnsuitableError(reason) from error
     assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
     if context.prove:
-        backbone.proof = proof.prove(backbone, modules, own=own)
+        backbone.proof = mask_proof.prove(backbone, modules, own=own)
 
 
 def _cannot_unmask(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
@@ -82,17 +82,17 @@ def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
     family = f"the family `{model.config.model_type}`"
     if not context.prove:
         return
-    ids_T = probe.token_ids(model)
+    ids_T = probe_sentences.token_ids(model)
     try:
         with torch.inference_mode():
-            together_TH = backbone(ids_T, probe.PACKING)
-            parts = zip(ids_T.split(probe.LENGTHS), probe.LENGTHS, strict=True)  # type: ignore[no-untyped-call]
+            together_TH = backbone(ids_T, probe_sentences.PACKING)
+            parts = zip(ids_T.split(probe_sentences.LENGTHS), probe_sentences.LENGTHS, strict=True)  # type: ignore[no-untyped-call]
             alone_TH = torch.cat([backbone(ids, Packing.of_lengths((length,))) for ids, length in parts])
     except _MODEL_ERRORS as error:
         message = f"{family} cannot be run as an encoder: {error}"
         raise ModelError(Problem(message, path="backbone.name")) from error
-    difference = proof.relative_difference(together_TH, alone_TH)
-    if not difference <= proof.tolerance(model):
+    difference = mask_proof.relative_difference(together_TH, alone_TH)
+    if not difference <= mask_proof.tolerance(model):
         message = f"{family} does not ignore padding: it changes the output by {difference:.1%}"
         raise ModelError(Problem(message, path="backbone.name"))
     blocks = list(range(len(backbone.flags)))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, Problem
-from . import probe, varlen
+from . import probe_sentences, varlen
 from .attention import NAME
 from .backbone import PackedBackbone, Proof
 from .mask_flags import UnsuitableError, family_mask
@@ -46,8 +46,8 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     model: Any = backbone.model
     flags, was_training = backbone.flags, model.training
     model.eval()
-    with probe.recorded_calls() as calls, _tracked_embedding(model) as embedded:
-        states = backbone.states(probe.token_ids(model), probe.PACKING, all_states=True)
+    with probe_sentences.recorded_calls() as calls, _tracked_embedding(model) as embedded:
+        states = backbone.states(probe_sentences.token_ids(model), probe_sentences.PACKING, all_states=True)
     if [id(module) for module, _ in calls] != [id(module) for module in modules]:
         raise _violation(f"{len(calls)} calls of sltk's attention function for {len(flags)} blocks")
     _check_embedding(states[0], embedded[0])
@@ -74,7 +74,7 @@ def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
     wrong = []
     for block, flag in enumerate(flags):
         looks_ahead = set()
-        for sentence in (probe.FIRST, probe.SECOND):
+        for sentence in (probe_sentences.FIRST, probe_sentences.SECOND):
             earlier, last = slice(sentence.start, sentence.stop - 1), sentence.stop - 1
             sources = _sources(states[block + 1][0, earlier], states[block])
             if not sources <= set(range(sentence.start, sentence.stop)):
@@ -107,13 +107,16 @@ def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
 def _stock_difference(backbone: PackedBackbone, modules: Sequence[nn.Module], own: bool) -> float:
     """Relative difference from transformers' own eager attention, positions and mask, with the family's own mask."""
     model: Any = backbone.model
-    ids_T = probe.token_ids(model)
+    ids_T = probe_sentences.token_ids(model)
     with family_mask(modules, unmasked=own), torch.inference_mode():
-        ours_TH = backbone.states(ids_T, probe.PACKING, all_states=False)[-1][0]
+        ours_TH = backbone.states(ids_T, probe_sentences.PACKING, all_states=False)[-1][0]
         model.set_attn_implementation("eager")
         try:
             stock_TH = torch.cat(
-                [model(input_ids=ids_T[s][None]).last_hidden_state[0] for s in (probe.FIRST, probe.SECOND)]
+                [
+                    model(input_ids=ids_T[s][None]).last_hidden_state[0]
+                    for s in (probe_sentences.FIRST, probe_sentences.SECOND)
+                ]
             )
         finally:
             model.set_attn_implementation(NAME)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..data.coverage import check_predictions
+from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
-from ..data.notes import describe_sentence, report_data
 from ..data.splits import missing_files, readers_of
 from ..errors import InvalidSpecError
 from ..models import kinds, saving
@@ -16,7 +16,7 @@ from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..types import Prediction
 from .fit import Fitted, Task
-from .kind import RunKind
+from .run_kind import RunKind
 from .trainer import Examples
 
 
