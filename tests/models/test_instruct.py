@@ -1,4 +1,4 @@
-"""Prompts, responses, and what of a response can be read back."""
+"""Prompts and responses of instruction-tuned models, and how responses are read back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sltk.errors import SpecError
 from sltk.models.instruct.prompt import Prompter, check_types, draw_shots, response_text
 from sltk.models.instruct.responses import ceiling, counts, parse
 from sltk.spec.instruct_settings import InstructSpec
+from sltk.spec.loading import load_data
 from sltk.types import Prediction, Response, Sentence, Span
 
 OPTIONS = {"POS": "good", "NEG": "bad", "BOTH": "good and bad"}
@@ -33,40 +34,40 @@ def read(text: str, words: list[str] = WORDS, mode: Any = "tolerant") -> tuple[l
     return parse(Response(text), words, TYPES, mode)
 
 
-def test_a_prompt_has_the_papers_blocks() -> None:
-    """Instruction, options, sentence, response: each under its heading, a blank line between them."""
+def test_a_prompt_has_the_blocks_of_the_paper() -> None:
+    """Instruction, options, sentence and response have headings, with blank lines between them."""
     assert Prompter(spec()).prompt(["Cold", "soup"]) == (
         "### Instruction:\nname the dishes\n\n### Options:\ngood, bad, good and bad\n\n"
         "### Sentence:\nCold soup\n\n### Response:\n"
     )
 
 
-def test_braces_in_a_sentence_are_words_like_any_other() -> None:
-    """Nothing in a sentence is taken for a place of the template."""
+def test_braces_in_a_sentence_are_ordinary_words() -> None:
+    """Placeholders of the template are not filled inside a sentence."""
     assert "\n{options} {sentence}\n" in Prompter(spec()).prompt(["{options}", "{sentence}"])
 
 
-def test_a_response_names_the_spans_in_their_order() -> None:
-    """Span and option around a colon, spans apart by semicolons, nothing where there is no span."""
+def test_a_response_lists_the_spans_in_order() -> None:
+    """A colon separates span and option, semicolons separate spans; without spans, the response is empty."""
     spans = [Span(6, 8, "POS"), Span(1, 2, "NEG")]
     assert Prompter(spec()).response(WORDS, spans) == "soup:bad;soup bowl:good"
     assert Prompter(spec()).response(WORDS, []) == ""
 
 
 def test_examples_are_drawn_by_seed() -> None:
-    """The same seed shows the same sentences, another one others, each with its response."""
+    """A seed always draws the same sentences, another seed draws others; each is shown with its response."""
     sentences = [Sentence([f"w{n}", "x"], spans=[Span(0, 1, "POS")]) for n in range(50)]
-    wanted = spec(shots=3)
-    shots = draw_shots(sentences, wanted, 1)
-    assert shots == draw_shots(sentences, wanted, 1) != draw_shots(sentences, wanted, 2)
-    prompt = Prompter(wanted, shots).prompt(["last"])
+    settings = spec(shots=3)
+    shots = draw_shots(sentences, settings, 1)
+    assert shots == draw_shots(sentences, settings, 1) != draw_shots(sentences, settings, 2)
+    prompt = Prompter(settings, shots).prompt(["last"])
     places = [prompt.index(f"### Sentence:\n{s.sentence}\n\n### Response:\n{s.response}\n\n") for s in shots]
     assert sorted(places) == places
     assert prompt.endswith("### Sentence:\nlast\n\n### Response:\n")
 
 
 def test_more_examples_than_sentences_are_an_error() -> None:
-    """It says how many sentences there are."""
+    """The error says how many sentences there are."""
     with pytest.raises(SpecError, match="`shots: 3`, but train has only 1 sentences with words"):
         draw_shots([Sentence(["a"]), Sentence([])], spec(shots=3), 0)
 
@@ -87,15 +88,15 @@ def test_more_examples_than_sentences_are_an_error() -> None:
         ({"sampling": {"temperature": 0}}, "greater than 0"),
     ],
 )
-def test_what_could_not_be_asked_or_read_back_is_refused(changes: dict[str, Any], message: str) -> None:
-    """Options that cannot be told apart or hold a separator, and templates without their places."""
+def test_settings_that_do_not_work_are_refused(changes: dict[str, Any], message: str) -> None:
+    """Options must be distinct and without separators, and templates must have their placeholders."""
     with pytest.raises(ValidationError) as refused:
         spec(**changes)
     assert message in str(refused.value)
 
 
 def test_a_type_without_an_option_is_an_error_that_names_it() -> None:
-    """All such types are told, with the nearest type that has an option."""
+    """All such types are reported, with the nearest type that has an option."""
     with pytest.raises(SpecError) as refused:
         check_types(["POS", "NEGG", "X"], OPTIONS, "train")
     first, second = refused.value.problems
@@ -104,14 +105,14 @@ def test_a_type_without_an_option_is_an_error_that_names_it() -> None:
 
 
 def test_repeated_spans_are_matched_in_order() -> None:
-    """The second mention of a text is its second place."""
+    """The second mention of a text is matched at its second place."""
     spans, response = read("soup:bad;soup:good")
     assert spans == [Span(1, 2, "NEG"), Span(6, 7, "POS")]
     assert response.unmatched == 0
 
 
-def test_a_span_out_of_turn_is_found_by_the_tolerant_way_alone() -> None:
-    """The paper's cursor only moves forward; the tolerant one looks behind where nothing is ahead."""
+def test_only_tolerant_parsing_matches_spans_out_of_order() -> None:
+    """The cursor of the paper only moves forward; tolerant parsing searches behind it if nothing is ahead."""
     text = "bowl:good;cold:bad"
     assert read(text)[0] == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
     spans, response = read(text, mode="paper")
@@ -122,10 +123,10 @@ def test_a_span_out_of_turn_is_found_by_the_tolerant_way_alone() -> None:
     ("piece", "malformed", "unknown"),
     [("soup", 1, 0), ("", 1, 0), (":bad", 1, 0), ("soup:", 1, 0), ("soup:so so", 0, 1)],
 )
-def test_a_malformed_piece_costs_itself_or_in_the_papers_way_the_sentence(
+def test_a_malformed_piece_discards_itself_or_all_spans_of_the_sentence(
     piece: str, malformed: int, unknown: int
 ) -> None:
-    """Both count it."""
+    """Both modes count it; with `paper`, the sentence has no spans."""
     spans, response = read(f"cold:bad;{piece};bowl:good")
     assert spans == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
     assert (response.pieces, response.malformed, response.unknown_type) == (3, malformed, unknown)
@@ -135,19 +136,19 @@ def test_a_malformed_piece_costs_itself_or_in_the_papers_way_the_sentence(
 
 
 def test_an_invented_span_is_counted_as_unmatched() -> None:
-    """It is not in the sentence, whole words and nothing else."""
+    """A span must consist of whole words of the sentence."""
     spans, response = read("salad:good;sou:bad;soup was:bad;the soup was cold:bad")
     assert spans == [Span(1, 3, "NEG")]
     assert (response.pieces, response.unmatched) == (4, 3)
 
 
-def test_spans_may_hold_colons() -> None:
+def test_spans_may_contain_colons() -> None:
     """A piece is split at its last colon."""
     assert read("10:30:good", ["at", "10:30"])[0] == [Span(1, 2, "POS")]
 
 
-def test_an_empty_response_is_no_piece() -> None:
-    """A sentence without spans has an empty response, white space around it or not."""
+def test_an_empty_response_has_no_pieces() -> None:
+    """The response of a sentence without spans is empty, apart from white space."""
     assert read(" \n") == ([], Response(" \n"))
 
 
@@ -156,19 +157,19 @@ words = st.lists(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=
 
 @st.composite
 def annotated(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
-    """Words, and spans over them that do not overlap."""
-    found = draw(words)
-    borders = sorted(draw(st.sets(st.integers(0, len(found)))))
-    cut = [Span(a, b, draw(st.sampled_from(list(OPTIONS)))) for a, b in pairwise(borders)]
-    return found, [span for span in cut if draw(st.booleans())]
+    """Words, and spans of them that do not overlap."""
+    sentence = draw(words)
+    borders = sorted(draw(st.sets(st.integers(0, len(sentence)))))
+    spans = [Span(a, b, draw(st.sampled_from(list(OPTIONS)))) for a, b in pairwise(borders)]
+    return sentence, [span for span in spans if draw(st.booleans())]
 
 
 @settings(max_examples=200, deadline=None)
 @given(annotated(), st.sampled_from(["tolerant", "paper"]))
-def test_perfect_responses_are_read_back_with_as_many_spans_or_counted(
+def test_correct_responses_are_read_back_with_all_spans(
     pair: tuple[list[str], list[Span]], mode: Any
 ) -> None:
-    """Without separators in words nothing is malformed, and no span is lost; its place may be an earlier one."""
+    """Without separators in words, nothing is malformed and no span is lost; a span may be matched earlier."""
     sentence = [word.replace(";", ",") for word in pair[0]]
     spans, response = parse(Response(response_text(sentence, pair[1], OPTIONS)), sentence, TYPES, mode)
     assert (response.malformed, response.unknown_type, response.unmatched) == (0, 0, 0)
@@ -179,7 +180,7 @@ def test_perfect_responses_are_read_back_with_as_many_spans_or_counted(
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="ab:; \ngood", max_size=40), words, st.sampled_from(["tolerant", "paper"]))
 def test_any_response_is_read(text: str, sentence: list[str], mode: Any) -> None:
-    """Whatever is written gives spans that tags can hold, and every piece is used or counted."""
+    """Any text gives spans without overlap, and every piece is used or counted."""
     spans, response = parse(Response(text), sentence, TYPES, mode)
     assert len(schemes.encode(spans, len(sentence), "IOB2")) == len(sentence)
     if not response.lost_sentence:
@@ -191,8 +192,8 @@ def scored(predictions: Any) -> dict[str, Any]:
     return SeqevalMetric().compute([gold for gold, _ in pairs], [tags for _, tags in pairs], "IOB2")
 
 
-def test_the_ceiling_is_below_one_where_the_format_cannot_say_which() -> None:
-    """Of two equal words only the second is a span: read back, it is the first."""
+def test_the_ceiling_is_below_one_if_the_format_is_ambiguous() -> None:
+    """If only the second of two equal words is a span, it is read back as the first."""
     sentence = Sentence(["soup", "after", "soup"], ["O", "O", "B-POS"])
     plain = Sentence(["soup", "first"], ["B-POS", "O"])
     predictions = [Prediction(each, ["O"] * len(each)) for each in (sentence, plain)]
@@ -201,27 +202,24 @@ def test_the_ceiling_is_below_one_where_the_format_cannot_say_which() -> None:
 
 
 def test_counts_add_up_over_responses() -> None:
-    """Pieces, each reason, cut responses, and the speed."""
-    found = [
+    """Pieces, reasons, cut responses, and speed are summed over responses; other predictions are skipped."""
+    predictions = [
         Prediction(Sentence(["a"]), ["O"], response=Response("a", True, 2, 1, 0, 1, seconds=0.25)),
         Prediction(Sentence(["b"]), ["O"], response=Response("", seconds=0.25)),
         Prediction(Sentence([]), []),
     ]
-    assert counts(found) == {
+    assert counts(predictions) == {
         "responses": 2, "pieces": 2, "malformed": 1, "unknown_type": 0, "unmatched": 1, "lost_sentences": 0,
         "cut": 1, "seconds": 0.5, "sentences_per_second": 4.0,
     }  # fmt: skip
 
 
-def test_the_ceiling_on_the_restaurant_reviews_is_the_papers(corpora: Path) -> None:
+def test_the_ceiling_on_the_restaurant_reviews_is_that_of_the_paper(corpora: Path) -> None:
     """99.94, 100.0 and 99.82 F1 on train, validation and test (section 5)."""
     phrases = {name: name for name in ("positive", "negative", "neutral", "conflict")}
     for part, published in (("train", 99.94), ("valid", 100.0), ("test", 99.82)):
         path = corpora / "rest14" / "paper_split" / f"absa_{part}.csv"
-        spec_of_data = {"train": {"type": "csv", "path": path}}
-        from sltk.spec.loading import load_data
-
-        split = load_splits(load_data(spec_of_data), "IOB2")["train"]
+        split = load_splits(load_data({"train": {"type": "csv", "path": path}}), "IOB2")["train"]
         predictions = [Prediction(sentence, []) for sentence in split]
         for mode in ("paper", "tolerant"):
             best = ceiling(predictions, spec(options=phrases, parsing=mode), "IOB2", scored)["f1"]

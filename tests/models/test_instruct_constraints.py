@@ -1,10 +1,11 @@
-"""The automaton of the responses that a sentence allows."""
+"""The automaton of the responses that a sentence allows, and the subwords that it accepts."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ TYPES = {phrase: type_ for type_, phrase in OPTIONS.items()}
 
 
 def after(automaton: Automaton, text: str) -> State | None:
-    """The state after a text; None where it is not allowed."""
+    """The state after a text, or None if the text is not allowed."""
     state: State | None = automaton.start
     for byte in text.encode():
         state = automaton.steps(state).get(byte) if state is not None else None
@@ -59,13 +60,13 @@ def accepts(words: list[str], text: str) -> bool:
         (" soup:bad", False),
     ],
 )
-def test_a_sentence_allows_its_own_words_with_options(text: str, is_response: bool) -> None:
-    """Whole words of the sentence, in order, each span with one of the options."""
+def test_a_sentence_allows_only_its_words_with_options(text: str, is_response: bool) -> None:
+    """Spans are whole words of the sentence in order, each with one of the options."""
     assert accepts(["the", "soup", "at", "10:30"], text) is is_response
 
 
-def test_words_that_could_not_be_read_back_take_part_in_no_span() -> None:
-    """A word with a semicolon or white space in it, or one that the vocabulary cannot spell."""
+def test_words_that_could_not_be_read_back_belong_to_no_span() -> None:
+    """These are words that contain a semicolon or white space, or that the vocabulary cannot spell."""
     words = ["a;b", "c", "d e", "\u00a0", "f", "g"]
     assert accepts(words, "c:bad;f g:good")
     for text in ("a;b:bad", "c d e:bad", "d e:bad", "\u00a0:bad", "\u00a0 f:bad"):
@@ -74,8 +75,8 @@ def test_words_that_could_not_be_read_back_take_part_in_no_span() -> None:
     assert after(poor, "f g") is None
 
 
-def test_a_space_may_lead_where_the_tokenizer_puts_one() -> None:
-    """SentencePiece writes a space before a text, and takes it away again."""
+def test_a_leading_space_is_allowed_if_the_tokenizer_adds_one() -> None:
+    """SentencePiece adds a space before a text, and removes it in decoding."""
     automaton = Automaton(["soup"], OPTIONS.values(), may_lead=True)
     for text, is_response in (
         ("", True),
@@ -88,8 +89,8 @@ def test_a_space_may_lead_where_the_tokenizer_puts_one() -> None:
         assert (state is not None and automaton.is_end(state)) is is_response
 
 
-def test_a_sentence_without_words_allows_the_empty_response_alone() -> None:
-    """There is nothing that a span could be made of."""
+def test_a_sentence_without_words_allows_only_the_empty_response() -> None:
+    """It has no words for a span."""
     automaton = Automaton([], OPTIONS.values())
     assert automaton.is_end(automaton.start)
     assert automaton.steps(automaton.start) == {}
@@ -100,10 +101,10 @@ sentences = st.lists(st.text("aé:;b ", max_size=3) | st.sampled_from(["good", "
 
 @settings(max_examples=150, deadline=None)
 @given(sentences, st.randoms(use_true_random=False))
-def test_every_allowed_response_is_read_back_whole(words: list[str], draw: random.Random) -> None:
-    """A random walk never gets stuck, and what it writes has no piece that is malformed, unknown or unmatched."""
+def test_every_allowed_response_is_read_back_completely(words: list[str], draw: random.Random) -> None:
+    """A random walk never gets stuck, and no piece of its response is malformed, unknown or unmatched."""
     automaton = Automaton(words, OPTIONS.values())
-    state, written = automaton.start, bytearray()
+    state, text = automaton.start, bytearray()
     while True:
         steps = automaton.steps(state)
         if automaton.is_end(state) and (not steps or draw.random() < 0.4):
@@ -114,27 +115,28 @@ def test_every_allowed_response_is_read_back_whole(words: list[str], draw: rando
             before - 1, automaton.to_end(steps[byte])
         )
         state = steps[byte]
-        written.append(byte)
-    for mode in ("tolerant", "paper"):
-        spans, response = parse(Response(written.decode()), words, TYPES, mode)  # type: ignore[arg-type]
+        text.append(byte)
+    modes: tuple[Literal["tolerant", "paper"], ...] = ("tolerant", "paper")
+    for mode in modes:
+        spans, response = parse(Response(text.decode()), words, TYPES, mode)
         assert len(spans) == response.pieces
         assert (response.malformed, response.unknown_type, response.unmatched) == (0, 0, 0)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text("aéb:", min_size=1, max_size=3), min_size=1, max_size=7), st.data())
-def test_every_perfect_response_is_allowed(words: list[str], data: st.DataObject) -> None:
-    """What the model is trained to write, it can write."""
+def test_every_correct_response_is_allowed(words: list[str], data: st.DataObject) -> None:
+    """The model can generate the responses that it is trained on."""
     borders = sorted(data.draw(st.sets(st.integers(0, len(words)))))
     spans = [Span(a, b, data.draw(st.sampled_from(list(OPTIONS)))) for a, b in pairwise(borders)]
     chosen = [span for span in spans if data.draw(st.booleans())]
-    # Where a text stands earlier too, its place is read there: only what is read back is allowed.
+    # A text that also occurs earlier is matched there, so only its text has to be allowed.
     text = response_text(words, chosen, OPTIONS)
     assert accepts(words, text)
 
 
-def test_the_fewest_missing_bytes_lead_to_an_end() -> None:
-    """`to_end` counts the rest of the word, the colon and the shortest option."""
+def test_to_end_is_the_smallest_number_of_missing_bytes() -> None:
+    """It counts the rest of the word, the colon and the shortest option."""
     automaton = Automaton(["soup"], OPTIONS.values())
     expected = {"": 0, "s": 7, "soup": 4, "soup:": 3, "soup:g": 3, "soup:good": 0, "soup:good ": 7}
     for text, count in expected.items():
@@ -143,49 +145,49 @@ def test_the_fewest_missing_bytes_lead_to_an_end() -> None:
         assert automaton.to_end(state) == count
 
 
-def test_subwords_are_found_by_their_bytes() -> None:
-    """Those that may come next are exactly those whose spelling the automaton can follow."""
+def test_the_allowed_subwords_are_those_whose_bytes_are_allowed() -> None:
+    """A subword may come next if the automaton accepts all of its bytes."""
     spelling = dict(
         enumerate([b"s", b"soup", b"soup:", b"soup:bad", b"up", b":", b";", b"\xc3", b"", b"soap"])
     )
     vocabulary = Vocabulary(spelling)
     automaton = Automaton(["soup"], OPTIONS.values())
-    found = dict(vocabulary.allowed(automaton, automaton.start))
-    assert sorted(found) == [0, 1, 2, 3]
-    assert automaton.is_end(found[3])
-    assert not automaton.is_end(found[2])
+    states = dict(vocabulary.allowed(automaton, automaton.start))
+    assert sorted(states) == [0, 1, 2, 3]
+    assert automaton.is_end(states[3])
+    assert not automaton.is_end(states[2])
 
 
-def test_a_vocabulary_of_bytes_spells_everything_and_another_one_its_letters() -> None:
-    """`spells` looks at bytes, then at characters."""
+def test_a_vocabulary_spells_text_by_bytes_or_by_characters() -> None:
+    """A vocabulary of all bytes spells every text, others only the characters that they have."""
     assert Vocabulary({n: bytes([n]) for n in range(256)}).spells("né".encode())
     assert Vocabulary({0: b"n", 1: "é".encode()}).spells("né".encode())
     assert not Vocabulary({0: b"n"}).spells("né".encode())
 
 
 def spellings(node: TrieNode, before: bytes = b"") -> Iterator[tuple[int, bytes]]:
-    """The bytes of each subword of a tree."""
+    """The bytes of each subword of a trie."""
     yield from ((number, before) for number in node.numbers)
     for byte, child in node.children.items():
         yield from spellings(child, before + bytes([byte]))
 
 
-def test_byte_level_subwords_are_spelt_as_their_bytes() -> None:
-    """The text of every subword is what the tokenizer decodes it to."""
+def test_byte_level_subwords_are_spelled_as_their_bytes() -> None:
+    """The bytes of every subword are the text that the tokenizer decodes it to."""
     from sltk.components.backbones.building import train_tokenizer
 
     tokenizer = train_tokenizer([" the soupe fraîche was – très – good , très good ."] * 4, 300)
     vocabulary = Vocabulary.of(tokenizer)
-    spelt = dict(spellings(vocabulary.root))
-    assert set(spelt) == set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
-    for number, text in spelt.items():
+    spelled = dict(spellings(vocabulary.root))
+    assert set(spelled) == set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
+    for number, text in spelled.items():
         assert text.decode(errors="replace") == tokenizer.decode([number])
     assert vocabulary.spells("日本".encode())
     assert not vocabulary.may_lead
 
 
-def test_a_tokenizer_whose_subwords_cannot_be_spelt_is_refused() -> None:
-    """WordPiece writes no spaces: its subwords are not the text."""
+def test_a_tokenizer_with_subwords_of_unknown_bytes_is_refused() -> None:
+    """Subwords of WordPiece lack spaces, so they are not the text."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import PreTrainedTokenizerFast
 

@@ -1,10 +1,11 @@
-"""`type: instruct`: trained, resumed, loaded, exported; its batches, and decoding that cannot go wrong."""
+"""`type: instruct`: training, resuming, loading, export, batches, and constrained decoding."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from sltk.run import evaluate
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.instruct_settings import Sampling
-from sltk.types import Sentence
+from sltk.types import Prediction, Sentence
 
 OPTIONS = {"positive": "good", "negative": "bad", "neutral": "so so"}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -50,7 +51,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def spec(
     instruct: dict[str, Any] | None = None, trainer: dict[str, Any] | None = None, **changes: Any
 ) -> Any:
-    """A tiny causal decoder that is asked for the spans of the quickstart's sentences."""
+    """A tiny causal decoder with prompts for the spans of the quickstart's sentences."""
     shape = {**tiny.LLAMA, "max_position_embeddings": 512}
     settings = {"instruction": "name the dishes", "options": OPTIONS, "max_response": 24, **(instruct or {})}
     backbone = tiny.backbone(config=shape, unmask="none", tokenizer={"type": "train", "vocab_size": 400})
@@ -64,7 +65,7 @@ def lora(**changes: Any) -> dict[str, Any]:
 
 
 def model(**instruct: Any) -> Any:
-    """A model of two random blocks, never trained."""
+    """An untrained model with two random blocks."""
     return _model(json.dumps(instruct))
 
 
@@ -75,73 +76,79 @@ def _model(instruct: str) -> Any:
     return kinds.TYPES["instruct"].build(experiment, training)
 
 
+def response_texts(predictions: Iterable[Prediction]) -> list[str]:
+    texts = []
+    for each in predictions:
+        assert each.response is not None
+        texts.append(each.response.text)
+    return texts
+
+
 def sentences(count: int = 12) -> list[Sentence]:
     return [Sentence(each.words) for each in GrammarReader(count=count, part="test").read()]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with an adapter, trained far enough to write something."""
+    """A run with an adapter, trained long enough to write spans."""
     folder = tmp_path_factory.mktemp("instruct") / "run"
     sltk.train(spec(trainer={"epochs": 4, "learning_rate": 0.02}, backbone=lora()), folder)
     return folder
 
 
-def test_a_run_has_what_every_run_has_and_an_account_of_its_responses(run: Path) -> None:
-    """Tags in predictions, scores in metrics.json, counts of what was dropped, and the ceiling of the format."""
+def test_a_run_has_the_files_of_every_run_and_counts_its_responses(run: Path) -> None:
+    """metrics.json has scores, counts of unused pieces by reason, and the ceiling of the format."""
     metrics = json.loads((run / "metrics.json").read_text())
     assert {"validation", "test", "train"} == metrics.keys()
-    account = metrics["test"]["responses"]
-    assert account["responses"] == 8
-    assert {"pieces", "malformed", "unknown_type", "unmatched", "lost_sentences", "cut"} <= account.keys()
-    assert account["ceiling"]["f1"] > 0.9
-    assert account["sentences_per_second"] > 0
+    responses = metrics["test"]["responses"]
+    assert responses["responses"] == 8
+    assert {"pieces", "malformed", "unknown_type", "unmatched", "lost_sentences", "cut"} <= responses.keys()
+    assert responses["ceiling"]["f1"] > 0.9
+    assert responses["sentences_per_second"] > 0
     lines = (run / "predictions/test.conll").read_text().splitlines()
     assert sum(map(bool, lines)) == metrics["test"]["words"]
     assert {path.name for path in (run / "model").iterdir()} == {"adapter", "base", "tokenizer", "sltk.json"}
 
 
 def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:
-    """It reads back as the same spec."""
+    """It loads as a spec of the same type."""
     text = (run / "spec.yaml").read_text()
     assert "head:" not in text
     assert "aligner:" not in text
     assert loading.load(run / "spec.yaml").spec.type == "instruct"
 
 
-def test_a_loaded_and_an_exported_model_write_what_the_trained_one_wrote(run: Path, tmp_path: Path) -> None:
-    """The same tags again, from the run and from a folder that needs no base; and from text."""
+def test_a_loaded_and_an_exported_model_write_the_responses_of_the_trained_one(
+    run: Path, tmp_path: Path
+) -> None:
+    """The run and an export without base model give the same tags and counts; text is accepted too."""
     result = evaluate(run)
-    written = [
+    tags = [
         line.split("\t")[-1] for line in (run / "predictions/test.conll").read_text().splitlines() if line
     ]
-    assert [tag for prediction in result.predictions for tag in prediction.tags] == written
+    assert [tag for prediction in result.predictions for tag in prediction.tags] == tags
     of_training = json.loads((run / "metrics.json").read_text())["test"]
-    for account in (result.scores["responses"], of_training["responses"]):
-        del account["seconds"], account["sentences_per_second"]
-    assert result.scores == of_training  # what was malformed, and why, in these responses
+    for counts in (result.scores["responses"], of_training["responses"]):
+        del counts["seconds"], counts["sentences_per_second"]
+    assert result.scores == of_training
     export(run, tmp_path / "exported")
     again = sltk.load(tmp_path / "exported").predict([each.sentence.words for each in result.predictions])
-    assert [each.response.text for each in again] == [  # type: ignore[union-attr]
-        each.response.text
-        for each in result.predictions  # type: ignore[union-attr]
-    ]
+    assert response_texts(again) == response_texts(result.predictions)
     assert sltk.load(run).predict("a dreadful soup")[0].words == ["a", "dreadful", "soup"]
 
 
-def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
-    """A model that was asked, then trained, is asked anew from the first subword of the prompt on."""
+def test_responses_depend_on_the_current_weights() -> None:
+    """After training, responses are generated from the first subword of the prompt, without an old cache."""
     experiment = loading.load(spec()).spec
     training = load_splits(experiment.data, "IOB2")["train"]
     subject = kinds.TYPES["instruct"].build(experiment, training)
 
     def responses() -> list[str]:
-        found = kinds.TYPES["instruct"].predict(subject, sentences(), 4096, 64, Progress())
-        return [each.response.text for each in found]  # type: ignore[union-attr]
+        return response_texts(kinds.TYPES["instruct"].predict(subject, sentences(), 4096, 64, Progress()))
 
     before = responses()
     with torch.no_grad():
-        for parameter in subject.network.parameters():  # type: ignore[union-attr]
+        for parameter in subject.network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     after = responses()
     assert after != before
@@ -149,8 +156,8 @@ def test_what_is_written_is_of_the_weights_as_they_are_now() -> None:
     assert after == responses()
 
 
-def test_a_loss_in_half_precision_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vectors whose sum float16 cannot hold give the loss that their scores give."""
+def test_the_loss_in_half_precision_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors whose sum overflows float16 have a finite loss."""
     subject = model()
     network = copy.deepcopy(subject.network).half()
     width = network.backbone.hidden_size
@@ -165,7 +172,7 @@ def test_a_loss_in_half_precision_is_a_number(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_path: Path) -> None:
-    """AutoModelForCausalLM gives the scores that sltk's packed pass gives."""
+    """AutoModelForCausalLM gives the scores of the packed forward pass of sltk."""
     export(run, tmp_path / "exported")
     stock = AutoModelForCausalLM.from_pretrained(tmp_path / "exported", dtype=torch.float32).eval()
     network = sltk.load(run).model.network
@@ -175,51 +182,51 @@ def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_pat
         assert torch.allclose(stock(input_ids=ids[None]).logits[0], ours, atol=1e-4)
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    """Interrupted after an update and resumed, it ends bit for bit where an uninterrupted one does."""
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """Interrupted after an update and resumed, a run ends bit for bit like an uninterrupted one."""
 
     class Interrupts(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 4:
                 raise RunError("interrupted")
 
-    wanted = spec(trainer={"save_every": 2}, backbone=lora())
-    sltk.train(wanted, tmp_path / "whole")
+    settings = spec(trainer={"save_every": 2}, backbone=lora())
+    sltk.train(settings, tmp_path / "whole")
     with pytest.raises(RunError, match="interrupted"):
-        sltk.train(wanted, tmp_path / "run", progress=Interrupts())
-    sltk.train(wanted, tmp_path / "run", resume=True)
+        sltk.train(settings, tmp_path / "run", progress=Interrupts())
+    sltk.train(settings, tmp_path / "run", resume=True)
     assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
 def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Path) -> None:
-    """Every weight with the output embedding; and adapters around a quantized base."""
+    """Every weight with the output embedding, and adapters on a quantized base, give the same tags after loading."""
     quantized = lora(quantization={"type": "nf4"})
     for name, backbone in (("whole", spec()["backbone"]), ("quantized", quantized)):
         sltk.train(spec(trainer={"epochs": 1}, backbone=backbone), tmp_path / name)
-        written = [
+        tags = [
             line.split("\t")[-1]
             for line in (tmp_path / name / "predictions/test.conll").read_text().splitlines()
             if line
         ]
-        found = evaluate(tmp_path / name).predictions
-        assert [tag for prediction in found for tag in prediction.tags] == written
+        predictions = evaluate(tmp_path / name).predictions
+        assert [tag for prediction in predictions for tag in prediction.tags] == tags
 
 
-def test_a_frozen_model_is_asked_as_it_is_with_examples(tmp_path: Path) -> None:
-    """Nothing is trained; examples of the training data stand in every prompt, after loading too."""
-    heard = tiny.RecordingProgress()
-    wanted = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
-    metrics = sltk.train(wanted, tmp_path / "run", progress=heard)
+def test_a_frozen_model_is_used_without_training(tmp_path: Path) -> None:
+    """Nothing is trained; examples of the training data are in every prompt, also after loading."""
+    progress = tiny.RecordingProgress()
+    settings = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
+    metrics = sltk.train(settings, tmp_path / "run", progress=progress)
     assert (metrics["train"]["steps"], metrics["train"]["trained_parameters"]) == (0, 0)
-    assert "every weight is frozen: the model is used without training" in heard.notes
+    assert "every weight is frozen: the model is used without training" in progress.notes
     again = sltk.load(tmp_path / "run").model.prompter
     assert len(again.shots) == 2
     assert again.prompt(["x"]).count("### Sentence:") == 3
 
 
 @pytest.mark.parametrize("loss", ["response", "all"])
-def test_a_packed_batch_learns_what_each_sample_alone_learns(loss: str) -> None:
-    """The loss of a packed batch is that of its samples one by one by transformers' own model."""
+def test_a_packed_batch_has_the_loss_of_its_samples(loss: str) -> None:
+    """The loss of a packed batch is that of transformers' model on one sample at a time."""
     subject = model(loss=loss)
     samples = subject.encoder.samples(list(_annotated()))
     whole, network = subject.network.backbone.language_model, subject.network.eval()
@@ -230,8 +237,8 @@ def test_a_packed_batch_learns_what_each_sample_alone_learns(loss: str) -> None:
             for sample in samples:
                 ids = torch.tensor([sample.ids])
                 scores = whole(input_ids=ids, use_cache=False).logits[0, sample.learned_from - 1 : -1]
-                wanted = ids[0, sample.learned_from :]
-                losses.append(torch.nn.functional.cross_entropy(scores, wanted, reduction="none"))
+                labels = ids[0, sample.learned_from :]
+                losses.append(torch.nn.functional.cross_entropy(scores, labels, reduction="none"))
     assert together == pytest.approx(float(torch.cat(losses).mean()), rel=1e-4)
     learned = sum(len(each) for each in losses)
     assert learned == (sum(len(s.ids) - 1 for s in samples) if loss == "all" else learned)
@@ -241,8 +248,8 @@ def _annotated() -> Any:
     return load_splits(loading.load(spec()).spec.data, "IOB2")["train"].sentences[:5]
 
 
-def test_a_sample_without_loss_is_computed_and_teaches_nothing() -> None:
-    """What a process does when there is nothing left for it."""
+def test_a_sample_without_loss_has_no_labels() -> None:
+    """A process that has no samples left still computes a forward pass."""
     batch = pack_prompts([without_loss(PromptSample([5, 6, 7], 1, 3))])
     assert batch["labels"].tolist() == [-100, -100, -100]
     assert batch["ids_T"].tolist() == [5, 6, 7]
@@ -250,8 +257,8 @@ def test_a_sample_without_loss_is_computed_and_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_cache_and_left_padding_change_nothing(family: str) -> None:
-    """Rows of different length, read in parts with a cache, have the scores of the packed pass."""
+def test_cache_and_left_padding_do_not_change_scores(family: str) -> None:
+    """Rows of different lengths, padded and with a cache, have the scores of the packed forward pass."""
     shape = {**tiny.LLAMA, **FAMILIES[family], "model_type": family, "vocab_size": 300, "pad_token_id": 0}
     shape["max_position_embeddings"] = 64
     experiment = loading.load(spec(backbone=tiny.backbone(config=shape, unmask="none"))).spec
@@ -276,19 +283,18 @@ def test_cache_and_left_padding_change_nothing(family: str) -> None:
 
 @pytest.mark.parametrize("constrained", [False, True])
 @pytest.mark.parametrize("sampling", [None, Sampling()])
-def test_a_batch_writes_what_each_sentence_alone_gets(constrained: bool, sampling: Sampling | None) -> None:
-    """Greedily, drawn, and constrained: a response does not depend on the sentences beside it."""
+def test_responses_do_not_depend_on_the_batch(constrained: bool, sampling: Sampling | None) -> None:
+    """This holds for greedy, sampled and constrained decoding."""
     subject = model(constrained=constrained, **({"sampling": sampling.model_dump()} if sampling else {}))
-    given = sentences()
     kind = kinds.TYPES["instruct"]
-    together = [each.response for each in kind.predict(subject, given, 100_000, 2048, Progress())]
-    alone = [each.response for each in kind.predict(subject, given, 1, 3, Progress())]
-    assert [each.text for each in together] == [each.text for each in alone]  # type: ignore[union-attr]
-    assert len({each.text for each in together}) > 1  # type: ignore[union-attr]
+    together = response_texts(kind.predict(subject, sentences(), 100_000, 2048, Progress()))
+    alone = response_texts(kind.predict(subject, sentences(), 1, 3, Progress()))
+    assert together == alone
+    assert len(set(together)) > 1
 
 
-def test_what_all_prompts_share_is_computed_once_and_changes_nothing() -> None:
-    """With the shared beginning and without it, responses are the same."""
+def test_the_shared_prefix_does_not_change_responses() -> None:
+    """Responses are the same whether the prefix of the prompts is computed once or for each prompt."""
     subject = model()
     prompts = subject.encoder.prompts(sentences(6))
     assert len(subject.encoder.prefix) > 10
@@ -299,12 +305,16 @@ def test_what_all_prompts_share_is_computed_once_and_changes_nothing() -> None:
     assert sharing.generate(requests) == plain.generate(requests)
 
 
-@pytest.mark.parametrize("room", [2, 9, 24])
-def test_constrained_responses_are_read_back_whole_whatever_the_model_is(room: int) -> None:
-    """Random weights and drawn responses: nothing malformed, unknown, unmatched or cut, in any length."""
-    subject = model(constrained=True, sampling={"temperature": 5.0, "top_p": 1.0}, max_response=room)
-    odd = [Sentence(words) for words in (["a;b", "c"], ["10:30", ":"], ["é", "日本", "</s>"], [], ["x y"])]
-    predictions = list(kinds.TYPES["instruct"].predict(subject, [*sentences(), *odd], 4096, 2048, Progress()))
+@pytest.mark.parametrize("limit", [2, 9, 24])
+def test_constrained_responses_are_read_back_completely_for_any_model(limit: int) -> None:
+    """With random weights and sampling, no piece is malformed, unknown, unmatched or cut, for any limit."""
+    subject = model(constrained=True, sampling={"temperature": 5.0, "top_p": 1.0}, max_response=limit)
+    unusual = [
+        Sentence(words) for words in (["a;b", "c"], ["10:30", ":"], ["é", "日本", "</s>"], [], ["x y"])
+    ]
+    predictions = list(
+        kinds.TYPES["instruct"].predict(subject, [*sentences(), *unusual], 4096, 2048, Progress())
+    )
     responses = [each.response for each in predictions if each.response is not None]
     assert len(responses) == 16
     for response in responses:
@@ -314,13 +324,13 @@ def test_constrained_responses_are_read_back_whole_whatever_the_model_is(room: i
             0,
             False,
         )
-    if room == 24:
+    if limit == 24:
         assert sum(response.pieces for response in responses) > 3
     assert all(len(each.spans) == (each.response.pieces if each.response else 0) for each in predictions)
 
 
-def test_the_constraint_works_in_transformers_own_generate() -> None:
-    """It is a LogitsProcessor like any other."""
+def test_the_constraint_works_in_generate_of_transformers() -> None:
+    """It is a LogitsProcessor."""
     subject = model(constrained=True)
     words = ["cold", "soup"]
     prompt = torch.tensor(subject.encoder.prompts([Sentence(words)]))
@@ -338,7 +348,7 @@ def test_the_constraint_works_in_transformers_own_generate() -> None:
 
 
 def test_a_cut_response_is_counted() -> None:
-    """An untrained model that is not constrained runs into the limit."""
+    """Without a constraint, an untrained model reaches the limit."""
     predictions = list(
         kinds.TYPES["instruct"].predict(model(max_response=3), sentences(3), 4096, 2048, Progress())
     )
@@ -346,7 +356,7 @@ def test_a_cut_response_is_counted() -> None:
 
 
 def test_a_prompt_longer_than_the_model_is_an_error_before_training(tmp_path: Path) -> None:
-    """It names the sentence and the limit, for training and for scoring; nothing is written."""
+    """The error names the sentence and the limit, for training and for scoring; nothing is written."""
     with pytest.raises(DataError, match=r"subwords; the model reads 40"):
         sltk.train(spec(max_length=40), tmp_path / "run")
     assert not (tmp_path / "run" / "spec.yaml").exists()
@@ -356,13 +366,13 @@ def test_a_prompt_longer_than_the_model_is_an_error_before_training(tmp_path: Pa
 
 
 def test_a_type_without_an_option_is_an_error_before_training(tmp_path: Path) -> None:
-    """It is named, with the place of the options in the spec."""
+    """The error names the type."""
     with pytest.raises(SpecError, match=r"the type `neutral` of train has no option"):
         sltk.train(spec({"options": {"positive": "good", "negative": "bad"}}), tmp_path / "run")
 
 
 def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None:
-    """A base model alone would write with random scores."""
+    """A base model without output embedding would have random scores."""
     base = tiny.save_base(tmp_path / "base", {**tiny.LLAMA, "max_position_embeddings": 512})
     with pytest.raises(ModelError, match="missing"):
         sltk.train(spec(backbone={"type": "decoder", "name": str(base)}), tmp_path / "run")
@@ -386,8 +396,8 @@ def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None
         ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` needs probabilities"),
     ],
 )
-def test_what_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:
-    """Each type of model has its own keys; a model that writes is causal."""
+def test_settings_that_exclude_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+    """Each type of model has its own keys, and an instruction-tuned model must be causal."""
     with pytest.raises(InvalidSpecError) as refused:
         loading.load({**spec(), **changes})
     assert message in str(refused.value)

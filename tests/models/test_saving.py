@@ -1,4 +1,4 @@
-"""What is saved, and that it comes back as it was."""
+"""Saved models give the same results after loading."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def before(monkeypatch: pytest.MonkeyPatch) -> list[TaggerModel]:
-    """The models that runs had in memory when they were saved."""
-    kept: list[TaggerModel] = []
+    """The models in memory when runs saved them."""
+    models: list[TaggerModel] = []
 
     def save(model: TaggerModel, *others: Any, save: Any = saving.save) -> None:
-        kept.append(model)
+        models.append(model)
         save(model, *others)
 
     monkeypatch.setattr(tagging, "save", save)
-    return kept
+    return models
 
 
 def vectors(model: TaggerModel) -> torch.Tensor:
-    """Word vectors, [words, hidden]: what every head starts from."""
+    """Word vectors, [words, hidden]: the input of the head."""
     encodings = model.encoder.encode([sltk.Sentence(text.split()) for text in TEXTS if text])
     batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
     with torch.inference_mode():
@@ -71,7 +71,7 @@ def vectors(model: TaggerModel) -> torch.Tensor:
         )
 
 
-def assert_comes_back(run: Path, before: TaggerModel) -> None:
+def assert_same_after_loading(run: Path, before: TaggerModel) -> None:
     after = load(run)
     torch.testing.assert_close(vectors(after.model), vectors(before), rtol=0, atol=1e-5)
     ours, theirs = after.predict(TEXTS), sltk.Labeller(before).predict(TEXTS)
@@ -81,22 +81,24 @@ def assert_comes_back(run: Path, before: TaggerModel) -> None:
 
 
 @pytest.mark.parametrize("kind", FRESH)
-def test_a_fresh_model_comes_back(tmp_path: Path, before: list[Any], kind: str) -> None:
-    """Its base is saved, though it be frozen."""
+def test_a_fresh_model_is_the_same_after_loading(tmp_path: Path, before: list[Any], kind: str) -> None:
+    """Its base is saved even if it is frozen."""
     config = {**tiny.LLAMA, "hidden_size": 64}
     sltk.train(
         tiny.spec({"epochs": 1}, backbone=tiny.backbone(config=config, **FRESH[kind])), tmp_path / "run"
     )
-    assert_comes_back(tmp_path / "run", before[0])
+    assert_same_after_loading(tmp_path / "run", before[0])
     assert list((tmp_path / "run/model/base").glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("kind", PRETRAINED)
-def test_a_pretrained_model_comes_back(tmp_path: Path, base: Path, before: list[Any], kind: str) -> None:
-    """Word vectors, tags and their probabilities to 1e-5; of the base only what was trained is saved."""
+def test_a_pretrained_model_is_the_same_after_loading(
+    tmp_path: Path, base: Path, before: list[Any], kind: str
+) -> None:
+    """Word vectors and probabilities agree to 1e-5; the base is saved only if it was trained."""
     backbone = {"type": "decoder", "name": str(base), "unmask": "01", **PRETRAINED[kind]}
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
-    assert_comes_back(tmp_path / "run", before[0])
+    assert_same_after_loading(tmp_path / "run", before[0])
     names = {path.name for path in (tmp_path / "run/model").iterdir()}
     expected = "base" if kind == "whole" else "adapter" if "lora" in PRETRAINED[kind] else None
     assert names == {"head.safetensors", "sltk.json", "tokenizer"} | ({expected} if expected else set())
@@ -104,25 +106,27 @@ def test_a_pretrained_model_comes_back(tmp_path: Path, base: Path, before: list[
 
 @pytest.mark.parametrize("head", ["mlp", "crf"])
 @pytest.mark.parametrize("aligner", ["first_subword", "last_subword", "mean", "first_last", "max"])
-def test_every_head_and_aligner_comes_back(
+def test_every_head_and_aligner_is_the_same_after_loading(
     tmp_path: Path, before: list[Any], head: str, aligner: str
 ) -> None:
-    """With the spacing that training settled on."""
+    """The spacing chosen for the training data is stored too."""
     part = {"head": {"type": head}, "aligner": {"type": aligner}}
     sltk.train(tiny.spec({"max_steps": 2}, **part), tmp_path / "run")
-    assert_comes_back(tmp_path / "run", before[0])
+    assert_same_after_loading(tmp_path / "run", before[0])
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}], ids=["whole", "lora"])
-def test_an_encoder_comes_back(tmp_path: Path, before: list[Any], changes: dict[str, Any]) -> None:
-    """Causal blocks and all."""
+def test_an_encoder_is_the_same_after_loading(
+    tmp_path: Path, before: list[Any], changes: dict[str, Any]
+) -> None:
+    """This includes an encoder with a causal block."""
     backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="10", **changes)
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
-    assert_comes_back(tmp_path / "run", before[0])
+    assert_same_after_loading(tmp_path / "run", before[0])
 
 
 def test_head_and_adapters_are_full_precision(tmp_path: Path, base: Path) -> None:
-    """Whatever the base is held in, what is trained is float32, in checkpoints as in the model."""
+    """Trained weights are float32 whatever the dtype of the base, in checkpoints and in the model."""
     backbone = {"type": "decoder", "name": str(base), "lora": {"r": 4}, "dtype": "bfloat16"}
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
     files = [
@@ -134,10 +138,10 @@ def test_head_and_adapters_are_full_precision(tmp_path: Path, base: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["whole", "lora", "frozen", "nf4"])
-def test_a_checkpoint_holds_only_what_is_trained(tmp_path: Path, base: Path, kind: str) -> None:
-    """Its weights are those of adapter and head, or all in full fine-tuning; its size is at most four times theirs.
+def test_a_checkpoint_contains_only_trained_weights(tmp_path: Path, base: Path, kind: str) -> None:
+    """They are those of adapter and head, or all in full fine-tuning.
 
-    (Weights, and two moments of AdamW, and small files.)
+    With two moments of AdamW and small files, its size is at most four times that of the weights.
     """
     backbone = {"type": "decoder", "name": str(base), **PRETRAINED[kind]}
     metrics = sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
@@ -158,17 +162,17 @@ def test_a_checkpoint_holds_only_what_is_trained(tmp_path: Path, base: Path, kin
 
 
 def test_tied_weights_are_saved_once(tmp_path: Path, before: list[Any]) -> None:
-    """A family whose layers share their weights (ALBERT) trains, is resumed from and comes back."""
+    """A family that shares weights between layers (ALBERT) is the same after loading."""
     albert = {**tiny.BERT, "model_type": "albert", "embedding_size": 16, "num_hidden_groups": 1}
     backbone = tiny.backbone(type="encoder", config=albert, unmask="all")
     metrics = sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
-    assert_comes_back(tmp_path / "run", before[0])
+    assert_same_after_loading(tmp_path / "run", before[0])
     stored = load_file(str(next((tmp_path / "run/checkpoints").rglob("trained.safetensors"))))
     assert sum(value.numel() for value in stored.values()) == metrics["train"]["trained_parameters"]
 
 
 def test_a_base_whose_weights_changed_is_refused(tmp_path: Path) -> None:
-    """An adapter on other weights would give nonsense without a word."""
+    """An adapter on other weights would silently give wrong results."""
     base = tiny.save_base(tmp_path / "base")
     sltk.train(
         tiny.spec({"max_steps": 1}, backbone={"type": "decoder", "name": str(base), "lora": {"r": 4}}),
@@ -199,7 +203,7 @@ print(json.dumps([before, scores()]))
 
 
 def test_a_hub_base_is_loaded_at_the_revision_it_was_trained_on(tmp_path: Path) -> None:
-    """Though the hub's main branch has moved on since. (The hub here is a cache folder, offline.)"""
+    """This holds after the main branch of the hub has changed; here, the hub is an offline cache folder."""
     cache = tmp_path / "models--someone--tiny"
     for number, name in enumerate(("a" * 40, "b" * 40)):
         tiny.save_base(cache / "snapshots" / name, seed=number)
@@ -217,7 +221,7 @@ def test_a_hub_base_is_loaded_at_the_revision_it_was_trained_on(tmp_path: Path) 
 
 
 def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
-    """A model of an older version is said to be one."""
+    """The error names the version that wrote the model."""
     sltk.train(tiny.spec({"max_steps": 1}), tmp_path / "run")
     path = tmp_path / "run/model/sltk.json"
     path.write_text(
@@ -230,12 +234,12 @@ def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_is_loaded_that_could_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model is safetensors and JSON; what torch saves in a checkpoint is read as weights only."""
-    asked: list[bool] = []
+    """A model consists of safetensors and JSON; files of torch in a checkpoint are read with `weights_only`."""
+    weights_only: list[bool] = []
     original = torch.load
 
     def watched(*args: Any, **kwargs: Any) -> Any:
-        asked.append(kwargs.get("weights_only", False))
+        weights_only.append(kwargs.get("weights_only", False))
         return original(*args, **kwargs)
 
     monkeypatch.setattr(torch, "load", watched)
@@ -249,7 +253,7 @@ def test_nothing_is_loaded_that_could_run_code(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         sltk.train(spec, tmp_path / "run", progress=Stop())
     sltk.train(spec, tmp_path / "run", resume=True)
-    assert len(asked) >= 3
-    assert all(asked)
+    assert len(weights_only) >= 3
+    assert all(weights_only)
     suffixes = {path.suffix for path in (tmp_path / "run/model").rglob("*") if path.is_file()}
     assert suffixes == {".safetensors", ".json"}

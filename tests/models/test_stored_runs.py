@@ -1,6 +1,6 @@
-"""Run directories that an earlier version of sltk wrote: tests/stored_runs, made before `sltk.extend` existed.
+"""Run directories in tests/stored_runs, which a version of sltk before `sltk.extend` wrote.
 
-They hold small models: a tagger with LoRA and a CRF, a tagger with a custom head and a custom backbone whose files
+They contain small models: a tagger with LoRA and a CRF, a tagger with a custom head and a custom backbone whose files
 import from modules that have moved since, an instruction-tuned model, and a pre-trained model.
 """
 
@@ -32,10 +32,10 @@ def columns(path: Path) -> list[list[list[str]]]:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_stored_run_predicts_the_same_labels(name: str) -> None:
     """Its model labels the words of its test data as it did when it was written."""
-    written = columns(RUNS / name / "predictions" / "test.conll")
-    predictions = sltk.load(RUNS / name).predict([[word for word, _, _ in rows] for rows in written])
+    rows_by_sentence = columns(RUNS / name / "predictions" / "test.conll")
+    predictions = sltk.load(RUNS / name).predict([[word for word, _, _ in rows] for rows in rows_by_sentence])
     assert [prediction.tags for prediction in predictions] == [
-        [tag for _, _, tag in rows] for rows in written
+        [tag for _, _, tag in rows] for rows in rows_by_sentence
     ]
 
 

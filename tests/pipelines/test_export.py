@@ -1,4 +1,4 @@
-"""An exported folder is the model, without its base."""
+"""Exported models give the same results without their base model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def logits(labeller: sltk.Labeller) -> torch.Tensor:
         vectors = model.network.word_vectors(
             batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
         )
-        return model.network.head.scorer(vectors)  # type: ignore[operator,no-any-return]
+        scorer: Any = model.network.head.scorer
+        scores: torch.Tensor = scorer(vectors)
+        return scores
 
 
 def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
@@ -53,7 +55,7 @@ def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
 def test_an_export_gives_the_same_scores_without_the_base(
     tmp_path: Path, changes: dict[str, Any], head: str
 ) -> None:
-    """To 1e-5, after the base and the run are gone."""
+    """They agree to 1e-5 after base and run have been deleted."""
     base = tiny.save_base(tmp_path / "base")
     backbone = {"type": "decoder", "name": str(base), "unmask": "01", **changes}
     run = trained(tmp_path / "run", backbone, head={"type": head})
@@ -78,7 +80,7 @@ def test_an_export_gives_the_same_scores_without_the_base(
 def test_an_export_of_quantized_weights_is_dequantized(
     tmp_path: Path, quantization: str, lora: dict[str, Any], family: str
 ) -> None:
-    """NF4 gives the same scores to 1e-5; int8, which rounds inputs too, to 0.05."""
+    """Scores agree to 1e-5 for NF4, and to 0.05 for int8, which rounds inputs too."""
     config = {**tiny.LLAMA, "hidden_size": 64} if family == "llama" else {**GPT2, "n_embd": 64}
     base = tiny.save_base(tmp_path / "base", config)
     backbone = {
@@ -101,14 +103,14 @@ def test_an_export_of_quantized_weights_is_dequantized(
 def test_transformers_alone_reads_the_export_of_a_causal_decoder(
     tmp_path: Path, config: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    """Its scores at first subwords are sltk's."""
+    """Its scores at first subwords are those of sltk."""
     backbone = tiny.backbone(config=config, unmask="none", **changes)
     check_with_transformers(trained(tmp_path / "run", backbone), tmp_path / "export")
 
 
 @pytest.mark.parametrize("aligner", ["first_subword", "last_subword"])
 def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, aligner: str) -> None:
-    """An unmasked encoder with a linear head is what transformers calls a token classifier."""
+    """An unmasked encoder with a linear head is a token classifier of transformers."""
     backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")
     check_with_transformers(
         trained(tmp_path / "run", backbone, aligner={"type": aligner}), tmp_path / "export"
@@ -118,14 +120,14 @@ def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, align
 def check_with_transformers(run: Path, target: Path) -> None:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    heard = tiny.RecordingProgress()
-    exporting.export(run, target, heard)
-    assert not heard.notes
+    progress = tiny.RecordingProgress()
+    exporting.export(run, target, progress)
+    assert not progress.notes
     labeller = load(target)
     torch.testing.assert_close(logits(labeller), logits(load(run)), rtol=0, atol=1e-5)
-    other, told = AutoModelForTokenClassification.from_pretrained(target, output_loading_info=True)
-    assert not told["missing_keys"]
-    assert not told["unexpected_keys"]
+    other, report = AutoModelForTokenClassification.from_pretrained(target, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
     assert other.config.id2label == dict(enumerate(labeller.labels.tags))
     model, rows = labeller.model, []
     for encoding in model.encoder.encode([sltk.Sentence(words) for words in SENTENCES]):
@@ -152,32 +154,32 @@ def check_with_transformers(run: Path, target: Path) -> None:
     ],
     ids=["masked", "unmasked", "causal-encoder", "modernbert", "crf", "mean"],
 )
-def test_what_transformers_cannot_express_is_said(
+def test_a_note_says_why_transformers_cannot_load_an_export(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    """And transformers refuses the folder, where it would give other scores without a word."""
+    """transformers refuses the folder instead of giving other scores."""
     from transformers import AutoModelForTokenClassification
 
     run = trained(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
-    heard = tiny.RecordingProgress()
-    exporting.export(run, tmp_path / "export", heard)
-    assert len(heard.notes) == 1
-    assert reason in heard.notes[0]
+    progress = tiny.RecordingProgress()
+    exporting.export(run, tmp_path / "export", progress)
+    assert len(progress.notes) == 1
+    assert reason in progress.notes[0]
     torch.testing.assert_close(logits(load(tmp_path / "export")), logits(load(run)), rtol=0, atol=1e-5)
     with pytest.raises((OSError, ValueError)):
         AutoModelForTokenClassification.from_pretrained(tmp_path / "export")
 
 
 def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
-    """It is a model like another."""
+    """An export is a model like that of a run."""
     run = trained(tmp_path / "run", tiny.backbone(lora={"r": 4}))
     exporting.export(run, tmp_path / "one")
     exporting.export(tmp_path / "one", tmp_path / "two")
     torch.testing.assert_close(logits(load(tmp_path / "two")), logits(load(run)), rtol=0, atol=1e-5)
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
-    """An empty one is taken, another refused, a file too; an unfinished run has nothing to export."""
+def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
+    """An empty folder is used; other folders and files are refused, and so are unfinished runs."""
     run = trained(tmp_path / "run", tiny.backbone())
     (tmp_path / "empty").mkdir()
     exporting.export(run, tmp_path / "empty")
@@ -195,7 +197,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder appears whole or not at all."""
+    """The folder is written completely or not at all."""
     run = trained(tmp_path / "run", tiny.backbone())
 
     def full(*_: Any, **__: Any) -> None:

@@ -33,17 +33,17 @@ def experiment(name: str) -> Experiment:
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
 def test_specs_can_be_rehearsed(name: str) -> None:
     """Trained or prompted, constrained or sampled: the rehearsal runs offline and counts responses."""
-    heard = tiny.RecordingProgress()
-    metrics = rehearse(load_shipped(name), progress=heard)
+    progress = tiny.RecordingProgress()
+    metrics = rehearse(load_shipped(name), progress=progress)
     assert metrics["test"]["responses"]["responses"] == 16
     assert metrics["test"]["responses"]["ceiling"]["f1"] == 1.0
-    assert any("loaded and exported models agree" in note for note in heard.notes)
-    assert any("responses of at most 24 subwords" in note for note in heard.notes)
+    assert any("loaded and exported models agree" in note for note in progress.notes)
+    assert any("responses of at most 24 subwords" in note for note in progress.notes)
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_specs_have_the_settings_of_the_authors(name: str) -> None:
-    """Options, loss, sampling, parsing, lengths and epochs are those of section 5."""
+    """Options, loss, sampling, parsing, lengths and epochs are those of section 5 of the paper."""
     spec = experiment(name)
     assert spec.instruct is not None
     task = name.rpartition("_")[2]
@@ -72,13 +72,13 @@ def test_each_event_type_has_a_phrase() -> None:
 
 def test_check_shows_the_prompt_and_its_memory() -> None:
     """The summary has instruction and options instead of a head, and the estimate includes the prompt."""
-    asked, tagged = experiment("llama2_7b_instruct_ner"), experiment("llama2_7b_ner")
-    lines = "\n".join(LabellingPreview(loading.load(asked)).summary())
+    instruct, tagger = experiment("llama2_7b_instruct_ner"), experiment("llama2_7b_ner")
+    lines = "\n".join(LabellingPreview(loading.load(instruct)).summary())
     assert "named entities and their type" in lines
     assert "PER: person" in lines
     assert "head" not in lines
     assert "subwords in addition to the sentence" in lines
-    more, less = estimate_run(asked), estimate_run(tagged)
+    more, less = estimate_run(instruct), estimate_run(tagger)
     assert more is not None
     assert less is not None
     assert (more.memory_gpu_bytes or 0) > (less.memory_gpu_bytes or 0) > 0

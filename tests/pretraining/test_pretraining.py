@@ -245,7 +245,7 @@ def test_a_causal_objective_with_unmasked_blocks_is_an_error_that_explains_itsel
     with pytest.raises(InvalidSpecError) as caught:
         loading.load_as(PretrainSpec, path)
     (problem,) = caught.value.problems
-    assert "leaks what `objective: clm` is to predict" in problem.message
+    assert "leaks the tokens that `objective: clm` predicts" in problem.message
     assert (problem.location.line, problem.location.column) == (7, column)
     assert problem.path == "backbone.unmask"
     assert any("allow_leak: true" in note for note in problem.notes)

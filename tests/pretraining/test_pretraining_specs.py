@@ -217,7 +217,7 @@ def test_check_shows_the_position_of_a_leak(tmp_path: Path, capsys: pytest.Captu
     assert main(["check", str(path)]) == 2
     output = capsys.readouterr().err
     assert f"{path}:2:20" in output
-    assert "leaks what `objective: clm` is to predict" in output
+    assert "leaks the tokens that `objective: clm` predicts" in output
 
 
 def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progre
 def split_scores(
     model: Model, metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
-    """One split of `metrics.json`: the scores of all metrics, and what this type of model adds to them."""
+    """One split of `metrics.json`: the scores of all metrics, and the extra scores of the type of model."""
     score = partial(metric_scores, metrics, scheme)
     return score(predictions) | type_of(model).extra_scores(model, predictions, score)
 
@@ -39,7 +39,7 @@ def split_scores(
 def metric_scores(
     metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
 ) -> dict[str, Any]:
-    """The scores of the first metric, and those of the others under their names (`accuracy_2` if one is taken)."""
+    """The scores of the first metric, and those of others under their names (`accuracy_2` if a name is taken)."""
     predictions = list(predictions)
     first, *others = metrics
     scores = first.score(predictions, scheme)
@@ -53,7 +53,7 @@ def metric_scores(
 
 
 def selection_scores(experiment: Experiment, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """The scores shown after each epoch, with the one that selects the best epoch as `score`.
+    """The scores shown after each epoch; `score` is the one that selects the best epoch.
 
     Raises:
         SpecError: the spec selects the best epoch, but the first metric has neither `f1` nor `accuracy`.
@@ -65,6 +65,6 @@ def selection_scores(experiment: Experiment, predictions: Sequence[Prediction]) 
     selecting = shown.get("f1", shown.get("accuracy"))
     if selecting is None and (trainer.select == "best" or trainer.early_stopping is not None):
         raise SpecError(
-            f"metric `{metric.type_name}` gives neither `f1` nor `accuracy`: nothing to select the best epoch by"
+            f"metric `{metric.type_name}` has neither `f1` nor `accuracy`, by which the best epoch is selected"
         )
     return {**shown, "score": 0.0 if selecting is None else selecting}

@@ -1,4 +1,4 @@
-"""What a pretrain spec holds: every key, its type, its default and what it means."""
+"""The keys of a pretrain spec: type, default and description of each."""
 
 from __future__ import annotations
 
@@ -22,38 +22,40 @@ class PretrainSpec(RunSpec):
         description="`clm`: predict the next token; `mlm`: predict 15 % of the tokens, masked 80/10/10"
     )
     corpus: Reader = Field(
-        description="what is read: text, or the words of annotated data, whose tags are left alone"
+        description="the text: plain text, or the words of annotated data, whose tags are ignored"
     )
     validation: Reader | None = Field(
         default=None,
         description="text whose loss and perplexity are measured after each epoch; "
-        "`{type: holdout}` takes a part of the corpus",
+        "`{type: holdout}` takes it from the corpus",
     )
     spacing: Literal["auto", "single", "source"] = Field(
         default="auto",
-        description="what stands between words: a single space, or what the source text has; "
-        "`auto`: the source text where there is one",
+        description="characters between words: a `single` space, or those of the `source` text; "
+        "`auto`: those of the source text if it is known",
     )
     boundaries: Literal["tokenizer", "both", "none"] = Field(
         default="tokenizer",
-        description="special tokens around a sentence: those that the tokenizer puts around any text, "
-        "a beginning and an end (`both`), or none",
+        description="special tokens around each sentence: those that the tokenizer adds to a text, "
+        "one at the beginning and one at the end (`both`), or `none`",
     )
     block_size: int = Field(
-        default=128, ge=2, description="tokens that the model reads at once; what is left over is dropped"
+        default=128,
+        ge=2,
+        description="tokens per block, which the model reads at once; tokens left over are dropped",
     )
     allow_leak: bool = Field(
         default=False,
-        description="let `clm` run with unmasked blocks, which see the token that they are to predict",
+        description="allow `clm` with unmasked blocks, which can see the token to predict",
     )
     snapshots: int | None = Field(
         default=None,
         ge=1,
-        description="models kept an epoch, in steps/0001 and so on, beside the untrained one in steps/0000",
+        description="number of models saved per epoch, in steps/0001 and so on; the untrained one is in steps/0000",
     )
     backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
     trainer: TrainerSpec = Field(
-        default_factory=TrainerSpec, description="how it is trained; `batch_size` counts blocks"
+        default_factory=TrainerSpec, description="how the model is trained; `batch_size` counts blocks"
     )
 
     @model_validator(mode="after")
@@ -65,30 +67,28 @@ class PretrainSpec(RunSpec):
         if backbone.freeze:
             raise RefusedError("`freeze: true` leaves nothing to train", "backbone.freeze")
         if backbone.init == "random" and backbone.lora is not None:
-            about = (
-                "fresh weights are trained whole: adapters around them would leave them as they were drawn"
-            )
+            about = "fresh weights are trained whole: with adapters, the random weights would stay frozen"
             raise RefusedError(about, "backbone.lora")
         return self
 
     @model_validator(mode="after")
     def _mask_does_not_leak(self) -> PretrainSpec:
-        """`clm` is causal: a block that is unmasked sees the token that is to be predicted (paper §8)."""
+        """`clm` needs causal blocks: an unmasked block sees the token to predict (paper §8)."""
         backbone = self.backbone
         if self.objective != "clm" or self.allow_leak or not isinstance(backbone, PretrainedBackbone):
             return self
         if "unmask" not in backbone.model_fields_set:
-            # The model is frozen for its users; a validator may still settle a value.
+            # Set directly, since the model is frozen.
             self.__dict__["backbone"] = backbone.model_copy(update={"unmask": "none"})
         elif not is_causal(backbone.unmask):
             raise RefusedError(
-                f"`unmask: {backbone.unmask}` leaks what `objective: clm` is to predict: "
+                f"`unmask: {backbone.unmask}` leaks the tokens that `objective: clm` predicts: "
                 "an unmasked block sees the next token",
                 "backbone.unmask",
                 notes=(
                     "pre-train with `unmask: none`, and unmask in the labelling run that starts from it",
-                    "`objective: mlm` hides what it asks for, whatever the mask",
-                    "`allow_leak: true` trains it all the same",
+                    "`objective: mlm` hides the tokens that it predicts, so it works with any mask",
+                    "`allow_leak: true` trains with the leak",
                 ),
             )
         return self
@@ -107,6 +107,6 @@ class PretrainSpec(RunSpec):
 
     @property
     def language_model(self) -> PretrainedBackbone:
-        """The backbone, which is known to be one."""
+        """The backbone, which validation has checked to be a language model."""
         assert isinstance(self.backbone, PretrainedBackbone)
         return self.backbone
