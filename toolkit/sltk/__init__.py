@@ -1,4 +1,4 @@
-"""Sequence labelling with decoder-only language models whose causal mask is a setting.
+"""Train sequence labellers with decoder-only language models, without the causal mask in chosen blocks.
 
     import sltk
 

@@ -1,4 +1,4 @@
-"""The torch modules. Elsewhere in sltk, except in the training code, torch is imported inside functions only.
+"""Torch modules: attention, packing, mask proofs, heads, losses. They know no spec; components build them.
 
 Tensor names end in their shape, one letter per dimension:
 
@@ -12,4 +12,4 @@ Tensor names end in their shape, one letter per dimension:
 So `vectors_WH` is [words, hidden size], and `lengths_S` is the number of words of each sentence.
 """
 
-from . import silence_libraries  # noqa: F401  (takes effect on import, before transformers and its dependencies are imported)
+from . import silence_libraries  # noqa: F401  (must precede the first import of transformers)
