@@ -30,6 +30,7 @@ def experiment(name: str) -> Experiment:
     return load_shipped(name).spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
 def test_specs_can_be_rehearsed(name: str) -> None:
     """Trained or prompted, constrained or sampled: the rehearsal runs offline and counts responses."""
