@@ -175,7 +175,7 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(
     assert len(runs) == 3 * checkpoints * seeds
     for run in runs:
         backbone = run.backbone
-        assert backbone.is_trained_whole  # type: ignore[attr-defined]
+        assert backbone.trains_all_weights  # type: ignore[attr-defined]
         assert backbone.type_name == "encoder"
     masks = {
         (Path(run.backbone.name).parents[1].name.rpartition("_")[2], run.backbone.unmask) for run in runs

@@ -99,7 +99,7 @@ def _exported_spec(spec: Any) -> Any:
     removed = ("quantization", "lora", "config", "tokenizer", "gguf_file", "revision")
     changes: dict[str, Any] = dict.fromkeys(removed)
     changes |= {"init": "pretrained", "name": spec.name or "exported", "freeze": True}
-    if spec.is_trained_whole and spec.dtype == "auto":
+    if spec.trains_all_weights and spec.dtype == "auto":
         changes["dtype"] = "float32"
     return spec.model_copy(update=changes)
 

@@ -54,7 +54,7 @@ def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> Non
         network.save_pretrained(folder / "adapter")
         network = network.get_base_model()
     network = backbone.language_model or network
-    if spec.is_trained_whole:
+    if spec.trains_all_weights:
         network.save_pretrained(folder / "base")
     elif spec.init == "random":
         _save_fresh(network, folder / "base")
@@ -80,7 +80,7 @@ def _save_fresh(network: Any, folder: Path) -> None:
 
 def base_of(backbone: PackedBackbone, spec: Backbone) -> dict[str, Any]:
     """The source of the base weights of a saved model: its own `base/`, or name and revision or content hash."""
-    if not isinstance(spec, PretrainedBackbone) or spec.is_trained_whole or spec.init == "random":
+    if not isinstance(spec, PretrainedBackbone) or spec.trains_all_weights or spec.init == "random":
         return {"path": "base"}
     return backbone.base
 

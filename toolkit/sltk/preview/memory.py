@@ -100,7 +100,7 @@ class TrainingMemory:
         """Bytes per weight and per activation; `auto` is float32 on a CPU and where all weights are trained."""
         if self.backbone.dtype != "auto":
             return DTYPE_BYTES[self.backbone.dtype]
-        if self.device == "cpu" or self.backbone.is_trained_whole:
+        if self.device == "cpu" or self.backbone.trains_all_weights:
             return 4
         quantization = self.backbone.quantization
         return DTYPE_BYTES.get(quantization.compute_dtype if quantization is not None else "auto", 2)
@@ -159,7 +159,7 @@ class TrainingMemory:
         total: float = 2 * hidden * 4 + (4 * sizes["queries"] + factors * ffn) * number
         if sizes.get("experts"):
             total += 2 * ffn * number  # each subword goes to two experts or more
-        if self.backbone.is_trained_whole:
+        if self.backbone.trains_all_weights:
             total += (4 * hidden + ffn) * number
         if FAMILIES[self.shape.family].encoder:
             total += 2 * hidden + sizes["heads"] * SENTENCE_MEAN * (2 * number + 1)

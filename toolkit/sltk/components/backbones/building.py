@@ -133,7 +133,7 @@ def _read_config(source: WeightsSource, changes: dict[str, Any]) -> Any:
 
 def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext) -> None:
     model: Any = backbone.model
-    if not spec.is_trained_whole:
+    if not spec.trains_all_weights:
         (backbone.language_model or model).requires_grad_(False)
     if context.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})

@@ -36,7 +36,7 @@ def weights_dtype(spec: PretrainedBackbone, target: torch.device) -> torch.dtype
         return _named(spec.dtype)
     if spec.quantization is not None:
         return compute_dtype(spec.quantization, target)
-    if spec.is_trained_whole or target.type == "cpu":
+    if spec.trains_all_weights or target.type == "cpu":
         return torch.float32
     return torch.bfloat16 if is_fast_in_bfloat16(target) else torch.float32
 

@@ -20,13 +20,13 @@ def _model_name(value: Any) -> Any:
 ModelName = Annotated[str, BeforeValidator(_model_name)]
 
 
-class Part(BaseModel):
+class BackboneSettings(BaseModel):
     """A group of settings inside a backbone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Quantization(Part):
+class Quantization(BackboneSettings):
     """Frozen weights in 4 or 8 bits, with bitsandbytes (QLoRA)."""
 
     type: Literal["nf4", "fp4", "int8"] = Field(
@@ -39,7 +39,7 @@ class Quantization(Part):
     )
 
 
-class LoRA(Part):
+class LoRA(BackboneSettings):
     """Low-rank adapters, with peft; the other weights of the backbone are frozen."""
 
     r: int = Field(default=64, ge=1, description="rank")
@@ -50,7 +50,7 @@ class LoRA(Part):
     )
 
 
-class TrainedTokenizer(Part):
+class TrainedTokenizer(BackboneSettings):
     """A byte-level BPE tokenizer trained on the training text."""
 
     type: Literal["train"] = "train"
@@ -116,6 +116,6 @@ class PretrainedBackbone(Backbone):
         return self
 
     @property
-    def is_trained_whole(self) -> bool:
-        """Whether every weight is trained, and so must be saved."""
+    def trains_all_weights(self) -> bool:
+        """Whether every weight is trained, and so must be saved, because there is neither LoRA nor `freeze`."""
         return self.lora is None and not self.freeze

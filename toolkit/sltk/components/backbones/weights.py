@@ -58,7 +58,7 @@ def load_shared_weights(
     make = functools.partial(_load_weights, spec, config, source, context)
     quantization = spec.quantization
     # The first forward pass through int8 weights changes them.
-    is_changed = spec.is_trained_whole or (quantization is not None and quantization.type == "int8")
+    is_changed = spec.trains_all_weights or (quantization is not None and quantization.type == "int8")
     if source is None or source.is_inside_run or is_changed or context.language_model:
         return make()
     dtype = precision.weights_dtype(spec, context.device)
