@@ -35,11 +35,13 @@ def f1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_removing_the_mask_gains_at_least_20_points(f1: dict[str, float]) -> None:
     """0111 beats 0000 with the same initial weights, data and number of updates."""
     assert f1["0111"] - f1["0000"] >= 0.20
 
 
+@pytest.mark.slow
 def test_the_unmasked_model_solves_the_task(f1: dict[str, float]) -> None:
     """The unmasked model is good in absolute terms, not just better than a bad one."""
     assert f1["0111"] > 0.9

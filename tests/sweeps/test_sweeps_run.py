@@ -123,6 +123,7 @@ def work(spec: dict[str, Any], folder: Path) -> None:
     sweeps.run(sweeps.plan(spec), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_a_sweep_killed_at_random_moments_gives_the_same_results(whole: Path, tmp_path: Path) -> None:
     """After SLTK_KILLS times SIGKILL at random moments, metrics, predictions and weights are the same."""

@@ -52,6 +52,7 @@ def spec(folder: Path, executor: dict[str, Any], victims: list[str]) -> dict[str
     }
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_a_run_that_kills_its_process_twice_counts_as_failed(tmp_path: Path) -> None:
     """A run that kills its process once is repeated; the sweep continues in both cases."""
@@ -159,6 +160,7 @@ def test_slurm_writes_a_script_and_runs_nothing(tmp_path: Path) -> None:
     subprocess.run(["bash", "-n", str(sweep / "slurm/array.sh")], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
     """The script is run as Slurm would run it; after all shards, no run is left."""
