@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sltk import Experiment, SpecError
 from sltk.components.registry import registry
 from sltk.spec import loading
+from sltk.spec.options import field_rows
 
 PLAIN = {
     "name": "small",
@@ -115,3 +116,10 @@ def test_readers_use_the_splitter_of_the_spec(tmp_path: Path) -> None:
     assert data.train.splitter.type_name == "whitespace"  # type: ignore[attr-defined]
     assert data.test is not None
     assert data.test.splitter.type_name == "regex"  # type: ignore[attr-defined]
+
+
+def test_defaults_are_shown_on_one_line() -> None:
+    """A default with line ends is quoted, so that messages and tables stay readable."""
+    rows = {row[0]: row[2] for row in field_rows(Experiment)}
+    assert rows["instruct.template"].startswith('"### Instruction:\\n{instruction}')
+    assert not any("\n" in default for default in rows.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,8 @@ def shown_value(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {shown_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(shown_value(item) for item in value)}]"
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
