@@ -80,7 +80,7 @@ class PretrainedBackbone(Backbone):
     )
     unmask_window: Literal["keep", "drop"] = Field(
         default="keep",
-        description="sliding windows in unmasked blocks: keep them, to both sides, or drop them",
+        description="sliding windows in unmasked blocks: `keep` applies them to both sides, `drop` removes them",
     )
     quantization: Quantization | None = Field(default=None, description="load frozen weights in 4 or 8 bits")
     lora: LoRA | None = Field(default=None, description="train low-rank adapters only")
@@ -96,7 +96,7 @@ class PretrainedBackbone(Backbone):
     unmask: Mask = Field(default="none", description="the blocks whose causal mask is removed")
 
     @model_validator(mode="after")
-    def _fits_together(self) -> PretrainedBackbone:
+    def _check_combination(self) -> PretrainedBackbone:
         if self.init == "pretrained" and self.name is None:
             raise ValueError("needs `name`, or `init: random` with a `config`")
         if self.init == "random" and self.config is None and self.name is None:
