@@ -1,4 +1,4 @@
-"""Groups runs that can be compared: those with the same data, scored in the same way."""
+"""Group runs that can be compared: those with the same data, scored in the same way."""
 
 from __future__ import annotations
 

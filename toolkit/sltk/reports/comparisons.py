@@ -1,4 +1,4 @@
-"""Compares configurations by all paired tests, on test if there is one, else on validation."""
+"""Compare configurations by all paired tests, on test if there is one, else on validation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Comparison:
     """p of each test after Holm's correction."""
 
     def notes(self) -> list[str]:
-        """The notes of all tests, each once."""
+        """The notes of all tests, without repetitions."""
         return list(dict.fromkeys(note for test in self.tests if test is not None for note in test.notes))
 
 

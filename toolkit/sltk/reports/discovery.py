@@ -1,4 +1,4 @@
-"""Finds the runs of a report: run directories below folders, and files of records."""
+"""Find the runs of a report: run directories below folders, and files of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a report as HTML, Markdown, LaTeX and CSV, with all text escaped."""
+"""Write a report as HTML, Markdown, LaTeX and CSV, with all text escaped."""
 
 from __future__ import annotations
 

@@ -48,12 +48,12 @@ _STYLE = {
 _FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}
 }  # fmt: skip
-"""Formats, each with the metadata to leave out because it changes from one writing to the next."""
+"""Formats, each with the metadata to omit because it is not reproducible."""
 
 
 Item = TypeVar("Item")
 Points = Mapping[int, Summary] | Mapping[float, Summary]
-"""Scores by position on the other axis."""
+"""Scores by their position on the other axis."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Reads `predictions/SPLIT.conll`: span counts per sentence, confusions of types, and a digest of the gold."""
+"""Read `predictions/SPLIT.conll`: span counts per sentence, confusions of types, and a digest of the gold."""
 
 from __future__ import annotations
 

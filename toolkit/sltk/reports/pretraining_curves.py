@@ -24,7 +24,7 @@ _ORDER = {"Encoder": 0, "Decoder Mask": 1, "Decoder Unmask": 2}
 
 
 def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
-    """The curves of a task by name; the name says what else varies, beside objective and mask."""
+    """The curves of a task by name; the name says what varies besides objective and mask."""
     groups: dict[tuple[str, str], list[tuple[int, Configuration]]] = {}
     for each in task.configurations:
         origin = each.origin
@@ -52,7 +52,7 @@ def _kind(origin: Origin, mask: str | None) -> str:
 
 
 def _other_settings(configuration: Configuration) -> dict[str, Any]:
-    """The settings of a configuration, except where it starts."""
+    """The settings of a configuration, except the model it starts from."""
     settings = relevant_settings(next(iter(configuration.runs.values())), {})
     return {key: value for key, value in settings if key not in _START}
 

@@ -89,7 +89,7 @@ def response_table(task: StudyTask) -> ResultTable | None:
 
 
 def _responses(configuration: Configuration, split: str) -> list[dict[str, Any]]:
-    """The `responses` of metrics.json, of each run that has them."""
+    """The `responses` in metrics.json of each run that has them."""
     scores = (record.scores.get(split, {}) for record in configuration.runs.values())
     return [each["responses"] for each in scores if isinstance(each.get("responses"), dict)]
 
@@ -105,7 +105,7 @@ def _response_row(label: str, responses: Sequence[dict[str, Any]]) -> tuple[str,
 
 
 def run_table(tasks: Sequence[StudyTask]) -> ResultTable:
-    """Every run by itself."""
+    """All runs, one per row."""
     rows = []
     for _, configuration, record in all_runs(tasks):
         scores = (points(record.score(split)) for split in ("validation", "test"))

@@ -1,4 +1,4 @@
-"""Reads a run directory as a record."""
+"""Read a run directory as a record."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .run_records import LearningCurve, RunRecord
 
 SPLITS = ("validation", "test")
 _SEPARATE = ("name", "seed", "data")
-"""Keys of a spec that have a field of their own in a record."""
+"""Keys of a spec that have separate fields in a record."""
 _MOST_POINTS = 200
 _ENVIRONMENT = ("sltk", "python", "packages", "device", "products", "threads", "processes", "git_revision")
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The record of a finished run.
+    """Read the record of a finished run.
 
     Raises:
         DataError: a file is damaged, or the predictions are not those that were scored.

@@ -98,7 +98,7 @@ def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
 
 
 def _pair_table(members: Mapping[str, Configuration], split: str) -> ResultTable:
-    """Each pair by itself, over seeds and over sentences, with Holm's correction."""
+    """Each pair separately, over seeds and over sentences, with Holm's correction."""
     pairs = unmasking_pairs(len(next(iter(members))))
     family = compare_all([(members[b], members[a]) for a, b in pairs], split, "greater")
     rows = [

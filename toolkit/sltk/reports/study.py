@@ -1,4 +1,4 @@
-"""A study: one task for each data set, in it a configuration for each setting, in it a run for each seed."""
+"""A study: one task per data set, one configuration per setting, one run per seed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Configuration:
 
 @dataclass
 class StudyTask:
-    """All configurations that were run on one data set, ordered by series, and masks by their Gray code."""
+    """All configurations that were run on one data set, ordered by series and by the Gray code of the mask."""
 
     name: str
     configurations: list[Configuration]
@@ -119,7 +119,7 @@ class StudyTask:
         return "F1" if self.measure == "f1" else "accuracy"
 
     def series(self) -> dict[str, list[Configuration]]:
-        """Configurations grouped by the settings that vary beside the mask."""
+        """Configurations grouped by the settings that vary besides the mask."""
         groups: dict[str, list[Configuration]] = {}
         for configuration in self.configurations:
             groups.setdefault(configuration.series, []).append(configuration)
