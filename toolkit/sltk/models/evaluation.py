@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,10 +37,9 @@ def split_scores(
 
 
 def metric_scores(
-    metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
+    metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """The scores of the first metric, and those of others under their names (`accuracy_2` if a name is taken)."""
-    predictions = list(predictions)
     first, *others = metrics
     scores = first.score(predictions, scheme)
     for metric in others:

@@ -38,11 +38,10 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
     Raises:
         DataError: see `data.splits.load_splits`.
     """
-    readers = [reader for name in splits.SPLITS if (reader := getattr(experiment.data, name)) is not None]
     key = (
         experiment.data.model_dump_json(serialize_as_any=True),
         experiment.scheme,
-        *map(_file_states, readers),
+        *map(_file_states, filter(None, splits.readers_of(experiment.data).values())),
     )
     return run_cache.get("data", key, lambda: splits.load_splits(experiment.data, experiment.scheme), most=2)
 

@@ -195,16 +195,13 @@ def _label(
     predictions = [Prediction(sentence, ["O"] * len(sentence)) for sentence in sentences]
     for positions in by_token_budget([len(ids) for ids in prompts], batch_tokens):
         start_time = time.perf_counter()
-        requests = [_request(model, prompts[p], sentences[numbers[p]], first + numbers[p]) for p in positions]
+        batch = [(numbers[position], prompts[position]) for position in positions]
+        requests = [_request(model, prompt, sentences[number], first + number) for number, prompt in batch]
         responses = generator.generate(requests)
-        seconds = (time.perf_counter() - start_time) / len(positions)
-        for position, ids in zip(positions, responses, strict=True):
-            is_cut = ids[-1] != model.encoder.end
-            response = Response(model.encoder.text(ids), is_cut, seconds=seconds)
-            sentence = sentences[numbers[position]]
-            predictions[numbers[position]] = read_response(
-                response, sentence, model.spec, model.labels.scheme
-            )
+        seconds = (time.perf_counter() - start_time) / len(batch)
+        for (number, _), ids in zip(batch, responses, strict=True):
+            response = Response(model.encoder.text(ids), ids[-1] != model.encoder.end, seconds=seconds)
+            predictions[number] = read_response(response, sentences[number], model.spec, model.labels.scheme)
     return predictions
 
 

@@ -20,7 +20,7 @@ from ...spec.instruct_settings import OPTION, SPAN, InstructSpec
 from ...types import Prediction, Response, Sentence, Span
 from .prompt import readable, response_text
 
-Score = Callable[[Iterable[Prediction]], dict[str, Any]]
+Score = Callable[[Sequence[Prediction]], dict[str, Any]]
 
 
 def read_response(
