@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
+import search_simulation as simulation
 from sltk import search
 from sltk.errors import UsageError
 from sltk.files import atomic
@@ -57,13 +58,17 @@ class Point:
     """Spearman correlation of the scores that the search predicts with the mean scores of all masks."""
 
 
-def measure(table: search.ScoreTable, name: str, budget: float, trials: int, *, mixed: bool) -> Point | None:
+def measure(
+    table: simulation.ScoreTable, name: str, budget: float, trials: int, *, mixed: bool
+) -> Point | None:
     """Simulate a strategy; None if the budget is too small for it."""
     goal, replays = goal_of(table), []
     for trial in range(trials):
         rng = Random(f"{name} {trial}")
         try:
-            replays.append(search.replay(table, search.STRATEGIES[name], budget, rng, common_seed=not mixed))
+            replays.append(
+                simulation.replay(table, search.STRATEGIES[name], budget, rng, common_seed=not mixed)
+            )
         except UsageError:
             return None
     means = table.means()
@@ -78,7 +83,7 @@ def measure(table: search.ScoreTable, name: str, budget: float, trials: int, *, 
     )  # fmt: skip
 
 
-def goal_of(table: search.ScoreTable) -> float:
+def goal_of(table: simulation.ScoreTable) -> float:
     """0.3 points of F1, or one standard deviation over seeds if that is larger."""
     return max(0.3, 100 * table.deviation)
 
@@ -94,7 +99,7 @@ def correlation(one: dict[str, float], other: dict[str, float]) -> float:
     return float(spearmanr(left, right).statistic) if len({*left}) > 1 and len({*right}) > 1 else 0.0
 
 
-def describe(table: search.ScoreTable) -> dict[str, Any]:
+def describe(table: simulation.ScoreTable) -> dict[str, Any]:
     """Properties of the table: how much masks and seeds differ, and how well shared runs rank the masks."""
     means = table.means()
     best = max(means, key=lambda mask: means[mask])
@@ -112,7 +117,7 @@ def describe(table: search.ScoreTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def all_points(table: search.ScoreTable, trials: int, *, mixed: bool) -> list[Point]:
+def all_points(table: simulation.ScoreTable, trials: int, *, mixed: bool) -> list[Point]:
     """Every strategy that the table allows at every budget."""
     names = [name for name in search.STRATEGIES if table.shared or name != "shared"]
     budgets = [runs / len(table.masks) for runs in BUDGETS if runs <= 0.6 * len(table.masks)]
@@ -174,7 +179,7 @@ def train_shared_runs(spec: Path, seeds: Sequence[int], path: Path) -> None:
             run, masks = plan_shared_run(plan, seed).resolved, list(plan.runs)
             train_shared(run, folder, resume=False, force=False, progress=Progress(), masks=masks)
             result = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-        record = search.SharedRecord(
+        record = simulation.SharedRecord(
             seed=seed,
             price=plan.shared_price(),
             seconds=sum(result["seconds"].values()),
@@ -203,7 +208,9 @@ def main() -> None:
     if args.train_shared:
         train_shared_runs(args.train_shared, args.seeds, args.records)
         return
-    table = search.table(read_records(args.records), search.read_shared(args.shared) if args.shared else [])
+    table = simulation.table(
+        read_records(args.records), simulation.read_shared(args.shared) if args.shared else []
+    )
     properties, points = describe(table), all_points(table, args.trials, mixed=args.mixed)
     if args.output:
         draw(properties, points, args.output, f"{args.records.stem}{'_mixed' if args.mixed else ''}")

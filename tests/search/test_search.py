@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import search_simulation as simulation
 from repository import ROOT
 from sltk import search
 from sltk.errors import DataError, UsageError
@@ -119,17 +120,17 @@ def record(mask: str, seed: int) -> RunRecord:
     )  # fmt: skip
 
 
-def grid(**options: Any) -> search.ScoreTable:
-    return search.table([record(mask, seed) for mask in MASKS for seed in (1, 2, 3)], **options)
+def grid(**options: Any) -> simulation.ScoreTable:
+    return simulation.table([record(mask, seed) for mask in MASKS for seed in (1, 2, 3)], **options)
 
 
 def test_searches_are_simulated_on_a_table_of_records() -> None:
     """Regret refers to the mean over seeds; the cost is a share of training every mask once."""
-    full = search.replay(grid(), search.STRATEGIES["random"], 1.0, Random(0))
+    full = simulation.replay(grid(), search.STRATEGIES["random"], 1.0, Random(0))
     means = grid().means()
     assert full.share == 1
     assert full.regret == max(means.values()) - means[full.best]
-    cheaper = search.replay(grid(), search.STRATEGIES["gaussian"], 0.25, Random(0))
+    cheaper = simulation.replay(grid(), search.STRATEGIES["gaussian"], 0.25, Random(0))
     assert cheaper.share <= 0.25
     assert cheaper.regret >= 0
 
@@ -137,16 +138,16 @@ def test_searches_are_simulated_on_a_table_of_records() -> None:
 def test_incomplete_seeds_are_left_out() -> None:
     """An unfinished sweep can be searched with the seeds that have every mask."""
     records = [record(mask, seed) for mask in MASKS for seed in (1, 2) if (mask, seed) != ("0011", 2)]
-    assert search.table(records).seeds == [1]
-    with pytest.raises(UsageError, match="every mask with one seed"):
-        search.table(records[1:])
+    assert simulation.table(records).seeds == [1]
+    with pytest.raises(UsageError, match="every mask for at least one seed"):
+        simulation.table(records[1:])
 
 
 def test_deviation_is_pooled_over_masks() -> None:
     """Two seeds that differ by d on every mask have a deviation of d/√2; one seed has none."""
     scores = {(mask, seed): 0.5 + 0.01 * seed for mask in MASKS for seed in (0, 1)}
-    assert search.ScoreTable(MASKS, [0, 1], scores).deviation == pytest.approx(0.01 / math.sqrt(2))
-    assert search.ScoreTable(MASKS, [0], scores).deviation == 0
+    assert simulation.ScoreTable(MASKS, [0, 1], scores).deviation == pytest.approx(0.01 / math.sqrt(2))
+    assert simulation.ScoreTable(MASKS, [0], scores).deviation == 0
 
 
 def test_shared_runs_are_read_from_a_file(tmp_path: Path) -> None:
@@ -156,13 +157,13 @@ def test_shared_runs_are_read_from_a_file(tmp_path: Path) -> None:
         {"seed": 1, "price": 1.5, "seconds": 9, "scores": {mask: quality(mask) for mask in MASKS}}
     )
     path.write_text(f"{line}\n")
-    table = grid(shared=search.read_shared(path))
+    table = grid(shared=simulation.read_shared(path))
     assert len(table.shared) == 1
-    result = search.replay(table, search.STRATEGIES["shared"], 0.25, Random(0), common_seed=False)
+    result = simulation.replay(table, search.STRATEGIES["shared"], 0.25, Random(0), common_seed=False)
     assert result.best == "0011"
     path.write_text(f"{line}\n{{}}\n")
     with pytest.raises(DataError, match=r"shared.jsonl:2"):
-        search.read_shared(path)
+        simulation.read_shared(path)
 
 
 def test_the_benchmark_simulates_searches_on_records(tmp_path: Path) -> None:

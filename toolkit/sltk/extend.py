@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .reports.plotting import style as figure_style
     from .reports.run_records import read_records, write_records
     from .reports.study import Summary
-    from .search.simulation import replay as replay_search
-    from .search.simulation import table as score_table
     from .sweeps.plan import plan as plan_sweep
 
 __all__ = [
@@ -44,8 +42,8 @@ __all__ = [
     "FileReader", "Head", "HeadModule", "LabelSet", "Metric", "ModelError", "PackedBackbone", "Prediction",
     "Reader", "RefusedError", "Sentence", "SltkError", "SoftmaxHead", "Span", "SpecError", "Splitter",
     "Summary", "TaggedReader", "TextFileReader", "Unused", "UsageError", "Writer", "checkpoint_curves",
-    "collect_runs", "figure_style", "linear_scorer", "plan_sweep", "read_records", "register", "replay_search",
-    "save_figure", "score_table", "tokenizer_for", "write_records",
+    "collect_runs", "figure_style", "linear_scorer", "plan_sweep", "read_records", "register",
+    "save_figure", "tokenizer_for", "write_records",
 ]  # fmt: skip
 
 __getattr__ = on_first_use(
@@ -66,9 +64,7 @@ __getattr__ = on_first_use(
         "linear_scorer": "nn.softmax_head",
         "plan_sweep": "sweeps.plan:plan",
         "read_records": "reports.run_records",
-        "replay_search": "search.simulation:replay",
         "save_figure": "reports.plotting:save",
-        "score_table": "search.simulation:table",
         "tokenizer_for": "components.backbones.building",
         "write_records": "reports.run_records",
     },

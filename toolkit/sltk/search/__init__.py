@@ -7,7 +7,6 @@ result = search.run(plan, "runs/search")
     space.py              what a strategy may request, and what it costs
     gaussian_process.py   predicts the scores of masks that were not trained
     search_plan.py, requested_runs.py, search_runner.py, shared_run.py    train what is requested, in a sweep folder
-    simulation.py         answers requests from a table of finished runs, to measure regret
 
 Imports no torch; `shared_run.py` is imported only in the processes that train.
 """
@@ -15,7 +14,6 @@ Imports no torch; `shared_run.py` is imported only in the processes that train.
 from .gaussian_process import GaussianProcess, Posterior
 from .search_plan import SearchPlan, plan
 from .search_runner import SearchResult, Tried, begin, run
-from .simulation import Replay, ScoreTable, SharedRecord, read_shared, replay, table
 from .space import FAILED, SHARED, Search, Space, Strategy
 from .strategies import STRATEGIES
 
@@ -25,19 +23,13 @@ __all__ = [
     "STRATEGIES",
     "GaussianProcess",
     "Posterior",
-    "Replay",
-    "ScoreTable",
     "Search",
     "SearchPlan",
     "SearchResult",
-    "SharedRecord",
     "Space",
     "Strategy",
     "Tried",
     "begin",
     "plan",
-    "read_shared",
-    "replay",
     "run",
-    "table",
 ]

@@ -10,11 +10,11 @@ from statistics import fmean, variance
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import DataError, UsageError
-from ..masks import is_digits, same_form
-from ..reports.mask_order import sort_key
-from ..reports.run_records import RunRecord
-from .space import SHARED, Answer, Search, Space, Strategy
+from sltk.errors import DataError, UsageError
+from sltk.masks import is_digits, same_form
+from sltk.reports.mask_order import sort_key
+from sltk.reports.run_records import RunRecord
+from sltk.search.space import SHARED, Answer, Search, Space, Strategy
 
 
 class SharedRecord(BaseModel):
@@ -78,12 +78,12 @@ def table(records: Iterable[RunRecord], shared: Iterable[SharedRecord] = ()) -> 
     scores = {(form.get(str(record.mask), ""), record.seed): _score(record) for record in known}
     masks = sorted({mask for mask, _ in scores}, key=sort_key)
     if not masks or not all(is_digits(mask) for mask in masks) or len({len(mask) for mask in masks}) > 1:
-        raise UsageError("a search needs records of masks of digits, all with the same number of digits")
+        raise UsageError("a search needs records whose masks are digits, all of the same length")
     seeds = [
         seed for seed in sorted({seed for _, seed in scores}) if all((mask, seed) in scores for mask in masks)
     ]
     if not seeds:
-        raise UsageError("a search needs records of every mask with one seed at least")
+        raise UsageError("a search needs records of every mask for at least one seed")
     return ScoreTable(masks, seeds, scores, [each for each in shared if set(each.scores) == set(masks)])
 
 
