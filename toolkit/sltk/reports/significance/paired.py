@@ -136,24 +136,6 @@ def t_interval(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Interval
     return Interval(float(low), float(high), _few_pairs(d.size))
 
 
-def bootstrap_interval(
-    a: ArrayLike, b: ArrayLike, confidence: float = 0.95, *, draws: int = 10_000
-) -> Interval:
-    """Percentile bootstrap of the mean difference.
-
-    Too narrow for few pairs: with 5 pairs, a 95 % interval contains the true difference in about 82 of 100 cases.
-    """
-    d = differences(a, b)
-    if notes := _no_variation(d):
-        return Interval(None, None, notes)
-    result = _stats().bootstrap(
-        (d,), np.mean, method="percentile", n_resamples=draws, confidence_level=confidence, rng=0
-    )
-    low, high = result.confidence_interval
-    notes = (f"a bootstrap of {d.size} pairs is too narrow",) if d.size < 20 else ()
-    return Interval(float(low), float(high), notes)
-
-
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values after Holm's step-down correction (Holm 1979), in the order given.
 
