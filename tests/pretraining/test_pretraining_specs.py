@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch
 from shipped_specs import EXPERIMENTS, MODELS, PAPER, TASKS, load_shipped
 from sltk import sweeps
 from sltk.cli import main
+from sltk.components.backbones.pretrained import PretrainedBackbone
 from sltk.components.readers.concat import ConcatReader
 from sltk.data.raw import read
 from sltk.pretraining.pretrain_spec import PretrainSpec
@@ -21,6 +23,7 @@ from sltk.pretraining.pretraining_preview import PretrainingPreview
 from sltk.preview.run_preview import LabellingPreview, check_models
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
+from sltk.spec.experiment import Experiment
 from sltk.yamltree.extends import spec_kind
 
 ALL = sorted(path.stem for path in PAPER.glob("*.yaml") if not path.stem.startswith("_"))
@@ -35,6 +38,11 @@ def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 TAPT_7B = ("absa", "conll2003", "triggers")
+
+
+def backbone_of(run: Experiment) -> PretrainedBackbone:
+    assert isinstance(run.backbone, PretrainedBackbone)
+    return run.backbone
 
 
 def pretraining(name: str, *settings: str) -> PretrainSpec:
@@ -63,7 +71,7 @@ def test_every_adapted_run_is_valid_without_its_adapter(name: str) -> None:
     run = LabellingPreview(loaded)
     check_models([run])
     assert loaded.spec.name == name
-    assert loaded.spec.backbone.adapter is not None  # type: ignore[attr-defined]
+    assert backbone_of(loaded.spec).adapter is not None
     assert run.estimate() is not None
 
 
@@ -117,12 +125,12 @@ def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None
     check_models([LabellingPreview(loaded)])
     assert pos.name == f"{model}_pos"
     assert (pos.scheme, [metric.type_name for metric in pos.metrics]) == ("plain", ["accuracy"])
-    splits = (pos.data.train, pos.data.validation, pos.data.test)
-    assert [split.label_column for split in splits] == [1, 1, 1]  # type: ignore[union-attr]
+    splits: tuple[Any, ...] = (pos.data.train, pos.data.validation, pos.data.test)
+    assert [split.label_column for split in splits] == [1, 1, 1]
     identification = load_shipped(f"{model}_identification")
     assert LabellingPreview(identification).estimate() is not None
-    data = identification.spec.data
-    assert {split.types for split in (data.train, data.validation, data.test)} == {"trigger"}  # type: ignore[union-attr]
+    data: Any = identification.spec.data
+    assert {split.types for split in (data.train, data.validation, data.test)} == {"trigger"}
 
 
 @pytest.mark.parametrize("recipe", ["as_released", "true_accumulation"])
@@ -142,7 +150,7 @@ def test_task_adaptive_pretraining_has_the_recipe_of_the_paper() -> None:
     after = load_shipped("llama2_7b_absa", f"backbone.adapter=runs/{spec.name}").spec
     for name in ("name", "quantization", "lora"):
         assert getattr(spec.backbone, name) == getattr(after.backbone, name)
-    assert str(after.backbone.adapter).endswith("/tapt_llama2_7b_absa")  # type: ignore[attr-defined]
+    assert str(backbone_of(after).adapter).endswith("/tapt_llama2_7b_absa")
 
 
 def test_the_small_model_has_the_number_of_parameters_of_the_paper() -> None:
@@ -173,13 +181,11 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(
     runs = [run.experiment for run in plan.runs]
     checkpoints, seeds = (51, 5) if "68m" in name else (6, 2)
     assert len(runs) == 3 * checkpoints * seeds
-    for run in runs:
-        backbone = run.backbone
-        assert backbone.trains_all_weights  # type: ignore[attr-defined]
+    backbones = [backbone_of(run) for run in runs]
+    for backbone in backbones:
+        assert backbone.trains_all_weights
         assert backbone.type_name == "encoder"
-    masks = {
-        (Path(run.backbone.name).parents[1].name.rpartition("_")[2], run.backbone.unmask) for run in runs
-    }  # type: ignore[attr-defined]
+    masks = {(Path(str(each.name)).parents[1].name.rpartition("_")[2], each.unmask) for each in backbones}
     assert masks == {("encoder", "all"), ("decoder", "none"), ("decoder", "all")}
 
 

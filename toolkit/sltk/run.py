@@ -20,7 +20,7 @@ from .data.splits import load_splits
 from .errors import UsageError
 from .models import kinds
 from .models.description import is_model, read_description
-from .models.evaluation import labelled, split_scores
+from .models.evaluation import label_dataset, split_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
 from .rundir.directory import RunDirectory, run_imports
@@ -180,7 +180,7 @@ def evaluate(
     unknown = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if unknown:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(unknown))}")
-    predictions = list(labelled(model, dataset, batch_tokens, progress))
+    predictions = label_dataset(model, dataset, batch_tokens, progress)
     return Evaluation(split_scores(model, metrics, scheme, predictions), predictions)
 
 

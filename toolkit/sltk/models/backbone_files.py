@@ -112,7 +112,7 @@ def load_backbone(
     context = BuildContext(
         device=precision.device(), seed=0, saved=folder, base=base, language_model=language_model
     )
-    with undamaged(folder):
+    with report_damage(folder):
         backbone = spec.build(context)
         if not isinstance(spec, PretrainedBackbone):
             load_model(backbone.model, folder / _CUSTOM_WEIGHTS, device=str(context.device))
@@ -139,8 +139,8 @@ def _flags_text(backbone: PackedBackbone) -> str:
 
 
 @contextmanager
-def undamaged(folder: Path) -> Iterator[None]:
-    """Raise errors of reading weights as a `UsageError` that names the folder of the model."""
+def report_damage(folder: Path) -> Iterator[None]:
+    """Turn errors of reading weights into a `UsageError` that names the folder of the model."""
     try:
         yield
     except (SafetensorError, FileNotFoundError) as error:

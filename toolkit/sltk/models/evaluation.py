@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,15 @@ from .labeller import Labeller
 from .saving import Model
 
 
-def labelled(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> Iterator[Prediction]:
-    """Yield one prediction per sentence, and check that every word gets a tag."""
-    predictions = Labeller(model, batch_tokens, progress).stream(dataset)
-    for number, prediction in enumerate(check_predictions(dataset, predictions, progress), start=1):
-        if number % 256 == 0:
+def label_dataset(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> list[Prediction]:
+    """Label every sentence, and check that every word gets a tag."""
+    stream = Labeller(model, batch_tokens, progress).stream(dataset)
+    predictions = []
+    for prediction in check_predictions(dataset, stream, progress):
+        predictions.append(prediction)
+        if len(predictions) % 256 == 0:
             progress.labelled(256)
-        yield prediction
+    return predictions
 
 
 def split_scores(

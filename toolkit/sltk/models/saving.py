@@ -30,7 +30,7 @@ from ..errors import UsageError
 from ..files import atomic
 from ..nn.backbone import PackedBackbone
 from ..schemes.labels import LabelSet
-from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone, undamaged
+from .backbone_files import base_of, describe_backbone, load_backbone, report_damage, save_backbone
 from .description import DESCRIPTION, read_description
 
 _HEAD = "head.safetensors"
@@ -56,8 +56,8 @@ class Model(ABC):
     def settings(self) -> dict[str, Any]:
         """The keys of sltk.json that only this type of model has."""
 
-    def own_modules(self) -> dict[str, nn.Module]:
-        """The modules beside the backbone, whose weights are in head.safetensors."""
+    def head_modules(self) -> dict[str, nn.Module]:
+        """The modules other than the backbone; their weights are in head.safetensors."""
         return {}
 
 
@@ -73,7 +73,7 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     """Write everything except the backbone; `base` is the source of its weights in sltk.json."""
     backbone = model.network.backbone
     backbone.tokenizer.save_pretrained(folder / "tokenizer")
-    if modules := model.own_modules():
+    if modules := model.head_modules():
         state = nn.ModuleDict(modules).state_dict()
         save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, str(folder / _HEAD))
     if imports.is_dir():
@@ -115,13 +115,13 @@ def load(
 
 
 def load_modules(modules: dict[str, nn.Module], folder: Path) -> None:
-    """Load the weights of `Model.own_modules`.
+    """Load the weights of `Model.head_modules`.
 
     Raises:
         UsageError: the file is missing or damaged.
         RuntimeError: a weight is missing.
     """
-    with undamaged(folder):
+    with report_damage(folder):
         nn.ModuleDict(modules).load_state_dict(load_file(str(folder / _HEAD)))
 
 

@@ -51,7 +51,7 @@ class TaggerModel(Model):
         """How sentences are encoded."""
         return {name: getattr(self, name) for name in ("spacing", "on_overflow", "document_context")}
 
-    def own_modules(self) -> dict[str, nn.Module]:
+    def head_modules(self) -> dict[str, nn.Module]:
         """Head and aligner."""
         return {"head": self.network.head, "aligner": self.network.aligner}
 
@@ -94,11 +94,9 @@ def _label(
             tags_W, scores_W = model.network.decode(batch)
             tags, scores = iter(tags_W.tolist()), iter(scores_W.tolist())
             for sample in chunk:
-                numbers = list(islice(tags, sample.encoding.words))
-                probabilities = list(islice(scores, sample.encoding.words))
-                predictions[sample.number] = _prediction(
-                    model, sentences[sample.number], numbers, probabilities
-                )
+                number, words = sample.number, sample.encoding.words
+                numbers, probabilities = list(islice(tags, words)), list(islice(scores, words))
+                predictions[number] = _prediction(model, sentences[number], numbers, probabilities)
     model.network.train(was_training)
     return predictions
 

@@ -98,7 +98,7 @@ def load(folder: Path, *, merge: bool = True) -> TaggerModel:
         document_context=description.get("document_context", 0),
         **fields,
     )
-    saving.load_modules(model.own_modules(), folder)
+    saving.load_modules(model.head_modules(), folder)
     return model
 
 

@@ -1,4 +1,4 @@
-"""`sltk pretrain`: train a language model on a task's own text (TAPT) or from scratch, before labelling.
+"""`sltk pretrain`: train a language model on the text of a task (TAPT) or from scratch, before labelling.
 
     corpus → Reader → text → tokenizer → blocks → Backbone → vectors → output layer → loss
 
@@ -7,7 +7,7 @@
     corpus_text.py           text, sentence by sentence
     corpus.py                token ids on disk, cut into blocks
     snapshots.py             models saved during training
-    pretraining_preview.py   what a run would do, for `sltk check`
+    pretraining_preview.py   preview of a run for `sltk check`
 
 A labelling run starts from the result with `backbone.adapter:` (LoRA) or `backbone.name:` (a whole model).
 """

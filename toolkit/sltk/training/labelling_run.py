@@ -10,7 +10,7 @@ from ..data.fingerprint import fingerprints
 from ..data.splits import missing_files, readers_of
 from ..errors import InvalidSpecError
 from ..models import kinds, saving
-from ..models.evaluation import labelled, selection_scores, split_scores
+from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
@@ -61,7 +61,7 @@ class LabellingRun(RunKind[Experiment]):
 
     def _predictions(self, split: str, progress: Progress) -> list[Prediction]:
         batch_tokens = self.spec.trainer.eval_batch_tokens
-        return list(labelled(self.model, self._splits[split], batch_tokens, progress))
+        return label_dataset(self.model, self._splits[split], batch_tokens, progress)
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""

@@ -55,7 +55,7 @@ def parse(
     )
     if mode == "paper" and len(known) < len(pieces):
         return [], replace(counted, lost_sentence=True)
-    spans = _matched(known, readable(words), types, forward_only=mode == "paper")
+    spans = _match(known, readable(words), types, forward_only=mode == "paper")
     return sorted(spans), replace(counted, unmatched=len(known) - len(spans))
 
 
@@ -65,7 +65,7 @@ def _text_and_option(piece: str) -> tuple[str, str] | None:
     return (text, option) if text and option else None
 
 
-def _matched(
+def _match(
     pairs: Sequence[tuple[str, str]], words: Sequence[str], types: dict[str, str], *, forward_only: bool
 ) -> list[Span]:
     """Spans without overlap for the texts that occur in the sentence."""
