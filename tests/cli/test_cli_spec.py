@@ -42,7 +42,7 @@ def test_a_valid_spec_is_summarized(folder, capsys):
     assert lines["LoRA"].split()[:3] == ["LoRA", "r", "4,"]
     assert "conll path" in lines["train"]
     assert "2 epochs, batch 16 × 4, adamw, learning rate 0.0002" in lines["trainer"]
-    assert captured.out.endswith("\nThe spec is sound.\n")
+    assert captured.out.endswith("\nThe spec is valid.\n")
 
 
 def test_a_missing_file_is_a_warning_with_its_position(folder, capsys):
@@ -51,7 +51,7 @@ def test_a_missing_file_is_a_warning_with_its_position(folder, capsys):
     assert main(["check", "spec.yaml"]) == 0
     captured = capsys.readouterr()
     assert "warning: there is no `test.conll`\n  --> spec.yaml:4:29   (data.test.path)" in captured.err
-    assert captured.out.endswith("The spec is sound, with 1 warning.\n")
+    assert captured.out.endswith("The spec is valid, with 1 warning.\n")
     assert main(["check", "spec.yaml", "--strict"]) == 2
     assert main(["check", "spec.yaml", "--data"]) == 2
     assert "error: there is no `test.conll`\n" in capsys.readouterr().err

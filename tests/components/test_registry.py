@@ -1,4 +1,4 @@
-"""How components are found, and how one's own are added."""
+"""How components are found, and how custom ones are added."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_components_are_found_in_plain_mappings():
 
 
 class TestImports:
-    """Components of one's own, from a file beside the spec."""
+    """Custom components from a file next to the spec."""
 
     def test_a_component_of_a_file_is_valid_in_the_spec(self, folder):
         """The reader of a file named in `imports:` reads, and the file is reported as run."""

@@ -284,7 +284,7 @@ def test_snapshots_are_saved_before_the_first_update_and_after_each_part_of_an_e
 
 
 def test_every_snapshot_has_one_update(tmp_path: Path) -> None:
-    """For any number of updates and snapshots per epoch, the last snapshot of an epoch is at its end."""
+    """Each snapshot is taken once, and the last one falls at the end of the epoch."""
     for updates in range(1, 40):
         for parts in range(1, updates + 1):
             schedule = SnapshotSchedule(parts, updates)
@@ -364,7 +364,7 @@ OTHER = "\n".join(["soup and bread and soup again", "they paid for nothing at al
 
 
 def test_a_refused_run_does_not_change_the_run_that_it_would_replace(base: Path, tmp_path: Path) -> None:
-    """`--force` with a spec that fails changes no byte, and the interrupted run can be resumed."""
+    """`--force` with an invalid spec changes nothing, and the interrupted run can still be resumed."""
     values = interrupted(base, tmp_path)
     before = contents(tmp_path / "run")
     (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")

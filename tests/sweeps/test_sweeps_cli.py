@@ -97,7 +97,7 @@ def test_check_describes_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str])
     printed = capsys.readouterr().out
     assert "tiny: a sweep of 4 runs" in printed
     assert "backbone.unmask: 01, 11" in printed
-    assert "The spec is sound" in printed
+    assert "The spec is valid" in printed
     assert main(["check", str(spec), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [run["name"] for run in report["runs"]][:2] == ["unmask=01,seed=1", "unmask=01,seed=2"]

@@ -1,14 +1,14 @@
 """`sltk export`: write a model to a folder that needs no base model and, if possible, no sltk.
 
-    model.safetensors, config.json                       merged weights, as transformers' token classifier of the family
-                                                         (`type: instruct`: as its causal language model)
+    model.safetensors, config.json                       merged weights in the format of the family's transformers token
+                                                         classifier (for `type: instruct`, its causal language model)
     base/                                                merged weights alone, if no token classifier is equivalent
     tokenizer/, head.safetensors, sltk.json, imports/    as in the `model/` of a run: see models/saving.py
 
 A custom backbone that is not a transformers model is copied unchanged.
 
-LoRA is merged in float32. Quantized weights are dequantized first. For NF4 these are the numbers used in the products,
-so scores differ by rounding only. LLM.int8() also rounds the inputs of its layers, which an exported model does not,
+LoRA is merged in float32. Quantized weights are dequantized first. NF4 layers multiply by exactly these values, so
+scores differ only by rounding. LLM.int8() also rounds the inputs of its layers, which an exported model does not,
 so scores differ in about the second decimal.
 """
 
@@ -194,7 +194,7 @@ def _compare(folder: Path) -> None:
     """Check that transformers gives the same scores as sltk when both load the export.
 
     Raises:
-        _NotPlainError: it does not.
+        _NotPlainError: the scores differ.
     """
     model = tagging.load(folder)
     backbone = model.network.backbone

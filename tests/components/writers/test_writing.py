@@ -15,7 +15,7 @@ DATA = "Mia B-PER\nmet O\nAli B-PER\n"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A sentence in a separate folder."""
+    """A one-sentence CoNLL file."""
     path = tmp_path / "in.conll"
     path.write_text(DATA, encoding="utf-8")
     return path

@@ -105,7 +105,7 @@ def _conclude(warnings: Sequence[Problem]) -> None:
         print_warning(problem)
     count = len(warnings)
     with_warnings = f", with {count} warning{'s' if count > 1 else ''}" if count else ""
-    print_result(f"\nThe spec is sound{with_warnings}.")
+    print_result(f"\nThe spec is valid{with_warnings}.")
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class Writer(Component):
         """Check that the output can be written to `path`, before anything is read or labelled.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: the path is not writable.
         """
         check_file(path)
 

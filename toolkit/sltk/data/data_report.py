@@ -28,7 +28,7 @@ def _report_unused(dataset: Dataset, name: str, progress: Progress) -> None:
     unused = dataset.unused
     if not unused:
         return
-    progress.note(f"{name}: {len(unused)} annotations not used as they are:")
+    progress.note(f"{name}: {len(unused)} annotations left out or changed:")
     for item in unused[:_SHOWN]:
         progress.note(f"  {item.file}:{item.line or '?'}: {item.reason}")
     if len(unused) > _SHOWN:

@@ -24,9 +24,9 @@ class Crf(nn.Module):
     """Transition scores between tags; transitions that the scheme forbids are excluded, not learnt.
 
     Args:
-        start: [L], tags that a sentence may begin with.
+        start: [L], whether a sentence may begin with the tag.
         pairs: [L, L], whether the second tag may follow the first.
-        end: [L], tags that a sentence may end with.
+        end: [L], whether a sentence may end with the tag.
     """
 
     def __init__(self, start: Sequence[bool], pairs: Sequence[Sequence[bool]], end: Sequence[bool]) -> None:

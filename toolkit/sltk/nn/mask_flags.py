@@ -45,7 +45,7 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
 
 
 def _check_rules(config: Any, windows: Sequence[int | None]) -> None:
-    """Check that every block attends, and by a rule that our function knows: full, or within a window passed to it."""
+    """Check that every block calls sltk's attention function with a supported rule: full, or a window passed to it."""
     blocks = int(config.num_hidden_layers)
     if len(windows) != blocks:
         raise UnsuitableError(

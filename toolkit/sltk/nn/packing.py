@@ -1,4 +1,4 @@
-"""Where sentences lie in a packed batch, and which tokens may attend to which within a sentence."""
+"""The layout of sentences in a packed batch, and the rules by which their tokens attend to each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the sentences of a batch lie: runs of `count` sentences of equal `length`, starting at token `start`."""
+    """The layout of a packed batch: runs of `count` sentences of equal `length`, starting at token `start`."""
 
     runs: tuple[tuple[int, int, int], ...]
     """(start, count, length) of each run."""

@@ -26,7 +26,7 @@ class PrefixCache:
 
     Args:
         blocks: the blocks of the model, in order.
-        starts: numbers of blocks that a later pass may skip; the output of the last skipped block is cached.
+        starts: how many leading blocks a later pass may skip; the output of the last skipped block is cached.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], starts: Collection[int]) -> None:
@@ -91,7 +91,10 @@ def _like(out: Any, hidden: Tensor) -> Any:
 
 
 def blocks_of(backbone: PackedBackbone) -> list[nn.Module] | None:
-    """The blocks of a model whose masks are set; None if they are not found, or if skipping some changes the states."""
+    """The blocks of a model; None if they cannot be found or if skipping some changes the output.
+
+    The masks must already be set.
+    """
     modules = [m for m in backbone.model.modules() if hasattr(m, "sltk_unmasked")]
     for stack in backbone.model.modules():
         if isinstance(stack, nn.ModuleList) and len(stack) == len(modules):

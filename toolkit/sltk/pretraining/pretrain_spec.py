@@ -31,7 +31,7 @@ class PretrainSpec(RunSpec):
     )
     spacing: Literal["auto", "single", "source"] = Field(
         default="auto",
-        description="characters between words: a `single` space, or those of the `source` text; "
+        description="what is between words: a `single` space, or those of the `source` text; "
         "`auto`: those of the source text if it is known",
     )
     boundaries: Literal["tokenizer", "both", "none"] = Field(
@@ -46,12 +46,12 @@ class PretrainSpec(RunSpec):
     )
     allow_leak: bool = Field(
         default=False,
-        description="allow `clm` with unmasked blocks, which can see the token to predict",
+        description="allow `clm` with unmasked blocks, which see the token they predict",
     )
     snapshots: int | None = Field(
         default=None,
         ge=1,
-        description="number of models saved per epoch, in steps/0001 and so on; the untrained one is in steps/0000",
+        description="snapshots per epoch, in steps/0001 and so on; steps/0000 is the untrained model",
     )
     backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
     trainer: TrainerSpec = Field(

@@ -129,7 +129,7 @@ _LATEX = {
 
 
 def latex(tasks: Sequence[StudyTask]) -> str:
-    """A table of means and deviations: a row per configuration, a column per split of each task; needs `booktabs`."""
+    """A table of means and deviations, for `booktabs`: one row per configuration, one column per split of each task."""
     heads, rules, end = [], [], 1
     for task in tasks:
         width = len(task.splits)
@@ -172,7 +172,7 @@ _COSTS = ("steps", "seconds", "words_per_second", "peak_memory_bytes", "trained_
 
 
 def results_csv(tasks: Sequence[StudyTask]) -> str:
-    """A row per run; scores are fractions."""
+    """One row per run; scores are fractions."""
     scores = [(split, name) for split in ("validation", "test") for name in _MEASURES]
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")

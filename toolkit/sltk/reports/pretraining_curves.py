@@ -24,7 +24,7 @@ _ORDER = {"Encoder": 0, "Decoder Mask": 1, "Decoder Unmask": 2}
 
 
 def curves(task: StudyTask) -> dict[str, CheckpointCurve]:
-    """The curves of a task by name; the name says what varies besides objective and mask."""
+    """The curves of a task by name; names also show settings that vary besides objective and mask."""
     groups: dict[tuple[str, str], list[tuple[int, Configuration]]] = {}
     for each in task.configurations:
         origin = each.origin
@@ -69,7 +69,7 @@ def is_over_checkpoints(task: StudyTask) -> bool:
 
 
 def figure(tasks: Sequence[StudyTask]) -> Any:
-    """Score against checkpoint on the first split, with a panel per task (Figure 3)."""
+    """Score against checkpoint on the first split, with one panel per task (Figure 3)."""
     points = {
         task.name: {
             name: {number: each.summary(task.splits[0]) for number, each in curve.items()}
@@ -82,7 +82,7 @@ def figure(tasks: Sequence[StudyTask]) -> Any:
 
 
 def table(task: StudyTask) -> ResultTable:
-    """The same in numbers: a row per checkpoint, a column per curve."""
+    """The same in numbers: one row per checkpoint, one column per curve."""
     lines, split = curves(task), task.splits[0]
     numbers = sorted({number for curve in lines.values() for number in curve})
     columns = {

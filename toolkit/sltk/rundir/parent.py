@@ -21,7 +21,9 @@ class Origin(BaseModel):
 
     run: str = Field(description="name of the pre-training run's folder")
     snapshot: int | None = Field(default=None, description="number of the snapshot")
-    objective: Literal["clm", "mlm"] | None = Field(default=None, description="unset if unknown")
+    objective: Literal["clm", "mlm"] | None = Field(
+        default=None, description="pre-training objective; unset if unknown"
+    )
     update: int | None = Field(default=None, description="number of updates it was trained for")
     epoch: float | None = Field(default=None, description="number of epochs it was trained for")
 

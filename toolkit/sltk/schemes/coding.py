@@ -1,4 +1,4 @@
-"""Conversion of tags to spans, of spans to tags, and between schemes, in one pass over the sentence."""
+"""Convert tags to spans, spans to tags, and tags between schemes, in one pass over the sentence."""
 
 from __future__ import annotations
 
@@ -127,13 +127,13 @@ def _describe(span: Span) -> str:
 def convert(
     tags: Sequence[str], source: SchemeName, target: SchemeName, repair: Repair = "conlleval"
 ) -> tuple[list[str], int]:
-    """The same spans as tags of another scheme, and the number of ill-formed words in `tags`.
+    """Convert tags to another scheme; also return the number of words with ill-formed tags.
 
     Conversion to `plain` returns the tags unchanged.
 
     Raises:
-        SchemeError: as `decode`.
-        ValueError: from `plain` to a scheme of spans.
+        SchemeError: `source` does not have a tag; with `error`, a tag is ill-formed.
+        ValueError: `source` is `plain` and `target` is not.
     """
     if target == "plain":
         return list(tags), 0

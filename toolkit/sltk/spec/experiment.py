@@ -95,8 +95,9 @@ class TrainerSpec(SpecModel):
     )
     recipe: RecipeName = Field(
         default="corrected",
-        description="how gradient accumulation and the schedule count updates: as the paper's released code does, "
-        "with gradients accumulated, or with both corrected",
+        description="how updates accumulate gradients and the schedule counts them: as in the paper's released code "
+        "(`as_released`), with accumulation corrected (`true_accumulation`), or with accumulation and schedule "
+        "corrected (`corrected`)",
     )
     save_every: int | None = Field(
         default=None, ge=1, description="updates between checkpoints; null for one checkpoint per epoch"

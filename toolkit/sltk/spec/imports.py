@@ -73,7 +73,7 @@ def _problem(item: str | Path, error: BaseException) -> Problem:
 
 
 def _location(item: str | Path, error: BaseException) -> Location | None:
-    """The last line of the user's file that was running."""
+    """The line of the user's file where the error occurred; None if it is not in that file."""
     if isinstance(error, SyntaxError) and error.filename:
         return Location(error.filename, error.lineno, error.offset)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(item)]

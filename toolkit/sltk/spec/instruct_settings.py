@@ -72,16 +72,16 @@ class InstructSpec(_Part):
     )
     loss: Literal["response", "all"] = Field(
         default="response",
-        description="train on the response only, or on the prompt too (as the authors did)",
+        description="train on the response only (`response`), or also on the prompt (`all`, as in the paper's code)",
     )
     max_response: int = Field(
         default=256,
         ge=2,
-        description="maximum number of subwords per response; longer ones are cut, and counted",
+        description="maximum number of subwords per response; longer responses are truncated and counted",
     )
     sampling: Sampling | None = Field(
         default=None,
-        description="draw responses at random (as the authors did); null for greedy decoding",
+        description="draw responses at random (as in the paper's code); null for greedy decoding",
     )
     constrained: bool = Field(
         default=False,
@@ -93,7 +93,7 @@ class InstructSpec(_Part):
     )
 
     def prompt(self, sentence: str, examples: str = "") -> str:
-        """The prompt for a sentence; `examples` are filled in already."""
+        """The prompt for a sentence; `examples` is the text of the filled-in examples."""
         return fill(
             self.template,
             {

@@ -155,5 +155,10 @@ def type_text(annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " | ".join(parts)
     if origin in (list, tuple, set):
-        return "list of " + " and ".join(parts)
+        return "list of " + " and ".join(map(_plural, parts))
     return str(getattr(annotation, "__name__", annotation))
+
+
+def _plural(name: str) -> str:
+    """The plural of a type's name; alternatives, `text` and `anything` have none."""
+    return name if " | " in name or name in ("text", "anything") else f"{name}s"

@@ -129,7 +129,7 @@ class SubwordEncoder:
                 f"a sentence has {len(whole.ids)} subwords; the model reads {room}",
                 sentence.file or "(input)",
                 sentence.line,
-                "`on_overflow: window` reads it in overlapping windows",
+                "set `on_overflow: window` to read it in overlapping windows",
             )
         return self._overlapping(pieces, room)
 

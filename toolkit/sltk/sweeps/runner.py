@@ -32,10 +32,10 @@ _SWEEP_FILES = {"sweep.yaml", "runs", "logs", "slurm"}
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs of the plan to do."""
+    """The runs of the plan to execute."""
 
     only: Sequence[str] = ()
-    """Settings `key=value` that they must have."""
+    """Settings `key=value` that the runs must have."""
     limit: int | None = None
     """The maximum number of runs to start."""
     shard: tuple[int, int] | None = None
@@ -94,9 +94,9 @@ def sweep(
     on_change: OnChange = "refuse",
     watcher: Watcher | None = None,
 ) -> Outcome:
-    """Plan a sweep and do the runs that are not done yet; `output` is `runs/NAME` by default.
+    """Plan a sweep and execute its unfinished runs; `output` defaults to `runs/NAME`.
 
-    The other arguments and the errors are those of `run`.
+    See `run` for the other arguments and errors.
     """
     planned = plan_of(spec)
     folder = output or Path("runs") / planned.name
@@ -113,20 +113,20 @@ def run(
     watcher: Watcher | None = None,
     fill: Callable[[RunQueue], None] | None = None,
 ) -> Outcome:
-    """Do the runs of a plan that are not done yet.
+    """Execute the unfinished runs of a plan.
 
     Args:
-        plan: from `plan`.
-        folder: of the sweep; a new one, or that of an earlier call.
-        executor: where the runs are executed; by default as the plan says.
-        select: limits the call to some of the runs.
+        plan: the result of `plan()`.
+        folder: the sweep's folder, new or from an earlier call.
+        executor: where the runs are executed; by default, the plan's executor.
+        select: which runs to execute.
         on_change: what to do if the folder holds another plan: `refuse` raises an error that says what differs,
             `old` continues with the plan in the folder, `extend` adds the new runs to it.
         watcher: callbacks for the progress of the sweep.
-        fill: chooses the runs, by adding to the queue whenever no run is waiting; by default, all that are not done.
+        fill: called when the queue is empty, to add runs; by default, all unfinished runs are queued.
 
     Raises:
-        UsageError: another process works in the folder, or it holds another plan or something else.
+        UsageError: another process is using the folder, or the folder holds another plan or other files.
     """
     folder, select, watcher = Path(folder), select or Selection(), watcher or Watcher()
     _check_folder(folder)
@@ -177,7 +177,7 @@ def _retried(row: Row) -> Row:
 
 
 def _waiting(plan: Plan, rows: dict[str, Row]) -> list[PlannedRun]:
-    """The runs to do. Runs during which the sweep ended twice come last, since they may have ended it."""
+    """The runs to execute. Runs during which the sweep ended twice come last, since they may have ended it."""
     waiting = [run for run in plan.runs if rows[run.name].state == "waiting"]
     return sorted(waiting, key=lambda run: rows[run.name].interruptions >= 2)
 
@@ -191,10 +191,10 @@ def _fill_with(runs: Sequence[PlannedRun]) -> Callable[[RunQueue], None]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else.
+    """Refuse a folder that is not a sweep.
 
     Raises:
-        UsageError: it does.
+        UsageError: the folder is a file, or holds other files.
     """
     if not folder.exists() or (folder / "sweep.yaml").exists():
         return

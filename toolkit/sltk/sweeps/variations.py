@@ -89,10 +89,10 @@ def _values(node: Node) -> Sequence[Node]:
 
 
 def apply_settings(base: Node, settings: Sequence[Setting]) -> Node:
-    """The spec of a run: the base, with each setting laid over it like `--set`.
+    """The spec of a run: the base with each setting applied, as with `--set`.
 
     Raises:
-        SpecError: a key names an item that a list does not have.
+        SpecError: a key contains a list index that is out of range.
     """
     for setting in settings:
         base = overlay(base, setting.as_tree(), root=True)

@@ -51,7 +51,7 @@ def entry_at(tree: Node, path: Sequence[str]) -> Entry:
 
 
 def mark_at(tree: Node, path: Sequence[str], *, key: bool = False) -> Mark:
-    """The position to show for a path: a scalar, or the key of a mapping or list; with `key`, always the key."""
+    """The position to show for a path: the value if it is a scalar, else its key; with `key`, always the key."""
     entry = entry_at(tree, path)
     return entry.key if key or isinstance(entry.node.value, dict | list) else entry.node.mark
 

@@ -22,9 +22,7 @@ class CrfHead(Head):
     It never predicts a sequence that the scheme forbids, such as I-PER after O in IOB2.
     """
 
-    dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of each word vector that is zeroed in training"
-    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate for word vectors in training")
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`; all allowed transitions have equal initial scores."""

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 class LinearHead(Head):
     """A linear layer and a softmax over tags; the tag of each word is chosen independently."""
 
-    dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of each word vector that is zeroed in training"
-    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate for word vectors in training")
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """A fresh float32 head for word vectors of `hidden_size`."""

@@ -25,7 +25,7 @@ class MlpHead(Head):
         default="gelu", description="function after each hidden layer"
     )
     dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of the input of each layer that is zeroed in training"
+        default=0.1, ge=0, lt=1, description="dropout rate for the input of each layer in training"
     )
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:

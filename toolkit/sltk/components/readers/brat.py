@@ -208,7 +208,7 @@ def _trim(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tuple[i
 
 
 def _join_lines(starts: list[int], spans: Iterable[CharSpan]) -> list[int]:
-    """For each line, the first line of the sentence that spans join it to."""
+    """The first line of each line's sentence; lines that a span crosses form one sentence."""
     joins = bytearray(len(starts))  # 1: the line belongs to the one before it
     for span in spans:
         first, last = bisect_right(starts, span.start), bisect_right(starts, span.end - 1)

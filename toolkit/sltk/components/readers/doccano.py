@@ -1,4 +1,4 @@
-"""doccano: texts with annotated characters, as in its JSONL export."""
+"""doccano's JSONL export: texts with spans as character offsets."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class SpacySplitter(Splitter):
 
     lang: str = Field(default="en", description="language of spaCy's rules: en, de, …; xx for any language")
     pipeline: str | None = Field(
-        default=None, description="an installed pipeline, such as en_core_web_sm, instead of a language"
+        default=None, description="an installed pipeline to use instead of `lang`, such as en_core_web_sm"
     )
 
     def split(self, text: str) -> list[tuple[int, int]]:

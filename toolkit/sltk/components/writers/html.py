@@ -38,7 +38,7 @@ footer mark { color: var(--ink); }
 class HtmlWriter(Writer):
     """A self-contained page: spans highlighted in one colour per type, with their scores, and a legend.
 
-    Follows the browser's light or dark mode. Plain tags, which form no spans, highlight every word.
+    Follows the browser's light or dark mode. With plain tags, which form no spans, every word is highlighted.
     """
 
     title: str = Field(default="Labelled text", description="title of the page")

@@ -37,7 +37,7 @@ class ConstrainedResponse:
             self.allowed = {self._end: ()}
 
     def _enter(self, state: State) -> None:
-        """Allow the subwords after which the response can still be completed, even with one byte per subword."""
+        """Allow subwords after which the response still fits the limit, even if each remaining byte takes a subword."""
         steps = self._vocabulary.allowed(self._automaton, state)
         self.allowed = {
             number: after for number, after in steps if self._automaton.to_end(after) + 2 <= self._limit

@@ -2,9 +2,9 @@
 
 The common prefix of the prompts (instruction, options, examples) is computed once and shared; rows leave the batch when
 their response is complete. transformers' own attention is used here, since it supports caches. All blocks are causal,
-so it gives the results of sltk's packed attention; `prove` verifies this.
+so the results equal those of sltk's packed attention; `prove` verifies this.
 
-B rows of a batch, L subwords of a row, V subwords in the vocabulary.
+Shapes: B rows per batch, L subwords per row, V subwords in the vocabulary.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _SPACE = "\u2581"
 
 @dataclass(slots=True)
 class TrieNode:
-    """The subwords that are spelled by the path to this node, and the next nodes by byte."""
+    """A trie node: `numbers` are the subwords spelled by the path to it, `children` its child nodes by byte."""
 
     children: dict[int, TrieNode] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)

@@ -80,7 +80,7 @@ class SplitCounts:
 
 
 def count(split: Dataset) -> SplitCounts:
-    """Count a split with at least one sentence."""
+    """Count the sentences, words and spans of a non-empty split."""
     groups = grouped(split)
     return SplitCounts(
         sentences=len(split),

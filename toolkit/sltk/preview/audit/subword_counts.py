@@ -66,7 +66,7 @@ def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
 
 
 def count_subwords(split: Dataset, encoder: SubwordEncoder, limit: int | None) -> SubwordCounts:
-    """Count a split with at least one sentence."""
+    """Count the subwords of a split, which must not be empty."""
     encodings = encoder.encode(split.sentences)
     lengths = [len(encoding.windows[0].ids) for encoding in encodings]
     room = None if limit is None else limit - encoder.special_tokens
