@@ -175,12 +175,14 @@ def readme_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return result.stdout, folder / "runs" / "quickstart"
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(readme_run: tuple[str, Path]) -> None:
     """Training, loading and predicting from Python work as shown."""
     printed, _ = readme_run
     assert "['The', 'soup', 'was', 'awful', '.']" in printed
 
 
+@pytest.mark.slow
 def test_every_file_and_key_of_a_run_is_documented(readme_run: tuple[str, Path]) -> None:
     """docs/contracts.md lists every file of a run directory and every key of metrics.json."""
     contracts = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")

@@ -46,13 +46,13 @@ ENCODER = tiny.backbone(type="encoder", config=BERT, unmask="all")
 LORA = tiny.backbone(lora={"r": 4, "dropout": 0.0})
 
 KINDS: dict[str, dict[str, Any]] = {
-    "whole": {"data": tiny.all_splits()},
+    "full": {"data": tiny.all_splits()},
     "crf": {"head": {"type": "crf", "dropout": 0.0}},
     "encoder": {"backbone": ENCODER},
     "lora": {"backbone": LORA},
 }
 
-ACCUMULATED = ("whole-accumulated", "crf-accumulated")
+ACCUMULATED = ("full-accumulated", "crf-accumulated")
 """The same with accumulated batches: the last batch has one sentence, and the second process none."""
 
 
@@ -111,7 +111,7 @@ def test_only_the_main_process_writes(runs: Path) -> None:
     """Process 0 writes the run directory; the other only adds the state of its random numbers to checkpoints."""
     assert "spec.yaml" in (runs / "0.writes").read_text()
     assert not (runs / "1.writes").exists()
-    names = {path.name for path in (runs / "whole/checkpoints").glob("*/*")}
+    names = {path.name for path in (runs / "full/checkpoints").glob("*/*")}
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
 
 
