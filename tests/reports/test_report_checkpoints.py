@@ -233,7 +233,7 @@ def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
     assert "do not score the same" not in found.note  # `study_records.study` always draws the same scores
 
 
-def test_runs_of_other_origins_are_shown_beside_the_curves(tmp_path: Path) -> None:
+def test_runs_of_other_origins_are_shown_next_to_the_curves(tmp_path: Path) -> None:
     """A run from a hub model is on no curve, so the figure of all configurations is drawn as well."""
     groups = [start("lm", 0, "all"), start("lm", 1, "all"), study_records.study(["all"], seeds=[1, 2])]
     write_records(tmp_path / "a.jsonl", [record for group in groups for record in group])
@@ -253,7 +253,7 @@ def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
 
 
 def test_pretraining_runs_are_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are skipped beside other runs; alone they are refused with advice on what to read instead."""
+    """They are skipped if there are other runs; alone they are refused with advice on what to read instead."""
     found = collect([study])
     assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
     assert len(found.records) == 12

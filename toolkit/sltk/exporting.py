@@ -60,7 +60,7 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
     of a word at its first (or last) subword. Otherwise, a note gives the reason.
 
     Raises:
-        UsageError: there is no finished run, or `target` is not an empty folder.
+        UsageError: `run` is not a finished run, or `target` is not an empty folder.
         ModelError: the base model is not available.
     """
     progress, target = progress or Progress(), Path(target)

@@ -63,7 +63,7 @@ def groups(blocks: int, count: int) -> list[range]:
     """Split block numbers into `count` ranges, as even as possible, with the longer ones first.
 
     Raises:
-        MaskError: there are more groups than blocks.
+        MaskError: `count` is greater than `blocks`.
     """
     if count > blocks:
         raise MaskError(f"a mask of {count} digits needs at least {count} blocks; the model has {blocks}")

@@ -153,7 +153,7 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder:
     assert f"from_pretrained('{folder}').save_pretrained('small-llama-safetensors')" in str(error.value)
 
 
-def test_python_code_beside_a_model_is_refused_not_run(folder: Path, tmp_path: Path) -> None:
+def test_python_code_next_to_a_model_is_refused_not_run(folder: Path, tmp_path: Path) -> None:
     """A config.json that refers to code (`auto_map`) is an error; the code is never imported."""
     marker = tmp_path / "ran"
     (folder / "modeling_own.py").write_text(f"open({str(marker)!r}, 'w')\n")

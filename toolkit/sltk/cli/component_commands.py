@@ -64,7 +64,7 @@ def _slot_name(name: str) -> str:
     """The slot with this name; case is ignored, and plurals such as `readers` are allowed.
 
     Raises:
-        UsageError: there is no such slot.
+        UsageError: no slot has this name.
     """
     from ..components.registry import registry
 

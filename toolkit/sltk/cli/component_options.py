@@ -58,7 +58,7 @@ def build_reader(name: str, source: str, options: Sequence[str] | None) -> Reade
     """Build a reader of a file or folder, or of a hub dataset if no such path exists and the reader has a `name`.
 
     Raises:
-        UsageError: as for `build`.
+        UsageError: the reader is unknown, or an option is unknown, missing or invalid.
     """
     readers = registry.slot(Reader.slot)
     fields = readers[name].model_fields if name in readers else {}

@@ -234,10 +234,10 @@ def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | 
 
 
 def _check_scheme(name: str, known: tuple[str, ...]) -> str:
-    """Return the name of a scheme.
+    """Check the name of a scheme, and return it.
 
     Raises:
-        UsageError: there is no such scheme.
+        UsageError: the scheme is unknown.
     """
     if name not in known:
         near = {"BIO": "IOB2", "IOBES": "BIOES"}.get(name.upper()) or nearest(name.upper(), known)

@@ -74,7 +74,7 @@ def check_kind(spec: Path, command: str) -> None:
     """Check that a spec is of the kind that a command runs.
 
     Raises:
-        UsageError: it is of another kind; names the command for it.
+        UsageError: the spec is of another kind; the message names the command for it.
     """
     from ..yamltree.extends import spec_kind
 

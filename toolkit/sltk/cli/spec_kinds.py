@@ -31,7 +31,7 @@ class CheckedSpec:
     """The files of `imports:` that were run."""
 
     def summary(self) -> Iterator[str]:
-        """What the spec would do, line by line; of many runs the first is shown."""
+        """A summary of the run, line by line; for several runs, the first is shown."""
         return self.runs[0].summary()
 
     def as_json(self) -> dict[str, Any]:

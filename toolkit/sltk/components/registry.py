@@ -182,7 +182,7 @@ class Registry:
         """The component with this name.
 
         Raises:
-            UnknownComponentError: there is none; `problem` lists the available ones.
+            UnknownComponentError: no component has this name; `problem` lists the available ones.
         """
         component = self.slot(slot).get(str(name))
         if component is None:

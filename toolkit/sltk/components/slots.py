@@ -41,7 +41,7 @@ class Reader(Component):
         """Yield sentences in order. `limit` is applied by the caller.
 
         Raises:
-            DataError: the source is missing or malformed; names file and line.
+            DataError: the source is missing or malformed; the message names file and line.
         """
         raise NotImplementedError
 

@@ -32,7 +32,7 @@ class Conversion:
         """`scheme` is that of the output; None keeps the scheme of the source, and writes spans in IOB2.
 
         Raises:
-            DataError: as `read_checked`.
+            DataError: see `read_checked`.
         """
         self.reader = reader
         self.repaired, self.unused_count = 0, 0
@@ -48,7 +48,7 @@ class Conversion:
         """Yield the gold annotation as predictions.
 
         Raises:
-            DataError: as `load`.
+            DataError: see `load`.
         """
         sentences = self._sentences()
         while chunk := list(islice(sentences, CHUNK_SIZE)):

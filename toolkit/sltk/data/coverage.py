@@ -19,7 +19,7 @@ def check_trained_words(dataset: Dataset, encodings: Sequence[Encoding], progres
     """Check that the windows of each sentence cover each of its words once.
 
     Raises:
-        RunError: they do not.
+        RunError: a word is covered by no window, or by several.
     """
     trained = 0
     for sentence, encoding in zip(dataset, encodings, strict=True):

@@ -59,7 +59,7 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
     """Convert the annotation of `raw` to tags in `scheme`.
 
     Raises:
-        DataError: as `load`.
+        DataError: see `load`.
     """
     if not raw.annotated:
         raise raw.error(f"reader `{raw.reader.type_name}` finds no tags or spans here", raw.sentences[0])

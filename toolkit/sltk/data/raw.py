@@ -61,7 +61,7 @@ def read_raw(reader: Reader) -> RawDataset:
     """Read all sentences of a reader, and detect their tag scheme.
 
     Raises:
-        DataError: as `read_checked`.
+        DataError: see `read_checked`.
     """
     sentences = list(read_checked(reader))
     return RawDataset(reader, sentences, detect_scheme(sentences, declared_scheme(reader)))

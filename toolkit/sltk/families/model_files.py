@@ -35,7 +35,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     """The content of config.json; None if it does not exist.
 
     Raises:
-        ModelError: it is not a JSON object.
+        ModelError: the file is not a JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():

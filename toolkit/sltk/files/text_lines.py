@@ -110,7 +110,7 @@ def read_text(
     With `raw`, the text is returned character by character, for offsets that count all of them.
 
     Raises:
-        DataError: as `TextLines`.
+        DataError: see `TextLines`.
     """
     lines = TextLines(path, encoding, errors, raw=raw)
     return ("" if raw else "\n").join(line for _, line in lines), lines.take_replacements()
@@ -147,7 +147,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def missing_file_notes(path: Path) -> tuple[str, ...]:
-    """A note for a missing file: a file of similar name beside it, or that its folder is missing too."""
+    """A note for a missing file: a file with a similar name in the same folder, or that its folder is missing too."""
     if not path.parent.is_dir():
         return (f"there is no folder `{path.parent}` either",)
     similar = nearest(path.name, [item.name for item in path.parent.iterdir()])

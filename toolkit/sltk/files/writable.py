@@ -15,7 +15,7 @@ def check_file(path: Path) -> None:
     """Check that a file can be written, without changing anything. Devices and pipes are allowed.
 
     Raises:
-        UsageError: it is a folder, its name is too long, or its folder cannot be written to.
+        UsageError: `path` is a folder, its name is too long, or its folder is not writable.
     """
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise UsageError(f"the name `{path.name[:40]}…` is too long for a file")
@@ -28,7 +28,7 @@ def check_folder(path: Path) -> None:
     """Check that a folder exists or can be created, and is writable, without changing anything.
 
     Raises:
-        UsageError: it is a file, lies in a file, or is not writable.
+        UsageError: `path` is a file, is inside a file, or is not writable.
     """
     existing = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
     if not existing.is_dir():

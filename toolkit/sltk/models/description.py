@@ -23,7 +23,7 @@ def check_format(folder: Path, stored: Mapping[str, Any], advice: str) -> None:
     """Check that this version of sltk can read the format that a stored file names.
 
     Raises:
-        UsageError: it cannot; `advice` is the note of the error.
+        UsageError: the format is another one; `advice` is shown as a note.
     """
     if stored.get("format") == FORMAT:
         return

@@ -22,7 +22,7 @@ from .saving import Model
 
 
 class ModelType(Protocol):
-    """What a run does with a model of one type. `model` is what `build` or `load` returned."""
+    """The functions of a model type that a run calls. `model` is the result of `build` or `load`."""
 
     def build(self, experiment: Experiment, training: Dataset) -> Any:
         """Build the untrained model that the spec describes."""

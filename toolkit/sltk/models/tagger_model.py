@@ -48,7 +48,7 @@ class TaggerModel(Model):
         )
 
     def settings(self) -> dict[str, Any]:
-        """How sentences are encoded."""
+        """The settings of the encoder."""
         return {name: getattr(self, name) for name in ("spacing", "on_overflow", "document_context")}
 
     def head_modules(self) -> dict[str, nn.Module]:

@@ -15,7 +15,7 @@ from .packing import Packing
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a backbone needs to be built, in addition to its own fields."""
+    """Arguments for building a backbone, in addition to its own fields."""
 
     device: torch.device
     seed: int
@@ -46,7 +46,7 @@ class Proof:
     """False for an encoder that runs on padded batches with its own attention."""
     holds: bool = True
     kernel: str = "by length"
-    """What computes attention: a kernel for many lengths (`varlen.py`), or one call per length."""
+    """The attention kernel: one for many lengths (`varlen.py`), or one call per length."""
 
 
 class PackedBackbone(nn.Module):

@@ -70,7 +70,7 @@ class Crf(nn.Module):
         return partition - self._log_partition(emissions_WL.masked_fill(excluded_WL, FORBIDDEN), steps)
 
     def _counts(self, tags_W: Tensor, steps: TimeSteps) -> tuple[Tensor, Tensor, Tensor]:
-        """How often each start [L], transition [L, L] and end [L] occurs among the known tags."""
+        """The counts of each start [L], transition [L, L] and end [L] among the known tags."""
         size = len(self.start)
         starts, ends = tags_W.index_select(0, steps.first), tags_W.index_select(0, steps.last)
         inner_W = torch.ones_like(tags_W, dtype=torch.bool).index_fill(0, steps.first, False)[1:]

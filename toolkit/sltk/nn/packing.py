@@ -42,7 +42,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Rule:
-    """Which tokens a token attends to: only earlier ones (`causal`), and only those nearer than `window`."""
+    """The tokens that a token attends to: only earlier ones (`causal`), and only those nearer than `window`."""
 
     causal: bool
     window: int | None

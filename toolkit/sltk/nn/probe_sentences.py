@@ -17,7 +17,7 @@ from .packing import Packing
 LENGTHS = (5, 3)
 """Tokens of the two sentences; there are two so that leaks between sentences show."""
 FIRST, SECOND = slice(0, 5), slice(5, 8)
-"""Where the sentences lie in the packed batch."""
+"""The layout of the packed batch."""
 PACKING = Packing.of_lengths(LENGTHS)
 
 

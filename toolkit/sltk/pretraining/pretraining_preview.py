@@ -61,7 +61,7 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
             yield "snapshots", f"{spec.snapshots} per epoch, and the untrained model"
 
     def estimate(self) -> Estimate | None:
-        """What the run needs; each batch has `batch_size` blocks."""
+        """Estimate the model size and memory; each batch has `batch_size` blocks."""
         spec = self.loaded.spec
         tokens = spec.trainer.batch_size * spec.block_size
         return estimate(spec.backbone, spec.trainer, tokens, language_model=True)

@@ -44,7 +44,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
     model: Pretraining
 
     def prepare(self, progress: Progress, *, resume: bool) -> None:
-        """Build the model, and write the text as blocks of token ids to a folder beside that of an existing run."""
+        """Build the model, and write the text as blocks of token ids to a folder next to that of an existing run."""
         corpora = sources(self.spec)
         self.model = build(self.spec, corpora["corpus"])
         self._write_blocks(corpora, progress, resume)

@@ -100,7 +100,7 @@ def snapshots(run: Path) -> list[Path]:
     """The folders of the snapshots of a run, in order.
 
     Raises:
-        UsageError: there are none, or one is missing between others.
+        UsageError: the run has no snapshots, or one is missing between others.
     """
     folder = run / "steps"
     paths = sorted(path for path in folder.glob("[0-9]*") if (path / DESCRIPTION).is_file())

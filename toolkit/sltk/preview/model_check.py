@@ -19,7 +19,7 @@ def check_model(backbone: Backbone) -> None:
     Problems carry the path of their key in the spec: call this inside `Loaded.locate_errors`.
 
     Raises:
-        InvalidSpecError: they do not fit; `problems` holds every problem.
+        InvalidSpecError: the mask or a LoRA target does not fit; `problems` lists all errors.
         ModelError: the model's files on this machine are damaged.
     """
     if not isinstance(backbone, PretrainedBackbone):

@@ -1,6 +1,6 @@
-"""What is known of a pretrained model without loading it.
+"""The shape and size of a pretrained model, found without loading it.
 
-Its shape comes from the spec, from a directory or the hub's cache on this machine (config.json, headers of safetensors
+The shape comes from the spec, from a directory or the hub's cache on this machine (config.json, headers of safetensors
 files), or from the table of known models.
 """
 
@@ -20,7 +20,7 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What this machine and the built-in tables know of a pretrained model."""
+    """A pretrained model as described by files on this machine or the built-in tables."""
 
     name: str | None
     family: str | None = None

@@ -24,11 +24,11 @@ from .summary import Row, backbone_rows, changed_text, component_text, trainer_t
 
 
 class DataReport(Protocol):
-    """What was found in the data of a run."""
+    """The result of auditing the data of a run."""
 
     @property
     def warnings(self) -> Sequence[Problem]:
-        """What a person should look at."""
+        """Problems in the data that need attention."""
 
     def as_json(self) -> dict[str, Any]:
         """Keys that `sltk check --data --json` adds."""
@@ -61,7 +61,7 @@ class RunPreview(ABC, Generic[S]):
 
     @abstractmethod
     def estimate(self) -> Estimate | None:
-        """What the run needs; None for custom backbones.
+        """Estimate the model size and memory; None for custom backbones.
 
         Raises:
             ModelError: the model's files on this machine are damaged.
@@ -79,7 +79,7 @@ class RunPreview(ABC, Generic[S]):
         """Check that mask and LoRA targets fit the model, as far as its shape is known.
 
         Raises:
-            InvalidSpecError: they do not fit.
+            InvalidSpecError: the mask or a LoRA target does not fit.
             ModelError: the model's files on this machine are damaged.
         """
         with self.loaded.locate_errors():
@@ -140,7 +140,7 @@ class LabellingPreview(RunPreview[Experiment]):
         yield "metrics", "; ".join(component_text(metric) for metric in spec.metrics)
 
     def estimate(self) -> Estimate | None:
-        """What the run needs."""
+        """Estimate the model size and memory."""
         return estimate_run(self.loaded.spec)
 
     def audit(self) -> Audit:
@@ -152,7 +152,7 @@ def check_models(runs: Iterable[RunPreview[Any]]) -> None:
     """Check that the masks and LoRA targets of all runs fit their models, as far as their shapes are known.
 
     Raises:
-        InvalidSpecError: they do not fit; `problems` holds each problem once.
+        InvalidSpecError: a mask or a LoRA target does not fit; `problems` lists each error once.
         ModelError: a model's files on this machine are damaged.
     """
     problems: list[Problem] = []

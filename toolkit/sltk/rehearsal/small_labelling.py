@@ -103,7 +103,7 @@ def _small_reader(
 
 
 def _few_with_annotation(reader: Reader) -> int:
-    """How many sentences to read so that some of them have annotation."""
+    """The number of sentences to read so that some of them are annotated."""
     count, annotated = 0, 0
     searched = min(reader.limit or _SEARCHED, _SEARCHED)
     for sentence in read(reader.model_copy(update={"limit": searched})):
@@ -132,7 +132,7 @@ def verify(small: Experiment, folder: Path, progress: Progress) -> None:
     """Check that the saved model and the exported model label as the trained model did.
 
     Raises:
-        RunError: one of them does not.
+        RunError: one of them labels the words differently.
     """
     split = next(name for name in ("test", "validation", "train") if getattr(small.data, name))
     labelled = run.evaluate(folder / "run", split=split).predictions

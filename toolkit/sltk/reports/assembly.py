@@ -50,7 +50,7 @@ def write_report(
         records: a file to write the runs to, as records.
 
     Raises:
-        UsageError: there is nothing to report on, runs cannot be compared, or `output` holds something else.
+        UsageError: `paths` contain no finished run, runs cannot be compared, or `output` contains other files.
         DataError: a run directory or a record is damaged.
     """
     sources = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]

@@ -15,7 +15,7 @@ def by_data(records: Sequence[RunRecord], *, separate: bool) -> dict[str, list[R
     """Group runs by the data they were trained and scored on, under a name for each data set.
 
     Raises:
-        UsageError: there are several data sets and `separate` is not set; lists the differences.
+        UsageError: the data sets differ and `separate` is not set; the message lists the differences.
     """
     groups: list[list[RunRecord]] = []
     for record in records:

@@ -28,7 +28,7 @@ class CollectedRuns:
 
     @property
     def notes(self) -> list[str]:
-        """What the report leaves out, and why there are several tasks."""
+        """Notes on runs that the report leaves out, and on the reason for several tasks."""
         notes = []
         if self.duplicates:
             runs = "1 run was" if self.duplicates == 1 else f"{self.duplicates} runs were"

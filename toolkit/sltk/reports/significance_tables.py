@@ -13,7 +13,7 @@ from .study import Configuration, StudyTask, points
 
 _TESTS = ("p t", "p sign flip", "p randomisation")
 _REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " (in 13 of 100 studies)"}
-"""How often the paper's test rejects at 0.01 if masks make no difference, by number of masks: docs/guides/report.md."""
+"""Rejection rate of the paper's test at 0.01 if masks make no difference, by number of masks: docs/guides/report.md."""
 
 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:

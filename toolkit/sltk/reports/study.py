@@ -151,7 +151,7 @@ class StudyTask:
         return complete
 
     def notes(self) -> list[str]:
-        """What limits the comparison of these runs, although they may appear in one table."""
+        """Limits on the comparison of these runs, which may still appear in one table."""
         notes = []
         if len({tuple(each.runs) for each in self.configurations}) > 1:
             notes.append(

@@ -110,7 +110,7 @@ class RunDirectory:
         return UsageError(Problem(f"`{self.folder}` holds a run {what}", notes=notes))
 
     def _resolved(self, spec: RunSpec) -> str:
-        """The spec as it is stored: with its `imports:` beside it."""
+        """The spec as stored, with `imports:` that name the copies next to it."""
         names = {source: Path("imports") / name for source, name in _copies(spec.imports)}
         imports = [names.get(path, path) for path in spec.imports]
         return loading.dump(spec.model_copy(update={"imports": imports}))
@@ -177,7 +177,7 @@ class RunDirectory:
             raise self._other_run("that started on other data: resuming would mix the two", changed)
 
     def _environment_changes(self, seed: int, model: TrainedModel) -> list[str]:
-        """What changed since the run started that may change its numbers: versions, device, threads."""
+        """Changes since the run started that may affect its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []
         before, now = read_mapping(self.environment), environment(seed, model)
@@ -211,7 +211,7 @@ class RunDirectory:
         """Load the spec of a finished labelling run, and run its `imports:`.
 
         Raises:
-            UsageError: there is no run, it is not finished, or another version of sltk wrote it.
+            UsageError: the folder contains no run, the run is not finished, or another version of sltk wrote it.
         """
         if not self.spec.exists():
             raise UsageError(f"`{self.folder}` is not a run directory (no spec.yaml)")

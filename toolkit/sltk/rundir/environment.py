@@ -20,7 +20,7 @@ _PACKAGES = (
 
 
 class TrainedModel(Protocol):
-    """What models of every kind of run have."""
+    """The attributes that models of every kind of run have."""
 
     @property
     def device(self) -> torch.device:

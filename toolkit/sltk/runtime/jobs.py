@@ -81,12 +81,12 @@ class Work(Protocol):
     planned: int
     """Number of selected runs, finished or not."""
     limit: int | None
-    """How many of them may be started."""
+    """Maximum number of runs to start."""
     arguments: list[str]
     """The command-line arguments that select runs: `--only seed=120`."""
 
     def next(self) -> Job | None:
-        """The next run to do; None if there is none at the moment. After `died` there may be one again."""
+        """The next run to execute; None if no run is waiting. After `died`, a run may be waiting again."""
 
     def report(self, name: str, event: Mapping[str, Any]) -> None:
         """Report the progress of a run: `{"event": "started" | "step" | "logged" | "note", …}`."""
@@ -104,7 +104,7 @@ class Work(Protocol):
         """Update the display; called regularly."""
 
     def note(self, message: str) -> None:
-        """Show something that a person should know."""
+        """Show a message to the user."""
 
 
 def dispatch(event: Mapping[str, Any], name: str, work: Work) -> None:

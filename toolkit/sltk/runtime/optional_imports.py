@@ -12,7 +12,7 @@ def import_optional(package: str, user: str, extra: str) -> Any:
     """Import `package`, which the optional `extra` of sltk installs and which `user` needs.
 
     Raises:
-        UsageError: it is not installed; names the extra.
+        UsageError: `package` is not installed; the message names the extra.
     """
     try:
         return import_module(package)

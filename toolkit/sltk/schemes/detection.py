@@ -20,7 +20,7 @@ TagPairs = Mapping[tuple[str, str], int]
 
 
 def transitions(tags: Sequence[str], scheme: SchemeName) -> tuple[list[bool], list[list[bool]], list[bool]]:
-    """Which tags may begin a sentence, which may follow which (`pairs[before][after]`), which may end it.
+    """Compute whether each tag may begin a sentence, follow each other tag (`pairs[before][after]`), or end a sentence.
 
     Raises:
         SchemeError: a tag that the scheme does not have.

@@ -27,10 +27,10 @@ _MASK, _SEED = "backbone.unmask", "seed"
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What is searched, and how."""
+    """The masks to search and the settings of the search."""
 
     sweep: Plan
-    """All runs of all seeds: what `sltk sweep` would run."""
+    """All runs with all seeds, as `sltk sweep` would execute them."""
     runs: Mapping[str, PlannedRun]
     """The run of each mask, with the seed of the search."""
     settings: SearchSpec
@@ -78,10 +78,10 @@ class SearchPlan:
         return scored / max(1.0, 3 * trained * epochs + scored * (math.ceil(epochs) + 1))
 
     def check_budget(self, shared_price: float = 1.0) -> None:
-        """Check that the budget covers the least that the strategy needs.
+        """Check that the budget covers the minimum that the strategy needs.
 
         Raises:
-            InvalidSpecError: it does not.
+            InvalidSpecError: the budget is too small.
         """
         strategy, budget = self.settings.strategy, self.settings.budget * len(self.runs)
         least = 1 + shared_price if strategy == "shared" else 1.0
@@ -110,11 +110,11 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
     """The plan of a search spec: a file, or the same as a mapping.
 
     Raises:
-        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
+        InvalidSpecError: the spec is invalid, or that of a run; `problems` lists all errors.
     """
     reading = loading.read_spec(spec, overrides)
     if child(reading.tree, "search") is None:
-        note = "add `search: {strategy: gaussian, budget: 0.25}`, beside `sweep:`"
+        note = "add `search: {strategy: gaussian, budget: 0.25}` next to `sweep:`"
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
@@ -171,10 +171,10 @@ def _runs(sweep: Plan, loaded: Loaded[SearchPart]) -> dict[str, PlannedRun]:
 
 
 def _check(plan: SearchPlan) -> None:
-    """Refuse what would fail only later.
+    """Refuse specs that would fail only during the search.
 
     Raises:
-        InvalidSpecError: there are no validation data to choose by, or the executor cannot run a search.
+        InvalidSpecError: the spec has no validation data to choose by, or its executor cannot run a search.
     """
     problems: list[Problem] = []
     if plan.experiment.data.validation is None:

@@ -18,7 +18,7 @@ StrategyName = Literal["gaussian", "shared", "random"]
 
 
 class SearchSpec(SpecModel):
-    """How to search for the best mask."""
+    """Settings of a search for the best mask."""
 
     strategy: StrategyName = Field(
         default="gaussian", description="how masks are chosen; see docs/guides/search.md"

@@ -52,7 +52,7 @@ class Sampling(_Part):
 
 
 class InstructSpec(_Part):
-    """How to ask a language model for the spans of a sentence, and how to read its response."""
+    """Settings for prompting a language model for the spans of a sentence and parsing its response."""
 
     instruction: str = Field(min_length=1, description="the task, as the first part of the prompt")
     options: Annotated[dict[str, str], BeforeValidator(plain)] = Field(

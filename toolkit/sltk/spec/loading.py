@@ -83,7 +83,7 @@ def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     """Read a spec without validating it: a file with everything it extends, or a mapping.
 
     Raises:
-        InvalidSpecError: it cannot be read.
+        InvalidSpecError: the spec, or one that it extends, cannot be read.
     """
     try:
         if isinstance(spec, Mapping):

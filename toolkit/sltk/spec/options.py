@@ -54,7 +54,7 @@ def shown_value(value: Any) -> str:
 
 
 def owner_text(model: type[BaseModel] | None, path: Sequence[str]) -> str:
-    """What a key belongs to: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
+    """The owner of a key, for messages: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
     if model is not None and issubclass(model, Component) and model.type_name:
         return f" for {model.slot} `{model.type_name}`"
     return f" in `{path[-1]}`" if path else ""

@@ -20,7 +20,7 @@ RecipeName = Literal["as_released", "true_accumulation", "corrected"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to interpret `gradient_accumulation` and `schedule`."""
+    """An interpretation of `gradient_accumulation` and `schedule`."""
 
     accumulates: bool
     """If false, the gradient of an update is that of its last micro-batch, divided by `gradient_accumulation`."""

@@ -12,7 +12,7 @@ import yaml
 from ..errors import DataError
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus"})
-"""What a run directory may contain if its run was killed before `spec.yaml` was written."""
+"""The possible content of a run directory whose run was killed before `spec.yaml` was written."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

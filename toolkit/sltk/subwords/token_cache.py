@@ -36,7 +36,7 @@ MIN_WORDS = 20_000
 
 _MAX_FILES = 64
 _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
-"""What reading raises if a file is missing, damaged or not readable."""
+"""Exceptions raised when a cached file is missing, damaged or not readable."""
 
 
 def cache_folder() -> Path | None:
@@ -54,7 +54,7 @@ def encode(
     """Return the encodings, and the file they were read from; None if they were just computed.
 
     Raises:
-        DataError: as `SubwordEncoder.encode`.
+        DataError: see `SubwordEncoder.encode`.
     """
     folder = cache_folder()
     if folder is None or sum(map(len, sentences)) < min_words:

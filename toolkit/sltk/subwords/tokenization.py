@@ -48,7 +48,7 @@ class SubwordEncoder:
 
     Raises:
         ValueError: the tokenizer has no fast implementation, so it reports no offsets.
-        SpecError: `max_length` leaves no room for words beside the special tokens.
+        SpecError: `max_length` leaves no room for words in addition to the special tokens.
     """
 
     def __init__(

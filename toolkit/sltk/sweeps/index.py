@@ -25,11 +25,11 @@ class Row:
     """Digest of its spec."""
     state: State = "waiting"
     reason: str = ""
-    """Why it failed, or how it is damaged."""
+    """The reason why it failed or counts as damaged."""
     deaths: int = 0
-    """How often in a row its process died without progress."""
+    """Number of times in a row that its process died without progress."""
     interruptions: int = 0
-    """How often the whole sweep ended while the run was running."""
+    """Number of times that the whole sweep ended while the run was running."""
     seconds: float = 0.0
     """Wall-clock time of all attempts."""
     bytes: int = 0
@@ -56,7 +56,7 @@ class Index:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.replaced: Path | None = None
-        """Where an unreadable file was moved."""
+        """The new path of an unreadable file, which was moved aside."""
         try:
             self._connection = self._open()
         except sqlite3.OperationalError:  # the disk, not the file

@@ -135,7 +135,7 @@ def plan_from(reading: Reading) -> Plan:
     """The plan of a sweep spec that has been read.
 
     Raises:
-        InvalidSpecError: as `plan`.
+        InvalidSpecError: see `plan`.
     """
     _check_is_sweep(reading)
     part = loading.validate(reading, SweepPart)

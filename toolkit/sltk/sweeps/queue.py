@@ -18,7 +18,7 @@ from .status import Running, Status, Watcher
 
 _PRELOAD = "sltk.training.fit"
 MOST_DEATHS = 2
-"""How often in a row a run's process may die without progress before the run counts as failed."""
+"""Number of times in a row that a run's process may die without progress before the run counts as failed."""
 
 
 class RunQueue:
@@ -77,7 +77,7 @@ class RunQueue:
         self._waiting.append(run.name)
 
     def indexed_row(self, run: PlannedRun) -> Row:
-        """The row in the index of a run outside the plan; a new one if there is none for this spec."""
+        """The row in the index of a run outside the plan; a new row if the index has none for this spec."""
         row = self._index.rows().get(run.name)
         return row if row is not None and row.digest == run.digest else Row(run.name, run.digest)
 

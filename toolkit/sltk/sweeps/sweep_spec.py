@@ -35,7 +35,7 @@ NamedSettings = dict[str, Settings]
 
 
 class Variation(SpecModel):
-    """What varies. Keys are dotted, as in `--set`; values are written as in a spec."""
+    """The settings that vary between runs. Keys are dotted, as in `--set`; values are written as in a spec."""
 
     grid: Varied = Field(default={}, description="every combination of these values")
     zip: Varied = Field(

@@ -19,11 +19,11 @@ class Setting:
 
     key: str
     position: Mark
-    """Where the key is written."""
+    """The position of the key in the spec."""
     node: Node
 
     def as_tree(self) -> Node:
-        """`a.b: v` as `{a: {b: v}}`, to be laid over a spec like `--set`: it may name an item of a list."""
+        """`a.b: v` as `{a: {b: v}}`, to be applied to a spec as with `--set`; the key may contain a list index."""
         mark = replace(self.position, from_set=True)
         node = Node(replace(self.node.mark, from_set=True), self.node.value, self.node.fault)
         for part in reversed(self.key.split(".")):

@@ -1,4 +1,4 @@
-"""What the pipeline (run.py) needs from a kind of run. Labelling and pre-training are the two kinds."""
+"""The interface between the pipeline (run.py) and a kind of run: labelling or pre-training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunKind(ABC, Generic[S]):
         """Score the trained model: `metrics.json` without `train`."""
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
-        """What training took: `train` in `metrics.json`."""
+        """The cost of training: `train` in `metrics.json`."""
         return fitted.cost
 
     @abstractmethod

@@ -290,7 +290,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
 
 class Session:
-    """What a run has taken so far, including the time before it was resumed."""
+    """Words and time that a run has taken so far, including those before it was resumed."""
 
     def __init__(self, words: int = 0, seconds: float = 0.0, evaluating: float = 0.0) -> None:
         self.words = words

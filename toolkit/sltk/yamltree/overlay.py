@@ -71,7 +71,7 @@ def parse_override(text: str, flag: str = "--set") -> Node:
     `flag` is the option of the command line, for messages.
 
     Raises:
-        SpecError: there is no `=` or no key before it, or the value is not YAML.
+        SpecError: `text` has no `=` or no key before it, or the value is not YAML.
     """
     name = f"{flag} {text}"
     path, equals, value = text.partition("=")

@@ -1,6 +1,6 @@
 """Scalars that remember their text, and the folder that relative paths in them start from.
 
-`unmask: 0111` is a mask, not the number 111, so its text is needed beside its value.
+`unmask: 0111` is a mask, not the number 111, so its text is needed as well as its value.
 A relative path starts from the folder of the file that contains it.
 """
 

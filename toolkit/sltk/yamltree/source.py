@@ -191,7 +191,7 @@ class _Parser:
         return Mark(self.name, line + 1, column + 1, source_line, max(1, rest if width is None else width))
 
     def syntax_problem(self, error: yaml.YAMLError) -> Problem:
-        """What PyYAML reports, with its position."""
+        """The error that PyYAML reports, with its position."""
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
             mark = self.mark_at(error.problem_mark.line, error.problem_mark.column)
             about = " ".join(part for part in (error.problem, error.context) if part)

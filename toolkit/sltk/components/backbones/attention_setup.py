@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODEL_ERRORS = (
     ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, NotImplementedError,
 )  # fmt: skip
-"""What the code of a family raises if it does not support the way it is called."""
+"""Exceptions raised by the code of a family that does not support the call."""
 
 
 def apply_mask(
@@ -73,7 +73,7 @@ def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
     """Let an encoder run on padded batches, after a check that padding does not change its output.
 
     Raises:
-        ModelError: it cannot run as an encoder, or padding affects its sentences.
+        ModelError: the model cannot run as an encoder, or padding changes its output.
     """
     model: Any = backbone.model
     start_time = time.perf_counter()

@@ -54,7 +54,7 @@ def locate_base(name: str, base: Mapping[str, Any]) -> str:
         base: what `identify_base` returned when the model was saved; empty for weights inside a run.
 
     Raises:
-        ModelError: it is in neither place, or the weights there are different.
+        ModelError: the base is in neither place, or its weights are different.
     """
     if "content" not in base:
         return name

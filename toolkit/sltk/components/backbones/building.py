@@ -29,7 +29,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     """Build the model that `spec` describes on the device of `context`, and prove its mask.
 
     Raises:
-        ModelError: it cannot be loaded or unmasked, or the mask or LoRA targets do not fit it.
+        ModelError: the model cannot be loaded or unmasked, or the mask or LoRA targets do not fit it.
     """
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)

@@ -16,7 +16,7 @@ _LOCAL_COPY = "download it elsewhere and name the directory; `sltk train --rehea
 _CONFIG_ERRORS = (
     ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, StrictDataclassError,
 )  # fmt: skip
-"""What transformers raises if the values of a config are inconsistent."""
+"""Exceptions raised by transformers for inconsistent config values."""
 
 
 def fetch(name: str, load: Callable[[], T]) -> T:
@@ -41,7 +41,7 @@ def from_config_values(model_type: str, make: Callable[[], Any]) -> Any:
     """Call `make`, which creates a config or a model from values that may be inconsistent.
 
     Raises:
-        ModelError: they are.
+        ModelError: the values are inconsistent.
     """
     try:
         return make()

@@ -83,7 +83,7 @@ def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
 
 _WEIGHTS, _SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _DESCRIPTIONS = ("pretraining.json", "sltk.json")
-"""Files beside an adapter that name its base model, written by `sltk pretrain` and `sltk train`."""
+"""Files next to an adapter that name its base model, written by `sltk pretrain` and `sltk train`."""
 _ADAPTER = "backbone.adapter"
 
 
@@ -95,7 +95,7 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
         base: the source of the weights of `model`, as in `PackedBackbone.base`.
 
     Raises:
-        ModelError: there is no adapter, or it has another base model or other LoRA settings.
+        ModelError: the folder contains no adapter, or one with another base model or other LoRA settings.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -116,7 +116,7 @@ def _adapter_folder(path: Path) -> Path:
     """Find the folder with the weights of an adapter.
 
     Raises:
-        ModelError: there is none.
+        ModelError: `path` contains no adapter.
     """
     for folder in (path, path / "adapter", path / "model" / "adapter"):
         if (folder / _SETTINGS).is_file() and (folder / _WEIGHTS).is_file():

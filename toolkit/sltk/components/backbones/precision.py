@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def device() -> torch.device:
-    """The accelerator of this process, or the CPU if there is none."""
+    """The accelerator of this process, or the CPU if no accelerator is available."""
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():

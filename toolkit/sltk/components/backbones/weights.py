@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where weights are loaded from, and which version and file."""
+    """The source of a model's weights, with version and file."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)

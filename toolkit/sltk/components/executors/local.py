@@ -150,7 +150,7 @@ class _Worker:
 
 
 def _cause(code: int) -> str:
-    """How a process died, according to its exit code."""
+    """The cause of a process's death, according to its exit code."""
     if code >= 0:
         return f"its process ended with code {code}"
     try:

@@ -59,10 +59,10 @@ class RayExecutor(Executor):
 
 
 def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
-    """How many runs with these resources fit on the cluster at the same time.
+    """The number of runs with these resources that fit on the cluster at the same time.
 
     Raises:
-        UsageError: none does. Ray itself would wait forever.
+        UsageError: not even one run fits. Ray itself would wait forever.
     """
     needs = {name: amount for name, amount in resources.items() if amount}
     capacity = min((math.floor(cluster.get(name, 0) / amount) for name, amount in needs.items()), default=1)

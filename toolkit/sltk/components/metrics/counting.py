@@ -100,7 +100,7 @@ def sizes(gold: TagSequences, predicted: TagSequences) -> dict[str, int]:
     """The numbers of sentences and words, which must be the same on both sides.
 
     Raises:
-        ValueError: they differ; names the sentence, from 1.
+        ValueError: the numbers differ; the message gives the number of the sentence, from 1.
     """
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")

@@ -40,7 +40,7 @@ class BratReader(OffsetReader, TextFileReader):
         """Yield sentences in order, the documents of a folder by name (`2.txt` before `10.txt`).
 
         Raises:
-            DataError: no such file, a text or its annotations are missing, a line is not an annotation of brat,
+            DataError: the path does not exist, a text or its annotations are missing, a line is not a brat annotation,
                 or the text of a span is not at its offsets.
         """
         stems, reports = self._documents()

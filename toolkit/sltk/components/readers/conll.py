@@ -126,7 +126,7 @@ class _SentenceBuilder:
         """Add a row.
 
         Raises:
-            DataError: it has too few columns, or another number than the first row of the sentence.
+            DataError: the row has too few columns, or not as many as the first row of its sentence.
         """
         fields = self.split(line)
         if len(fields) != self.width:

@@ -113,7 +113,7 @@ class JsonArrayReader(TextFileReader):
         """Yield the objects; holds the text of the file.
 
         Raises:
-            DataError: the file is not a JSON array of objects; names the line.
+            DataError: the file is not a JSON array of objects; the message names the line.
         """
         text, unused = read_text(self.path, self.encoding, self.encoding_errors)
         place, line, counted, number = _skip_blanks(text, 0), 1, 0, 0

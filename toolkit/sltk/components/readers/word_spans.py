@@ -34,7 +34,7 @@ def check_mention(mention: Mention, words: list[str], record: JsonRecord) -> Spa
     """The mention as a span.
 
     Raises:
-        DataError: it is not inside the sentence, or has no type.
+        DataError: the mention is not inside the sentence, or has no type.
     """
     start, end, type_ = mention
     if not 0 <= start < end <= len(words):

@@ -61,7 +61,7 @@ class BratWriter(Writer):
         """Write a pair of files, or a new folder with a pair for each document.
 
         Raises:
-            UsageError: see `check_place`.
+            UsageError: `path` is a file, or a folder that is not empty.
             DataError: a type contains white space, and `spaces` is unset.
         """
         self.check_place(path)

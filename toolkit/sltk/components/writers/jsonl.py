@@ -21,7 +21,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 class JsonlWriter(Writer):
     """One object per line: `text`, `words` (text, start, end, tag) and `spans` (start, end, text, type, score).
 
-    Offsets count characters of `text`, and are half-open. `score` is null if there is none.
+    Offsets count characters of `text`, and are half-open. `score` is null for spans without a score.
     """
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:

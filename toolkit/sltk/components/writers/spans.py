@@ -17,7 +17,7 @@ _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "typ
 class SpansWriter(Writer):
     """One span per line, in columns separated by tabs, with a header line; ends are half-open.
 
-    Sentences count from 1, words and characters of a sentence from 0. The score is empty if there is none.
+    Sentences count from 1, words and characters of a sentence from 0. The score is empty for spans without one.
     Tabs, line feeds and carriage returns in a text become symbols: ␉, ␊, ␍.
     """
 

@@ -185,7 +185,7 @@ def prove(network: LanguageModel) -> float:
     """Check that generation with padding and a cache gives the scores of packed training; return the difference.
 
     Raises:
-        ModelError: it does not, so the model would generate otherwise than it was trained.
+        ModelError: the scores differ, so generation would not match training.
     """
     model: Any = network.backbone.language_model
     was_training = network.training

@@ -82,7 +82,7 @@ def draw_shots(sentences: Sequence[Sentence], spec: InstructSpec, seed: int) -> 
     """Draw the training sentences that every prompt shows; their number is `shots` of the spec.
 
     Raises:
-        SpecError: there are fewer sentences.
+        SpecError: there are fewer sentences than `shots`.
     """
     candidates = [sentence for sentence in sentences if sentence.words]
     if spec.shots > len(candidates):

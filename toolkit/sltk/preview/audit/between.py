@@ -25,7 +25,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Between:
-    """What the splits have in common, and where they differ."""
+    """Sentences and types that splits share, and those in which they differ."""
 
     overlaps: list[Overlap]
     """For each pair of splits: the sentences of the later split that occur in the earlier one."""

@@ -131,5 +131,5 @@ def noise_of(groups: Groups) -> list[Noise]:
 
 
 def place(sentence: Sentence) -> str:
-    """Where a sentence starts, as `file:line`."""
+    """The position of a sentence, as `file:line`."""
     return str(Location(sentence.file or "(data)", sentence.line))

@@ -100,7 +100,7 @@ def _f1_difference(totals: Floats) -> Floats:
 
 
 def _frequencies(rng: np.random.Generator, size: int, sentences: int) -> Floats:
-    """How often each resample contains each sentence, [R, S]: S draws with replacement per row."""
+    """The count of each sentence in each resample, [R, S]: S draws with replacement per row."""
     picks = rng.integers(0, sentences, (size, sentences)) + sentences * np.arange(size)[:, None]
     return np.bincount(picks.ravel(), minlength=size * sentences).reshape(size, sentences).astype(np.float64)
 
