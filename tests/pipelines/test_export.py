@@ -48,6 +48,7 @@ def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear", "mlp", "crf"])
 @pytest.mark.parametrize(
     "changes", [{}, {"lora": {"r": 4}}, {"freeze": True}], ids=["whole", "lora", "frozen"]
@@ -72,6 +73,7 @@ def test_an_export_gives_the_same_scores_without_the_base(
     assert not list((tmp_path / "elsewhere").rglob("adapter*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lora", [{"lora": {"r": 4, "target_modules": "all-linear"}}, {"freeze": True}], ids=["lora", "frozen"]
 )

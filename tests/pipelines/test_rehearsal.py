@@ -48,6 +48,7 @@ def small(
     return substituted(loaded.spec, folder, progress or tiny.RecordingProgress())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama_absa_0111", "mistral_7b_ner", "roberta_base_triggers", "quickstart"])
 def test_a_shipped_spec_is_rehearsed_offline(tmp_path: Path, name: str) -> None:
     """Without hub and data, training, scoring, saving, loading, export and prediction run, and leave no files."""

@@ -92,6 +92,7 @@ def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
     assert {**mistral.model_dump(), **alike} == {**llama.model_dump(), **alike}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["tapt_absa", "tapt_conll2003", "pretrain_68m_encoder", "pretrain_small_decoder"]
 )
@@ -102,6 +103,7 @@ def test_pretraining_can_be_rehearsed(name: str) -> None:
     assert metrics["train"]["steps"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "setting"),
     [

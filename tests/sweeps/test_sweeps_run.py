@@ -78,6 +78,7 @@ def states(folder: Path, plan: sweeps.Plan | None = None) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
     """Weights, scores, log and spec are the same bit for bit, although runs share loaded data and models."""
     for run in sweeps.plan(spec()).runs:
@@ -90,6 +91,7 @@ def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
         assert scores(alone) == scores(within)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", [None, {"type": "nf4"}, {"type": "int8"}])
 def test_adapters_on_shared_weights_are_those_of_a_run_alone(
     tmp_path: Path, quantization: dict[str, Any] | None

@@ -102,6 +102,7 @@ def test_with_its_own_mask_a_family_equals_the_stock_model(name: str) -> None:
     assert close(packed, padded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("mask", ["0000", "1111", "0001", "1000", "0110"])
 def test_a_changed_token_changes_exactly_the_positions_that_the_mask_predicts(name: str, mask: Any) -> None:
@@ -154,6 +155,7 @@ def test_vectors_and_gradients_do_not_depend_on_the_batch(name: str) -> None:
     assert not [key for key in apart if not close(together[key], apart[key], 2e-5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKED)
 def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
     """Recomputed blocks see the same sentences and the same mask."""
