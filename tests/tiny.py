@@ -1,4 +1,4 @@
-"""Small specs and models for tests: training a two-block model for a few updates takes about a second."""
+"""Small specs and models for tests. Training one of them takes about a second."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ BERT = {**LLAMA, "model_type": "bert"}
 
 def backbone(**changes: Any) -> dict[str, Any]:
     """A fresh two-block decoder whose second block is unmasked."""
-    fresh = {
+    defaults = {
         "type": "decoder",
         "init": "random",
         "config": LLAMA,
         "tokenizer": {"type": "train", "vocab_size": 300},
         "unmask": "01",
     }
-    return {**fresh, **changes}
+    return {**defaults, **changes}
 
 
 def spec(trainer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """A spec with 21 sentences in batches of 8: three updates per epoch, the last of five sentences."""
-    base = {
+    defaults = {
         "name": "tiny",
         "data": {"train": {"type": "grammar", "count": 21}},
         "backbone": backbone(),
         "head": {"type": "linear", "dropout": 0.0},
         "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
     }
-    return {**base, **changes}
+    return {**defaults, **changes}
 
 
 def all_splits() -> dict[str, Any]:
-    """Training data, and eight sentences each for validation and test."""
+    """Data with 21 training sentences, and eight sentences each for validation and test."""
     scored = {split: {"type": "grammar", "part": split, "count": 8} for split in ("validation", "test")}
     return {"train": {"type": "grammar", "count": 21}, **scored}
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """All weights that a finished run saved."""
+    """All weights that a finished run saved, by folder and name."""
     files = sorted((run / "model").rglob("*.safetensors"))
     return {
         f"{file.parent.name}/{name}": value for file in files for name, value in load_file(str(file)).items()
@@ -87,7 +87,7 @@ class RecordingProgress(Progress):
         self.notes: list[str] = []
         self.logs: list[dict[str, Any]] = []
         self.start: tuple[int, int] | None = None
-        """Number of updates, and how many were done before, when training started."""
+        """Number of updates in total, and number of those done before training started or resumed."""
         self.done = 0
 
     def has_note(self, text: str) -> bool:
@@ -108,7 +108,7 @@ class RecordingProgress(Progress):
 
 
 class InterruptingProgress(RecordingProgress):
-    """Raises KeyboardInterrupt, like Ctrl-C, right after an update."""
+    """Progress callbacks that raise KeyboardInterrupt, like Ctrl-C, after update number `after`."""
 
     def __init__(self, after: int) -> None:
         super().__init__()

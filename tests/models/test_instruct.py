@@ -1,4 +1,4 @@
-"""Prompts and responses of instruction-tuned models, and how responses are read back."""
+"""Prompts of instruction-tuned models, and parsing of their responses."""
 
 from __future__ import annotations
 
@@ -88,31 +88,31 @@ def test_more_examples_than_sentences_are_an_error() -> None:
         ({"sampling": {"temperature": 0}}, "greater than 0"),
     ],
 )
-def test_settings_that_do_not_work_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, Any], message: str) -> None:
     """Options must be distinct and without separators, and templates must have their placeholders."""
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as caught:
         spec(**changes)
-    assert message in str(refused.value)
+    assert message in str(caught.value)
 
 
 def test_a_type_without_an_option_is_an_error_that_names_it() -> None:
     """All such types are reported, with the nearest type that has an option."""
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as caught:
         check_types(["POS", "NEGG", "X"], OPTIONS, "train")
-    first, second = refused.value.problems
+    first, second = caught.value.problems
     assert first.message == "the type `NEGG` of train has no option in the prompt"
     assert (first.suggestion, second.suggestion, first.path) == ("NEG", None, "instruct.options")
 
 
 def test_repeated_spans_are_matched_in_order() -> None:
-    """The second mention of a text is matched at its second place."""
+    """The second span with the same text is matched at the second occurrence."""
     spans, response = read("soup:bad;soup:good")
     assert spans == [Span(1, 2, "NEG"), Span(6, 7, "POS")]
     assert response.unmatched == 0
 
 
 def test_only_tolerant_parsing_matches_spans_out_of_order() -> None:
-    """The cursor of the paper only moves forward; tolerant parsing searches behind it if nothing is ahead."""
+    """`paper` only searches forward; `tolerant` searches backward if nothing matches ahead."""
     text = "bowl:good;cold:bad"
     assert read(text)[0] == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
     spans, response = read(text, mode="paper")
@@ -123,10 +123,10 @@ def test_only_tolerant_parsing_matches_spans_out_of_order() -> None:
     ("piece", "malformed", "unknown"),
     [("soup", 1, 0), ("", 1, 0), (":bad", 1, 0), ("soup:", 1, 0), ("soup:so so", 0, 1)],
 )
-def test_a_malformed_piece_discards_itself_or_all_spans_of_the_sentence(
+def test_a_malformed_piece_is_discarded_with_all_spans_in_paper_mode(
     piece: str, malformed: int, unknown: int
 ) -> None:
-    """Both modes count it; with `paper`, the sentence has no spans."""
+    """Both modes count the piece; with `paper`, the sentence has no spans."""
     spans, response = read(f"cold:bad;{piece};bowl:good")
     assert spans == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
     assert (response.pieces, response.malformed, response.unknown_type) == (3, malformed, unknown)
@@ -135,7 +135,7 @@ def test_a_malformed_piece_discards_itself_or_all_spans_of_the_sentence(
     assert (response.malformed, response.unknown_type) == (malformed, unknown)
 
 
-def test_an_invented_span_is_counted_as_unmatched() -> None:
+def test_a_span_that_is_not_in_the_sentence_is_counted_as_unmatched() -> None:
     """A span must consist of whole words of the sentence."""
     spans, response = read("salad:good;sou:bad;soup was:bad;the soup was cold:bad")
     assert spans == [Span(1, 3, "NEG")]
@@ -166,20 +166,18 @@ def annotated(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
 
 @settings(max_examples=200, deadline=None)
 @given(annotated(), st.sampled_from(["tolerant", "paper"]))
-def test_correct_responses_are_read_back_with_all_spans(
-    pair: tuple[list[str], list[Span]], mode: Any
-) -> None:
+def test_correct_responses_are_parsed_with_all_spans(pair: tuple[list[str], list[Span]], mode: Any) -> None:
     """Without separators in words, nothing is malformed and no span is lost; a span may be matched earlier."""
     sentence = [word.replace(";", ",") for word in pair[0]]
     spans, response = parse(Response(response_text(sentence, pair[1], OPTIONS)), sentence, TYPES, mode)
     assert (response.malformed, response.unknown_type, response.unmatched) == (0, 0, 0)
-    named = [(sentence[span.start : span.end], span.type) for span in sorted(pair[1])]
-    assert [(sentence[span.start : span.end], span.type) for span in spans] == named
+    expected = [(sentence[span.start : span.end], span.type) for span in sorted(pair[1])]
+    assert [(sentence[span.start : span.end], span.type) for span in spans] == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="ab:; \ngood", max_size=40), words, st.sampled_from(["tolerant", "paper"]))
-def test_any_response_is_read(text: str, sentence: list[str], mode: Any) -> None:
+def test_any_response_can_be_parsed(text: str, sentence: list[str], mode: Any) -> None:
     """Any text gives spans without overlap, and every piece is used or counted."""
     spans, response = parse(Response(text), sentence, TYPES, mode)
     assert len(schemes.encode(spans, len(sentence), "IOB2")) == len(sentence)
@@ -193,7 +191,7 @@ def scored(predictions: Any) -> dict[str, Any]:
 
 
 def test_the_ceiling_is_below_one_if_the_format_is_ambiguous() -> None:
-    """If only the second of two equal words is a span, it is read back as the first."""
+    """If only the second of two equal words is a span, the parser matches the first."""
     sentence = Sentence(["soup", "after", "soup"], ["O", "O", "B-POS"])
     plain = Sentence(["soup", "first"], ["B-POS", "O"])
     predictions = [Prediction(each, ["O"] * len(each)) for each in (sentence, plain)]
@@ -215,7 +213,7 @@ def test_counts_add_up_over_responses() -> None:
 
 
 def test_the_ceiling_on_the_restaurant_reviews_is_that_of_the_paper(corpora: Path) -> None:
-    """99.94, 100.0 and 99.82 F1 on train, validation and test (section 5)."""
+    """The ceiling is 99.94, 100.0 and 99.82 F1 on train, validation and test (section 5)."""
     phrases = {name: name for name in ("positive", "negative", "neutral", "conflict")}
     for part, published in (("train", 99.94), ("valid", 100.0), ("test", 99.82)):
         path = corpora / "rest14" / "paper_split" / f"absa_{part}.csv"

@@ -1,4 +1,4 @@
-"""The automaton of the responses that a sentence allows, and the subwords that it accepts."""
+"""The automaton for constrained decoding: allowed responses of a sentence, and allowed subwords."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_a_sentence_allows_only_its_words_with_options(text: str, is_response: b
     assert accepts(["the", "soup", "at", "10:30"], text) is is_response
 
 
-def test_words_that_could_not_be_read_back_belong_to_no_span() -> None:
-    """These are words that contain a semicolon or white space, or that the vocabulary cannot spell."""
+def test_words_that_cannot_be_parsed_are_excluded_from_spans() -> None:
+    """Words with a semicolon or white space, and words that the vocabulary cannot spell, are excluded."""
     words = ["a;b", "c", "d e", "\u00a0", "f", "g"]
     assert accepts(words, "c:bad;f g:good")
     for text in ("a;b:bad", "c d e:bad", "d e:bad", "\u00a0:bad", "\u00a0 f:bad"):
         assert not accepts(words, text)
-    poor = Automaton(words, OPTIONS.values(), lambda word: b"g" not in word)
-    assert after(poor, "f g") is None
+    without_g = Automaton(words, OPTIONS.values(), lambda word: b"g" not in word)
+    assert after(without_g, "f g") is None
 
 
 def test_a_leading_space_is_allowed_if_the_tokenizer_adds_one() -> None:
@@ -90,7 +90,7 @@ def test_a_leading_space_is_allowed_if_the_tokenizer_adds_one() -> None:
 
 
 def test_a_sentence_without_words_allows_only_the_empty_response() -> None:
-    """It has no words for a span."""
+    """Without words, a sentence has no spans."""
     automaton = Automaton([], OPTIONS.values())
     assert automaton.is_end(automaton.start)
     assert automaton.steps(automaton.start) == {}
@@ -101,7 +101,7 @@ sentences = st.lists(st.text("aé:;b ", max_size=3) | st.sampled_from(["good", "
 
 @settings(max_examples=150, deadline=None)
 @given(sentences, st.randoms(use_true_random=False))
-def test_every_allowed_response_is_read_back_completely(words: list[str], draw: random.Random) -> None:
+def test_every_allowed_response_is_parsed_completely(words: list[str], draw: random.Random) -> None:
     """A random walk never gets stuck, and no piece of its response is malformed, unknown or unmatched."""
     automaton = Automaton(words, OPTIONS.values())
     state, text = automaton.start, bytearray()
@@ -136,7 +136,7 @@ def test_every_correct_response_is_allowed(words: list[str], data: st.DataObject
 
 
 def test_to_end_is_the_smallest_number_of_missing_bytes() -> None:
-    """It counts the rest of the word, the colon and the shortest option."""
+    """The missing bytes are those of the rest of the word, the colon and the shortest option."""
     automaton = Automaton(["soup"], OPTIONS.values())
     expected = {"": 0, "s": 7, "soup": 4, "soup:": 3, "soup:g": 3, "soup:good": 0, "soup:good ": 7}
     for text, count in expected.items():
@@ -178,15 +178,15 @@ def test_byte_level_subwords_are_spelled_as_their_bytes() -> None:
 
     tokenizer = train_tokenizer([" the soupe fraîche was – très – good , très good ."] * 4, 300)
     vocabulary = Vocabulary.of(tokenizer)
-    spelled = dict(spellings(vocabulary.root))
-    assert set(spelled) == set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
-    for number, text in spelled.items():
+    bytes_of = dict(spellings(vocabulary.root))
+    assert set(bytes_of) == set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
+    for number, text in bytes_of.items():
         assert text.decode(errors="replace") == tokenizer.decode([number])
     assert vocabulary.spells("日本".encode())
     assert not vocabulary.may_lead
 
 
-def test_a_tokenizer_with_subwords_of_unknown_bytes_is_refused() -> None:
+def test_a_tokenizer_with_subwords_of_unknown_bytes_is_rejected() -> None:
     """Subwords of WordPiece lack spaces, so they are not the text."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import PreTrainedTokenizerFast

@@ -82,7 +82,7 @@ def assert_same_after_loading(run: Path, before: TaggerModel) -> None:
 
 @pytest.mark.parametrize("kind", FRESH)
 def test_a_fresh_model_is_the_same_after_loading(tmp_path: Path, before: list[Any], kind: str) -> None:
-    """Its base is saved even if it is frozen."""
+    """The base of a fresh model is saved even if it is frozen."""
     config = {**tiny.LLAMA, "hidden_size": 64}
     sltk.train(
         tiny.spec({"epochs": 1}, backbone=tiny.backbone(config=config, **FRESH[kind])), tmp_path / "run"
@@ -119,7 +119,7 @@ def test_every_head_and_aligner_is_the_same_after_loading(
 def test_an_encoder_is_the_same_after_loading(
     tmp_path: Path, before: list[Any], changes: dict[str, Any]
 ) -> None:
-    """This includes an encoder with a causal block."""
+    """An encoder with a causal block gives the same results after loading."""
     backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="10", **changes)
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone), tmp_path / "run")
     assert_same_after_loading(tmp_path / "run", before[0])
@@ -139,7 +139,7 @@ def test_head_and_adapters_are_full_precision(tmp_path: Path, base: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["whole", "lora", "frozen", "nf4"])
 def test_a_checkpoint_contains_only_trained_weights(tmp_path: Path, base: Path, kind: str) -> None:
-    """They are those of adapter and head, or all in full fine-tuning.
+    """A checkpoint has the weights of adapter and head, or all weights in full fine-tuning.
 
     With two moments of AdamW and small files, its size is at most four times that of the weights.
     """
@@ -171,7 +171,7 @@ def test_tied_weights_are_saved_once(tmp_path: Path, before: list[Any]) -> None:
     assert sum(value.numel() for value in stored.values()) == metrics["train"]["trained_parameters"]
 
 
-def test_a_base_whose_weights_changed_is_refused(tmp_path: Path) -> None:
+def test_a_base_whose_weights_changed_is_rejected(tmp_path: Path) -> None:
     """An adapter on other weights would silently give wrong results."""
     base = tiny.save_base(tmp_path / "base")
     sltk.train(
@@ -203,7 +203,7 @@ print(json.dumps([before, scores()]))
 
 
 def test_a_hub_base_is_loaded_at_the_revision_it_was_trained_on(tmp_path: Path) -> None:
-    """This holds after the main branch of the hub has changed; here, the hub is an offline cache folder."""
+    """A later commit to the main branch changes no result; an offline cache folder stands in for the hub."""
     cache = tmp_path / "models--someone--tiny"
     for number, name in enumerate(("a" * 40, "b" * 40)):
         tiny.save_base(cache / "snapshots" / name, seed=number)
@@ -220,7 +220,7 @@ def test_a_hub_base_is_loaded_at_the_revision_it_was_trained_on(tmp_path: Path) 
     assert description["base"] == {"name": "someone/tiny", "revision": "a" * 40}
 
 
-def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
+def test_models_in_other_formats_are_rejected(tmp_path: Path) -> None:
     """The error names the version that wrote the model."""
     sltk.train(tiny.spec({"max_steps": 1}), tmp_path / "run")
     path = tmp_path / "run/model/sltk.json"
@@ -233,16 +233,16 @@ def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "run")
 
 
-def test_nothing_is_loaded_that_could_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model consists of safetensors and JSON; files of torch in a checkpoint are read with `weights_only`."""
     weights_only: list[bool] = []
     original = torch.load
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def recording_load(*args: Any, **kwargs: Any) -> Any:
         weights_only.append(kwargs.get("weights_only", False))
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(torch, "load", watched)
+    monkeypatch.setattr(torch, "load", recording_load)
     spec = tiny.spec({"save_every": 1})
 
     class Stop(tiny.RecordingProgress):

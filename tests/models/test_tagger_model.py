@@ -1,4 +1,4 @@
-"""Prediction with a tagger: batch sizes do not change tags, order is kept, memory is bounded."""
+"""Prediction with a tagger: batch sizes, order of predictions, and memory."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def sentences() -> list[Sentence]:
     return [Sentence(TEXT[: 7 * number % 18]) for number in range(64)]
 
 
-def same(x: list[Prediction], y: list[Prediction]) -> bool:
+def equal(x: list[Prediction], y: list[Prediction]) -> bool:
     return [p.tags for p in x] == [p.tags for p in y] and all(
         torch.allclose(torch.tensor(a.scores), torch.tensor(b.scores), atol=1e-5)
         for a, b in zip(x, y, strict=True)
@@ -79,9 +79,9 @@ def same(x: list[Prediction], y: list[Prediction]) -> bool:
 @pytest.mark.parametrize("batch_tokens", [1, 20, 100, 10**6])
 def test_tags_and_scores_do_not_depend_on_the_batch(model: TaggerModel, batch_tokens: int) -> None:
     """One sentence per pass, a few, or all 64 together give the same tags, and the same scores to 1e-5."""
-    alone = [predictions(model, [sentence])[0] for sentence in sentences()]
-    assert len({tag for prediction in alone for tag in prediction.tags}) > 2
-    assert same(predictions(model, sentences(), batch_tokens), alone)
+    separate = [predictions(model, [sentence])[0] for sentence in sentences()]
+    assert len({tag for prediction in separate for tag in prediction.tags}) > 2
+    assert equal(predictions(model, sentences(), batch_tokens), separate)
 
 
 @pytest.mark.parametrize("window", [1, 3, 64, 1000])
@@ -111,7 +111,7 @@ def test_at_most_one_window_of_sentences_is_read_ahead(model: TaggerModel) -> No
 
 
 def test_a_sentence_of_ten_thousand_words_is_read_in_windows(model: TaggerModel) -> None:
-    """Each word gets one tag with a probability."""
+    """Each word of a long sentence gets one tag with a probability."""
     words = TEXT * 556
     (prediction,) = predictions(model, [Sentence(words)], batch_tokens=2000)
     assert len(prediction.tags) == len(words) > 10_000
@@ -121,11 +121,11 @@ def test_a_sentence_of_ten_thousand_words_is_read_in_windows(model: TaggerModel)
 
 def test_words_longer_than_the_model_reads_are_counted(model: TaggerModel) -> None:
     """A word of a thousand letters gets a tag, and is reported."""
-    notes = tiny.RecordingProgress()
+    progress = tiny.RecordingProgress()
     sentence = Sentence(["a", "xyzzy" * 200, "b"])
-    (prediction,) = predict(model, [sentence], 4096, 2048, notes)
+    (prediction,) = predict(model, [sentence], 4096, 2048, progress)
     assert len(prediction.tags) == 3
-    assert notes.notes == ["1 words are longer than the model's input: their middle was left out"]
+    assert progress.notes == ["1 words are longer than the model's input: their middle was left out"]
 
 
 def test_empty_input_has_no_predictions_and_empty_sentences_no_tags(model: TaggerModel) -> None:

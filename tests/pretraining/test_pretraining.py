@@ -1,4 +1,4 @@
-"""Pre-training: the text, the objectives, the saved models, and labelling runs that start from them."""
+"""Pre-training: corpus, objectives, snapshots, resuming, and labelling runs that start from the result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def spec(folder: Path, objective: str = "clm", trainer: dict[str, Any] | None = 
     """A spec with thirty sentences in blocks of 16: a few updates per epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "text.txt").write_text("\n".join(SENTENCES * 10), encoding="utf-8")
-    whole = {
+    defaults = {
         "name": "tiny",
         "objective": objective,
         "corpus": {"type": "text", "path": str(folder / "text.txt")},
@@ -53,27 +53,27 @@ def spec(folder: Path, objective: str = "clm", trainer: dict[str, Any] | None = 
         "backbone": backbone(),
         "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
     }
-    return {**whole, **changes}
+    return {**defaults, **changes}
 
 
-def adapted(base: Path, folder: Path, **changes: Any) -> Any:
+def lora_spec(base: Path, folder: Path, **changes: Any) -> Any:
     """A spec with LoRA on a model on disk."""
     lora = {"r": 4, "alpha": 8, "dropout": 0.0}
     decoder = {"type": "decoder", "name": str(base), "lora": lora}
     return spec(folder, backbone=decoder, boundaries="none", **changes)
 
 
-def checked(values: Any) -> PretrainSpec:
+def load_spec(values: Any) -> PretrainSpec:
     return loading.load_as(PretrainSpec, values).spec
 
 
-def untrained(values: Any) -> Pretraining:
-    """The untrained model of a spec."""
-    settings = checked(values)
+def build_model(values: Any) -> Pretraining:
+    """Build the untrained model of a spec."""
+    settings = load_spec(values)
     return build(settings, sources(settings)["corpus"])
 
 
-def labelling(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def labelling_spec(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """A spec of a labelling run."""
     return tiny.spec({"epochs": 1}, data=tiny.all_splits(), backbone=backbone, **changes)
 
@@ -83,8 +83,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained decoder with its output layer, as transformers saves one."""
     folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
     torch.manual_seed(1)
-    settings = AutoModelForCausalLM.from_pretrained(folder).config
-    AutoModelForCausalLM.from_config(settings).save_pretrained(folder)
+    config = AutoModelForCausalLM.from_pretrained(folder).config
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
 
 
@@ -99,9 +99,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_loss_is_that_of_the_language_model_of_transformers(tmp_path: Path, family: str) -> None:
-    """This includes the scaling and capping of scores in some families."""
-    model = untrained(spec(tmp_path, backbone=backbone(type="decoder", config=FAMILIES[family])))
+def test_the_causal_loss_equals_that_of_transformers(tmp_path: Path, family: str) -> None:
+    """The loss is also equal for families that scale or cap scores."""
+    model = build_model(spec(tmp_path, backbone=backbone(type="decoder", config=FAMILIES[family])))
     network = model.network.eval()
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
     batch = model.objective([Block(row, number) for number, row in enumerate(ids)])
@@ -112,9 +112,9 @@ def test_the_loss_is_that_of_the_language_model_of_transformers(tmp_path: Path, 
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_the_loss_of_a_masked_language_model_is_that_of_transformers(tmp_path: Path) -> None:
-    """The loss of RoBERTa on masked tokens is computed with its own output layer."""
-    model = untrained(spec(tmp_path, "mlm"))
+def test_the_masked_loss_equals_that_of_transformers(tmp_path: Path) -> None:
+    """RoBERTa predicts masked tokens with the output layer of its family."""
+    model = build_model(spec(tmp_path, "mlm"))
     network = model.network.eval()
     ids = torch.randint(5, 60, (3, 16), generator=torch.Generator().manual_seed(0))
     batch = model.objective([Block(row, number) for number, row in enumerate(ids)])
@@ -127,9 +127,9 @@ def test_the_loss_of_a_masked_language_model_is_that_of_transformers(tmp_path: P
 
 
 def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
-    """Each sentence has its special tokens; only the tokens left over are dropped, and they are counted."""
-    settings = checked(spec(tmp_path))
-    tokenizer = untrained(spec(tmp_path)).network.backbone.tokenizer
+    """Each sentence has its special tokens; only the tokens left over at the end are dropped and counted."""
+    settings = load_spec(spec(tmp_path))
+    tokenizer = build_model(spec(tmp_path)).network.backbone.tokenizer
     counts = write_blocks(sources(settings)["corpus"](), tokenizer, settings, tmp_path / "corpus")
     blocks = Blocks(tmp_path / "corpus", tokenizer, 16)
     expected = [
@@ -143,35 +143,35 @@ def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
     assert counts.sentences == 30
 
 
-def test_words_of_annotated_data_are_joined_by_spaces(tmp_path: Path) -> None:
-    """`single` joins words by spaces, `source` uses the text, and `auto` uses the text if there is one."""
+def test_spacing_decides_the_text_of_annotated_data(tmp_path: Path) -> None:
+    """`single` joins words with spaces; `auto` and `source` use the text from the reader."""
     line = {"text": "Soup,  cold", "spans": []}
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     texts_by_spacing = {}
     for spacing in ("auto", "single", "source"):
         values = spec(tmp_path, corpus={"type": "jsonl", "path": str(tmp_path / "a.jsonl")}, spacing=spacing)
-        settings = checked(values)
+        settings = load_spec(values)
         texts_by_spacing[spacing] = [text for text, _ in texts(sources(settings)["corpus"](), spacing)]
     assert texts_by_spacing == {"auto": ["Soup,  cold"], "single": ["Soup , cold"], "source": ["Soup,  cold"]}
 
 
 def test_tags_are_ignored(tmp_path: Path) -> None:
-    """Annotated data can be the corpus: TAPT uses the training file of the task."""
+    """Annotated data can be the corpus, as in TAPT on the training data of a task."""
     data = {"type": "grammar", "count": 30}
     metrics = pretrain(spec(tmp_path, corpus=data, trainer={"max_steps": 1}), tmp_path / "run")
     assert metrics["corpus"]["sentences"] == 30
 
 
 def test_a_part_of_the_corpus_can_be_held_out(tmp_path: Path) -> None:
-    """Neither the model nor its tokenizer is trained on the held-out sentences."""
-    settings = checked(spec(tmp_path, validation={"type": "holdout", "count": 5, "seed": 1}))
+    """Held-out sentences are validation data and are removed from the corpus."""
+    settings = load_spec(spec(tmp_path, validation={"type": "holdout", "count": 5, "seed": 1}))
     lines = {name: [sentence.line for sentence in source()] for name, source in sources(settings).items()}
     assert (len(lines["corpus"]), len(lines["validation"])) == (25, 5)
     assert sorted(lines["corpus"] + lines["validation"]) == list(range(1, 31))
 
 
-def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
-    """The error says how large a block is, and nothing is written."""
+def test_a_corpus_smaller_than_a_block_is_rejected(tmp_path: Path) -> None:
+    """The error gives the block size, and no spec is written."""
     (tmp_path / "short.txt").write_text("soup", encoding="utf-8")
     values = spec(tmp_path, corpus={"type": "text", "path": str(tmp_path / "short.txt")})
     with pytest.raises(sltk.DataError, match="fewer than one block of 16"):
@@ -179,36 +179,36 @@ def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run/spec.yaml").exists()
 
 
-def test_fifteen_percent_of_the_tokens_are_masked_by_eighty_ten_ten(tmp_path: Path) -> None:
-    """Special tokens are never masked; the choice depends on the epoch and the block, not on the batch."""
-    model = untrained(spec(tmp_path, "mlm"))
+def test_masking_has_the_proportions_of_bert(tmp_path: Path) -> None:
+    """Of ordinary tokens 15% are predicted: 80% masked, 10% unchanged, 10% random, whatever the batch."""
+    model = build_model(spec(tmp_path, "mlm"))
     tokenizer = model.network.backbone.tokenizer
-    draw = torch.Generator().manual_seed(3)
-    rows = torch.randint(len(tokenizer), (300, 128), generator=draw)
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randint(len(tokenizer), (300, 128), generator=generator)
     batch = model.objective([Block(row, number) for number, row in enumerate(rows)])
-    chosen = batch["labels"] != -100
-    plain = ~torch.isin(rows.flatten(), torch.tensor(tokenizer.all_special_ids))
-    assert not (chosen & ~plain).any()
-    assert chosen[plain].float().mean() == pytest.approx(0.15, abs=0.01)
-    inputs, true = batch["ids_T"][chosen], rows.flatten()[chosen]
-    hidden = inputs == tokenizer.mask_token_id
-    assert hidden.float().mean() == pytest.approx(0.8, abs=0.02)
-    assert (inputs == true).float().mean() == pytest.approx(0.1, abs=0.02)
-    assert (inputs[~hidden] != true[~hidden]).float().mean() == pytest.approx(0.5, abs=0.05)
-    alone = model.objective([Block(rows[7], 7)])
-    assert torch.equal(alone["ids_T"], batch["ids_T"].reshape(300, 128)[7])
-    again = model.objective([Block(rows[7], 7, epoch=1)])
-    assert not torch.equal(again["ids_T"], alone["ids_T"])
+    has_label = batch["labels"] != -100
+    is_ordinary = ~torch.isin(rows.flatten(), torch.tensor(tokenizer.all_special_ids))
+    assert not (has_label & ~is_ordinary).any()
+    assert has_label[is_ordinary].float().mean() == pytest.approx(0.15, abs=0.01)
+    inputs, targets = batch["ids_T"][has_label], rows.flatten()[has_label]
+    is_mask = inputs == tokenizer.mask_token_id
+    assert is_mask.float().mean() == pytest.approx(0.8, abs=0.02)
+    assert (inputs == targets).float().mean() == pytest.approx(0.1, abs=0.02)
+    assert (inputs[~is_mask] != targets[~is_mask]).float().mean() == pytest.approx(0.5, abs=0.05)
+    single = model.objective([Block(rows[7], 7)])
+    assert torch.equal(single["ids_T"], batch["ids_T"].reshape(300, 128)[7])
+    next_epoch = model.objective([Block(rows[7], 7, epoch=1)])
+    assert not torch.equal(next_epoch["ids_T"], single["ids_T"])
 
 
 def test_the_loss_falls_and_perplexity_is_its_exponential(tmp_path: Path) -> None:
-    """Both objectives learn three sentences; metrics.json counts tokens, blocks and updates."""
-    for objective, enough in (("clm", 3.0), ("mlm", 5.0)):
+    """Both objectives learn three sentences, and the metrics count tokens and updates."""
+    for objective, limit in (("clm", 3.0), ("mlm", 5.0)):
         text = {"type": "text", "path": str(tmp_path / objective / "text.txt")}
         values = spec(tmp_path / objective, objective, {"epochs": 6}, validation=text)
         metrics = pretrain(values, tmp_path / objective / "run")
         scores = metrics["validation"]
-        assert scores["loss"] < enough < math.log(300)
+        assert scores["loss"] < limit < math.log(300)
         assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
         assert metrics == json.loads((tmp_path / objective / "run/metrics.json").read_text())
         blocks = metrics["corpus"]["blocks"]
@@ -221,8 +221,8 @@ def test_the_loss_falls_and_perplexity_is_its_exponential(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("objective", "kind"), [("clm", "decoder"), ("mlm", "encoder")])
-def test_transformers_alone_loads_a_fully_trained_model(tmp_path: Path, objective: str, kind: str) -> None:
-    """The folder has weights, output layer and tokenizer, so the loss is low."""
+def test_transformers_loads_a_fully_trained_model(tmp_path: Path, objective: str, kind: str) -> None:
+    """The saved model has its trained weights, output layer and tokenizer."""
     family = tiny.LLAMA if kind == "decoder" else ROBERTA
     pretrain(spec(tmp_path, objective, backbone=backbone(type=kind, config=family)), tmp_path / "run")
     auto = AutoModelForCausalLM if kind == "decoder" else AutoModelForMaskedLM
@@ -236,8 +236,8 @@ def test_transformers_alone_loads_a_fully_trained_model(tmp_path: Path, objectiv
 
 
 @pytest.mark.parametrize(("mask", "column"), [("0111", 11), ("all", 11), ("last:1", 11), ("[1]", 3)])
-def test_a_causal_objective_with_unmasked_blocks_is_an_error(tmp_path: Path, mask: str, column: int) -> None:
-    """The error has the position of the mask (for a list, of its key), and says what to do instead."""
+def test_unmasked_blocks_are_rejected_for_a_causal_objective(tmp_path: Path, mask: str, column: int) -> None:
+    """The error has the position of the mask (for a list: of its key) and suggests `allow_leak`."""
     path = tmp_path / "leak.yaml"
     path.write_text(
         "name: leak\nobjective: clm\ncorpus: {type: grammar}\n"
@@ -253,21 +253,21 @@ def test_a_causal_objective_with_unmasked_blocks_is_an_error(tmp_path: Path, mas
 
 
 @pytest.mark.parametrize("mask", ["00", "none", "first:0", "[]"])
-def test_a_causal_objective_has_causal_blocks_by_default(tmp_path: Path, mask: str) -> None:
-    """All spellings of the causal mask are accepted; without `unmask`, an encoder is causal too."""
+def test_a_causal_objective_has_a_causal_mask_by_default(tmp_path: Path, mask: str) -> None:
+    """Every spelling of an all-causal mask is accepted; with `mlm`, an encoder is bidirectional by default."""
     unmask = json.loads(mask) if mask == "[]" else mask
     values = spec(tmp_path, backbone=backbone(unmask=unmask))
-    assert not any(untrained(values).network.backbone.flags)
-    assert not any(untrained(spec(tmp_path)).network.backbone.flags)
-    assert all(untrained(spec(tmp_path, "mlm")).network.backbone.flags)
+    assert not any(build_model(values).network.backbone.flags)
+    assert not any(build_model(spec(tmp_path)).network.backbone.flags)
+    assert all(build_model(spec(tmp_path, "mlm")).network.backbone.flags)
 
 
 def test_allow_leak_trains_with_unmasked_blocks(tmp_path: Path) -> None:
-    """This is the variant of the paper with the mask of the labelling run."""
+    """The description of the trained model has its mask."""
     values = spec(tmp_path, trainer={"max_steps": 1}, backbone=backbone(unmask="01"), allow_leak=True)
     pretrain(values, tmp_path / "run")
-    described = json.loads((tmp_path / "run/model/pretraining.json").read_text())
-    assert described["mask"] == {"unmask": "01", "flags": "01"}
+    description = json.loads((tmp_path / "run/model/pretraining.json").read_text())
+    assert description["mask"] == {"unmask": "01", "flags": "01"}
 
 
 def test_snapshots_are_saved_before_the_first_update_and_after_each_part_of_an_epoch(tmp_path: Path) -> None:
@@ -293,22 +293,22 @@ def test_every_snapshot_has_one_update(tmp_path: Path) -> None:
             assert schedule.update(parts) == updates
 
 
-def test_more_snapshots_than_updates_are_refused(tmp_path: Path) -> None:
-    """An epoch needs at least as many updates as snapshots."""
+def test_more_snapshots_than_updates_are_rejected(tmp_path: Path) -> None:
+    """The error gives the number of updates per epoch."""
     with pytest.raises(sltk.SpecError, match="of this corpus has only 3 updates"):
         pretrain(spec(tmp_path, snapshots=50), tmp_path / "run")
 
 
 def test_a_gap_between_snapshots_is_an_error(tmp_path: Path) -> None:
-    """The error names the missing snapshot."""
+    """The error names the missing snapshot, so that a sweep cannot skip it unnoticed."""
     pretrain(spec(tmp_path, snapshots=2, trainer={"epochs": 1}), tmp_path / "run")
     (tmp_path / "run/steps/0001").rename(tmp_path / "elsewhere")
     with pytest.raises(sltk.UsageError, match="has gaps: 0001 missing"):
         snapshots(tmp_path / "run")
 
 
-def test_an_untrained_encoder_and_unmasked_decoder_are_the_same_network(tmp_path: Path) -> None:
-    """Both objectives start from equal weights, so labelling runs from them have equal scores."""
+def test_untrained_encoder_and_unmasked_decoder_are_the_same_network(tmp_path: Path) -> None:
+    """Labelling runs from snapshot 0 of either objective have the same weights and scores."""
     for objective in ("mlm", "clm"):
         pretrain(
             spec(tmp_path / objective, objective, {"max_steps": None, "epochs": 0.4}, snapshots=1),
@@ -319,7 +319,7 @@ def test_an_untrained_encoder_and_unmasked_decoder_are_the_same_network(tmp_path
         ("encoder", "mlm", "all"), ("decoder unmask", "clm", "all"), ("decoder mask", "clm", "none"),
     ):  # fmt: skip
         start = {"type": "encoder", "name": str(tmp_path / objective / "run/steps/0000"), "unmask": mask}
-        metrics = sltk.train(labelling(start), tmp_path / name)
+        metrics = sltk.train(labelling_spec(start), tmp_path / name)
         scores[name] = metrics["train"]["loss"], metrics["test"]
     assert tiny.same_weights(tmp_path / "encoder", tmp_path / "decoder unmask")
     assert scores["encoder"] == scores["decoder unmask"]
@@ -328,8 +328,7 @@ def test_an_untrained_encoder_and_unmasked_decoder_are_the_same_network(tmp_path
 
 @pytest.mark.parametrize("objective", ["clm", "mlm"])
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, objective: str) -> None:
-    """Interrupted twice during an epoch, a run has the model and the snapshots of an uninterrupted one."""
-
+    """After two interruptions, model and snapshots equal those of an uninterrupted run."""
     values = spec(tmp_path, objective, {"save_every": 2, "batch_size": 4}, snapshots=2)
     pretrain(values, tmp_path / "whole")
     for number, at in enumerate((3, 7)):
@@ -343,10 +342,10 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, objective: str
     assert not (tmp_path / "run/corpus").exists()
 
 
-def interrupted(base: Path, folder: Path) -> Any:
-    """Train a run with the tokenizer of `base` in `folder/run` until its third update; return its spec."""
-    model = {"type": "decoder", "name": str(base)}
-    values = spec(folder, trainer={"save_every": 2}, backbone=model, boundaries="none")
+def interrupted_spec(base: Path, folder: Path) -> Any:
+    """The spec of a run in `folder/run` with the tokenizer of `base`, interrupted after its third update."""
+    decoder = {"type": "decoder", "name": str(base)}
+    values = spec(folder, trainer={"save_every": 2}, backbone=decoder, boundaries="none")
     with pytest.raises(KeyboardInterrupt):
         pretrain(values, folder / "run", progress=tiny.InterruptingProgress(3))
     return values
@@ -356,23 +355,23 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def rewrite(folder: Path, text: str) -> None:
-    (folder / "text.txt").write_text(text, encoding="utf-8")
+def change_text(folder: Path) -> None:
+    (folder / "text.txt").write_text(OTHER_TEXT, encoding="utf-8")
 
 
-OTHER = "\n".join(["soup and bread and soup again", "they paid for nothing at all ."] * 15)
+OTHER_TEXT = "\n".join(["soup and bread and soup again", "they paid for nothing at all ."] * 15)
 
 
-def test_a_refused_run_does_not_change_the_run_that_it_would_replace(base: Path, tmp_path: Path) -> None:
+def test_a_rejected_spec_does_not_overwrite_a_run(base: Path, tmp_path: Path) -> None:
     """`--force` with an invalid spec changes nothing, and the interrupted run can still be resumed."""
-    values = interrupted(base, tmp_path)
+    values = interrupted_spec(base, tmp_path)
     before = contents(tmp_path / "run")
-    (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
-    other = {**values, "corpus": {"type": "text", "path": str(tmp_path / "other.txt")}}
+    (tmp_path / "other.txt").write_text(OTHER_TEXT, encoding="utf-8")
+    other_spec = {**values, "corpus": {"type": "text", "path": str(tmp_path / "other.txt")}}
     with pytest.raises(sltk.SpecError, match=r"has only .* updates"):
-        pretrain({**other, "snapshots": 5000}, tmp_path / "run", force=True)
+        pretrain({**other_spec, "snapshots": 5000}, tmp_path / "run", force=True)
     with pytest.raises(sltk.DataError, match="fewer than one block"):
-        pretrain({**other, "block_size": 2000}, tmp_path / "run", force=True)
+        pretrain({**other_spec, "block_size": 2000}, tmp_path / "run", force=True)
     assert contents(tmp_path / "run") == before
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "spec.yaml", "environment.json", "log.jsonl", "checkpoints", "corpus"
@@ -382,11 +381,11 @@ def test_a_refused_run_does_not_change_the_run_that_it_would_replace(base: Path,
     assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_run_that_replaces_another_replaces_its_text_too(base: Path, tmp_path: Path) -> None:
-    """Nothing of the earlier run is left, including its validation text."""
-    values = interrupted(base, tmp_path)
+def test_force_replaces_the_corpus_too(base: Path, tmp_path: Path) -> None:
+    """No text of the old run remains, not even its validation text."""
+    values = interrupted_spec(base, tmp_path)
     (tmp_path / "run/corpus/validation").mkdir()
-    rewrite(tmp_path, OTHER)
+    change_text(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         pretrain(values, tmp_path / "run", force=True, progress=tiny.InterruptingProgress(3))
     assert [path.name for path in (tmp_path / "run/corpus").iterdir()] == ["corpus"]
@@ -395,17 +394,17 @@ def test_a_run_that_replaces_another_replaces_its_text_too(base: Path, tmp_path:
     assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_resumed_run_does_not_use_the_text_of_another_spec(base: Path, tmp_path: Path) -> None:
-    """If spec or tokenizer differ, the run reads its own text again."""
-    values = interrupted(base, tmp_path)
+def test_a_resumed_run_ignores_the_corpus_of_another_spec(base: Path, tmp_path: Path) -> None:
+    """A corpus written for another spec or tokenizer is replaced."""
+    values = interrupted_spec(base, tmp_path)
     pretrain(values, tmp_path / "whole")
-    (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
+    (tmp_path / "other.txt").write_text(OTHER_TEXT, encoding="utf-8")
     for change in (
         {"corpus": {"type": "text", "path": str(tmp_path / "other.txt")}},
         {"backbone": backbone(type="decoder", config=tiny.LLAMA)},
     ):
-        settings = checked({**values, **change})
-        tokenizer = untrained({**values, **change}).network.backbone.tokenizer
+        settings = load_spec({**values, **change})
+        tokenizer = build_model({**values, **change}).network.backbone.tokenizer
         write_blocks(sources(settings)["corpus"](), tokenizer, settings, tmp_path / "run/corpus/corpus")
         progress = tiny.InterruptingProgress(5)
         with pytest.raises(KeyboardInterrupt):
@@ -415,11 +414,11 @@ def test_a_resumed_run_does_not_use_the_text_of_another_spec(base: Path, tmp_pat
     assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_resumed_run_uses_the_text_in_its_directory(base: Path, tmp_path: Path) -> None:
-    """The file may have changed; if the directory has no text either, the changed file is refused."""
-    values = interrupted(base, tmp_path)
+def test_a_resumed_run_uses_its_stored_corpus(base: Path, tmp_path: Path) -> None:
+    """A changed text file is ignored if the run has its corpus, and rejected otherwise."""
+    values = interrupted_spec(base, tmp_path)
     pretrain(values, tmp_path / "whole")
-    rewrite(tmp_path, OTHER)
+    change_text(tmp_path)
     shutil.copytree(tmp_path / "run", tmp_path / "bare")
     shutil.rmtree(tmp_path / "bare/corpus")
     before = contents(tmp_path / "bare")
@@ -432,18 +431,18 @@ def test_a_resumed_run_uses_the_text_in_its_directory(base: Path, tmp_path: Path
     assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_changed_text_is_refused_if_the_tokenizer_is_trained_on_it(tmp_path: Path) -> None:
-    """The text in the directory has token ids of a tokenizer that cannot be trained again."""
+def test_a_changed_text_is_rejected_if_the_tokenizer_is_trained_on_it(tmp_path: Path) -> None:
+    """The tokenizer of the stored token ids cannot be trained again on the changed text."""
     values = spec(tmp_path, trainer={"save_every": 2})
     with pytest.raises(KeyboardInterrupt):
         pretrain(values, tmp_path / "run", progress=tiny.InterruptingProgress(3))
-    rewrite(tmp_path, OTHER)
+    change_text(tmp_path)
     with pytest.raises(sltk.UsageError, match="holds a run that started on other data"):
         pretrain(values, tmp_path / "run", resume=True)
 
 
-def test_resuming_a_finished_run_removes_its_text(tmp_path: Path) -> None:
-    """This is the text of a run that was killed just after it finished; nothing is trained."""
+def test_resuming_a_finished_run_removes_its_corpus(tmp_path: Path) -> None:
+    """`--resume` returns the same metrics and leaves no text behind."""
     values = spec(tmp_path, trainer={"max_steps": 1})
     metrics = pretrain(values, tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
@@ -453,28 +452,30 @@ def test_resuming_a_finished_run_removes_its_text(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "run").iterdir()} == names
 
 
-def test_an_adapter_is_trained_and_labelling_starts_from_it(base: Path, tmp_path: Path) -> None:
-    """In TAPT with LoRA, the labelling run starts with the weights of the adapter."""
-    metrics = pretrain(adapted(base, tmp_path), tmp_path / "tapt")
+def test_a_labelling_run_starts_from_a_pretrained_adapter(base: Path, tmp_path: Path) -> None:
+    """The labelling run starts with exactly the weights of the adapter."""
+    metrics = pretrain(lora_spec(base, tmp_path), tmp_path / "tapt")
     assert metrics["train"]["trained_parameters"] == 2 * 2 * 2 * 4 * 32
-    trained = load_file(tmp_path / "tapt/model/adapter/adapter_model.safetensors")
-    assert any(value.abs().max() > 0 for name, value in trained.items() if "lora_B" in name)
+    adapter = load_file(tmp_path / "tapt/model/adapter/adapter_model.safetensors")
+    assert any(value.abs().max() > 0 for name, value in adapter.items() if "lora_B" in name)
     lora = {"r": 4, "alpha": 8, "dropout": 0.0}
     start = {"type": "decoder", "name": str(base), "unmask": "01", "lora": lora}
     no_change = {"trainer": {"epochs": 1, "learning_rate": 1e-30}}
-    sltk.train(labelling({**start, "adapter": str(tmp_path / "tapt")}) | no_change, tmp_path / "from_tapt")
-    start_weights = load_file(tmp_path / "from_tapt/model/adapter/adapter_model.safetensors")
-    assert start_weights.keys() == trained.keys()
-    assert all(torch.equal(start_weights[name], trained[name]) for name in trained)
-    again = sltk.load(tmp_path / "from_tapt")  # needs only the adapter of the run, not that of TAPT
-    assert again.predict([["soup"]])[0].words == ["soup"]
+    sltk.train(
+        labelling_spec({**start, "adapter": str(tmp_path / "tapt")}) | no_change, tmp_path / "from_tapt"
+    )
+    initial = load_file(tmp_path / "from_tapt/model/adapter/adapter_model.safetensors")
+    assert initial.keys() == adapter.keys()
+    assert all(torch.equal(initial[name], adapter[name]) for name in adapter)
+    labeller = sltk.load(tmp_path / "from_tapt")
+    assert labeller.predict([["soup"]])[0].words == ["soup"]
 
 
-def test_labelling_starts_from_a_fully_trained_model_by_name(base: Path, tmp_path: Path) -> None:
-    """The key is `backbone.name: RUN/model`."""
+def test_a_labelling_run_starts_from_a_fully_trained_model(base: Path, tmp_path: Path) -> None:
+    """`backbone.name` can be the model folder of a pre-training run."""
     pretrain(spec(tmp_path, backbone={"type": "decoder", "name": str(base)}), tmp_path / "tapt")
     start = {"type": "decoder", "name": str(tmp_path / "tapt/model"), "unmask": "01"}
-    metrics = sltk.train(labelling(start), tmp_path / "run")
+    metrics = sltk.train(labelling_spec(start), tmp_path / "run")
     assert metrics["test"]["support"] > 0
 
 
@@ -486,38 +487,40 @@ ADAPTER_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", ADAPTER_FAULTS)
-def test_an_adapter_that_does_not_fit_is_an_error(base: Path, tmp_path: Path, fault: str) -> None:
-    """Another base model of the same shape, another rank or other layers: nothing is trained."""
-    pretrain(adapted(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
+def test_an_adapter_that_does_not_fit_is_rejected(base: Path, tmp_path: Path, fault: str) -> None:
+    """Base model, rank and target modules must be those of the adapter."""
+    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
     changes, message = ADAPTER_FAULTS[fault]
     name = tiny.save_base(tmp_path / "other", seed=5) if fault == "another base" else base
     lora = {"r": 4, "alpha": 8, **changes}
     start = {"type": "decoder", "name": str(name), "lora": lora, "adapter": str(tmp_path / "tapt")}
     with pytest.raises(sltk.ModelError) as caught:
-        sltk.train(labelling(start), tmp_path / "run")
+        sltk.train(labelling_spec(start), tmp_path / "run")
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_adapter_of_another_shape_is_refused(base: Path, tmp_path: Path) -> None:
-    """This holds even if no file says which base it was trained on, only the files of peft."""
-    pretrain(adapted(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
+def test_an_adapter_for_a_model_of_another_size_is_rejected(base: Path, tmp_path: Path) -> None:
+    """Shapes of weights are compared even if `pretraining.json` is missing."""
+    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
     (tmp_path / "tapt/model/pretraining.json").unlink()
     wide = tiny.save_base(tmp_path / "wide", {**tiny.LLAMA, "hidden_size": 64})
     start = {"type": "decoder", "name": str(wide), "lora": {"r": 4, "alpha": 8}}
     with pytest.raises(sltk.ModelError, match="its weights do not fit"):
-        sltk.train(labelling({**start, "adapter": str(tmp_path / "tapt/model/adapter")}), tmp_path / "run")
+        sltk.train(
+            labelling_spec({**start, "adapter": str(tmp_path / "tapt/model/adapter")}), tmp_path / "run"
+        )
 
 
-def test_a_folder_without_an_adapter_is_an_error(base: Path, tmp_path: Path) -> None:
-    """An empty folder, a fully trained model, and an adapter without `lora` each have their own error."""
+def test_a_folder_without_an_adapter_is_rejected(base: Path, tmp_path: Path) -> None:
+    """An empty folder, a fully trained model, and a missing `lora` have separate error messages."""
     start = {"type": "decoder", "name": str(base), "lora": {"r": 4}, "adapter": str(tmp_path)}
     with pytest.raises(sltk.ModelError, match="contains no adapter"):
-        sltk.train(labelling(start), tmp_path / "run")
+        sltk.train(labelling_spec(start), tmp_path / "run")
     with pytest.raises(sltk.ModelError, match="contains a fully trained model"):
-        sltk.train(labelling({**start, "adapter": str(base)}), tmp_path / "run")
+        sltk.train(labelling_spec({**start, "adapter": str(base)}), tmp_path / "run")
     with pytest.raises(sltk.SpecError, match="`adapter` needs `lora`"):
-        sltk.train(labelling({**start, "lora": None}), tmp_path / "run")
+        sltk.train(labelling_spec({**start, "lora": None}), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -531,21 +534,19 @@ def test_a_folder_without_an_adapter_is_an_error(base: Path, tmp_path: Path) -> 
         ({"name": "a/b"}, "cannot name a run directory"),
     ],
 )
-def test_settings_that_pre_training_does_not_support_are_refused(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    """They are reported as errors in the spec."""
+def test_unsupported_settings_are_rejected(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Settings that pre-training does not support are errors in the spec."""
     with pytest.raises(InvalidSpecError, match=message):
         pretrain({**spec(tmp_path), **changes}, tmp_path / "run")
 
 
-def test_a_block_longer_than_the_model_reads_is_refused(tmp_path: Path) -> None:
-    """RoBERTa with 40 positions starts at position 2, so blocks of 39 do not fit."""
+def test_a_block_longer_than_the_model_reads_is_rejected(tmp_path: Path) -> None:
+    """RoBERTa reserves two of its 40 positions, so a block of 39 tokens does not fit."""
     with pytest.raises(sltk.SpecError, match="the model reads 38 tokens at once, and a block has 39"):
         pretrain(spec(tmp_path, block_size=39), tmp_path / "run")
 
 
-def test_mlm_without_a_mask_token_is_refused(base: Path, tmp_path: Path) -> None:
+def test_mlm_without_a_mask_token_is_rejected(base: Path, tmp_path: Path) -> None:
     """The tokenizer of a decoder has no mask token."""
     values = spec(tmp_path, "mlm", backbone={"type": "decoder", "name": str(base), "unmask": "all"})
     with pytest.raises(sltk.ModelError, match="needs a tokenizer with a mask token"):
