@@ -125,7 +125,7 @@ def test_the_groups_in_words() -> None:
 
 
 def test_masks_share_blocks_up_to_the_first_difference() -> None:
-    """It works for digits and flags, with no, some or all blocks shared."""
+    """`shared_start` counts equal leading blocks, given as digits or flags."""
     assert shared_start("011", "110") == 0
     assert shared_start((True, False, True), (True, False, False)) == 2
     assert shared_start("01", "01") == 2

@@ -1,4 +1,4 @@
-"""What all commands share: help, exit codes, the format of errors, lazy imports."""
+"""Behaviour of all commands: help, exit codes, format of errors, lazy imports."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_errors_show_paths_as_the_user_wrote_them(folder, capsys):
 
 
 def test_all_errors_of_a_spec_are_reported_together(folder, capsys):
-    """They go to standard error, with their number and exit code 2; nothing was done."""
+    """Errors go to standard error, followed by their number, and the exit code is 2."""
     assert main(["check", "spec.yaml", "--set", "seed=x", "--set", "head.type=crff"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -189,7 +189,7 @@ def test_tracebacks_are_shown_with_debug_only(folder, capsys):
 
 
 def test_a_full_disk_is_exit_code_1(folder):
-    """It is not an error of the input. A limit of ten bytes per file stands in for a full disk."""
+    """A full disk is not an error of the input; here, a limit of ten bytes per file stands in for it."""
     code = (
         "import resource, sys; from sltk.cli import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"

@@ -249,7 +249,7 @@ def test_the_schema_has_imported_components(folder, capsys):
     ],
 )
 def test_the_keys_of_a_spec_determine_its_kind(folder, capsys, text, setting, key):
-    """This includes keys of `--set`: a run becomes a sweep, or a search over masks."""
+    """Keys of `--set` can turn a run into a sweep or a search over masks."""
     Path("spec.yaml").write_text(
         text.replace("  test:", "  validation: {type: conll, path: test.conll}\n  test:")
     )

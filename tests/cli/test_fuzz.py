@@ -127,7 +127,7 @@ def test_other_ways_to_write_a_file(valid: ValidFile, writing: str, tmp_path: Pa
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark(encoding: str, tmp_path: Path) -> None:
-    """It is refused, and can be read with the encoding that the error suggests."""
+    """The error suggests an encoding with which the file can be read."""
     path = tmp_path / "x.conll"
     path.write_bytes("Mira B-PER\nslept O\n".encode(encoding))
     with pytest.raises(InputError, match=f"set `encoding: {encoding}`"):

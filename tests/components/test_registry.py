@@ -75,7 +75,7 @@ def test_the_public_names_are_those_that_are_there():
 
 
 def test_every_builtin_component_is_documented():
-    """Each has a docstring, and each of its keys a description."""
+    """Every component has a docstring, and every key a description."""
     for slot in registry.slots():
         for name, component in registry.slot(slot).items():
             if not component.__module__.startswith("sltk."):
@@ -221,7 +221,7 @@ class TestImports:
         ],
     )
     def test_a_file_that_fails_is_one_clear_error(self, folder, text, expected):
-        """The error names the line of the file, and nothing else is said about the spec."""
+        """The error has the line of the file, and no other error of the spec is reported."""
         Path("broken.py").write_text(text)
         with pytest.raises(SpecError) as caught:
             loading.load(spec("broken.py", "not_there"))

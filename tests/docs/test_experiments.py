@@ -77,7 +77,7 @@ def test_every_sweep_is_valid_without_data_or_models(name: str) -> None:
     "name", [f"{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 )
 def test_the_paper_s_sweeps_have_its_masks_and_seeds(name: str) -> None:
-    """They have 16 masks of four digits with seeds 120 to 124; everything else equals the spec of a single run."""
+    """A sweep has all 16 masks with seeds 120 to 124; everything else equals the spec of a single run."""
     with model_and_task(name):
         plan = sweeps.plan(PAPER / "masks.yaml")
     assert plan.name == f"masks_{name}"

@@ -202,7 +202,7 @@ def test_check_reports_an_unknown_key_of_an_imported_component(
 def test_a_data_error_of_a_custom_reader_has_file_and_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its errors are shown like those of built-in readers."""
+    """Errors of a custom reader are shown like those of built-in readers."""
     bad = project / "bad.tsv"
     bad.write_text("Mia\tB-PER\nmet\n", encoding="utf-8")
     assert cli.main(["stats", str(bad), "--reader", "tsv", "--imports", str(project / "my_reader.py")]) == 2

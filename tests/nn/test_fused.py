@@ -182,8 +182,8 @@ def test_adapters_give_the_same_states_and_gradients() -> None:
         assert torch.equal(value, theirs.state_dict()[name]), name
 
 
-def test_a_fresh_adapter_stays_as_it_was() -> None:
-    """Its second matrix is zero, and filled only during the comparison."""
+def test_fusing_does_not_change_a_fresh_adapter() -> None:
+    """The second matrix of the adapter is zero before and after the comparison."""
     model = adapted()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

@@ -51,7 +51,7 @@ def pretraining(name: str, *settings: str) -> PretrainSpec:
 
 @pytest.mark.parametrize("name", PRETRAINING)
 def test_every_pretraining_spec_is_valid_without_data_or_models(name: str) -> None:
-    """It is recognized as pre-training, has the name of its file, and the size of its model is known."""
+    """The spec has the name of its file, and the preview estimates the size of its model."""
     assert spec_kind(PAPER / f"{name}.yaml") == "pretraining"
     spec = pretraining(name)
     corpus = name.removeprefix("tapt_")
@@ -66,7 +66,7 @@ def test_every_pretraining_spec_is_valid_without_data_or_models(name: str) -> No
     "name", [f"{model}_{task}" for model in ("llama2_7b", "mistral_7b") for task in TASKS]
 )
 def test_every_adapted_run_is_valid_without_its_adapter(name: str) -> None:
-    """Runs that start from an adapter are valid before the adapter exists."""
+    """A run that starts from an adapter is valid before the adapter exists."""
     loaded = load_shipped(name, "backbone.adapter=runs/tapt")
     run = LabellingPreview(loaded)
     check_models([run])
@@ -76,8 +76,8 @@ def test_every_adapted_run_is_valid_without_its_adapter(name: str) -> None:
 
 
 @pytest.mark.parametrize("corpus", TAPT_7B)
-def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
-    """Name and model are set on the command line; nothing else changes."""
+def test_mistral_is_pretrained_with_the_spec_of_llama(corpus: str) -> None:
+    """Only name and model change, both on the command line."""
     llama = pretraining(f"tapt_{corpus}")
     settings = ("backbone.name=mistralai/Mistral-7B-v0.1", f"name=tapt_mistral_7b_{corpus}")
     mistral = pretraining(f"tapt_{corpus}", *settings)
@@ -88,8 +88,8 @@ def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
         f"tapt_mistral_7b_{corpus}",
         "mistralai/Mistral-7B-v0.1",
     )
-    alike = {"name": "", "backbone": {"name": ""}}
-    assert {**mistral.model_dump(), **alike} == {**llama.model_dump(), **alike}
+    same_name = {"name": "", "backbone": {"name": ""}}
+    assert {**mistral.model_dump(), **same_name} == {**llama.model_dump(), **same_name}
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_mistral_is_adapted_by_the_same_spec(corpus: str) -> None:
     "name", ["tapt_absa", "tapt_conll2003", "pretrain_68m_encoder", "pretrain_small_decoder"]
 )
 def test_pretraining_can_be_rehearsed(name: str) -> None:
-    """Reading, quantization, adapters, snapshots, saving and loading run for one spec of each kind."""
+    """A rehearsal reads, quantizes, trains, saves and loads, for one spec of each kind."""
     settings = ["backbone.name=mistralai/Mistral-7B-v0.1"] if name == "tapt_conll2003" else []
     metrics = rehearse(loading.load_as(PretrainSpec, PAPER / f"{name}.yaml", settings))
     assert metrics["train"]["steps"] > 0
@@ -114,14 +114,14 @@ def test_pretraining_can_be_rehearsed(name: str) -> None:
     ],
 )
 def test_runs_can_be_rehearsed(name: str, setting: str | None) -> None:
-    """Runs from an adapter, with plain tags, with one type of trigger and by the released loop can be rehearsed."""
+    """Rehearsals include an adapter, plain tags, a single type of trigger, and the recipe `as_released`."""
     scores = rehearse(load_shipped(name, *([setting] if setting else [])))["test"]
     assert "macro_f1" in scores
 
 
 @pytest.mark.parametrize("model", [*MODELS, "smollm2"])
-def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None:
-    """Parts of speech are column 1, plain tags and accuracy; identification has the single type `trigger`."""
+def test_variants_of_a_task_have_other_labels(model: str) -> None:
+    """`pos` has column 1, plain tags and accuracy; `identification` has the single type `trigger`."""
     loaded = load_shipped(f"{model}_pos")
     pos = loaded.spec
     check_models([LabellingPreview(loaded)])
@@ -136,7 +136,7 @@ def test_variants_differ_from_their_task_in_what_is_labelled(model: str) -> None
 
 
 @pytest.mark.parametrize("recipe", ["as_released", "true_accumulation"])
-def test_other_recipes_change_nothing_else(recipe: str) -> None:
+def test_a_recipe_changes_no_other_setting(recipe: str) -> None:
     """The recipe is set on the command line; the default is `corrected`."""
     run = load_shipped("llama2_7b_absa", f"trainer.recipe={recipe}").spec
     trainer = run.trainer.model_copy(update={"recipe": "corrected"})
@@ -145,7 +145,7 @@ def test_other_recipes_change_nothing_else(recipe: str) -> None:
 
 
 def test_task_adaptive_pretraining_has_the_recipe_of_the_paper() -> None:
-    """It is causal, joins words by spaces, uses blocks of 128, and trains like the labelling run (section 3)."""
+    """TAPT is causal, joins words with spaces, has blocks of 128, and trains like the labelling run (section 3)."""
     spec, run = pretraining("tapt_absa"), load_shipped("llama2_7b_absa").spec
     assert (spec.objective, spec.block_size, spec.spacing, spec.allow_leak) == ("clm", 128, "single", False)
     assert spec.trainer == run.trainer
@@ -156,7 +156,7 @@ def test_task_adaptive_pretraining_has_the_recipe_of_the_paper() -> None:
 
 
 def test_the_small_model_has_the_number_of_parameters_of_the_paper() -> None:
-    """It has 67,994,457 parameters with its output layer; encoder and decoder are the same network."""
+    """The model has 67,994,457 parameters with its output layer, as encoder and as decoder."""
     from transformers import AutoConfig, AutoModelForMaskedLM
 
     encoder, decoder = pretraining("pretrain_68m_encoder"), pretraining("pretrain_68m_decoder")
@@ -176,7 +176,7 @@ def test_the_small_model_has_the_number_of_parameters_of_the_paper() -> None:
 def test_figure_3_compares_three_conditions_at_each_checkpoint(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Encoder, decoder with and without its mask are fine-tuned in full; the paper has 51 checkpoints and 5 seeds."""
+    """The encoder and the decoder with and without mask are fully fine-tuned; the 68M model has 51 checkpoints."""
     monkeypatch.setenv("TASK", task)
     plan = sweeps.plan(PAPER / f"{name}.yaml")
     assert plan.name == f"{name}_{task}"
@@ -191,8 +191,8 @@ def test_figure_3_compares_three_conditions_at_each_checkpoint(
     assert masks == {("encoder", "all"), ("decoder", "none"), ("decoder", "all")}
 
 
-def test_the_index_names_every_spec() -> None:
-    """README.md names every spec, and every spec it names exists."""
+def test_the_readme_names_every_spec() -> None:
+    """Every spec that README.md names exists, too."""
     text = (PAPER / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[` ]((?:\.\./|tasks/)?[a-z0-9_]+)\.yaml`?", text))
     named |= set(re.findall(r"MODEL=([a-z0-9_]+)", text))
@@ -205,7 +205,7 @@ def test_the_index_names_every_spec() -> None:
 
 
 def test_check_accepts_pretraining_specs(capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints a summary or JSON; missing files are warnings with their key."""
+    """`check` prints a summary or JSON; missing files are warnings with their key."""
     path = str(PAPER / "pretrain_small_encoder.yaml")
     assert main(["check", path]) == 0
     output = capsys.readouterr()
@@ -219,7 +219,7 @@ def test_check_accepts_pretraining_specs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_check_shows_the_position_of_a_leak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The exit code is 2, and nothing is read."""
+    """The exit code of a leak is 2, and the error has line and column of the mask."""
     path = tmp_path / "leak.yaml"
     path.write_text(f"extends: {PAPER}/tapt_absa.yaml\nbackbone: {{unmask: 1111}}\n")
     assert main(["check", str(path)]) == 2
@@ -229,7 +229,7 @@ def test_check_shows_the_position_of_a_leak(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_pretrain_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It trains, prints scores and the next step; `check --data` counts the corpus."""
+    """`pretrain` prints scores and the next step; `check --data` counts the corpus."""
     (tmp_path / "text.txt").write_text("the soup was awful .\n" * 40, encoding="utf-8")
     (tmp_path / "spec.yaml").write_text(
         "name: tiny\nobjective: mlm\ncorpus: {type: text, path: text.txt}\nblock_size: 16\n"
@@ -271,9 +271,9 @@ def test_checking_imports_no_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
-def test_adapted_runs_differ_from_the_plain_sweep_only_in_their_adapter() -> None:
-    """So the difference of the two result tables is the gain of the adapter."""
-    adapted = sweeps.plan(PAPER / "sweep_after_tapt_smollm2_absa.yaml").runs
+def test_runs_after_tapt_differ_from_the_plain_sweep_only_in_their_adapter() -> None:
+    """The difference between the two result tables is the gain of the adapter."""
+    after_tapt = sweeps.plan(PAPER / "sweep_after_tapt_smollm2_absa.yaml").runs
     plain = sweeps.plan(EXPERIMENTS / "sweep_smollm2_absa.yaml").runs
 
     def comparable(run: sweeps.PlannedRun) -> str:
@@ -281,5 +281,5 @@ def test_adapted_runs_differ_from_the_plain_sweep_only_in_their_adapter() -> Non
         settings["backbone"].pop("adapter")
         return json.dumps({**settings, "name": ""}, sort_keys=True)
 
-    assert len(adapted) == 6
-    assert {comparable(run) for run in adapted} < {comparable(run) for run in plain}
+    assert len(after_tapt) == 6
+    assert {comparable(run) for run in after_tapt} < {comparable(run) for run in plain}

@@ -113,7 +113,7 @@ def test_the_same_words_with_different_tags_are_noise(folder: Path) -> None:
 
 
 def test_types_that_occur_in_one_split_only_are_listed(folder: Path) -> None:
-    """With their counts; types that do not occur in train are a warning."""
+    """Types are listed with their counts; those that do not occur in train are a warning."""
     result = audited(folder)
     assert result.between.alone == {"test": {"ORG": 1}}
     messages = [warning.message for warning in result.warnings]
@@ -121,7 +121,7 @@ def test_types_that_occur_in_one_split_only_are_listed(folder: Path) -> None:
 
 
 def test_the_limit_comes_from_the_model_or_from_the_spec(folder: Path) -> None:
-    """It is `max_position_embeddings` of the config, unless `max_length` is set."""
+    """The limit is `max_position_embeddings` of the config, unless `max_length` is set."""
     counts = audited(folder).subwords["train"]
     assert counts.limit == 8
     assert counts.per_word == counts.subwords / 6
@@ -129,7 +129,7 @@ def test_the_limit_comes_from_the_model_or_from_the_spec(folder: Path) -> None:
 
 
 def test_sentences_over_the_limit_are_counted(folder: Path) -> None:
-    """They are a warning with `on_overflow: error` only, because windows read them completely."""
+    """Long sentences are a warning only with `on_overflow: error`, because windows read them completely."""
     (folder / "test.conll").write_text("Brannock B-LOC\n" * 12 + "\nInes B-PER\n")
     windowed = audited(folder)
     assert windowed.subwords["test"].over_limit_share == 0.5
@@ -140,7 +140,7 @@ def test_sentences_over_the_limit_are_counted(folder: Path) -> None:
 
 
 def test_words_with_unknown_parts_are_counted(folder: Path) -> None:
-    """They are words with an unknown token, and words for which the tokenizer gives no token."""
+    """Words with an unknown token and words without any token are counted."""
     where = folder / "bert"
     where.mkdir()
     vocabulary = ["[UNK]", "[CLS]", "[SEP]", "ines", "walked", "brannock", "sleeps", "lund"]
@@ -174,7 +174,7 @@ def test_the_tokenizer_of_a_directory_equals_that_of_transformers(folder: Path) 
 
 
 def test_the_tokenizers_of_real_models_equal_those_of_transformers(models: Path) -> None:
-    """This holds for published WordPiece and byte-level BPE, including special tokens and the unknown token."""
+    """Published WordPiece and byte-level BPE tokenizers give the same tokens, special and unknown ones included."""
     from transformers import AutoTokenizer
 
     sentences = [

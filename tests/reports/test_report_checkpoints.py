@@ -143,7 +143,7 @@ def test_records_give_the_same_curves_without_the_models(written: Path, study: P
 
 
 def test_the_origin_of_a_run_is_known_after_the_checkpoint_is_deleted(study: Path, tmp_path: Path) -> None:
-    """It is read from `environment.json`, or else from the checkpoint, or from its path if that is missing."""
+    """The origin is read from `environment.json`, else from the checkpoint, else from the path of the checkpoint."""
     run = tmp_path / "run"
     runs = (study / "sweep/runs").iterdir()
     first = next(path for path in runs if "mlm/steps/0000" in (path / "spec.yaml").read_text())
@@ -253,7 +253,7 @@ def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
 
 
 def test_pretraining_runs_are_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are skipped if there are other runs; alone they are refused with advice on what to read instead."""
+    """Pre-training runs are skipped if there are other runs, and rejected with advice otherwise."""
     found = collect([study])
     assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
     assert len(found.records) == 12

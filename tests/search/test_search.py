@@ -102,7 +102,7 @@ def test_a_gaussian_process_learns_the_effect_of_each_digit() -> None:
 
 
 def test_expected_improvement_matches_random_samples() -> None:
-    """It equals the mean improvement of many normal samples; without uncertainty, it is the difference."""
+    """Expected improvement is the mean over normal samples; without uncertainty, it is the difference."""
     posterior = search.Posterior({"0": 0.5, "1": 0.7}, {"0": 0.2, "1": 0.0})
     rng = Random(0)
     samples = [max(0.0, rng.gauss(0.5, 0.2) - 0.6) for _ in range(200_000)]
@@ -167,7 +167,7 @@ def test_shared_runs_are_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_simulates_searches_on_records(tmp_path: Path) -> None:
-    """It runs every strategy that the records allow at every budget, and describes the table."""
+    """The benchmark runs every strategy that the records allow, and describes the table."""
     write_records(tmp_path / "grid.jsonl", [record(mask, seed) for mask in MASKS for seed in (1, 2)])
     command = [sys.executable, str(BENCHMARK), str(tmp_path / "grid.jsonl"), "--trials", "3", "--json"]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -68,7 +68,7 @@ def test_a_switched_model_is_the_model_built_with_that_mask(mask: str, lora: dic
 
 
 def test_switching_draws_no_random_number_and_leaves_training_on() -> None:
-    """So a run with a switch draws the same random numbers as one without."""
+    """A run with a switch draws the same random numbers as one without."""
     loaded = sltk.spec.loading.load(tiny.spec()).spec
     training = load_splits(loaded.data, loaded.scheme, ["train"])["train"]
     backbone = tagging.build(loaded, training).network.backbone.train()

@@ -71,7 +71,7 @@ def _words(sample: Sample) -> int:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_gradient_of_an_update(tmp_path: Path, recorded_steps: RecordedSteps, recipe: RecipeName) -> None:
-    """With `as_released`, it is that of the last of three micro-batches, over three; otherwise of all their words."""
+    """With `as_released`, the gradient is that of the last of three micro-batches, divided by three."""
     spec = tiny.spec({**ACCUMULATED, "max_steps": 1, "recipe": recipe})
     sltk.train(spec, tmp_path / "run")
     order = list(EpochBatches(21, 4, seed=120))[:3]

@@ -67,7 +67,7 @@ def test_every_shipped_spec_is_valid_as_an_editor_sees_it(name: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_of_the_paper_is_valid_with_a_model(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is valid alone if it names the schema, and together with the spec that extends it."""
+    """A task is valid together with the spec that extends it, and alone if it names the schema."""
     first, _, text = (FOLDER / f"paper/tasks/{task}.yaml").read_text(encoding="utf-8").partition("\n")
     if "schema" in first:
         assert wrong(parsed(text)) == []

@@ -52,7 +52,7 @@ def test_a_changed_spec_is_reported_without_escapes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["imports", "environment.json", "checkpoints", "corpus"])
 def test_files_of_a_killed_run_do_not_block_a_new_one(tmp_path: Path, name: str) -> None:
-    """Neither a run nor a sweep takes what a run leaves before its spec is written for files of the user."""
+    """Files written before the spec are not mistaken for files of the user, neither by a run nor by a sweep."""
     (tmp_path / name).mkdir()
     loaded = loading.load(tiny.spec())
     assert RunDirectory(tmp_path).prepare(loaded.spec, resume=False, force=False) is None

@@ -228,7 +228,7 @@ def test_names_of_runs_are_folder_names(grid: dict[str, list[Any]]) -> None:
 
 
 def test_new_values_do_not_change_the_names_of_other_runs(tmp_path: Path) -> None:
-    """That is why a sweep can be extended."""
+    """A sweep with more values keeps its runs and adds new ones."""
     before = plan_of(tmp_path, "grid: {seed: [1, 2], head: [{type: linear, dropout: 0.1}]}")
     now = plan_of(tmp_path, "grid: {seed: [1, 2, 3], head: [{type: linear, dropout: 0.1}, {type: crf}]}")
     assert {run.name for run in before.runs} < {run.name for run in now.runs}

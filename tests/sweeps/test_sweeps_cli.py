@@ -34,7 +34,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints one line per run with its state, and that time and disk space are not known yet."""
+    """A dry run prints the state of each run, and that time and disk space are unknown."""
     folder = spec.parent / "out"
     assert main(["sweep", str(spec), "--output", str(folder), "--dry-run"]) == 0
     printed = capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(spec: Path, capsys: pytest.
 
 
 def test_a_sweep_is_run_and_resumed(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints one line per finished run and a summary; finished runs are not repeated."""
+    """`sweep` prints one line per finished run and a summary, and does not repeat finished runs."""
     arguments = ["sweep", str(spec), "--output", str(spec.parent / "out")]
     assert main([*arguments, "--limit", "1"]) == 0
     output = capsys.readouterr()
@@ -109,7 +109,7 @@ def test_check_describes_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_missing_data_is_a_warning_of_check(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is reported once for all runs, with its line."""
+    """Missing data is reported once for all runs, with its line in the spec."""
     spec.write_text(
         SPEC.replace("{type: grammar, part: train, count: 12}", "{type: conll, path: nowhere.conll}")
     )

@@ -386,7 +386,7 @@ def test_a_run_without_a_data_digest_is_resumed(tmp_path: Path) -> None:
 
 
 def test_the_data_digest_depends_on_content_not_on_files() -> None:
-    """It covers words, tags, the text between words, documents and labels."""
+    """The digest depends on words, tags, the text between words, documents and labels."""
     sentence = sltk.Sentence(["a", "b"], ["O", "B-X"], text="a b", offsets=[(0, 1), (2, 3)], document="1")
     expected = fingerprint([sentence], ["O", "B-X"])
     assert fingerprint([replace(sentence, file="elsewhere", line=9)], ["O", "B-X"]) == expected

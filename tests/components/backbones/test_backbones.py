@@ -208,7 +208,7 @@ def test_an_unavailable_hub_model_is_explained_immediately() -> None:
     ],
 )  # fmt: skip
 def test_adapters_go_to_query_and_value_projections_unless_named(family: str, expected: set[str]) -> None:
-    """Their names in each family are known, including GPT-2's transposed layers; only adapters are trained."""
+    """Projections have other names in each family, and only the adapters are trained."""
     kind = Encoder if BY_NAME[family].kind == "encoder" else Decoder
     spec = kind(
         init="random", config=tiny(family), tokenizer=TrainedTokenizer(vocab_size=257), lora=LoRA(r=2)

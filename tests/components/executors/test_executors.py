@@ -133,7 +133,7 @@ def test_one_worker_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_full_disk_is_distinguished_from_other_errors(error: Exception, full: bool) -> None:
-    """It is also recognized as the cause of another error."""
+    """A full disk is also recognized as the cause of another error."""
     assert is_disk_full(error) is full
     outer = RuntimeError("saving failed")
     outer.__cause__ = error
@@ -182,7 +182,7 @@ def test_a_task_of_the_script_does_its_shard(tmp_path: Path) -> None:
     ],
 )
 def test_options_of_executors_are_checked(tmp_path: Path, executor: dict[str, Any], message: str) -> None:
-    """They are checked before anything runs, so that no line can be injected into a script."""
+    """Options are checked before a run starts, so that no line can be injected into a script."""
     with pytest.raises(InvalidSpecError) as caught:
         sweeps.plan(spec(tmp_path, executor, ["a"]))
     assert message in str(caught.value)

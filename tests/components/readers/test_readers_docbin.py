@@ -21,9 +21,9 @@ TEXT = "Mira  sailed to New York. She slept."
 @pytest.fixture
 def doc(spacy_library: Any) -> Any:
     """A document with two entities, without sentence boundaries."""
-    made = spacy_library.blank("en")(TEXT)
-    made.set_ents([made.char_span(0, 4, label="PER"), made.char_span(16, 24, label="LOC")])
-    return made
+    document = spacy_library.blank("en")(TEXT)
+    document.set_ents([document.char_span(0, 4, label="PER"), document.char_span(16, 24, label="LOC")])
+    return document
 
 
 def saved(folder: Path, *docs: Any) -> Path:

@@ -52,18 +52,18 @@ def predictions(draw: st.DrawFn) -> Prediction:
 @every_writer
 def test_writers_stream(writer: Writer) -> None:
     """A sentence is written before the next one is requested."""
-    asked = 0
+    requests = 0
 
     def source() -> Iterator[Prediction]:
-        nonlocal asked
+        nonlocal requests
         for _ in range(3):
-            asked += 1
+            requests += 1
             yield cut("Kim left", [Span(0, 1, "PER")])
 
     for piece in writer.render(source()):
         if "Kim" in piece:
             break
-    assert asked == 1
+    assert requests == 1
 
 
 @every_writer
