@@ -30,7 +30,7 @@ MODERN = {
 
 
 def logits(labeller: sltk.Labeller) -> torch.Tensor:
-    """Scores of every tag for each word of the sentences, [words, tags]."""
+    """Tag scores of all words of SENTENCES, [words, tags]."""
     model = labeller.model
     encodings = model.encoder.encode([sltk.Sentence(words) for words in SENTENCES])
     batch = pack([Sample(encoding, [0] * encoding.words) for encoding in encodings])
@@ -43,7 +43,8 @@ def logits(labeller: sltk.Labeller) -> torch.Tensor:
         return scores
 
 
-def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
+def train_run(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
+    """Train for one epoch and return the folder of the run."""
     sltk.train(tiny.spec({"epochs": 1}, backbone=backbone, **changes), folder)
     return folder
 
@@ -56,10 +57,10 @@ def trained(folder: Path, backbone: dict[str, Any], **changes: Any) -> Path:
 def test_an_export_gives_the_same_scores_without_the_base(
     tmp_path: Path, changes: dict[str, Any], head: str
 ) -> None:
-    """They agree to 1e-5 after base and run have been deleted."""
+    """Scores agree to 1e-5 after the base model and the run were deleted."""
     base = tiny.save_base(tmp_path / "base")
     backbone = {"type": "decoder", "name": str(base), "unmask": "01", **changes}
-    run = trained(tmp_path / "run", backbone, head={"type": head})
+    run = train_run(tmp_path / "run", backbone, head={"type": head})
     before = logits(load(run))
     tags = [prediction.tags for prediction in load(run).predict(SENTENCES)]
     exporting.export(run, tmp_path / "export")
@@ -79,7 +80,7 @@ def test_an_export_gives_the_same_scores_without_the_base(
 )
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_an_export_of_quantized_weights_is_dequantized(
+def test_quantized_weights_are_dequantized(
     tmp_path: Path, quantization: str, lora: dict[str, Any], family: str
 ) -> None:
     """Scores agree to 1e-5 for NF4, and to 0.05 for int8, which rounds inputs too."""
@@ -91,7 +92,7 @@ def test_an_export_of_quantized_weights_is_dequantized(
         "quantization": {"type": quantization, "compute_dtype": "float32"},
         **lora,
     }
-    run = trained(tmp_path / "run", backbone)
+    run = train_run(tmp_path / "run", backbone)
     before = logits(load(run))
     exporting.export(run, tmp_path / "export")
     shutil.rmtree(base)
@@ -102,24 +103,25 @@ def test_an_export_of_quantized_weights_is_dequantized(
 
 @pytest.mark.parametrize("config", [tiny.LLAMA, QWEN, GPT2], ids=["llama", "qwen2", "gpt2"])
 @pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}], ids=["whole", "lora"])
-def test_transformers_alone_reads_the_export_of_a_causal_decoder(
+def test_transformers_loads_an_exported_causal_decoder(
     tmp_path: Path, config: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    """Its scores at first subwords are those of sltk."""
+    """Its scores at the first subwords of words are those of sltk."""
     backbone = tiny.backbone(config=config, unmask="none", **changes)
-    check_with_transformers(trained(tmp_path / "run", backbone), tmp_path / "export")
+    check_with_transformers(train_run(tmp_path / "run", backbone), tmp_path / "export")
 
 
 @pytest.mark.parametrize("aligner", ["first_subword", "last_subword"])
-def test_transformers_alone_reads_the_export_of_an_encoder(tmp_path: Path, aligner: str) -> None:
+def test_transformers_loads_an_exported_encoder(tmp_path: Path, aligner: str) -> None:
     """An unmasked encoder with a linear head is a token classifier of transformers."""
     backbone = tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")
     check_with_transformers(
-        trained(tmp_path / "run", backbone, aligner={"type": aligner}), tmp_path / "export"
+        train_run(tmp_path / "run", backbone, aligner={"type": aligner}), tmp_path / "export"
     )
 
 
 def check_with_transformers(run: Path, target: Path) -> None:
+    """Export a run, and compare the scores of transformers with those of sltk."""
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     progress = tiny.RecordingProgress()
@@ -127,16 +129,16 @@ def check_with_transformers(run: Path, target: Path) -> None:
     assert not progress.notes
     labeller = load(target)
     torch.testing.assert_close(logits(labeller), logits(load(run)), rtol=0, atol=1e-5)
-    other, report = AutoModelForTokenClassification.from_pretrained(target, output_loading_info=True)
+    classifier, report = AutoModelForTokenClassification.from_pretrained(target, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    assert other.config.id2label == dict(enumerate(labeller.labels.tags))
+    assert classifier.config.id2label == dict(enumerate(labeller.labels.tags))
     model, rows = labeller.model, []
     for encoding in model.encoder.encode([sltk.Sentence(words) for words in SENTENCES]):
         window = encoding.windows[0]
-        places = window.first if model.aligner.type_name == "first_subword" else window.last
+        positions = window.first if model.aligner.type_name == "first_subword" else window.last
         with torch.inference_mode():
-            rows.append(other(input_ids=torch.tensor([window.ids])).logits[0, places])
+            rows.append(classifier(input_ids=torch.tensor([window.ids])).logits[0, positions])
     torch.testing.assert_close(torch.cat(rows), logits(labeller), rtol=0, atol=1e-5)
     assert AutoTokenizer.from_pretrained(target).vocab_size == model.network.backbone.tokenizer.vocab_size
 
@@ -159,10 +161,10 @@ def check_with_transformers(run: Path, target: Path) -> None:
 def test_a_note_says_why_transformers_cannot_load_an_export(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    """transformers refuses the folder instead of giving other scores."""
+    """transformers cannot load the folder, so it never gives wrong scores."""
     from transformers import AutoModelForTokenClassification
 
-    run = trained(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
+    run = train_run(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
     progress = tiny.RecordingProgress()
     exporting.export(run, tmp_path / "export", progress)
     assert len(progress.notes) == 1
@@ -173,8 +175,8 @@ def test_a_note_says_why_transformers_cannot_load_an_export(
 
 
 def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
-    """An export is a model like that of a run."""
-    run = trained(tmp_path / "run", tiny.backbone(lora={"r": 4}))
+    """Exporting an export gives the same scores."""
+    run = train_run(tmp_path / "run", tiny.backbone(lora={"r": 4}))
     exporting.export(run, tmp_path / "one")
     exporting.export(tmp_path / "one", tmp_path / "two")
     torch.testing.assert_close(logits(load(tmp_path / "two")), logits(load(run)), rtol=0, atol=1e-5)
@@ -182,15 +184,15 @@ def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
     """An empty folder is used; other folders and files are refused, and so are unfinished runs."""
-    run = trained(tmp_path / "run", tiny.backbone())
+    run = train_run(tmp_path / "run", tiny.backbone())
     (tmp_path / "empty").mkdir()
     exporting.export(run, tmp_path / "empty")
     load(tmp_path / "empty")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
-    for taken in ("full", "full/mine.txt"):
+    for target in ("full", "full/mine.txt"):
         with pytest.raises(sltk.UsageError, match="is not"):
-            exporting.export(run, tmp_path / taken)
+            exporting.export(run, tmp_path / target)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
     (run / "metrics.json").unlink()
     with pytest.raises(sltk.UsageError, match="not finished"):
@@ -200,12 +202,12 @@ def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is written completely or not at all."""
-    run = trained(tmp_path / "run", tiny.backbone())
+    run = train_run(tmp_path / "run", tiny.backbone())
 
-    def full(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sltk.models.saving.save_file", full)
+    monkeypatch.setattr("sltk.models.saving.save_file", fail)
     with pytest.raises(OSError, match="No space"):
         exporting.export(run, tmp_path / "export")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
