@@ -111,7 +111,7 @@ def test_a_run_has_the_files_of_every_run_and_counts_its_responses(run: Path) ->
 
 
 def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:
-    """It loads as a spec of the same type."""
+    """The resolved spec loads as a spec of the same type."""
     text = (run / "spec.yaml").read_text()
     assert "head:" not in text
     assert "aligner:" not in text
@@ -330,7 +330,7 @@ def test_constrained_responses_are_read_back_completely_for_any_model(limit: int
 
 
 def test_the_constraint_works_in_generate_of_transformers() -> None:
-    """It is a LogitsProcessor."""
+    """The constraint is a LogitsProcessor."""
     subject = model(constrained=True)
     words = ["cold", "soup"]
     prompt = torch.tensor(subject.encoder.prompts([Sentence(words)]))

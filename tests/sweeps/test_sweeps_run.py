@@ -193,7 +193,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: Path, name: str) -> None:
-    """It is neither trusted nor overwritten without `retry`."""
+    """A damaged run is neither trusted nor overwritten without `retry`."""
     plan = sweeps.plan(spec())
     first = plan.runs[0].name
     content, reason = DAMAGES[name]
@@ -314,7 +314,7 @@ def troubled(folder: Path, name: str, trouble: str, values: list[str]) -> dict[s
 
 
 def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
-    """It is repeated only with `retry`; its traceback is in its log."""
+    """A failed run is repeated only with `retry`; its traceback is in its log."""
     whole = troubled(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
     outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
@@ -352,7 +352,7 @@ def test_ctrl_c_ends_the_sweep_and_leaves_the_run_waiting(tmp_path: Path) -> Non
 
 
 def test_a_run_during_which_the_sweep_died_twice_comes_last(tmp_path: Path) -> None:
-    """It may have ended the sweep, so the others come first."""
+    """The run may have ended the sweep, so the others come first."""
     plan = sweeps.plan(spec())
     first, *others = plan.runs
     (tmp_path / "sweep").mkdir()

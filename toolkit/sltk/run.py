@@ -60,7 +60,7 @@ def train(
         The content of `metrics.json`.
 
     Raises:
-        InputError: the spec, the data or the model is wrong. Nothing has been written.
+        InputError: the spec, the data or the model is invalid. Nothing has been written.
         RunError: training failed. An earlier run in `output` is still there, and `resume` continues this one.
     """
     return _run(loading.load(spec), output, resume, force, progress, callbacks)
@@ -77,7 +77,7 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train a language model on text, and write a run directory whose model a labelling run can start from.
 
-    Arguments, return value and errors are those of `train`.
+    See `train` for arguments, return value and errors.
     """
     return _run(loading.load_as(PretrainSpec, spec), output, resume, force, progress, callbacks)
 
@@ -90,7 +90,7 @@ def _run(
     progress: Progress | None,
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, Any]:
-    """Do a run of any kind: prepare → train → score → save."""
+    """Execute a run of any kind: prepare → train → score → save."""
     from .training.fit import fit  # transformers' Trainer takes seconds to import
 
     spec: RunSpec = loaded.spec

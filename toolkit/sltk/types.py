@@ -24,7 +24,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """An annotation that cannot be used as it is, and why."""
+    """An annotation that was left out or changed, and the reason."""
 
     file: str
     line: int | None
@@ -53,7 +53,7 @@ class Sentence:
     """The line where the sentence begins, from 1."""
     document: str | None = None
     unused: tuple[Unused, ...] = ()
-    """Annotations of this sentence that are not in its tags or spans as they are."""
+    """Annotations of this sentence that were left out or changed."""
     heads: list[int | None] | None = None
     """Dependency tree, if the source has one: the index of the head of each word, None for the root."""
     word_lines: Sequence[int] | None = field(default=None, repr=False, compare=False)

@@ -24,11 +24,11 @@ C = TypeVar("C")
 
 
 def show_audit(console: Console, audit: Audit) -> None:
-    """Print one column per split: contents, spans, lengths and oddities; then notes on all splits together."""
+    """Print one column per split: contents, spans, lengths and anomalies; then notes on all splits together."""
     table = Table("data", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in audit.splits:
         table.add_column(name, justify="right")
-    for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _oddities(audit)):
+    for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _anomalies(audit)):
         for cells in rows:
             table.add_row(*map(Text, cells))
         table.add_section()
@@ -93,7 +93,7 @@ def _over_limit(counts: SubwordCounts) -> str:
     return f"{counts.over_limit:,} ({counts.over_limit_share:.1%})" if counts.over_limit else "0"
 
 
-def _oddities(audit: Audit) -> _Rows:
+def _anomalies(audit: Audit) -> _Rows:
     splits = audit.splits
     yield _row(splits, "repaired tags", lambda split: f"{split.repaired:,}")
     yield _row(splits, "annotations left out or changed", lambda split: f"{len(split.unused):,}")

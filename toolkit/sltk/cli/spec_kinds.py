@@ -35,7 +35,7 @@ class CheckedSpec:
         return self.runs[0].summary()
 
     def as_json(self) -> dict[str, Any]:
-        """The same for `--json`."""
+        """The summary for `--json`."""
         return self.runs[0].as_json()
 
 
@@ -77,7 +77,7 @@ class CheckedSearch(CheckedSweep):
         yield from super().summary()
 
     def as_json(self) -> dict[str, Any]:
-        """The sweep, and how it is searched."""
+        """The sweep, and the settings of the search."""
         return super().as_json() | {"search": self.search.settings.model_dump(mode="json")}
 
 
@@ -85,7 +85,7 @@ def load(spec: Path, overrides: Sequence[str]) -> CheckedSpec:
     """Load a spec of any kind.
 
     Raises:
-        InputError: the spec is wrong; `problems` holds all errors.
+        InputError: the spec is invalid; `problems` lists all errors.
     """
     kind = spec_kind(spec, overrides)
     if kind == "search":

@@ -99,7 +99,7 @@ class SearchDisplay(SweepDisplay):
 
 
 def status_lines(status: Status) -> Iterator[str]:
-    """The number of runs in each state, the best run so far, and what the rest will take."""
+    """The number of runs in each state, the best run so far, and the time and disk space that the rest will take."""
     counts = ", ".join(f"{count} {state}" for state in _STATES if (count := status.count(state)))
     yield f"{len(status.rows)} runs: {counts}"
     if status.best is not None:

@@ -189,12 +189,12 @@ class Writer(Component):
 
 
 class Executor(Component):
-    """Runs the runs of a sweep."""
+    """Executes the runs of a sweep."""
 
     slot: ClassVar[str] = "executor"
 
     def execute(self, work: Work) -> None:
-        """Do the runs of `work` and report the outcome of each; return when no run is left."""
+        """Execute the runs of `work`, report the outcome of each, and return when no run is left."""
         raise NotImplementedError
 
     def for_shard(self) -> Executor:

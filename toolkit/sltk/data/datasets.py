@@ -35,7 +35,7 @@ class Dataset:
 
     @property
     def unused(self) -> list[Unused]:
-        """Annotations that could not be used as they are, in order."""
+        """Annotations left out or changed, in order."""
         return [unused for sentence in self.sentences for unused in sentence.unused]
 
     def __iter__(self) -> Iterator[Sentence]:
@@ -50,7 +50,7 @@ def load(reader: Reader, scheme: SchemeName, name: str = "data") -> Dataset:
 
     Raises:
         DataError: no sentences, a sentence without annotation, a tag that is not in the reader's scheme, or
-            data that cannot be converted to `scheme`; names file and line.
+            data that cannot be converted to `scheme`; the message names file and line.
     """
     return to_dataset(read_raw(reader), scheme, name)
 

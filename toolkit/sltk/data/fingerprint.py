@@ -1,4 +1,4 @@
-"""Fingerprints of the training data: a resumed run detects with them whether its data changed.
+"""Fingerprints of the training data: a resumed run uses them to detect changed data.
 
 The digest covers what a model can learn from: words, tags, the text around them, documents and labels, as they were
 read. The digest of tokenized data (subwords/token_cache.py) is another: it depends on the tokenizer and ignores tags.

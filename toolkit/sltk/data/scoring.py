@@ -57,7 +57,7 @@ def score_files(
 
     Raises:
         DataError: a file is missing or empty, a line has too few columns or another number than the first, the
-            words of two files differ, or a tag is not in the scheme; names file and line.
+            words of two files differ, or a tag is not in the scheme; the message names file and line.
         SpecError: the metric cannot be computed from such tags.
     """
     sides = _read_one(gold) if predicted is None else _read_two(gold, predicted)

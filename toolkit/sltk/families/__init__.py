@@ -1,1 +1,1 @@
-"""Families, shapes and files of models: what is known of a model without loading its weights."""
+"""Families, shapes and files of models: information about a model that is available without its weights."""

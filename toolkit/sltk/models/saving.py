@@ -1,4 +1,4 @@
-"""The `model/` folder of a run: save a model to it, and load what models of all types have.
+"""The `model/` folder of a run: save a model to it, and load the parts that models of all types have.
 
     sltk.json           labels, scheme, mask, components, base model: everything except weights
     tokenizer/          as transformers saves it
@@ -92,7 +92,7 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
 def load(
     folder: Path, *, merge: bool, language_model: bool = False
 ) -> tuple[dict[str, Any], PackedBackbone, dict[str, Any]]:
-    """Load what models of all types have. With `merge`, adapters become part of the float32 weights they adapt.
+    """Load the parts that models of all types have; `merge` adds adapters to the float32 weights they adapt.
 
     Returns:
         The content of sltk.json, the backbone, and the fields of `Model` except the network.

@@ -1,4 +1,4 @@
-"""Torch modules: attention, packing, mask proofs, heads, losses. They know no spec; components build them.
+"""Torch modules: attention, packing, mask proofs, heads, losses. They do not depend on specs; components build them.
 
 Tensor names end in their shape, one letter per dimension:
 

@@ -1,4 +1,4 @@
-"""Attention within packed sentences, one call per length: torch's fused kernel, or written out.
+"""Attention within packed sentences, one call per length: torch's fused kernel, or explicit operations.
 
 It runs on every device and supports everything that any family needs. `varlen.py` is faster where it works.
 
@@ -76,7 +76,7 @@ def _explicit(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    """Attention written out, for families with a soft cap on scores (Gemma 2) or attention sinks (GPT-OSS)."""
+    """Explicit attention, for families with a soft cap on scores (Gemma 2) or attention sinks (GPT-OSS)."""
     scores = q @ k.transpose(2, 3) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap

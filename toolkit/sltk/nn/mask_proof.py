@@ -136,7 +136,7 @@ def tolerance(model: Any) -> float:
     """The relative difference that rounding may cause.
 
     Measured with 30 blocks: 5e-6 in float32, 0.02 in bfloat16, 0.04 in NF4, 0.09 in int8. It grows with the number of
-    blocks, and a false alarm would stop a sound run, so the limit is generous; the second check has no tolerance.
+    blocks, and a false alarm would stop a valid run, so the limit is generous; the second check has no tolerance.
     """
     if getattr(model, "is_loaded_in_8bit", False):
         return 0.5  # which columns count as outliers depends on all tokens of a batch

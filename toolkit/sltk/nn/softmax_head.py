@@ -1,4 +1,4 @@
-"""Heads: word vectors to tags. They know nothing about subwords, files or specs.
+"""Heads: word vectors to tags. They do not depend on subwords, files or specs.
 
 Vectors are packed, sentence after sentence; `sltk.nn` explains the shapes.
 """
@@ -21,7 +21,7 @@ class HeadModule(nn.Module):
 
     @abstractmethod
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Sum (not mean) of the losses of the words whose tag is not -100; 0 if there are none."""
+        """Sum (not mean) of the losses of the words whose tag is not -100; 0 if no word has a loss."""
 
     @abstractmethod
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:

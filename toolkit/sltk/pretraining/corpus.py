@@ -134,7 +134,7 @@ def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The special tokens for the beginning and the end of a sentence.
 
     Raises:
-        DataError: the tokenizer lacks one of them.
+        DataError: the tokenizer lacks one of these tokens.
     """
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
     last = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id

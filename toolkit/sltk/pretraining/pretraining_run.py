@@ -39,7 +39,7 @@ class Pretraining:
 
 
 class PretrainingRun(RunKind[PretrainSpec]):
-    """Text → language model: the kind of run that `sltk pretrain` does."""
+    """Text → language model: the kind of run that `sltk pretrain` executes."""
 
     model: Pretraining
 

@@ -1,1 +1,1 @@
-"""A run before it starts: its summary, an estimate of what it needs, and an audit of its data. Loads no weights."""
+"""A run before it starts: summary, estimate of size and memory, and audit of the data. Loads no weights."""

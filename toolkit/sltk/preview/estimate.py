@@ -1,4 +1,4 @@
-"""Estimate what training needs: parameters, memory and download size, without loading anything."""
+"""Estimate the parameters, memory and download size of a training run, without loading anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run before it starts: its summary, its data, and an estimate of what it needs.
+"""A run before it starts: its summary, its data, and an estimate of its size and memory.
 
 Each kind of run has a subclass of `RunPreview` that defines what differs: the data it reads, the rows of its summary,
 its estimate and its audit. `sltk check` treats all kinds alike.
@@ -90,7 +90,7 @@ class RunPreview(ABC, Generic[S]):
         return missing_files(self.loaded, self.readers)
 
     def summary(self) -> Iterator[str]:
-        """The name, then one line each for data, model and training, and for what the run needs."""
+        """The name, then one line each for data, model, training and the estimate."""
         spec, needs = self.loaded.spec, self.estimate()
         yield f"{spec.name} (seed {spec.seed}){self.title}"
         rows: list[Iterable[Row]] = [

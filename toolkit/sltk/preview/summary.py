@@ -33,7 +33,7 @@ def changed_text(model: BaseModel, *, leave_out: Sequence[str] = ()) -> str:
 
 
 def backbone_rows(backbone: Component) -> Iterator[Row]:
-    """The backbone, and a row each for mask, quantization and LoRA."""
+    """The backbone, and one row each for mask, quantization and LoRA."""
     parts = {"unmask": "mask", "quantization": "quantization", "lora": "LoRA"}
     yield "backbone", component_text(backbone, leave_out=tuple(parts))
     for key, label in parts.items():

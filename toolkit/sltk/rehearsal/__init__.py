@@ -1,4 +1,4 @@
-"""`--rehearse`: do all of a run on a tiny model and a few sentences, so that mistakes show early.
+"""`--rehearse`: execute a whole run on a tiny model and a few sentences, so that mistakes show early.
 
 A rehearsal replaces what is large or out of reach: pretrained weights by fresh weights of a tiny model of the same
 architecture, its tokenizer by one trained on the spot, and a missing data file by the example of its reader.
@@ -26,14 +26,14 @@ from . import small_labelling, small_pretraining
 
 
 def rehearse(loaded: Loaded[Any], *, progress: Progress | None = None) -> dict[str, Any]:
-    """Do a small version of a run of any kind in a temporary folder, which is removed afterwards.
+    """Execute a small version of a run of any kind in a temporary folder, which is removed afterwards.
 
     Returns:
         The content of `metrics.json` of the small run.
 
     Raises:
         InputError: the spec does not fit the true model, as far as its shape is known, or the tiny one.
-        RunError: the run fails, or its saved model cannot be used as it should.
+        RunError: the run fails, or its saved model does not work.
     """
     progress = progress or Progress()
     is_pretraining = isinstance(loaded.spec, PretrainSpec)

@@ -46,7 +46,7 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
     """Collect the runs in and below folders, and those in files of records; each run once.
 
     Raises:
-        UsageError: a path does not exist, or there is no finished run below any.
+        UsageError: a path does not exist, or none of them contains a finished run.
         DataError: a run directory or a record is damaged.
     """
     missing = [Problem(f"no such file or folder: `{path}`") for path in paths if not path.exists()]

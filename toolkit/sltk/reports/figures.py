@@ -18,7 +18,7 @@ def score_label(task: StudyTask, split: str = "") -> str:
 
 
 def configurations(tasks: Sequence[StudyTask]) -> Any:
-    """Score against configuration, mean ± sd, masks in Gray-code order, with a panel per task (Figure 2).
+    """Score against configuration, mean ± sd, masks in Gray-code order, with one panel per task (Figure 2).
 
     Each combination of the other settings that vary is a curve. Configurations that are not masks of digits have no
     natural neighbours: they get points with error bars instead of a curve.
@@ -86,7 +86,7 @@ def _mark_best(ax: Any, task: StudyTask, ticks: Sequence[str]) -> None:
 def checkpoint_curves(
     curves: Mapping[str, Mapping[str, Mapping[int, Summary]]], y_label: str = "validation micro F1 (points)"
 ) -> Any:
-    """Score against checkpoint, mean ± sd, with a panel per task (Figure 3).
+    """Score against checkpoint, mean ± sd, with one panel per task (Figure 3).
 
     Args:
         curves: task → name of the curve → number of the checkpoint → score.

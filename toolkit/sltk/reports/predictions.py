@@ -26,7 +26,7 @@ def read_predictions(path: Path) -> list[TaggedSentence]:
     """Read a predictions file. Columns are split from the right, since a word may contain anything but a tab.
 
     Raises:
-        DataError: a line does not have three columns; names the line.
+        DataError: a line does not have three columns; the message names it.
     """
     sentences: list[TaggedSentence] = []
     rows: list[list[str]] = []

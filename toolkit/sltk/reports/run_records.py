@@ -78,7 +78,9 @@ class RunRecord(_Frozen):
     mask: str | None = Field(default=None, description="the mask as written in the spec")
     seed: int
     settings: dict[str, Any] = Field(description="the resolved spec without name, seed and data")
-    data: dict[str, Any] = Field(description="what identifies the data: readers, sizes, digests of the gold")
+    data: dict[str, Any] = Field(
+        description="identification of the data: readers, sizes, digests of the gold annotation"
+    )
     scores: dict[str, dict[str, Any]] = Field(description="validation and test scores, as in metrics.json")
     train: dict[str, Any] = Field(description="cost of training, as in metrics.json")
     curve: LearningCurve = LearningCurve()
@@ -89,7 +91,7 @@ class RunRecord(_Frozen):
     )
     origin: Origin | None = Field(default=None, description="the pre-trained model that the run starts from")
     environment: dict[str, Any] = {}
-    source: str = Field(default="", exclude=True, description="where the record was read from")
+    source: str = Field(default="", exclude=True, description="source of the record")
 
     @property
     def measure(self) -> str:
@@ -125,7 +127,7 @@ def read_records(path: Path) -> list[RunRecord]:
     """Read a file of records.
 
     Raises:
-        DataError: a line is not a record; names file, line and field.
+        DataError: a line is not a record; the message names file, line and field.
     """
     if not is_records(path):
         raise DataError.at(

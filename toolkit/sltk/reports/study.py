@@ -172,13 +172,13 @@ def arrange(
     """Arrange runs by task, configuration and seed.
 
     Args:
-        records: at least one.
+        records: at least one record.
         separate: whether runs on different data become separate tasks; otherwise they are refused.
         baseline: label of the configuration that others are compared with; by default the mask 0000.
 
     Raises:
         UsageError: runs cannot be compared; a configuration was run twice with one seed and different results;
-            there is no such baseline; or there is no score to report on.
+            no configuration has the label `baseline`; or the runs have no score.
     """
     tasks = [_task(name, group, baseline) for name, group in by_data(records, separate=separate).items()]
     labels = [each.label for task in tasks for each in task.configurations]

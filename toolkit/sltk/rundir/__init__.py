@@ -1,1 +1,1 @@
-"""The run directory: what it holds, how it is written, and what it records about its environment."""
+"""The run directory: its content, its log, and its record of the environment."""

@@ -1,4 +1,4 @@
-"""The run directory: what it holds, and when it may be written.
+"""The run directory: its content, and the checks before it is written.
 
 spec.yaml             the resolved spec: everything needed to repeat the run
 imports/              copies of the files named in `imports:`
@@ -125,7 +125,7 @@ class RunDirectory:
         resume: bool,
         force: bool,
     ) -> Progress:
-        """Write what is known before training, and make the incoming corpus that of the run.
+        """Write the files that are known before training, and make the incoming corpus that of the run.
 
         Args:
             fingerprints: identify the training data.

@@ -1,4 +1,4 @@
-"""The interface between a sweep and its executor: jobs to run, and callbacks for what becomes of them."""
+"""The interface between a sweep and its executor: jobs to run, and callbacks for their outcome."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Job:
     function: str = "sltk.run:train"
     """Called with spec, folder, `resume`, `force`, `progress` and `options`; returns the metrics."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Plain values too."""
+    """Also plain values."""
     preload: str = ""
     """A module to import first: what it loads is shared by all runs of a process, and never freed."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed. If the disk is full, the sweep stops, and the run does not count as failed."""
+    """The reason why a run failed. If the disk is full, the sweep stops, and the run does not count as failed."""
 
     kind: Literal["error", "disk full"]
     message: str
@@ -71,7 +71,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 class Work(Protocol):
-    """The runs to do. An executor takes one whenever it has room, and reports what becomes of it.
+    """The runs to execute. An executor takes one whenever it has capacity, and reports its outcome.
 
     All calls come from one thread.
     """

@@ -9,7 +9,7 @@ class Progress:
     """Callbacks for what happens in a run; subclass it and override what you need. The base class does nothing."""
 
     def note(self, message: str) -> None:
-        """Report something a person should know: what was read, repaired, left out or substituted."""
+        """Report a message for the user: what was read, repaired, left out or substituted."""
 
     def started(self, steps: int, done: int) -> None:
         """Report that training starts, or resumes after `done` of `steps` updates."""

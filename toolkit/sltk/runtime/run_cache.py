@@ -1,6 +1,6 @@
 """A cache of objects that the runs of one process share, such as data and base weights.
 
-A sweep does hundreds of runs in one process, most of them with the same data and the same base weights.
+A sweep executes hundreds of runs in one process, most of them with the same data and the same base weights.
 Inside `enabled()`, `get` returns the cached object of a key; outside, it creates a new object each time.
 """
 

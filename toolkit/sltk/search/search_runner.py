@@ -76,13 +76,13 @@ def run(
     """Search, and write `search.json`. The folder is that of a sweep, which `sltk sweep` can complete.
 
     Args:
-        plan: from `plan`.
-        folder: of the search; finished runs in it are not trained again, but count towards the cost.
-        search: from `begin`, to watch the search while it runs.
+        plan: the result of `plan()`.
+        folder: the folder of the search; finished runs in it are not trained again, but count towards the cost.
+        search: the result of `begin()`, to watch the search while it runs.
         executor, retry, on_change, watcher: as in `sweeps.run`.
 
     Raises:
-        UsageError: another process works in the folder, or it holds another plan or something else.
+        UsageError: another process is using the folder, or the folder holds another plan or other files.
         RunError: the disk is full, the shared run failed, or no run finished.
     """
     folder, search = Path(folder), search or begin(plan)

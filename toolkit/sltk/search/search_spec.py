@@ -24,7 +24,7 @@ class SearchSpec(SpecModel):
         default="gaussian", description="how masks are chosen; see docs/guides/search.md"
     )
     budget: float = Field(
-        default=0.25, gt=0, le=1, description="what may be spent, as a share of training every mask once"
+        default=0.25, gt=0, le=1, description="maximum cost, as a share of training every mask once"
     )
     masks: Every | None = Field(
         default=None, description="the masks, if there is no `sweep`: {every: m} is all masks of m digits"

@@ -4,7 +4,7 @@
 |---|---|
 | `experiment` | the keys of a run's spec, with types, defaults and descriptions |
 | `instruct_settings` | the keys under `instruct:` |
-| `recipes` | what `trainer.recipe` chooses between |
+| `recipes` | the choices of `trainer.recipe` |
 | `loading` | load a spec: YAML, `extends:`, `--set`, `imports:`, validation |
 | `imports` | run the files and modules of `imports:` |
 | `explain` | turn pydantic's errors into problems with positions |

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def split_common(specs: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`(common, own)`, where `common` with `own[name]` laid over it is `specs[name]`; `own` has dotted keys.
+    """`(common, own)`, where `common` merged with `own[name]` is `specs[name]`; `own` has dotted keys.
 
-    A component whose `type` differs between runs is not split: laid over another type, it would replace it.
+    A component whose `type` differs between runs is not split: merged over another type, it would replace it.
     """
     common = _common(list(specs.values()))
     return common, {name: _flat(_without(spec, common)) for name, spec in specs.items()}

@@ -1,6 +1,6 @@
 """The plan of a sweep: which runs it has. Only the spec is read, and nothing is written.
 
-sweep spec → settings of each run → each laid over the base spec → validated → PlannedRun
+sweep spec → settings of each run → each applied to the base spec → validated → PlannedRun
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ def _matches(key: str, text: str | None, expected: str) -> bool:
 def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
     """The plan of a sweep spec: a file, or the same as a mapping.
 
-    `overrides` are texts `a.b=v` as in `--set`. They are laid over the spec before the varied values.
+    `overrides` are texts `a.b=v` as in `--set`. They are applied to the spec before the varied values.
 
     Raises:
-        InvalidSpecError: the spec is wrong, or that of any run; `problems` holds all errors.
+        InvalidSpecError: the spec is invalid, or that of a run; `problems` lists all errors.
     """
     return plan_from(loading.read_spec(spec, overrides))
 
@@ -184,7 +184,7 @@ def _check_distinct(runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> None
     """Check that no two runs have the same name or the same spec.
 
     Raises:
-        InvalidSpecError: two runs do.
+        InvalidSpecError: two runs have the same name or the same spec.
     """
     problems = []
     for conflict, keys in (

@@ -1,4 +1,4 @@
-"""The work queue of a sweep: which run is next, and what has become of each."""
+"""The work queue of a sweep: the next run to execute, and the state of each run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ MOST_DEATHS = 2
 
 
 class RunQueue:
-    """The runs to do, and the rows of all runs; the `Work` of an executor.
+    """The runs to execute, and the rows of all runs; the `Work` of an executor.
 
     Args:
-        folder: of the sweep.
-        rows: the row of each run that this call is about.
+        folder: the folder of the sweep.
+        rows: the row of each selected run.
         index: where changed rows are written.
-        watcher: told about everything that happens.
+        watcher: callbacks for the progress of the sweep.
         fill: called when no run is waiting; may `add` more.
         force: runs whose directories are replaced instead of resumed.
-        limit: how many runs may be started; for executors that only write commands.
-        arguments: how the command line selected the runs; for the same executors.
+        limit: the maximum number of runs to start; for executors that only write commands.
+        arguments: the command-line arguments that selected the runs; for the same executors.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RunQueue:
         self.arguments = list(arguments)
         self.rows = rows
         self.stopped: str | None = None
-        """Why no further runs are handed out."""
+        """The reason why no further runs are started."""
         self._index, self._watcher, self._fill, self._force = index, watcher, fill, force
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[str] = deque()
@@ -132,7 +132,7 @@ class RunQueue:
             self._end(replace(row, state="failed", reason=failure.message))
 
     def died(self, name: str, reason: str) -> None:
-        """Queue a run whose process died again, to resume from its last checkpoint; or give it up."""
+        """Requeue a run whose process died, to resume from its last checkpoint; or record that it failed."""
         row = self._timed(name)
         has_progressed = newest_step(self.folder / "runs" / name) > self._checkpoints[name]
         row = replace(row, deaths=1 if has_progressed else row.deaths + 1)

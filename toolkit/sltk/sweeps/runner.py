@@ -67,7 +67,7 @@ class Outcome:
     folder: Path
     rows: dict[str, Row]
     stopped: str | None = None
-    """Why the call ended early: the disk is full."""
+    """The reason why the call ended early: the disk is full."""
 
     def names(self, state: str) -> list[str]:
         """The names of the runs in a state: waiting, done, failed, damaged."""
@@ -75,7 +75,7 @@ class Outcome:
 
     @property
     def status(self) -> Status:
-        """The same as a `Status`."""
+        """The state of the runs as a `Status`."""
         return Status(self.rows)
 
     def metrics(self, name: str) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path, select: Selection) -> Iterator[None]:
-    """Lock the folder: for one process, or for several processes that each do a different shard.
+    """Lock the folder: for one process, or for several processes that each execute a different shard.
 
     Raises:
         UsageError: another process holds the lock.

@@ -26,7 +26,7 @@ class Running:
     start_time: float = field(default_factory=time.monotonic)
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Take over what an event of the run says."""
+        """Update from an event of the run."""
         kind = event["event"]
         if kind == "note" and event["message"].startswith("scoring"):
             self.activity = event["message"]
@@ -91,7 +91,7 @@ class Status:
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    """The mean of the values that are known: 0 stands for unknown."""
+    """The mean of the values that are known: 0 means unknown."""
     known = [value for value in values if value]
     return sum(known) / len(known) if known else None
 
@@ -100,10 +100,10 @@ class Watcher:
     """Callbacks for the progress of a sweep. Each does nothing by default; subclasses override what they need."""
 
     def note(self, message: str) -> None:
-        """Something a person should know."""
+        """Receive a message for the user."""
 
     def began(self, status: Status) -> None:
-        """The sweep starts; `status` says what is to be done."""
+        """The sweep starts; `status` covers the selected runs."""
 
     def ended(self, row: Row, status: Status) -> None:
         """A run is done, or has failed."""

@@ -89,7 +89,7 @@ class SweepPart(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     imports: list[ImportPath] = []
-    sweep: Variation = Field(description="what varies")
+    sweep: Variation = Field(description="the settings that vary")
     executor: Executor = Field(
         default_factory=component("executor", "local"), description="where the runs are executed"
     )

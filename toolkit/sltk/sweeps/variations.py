@@ -44,7 +44,7 @@ class Combination:
 
     @property
     def settings(self) -> Group:
-        """All settings, in the order in which they are laid over the spec."""
+        """All settings, in the order in which they are applied to the spec."""
         return tuple(itertools.chain.from_iterable(self.groups))
 
 

@@ -1,4 +1,4 @@
-"""Train a network as a spec describes it: `fit` sets up the Trainer, runs it, and measures what training took."""
+"""Train a network as a spec describes it: `fit` sets up the Trainer, runs it, and measures the cost of training."""
 
 from __future__ import annotations
 

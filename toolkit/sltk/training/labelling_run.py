@@ -21,7 +21,7 @@ from .trainer import Examples
 
 
 class LabellingRun(RunKind[Experiment]):
-    """Annotated data → labelled test data: the kind of run that `sltk train` does."""
+    """Annotated data → labelled test data: the kind of run that `sltk train` executes."""
 
     model: saving.Model
 

@@ -38,7 +38,7 @@ class RunKind(ABC, Generic[S]):
         """Read the data and build the model. An existing run in the folder stays as it is.
 
         Raises:
-            InputError: the spec, the data or the model is wrong.
+            InputError: the spec, the data or the model is invalid.
         """
 
     @abstractmethod

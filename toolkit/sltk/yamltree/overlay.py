@@ -1,4 +1,4 @@
-"""Lay one tree over another, as `extends:` and `--set` do, and parse `--set a.b=v`.
+"""Merge one tree over another, as `extends:` and `--set` do, and parse `--set a.b=v`.
 
 Mappings are merged recursively; lists and scalars are replaced; a component whose `type` changes is replaced whole.
 """
@@ -16,7 +16,7 @@ def overlay(base: Node, over: Node, *, root: bool = False) -> Node:
     """`base` with the values of `over`; every value keeps the position where it is written.
 
     Raises:
-        SpecError: a `--set` names an item that a list does not have.
+        SpecError: a `--set` contains a list index that is out of range.
     """
     if isinstance(base.value, list) and over.mark.from_set and _has_indices(over):
         return _replace_items(base, over)

@@ -2,7 +2,7 @@
 
 - Scalars follow the core schema of YAML 1.2: `no` is text, `2e-4` is a number.
 - Scalars remember their text, so `unmask: 0111` is the mask 0111.
-- `${NAME}` and `${NAME:-default}` are replaced from the environment; `$${` stands for `${`.
+- `${NAME}` and `${NAME:-default}` are replaced from the environment; `$${` is a literal `${`.
 - Duplicate keys and tags other than the standard ones are errors.
 """
 

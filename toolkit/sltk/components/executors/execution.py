@@ -1,4 +1,4 @@
-"""Executes one run of a sweep in this process. Whatever runs share is loaded once per process."""
+"""Executes one run of a sweep in this process. Objects that several runs share are loaded once per process."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class LocalExecutor(Executor):
     )
 
     def execute(self, work: Work) -> None:
-        """Do all of the work. Ctrl-C ends the workers, whose runs can be resumed."""
+        """Execute all runs. Ctrl-C ends the workers, whose runs can be resumed."""
         if not self.isolated:
             _run_here(work)
             return

@@ -39,7 +39,7 @@ class RayExecutor(Executor):
     )
 
     def execute(self, work: Work) -> None:
-        """Do all of the work. If Ray was started here, it is shut down at the end.
+        """Execute all runs. If Ray was started here, it is shut down at the end.
 
         Raises:
             UsageError: Ray is not installed, or its cluster lacks the resources for one run.
@@ -74,7 +74,7 @@ def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
 
 
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
-    """The Ray task: does one run in a process of Ray, and returns the last event of the run."""
+    """Execute one run as a Ray task, and return its last event."""
     folder = Path(job["folder"]).parent.parent
     if not (folder / "sweep.yaml").exists():
         message = f"node {platform.node()} does not see `{folder}`: the folder of a sweep must be shared by all nodes"

@@ -1,7 +1,7 @@
 """A process that runs jobs one after the other: `python -m sltk.components.executors.worker`.
 
 It reads one job per line from standard input, and writes one event per line to standard output, both as JSON. It
-exits as soon as standard input ends, even during a run: the sweep is gone then, and another one may start.
+exits as soon as standard input ends, even during a run: the sweep has then ended, and another one may start.
 """
 
 from __future__ import annotations

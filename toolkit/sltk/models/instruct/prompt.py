@@ -61,7 +61,7 @@ def check_types(types: Iterable[str], options: dict[str, str], name: str) -> Non
     """Check that each type of span in the data set `name` has an option.
 
     Raises:
-        SpecError: a type has none; all such types are reported.
+        SpecError: a type has no option; all such types are reported.
     """
     missing = [type_ for type_ in sorted(set(types)) if type_ not in options]
     if missing:

@@ -1,4 +1,4 @@
-"""Warnings of an audit: what is odd in the data."""
+"""Warnings of an audit: anomalies in the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class Finding:
-    """One oddity of a split, and the first places where it occurs."""
+    """An anomaly in a split, and the first places where it occurs."""
 
     split: str
     message: str
@@ -31,7 +31,7 @@ def find(
     subwords: dict[str, SubwordCounts],
     between: Between,
 ) -> list[Finding]:
-    """Find oddities in each split, and then between splits."""
+    """Find anomalies in each split, and then between splits."""
     findings = [finding for name, counts in splits.items() for finding in _within(name, counts)]
     for name, counts in subwords.items():
         findings += _of_subwords(name, counts, experiment.on_overflow == "error")
