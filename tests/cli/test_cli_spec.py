@@ -124,8 +124,8 @@ def test_a_tokenizer_that_the_spec_trains_is_used(folder, capsys):
         "backbone: {type: decoder, init: random, unmask: none, tokenizer: {type: train, vocab_size: 260},"
     )
     shape = " config: {model_type: llama, hidden_size: 8, max_position_embeddings: 6}}\n"
-    kept = [line for line in SPEC.splitlines(keepends=True) if not line.startswith("backbone")]
-    Path("spec.yaml").write_text("".join(kept) + random + shape)
+    other_lines = [line for line in SPEC.splitlines(keepends=True) if not line.startswith("backbone")]
+    Path("spec.yaml").write_text("".join(other_lines) + random + shape)
     assert main(["check", "spec.yaml", "--data"]) == 0
     out = capsys.readouterr().out
     assert "subwords per word" in out

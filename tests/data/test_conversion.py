@@ -29,7 +29,7 @@ class InMemory(Reader):
     """Sentences of a test."""
 
     # A name without a registration: other tests see the registry as it is.
-    type_name: ClassVar[str] = "given"
+    type_name: ClassVar[str] = "in_memory"
     sentences: list[Sentence]
 
     def read(self) -> Iterator[Sentence]:

@@ -113,8 +113,8 @@ def test_families_count_as_transformers_does(family: str, flipped: bool) -> None
     with torch.device("meta"):
         model: Any = AutoModel.from_config(built_config, attn_implementation="eager")
     expected = sum(parameter.numel() for parameter in model.parameters())
-    for given in (settings, built_config.to_dict()):
-        result = shape(given)
+    for config in (settings, built_config.to_dict()):
+        result = shape(config)
         assert result is not None
         assert result.parameters == expected
         layers = [

@@ -114,15 +114,15 @@ def test_runs_from_checkpoints_make_figure_3(written: Path, study: Path) -> None
     assert head == ["checkpoint", "epochs", *NAMES]
     assert [row[:2] for row in body] == [["0", "0"], ["2", "2"]]
     spent = csv.DictReader((written / "results.csv").open())
-    found = {
+    scores = {
         (row["pretraining"], row["mask"], row["checkpoint"], row["seed"]): float(row["validation_f1"])
         for row in spent
     }
     for row in body:
         for cell, (objective, mask) in zip(row[2:], CONDITIONS.values(), strict=True):
-            mean = sum(found[objective, mask, row[0], seed] for seed in "12") / 2
+            mean = sum(scores[objective, mask, row[0], seed] for seed in "12") / 2
             assert cell.split(" ± ")[0] == f"{100 * mean:.2f}"
-    assert len(set(found.values())) > 3
+    assert len(set(scores.values())) > 3
 
 
 def test_equal_scores_at_checkpoint_0_are_noted(written: Path) -> None:
@@ -181,12 +181,12 @@ def start(
     run: str, number: int, mask: str, objective: str | None = "clm", **settings: Any
 ) -> list[RunRecord]:
     """Recorded runs of one configuration that start from one checkpoint."""
-    made = study_records.study([mask], seeds=[1, 2], **settings)
+    records = study_records.study([mask], seeds=[1, 2], **settings)
     origin = Origin(run=run, snapshot=number, objective=objective)  # type: ignore[arg-type]
     backbone = {"type": "encoder", "name": f"{run}/steps/{number:04d}", "unmask": mask}
     return [
         each.model_copy(update={"origin": origin, "settings": {**each.settings, "backbone": backbone}})
-        for each in made
+        for each in records
     ]
 
 
@@ -223,14 +223,14 @@ def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
     """The table has a dash for it, and states the number of seeds of the others."""
     groups = [start("enc", 0, "all", "mlm"), start("dec", 0, "all"), start("dec", 7, "all")[:1]]
     (task,) = arrange([record for group in groups for record in group])
-    found = table(task)
-    assert found.columns == ("checkpoint", "Encoder", "Decoder Unmask")
-    assert [(row[0], row[1] == "–", row[2] == "–") for row in found.rows] == [
+    result = table(task)
+    assert result.columns == ("checkpoint", "Encoder", "Decoder Unmask")
+    assert [(row[0], row[1] == "–", row[2] == "–") for row in result.rows] == [
         ("0", False, False),
         ("7", True, False),
     ]
-    assert "over 1 to 2 seeds" in found.note
-    assert "do not score the same" not in found.note  # `study_records.study` always draws the same scores
+    assert "over 1 to 2 seeds" in result.note
+    assert "do not score the same" not in result.note  # `study_records.study` always draws the same scores
 
 
 def test_runs_of_other_origins_are_shown_next_to_the_curves(tmp_path: Path) -> None:
@@ -254,9 +254,9 @@ def test_one_checkpoint_makes_no_curve(tmp_path: Path) -> None:
 
 def test_pretraining_runs_are_left_out_and_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Pre-training runs are skipped if there are other runs, and rejected with advice otherwise."""
-    found = collect([study])
-    assert sorted(found.pretraining) == [str(study / "clm"), str(study / "mlm")]
-    assert len(found.records) == 12
+    collection = collect([study])
+    assert sorted(collection.pretraining) == [str(study / "clm"), str(study / "mlm")]
+    assert len(collection.records) == 12
     assert main(["report", str(study / "mlm")]) == 2
     message = capsys.readouterr().err
     assert "there is only pre-training" in message

@@ -234,9 +234,9 @@ def test_responses_are_reported(instructed: Path, tmp_path: Path) -> None:
 
 
 def test_tagger_and_instruct_runs_share_a_table(run: Path, instructed: Path, tmp_path: Path) -> None:
-    """Their labels differ by `type`, not by every key that only one of them has."""
-    found = collect([run, instructed]).records
-    (task,) = arrange(found)
+    """The labels of the two runs differ by `type`, not by every key that only one of them has."""
+    records = collect([run, instructed]).records
+    (task,) = arrange(records)
     labels = [each.label for each in task.configurations]
     assert len(labels) == 2
     assert sorted("type tagger" in label for label in labels) == [False, True]
@@ -248,9 +248,9 @@ def test_tagger_and_instruct_runs_share_a_table(run: Path, instructed: Path, tmp
 def test_a_run_given_twice_counts_once(run: Path, tmp_path: Path) -> None:
     """The same run as a directory and as a record is one run, with a note."""
     write_records(tmp_path / "runs.jsonl", [read_run(run)])
-    found = collect([run, tmp_path, run.parent])
-    assert len(found.records) == 1
-    assert found.notes == ["1 run was given twice and counted once"]
+    collection = collect([run, tmp_path, run.parent])
+    assert len(collection.records) == 1
+    assert collection.notes == ["1 run was given twice and counted once"]
 
 
 def test_two_results_of_one_setting_and_seed_are_refused() -> None:
@@ -268,8 +268,8 @@ def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> No
     for name in ("whole", "half"):
         shutil.copytree(run, tmp_path / name, ignore=shutil.ignore_patterns("model", "checkpoints"))
     (tmp_path / "half" / "metrics.json").unlink()
-    found = collect([tmp_path])
-    assert (len(found.records), found.unfinished) == (1, [str(tmp_path / "half")])
+    collection = collect([tmp_path])
+    assert (len(collection.records), collection.unfinished) == (1, [str(tmp_path / "half")])
     with pytest.raises(UsageError, match="no finished run"):
         collect([tmp_path / "half"])
 

@@ -219,12 +219,12 @@ def counts(rng, sentences, quality, gold=None):
 
 def test_false_positive_rate_over_sentences():
     """Two systems of equal quality differ with p < 0.05 on about 5 of 100 test sets."""
-    rng, found = np.random.default_rng(5), 0
+    rng, significant = np.random.default_rng(5), 0
     for trial in range(400):
         gold = rng.poisson(1.2, 100)
         a, b = counts(rng, 100, 0.7, gold), counts(rng, 100, 0.7, gold)
-        found += f1_randomisation([a], [b], draws=200, seed=trial).p < 0.05
-    assert 0.02 < found / 400 < 0.08
+        significant += f1_randomisation([a], [b], draws=200, seed=trial).p < 0.05
+    assert 0.02 < significant / 400 < 0.08
 
 
 def by_hand(a, b, swap):
