@@ -66,7 +66,7 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         RunError: the loss or the gradient is not a finite number.
     """
     if not len(task.examples):
-        return Fitted(untrained(task.network, task.device), is_evaluated=False)
+        return Fitted(_cost(task), is_evaluated=False)
     trainer = make_trainer(task, spec, folder, progress)
     newest = next(reversed(checkpoints(folder).values()), None) if resume else None
     if resume:
@@ -79,33 +79,30 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         best = f"update {trainer.state.best_global_step}, {trainer.state.best_metric:.4f}"
         progress.note(f"selected the best epoch by validation: {best}")
     evaluated = (entry["step"] for entry in reversed(trainer.state.log_history) if "eval_score" in entry)
-    return Fitted(_cost(trainer, task), is_evaluated=next(evaluated, None) == final_step)
+    return Fitted(_cost(task, trainer), is_evaluated=next(evaluated, None) == final_step)
 
 
-def _cost(trainer: PackedTrainer, task: Task) -> dict[str, Any]:
-    state, session = trainer.state, trainer.session
+def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
+    """What training took; zeros if every weight is frozen and the model is used as it is."""
     parameters = list(task.network.parameters())
-    return {
-        "seconds": round(session.seconds, 3),
-        "evaluation_seconds": round(session.evaluating, 3),
-        "words_per_second": round(session.words_per_second, 1),
-        "words": session.words,
-        "epochs": round(state.epoch or 0, 4),
-        "steps": state.global_step,
-        "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
+    cost: dict[str, Any] = dict.fromkeys(("seconds", "evaluation_seconds", "words_per_second"), 0.0)
+    cost |= {"words": 0, "epochs": 0, "steps": 0, "loss": None}
+    if trainer is not None:
+        state, session = trainer.state, trainer.session
+        cost |= {
+            "seconds": round(session.seconds, 3),
+            "evaluation_seconds": round(session.evaluating, 3),
+            "words_per_second": round(session.words_per_second, 1),
+            "words": session.words,
+            "epochs": round(state.epoch or 0, 4),
+            "steps": state.global_step,
+            "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
+        }
+    return cost | {
         "peak_memory_bytes": peak_memory(task.device),
         "parameters": sum(p.numel() for p in parameters),
         "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
     }
-
-
-def untrained(network: TrainableModule, device: torch.device) -> dict[str, Any]:
-    """The cost of a run without training: all weights are frozen, and the model is used as it is."""
-    return {
-        "seconds": 0.0, "evaluation_seconds": 0.0, "words_per_second": 0.0, "words": 0, "epochs": 0, "steps": 0,
-        "loss": None, "peak_memory_bytes": peak_memory(device),
-        "parameters": sum(p.numel() for p in network.parameters()), "trained_parameters": 0,
-    }  # fmt: skip
 
 
 def peak_memory(device: torch.device) -> int:
