@@ -90,7 +90,7 @@ def sentences(count: int = 12) -> list[Sentence]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with an adapter, trained long enough to write spans."""
+    """A run with an adapter, trained until its responses contain spans."""
     folder = tmp_path_factory.mktemp("instruct") / "run"
     sltk.train(spec(trainer={"epochs": 4, "learning_rate": 0.02}, backbone=lora()), folder)
     return folder
@@ -111,26 +111,26 @@ def test_a_run_has_the_files_of_every_run_and_counts_its_responses(run: Path) ->
 
 
 def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:
-    """The resolved spec loads as a spec of the same type."""
+    """The saved spec loads as `type: instruct`."""
     text = (run / "spec.yaml").read_text()
     assert "head:" not in text
     assert "aligner:" not in text
     assert loading.load(run / "spec.yaml").spec.type == "instruct"
 
 
-def test_a_loaded_and_an_exported_model_write_the_responses_of_the_trained_one(
+def test_loaded_and_exported_models_give_the_responses_of_the_trained_model(
     run: Path, tmp_path: Path
 ) -> None:
-    """The run and an export without base model give the same tags and counts; text is accepted too."""
+    """A run and its export give the same tags and counts."""
     result = evaluate(run)
     tags = [
         line.split("\t")[-1] for line in (run / "predictions/test.conll").read_text().splitlines() if line
     ]
     assert [tag for prediction in result.predictions for tag in prediction.tags] == tags
-    of_training = json.loads((run / "metrics.json").read_text())["test"]
-    for counts in (result.scores["responses"], of_training["responses"]):
+    saved_scores = json.loads((run / "metrics.json").read_text())["test"]
+    for counts in (result.scores["responses"], saved_scores["responses"]):
         del counts["seconds"], counts["sentences_per_second"]
-    assert result.scores == of_training
+    assert result.scores == saved_scores
     export(run, tmp_path / "exported")
     again = sltk.load(tmp_path / "exported").predict([each.sentence.words for each in result.predictions])
     assert response_texts(again) == response_texts(result.predictions)
@@ -198,8 +198,8 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
 
-def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Path) -> None:
-    """Every weight with the output embedding, and adapters on a quantized base, give the same tags after loading."""
+def test_fully_trained_and_quantized_models_are_saved_and_loaded(tmp_path: Path) -> None:
+    """Full fine-tuning and adapters on a quantized base give the same tags after loading."""
     quantized = lora(quantization={"type": "nf4"})
     for name, backbone in (("whole", spec()["backbone"]), ("quantized", quantized)):
         sltk.train(spec(trainer={"epochs": 1}, backbone=backbone), tmp_path / name)
@@ -212,8 +212,8 @@ def test_whole_training_and_quantized_training_are_saved_and_loaded(tmp_path: Pa
         assert [tag for prediction in predictions for tag in prediction.tags] == tags
 
 
-def test_a_frozen_model_is_used_without_training(tmp_path: Path) -> None:
-    """Nothing is trained; examples of the training data are in every prompt, also after loading."""
+def test_a_frozen_model_is_prompted_without_training(tmp_path: Path) -> None:
+    """The prompts contain examples of the training data, also after loading."""
     progress = tiny.RecordingProgress()
     settings = spec({"shots": 2}, backbone={**spec()["backbone"], "freeze": True})
     metrics = sltk.train(settings, tmp_path / "run", progress=progress)
@@ -284,7 +284,7 @@ def test_cache_and_left_padding_do_not_change_scores(family: str) -> None:
 @pytest.mark.parametrize("constrained", [False, True])
 @pytest.mark.parametrize("sampling", [None, Sampling()])
 def test_responses_do_not_depend_on_the_batch(constrained: bool, sampling: Sampling | None) -> None:
-    """This holds for greedy, sampled and constrained decoding."""
+    """Greedy, sampled and constrained decoding give the same responses for any batch size."""
     subject = model(constrained=constrained, **({"sampling": sampling.model_dump()} if sampling else {}))
     kind = kinds.TYPES["instruct"]
     together = response_texts(kind.predict(subject, sentences(), 100_000, 2048, Progress()))
@@ -306,7 +306,7 @@ def test_the_shared_prefix_does_not_change_responses() -> None:
 
 
 @pytest.mark.parametrize("limit", [2, 9, 24])
-def test_constrained_responses_are_read_back_completely_for_any_model(limit: int) -> None:
+def test_constrained_responses_are_parsed_completely_for_any_model(limit: int) -> None:
     """With random weights and sampling, no piece is malformed, unknown, unmatched or cut, for any limit."""
     subject = model(constrained=True, sampling={"temperature": 5.0, "top_p": 1.0}, max_response=limit)
     unusual = [
@@ -330,7 +330,7 @@ def test_constrained_responses_are_read_back_completely_for_any_model(limit: int
 
 
 def test_the_constraint_works_in_generate_of_transformers() -> None:
-    """The constraint is a LogitsProcessor."""
+    """`SpanConstraint` is a LogitsProcessor."""
     subject = model(constrained=True)
     words = ["cold", "soup"]
     prompt = torch.tensor(subject.encoder.prompts([Sentence(words)]))
@@ -371,7 +371,7 @@ def test_a_type_without_an_option_is_an_error_before_training(tmp_path: Path) ->
         sltk.train(spec({"options": {"positive": "good", "negative": "bad"}}), tmp_path / "run")
 
 
-def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None:
+def test_weights_without_an_output_embedding_are_rejected(tmp_path: Path) -> None:
     """A base model without output embedding would have random scores."""
     base = tiny.save_base(tmp_path / "base", {**tiny.LLAMA, "max_position_embeddings": 512})
     with pytest.raises(ModelError, match="missing"):
@@ -396,8 +396,8 @@ def test_weights_without_an_output_embedding_are_refused(tmp_path: Path) -> None
         ({"metrics": [{"type": "spans", "calibration_bins": 5}]}, "metric `spans` needs probabilities"),
     ],
 )
-def test_settings_that_exclude_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_incompatible_settings_are_rejected(changes: dict[str, Any], message: str) -> None:
     """Each type of model has its own keys, and an instruction-tuned model must be causal."""
-    with pytest.raises(InvalidSpecError) as refused:
+    with pytest.raises(InvalidSpecError) as caught:
         loading.load({**spec(), **changes})
-    assert message in str(refused.value)
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Specs for instruction tuning can be rehearsed and checked, and have the settings of the paper."""
+"""Shipped specs for instruction tuning: rehearsal, settings of the paper, and preview."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPECS = [f"{model}_instruct_{task}" for model in ("llama2_7b", "mistral_7b") for
 
 
 @pytest.fixture(autouse=True)
-def _away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_data_and_no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("SLTK_DATA", "SLTK_MODELS", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -33,7 +33,7 @@ def experiment(name: str) -> Experiment:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["instruct_smollm2_absa_shots", "mistral_7b_instruct_ner"])
 def test_specs_can_be_rehearsed(name: str) -> None:
-    """Trained or prompted, constrained or sampled: the rehearsal runs offline and counts responses."""
+    """A rehearsal runs offline and counts responses, for trained and for prompted models."""
     progress = tiny.RecordingProgress()
     metrics = rehearse(load_shipped(name), progress=progress)
     assert metrics["test"]["responses"]["responses"] == 16
@@ -57,7 +57,7 @@ def test_specs_have_the_settings_of_the_authors(name: str) -> None:
 
 
 def test_each_event_type_has_a_phrase() -> None:
-    """A few of the 33 types have phrases that differ from their names."""
+    """Phrases are ordinary English, such as `file lawsuit` for `justice:sue`."""
     spec = experiment("llama2_7b_instruct_triggers").instruct
     assert spec is not None
     phrases = {
@@ -79,7 +79,7 @@ def test_check_shows_the_prompt_and_its_memory() -> None:
     assert "PER: person" in lines
     assert "head" not in lines
     assert "subwords in addition to the sentence" in lines
-    more, less = estimate_run(instruct), estimate_run(tagger)
-    assert more is not None
-    assert less is not None
-    assert (more.memory_gpu_bytes or 0) > (less.memory_gpu_bytes or 0) > 0
+    with_prompt, without_prompt = estimate_run(instruct), estimate_run(tagger)
+    assert with_prompt is not None
+    assert without_prompt is not None
+    assert (with_prompt.memory_gpu_bytes or 0) > (without_prompt.memory_gpu_bytes or 0) > 0

@@ -1,4 +1,4 @@
-"""Running sweeps: finished runs are kept, whatever happens in between."""
+"""Running sweeps: resuming, failures, damaged runs, extending, and locks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["sltk.run", "sltk.training", "sltk.sweeps"])
 KILLS = int(os.environ.get("SLTK_KILLS", "6"))
 
-HERE = {"type": "local", "isolated": False}
+IN_PROCESS = {"type": "local", "isolated": False}
 GRID = {"grid": {"backbone.unmask": ["01", "11"], "seed": [120, 121]}}
 
 
 def spec(sweep: Mapping[str, Any] = GRID, **changes: Any) -> dict[str, Any]:
     """Four runs of six updates each, with a checkpoint every two updates, in this process."""
     trainer = {"epochs": 2, "save_every": 2}
-    return {**tiny.spec(trainer, data=tiny.all_splits(), **changes), "sweep": sweep, "executor": HERE}
+    return {**tiny.spec(trainer, data=tiny.all_splits(), **changes), "sweep": sweep, "executor": IN_PROCESS}
 
 
 SHORT = {"trainer": {"max_steps": 3, "learning_rate": 0.01}}
@@ -41,8 +41,8 @@ SHORT = {"trainer": {"max_steps": 3, "learning_rate": 0.01}}
 
 def scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics that do not depend on the machine."""
-    counted = ("words", "epochs", "steps", "loss", "parameters", "trained_parameters")
-    return {**metrics, "train": {key: metrics["train"][key] for key in counted}}
+    names = ("words", "epochs", "steps", "loss", "parameters", "trained_parameters")
+    return {**metrics, "train": {key: metrics["train"][key] for key in names}}
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed sweep."""
+    """The folder of a finished sweep, shared by all tests."""
     folder = tmp_path_factory.mktemp("whole") / "sweep"
     outcome = sweeps.run(sweeps.plan(spec()), folder)
     assert len(outcome.names("done")) == 4
@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sweep(whole: Path, tmp_path: Path) -> Path:
-    """A copy of that folder, to be disturbed."""
+    """A copy of the finished sweep for a test to change."""
     shutil.copytree(whole, tmp_path / "sweep")
     return tmp_path / "sweep"
 
@@ -79,21 +79,23 @@ def states(folder: Path, plan: sweeps.Plan | None = None) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_run_of_a_sweep_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
-    """Weights, scores, log and spec are the same bit for bit, although runs share loaded data and models."""
+def test_a_run_of_a_sweep_equals_a_separate_run(whole: Path, tmp_path: Path) -> None:
+    """Weights, scores, log and spec are identical, although runs share loaded data and models."""
     for run in sweeps.plan(spec()).runs:
         sltk.train(run.experiment, tmp_path / run.name)
         inside = whole / "runs" / run.name
         assert tiny.same_weights(inside, tmp_path / run.name)
         for name in ("spec.yaml", "log.jsonl", "predictions/test.conll", "model/sltk.json"):
             assert (inside / name).read_text() == (tmp_path / run.name / name).read_text(), name
-        alone, within = (json.loads((f / "metrics.json").read_text()) for f in (tmp_path / run.name, inside))
-        assert scores(alone) == scores(within)
+        separate, within = (
+            json.loads((f / "metrics.json").read_text()) for f in (tmp_path / run.name, inside)
+        )
+        assert scores(separate) == scores(within)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantization", [None, {"type": "nf4"}, {"type": "int8"}])
-def test_adapters_on_shared_weights_are_those_of_a_run_alone(
+def test_adapters_on_shared_weights_equal_those_of_a_separate_run(
     tmp_path: Path, quantization: dict[str, Any] | None
 ) -> None:
     """Base weights are loaded once and shared; masks, adapters, heads and random numbers are not."""
@@ -113,35 +115,35 @@ def test_adapters_on_shared_weights_are_those_of_a_run_alone(
         assert tiny.same_weights(tmp_path / "sweep/runs" / run.name, tmp_path / run.name)
 
 
-def test_nothing_is_done_twice(sweep: Path) -> None:
-    """A second call changes no file of a finished run."""
+def test_finished_runs_are_not_repeated(sweep: Path) -> None:
+    """Running a finished sweep again changes no file."""
     before = {path: path.stat().st_mtime_ns for path in (sweep / "runs").rglob("*")}
     outcome = sweeps.run(sweeps.plan(spec()), sweep)
     assert len(outcome.names("done")) == 4
     assert before == {path: path.stat().st_mtime_ns for path in (sweep / "runs").rglob("*")}
 
 
-def work(spec: dict[str, Any], folder: Path) -> None:
+def run_sweep(spec: dict[str, Any], folder: Path) -> None:
     sweeps.run(sweeps.plan(spec), folder)
 
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_a_sweep_killed_at_random_moments_gives_the_same_results(whole: Path, tmp_path: Path) -> None:
-    """After SLTK_KILLS times SIGKILL at random moments, metrics, predictions and weights are the same."""
+def test_a_sweep_killed_at_random_times_gives_the_same_results(whole: Path, tmp_path: Path) -> None:
+    """Metrics, predictions and weights are the same after SIGKILL at SLTK_KILLS random times."""
     rng = random.Random(5)
-    killed = 0
+    kills = 0
     for _ in range(4 * KILLS):
-        process = PROCESSES.Process(target=work, args=(spec(), tmp_path / "sweep"))
+        process = PROCESSES.Process(target=run_sweep, args=(spec(), tmp_path / "sweep"))
         process.start()
         process.join(rng.uniform(0.05, 0.7))  # shorter than the sweep, however fast the machine is
         if process.exitcode is None:
             os.kill(process.pid or 0, signal.SIGKILL)
-            killed += 1
+            kills += 1
         process.join()
-        if killed == KILLS or process.exitcode == 0:
+        if kills == KILLS or process.exitcode == 0:
             break
-    assert killed >= 3
+    assert kills >= 3
     outcome = sweeps.run(sweeps.plan(spec()), tmp_path / "sweep")
     assert len(outcome.names("done")) == 4
     assert results(tmp_path / "sweep") == results(whole)
@@ -150,20 +152,20 @@ def test_a_sweep_killed_at_random_moments_gives_the_same_results(whole: Path, tm
 
 
 def test_the_index_is_rebuilt_from_the_run_directories(sweep: Path) -> None:
-    """Nothing is lost with the index; a damaged index is moved aside and reported."""
+    """A missing index is rebuilt; a damaged index is moved aside and reported."""
     for path in sweep.glob("index.sqlite*"):
         path.unlink()
     assert set(states(sweep).values()) == {"done"}
     (sweep / "index.sqlite").write_bytes(b"this is no database" * 100)
-    notes = Notes()
-    outcome = sweeps.run(sweeps.plan(spec()), sweep, watcher=notes)
+    watcher = RecordingWatcher()
+    outcome = sweeps.run(sweeps.plan(spec()), sweep, watcher=watcher)
     assert len(outcome.names("done")) == 4
-    assert any("index was damaged" in note for note in notes.notes)
+    assert any("index was damaged" in note for note in watcher.notes)
     assert (sweep / "index.sqlite.damaged").exists()
 
 
-class Notes(sweeps.Watcher):
-    """Records what a watcher is told."""
+class RecordingWatcher(sweeps.Watcher):
+    """A watcher that records notes and the order of finished runs."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -193,7 +195,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: Path, name: str) -> None:
-    """A damaged run is neither trusted nor overwritten without `retry`."""
+    """A damaged run is neither counted as done nor overwritten without `retry`."""
     plan = sweeps.plan(spec())
     first = plan.runs[0].name
     content, reason = DAMAGES[name]
@@ -202,13 +204,13 @@ def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: P
     outcome = sweeps.run(plan, sweep)
     assert outcome.names("damaged") == [first]
     assert reason in outcome.rows[first].reason
-    again = sweeps.run(plan, sweep, select=sweeps.Selection(retry=True))
-    assert len(again.names("done")) == 4
+    repeated = sweeps.run(plan, sweep, select=sweeps.Selection(retry=True))
+    assert len(repeated.names("done")) == 4
     assert results(sweep) == results(whole)
 
 
-def test_metrics_changed_by_hand_are_noticed(sweep: Path) -> None:
-    """The index has the hash of the metrics; a changed spec is noticed too."""
+def test_changed_metrics_and_specs_are_detected(sweep: Path) -> None:
+    """The status shows which file or setting changed."""
     one, other = (run.name for run in sweeps.plan(spec()).runs[:2])
     path = sweep / "runs" / one / "metrics.json"
     path.write_text(path.read_text().replace('"f1": 0', '"f1": 1'))
@@ -220,15 +222,15 @@ def test_metrics_changed_by_hand_are_noticed(sweep: Path) -> None:
 
 
 def test_a_run_whose_folder_was_removed_is_repeated(whole: Path, sweep: Path) -> None:
-    """A removed run is waiting."""
+    """A run without folder has the state `waiting`."""
     shutil.rmtree(sweep / "runs" / sweeps.plan(spec()).runs[2].name)
     assert list(states(sweep).values()).count("waiting") == 1
     sweeps.run(sweeps.plan(spec()), sweep)
     assert results(sweep) == results(whole)
 
 
-def test_a_changed_sweep_is_refused_with_its_differences_and_a_choice(sweep: Path) -> None:
-    """The choice is to continue with the old plan, or to extend it."""
+def test_a_changed_sweep_is_rejected_with_its_differences(sweep: Path) -> None:
+    """The error suggests `--old-plan`, which keeps the old plan, and `--extend`, which adds the new runs."""
     wider = sweeps.plan(spec({"grid": {"backbone.unmask": ["01", "11"], "seed": [120, 121, 122]}}))
     with pytest.raises(UsageError) as caught:
         sweeps.run(wider, sweep)
@@ -241,14 +243,14 @@ def test_a_changed_sweep_is_refused_with_its_differences_and_a_choice(sweep: Pat
     assert len(sweeps.run(wider, sweep).rows) == 6
 
 
-def test_extending_keeps_what_the_new_spec_no_longer_names(sweep: Path) -> None:
+def test_extending_keeps_runs_that_the_new_spec_lacks(sweep: Path) -> None:
     """Finished runs remain part of the sweep."""
     other = sweeps.plan(spec({"grid": {"backbone.unmask": ["10"], "seed": [120, 121]}}))
     assert len(sweeps.run(other, sweep, on_change="extend", select=sweeps.Selection(limit=1)).rows) == 6
 
 
-def test_extending_never_mixes_two_specs_under_one_name(sweep: Path) -> None:
-    """Existing runs keep their settings; the error says what differs."""
+def test_extending_rejects_changed_settings(sweep: Path) -> None:
+    """Existing runs keep their settings, and the error shows the difference."""
     longer = sweeps.plan(
         {**spec(), "trainer": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "save_every": 2}}
     )
@@ -259,7 +261,7 @@ def test_extending_never_mixes_two_specs_under_one_name(sweep: Path) -> None:
     assert set(states(sweep).values()) == {"done"}
 
 
-def test_two_processes_do_not_work_on_one_sweep(sweep: Path) -> None:
+def test_a_sweep_is_locked_while_it_runs(sweep: Path) -> None:
     """The error names the process that holds the lock; different shards can run at the same time."""
     with (
         locking.lock(sweep / ".locks" / "sweep"),
@@ -273,49 +275,49 @@ def test_two_processes_do_not_work_on_one_sweep(sweep: Path) -> None:
             sweeps.run(sweeps.plan(spec()), sweep)
 
 
-def test_shards_together_are_the_sweep(whole: Path, tmp_path: Path) -> None:
-    """After all shards, the whole sweep is finished."""
+def test_all_shards_together_finish_the_sweep(whole: Path, tmp_path: Path) -> None:
+    """The results are those of the sweep in one process."""
     for part in (1, 2, 3):
         sweeps.run(sweeps.plan(spec()), tmp_path / "s", select=sweeps.Selection(shard=(part, 3)))
     assert set(states(tmp_path / "s").values()) == {"done"}
     assert results(tmp_path / "s") == results(whole)
 
 
-FAILING = """
+FAILING_READER = """
 import os
 from pathlib import Path
 from sltk import Reader, Sentence, register
 
 
-@register.reader("troubled_{name}")
-class Troubled(Reader):
-    \"\"\"Does what a file tells it to do.\"\"\"
+@register.reader("failing_{name}")
+class FailingReader(Reader):
+    \"\"\"Fails while the file trouble_VALUE exists.\"\"\"
 
     trouble: str = ""
 
     def read(self):
-        exec_by = Path(__file__).parent / f"trouble_{{self.trouble}}"
-        if exec_by.exists():
+        path = Path(__file__).parent / f"trouble_{{self.trouble}}"
+        if path.exists():
             {trouble}
         yield Sentence(words=["good", "soup"], tags=["O", "B-x"])
 """
 
 
-def troubled(folder: Path, name: str, trouble: str, values: list[str]) -> dict[str, Any]:
-    """A sweep over `trouble`; a run fails as long as the file `trouble_VALUE` exists."""
+def failing_spec(folder: Path, name: str, trouble: str, values: list[str]) -> dict[str, Any]:
+    """A sweep over `data.train.trouble`; a run fails while the file `trouble_VALUE` exists."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mine.py").write_text(FAILING.format(name=name, trouble=trouble))
-    reader = {"type": f"troubled_{name}"}
+    (folder / "mine.py").write_text(FAILING_READER.format(name=name, trouble=trouble))
+    reader = {"type": f"failing_{name}"}
     return {
         **tiny.spec({"epochs": 1}, data={"train": reader, "test": reader}, imports=[str(folder / "mine.py")]),
         "sweep": {"grid": {"data.train.trouble": values}},
-        "executor": HERE,
+        "executor": IN_PROCESS,
     }
 
 
 def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
-    """A failed run is repeated only with `retry`; its traceback is in its log."""
-    whole = troubled(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
+    """A failed run is repeated only with `retry`, and its log has the traceback."""
+    whole = failing_spec(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
     outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
     assert [row.state for row in outcome.rows.values()] == ["done", "failed", "done"]
@@ -323,15 +325,15 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "mine.py" in (tmp_path / "sweep/logs/trouble=b.log").read_text()
     (tmp_path / "trouble_b").unlink()
     assert sweeps.run(sweeps.plan(whole), tmp_path / "sweep").names("failed") == ["trouble=b"]
-    again = sweeps.run(sweeps.plan(whole), tmp_path / "sweep", select=sweeps.Selection(retry=True))
-    assert len(again.names("done")) == 3
+    repeated = sweeps.run(sweeps.plan(whole), tmp_path / "sweep", select=sweeps.Selection(retry=True))
+    assert len(repeated.names("done")) == 3
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_stops_the_sweep_which_can_be_resumed(tmp_path: Path) -> None:
-    """No run counts as failed, and no further run is started."""
+def test_a_full_disk_stops_the_sweep(tmp_path: Path) -> None:
+    """No run counts as failed, no other run is started, and the sweep can be resumed."""
     trouble = 'open("/dev/full", "w").write("x" * 10**6)'
-    whole = troubled(tmp_path, "full", trouble, ["a", "b", "c"])
+    whole = failing_spec(tmp_path, "full", trouble, ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
     outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
     assert [row.state for row in outcome.rows.values()] == ["done", "waiting", "waiting"]
@@ -341,9 +343,9 @@ def test_a_full_disk_stops_the_sweep_which_can_be_resumed(tmp_path: Path) -> Non
     assert len(sweeps.run(sweeps.plan(whole), tmp_path / "sweep").names("done")) == 3
 
 
-def test_ctrl_c_ends_the_sweep_and_leaves_the_run_waiting(tmp_path: Path) -> None:
-    """The interrupted run is waiting, and can be resumed."""
-    whole = troubled(tmp_path, "interrupting", "raise KeyboardInterrupt", ["a", "b"])
+def test_ctrl_c_stops_the_sweep(tmp_path: Path) -> None:
+    """The interrupted run has the state `waiting`."""
+    whole = failing_spec(tmp_path, "interrupting", "raise KeyboardInterrupt", ["a", "b"])
     (tmp_path / "trouble_b").touch()
     with pytest.raises(KeyboardInterrupt):
         sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
@@ -351,21 +353,21 @@ def test_ctrl_c_ends_the_sweep_and_leaves_the_run_waiting(tmp_path: Path) -> Non
     assert [(row.state, row.interruptions) for row in rows.values()] == [("done", 0), ("waiting", 0)]
 
 
-def test_a_run_during_which_the_sweep_died_twice_comes_last(tmp_path: Path) -> None:
-    """The run may have ended the sweep, so the others come first."""
+def test_a_run_interrupted_twice_is_started_last(tmp_path: Path) -> None:
+    """A run that may have killed the sweep is started after all others."""
     plan = sweeps.plan(spec())
     first, *others = plan.runs
     (tmp_path / "sweep").mkdir()
     index = Index(tmp_path / "sweep/index.sqlite")
     index.put(sweeps.Row(first.name, first.digest, "running", interruptions=1))
     index.close()
-    notes = Notes()
-    sweeps.run(plan, tmp_path / "sweep", watcher=notes)
-    assert notes.order == [*(run.name for run in others), first.name]
+    watcher = RecordingWatcher()
+    sweeps.run(plan, tmp_path / "sweep", watcher=watcher)
+    assert watcher.order == [*(run.name for run in others), first.name]
 
 
 def test_limit_and_only_select_runs(tmp_path: Path) -> None:
-    """Runs that are not selected keep waiting."""
+    """Runs that are not selected have the state `waiting`."""
     plan = sweeps.plan(spec())
     outcome = sweeps.run(plan, tmp_path / "s", select=sweeps.Selection(only=["seed=121"], limit=1))
     assert {name: row.state for name, row in outcome.rows.items()} == {
@@ -374,19 +376,19 @@ def test_limit_and_only_select_runs(tmp_path: Path) -> None:
     assert list(states(tmp_path / "s").values()).count("done") == 1
 
 
-def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
-    """Other files are left alone."""
+def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
+    """The error names a file that is not part of a sweep."""
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt"):
         sweeps.run(sweeps.plan(spec()), tmp_path)
 
 
 def test_time_and_disk_are_estimated_from_finished_runs(sweep: Path) -> None:
-    """There is no estimate before the first run is finished."""
+    """Before the first run is finished, there is no estimate."""
     status = sweeps.read_status(sweeps.plan(spec()), sweep)
     assert status.seconds_left == 0
     assert (status.seconds_per_run or 0) > 0
     assert (status.bytes_per_run or 0) > 10_000
     assert status.best is not None
-    nothing = sweeps.read_status(sweeps.plan(spec()), sweep / "elsewhere")
-    assert (nothing.seconds_left, nothing.bytes_left, nothing.best) == (None, None, None)
+    unstarted = sweeps.read_status(sweeps.plan(spec()), sweep / "elsewhere")
+    assert (unstarted.seconds_left, unstarted.bytes_left, unstarted.best) == (None, None, None)
