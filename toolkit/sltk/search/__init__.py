@@ -13,13 +13,11 @@ Imports no torch; `shared_run.py` is imported only in the processes that train.
 
 from .gaussian_process import GaussianProcess, Posterior
 from .search_plan import SearchPlan, plan
-from .search_runner import SearchResult, Tried, begin, run
-from .space import FAILED, SHARED, Search, Space, Strategy
+from .search_runner import SearchResult, begin, run
+from .space import Search, Space
 from .strategies import STRATEGIES
 
 __all__ = [
-    "FAILED",
-    "SHARED",
     "STRATEGIES",
     "GaussianProcess",
     "Posterior",
@@ -27,8 +25,6 @@ __all__ = [
     "SearchPlan",
     "SearchResult",
     "Space",
-    "Strategy",
-    "Tried",
     "begin",
     "plan",
     "run",

@@ -5,12 +5,11 @@ outcome = sweeps.run(plan, "runs/sweep")
 """
 
 from .index import Row
-from .plan import Change, Plan, PlannedRun, change, plan
+from .plan import Plan, PlannedRun, change, plan
 from .runner import Outcome, Selection, read_status, run
 from .status import Running, Status, Watcher
 
 __all__ = [
-    "Change",
     "Outcome",
     "Plan",
     "PlannedRun",
