@@ -91,14 +91,14 @@ def contents(data: Dataset, *, text: bool = False) -> list[tuple[object, ...]]:
 @given(sentences=sentences_of(), scheme=st.sampled_from(["IOB1", "IOB2", "BIOES", "BILOU", "BMES"]))
 @settings(max_examples=12, deadline=None)
 def test_words_and_tags_are_the_same_after_a_round_trip(tmp_path_factory, form, other, sentences, scheme):
-    """This holds for words without white space, in any scheme, for every pair of formats."""
+    """Words without white space and their tags survive every pair of formats, in any scheme."""
     folder = tmp_path_factory.mktemp("formats")
     expected = contents(load(ListReader(sentences=sentences), "IOB2"))
     first = convert(ListReader(sentences=sentences), form, folder, "a", scheme)
     second = convert(reader_of(form, first, scheme), other, folder, "b", scheme)
     third = convert(reader_of(other, second, scheme), form, folder, "c", scheme)
-    for written, path in ((form, first), (other, second), (form, third)):
-        assert contents(load(reader_of(written, path, scheme), "IOB2")) == expected
+    for name, path in ((form, first), (other, second), (form, third)):
+        assert contents(load(reader_of(name, path, scheme), "IOB2")) == expected
 
 
 @given(sentences=sentences_of(WORDS))
@@ -206,7 +206,7 @@ def test_real_files_are_the_same_after_a_round_trip(corpora, tmp_path):
 
 
 def test_real_columns_and_tables_are_the_same_after_a_round_trip(corpora, tmp_path):
-    """This includes CoNLL-2003, which is IOB1, and the split of the paper, which has words of white space."""
+    """CoNLL-2003 (IOB1) and the split of the paper (with words of white space) keep their words and tags."""
     english = ConllReader(path=corpora / "conll2003" / "eng.testb")
     split = CsvReader(path=corpora / "rest14" / "paper_split" / "absa_test.csv")
     for name, reader in (("english", english), ("split", split)):

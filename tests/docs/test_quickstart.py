@@ -17,7 +17,7 @@ def sentences_with_terms(part: str) -> set[tuple[str, ...]]:
     return {tuple(sentence.words) for sentence in reader.read() if set(sentence.tags or ()) != {"O"}}
 
 
-def test_test_sentences_are_new_combinations() -> None:
+def test_the_test_split_has_new_combinations_of_known_words() -> None:
     """No test sentence with a term occurs in the training data, but each of its words does."""
     train, test = sentences_with_terms("train"), sentences_with_terms("test")
     assert not train & test

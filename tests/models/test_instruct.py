@@ -30,7 +30,9 @@ def spec(**changes: Any) -> InstructSpec:
     return InstructSpec.model_validate({"instruction": "name the dishes", "options": OPTIONS, **changes})
 
 
-def read(text: str, words: list[str] = WORDS, mode: Any = "tolerant") -> tuple[list[Span], Response]:
+def parse_response(
+    text: str, words: list[str] = WORDS, mode: Any = "tolerant"
+) -> tuple[list[Span], Response]:
     return parse(Response(text), words, TYPES, mode)
 
 
@@ -106,7 +108,7 @@ def test_a_type_without_an_option_is_an_error_that_names_it() -> None:
 
 def test_repeated_spans_are_matched_in_order() -> None:
     """The second span with the same text is matched at the second occurrence."""
-    spans, response = read("soup:bad;soup:good")
+    spans, response = parse_response("soup:bad;soup:good")
     assert spans == [Span(1, 2, "NEG"), Span(6, 7, "POS")]
     assert response.unmatched == 0
 
@@ -114,8 +116,8 @@ def test_repeated_spans_are_matched_in_order() -> None:
 def test_only_tolerant_parsing_matches_spans_out_of_order() -> None:
     """`paper` only searches forward; `tolerant` searches backward if nothing matches ahead."""
     text = "bowl:good;cold:bad"
-    assert read(text)[0] == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
-    spans, response = read(text, mode="paper")
+    assert parse_response(text)[0] == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
+    spans, response = parse_response(text, mode="paper")
     assert (spans, response.unmatched) == ([Span(7, 8, "POS")], 1)
 
 
@@ -127,36 +129,36 @@ def test_a_malformed_piece_is_discarded_with_all_spans_in_paper_mode(
     piece: str, malformed: int, unknown: int
 ) -> None:
     """Both modes count the piece; with `paper`, the sentence has no spans."""
-    spans, response = read(f"cold:bad;{piece};bowl:good")
+    spans, response = parse_response(f"cold:bad;{piece};bowl:good")
     assert spans == [Span(3, 4, "NEG"), Span(7, 8, "POS")]
     assert (response.pieces, response.malformed, response.unknown_type) == (3, malformed, unknown)
-    spans, response = read(f"cold:bad;{piece};bowl:good", mode="paper")
+    spans, response = parse_response(f"cold:bad;{piece};bowl:good", mode="paper")
     assert (spans, response.lost_sentence) == ([], True)
     assert (response.malformed, response.unknown_type) == (malformed, unknown)
 
 
 def test_a_span_that_is_not_in_the_sentence_is_counted_as_unmatched() -> None:
     """A span must consist of whole words of the sentence."""
-    spans, response = read("salad:good;sou:bad;soup was:bad;the soup was cold:bad")
+    spans, response = parse_response("salad:good;sou:bad;soup was:bad;the soup was cold:bad")
     assert spans == [Span(1, 3, "NEG")]
     assert (response.pieces, response.unmatched) == (4, 3)
 
 
 def test_spans_may_contain_colons() -> None:
     """A piece is split at its last colon."""
-    assert read("10:30:good", ["at", "10:30"])[0] == [Span(1, 2, "POS")]
+    assert parse_response("10:30:good", ["at", "10:30"])[0] == [Span(1, 2, "POS")]
 
 
 def test_an_empty_response_has_no_pieces() -> None:
     """The response of a sentence without spans is empty, apart from white space."""
-    assert read(" \n") == ([], Response(" \n"))
+    assert parse_response(" \n") == ([], Response(" \n"))
 
 
 words = st.lists(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=4), max_size=8)
 
 
 @st.composite
-def annotated(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
+def annotated_sentences(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
     """Words, and spans of them that do not overlap."""
     sentence = draw(words)
     borders = sorted(draw(st.sets(st.integers(0, len(sentence)))))
@@ -165,7 +167,7 @@ def annotated(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(annotated(), st.sampled_from(["tolerant", "paper"]))
+@given(annotated_sentences(), st.sampled_from(["tolerant", "paper"]))
 def test_correct_responses_are_parsed_with_all_spans(pair: tuple[list[str], list[Span]], mode: Any) -> None:
     """Without separators in words, nothing is malformed and no span is lost; a span may be matched earlier."""
     sentence = [word.replace(";", ",") for word in pair[0]]
@@ -185,7 +187,7 @@ def test_any_response_can_be_parsed(text: str, sentence: list[str], mode: Any) -
         assert len(spans) + response.malformed + response.unknown_type + response.unmatched == response.pieces
 
 
-def scored(predictions: Any) -> dict[str, Any]:
+def seqeval_scores(predictions: Any) -> dict[str, Any]:
     pairs = [(each.sentence.tags, each.tags) for each in predictions]
     return SeqevalMetric().compute([gold for gold, _ in pairs], [tags for _, tags in pairs], "IOB2")
 
@@ -195,8 +197,8 @@ def test_the_ceiling_is_below_one_if_the_format_is_ambiguous() -> None:
     sentence = Sentence(["soup", "after", "soup"], ["O", "O", "B-POS"])
     plain = Sentence(["soup", "first"], ["B-POS", "O"])
     predictions = [Prediction(each, ["O"] * len(each)) for each in (sentence, plain)]
-    assert ceiling(predictions, spec(), "IOB2", scored)["f1"] == 0.5
-    assert ceiling(predictions[1:], spec(), "IOB2", scored)["f1"] == 1.0
+    assert ceiling(predictions, spec(), "IOB2", seqeval_scores)["f1"] == 0.5
+    assert ceiling(predictions[1:], spec(), "IOB2", seqeval_scores)["f1"] == 1.0
 
 
 def test_counts_add_up_over_responses() -> None:
@@ -220,5 +222,5 @@ def test_the_ceiling_on_the_restaurant_reviews_is_that_of_the_paper(corpora: Pat
         split = load_splits(load_data({"train": {"type": "csv", "path": path}}), "IOB2")["train"]
         predictions = [Prediction(sentence, []) for sentence in split]
         for mode in ("paper", "tolerant"):
-            best = ceiling(predictions, spec(options=phrases, parsing=mode), "IOB2", scored)["f1"]
+            best = ceiling(predictions, spec(options=phrases, parsing=mode), "IOB2", seqeval_scores)["f1"]
             assert round(100 * best, 2) == published

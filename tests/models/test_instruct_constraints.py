@@ -22,7 +22,7 @@ OPTIONS = {"POS": "good", "NEG": "bad", "BOTH": "good and bad"}
 TYPES = {phrase: type_ for type_, phrase in OPTIONS.items()}
 
 
-def after(automaton: Automaton, text: str) -> State | None:
+def state_after(automaton: Automaton, text: str) -> State | None:
     """The state after a text, or None if the text is not allowed."""
     state: State | None = automaton.start
     for byte in text.encode():
@@ -32,7 +32,7 @@ def after(automaton: Automaton, text: str) -> State | None:
 
 def accepts(words: list[str], text: str) -> bool:
     automaton = Automaton(words, OPTIONS.values())
-    state = after(automaton, text)
+    state = state_after(automaton, text)
     return state is not None and automaton.is_end(state)
 
 
@@ -72,7 +72,7 @@ def test_words_that_cannot_be_parsed_are_excluded_from_spans() -> None:
     for text in ("a;b:bad", "c d e:bad", "d e:bad", "\u00a0:bad", "\u00a0 f:bad"):
         assert not accepts(words, text)
     without_g = Automaton(words, OPTIONS.values(), lambda word: b"g" not in word)
-    assert after(without_g, "f g") is None
+    assert state_after(without_g, "f g") is None
 
 
 def test_a_leading_space_is_allowed_if_the_tokenizer_adds_one() -> None:
@@ -85,7 +85,7 @@ def test_a_leading_space_is_allowed_if_the_tokenizer_adds_one() -> None:
         (" ", False),
         ("  soup:bad", False),
     ):
-        state = after(automaton, text)
+        state = state_after(automaton, text)
         assert (state is not None and automaton.is_end(state)) is is_response
 
 
@@ -140,7 +140,7 @@ def test_to_end_is_the_smallest_number_of_missing_bytes() -> None:
     automaton = Automaton(["soup"], OPTIONS.values())
     expected = {"": 0, "s": 7, "soup": 4, "soup:": 3, "soup:g": 3, "soup:good": 0, "soup:good ": 7}
     for text, count in expected.items():
-        state = after(automaton, text)
+        state = state_after(automaton, text)
         assert state is not None
         assert automaton.to_end(state) == count
 

@@ -185,7 +185,7 @@ def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_pat
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """Interrupted after an update and resumed, a run ends bit for bit like an uninterrupted one."""
 
-    class Interrupts(tiny.RecordingProgress):
+    class FailingProgress(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 4:
                 raise RunError("interrupted")
@@ -193,7 +193,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     settings = spec(trainer={"save_every": 2}, backbone=lora())
     sltk.train(settings, tmp_path / "whole")
     with pytest.raises(RunError, match="interrupted"):
-        sltk.train(settings, tmp_path / "run", progress=Interrupts())
+        sltk.train(settings, tmp_path / "run", progress=FailingProgress())
     sltk.train(settings, tmp_path / "run", resume=True)
     assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
 
@@ -228,7 +228,7 @@ def test_a_frozen_model_is_prompted_without_training(tmp_path: Path) -> None:
 def test_a_packed_batch_has_the_loss_of_its_samples(loss: str) -> None:
     """The loss of a packed batch is that of transformers' model on one sample at a time."""
     subject = model(loss=loss)
-    samples = subject.encoder.samples(list(_annotated()))
+    samples = subject.encoder.samples(list(annotated_sentences()))
     whole, network = subject.network.backbone.language_model, subject.network.eval()
     with torch.inference_mode():
         together = float(network(**pack_prompts(samples))["loss"])
@@ -244,7 +244,7 @@ def test_a_packed_batch_has_the_loss_of_its_samples(loss: str) -> None:
     assert learned == (sum(len(s.ids) - 1 for s in samples) if loss == "all" else learned)
 
 
-def _annotated() -> Any:
+def annotated_sentences() -> Any:
     return load_splits(loading.load(spec()).spec.data, "IOB2")["train"].sentences[:5]
 
 

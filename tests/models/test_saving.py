@@ -244,14 +244,8 @@ def test_loading_cannot_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(torch, "load", recording_load)
     spec = tiny.spec({"save_every": 1})
-
-    class Stop(tiny.RecordingProgress):
-        def step(self, done: int, words: int) -> None:
-            if done == 4:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        sltk.train(spec, tmp_path / "run", progress=Stop())
+        sltk.train(spec, tmp_path / "run", progress=tiny.InterruptingProgress(4))
     sltk.train(spec, tmp_path / "run", resume=True)
     assert len(weights_only) >= 3
     assert all(weights_only)

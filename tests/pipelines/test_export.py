@@ -106,7 +106,7 @@ def test_quantized_weights_are_dequantized(
 def test_transformers_loads_an_exported_causal_decoder(
     tmp_path: Path, config: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    """Its scores at the first subwords of words are those of sltk."""
+    """AutoModelForTokenClassification gives the scores of sltk at the first subwords of words."""
     backbone = tiny.backbone(config=config, unmask="none", **changes)
     check_with_transformers(train_run(tmp_path / "run", backbone), tmp_path / "export")
 
@@ -161,7 +161,7 @@ def check_with_transformers(run: Path, target: Path) -> None:
 def test_a_note_says_why_transformers_cannot_load_an_export(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    """transformers cannot load the folder, so it never gives wrong scores."""
+    """Loading such an export with transformers fails instead of giving other scores."""
     from transformers import AutoModelForTokenClassification
 
     run = train_run(tmp_path / "run", **{"backbone": tiny.backbone(), **changes})
@@ -183,7 +183,7 @@ def test_an_export_can_be_exported_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
-    """An empty folder is used; other folders and files are refused, and so are unfinished runs."""
+    """Only an empty or missing folder is accepted as target, and only a finished run is exported."""
     run = train_run(tmp_path / "run", tiny.backbone())
     (tmp_path / "empty").mkdir()
     exporting.export(run, tmp_path / "empty")
@@ -200,7 +200,7 @@ def test_a_folder_that_is_not_empty_is_not_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
-def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_export_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is written completely or not at all."""
     run = train_run(tmp_path / "run", tiny.backbone())
 

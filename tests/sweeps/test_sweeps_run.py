@@ -57,18 +57,18 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished sweep, shared by all tests."""
-    folder = tmp_path_factory.mktemp("whole") / "sweep"
+    folder = tmp_path_factory.mktemp("reference") / "sweep"
     outcome = sweeps.run(sweeps.plan(spec()), folder)
     assert len(outcome.names("done")) == 4
     return folder
 
 
 @pytest.fixture
-def sweep(whole: Path, tmp_path: Path) -> Path:
+def sweep(reference: Path, tmp_path: Path) -> Path:
     """A copy of the finished sweep for a test to change."""
-    shutil.copytree(whole, tmp_path / "sweep")
+    shutil.copytree(reference, tmp_path / "sweep")
     return tmp_path / "sweep"
 
 
@@ -79,11 +79,11 @@ def states(folder: Path, plan: sweeps.Plan | None = None) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_run_of_a_sweep_equals_a_separate_run(whole: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_sweep_equals_a_separate_run(reference: Path, tmp_path: Path) -> None:
     """Weights, scores, log and spec are identical, although runs share loaded data and models."""
     for run in sweeps.plan(spec()).runs:
         sltk.train(run.experiment, tmp_path / run.name)
-        inside = whole / "runs" / run.name
+        inside = reference / "runs" / run.name
         assert tiny.same_weights(inside, tmp_path / run.name)
         for name in ("spec.yaml", "log.jsonl", "predictions/test.conll", "model/sltk.json"):
             assert (inside / name).read_text() == (tmp_path / run.name / name).read_text(), name
@@ -129,7 +129,7 @@ def run_sweep(spec: dict[str, Any], folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_a_sweep_killed_at_random_times_gives_the_same_results(whole: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_at_random_times_gives_the_same_results(reference: Path, tmp_path: Path) -> None:
     """Metrics, predictions and weights are the same after SIGKILL at SLTK_KILLS random times."""
     rng = random.Random(5)
     kills = 0
@@ -146,9 +146,9 @@ def test_a_sweep_killed_at_random_times_gives_the_same_results(whole: Path, tmp_
     assert kills >= 3
     outcome = sweeps.run(sweeps.plan(spec()), tmp_path / "sweep")
     assert len(outcome.names("done")) == 4
-    assert results(tmp_path / "sweep") == results(whole)
+    assert results(tmp_path / "sweep") == results(reference)
     for name in outcome.rows:
-        assert tiny.same_weights(whole / "runs" / name, tmp_path / "sweep/runs" / name)
+        assert tiny.same_weights(reference / "runs" / name, tmp_path / "sweep/runs" / name)
 
 
 def test_the_index_is_rebuilt_from_the_run_directories(sweep: Path) -> None:
@@ -194,7 +194,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: Path, name: str) -> None:
+def test_a_damaged_run_is_reported_and_repeated_on_request(reference: Path, sweep: Path, name: str) -> None:
     """A damaged run is neither counted as done nor overwritten without `retry`."""
     plan = sweeps.plan(spec())
     first = plan.runs[0].name
@@ -206,7 +206,7 @@ def test_a_damaged_run_is_reported_and_repeated_on_request(whole: Path, sweep: P
     assert reason in outcome.rows[first].reason
     repeated = sweeps.run(plan, sweep, select=sweeps.Selection(retry=True))
     assert len(repeated.names("done")) == 4
-    assert results(sweep) == results(whole)
+    assert results(sweep) == results(reference)
 
 
 def test_changed_metrics_and_specs_are_detected(sweep: Path) -> None:
@@ -221,12 +221,12 @@ def test_changed_metrics_and_specs_are_detected(sweep: Path) -> None:
     assert rows[other].reason == "its spec.yaml differs from the plan: seed: 999 → 121"
 
 
-def test_a_run_whose_folder_was_removed_is_repeated(whole: Path, sweep: Path) -> None:
+def test_a_run_whose_folder_was_removed_is_repeated(reference: Path, sweep: Path) -> None:
     """A run without folder has the state `waiting`."""
     shutil.rmtree(sweep / "runs" / sweeps.plan(spec()).runs[2].name)
     assert list(states(sweep).values()).count("waiting") == 1
     sweeps.run(sweeps.plan(spec()), sweep)
-    assert results(sweep) == results(whole)
+    assert results(sweep) == results(reference)
 
 
 def test_a_changed_sweep_is_rejected_with_its_differences(sweep: Path) -> None:
@@ -275,12 +275,12 @@ def test_a_sweep_is_locked_while_it_runs(sweep: Path) -> None:
             sweeps.run(sweeps.plan(spec()), sweep)
 
 
-def test_all_shards_together_finish_the_sweep(whole: Path, tmp_path: Path) -> None:
+def test_all_shards_together_finish_the_sweep(reference: Path, tmp_path: Path) -> None:
     """The results are those of the sweep in one process."""
     for part in (1, 2, 3):
         sweeps.run(sweeps.plan(spec()), tmp_path / "s", select=sweeps.Selection(shard=(part, 3)))
     assert set(states(tmp_path / "s").values()) == {"done"}
-    assert results(tmp_path / "s") == results(whole)
+    assert results(tmp_path / "s") == results(reference)
 
 
 FAILING_READER = """
@@ -317,15 +317,15 @@ def failing_spec(folder: Path, name: str, trouble: str, values: list[str]) -> di
 
 def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     """A failed run is repeated only with `retry`, and its log has the traceback."""
-    whole = failing_spec(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
+    settings = failing_spec(tmp_path, "raising", 'raise ValueError("spilt milk")', ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
-    outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
+    outcome = sweeps.run(sweeps.plan(settings), tmp_path / "sweep")
     assert [row.state for row in outcome.rows.values()] == ["done", "failed", "done"]
     assert outcome.rows["trouble=b"].reason == "ValueError: spilt milk"
     assert "mine.py" in (tmp_path / "sweep/logs/trouble=b.log").read_text()
     (tmp_path / "trouble_b").unlink()
-    assert sweeps.run(sweeps.plan(whole), tmp_path / "sweep").names("failed") == ["trouble=b"]
-    repeated = sweeps.run(sweeps.plan(whole), tmp_path / "sweep", select=sweeps.Selection(retry=True))
+    assert sweeps.run(sweeps.plan(settings), tmp_path / "sweep").names("failed") == ["trouble=b"]
+    repeated = sweeps.run(sweeps.plan(settings), tmp_path / "sweep", select=sweeps.Selection(retry=True))
     assert len(repeated.names("done")) == 3
 
 
@@ -333,23 +333,23 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_sweep(tmp_path: Path) -> None:
     """No run counts as failed, no other run is started, and the sweep can be resumed."""
     trouble = 'open("/dev/full", "w").write("x" * 10**6)'
-    whole = failing_spec(tmp_path, "full", trouble, ["a", "b", "c"])
+    settings = failing_spec(tmp_path, "full", trouble, ["a", "b", "c"])
     (tmp_path / "trouble_b").touch()
-    outcome = sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
+    outcome = sweeps.run(sweeps.plan(settings), tmp_path / "sweep")
     assert [row.state for row in outcome.rows.values()] == ["done", "waiting", "waiting"]
     assert outcome.stopped is not None
     assert "No space left on device" in outcome.stopped
     (tmp_path / "trouble_b").unlink()
-    assert len(sweeps.run(sweeps.plan(whole), tmp_path / "sweep").names("done")) == 3
+    assert len(sweeps.run(sweeps.plan(settings), tmp_path / "sweep").names("done")) == 3
 
 
 def test_ctrl_c_stops_the_sweep(tmp_path: Path) -> None:
     """The interrupted run has the state `waiting`."""
-    whole = failing_spec(tmp_path, "interrupting", "raise KeyboardInterrupt", ["a", "b"])
+    settings = failing_spec(tmp_path, "interrupting", "raise KeyboardInterrupt", ["a", "b"])
     (tmp_path / "trouble_b").touch()
     with pytest.raises(KeyboardInterrupt):
-        sweeps.run(sweeps.plan(whole), tmp_path / "sweep")
-    rows = sweeps.read_status(sweeps.plan(whole), tmp_path / "sweep").rows
+        sweeps.run(sweeps.plan(settings), tmp_path / "sweep")
+    rows = sweeps.read_status(sweeps.plan(settings), tmp_path / "sweep").rows
     assert [(row.state, row.interruptions) for row in rows.values()] == [("done", 0), ("waiting", 0)]
 
 
