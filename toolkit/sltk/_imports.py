@@ -40,9 +40,6 @@ class _MovedModules(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in _MOVED else None
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Use a new, empty module."""
-
     def exec_module(self, module: ModuleType) -> None:
         message = f"`{module.__name__}` has moved: import its names from `sltk.extend`"
         warnings.warn(message, FutureWarning, stacklevel=2)
@@ -52,5 +49,4 @@ class _MovedModules(MetaPathFinder, Loader):
 
 def redirect_moved_modules() -> None:
     """Let imports of moved modules succeed."""
-    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedModules())
+    sys.meta_path.append(_MovedModules())
