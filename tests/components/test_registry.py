@@ -220,7 +220,7 @@ class TestImports:
             ),
         ],
     )
-    def test_a_file_that_fails_is_one_clear_error(self, folder, text, expected):
+    def test_a_failing_file_is_reported_as_one_error(self, folder, text, expected):
         """The error has the line of the file, and no other error of the spec is reported."""
         Path("broken.py").write_text(text)
         with pytest.raises(SpecError) as caught:

@@ -77,7 +77,7 @@ def test_brat_output_is_complete_or_absent(tmp_path, monkeypatch, capsys):
     assert "must be a folder" in capsys.readouterr().err
 
 
-def test_brat_refuses_what_it_cannot_hold(tmp_path):
+def test_brat_rejects_types_with_white_space(tmp_path):
     """A type with white space is an error, unless `spaces` is set."""
     source = InMemory(sentences=[Sentence(["a"], spans=[Span(0, 1, "two words")], file="in", line=4)])
     with pytest.raises(DataError, match=r"in:4\s.*`--writer-option spaces=_`"):

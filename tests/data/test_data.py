@@ -280,7 +280,7 @@ def test_every_readers_example_can_be_trained_on(name):
     assert label_set(data).tags
 
 
-def test_conversion_keeps_what_the_writer_can_hold():
+def test_conversion_keeps_everything_that_the_writer_supports():
     """Tags in the requested scheme, overlapping spans if the format supports them, and no gold column."""
     reader = InMemoryReader(sentences=[Sentence(["a", "b", "c"], spans=[Span(0, 2, "X"), Span(1, 2, "Y")])])
     assert (

@@ -148,7 +148,7 @@ def test_the_spec_in_one_file_is_the_same_run() -> None:
         ("triggers", [("ace05", {"lowercase": True, "types": "full"})] * 3),
     ],
 )
-def test_tasks_read_what_the_paper_reads(task: str, readers: list[tuple[str, dict[str, object]]]) -> None:
+def test_tasks_have_the_readers_of_the_paper(task: str, readers: list[tuple[str, dict[str, object]]]) -> None:
     """Readers and their options are those of section 2, in all splits."""
     data = experiment(f"mistral_7b_{task}").data
     for reader, (kind, options) in zip((data.train, data.validation, data.test), readers, strict=True):
@@ -178,7 +178,7 @@ def test_data_and_models_are_found_by_environment(path: Path) -> None:
         assert model.startswith(('"${SLTK_MODELS:-~/.cache/sltk-models}/', f'"${{SLTK_RUNS:-{root}runs}}/'))
 
 
-def test_the_schema_is_what_sltk_schema_prints() -> None:
+def test_the_schema_equals_the_output_of_sltk_schema() -> None:
     """The schema for editors is up to date; otherwise run `make generated`.
 
     A separate process knows no component that another test has registered.

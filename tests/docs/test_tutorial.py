@@ -70,7 +70,7 @@ def comparable(output: str, folder: Path) -> str:
     return "\n".join(line.strip() for line in output.splitlines() if line.strip())
 
 
-def test_commands_print_what_is_shown(steps: list[Step], folder: Path) -> None:
+def test_commands_print_the_output_in_the_tutorial(steps: list[Step], folder: Path) -> None:
     """Each output is the one shown, where `…` stands for any text, and except for numbers of the machine."""
     for step in steps:
         parts = comparable(step.shown, folder).split("…")
@@ -79,7 +79,7 @@ def test_commands_print_what_is_shown(steps: list[Step], folder: Path) -> None:
         assert re.fullmatch(pattern, printed, re.DOTALL), f"$ {step.command}\n{step.printed}"
 
 
-def test_removing_the_mask_is_what_tells_persons_from_places(steps: list[Step], folder: Path) -> None:
+def test_only_the_unmasked_model_distinguishes_persons_from_places(steps: list[Step], folder: Path) -> None:
     """The unmasked model labels nearly every span correctly, the causal one does not."""
     assert steps
     f1 = {

@@ -71,7 +71,7 @@ def test_an_aligner_and_its_gradient_equal_the_plain_loop(
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", NAIVE)
-def test_half_precision_stays_half_and_is_near(name: str, dtype: torch.dtype) -> None:
+def test_half_precision_gives_half_precision(name: str, dtype: torch.dtype) -> None:
     """Vectors of a half-precision model are pooled in their own dtype."""
     first, last, tokens = layout([(1, 3), (0, 1), (0, 4)])
     vectors_TH = torch.randn(tokens, 8, generator=torch.Generator().manual_seed(0))

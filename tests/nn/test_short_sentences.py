@@ -40,7 +40,7 @@ def run(
 
 @given(lengths=LENGTHS, rule=RULES, heads=st.sampled_from([(2, 2), (4, 2), (3, 1)]), is_sorted=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_groups_compute_what_each_sentence_alone_computes(
+def test_groups_give_the_results_of_single_sentences(
     lengths: list[int], rule: Rule, heads: tuple[int, int], is_sorted: bool
 ) -> None:
     packing = Packing.of_lengths(sorted(lengths) if is_sorted else lengths)

@@ -74,7 +74,7 @@ def test_the_choice_by_validation_is_shown_with_its_distance_from_the_best() -> 
     )
 
 
-def test_runs_of_different_data_are_refused_with_what_differs(
+def test_runs_of_different_data_are_rejected_with_the_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Different test sentences end with exit code 2 and the keys that differ; nothing is written."""
@@ -306,7 +306,9 @@ def test_a_damaged_record_is_named_with_its_line(tmp_path: Path, line: str, mess
     assert "a.jsonl:1" in str(error.value)
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_other_files_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A folder that contains anything but a report is refused before anything is read."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")

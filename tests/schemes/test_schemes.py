@@ -71,7 +71,7 @@ def test_round_trip(scheme, spans_and_length):
 
 
 @given(random_spans())
-def test_io_loses_only_what_merged_counts(spans_and_length):
+def test_io_loses_only_the_spans_listed_by_merged(spans_and_length):
     """IO merges a span with an adjacent one of its type, and `merged` lists these."""
     spans, length = spans_and_length
     read = schemes.decode(schemes.encode(spans, length, "IO"), "IO").spans

@@ -193,7 +193,7 @@ def test_a_search_reports_the_best_mask_and_the_cost(whole: Path) -> None:
     assert result["test"] == metrics["test"]["f1"]
 
 
-def test_a_run_of_a_search_is_the_run_alone(whole: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_search_equals_a_separate_run(whole: Path, tmp_path: Path) -> None:
     """Weights and log of each finished run are those of the run trained alone, bit for bit."""
     plan = search.plan(spec())
     finished = [run for run in plan.runs.values() if (whole / "runs" / run.name / "metrics.json").exists()]
@@ -308,7 +308,7 @@ def test_failed_runs_are_reported(tmp_path: Path) -> None:
         ({"executor": {"type": "slurm"}}, "only writes a script"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_searches_are_rejected(changes: dict[str, Any], message: str) -> None:
     """The error is raised before anything is read or trained, and names the key."""
     with pytest.raises(InvalidSpecError, match=message.replace(".", r"\.")):
         search.plan({**spec("random"), **changes})

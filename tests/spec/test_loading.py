@@ -430,7 +430,7 @@ class TestExtends:
         assert (spec.name, spec.trainer.epochs, spec.trainer.batch_size) == ("child", 7, 4)
         assert [metric.type_name for metric in spec.metrics] == ["accuracy"]
 
-    def test_a_component_whose_type_changes_is_replaced_whole(self, folder):
+    def test_a_component_whose_type_changes_is_replaced_completely(self, folder):
         """The new head gets no option of the old one."""
         write(VALID + "head: {type: mlp, hidden: [8]}\n", "base.yaml")
         assert load("extends: base.yaml\nhead: {type: crf}\n").head.type_name == "crf"
@@ -529,7 +529,7 @@ class TestSet:
         )
 
     @pytest.mark.parametrize("order", [1, -1])
-    def test_a_new_type_keeps_what_was_set_for_it(self, folder, order):
+    def test_a_new_type_keeps_the_options_set_for_it(self, folder, order):
         """The type of a component and its options can be set in any order."""
         settings = ["head.type=mlp", "head.dropout=0.4"][::order]
         head = load(VALID + "head: {type: linear, dropout: 0.3}\n", *settings).head

@@ -89,7 +89,7 @@ def test_specs_are_immutable():
         build().seed = 3
 
 
-def test_data_can_be_loaded_alone():
+def test_data_can_be_loaded_without_a_spec():
     """`load_data` takes the mapping under `data`."""
     data = loading.load_data({**PLAIN["data"], "validation": {"type": "holdout", "fraction": 0.2}})
     assert (data.train.type_name, data.validation.fraction, data.test) == ("conll", 0.2, None)

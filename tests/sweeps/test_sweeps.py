@@ -45,7 +45,7 @@ def masks(plan: sweeps.Plan) -> list[str]:
     return [run.experiment.backbone.unmask for run in plan.runs]  # type: ignore[attr-defined]
 
 
-def test_a_grid_gives_every_combination_named_by_what_varies(tmp_path: Path) -> None:
+def test_a_grid_gives_every_combination_named_by_varying_keys(tmp_path: Path) -> None:
     """The last key varies fastest; masks keep their text, quoted or not."""
     plan = plan_of(tmp_path, 'grid: {backbone.unmask: [01, "10"], seed: [120, 121]}')
     assert [run.name for run in plan.runs] == [

@@ -98,7 +98,7 @@ def test_a_model_comes_from_a_directory(folder: Path) -> None:
     assert len(backbone.base["content"]) == 64
 
 
-def test_sharded_weights_are_read_whole(folder: Path, tmp_path: Path) -> None:
+def test_all_shards_of_weights_are_loaded(folder: Path, tmp_path: Path) -> None:
     """A directory with weights in several files gives the same model."""
     sharded = write_model(tmp_path / "sharded", max_shard_size="60KB")
     assert len(list(sharded.glob("*.safetensors"))) > 1
@@ -108,7 +108,7 @@ def test_sharded_weights_are_read_whole(folder: Path, tmp_path: Path) -> None:
     )
 
 
-def test_fresh_weights_depend_on_the_seed_alone() -> None:
+def test_fresh_weights_depend_only_on_the_seed() -> None:
     """The same seed gives the same model; another seed gives another model."""
     first, second = fresh().build(context()), fresh().build(context())
     other = fresh().build(BuildContext(CPU, seed=1, texts=lambda: ["a"]))
@@ -176,9 +176,7 @@ def test_python_code_next_to_a_model_is_refused_not_run(folder: Path, tmp_path: 
         ("model.safetensors", "no safetensors weights"),
     ],
 )
-def test_an_incomplete_directory_is_an_error_with_what_is_missing(
-    folder: Path, remove: str | None, message: str
-) -> None:
+def test_an_incomplete_directory_is_an_error(folder: Path, remove: str | None, message: str) -> None:
     """A missing directory, config or weights file gives one message that names the directory."""
     if remove is None:
         shutil.rmtree(folder)

@@ -255,7 +255,7 @@ def test_accuracy_and_f1_of_plain_tags_equal_scikit_learn(pairs):
         assert scores[f"{average}_f1"] == pytest.approx(theirs)
 
 
-def test_the_guide_shows_what_the_code_computes():
+def test_the_numbers_of_the_guide_are_computed_by_the_code():
     """The example of docs/reference/metrics.md has the numbers and signatures that the metrics compute."""
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     gold, predicted = (

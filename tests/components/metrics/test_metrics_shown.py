@@ -144,8 +144,8 @@ def test_score_by_a_custom_metric(both, tmp_path, capsys):
         (["--metric", "partial", "--scheme", "BMES"], "both.txt:2"),
     ],
 )
-def test_score_refuses_what_a_metric_cannot_do(both, capsys, arguments, message):
-    """Each error has exit code 2 and names the cause."""
+def test_score_rejects_options_that_a_metric_does_not_support(both, capsys, arguments, message):
+    """The error has exit code 2 and names the cause."""
     assert score(both, *arguments) == 2
     assert message in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ def words(text: str) -> list[str]:
 
 @every_splitter
 @given(text=TEXTS)
-def test_words_partition_what_is_not_white_space(splitter: Splitter, text: str) -> None:
+def test_words_cover_everything_except_white_space(splitter: Splitter, text: str) -> None:
     """Words are in order, not empty, disjoint, without white space, and cover everything else."""
     assert_partition(splitter, text)
 

@@ -306,7 +306,7 @@ def test_html_runs_nothing_from_its_input() -> None:
     assert "http" not in source.replace("http-equiv", "")
 
 
-def test_html_marks_what_the_span_covers() -> None:
+def test_html_marks_the_words_of_a_span() -> None:
     """A mark contains the words and the type of its span, and its title the score."""
     source = written(HtmlWriter(), cut("to Ida Bay now", [Span(1, 3, "LOC", 0.5)]))
     assert 'to <mark style="--hue:210">Ida Bay<small title="score 0.5000">LOC</small></mark> now' in source
