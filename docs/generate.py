@@ -31,7 +31,7 @@ def generated(text: str) -> str:
 
 
 def keys_table(model: type[BaseModel]) -> str:
-    """Return a table with one row per key, nested ones as `lora.r`; `data` and `trainer` have tables of their own."""
+    """Return a table with one row per key, nested ones as `lora.r`; `data` and `trainer` have separate tables."""
     rows = [row for row in field_rows(model) if not row[0].startswith(("data.", "trainer."))]
     return _table(
         ("key", "type", "default", "meaning"),

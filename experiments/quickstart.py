@@ -53,9 +53,9 @@ def compare(unmasked: Path, causal: Path) -> None:
     print(
         f"\nTest F1 with the causal mask left on (0000):           {causal_f1:.3f}"
         f"\nTest F1 with it removed from the upper blocks (0111):  {unmasked_f1:.3f}\n"
-        "\nIn these sentences, the words that decide the polarity of a term mostly stand to its right. With the"
-        "\nmask on, no block can see them when the term is labelled, so the model cannot know the polarity; with the"
-        "\nmask removed, it can. Both models have the same initial weights, data and number of updates."
+        "\nIn these sentences, the word that decides the polarity of a term usually comes after it. With the"
+        "\nmask on, no block can see that word when the term is labelled, so the model cannot know the polarity;"
+        "\nwith the mask removed, it can. Both models have the same initial weights, data and number of updates."
     )
 
 

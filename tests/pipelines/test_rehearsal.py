@@ -77,9 +77,11 @@ def test_every_substitution_is_reported(tmp_path: Path) -> None:
     """Notes say what replaces data, weights and tokenizer, and how long training is."""
     progress = tiny.RecordingProgress()
     small(load_shipped("mistral_7b_ner"), tmp_path, progress)
-    assert progress.has_note("examples for `")
-    assert progress.has_note("a fresh mistral model of 4 blocks, hidden size 64, for pretrained weights")
-    assert progress.has_note("tokenizer is trained on the spot")
+    assert progress.has_note("examples instead of `")
+    assert progress.has_note(
+        "a fresh mistral model of 4 blocks, hidden size 64, instead of pretrained weights"
+    )
+    assert progress.has_note("tokenizer is trained on the data of the rehearsal")
     assert progress.has_note("epochs 2, batch_size 4")
 
 
@@ -161,8 +163,8 @@ def test_an_unknown_architecture_is_replaced_by_a_common_one(tmp_path: Path) -> 
     )
     progress = tiny.RecordingProgress()
     rehearse(load_text(tmp_path, text), progress=progress)
-    assert progress.has_note("the architecture of `nobody/nothing-1b` is not known here; llama replaces it")
-    assert progress.has_note("LoRA on its query and value projections for ['odd']")
+    assert progress.has_note("the architecture of `nobody/nothing-1b` is unknown; llama replaces it")
+    assert progress.has_note("LoRA on its query and value projections instead of ['odd']")
 
 
 def test_a_model_that_predicts_differently_after_loading_fails(

@@ -527,7 +527,7 @@ def test_a_folder_without_an_adapter_is_rejected(base: Path, tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"trainer": {"select": "best"}}, "pre-training keeps the last model"),
-        ({"trainer": {"early_stopping": 1}}, "pre-training runs to its end"),
+        ({"trainer": {"early_stopping": 1}}, "pre-training does not stop early"),
         ({"trainer": {"max_steps": 2}, "snapshots": 1}, "leave out `max_steps`"),
         ({"backbone": backbone(freeze=True)}, "leaves nothing to train"),
         ({"backbone": backbone(lora={"r": 2})}, "fresh weights are trained whole"),

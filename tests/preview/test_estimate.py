@@ -235,7 +235,7 @@ def test_an_unknown_model_is_a_note(tmp_path: Path) -> None:
     result = estimate_run(spec.spec)
     assert result is not None
     assert (result.parameters, result.memory_gpu_bytes, result.download_bytes) == (None, None, None)
-    assert "`nobody/nothing-1b` is not known here" in result.notes[0]
+    assert "the size of `nobody/nothing-1b` is unknown" in result.notes[0]
 
 
 def test_a_directory_is_read_from_its_config(tmp_path: Path) -> None:

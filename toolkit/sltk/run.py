@@ -148,7 +148,7 @@ def evaluate(
     Args:
         folder: a run directory or an exported model.
         split: the split of the run's data to score, unless there is a `reader`.
-        reader: reads the other data; exported models need one, since they have no data of their own.
+        reader: reads the other data; exported models need one, since they contain no data.
         progress: callbacks for notes.
 
     Raises:
@@ -160,7 +160,7 @@ def evaluate(
     if is_model(folder):
         if reader is None:
             raise UsageError(
-                f"`{folder}` is an exported model, without data of its own: give --data and --reader"
+                f"`{folder}` is an exported model, which contains no data: give --data and --reader"
             )
         model_at = model_folder(folder, progress)
         scheme = read_description(model_at)["scheme"]

@@ -92,7 +92,7 @@ def test_entities_that_are_not_set(tmp_path, doc, spacy_library):
     assert sentence.spans is None
     doc.set_ents([doc.char_span(0, 4, label="PER")], default="missing")
     (sentence,) = DocBinReader(path=saved(tmp_path, doc)).read()
-    assert sentence.unused[0].reason == "8 words without an entity annotation are read as outside"
+    assert sentence.unused[0].reason == "8 words without an entity annotation are read as `O`"
 
 
 def test_an_entity_of_white_space_is_reported(tmp_path, doc):

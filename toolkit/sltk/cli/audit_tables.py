@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..preview.audit.subword_counts import SubwordCounts
 
 _MOST_TYPES = 20
-"""Types with a row of their own; ACE05 has 33. `--json` has all."""
+"""Maximum number of types shown one per row; ACE05 has 33. `--json` has all."""
 
 _Rows = Iterator[tuple[str, ...]]
 C = TypeVar("C")

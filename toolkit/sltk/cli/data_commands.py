@@ -256,7 +256,7 @@ def _print_losses(conversion: Conversion) -> None:
 def _print_unused(lines: list[str], count: int) -> None:
     if not count:
         return
-    print_info(f"annotations that cannot be used as they are: {count}")
+    print_info(f"annotations left out or changed: {count}")
     shown = lines[:_MOST_SHOWN]
     for line in shown:
         print_info(f"  {line}")

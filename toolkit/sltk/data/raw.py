@@ -68,7 +68,7 @@ def read_raw(reader: Reader) -> RawDataset:
 
 
 def raw_examples(reader: Reader) -> RawDataset:
-    """The reader's `example()`; its scheme is detected, whatever the reader's options say about the file."""
+    """The reader's `example()`; its scheme is detected, because the reader's options describe the file."""
     sentences = reader.example()
     return RawDataset(reader, sentences, detect_scheme(sentences, "auto"))
 

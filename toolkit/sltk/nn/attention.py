@@ -49,7 +49,9 @@ def packed_attention(
     # Blocks of some families (Nemotron, StableLM) pass on the position ids, but no arguments unknown to them.
     packing = packing if packing is not None else getattr(position_ids, "sltk_packing", None)
     if packing is None or attention_mask is not None:
-        raise NotPackedError("sltk attention was called without a packing, or with a mask from elsewhere")
+        raise NotPackedError(
+            "sltk attention was called without a packing, or with a mask that sltk did not set"
+        )
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
     window = None if unmasked and module.sltk_drop_window else sliding_window
     rule = Rule(causal=not unmasked, window=window)

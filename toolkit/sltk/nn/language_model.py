@@ -1,6 +1,6 @@
 """A backbone with its output layer, on packed blocks of tokens: the loss of a language model.
 
-The output layer is the family's own, with whatever it does to scores (Gemma's soft cap, Granite's scale). It is the
+The output layer is the family's own, including its changes to scores (Gemma's soft cap, Granite's scale). It is the
 complete language model without its base, so that it starts from given vectors.
 """
 

@@ -133,7 +133,7 @@ def usable_kernel(device: torch.device, dtype: torch.dtype) -> str | None:
 
 @functools.cache
 def fault(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why a kernel is not usable for this device and dtype; None if it agrees with plain attention."""
+    """The reason why a kernel is not usable for this device and dtype; None if it agrees with plain attention."""
     if not _supports_device(device, dtype):
         return "needs a GPU and half precision"
     # The first caller may be in inference mode, where nothing has a gradient.

@@ -43,7 +43,7 @@ class CorpusCounts:
     dropped_tokens: int = 0
     """Tokens left over at the end, fewer than one block."""
     replaced: int = 0
-    """Places with bytes that are not text, which were replaced."""
+    """Byte sequences that are invalid in the encoding, which were replaced."""
 
     @classmethod
     def read(cls, folder: Path) -> CorpusCounts:
@@ -55,7 +55,7 @@ class CorpusCounts:
         parts = [
             f"{self.dropped_tokens} tokens left over and dropped" if self.dropped_tokens else "",
             f"{self.empty_sentences} empty sentences left out" if self.empty_sentences else "",
-            f"{self.replaced} places that are not text replaced" if self.replaced else "",
+            f"{self.replaced} invalid byte sequences replaced" if self.replaced else "",
         ]
         return "; ".join(filter(None, (text, *parts)))
 

@@ -98,10 +98,10 @@ class PretrainSpec(RunSpec):
         if self.trainer.select == "best":
             raise RefusedError("pre-training keeps the last model: `select: last`", "trainer.select")
         if self.trainer.early_stopping is not None:
-            raise RefusedError("pre-training runs to its end", "trainer.early_stopping")
+            raise RefusedError("pre-training does not stop early", "trainer.early_stopping")
         if self.snapshots is not None and self.trainer.max_steps is not None:
             raise RefusedError(
-                "`snapshots` are counted by epochs: leave out `max_steps`", "trainer.max_steps"
+                "`snapshots` are counted per epoch: leave out `max_steps`", "trainer.max_steps"
             )
         return self
 

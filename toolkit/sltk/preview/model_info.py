@@ -75,9 +75,9 @@ def _unknown_model(name: str | None, folder: Path | None) -> str:
     if folder is not None:
         return f"`{name}` has no config.json: the size of the model is unknown"
     if name is not None and name.startswith(("/", ".", "~")):
-        return f"the directory `{name}` does not exist here: the size of its model is unknown"
+        return f"the directory `{name}` does not exist on this machine: the size of its model is unknown"
     return (
-        f"the size of `{name}` is not known here: it is neither in the hub's cache nor in the built-in table"
+        f"the size of `{name}` is unknown: the model is neither in the hub's cache nor in the built-in table"
     )
 
 

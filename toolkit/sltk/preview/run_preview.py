@@ -1,7 +1,7 @@
 """A run before it starts: its summary, its data, and an estimate of its size and memory.
 
 Each kind of run has a subclass of `RunPreview` that defines what differs: the data it reads, the rows of its summary,
-its estimate and its audit. `sltk check` treats all kinds alike.
+its estimate and its audit. `sltk check` treats all kinds in the same way.
 """
 
 from __future__ import annotations

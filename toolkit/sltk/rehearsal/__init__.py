@@ -1,7 +1,7 @@
-"""`--rehearse`: execute a whole run on a tiny model and a few sentences, so that mistakes show early.
+"""`--rehearse`: execute a whole run on a tiny model and a few sentences, to find errors early.
 
 A rehearsal replaces what is large or out of reach: pretrained weights by fresh weights of a tiny model of the same
-architecture, its tokenizer by one trained on the spot, and a missing data file by the example of its reader.
+architecture, its tokenizer by one trained on the data, and a missing data file by the example of its reader.
 Mask, quantization, LoRA, aligner, head, optimizer, metrics, saving, loading, export and prediction are those of
 the spec. Every substitution is reported.
 
@@ -46,5 +46,5 @@ def rehearse(loaded: Loaded[Any], *, progress: Progress | None = None) -> dict[s
         small = kind.substituted(loaded.spec, folder, progress)
         metrics = do_run(replace(loaded, spec=small), folder / "run", progress=progress)
         kind.verify(small, folder, progress)
-    progress.note("rehearsal: everything works; the scores mean nothing, and nothing was kept")
+    progress.note("rehearsal: every step works; the scores are meaningless, and all files were removed")
     return metrics

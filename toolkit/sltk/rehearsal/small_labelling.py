@@ -35,9 +35,9 @@ def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Exp
     """Make a small version of the spec; data that is made for it is written to `folder`."""
     length = experiment.max_length
     if length is not None and (length > _POSITIONS or experiment.instruct is not None):
-        # A tokenizer trained on the spot cuts prompts into more subwords than the true one.
+        # The tokenizer trained for a rehearsal splits prompts into more subwords than the model's own.
         small = _POSITIONS if experiment.instruct is None else None
-        progress.note(f"rehearsal: max_length {small or 'of the tiny model'} for {length}")
+        progress.note(f"rehearsal: max_length {small or 'of the tiny model'} instead of {length}")
         length = small
     data = _small_data(experiment, folder, progress)
     return experiment.model_copy(
@@ -89,7 +89,9 @@ def _small_reader(
     if isinstance(reader, HoldoutReader):
         train = experiment.data.train
         if reader.by == "document" and not isinstance(train, HoldoutReader):
-            progress.note(f"rehearsal: {name}: as train, whose first sentences may be of one document")
+            progress.note(
+                f"rehearsal: {name}: same as train, whose first sentences may belong to one document"
+            )
             return _small_reader(name, train, experiment, folder, progress)
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
         return reader.model_copy(update={"count": 4, "fraction": None})
@@ -98,7 +100,7 @@ def _small_reader(
         limit = _few_with_annotation(reader)
         progress.note(f"rehearsal: {name}: the first {limit} sentences")
         return reader.model_copy(update={"limit": limit})
-    progress.note(f"rehearsal: {name}: examples for {absent}")
+    progress.note(f"rehearsal: {name}: examples instead of {absent}")
     return _example(name, reader, experiment, folder)
 
 

@@ -40,29 +40,31 @@ def small_trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
 
 
 def small_backbone(backbone: B, progress: Progress) -> B:
-    """A tiny model of the same family; a custom backbone stays as it is."""
+    """A tiny model of the same family; a custom backbone stays unchanged."""
     if not isinstance(backbone, PretrainedBackbone):
-        progress.note(f"rehearsal: the backbone `{backbone.type_name}` is not known here and stays as it is")
+        progress.note(f"rehearsal: the backbone `{backbone.type_name}` is custom and stays unchanged")
         return backbone
     source = ModelInfo.of(backbone)
     family, lora = source.family, backbone.lora
     if family is None:
         family = "bert" if backbone.type_name == "encoder" else "llama"
-        progress.note(
-            f"rehearsal: the architecture of `{backbone.name}` is not known here; {family} replaces it"
-        )
+        progress.note(f"rehearsal: the architecture of `{backbone.name}` is unknown; {family} replaces it")
         if lora is not None and isinstance(lora.target_modules, list):
-            progress.note(f"rehearsal: LoRA on its query and value projections for {lora.target_modules}")
+            progress.note(
+                f"rehearsal: LoRA on its query and value projections instead of {lora.target_modules}"
+            )
             lora = lora.model_copy(update={"target_modules": None})
     blocks = tiny_blocks(backbone.unmask, source.shape.blocks if source.shape is not None else None)
     config = tiny_config(family, blocks)
     if source.config.get("sliding_window"):
         config["sliding_window"] = 8
     weights = "pretrained weights" if backbone.init == "pretrained" else "the model"
-    progress.note(f"rehearsal: a fresh {family} model of {blocks} blocks, hidden size 64, for {weights}")
-    progress.note("rehearsal: its tokenizer is trained on the spot")
+    progress.note(
+        f"rehearsal: a fresh {family} model of {blocks} blocks, hidden size 64, instead of {weights}"
+    )
+    progress.note("rehearsal: its tokenizer is trained on the data of the rehearsal")
     if backbone.adapter is not None:
-        progress.note(f"rehearsal: fresh adapters for those of `{backbone.adapter}`")
+        progress.note(f"rehearsal: fresh adapters instead of those of `{backbone.adapter}`")
     update = {
         "name": None, "revision": None, "gguf_file": None, "init": "random", "config": config, "lora": lora,
         "adapter": None, "tokenizer": TrainedTokenizer(vocab_size=_VOCABULARY),
@@ -86,6 +88,6 @@ def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
 
 def absences(reader: Reader) -> Iterator[str]:
     """The data of a reader that is not on this machine."""
-    yield from (f"`{path}`, which is not here" for _, path in reader.paths() if not path.exists())
+    yield from (f"`{path}`, which is not on this machine" for _, path in reader.paths() if not path.exists())
     if reader.type_name == "huggingface" and getattr(reader, "path", None) is None:
         yield f"`{getattr(reader, 'name', None)}`, which is on the hub"

@@ -27,9 +27,9 @@ _EXAMPLE_LINES = 64
 def substituted(spec: PretrainSpec, folder: Path, progress: Progress) -> PretrainSpec:
     """Make a small version of the spec; text that is made for it is written to `folder`."""
     block = min(spec.block_size, _BLOCK)
-    progress.note(f"rehearsal: blocks of {block} tokens for {spec.block_size}")
+    progress.note(f"rehearsal: blocks of {block} tokens instead of {spec.block_size}")
     if spec.snapshots is not None:
-        progress.note(f"rehearsal: {_SNAPSHOTS} snapshots per epoch for {spec.snapshots}")
+        progress.note(f"rehearsal: {_SNAPSHOTS} snapshots per epoch instead of {spec.snapshots}")
     readers = {
         name: _small_reader(name, reader, spec, folder, progress)
         for name in ("corpus", "validation")
@@ -58,7 +58,7 @@ def _small_reader(name: str, reader: Reader, spec: PretrainSpec, folder: Path, p
         sentences = read(reader.model_copy(update={"limit": SENTENCES}))
         lines = [text for text, _ in texts(sentences, spec.spacing)]
     else:
-        source = f"examples for {absent}"
+        source = f"examples instead of {absent}"
         lines = [" ".join(sentence.words) for sentence in raw_examples(reader).sentences]
     lines = [" ".join(text.split()) for text in lines if text.strip()]
     path = folder / f"{name}.txt"

@@ -40,7 +40,7 @@ _STYLE = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "text.parse_math": False,  # names of types and runs are plain text, whatever they contain
+    "text.parse_math": False,  # names of types and runs are plain text, even with dollar signs
     "svg.hashsalt": "sltk",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,

@@ -21,7 +21,7 @@ SCORES = "scores.json"
 class RequestedRuns:
     """Fills the queue of a sweep with the runs that a strategy requests.
 
-    Keeps no record of its own: the rows of the queue say which runs are done, running or failed.
+    Keeps no separate record: the rows of the queue say which runs are done, running or failed.
     """
 
     def __init__(self, plan: SearchPlan, search: Search) -> None:

@@ -219,7 +219,7 @@ class Experiment(RunSpec):
 
     @model_validator(mode="after")
     def _set_splitter_of_readers(self) -> Experiment:
-        """Readers without a splitter of their own split text like prediction does."""
+        """Readers without their own splitter split text like prediction does."""
         readers = {name: getattr(self.data, name) for name in DataSpec.model_fields}
         changes = {
             name: reader.model_copy(update={"splitter": self.splitter})
@@ -258,7 +258,7 @@ class Experiment(RunSpec):
         if self.backbone.type_name != "decoder":
             raise RefusedError("only a decoder generates text", "backbone.type")
         if not is_causal(getattr(self.backbone, "unmask", "none")):
-            about = "a model that generates text must not see what it has yet to write: its blocks are causal"
+            about = "a model that generates text must not see later tokens: its blocks must be causal"
             raise RefusedError(about, "backbone.unmask", notes=["set `unmask: none`, or leave it out"])
         return self
 

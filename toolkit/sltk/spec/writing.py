@@ -36,7 +36,7 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
 
 
 def dump_values(values: Mapping[str, Any]) -> str:
-    """A mapping as YAML that loads as the same mapping, whatever its texts look like."""
+    """A mapping as YAML that loads as the same mapping, even if its texts look like numbers or truth values."""
     return yaml.dump(plain(dict(values)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 

@@ -1,4 +1,4 @@
-"""Reads the state of a run from its directory: waiting, done, or damaged by hand."""
+"""Reads the state of a run from its directory: waiting, done or damaged."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _type_changes(base: dict[str, Entry], over: dict[str, Entry]) -> bool:
 
 
 def _entries_from_set(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """Entries that come from a `--set`; they survive a `--set head.type=…`, whatever the order of the two."""
+    """Entries that come from a `--set`; they survive a `--set head.type=…`, in either order."""
     from_set = {}
     for key, entry in entries.items():
         if entry.node.mark.from_set:

@@ -155,7 +155,7 @@ def _differentiable(model: Any) -> Any:
 
 
 def _plain(model: Any) -> Any:
-    """Mark a model loaded from GGUF as not quantized: its weights are dequantized, whatever its config says."""
+    """Mark a model loaded from GGUF as not quantized: its weights are dequantized, even if its config disagrees."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.is_quantized, model.hf_quantizer = False, None

@@ -1,4 +1,4 @@
-"""Writes a script that runs a sweep on Slurm, to be submitted by hand."""
+"""Writes a script that runs a sweep on Slurm; the user submits it."""
 
 from __future__ import annotations
 

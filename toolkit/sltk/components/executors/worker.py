@@ -42,7 +42,7 @@ def _jobs() -> Iterator[Job]:
 def _read(lines: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
-    os._exit(0)  # whatever the main thread is doing
+    os._exit(0)  # without waiting for the main thread
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ..registry import register
 from .offsets import CharSpan, OffsetReader
 from .text_file import TextFileReader
 
-# brat itself allows no spaces in types; they are read nevertheless, unless a word of the type begins with a digit.
+# brat itself allows no spaces in types; they are read anyway, unless a word of the type begins with a digit.
 _SPAN = re.compile(r"(\S+(?: [^\s\d]\S*)*) ([0-9]{1,18} [0-9]{1,18}(?:;[0-9]{1,18} [0-9]{1,18})*)")
 _OTHER_KINDS = {
     "R": "relation",

@@ -106,7 +106,7 @@ class DocBinReader(FileReader):
         missing = sum(token.ent_iob == 0 and not token.is_space for token in doc)
         if self.spans_key is not None or not missing or not doc.has_annotation("ENT_IOB"):
             return ()
-        reason = f"{missing} words without an entity annotation are read as outside"
+        reason = f"{missing} words without an entity annotation are read as `O`"
         return (Unused(str(self.path), number, reason),)
 
 

@@ -43,7 +43,7 @@ class HoldoutReader(Reader):
             DataError: always.
         """
         raise DataError(
-            "`holdout` has no sentences of its own: it divides `train`; use it for validation or test"
+            "`holdout` reads no sentences itself: it divides `train`; use it for validation or test"
         )
 
     def divide(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:

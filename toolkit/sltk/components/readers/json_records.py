@@ -173,7 +173,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "JSON nested too deeply"
     if isinstance(error, UnicodeEncodeError):
-        return "half of a surrogate pair, such as \\ud83d, stands alone: it is not a character"
+        return "half of a surrogate pair, such as \\ud83d, is not a character"
     return f"not valid JSON: {error}"  # a repeated key, or a whole number with too many digits
 
 

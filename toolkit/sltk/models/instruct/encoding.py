@@ -117,12 +117,12 @@ class PromptEncoder:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        """The subwords of each text, without the end-of-text token, whatever the words are."""
+        """The subwords of each text, without the end-of-text token, even if a word is spelled like it."""
         encodings = self._backend.encode_batch(texts, add_special_tokens=False)
         return [[number for number in encoding.ids if number != self.end] for encoding in encodings]
 
     def _common_prefix(self) -> list[int]:
-        """The subwords with which prompts begin, whatever character their sentence begins with."""
+        """The subwords with which all prompts begin, independent of the first character of their sentence."""
         texts = [self.prompter.prompt([word]) for word in ("a", "The", "0", ",", "é", "\u4e00")]
         prompts = [[*self._before, *ids] for ids in self._encode(texts)]
         shared = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))

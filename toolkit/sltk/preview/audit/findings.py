@@ -43,7 +43,7 @@ def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
         yield Finding(name, f"ill-formed tags that were repaired: {counts.repaired}")
     if counts.unused:
         notes = tuple(f"{Location(each.file, each.line)}: {each.reason}" for each in counts.unused[:_SHOWN])
-        yield Finding(name, f"annotations that cannot be used as they are: {len(counts.unused)}", notes)
+        yield Finding(name, f"annotations left out or changed: {len(counts.unused)}", notes)
     if counts.empty:
         yield Finding(name, f"sentences without words: {counts.empty}")
     if not counts.types:
