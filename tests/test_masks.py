@@ -94,7 +94,7 @@ def test_masks_are_normalized(value: Any, parsed: Any) -> None:
     ],
     ids=str,
 )
-def test_malformed_masks_are_refused(mask: Any) -> None:
+def test_malformed_masks_are_rejected(mask: Any) -> None:
     """A mask that has none of the forms is an error."""
     with pytest.raises(MaskError):
         parse(mask)

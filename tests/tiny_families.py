@@ -64,7 +64,7 @@ def _decoders(names: str, note: str = "", tiny: Mapping[str, Any] = _VOCABULARY)
     return [Family(name, "decoder", note=note, tiny=tiny) for name in names.split()]
 
 
-def _refused(names: str, note: str, tiny: Mapping[str, Any]) -> list[Family]:
+def _rejected(names: str, note: str, tiny: Mapping[str, Any]) -> list[Family]:
     return [Family(name, "decoder", "none", note, tiny) for name in names.split()]
 
 
@@ -108,7 +108,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("albert", "encoder", "one mask for all", "its blocks share their weights", {"embedding_size": 32}),
     *_padded("deberta-v2 deberta mpnet rembert"),
-    *_refused(
+    *_rejected(
         "gpt_neo",
         _OWN_PATH,
         {
@@ -120,16 +120,16 @@ FAMILIES: tuple[Family, ...] = (
             "num_attention_heads": None,
         },
     ),
-    *_refused("gptj codegen", _OWN_PATH, {**_GPT2, "rotary_dim": 4}),
-    *_refused(
+    *_rejected("gptj codegen", _OWN_PATH, {**_GPT2, "rotary_dim": 4}),
+    *_rejected(
         "bloom", "ALiBi: " + _OWN_PATH, {**_NONE, **_VOCABULARY, "hidden_size": 32, "n_layer": 4, "n_head": 4}
     ),
-    *_refused(
+    *_rejected(
         "mpt",
         "ALiBi: " + _OWN_PATH,
         {**_NONE, **_VOCABULARY, "d_model": 32, "n_layers": 4, "n_heads": 4, "max_seq_len": 64},
     ),
-    *_refused(
+    *_rejected(
         "xglm",
         _OWN_PATH,
         {
@@ -142,12 +142,12 @@ FAMILIES: tuple[Family, ...] = (
             "max_position_embeddings": 64,
         },
     ),
-    *_refused(
+    *_rejected(
         "mamba",
         "has no attention",
         {**_NONE, **_VOCABULARY, "hidden_size": 32, "num_hidden_layers": 4, "state_size": 4},
     ),
-    *_refused(
+    *_rejected(
         "qwen3_next",
         "linear attention in most blocks",
         {
@@ -159,8 +159,8 @@ FAMILIES: tuple[Family, ...] = (
             "linear_value_head_dim": 8,
         },
     ),
-    *_refused("lfm2", "convolutions in most blocks", {"layer_types": ["conv", "full_attention"] * 2}),
-    *_refused(
+    *_rejected("lfm2", "convolutions in most blocks", {"layer_types": ["conv", "full_attention"] * 2}),
+    *_rejected(
         "llama4_text",
         "chunked attention in most blocks",
         {**_EXPERTS, "intermediate_size_mlp": 64, "attention_chunk_size": 4},

@@ -87,7 +87,7 @@ def test_show_mask_of_a_spec(capsys, tmp_path, monkeypatch):
         (["head", "linear", "--blocks", "3"], "`--blocks` is an option of `sltk show mask` only"),
     ],
 )
-def test_show_mask_refuses_invalid_arguments(capsys, arguments, message):
+def test_show_mask_rejects_invalid_arguments(capsys, arguments, message):
     """A mask without blocks, too long, or unknown is exit code 2."""
     assert main(["show", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")

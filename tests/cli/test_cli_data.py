@@ -82,7 +82,7 @@ def test_convert_leaves_no_partial_output(folder, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["out.jsonl", "train.conll"]
 
 
-def test_convert_refuses_unknown_writers_options_and_schemes(folder, capsys):
+def test_convert_rejects_unknown_writers_options_and_schemes(folder, capsys):
     """Each is exit code 2 with the valid names."""
     base = ["convert", "train.conll", "-", "--reader", "conll"]
     assert main([*base, "--writer", "jsnl"]) == 2
@@ -115,7 +115,7 @@ def test_score_of_two_files_and_of_one(folder, capsys):
         (["train.conll", "--mode", "kind"], "unknown mode `kind`: expected `strict` or `conlleval`"),
     ],
 )
-def test_score_refuses_invalid_arguments(folder, capsys, arguments, message):
+def test_score_rejects_invalid_arguments(folder, capsys, arguments, message):
     """A missing file, scheme or mode is exit code 2."""
     assert main(["score", *arguments]) == 2
     assert message in capsys.readouterr().err

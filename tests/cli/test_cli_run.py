@@ -213,7 +213,7 @@ def test_resuming_a_finished_run_does_nothing(run: Path) -> None:
 def test_a_mask_that_does_not_fit_is_an_error_before_anything_is_written(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three groups of two blocks are refused, with the position in the spec."""
+    """Three groups of two blocks are rejected, with the position in the spec."""
     spec, output = run.parent / "tiny.yaml", tmp_path / "no"
     message = wrong(["train", str(spec), "--output", str(output), "--set", "backbone.unmask=011"], capsys)
     assert "3 digits" in message

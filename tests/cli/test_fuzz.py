@@ -31,7 +31,7 @@ each_valid_file = pytest.mark.parametrize("valid", VALID_FILES, ids=lambda valid
 
 
 def checked_counts(valid: ValidFile, path: Path) -> tuple[dict[str, Any], list[Sentence]] | None:
-    """Counts and sentences of a file, checked against each other; None if the file is refused."""
+    """Counts and sentences of a file, checked against each other; None if the file is rejected."""
     try:
         counts = statistics(valid.open(path))
         sentences = list(valid.open(path).read())
@@ -187,7 +187,7 @@ def test_edited_files(case: tuple[ValidFile, bytes], tmp_path: Path) -> None:
         ("conll-invalid-utf8", "is not valid UTF-8"),
     ],
 )
-def test_the_command_line_refuses(name: str, says: str, tmp_path: Path) -> None:
+def test_the_command_line_rejects_broken_files(name: str, says: str, tmp_path: Path) -> None:
     """`sltk stats` ends with exit code 2 and an error of the documented form, without a traceback."""
     ((valid, content),) = [(valid, content) for case, valid, content in CORPUS if case == name]
     done = sltk("stats", valid.put(tmp_path, content), "--reader", valid.reader)

@@ -124,7 +124,7 @@ def test_a_spacy_pipeline_parses_the_words_as_they_are() -> None:
     assert pipeline_parser(pipeline)(["can't", "eat", "it"]) == [1, 2, None]
 
 
-def test_a_spacy_pipeline_without_a_parser_is_refused() -> None:
+def test_a_spacy_pipeline_without_a_parser_is_rejected() -> None:
     """A blank pipeline has no parser: an error."""
     spacy = pytest.importorskip("spacy")
     with pytest.raises(sltk.UsageError, match="has no parser"):

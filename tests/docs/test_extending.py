@@ -265,7 +265,7 @@ def test_a_package_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
 def test_a_file_cannot_replace_a_built_in_component(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An imported file that registers `conll` again is refused with its position."""
+    """An imported file that registers `conll` again is rejected with its position."""
     file = tmp_path / "custom.py"
     file.write_text(FILES["my_reader.py"].replace('"tsv"', '"conll"'), encoding="utf-8")
     assert cli.main(["list", "reader", "--imports", str(file)]) == 2
@@ -274,7 +274,7 @@ def test_a_file_cannot_replace_a_built_in_component(
     assert f"--> {file}:" in errors
 
 
-def test_a_component_without_a_docstring_is_refused(
+def test_a_component_without_a_docstring_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The docstring is the help text of the component."""

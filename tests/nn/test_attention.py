@@ -103,7 +103,7 @@ def test_experts_in_half_precision_raise_no_false_alarm() -> None:
 
 
 def test_a_leak_between_sentences_is_detected(replace_attention: Any) -> None:
-    """Attention that ignores the ends of sentences is refused with every mask."""
+    """Attention that ignores the ends of sentences is rejected with every mask."""
 
     def without_bounds(module: Any, *tensors: Any, packing: Packing, **options: Any) -> Any:
         return packed_attention(module, *tensors, packing=Packing.of_lengths([packing.tokens]), **options)

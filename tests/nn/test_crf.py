@@ -151,7 +151,7 @@ def test_a_forbidden_transition_is_never_learnt() -> None:
 
 
 @pytest.mark.parametrize(("tags", "lengths"), [([1, 1], [2]), ([0, 1, 0], [3]), ([0, 1, 0, IGNORED], [4])])
-def test_gold_that_breaks_the_scheme_is_refused(tags: list[int], lengths: list[int]) -> None:
+def test_gold_that_breaks_the_scheme_is_rejected(tags: list[int], lengths: list[int]) -> None:
     """Gold tags with probability 0 raise an error instead of giving a huge loss."""
     crf = Crf([True, False], [[True, True], [False, True]], [True, True])
     with pytest.raises(ValueError, match="break their scheme"):

@@ -195,7 +195,7 @@ def test_force_keeps_the_old_run_if_the_new_one_cannot_start(run: Path, changes:
     assert contents(run) == before
 
 
-def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
     """sltk does not write into such a folder even with --force."""
     (tmp_path / "thesis.tex").write_text("mine")
     for force in (False, True):
@@ -264,7 +264,7 @@ def write_spec(path: Path, backbone: dict[str, Any]) -> None:
     path.write_text(json.dumps(tiny.spec(backbone=backbone), indent=2))
 
 
-def test_a_run_of_another_format_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_run_of_another_format_is_rejected(run: Path, tmp_path: Path) -> None:
     """Resuming, evaluating and loading it all give an error with both versions."""
     copy = shutil.copytree(run, tmp_path / "run")
     old = {**json.loads((copy / "environment.json").read_text()), "format": 0, "sltk": "0.0.9"}
@@ -312,7 +312,7 @@ def run_script(script: str, *arguments: str) -> str:
     return completed.stdout
 
 
-def test_resume_with_edited_imports_is_refused(tmp_path: Path) -> None:
+def test_resume_with_edited_imports_is_rejected(tmp_path: Path) -> None:
     """Imported files are part of the run, so changing one is an error."""
     source = tmp_path / "readers.py"
     source.write_text(READER.format(name="custom_c"))

@@ -199,16 +199,16 @@ def test_all_problems_of_a_model_are_reported_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(REFUSED))
-def test_check_refuses_families_that_cannot_be_unmasked(tmp_path: Path, family: str) -> None:
-    """`check` refuses a family whose attention cannot be replaced, so the error does not wait for training."""
+def test_check_rejects_families_that_cannot_be_unmasked(tmp_path: Path, family: str) -> None:
+    """`check` rejects a family whose attention cannot be replaced, so the error does not wait for training."""
     backbone = f"type: decoder, init: random, config: {{model_type: {family}}}, tokenizer: {{type: train}}"
     ((path, message),) = problems(loaded(tmp_path, backbone))
     assert path == "backbone.config.model_type"
     assert f"`{family}` cannot be unmasked" in message
 
 
-def test_check_refuses_every_family_that_building_refuses() -> None:
-    """Families that cannot be unmasked when a model is built are refused before anything is loaded."""
+def test_check_rejects_every_family_that_building_rejects() -> None:
+    """Families that cannot be unmasked when a model is built are rejected before anything is loaded."""
     assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED
 
 

@@ -1,4 +1,4 @@
-"""How `sltk report` reads and arranges runs; runs that cannot be compared, or are damaged, are refused."""
+"""How `sltk report` reads and arranges runs; runs that cannot be compared, or are damaged, are rejected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The standard error of a command that is refused."""
+    """The standard error of a command that ends with exit code 2."""
     assert main(["report", *arguments]) == 2
     return capsys.readouterr().err
 
@@ -98,7 +98,7 @@ def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -
     assert not collect([tmp_path]).varies_data
 
 
-def test_different_training_data_is_refused() -> None:
+def test_different_training_data_is_rejected() -> None:
     """Runs scored on the same sentences cannot be compared if they were trained on different data."""
     one, other = study_records.study(["00"], seeds=[1, 2])
     other.data["train"] = {"reader": {"type": "conll", "path": "other.train"}}
@@ -114,7 +114,7 @@ def test_the_reader_of_the_same_gold_does_not_matter() -> None:
     assert len(arrange([one, other])) == 1
 
 
-def test_runs_scored_differently_are_refused() -> None:
+def test_runs_scored_differently_are_rejected() -> None:
     """Strict and lenient scores cannot be compared; scores of different versions of sltk can."""
     one, other, newer = study_records.study(["00", "01", "11"], seeds=[1])
     other.scores["test"]["signature"] = "seqeval|mode:conlleval|sltk:0.1.0"
@@ -149,7 +149,7 @@ def test_settings_alone_are_configurations() -> None:
 
 
 def test_a_baseline_can_be_chosen() -> None:
-    """The baseline can be named; an unknown name is refused with the nearest one."""
+    """The baseline can be named; an unknown name is rejected with the nearest one."""
     records = study_records.study(["00", "01", "11"])
     comparisons = compare_with_baseline(arrange(records, baseline="11")[0])
     assert [(each.one.label, each.other.label) for each in comparisons] == [
@@ -253,7 +253,7 @@ def test_a_run_given_twice_counts_once(run: Path, tmp_path: Path) -> None:
     assert collection.notes == ["1 run was given twice and counted once"]
 
 
-def test_two_results_of_one_setting_and_seed_are_refused() -> None:
+def test_two_results_of_one_setting_and_seed_are_rejected() -> None:
     """A seed cannot be counted twice."""
     one, other = (
         study_records.study(["00"], seeds=[1]),
@@ -309,7 +309,7 @@ def test_a_damaged_record_is_named_with_its_line(tmp_path: Path, line: str, mess
 def test_a_folder_with_other_files_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder that contains anything but a report is refused before anything is read."""
+    """A folder that contains anything but a report is rejected before anything is read."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     message = errors([str(tmp_path), "--output", str(tmp_path / "mine")], capsys)

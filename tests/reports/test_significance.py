@@ -132,7 +132,7 @@ def test_results_that_cannot_be_computed_have_a_reason():
 
 
 @pytest.mark.parametrize(("a", "b"), [([1, 2], [1]), ([], []), ([float("nan"), 1], [0, 0])])
-def test_unpaired_scores_are_refused(a, b):
+def test_unpaired_scores_are_rejected(a, b):
     """Lists of different length, empty lists, and NaN are errors."""
     with pytest.raises(ValueError, match=r"paired|finite"):
         paired_t(a, b)
@@ -282,7 +282,7 @@ def test_interval_over_sentences_has_nominal_coverage():
     assert 0.83 < inside / 150 < 0.97
 
 
-def test_runs_on_different_sentences_are_refused():
+def test_runs_on_different_sentences_are_rejected():
     """A sentence can be swapped only with itself."""
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="swapped only with itself"):

@@ -393,7 +393,7 @@ def test_a_missing_spec_is_named(folder):
 
 
 def test_bytes_that_are_not_utf8_are_an_error(folder):
-    """A spec that is not UTF-8 is refused, with the line."""
+    """A spec that is not UTF-8 is rejected, with the line."""
     Path("spec.yaml").write_bytes(b"name: a\nseed: \xff\n")
     with pytest.raises(SpecError, match=r"this is not UTF-8\n  --> spec\.yaml:2"):
         loading.load("spec.yaml")
@@ -413,7 +413,7 @@ def test_nested_aliases_are_limited(folder):
 
 
 def test_deep_nesting_is_an_error(folder):
-    """A thousand nested lists are refused without a crash."""
+    """A thousand nested lists are rejected without a crash."""
     assert "nested too deeply" in error("a: " + "[" * 5000)
 
 
@@ -468,7 +468,7 @@ class TestExtends:
         spec = load("extends: b.yaml\nname: c\n")
         assert (spec.seed, spec.name, spec.backbone.unmask) == (7, "c", "0111")
 
-    def test_circles_are_refused(self, folder):
+    def test_circular_extends_are_rejected(self, folder):
         """Two specs that extend each other are an error at the second `extends`."""
         write("extends: spec.yaml\n", "other.yaml")
         assert error("extends: other.yaml\n") == textwrap.dedent("""\

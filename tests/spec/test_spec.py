@@ -71,7 +71,7 @@ def test_the_defaults_are_those_of_the_paper():
         {"trainer": {"recipe": "improvised"}},
     ],
 )
-def test_invalid_values_are_refused(change):
+def test_invalid_values_are_rejected(change):
     """Values out of range, unknown keys and contradictory keys are errors."""
     with pytest.raises(ValidationError):
         build(**change)

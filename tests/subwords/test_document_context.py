@@ -235,8 +235,8 @@ def test_lines_of_text_are_context_with_one_document(trained: Path, tmp_path: Pa
     assert tags_and_scores(plain) == tags_and_scores(alone)
 
 
-def test_holdout_of_sentences_is_refused_with_context() -> None:
-    """Single sentences consumed out of their documents have no context, so the spec is refused."""
+def test_holdout_of_sentences_is_rejected_with_context() -> None:
+    """Single sentences consumed out of their documents have no context, so the spec is rejected."""
     data = {"train": {"type": "grammar"}, "validation": {"type": "holdout"}}
     with pytest.raises(InputError, match="`holdout` takes sentences away from their neighbours"):
         sltk.train(tiny.spec(data=data, document_context=8))

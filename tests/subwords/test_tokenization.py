@@ -506,7 +506,7 @@ def test_with_on_overflow_error_a_long_sentence_is_an_error_with_its_line() -> N
     assert "on_overflow: window" in str(error.value)
 
 
-def test_a_tokenizer_without_offsets_is_refused() -> None:
+def test_a_tokenizer_without_offsets_is_rejected() -> None:
     """A slow tokenizer does not report which subword belongs to which word."""
 
     class SlowTokenizer:
@@ -516,7 +516,7 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
         SubwordEncoder(SlowTokenizer())
 
 
-def test_a_limit_that_leaves_no_room_for_words_and_the_special_tokens_is_refused() -> None:
+def test_a_limit_that_leaves_no_room_for_words_and_the_special_tokens_is_rejected() -> None:
     """With two special tokens and a limit of two subwords, there is no room for words."""
     with pytest.raises(SpecError, match="no room"):
         encoder("bert cased", max_length=2)

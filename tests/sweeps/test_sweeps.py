@@ -134,7 +134,7 @@ def test_an_unknown_key_is_reported_with_the_nearest_name(tmp_path: Path) -> Non
         ("{runs: {a: {seed: 1}}, grid: {seed: [2]}}", "`runs` gives each run in full"),
     ],
 )
-def test_wrong_sweeps_are_refused(tmp_path: Path, sweep: str, message: str) -> None:
+def test_wrong_sweeps_are_rejected(tmp_path: Path, sweep: str, message: str) -> None:
     """Each mistake has its own message."""
     base = BASE + "metrics: [{type: seqeval}]\n"
     (tmp_path / "sweep.yaml").write_text(f"{base}sweep: {sweep if sweep[0] == '{' else '{' + sweep + '}'}\n")

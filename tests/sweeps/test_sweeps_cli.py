@@ -120,7 +120,7 @@ def test_missing_data_is_a_warning_of_check(spec: Path, capsys: pytest.CaptureFi
     assert main(["check", str(spec), "--strict"]) == 2
 
 
-def test_train_refuses_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_rejects_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The error names the right command."""
     assert main(["train", str(spec)]) == 2
     assert f"run `sltk sweep {spec}`" in capsys.readouterr().err

@@ -115,7 +115,7 @@ def test_only_the_main_process_writes(runs: Path) -> None:
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= names
 
 
-def test_every_process_refuses_an_existing_run(runs: Path) -> None:
+def test_every_process_rejects_an_existing_run(runs: Path) -> None:
     """All processes raise the error, so none waits for the others."""
     assert (runs / "0.refused").exists()
     assert (runs / "1.refused").exists()

@@ -290,7 +290,7 @@ def test_resuming_a_finished_run_returns_its_metrics(uninterrupted: Path) -> Non
 
 
 @pytest.mark.multiprocess
-def test_resuming_with_another_spec_is_refused(uninterrupted: Path) -> None:
+def test_resuming_with_another_spec_is_rejected(uninterrupted: Path) -> None:
     """The error lists each key that differs, with its old and new value."""
     with pytest.raises(sltk.UsageError) as caught:
         sltk.train(small(epochs=5, learning_rate=0.02), uninterrupted, resume=True)
@@ -333,7 +333,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_resuming_with_other_training_data_is_refused(
+def test_resuming_with_other_training_data_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error counts old and new data and names the options; the run is not changed."""
@@ -361,7 +361,7 @@ def test_resuming_accepts_a_rewritten_file_with_the_same_data(tmp_path: Path) ->
     assert metrics["train"]["epochs"] == 3
 
 
-def test_resuming_with_other_validation_data_is_refused(tmp_path: Path) -> None:
+def test_resuming_with_other_validation_data_is_rejected(tmp_path: Path) -> None:
     """Otherwise the best epoch would be selected by scores on two data sets."""
     path = tmp_path / "validation.conll"
     path.write_text("\n".join(LINES))
@@ -400,7 +400,7 @@ def test_the_data_digest_depends_on_content_not_on_files() -> None:
     assert fingerprint([sltk.Sentence(["\ud800"], ["O"])])["words"] == 1
 
 
-def test_resuming_with_another_number_of_processes_is_refused(tmp_path: Path) -> None:
+def test_resuming_with_another_number_of_processes_is_rejected(tmp_path: Path) -> None:
     """The number of processes determines the batches."""
     with pytest.raises(KeyboardInterrupt):
         sltk.train(small(), tmp_path / "run", progress=tiny.InterruptingProgress(5))

@@ -1,4 +1,4 @@
-"""Building backbones: fresh, from a directory, quantized; refused models and their error messages."""
+"""Building backbones: fresh, from a directory, quantized; rejected models and their error messages."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_pretrained_model_loads_quantized(folder: Path) -> None:
     assert any(parameter.dtype == torch.uint8 for parameter in small.parameters())
 
 
-def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder: Path) -> None:
+def test_pickled_weights_are_rejected_with_the_command_that_converts_them(folder: Path) -> None:
     """Pickled weights are not loaded, because loading a pickle can run any code."""
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
@@ -153,7 +153,7 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder:
     assert f"from_pretrained('{folder}').save_pretrained('small-llama-safetensors')" in str(error.value)
 
 
-def test_python_code_next_to_a_model_is_refused_not_run(folder: Path, tmp_path: Path) -> None:
+def test_python_code_next_to_a_model_is_rejected_not_run(folder: Path, tmp_path: Path) -> None:
     """A config.json that refers to code (`auto_map`) is an error; the code is never imported."""
     marker = tmp_path / "ran"
     (folder / "modeling_own.py").write_text(f"open({str(marker)!r}, 'w')\n")
@@ -282,7 +282,7 @@ def test_a_moved_base_is_found_by_its_content(
     assert torch.allclose(vectors(tagging.load(tmp_path / "model").network.backbone), expected, atol=1e-5)
 
 
-def test_other_weights_under_the_name_of_the_base_are_refused(
+def test_other_weights_under_the_name_of_the_base_are_rejected(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An adapter is never applied to weights that it was not trained on."""

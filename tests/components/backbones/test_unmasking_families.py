@@ -196,8 +196,8 @@ def test_windows_can_be_dropped_in_unmasked_blocks_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNSUITABLE)
 @pytest.mark.parametrize("mask", ["0000", "0111"])
-def test_families_that_cannot_be_unmasked_are_refused_by_name(name: str, mask: str) -> None:
-    """A family without replaceable attention in every block is refused with any mask, and never runs with another."""
+def test_families_that_cannot_be_unmasked_are_rejected_by_name(name: str, mask: str) -> None:
+    """A family without replaceable attention in every block is rejected with any mask, and never runs with another."""
     with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked"):
         build(name, mask)
 
@@ -215,13 +215,13 @@ def test_encoders_with_their_own_attention_code_equal_the_stock_model(name: str)
 
 @pytest.mark.parametrize("name", PADDED)
 @pytest.mark.parametrize("mask", ["none", "0111"])
-def test_masks_are_refused_for_encoders_with_their_own_attention_code(name: str, mask: str) -> None:
+def test_masks_are_rejected_for_encoders_with_their_own_attention_code(name: str, mask: str) -> None:
     """The error names the family."""
     with pytest.raises(ModelError, match=f"`{name}` cannot be unmasked|mask does not hold"):
         build(name, mask)
 
 
-def test_an_encoder_whose_padding_leaks_is_refused() -> None:
+def test_an_encoder_whose_padding_leaks_is_rejected() -> None:
     """ConvBERT's convolutions see the padding next to a sentence, so its vectors would depend on the batch."""
     config = {"model_type": "convbert", "embedding_size": 32, **BY_NAME["bert"].config()}
     spec = Encoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257))
@@ -230,7 +230,7 @@ def test_an_encoder_whose_padding_leaks_is_refused() -> None:
 
 
 def test_albert_takes_one_mask_for_all_blocks() -> None:
-    """Blocks that share their weights must share their mask; a mixed mask is refused with the reason."""
+    """Blocks that share their weights must share their mask; a mixed mask is rejected with the reason."""
     ids = sentences()
     backbone = built("albert")
     with torch.no_grad():
@@ -240,7 +240,7 @@ def test_albert_takes_one_mask_for_all_blocks() -> None:
         build("albert", "0111")
 
 
-def test_a_window_that_exists_in_a_mask_only_is_refused() -> None:
+def test_a_window_that_exists_in_a_mask_only_is_rejected() -> None:
     """Qwen2-MoE applies its window in a mask of transformers; without that mask, blocks would see too much."""
     config = BY_NAME["qwen3_moe"].config(
         use_sliding_window=True, sliding_window=4, shared_expert_intermediate_size=16
@@ -266,7 +266,7 @@ def test_the_page_of_families_is_up_to_date() -> None:
 
 
 def test_the_table_of_families_agrees_with_these_tests() -> None:
-    """Families in the table are tested here, and families that `check` refuses are refused when they are built."""
+    """Families in the table are tested here, and families that `check` rejects are rejected when they are built."""
     assert not [name for name in SIZED if name not in BY_NAME]
     wrong = [
         name for name, size in SIZED.items() if size.maskable != (BY_NAME[name].support != "own mask only")

@@ -78,7 +78,7 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
     assert tiny.same_weights(tmp_path / "alone", tmp_path / "sweep/runs" / killer.killed)
 
 
-def test_a_run_that_needs_more_than_the_cluster_has_is_refused(ray_library: Any, tmp_path: Path) -> None:
+def test_a_run_that_needs_more_than_the_cluster_has_is_rejected(ray_library: Any, tmp_path: Path) -> None:
     """Ray itself would wait forever."""
     ray_library.init(
         num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False,

@@ -127,14 +127,14 @@ def test_mlp_activations_differ_from_none(activation: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"dropout": 1.0}, {"dropout": -0.1}, {"hiden": [3]}])
-def test_heads_refuse_invalid_options(fields: dict[str, object]) -> None:
+def test_heads_reject_invalid_options(fields: dict[str, object]) -> None:
     """A dropout outside [0, 1) and unknown options are errors when the spec is read."""
     with pytest.raises(ValidationError):
         LinearHead(**fields)
 
 
 @pytest.mark.parametrize("hidden", [[], [0], [8, -1]])
-def test_mlp_refuses_impossible_sizes(hidden: list[int]) -> None:
+def test_mlp_rejects_impossible_sizes(hidden: list[int]) -> None:
     """No hidden layer, or one without units, is an error."""
     with pytest.raises(ValidationError):
         MlpHead(hidden=hidden)

@@ -223,7 +223,7 @@ def test_lengths_must_match(metric, gold, predicted, message):
 
 
 def test_spans_are_not_counted_in_plain_tags():
-    """The metric seqeval refuses plain tags and suggests `accuracy`."""
+    """The metric seqeval rejects plain tags and suggests `accuracy`."""
     with pytest.raises(SpecError, match="metric `accuracy`"):
         SeqevalMetric().compute([["NOUN"]], [["NOUN"]], "plain")
     with pytest.raises(ValidationError, match="IOB2"):

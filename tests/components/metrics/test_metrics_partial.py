@@ -175,7 +175,7 @@ def test_no_spans_at_all_score_zero():
         assert (scores["f1"], scores["macro_f1"], scores["per_type"]) == (0, 0, {})
 
 
-def test_plain_tags_are_refused():
+def test_plain_tags_are_rejected():
     """Plain tags mark no spans to pair."""
     with pytest.raises(SpecError, match="use the metric `accuracy`"):
         PartialMetric().compute([["NOUN"]], [["NOUN"]], "plain")

@@ -76,8 +76,8 @@ def test_evaluate_shows_every_metric(run, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads((run / "metrics.json").read_text())["test"]
 
 
-def test_a_span_metric_is_refused_for_plain_tags():
-    """A span metric is refused for plain tags when the spec is checked, at its key."""
+def test_a_span_metric_is_rejected_for_plain_tags():
+    """A span metric is rejected for plain tags when the spec is checked, at its key."""
     spec = tiny.spec(scheme="plain", metrics=[{"type": "accuracy"}, {"type": "partial"}])
     with pytest.raises(InputError, match=r"metric `partial` counts spans(.|\n)*\(metrics.1\)"):
         loading.load(spec)

@@ -221,13 +221,13 @@ def test_calibration_needs_probabilities(options):
 @pytest.mark.parametrize(
     "options", [{"thresholds": [1.5]}, {"confidence": 1}, {"resamples": -1}, {"calibration_bins": -1}]
 )
-def test_options_out_of_range_are_refused(options):
+def test_options_out_of_range_are_rejected(options):
     """A threshold above 1, a confidence of 1 and negative numbers are errors."""
     with pytest.raises(ValidationError):
         SpansMetric(**options)
 
 
-def test_plain_tags_are_refused():
+def test_plain_tags_are_rejected():
     """Plain tags mark no spans to count."""
     with pytest.raises(SpecError, match="use the metric `accuracy`"):
         SpansMetric().compute([["NOUN"]], [["NOUN"]], "plain")

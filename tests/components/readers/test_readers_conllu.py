@@ -105,7 +105,7 @@ def test_a_missing_tag_is_an_error_or_replaced(write):
 
 
 @pytest.mark.parametrize("column", ["lemma", "misc", "misc:", "head"])
-def test_unknown_columns_are_refused(column):
+def test_unknown_columns_are_rejected(column):
     """The message lists the known columns."""
     with pytest.raises(ValidationError, match="expected upos, xpos, deprel, misc:KEY or feats:KEY"):
         ConlluReader(path="x", column=column)

@@ -146,7 +146,7 @@ def test_holdout_may_take_whole_documents(documents, seed):
 
 
 def test_holdout_takes_one_size():
-    """A fraction and a count together are refused, and so is reading `holdout` directly."""
+    """A fraction and a count together are rejected, and so is reading `holdout` directly."""
     with pytest.raises(ValidationError, match="not both"):
         HoldoutReader(fraction=0.1, count=3)
     with pytest.raises(DataError, match="divides `train`"):

@@ -393,7 +393,7 @@ def test_oneie_entities_and_events(lines: Write) -> None:
 
 
 def test_types_of_entities_are_as_annotated(lines: Write) -> None:
-    """`types` is refused for entities, where it would have no effect."""
+    """`types` is rejected for entities, where it would have no effect."""
     with pytest.raises(ValidationError, match="needs `annotation: events`"):
         OneIEReader(path=lines(oneie()), types="subtype")
 

@@ -122,7 +122,7 @@ def test_bad_xml(tmp_path, sentence, line, message):
 
 
 def test_no_document_type_declaration(tmp_path):
-    """A DTD is refused, so that no entity can be fetched or expanded."""
+    """A DTD is rejected, so that no entity can be fetched or expanded."""
     head = '<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/hostname">]>\n'
     path = xml(tmp_path, "<sentence><text>&a;</text></sentence>", head=head)
     error = error_message(SemEval14Reader(path=path))

@@ -139,7 +139,7 @@ def test_conll_has_gold_where_there_is_gold() -> None:
     assert written(ConllWriter(), cut("Kim left", [], ["B-PER", "O"])) == "Kim\tB-PER\nleft\tO\n\n"
 
 
-def test_conll_refuses_columns_that_do_not_agree() -> None:
+def test_conll_rejects_columns_that_do_not_agree() -> None:
     """Sentences with and without gold in one output are an error that names file and line."""
     gold = Prediction(Sentence(["Kim"], tags=["O"], file="some.conll", line=7), ["O"])
     with pytest.raises(DataError, match=r"has gold tags(.|\n)*some\.conll:7"):

@@ -1,4 +1,4 @@
-"""Output paths: links and pipes stay what they are, and unwritable paths are refused before anything is read."""
+"""Output paths: links and pipes stay what they are, and unwritable paths are rejected before anything is read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_pipe_is_written_into(data: Path, tmp_path: Path) -> None:
         ("x" * 300, "is too long for a file"),
     ],
 )
-def test_a_place_that_holds_no_file_is_refused(
+def test_a_place_that_holds_no_file_is_rejected(
     output: str, message: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One message, and nothing is written."""
@@ -74,7 +74,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(data: Path, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"in.conll", name}
 
 
-def test_an_unwritable_path_of_a_run_is_refused_before_reading(
+def test_an_unwritable_path_of_a_run_is_rejected_before_reading(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder cannot be created inside a file."""
