@@ -197,7 +197,7 @@ def test_the_command_line_rejects_broken_files(name: str, says: str, tmp_path: P
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_line_accounts(tmp_path: Path) -> None:
+def test_the_command_line_counts_unused_spans(tmp_path: Path) -> None:
     """`sltk stats --json` counts all nested spans, and lists the unused ones."""
     ((valid, content),) = [(valid, content) for name, valid, content in CORPUS if name == "brat-file-nested"]
     done = sltk("stats", valid.put(tmp_path, content), "--reader", "brat", "--json")
