@@ -128,7 +128,7 @@ def shared_start(one: Sequence[object], other: Sequence[object]) -> int:
 
 
 def same_form(masks: Iterable[str | None]) -> dict[str, str]:
-    """Map `none`, `all` and `middle` to digits if all digit masks have the same length; others stay as they are."""
+    """Map `none`, `all` and `middle` to digits if all digit masks have the same length; others stay unchanged."""
     names = {mask for mask in masks if mask is not None}
     lengths = {len(mask) for mask in names if is_digits(mask)}
     forms = {mask: mask for mask in names}

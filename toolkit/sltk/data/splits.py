@@ -40,7 +40,7 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     """Load the splits in `names`, by default all that the spec has; `holdout` sentences are taken from `train`.
 
     Raises:
-        DataError: see `load`; or the spec has no split of a name, or nothing to hold out from.
+        DataError: see `load`; or the spec lacks one of the splits, or has no `train` to hold out from.
     """
     readers: dict[str, Reader] = {
         name: reader for name in SPLITS if (reader := getattr(data, name)) is not None

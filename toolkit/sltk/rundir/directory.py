@@ -51,7 +51,7 @@ class RunDirectory:
         self.predictions = folder / "predictions"
         self.corpus = folder / "corpus"
         self.incoming_corpus = folder / ".corpus.partial-next"
-        """The corpus of a new run until `start` accepts that run; until then `corpus/` stays as it is."""
+        """The corpus of a new run until `start` accepts that run; until then `corpus/` stays unchanged."""
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 

@@ -56,7 +56,7 @@ class Loaded(Generic[M]):
 def load(
     spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment], overrides: Sequence[str] = ()
 ) -> Loaded[Experiment]:
-    """Load the spec of a run from a file or a mapping; a spec that is already valid is returned as it is.
+    """Load the spec of a run from a file or a mapping; a spec that is already valid is returned unchanged.
 
     `overrides` are texts `a.b=v` as after `--set`; they apply to files and mappings.
     Relative paths in a mapping start from the working directory.

@@ -45,7 +45,7 @@ def _without(spec: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{a: {b: v}}` as `{a.b: v}`. A mapping with a type, or with dots in its keys, is kept as it is."""
+    """`{a: {b: v}}` as `{a.b: v}`. A mapping with a type, or with dots in its keys, is kept unchanged."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         is_leaf = (

@@ -83,7 +83,7 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
 
 
 def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
-    """What training took; zeros if every weight is frozen and the model is used as it is."""
+    """The cost of training; zeros if every weight is frozen and the model is used without training."""
     parameters = list(task.network.parameters())
     cost: dict[str, Any] = dict.fromkeys(("seconds", "evaluation_seconds", "words_per_second"), 0.0)
     cost |= {"words": 0, "epochs": 0, "steps": 0, "loss": None}

@@ -35,7 +35,7 @@ class RunKind(ABC, Generic[S]):
 
     @abstractmethod
     def prepare(self, progress: Progress, *, resume: bool) -> None:
-        """Read the data and build the model. An existing run in the folder stays as it is.
+        """Read the data and build the model. An existing run in the folder stays unchanged.
 
         Raises:
             InputError: the spec, the data or the model is invalid.

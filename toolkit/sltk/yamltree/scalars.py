@@ -35,7 +35,7 @@ _WITHOUT_SOURCE: dict[type, Any] = {kind: plain_kind for plain_kind, kind in _WI
 
 
 def with_source(value: Any, source: str, base: Path) -> Any:
-    """`value` with its source text and base folder; booleans and None are returned as they are."""
+    """`value` with its source text and base folder; booleans and None are returned unchanged."""
     if type(value) not in _WITH_SOURCE:
         return value
     scalar = _WITH_SOURCE[type(value)](value)
@@ -78,7 +78,7 @@ def _normalized(path: Path) -> Path:
 
 
 def resolve_import(value: Any) -> Any:
-    """Resolve an item of `imports:`: a file (`….py`) like any path; the name of a module stays as it is."""
+    """Resolve an item of `imports:`: a file (`….py`) like any path; the name of a module stays unchanged."""
     return resolve_path(value) if is_python_file(value) else value
 
 

@@ -87,7 +87,7 @@ def tokenizer_for(context: BuildContext, vocab_size: int) -> Any:
     """The tokenizer of a saved model, or a new tokenizer trained on the training text.
 
     Raises:
-        ModelError: there is neither a saved model nor training text.
+        ModelError: `context` has neither a saved model nor training text.
     """
     if context.saved is not None:
         return _saved_tokenizer(context.saved)

@@ -40,7 +40,7 @@ class HoldoutReader(Reader):
         """Not available: the sentences come from another reader.
 
         Raises:
-            DataError: always.
+            DataError: always; use `divide` instead.
         """
         raise DataError(
             "`holdout` reads no sentences itself: it divides `train`; use it for validation or test"

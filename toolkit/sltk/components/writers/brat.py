@@ -38,7 +38,7 @@ class BratWriter(Writer):
         """Not available: the output is several files.
 
         Raises:
-            UsageError: always.
+            UsageError: always; use `save` instead.
         """
         raise UsageError(
             "the writer `brat` writes several files: the output must be a folder, or a file that ends in .txt"
