@@ -387,7 +387,7 @@ def test_weights_without_an_output_embedding_are_rejected(tmp_path: Path) -> Non
         ({"instruct": None}, "needs `instruct`"),
         ({"type": "tagger"}, "`instruct` is for `type: instruct`"),
         ({"scheme": "plain"}, "needs a scheme of spans"),
-        ({"backbone": tiny.backbone(unmask="01")}, "its blocks are causal"),
+        ({"backbone": tiny.backbone(unmask="01")}, "its blocks must be causal"),
         (
             {"backbone": tiny.backbone(type="encoder", config=tiny.BERT, unmask="all")},
             "only a decoder generates text",
