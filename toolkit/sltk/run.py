@@ -73,13 +73,12 @@ def pretrain(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Train a language model on text, and write a run directory whose model a labelling run can start from.
 
     See `train` for arguments, return value and errors.
     """
-    return _run(loading.load_as(PretrainSpec, spec), output, resume, force, progress, callbacks)
+    return _run(loading.load_as(PretrainSpec, spec), output, resume, force, progress)
 
 
 def _run(
@@ -88,7 +87,7 @@ def _run(
     resume: bool,
     force: bool,
     progress: Progress | None,
-    callbacks: Sequence[TrainerCallback],
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Execute a run of any kind: prepare → train → score → save."""
     from .training.fit import fit  # transformers' Trainer takes seconds to import

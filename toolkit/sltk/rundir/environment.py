@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
@@ -39,7 +39,7 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
         "sltk": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "products": "oneDNN" if device.type == "cpu" and onednn.is_faster() else "torch",
@@ -48,13 +48,6 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
         "seed": seed,
         "mask_proof": None if proof is None else vars(proof),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _git_revision() -> str | None:
