@@ -49,7 +49,7 @@ def _tables(title: str, scores: Scores) -> Iterable[Table]:
 
 
 def _by_type(title: str, scores: Scores) -> Table:
-    """One row per type and for the total; for plain tags, accuracy and F1; then all other single numbers."""
+    """One row per type, then the micro average and other averages, word accuracy, and all other numbers."""
     intervals = scores.get("intervals", {})
     columns = (*_COLUMNS, *(["interval of f1"] if intervals else []), "support")
     table = _table(title, "type", columns, title_style="bold")

@@ -190,7 +190,7 @@ def _deberta_parameters(config: Config, sizes: Sizes) -> int:
 
 
 def _opt_parameters(config: Config, sizes: Sizes) -> int:
-    """OPT's last norm, which only models with pre-norm have."""
+    """The number of parameters of OPT's final norm; only pre-norm models have one."""
     no_norm = not config.get("do_layer_norm_before", True) or config.get("_remove_final_layer_norm", False)
     return 0 if no_norm else 2 * sizes["hidden"]
 

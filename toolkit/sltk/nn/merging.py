@@ -25,7 +25,7 @@ _ADAPTER_MODULES = (
 def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return the config, and the weights by name on the CPU.
 
-    Sums are computed in float32; all weights get the dtype of those that are not quantized.
+    Adapters are added to the base weights in float32; all weights get the dtype of those that are not quantized.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = copy.deepcopy(base.config)

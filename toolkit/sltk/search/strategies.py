@@ -30,7 +30,7 @@ def shared(space: Space, rng: Random) -> Batches:
 
 
 def gaussian(space: Space, rng: Random) -> Batches:
-    """Train by expected improvement, after one mask at random and its opposite, which differ in every digit."""
+    """Train a random mask and its complement, then choose each next mask by expected improvement."""
     drawn = _shuffled(space, rng)
     opposite = drawn[0].translate(str.maketrans("01", "10"))
     waiting = sorted(drawn, key=lambda mask: (mask != drawn[0], mask != opposite))

@@ -142,7 +142,7 @@ class _Parser:
         if id(node) in self._ancestors:
             raise SpecError(mark.problem("an alias contains itself"))
         if self._count > _MAX_NODES:
-            raise SpecError(mark.problem("too many nodes"))
+            raise SpecError(mark.problem(f"more than {_MAX_NODES:,} keys and values, with aliases expanded"))
         if node.tag not in (_SCALAR_TAGS if isinstance(node, yaml.ScalarNode) else _COLLECTION_TAGS):
             tag = node.tag.replace(_STANDARD, "!!")
             about = f"the tag `{tag}` is not allowed: a spec holds plain values only"

@@ -54,7 +54,7 @@ class SlurmExecutor(Executor):
             )
         script = work.folder.absolute() / "slurm" / "array.sh"
         atomic.write_text(script, self.script(work.folder.absolute(), work.planned, work.arguments))
-        work.note(f"submit it with: sbatch {shlex.quote(str(script))}")
+        work.note(f"submit the sweep with: sbatch {shlex.quote(str(script))}")
 
     def for_shard(self) -> Executor:
         """A task of the array runs its shard on its own node."""

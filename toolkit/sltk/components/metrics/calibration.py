@@ -15,8 +15,8 @@ Scored = Sequence[tuple[float, bool]]
 def calibration(predictions: Scored, bins: int) -> dict[str, Any]:
     """The expected calibration error (Guo et al. 2017), and its bins.
 
-    The `bins` bins have equal width and include their upper end, the first one also 0. The error is the difference
-    between mean score and accuracy of a bin, averaged over predictions.
+    The `bins` bins have equal width and include their upper end, the first one also 0. The error is the absolute
+    difference between mean score and accuracy of a bin, averaged over bins by their number of predictions.
     Returns `{"ece", "count", "bins": [{"from", "to", "count", "score", "accuracy"}]}`, without empty bins.
     """
     binned: dict[int, list[tuple[float, bool]]] = {}

@@ -62,11 +62,11 @@ class ConlluReader(TaggedReader, TextFileReader):
         return value
 
     def read(self) -> Iterator[Sentence]:
-        """Yield sentences in order, with text and offsets if `# text` consists of the words.
+        """Yield sentences in order, with text and offsets if the words make up `# text`.
 
         Raises:
             DataError: the file cannot be read, a row does not have ten columns, ids are out of order, or a word has
-                no tag and `missing` is unset.
+                no tag and `missing`, unset, has no default for this column.
         """
         counts: Counter[RowKind] = Counter()
         lines: dict[RowKind, int] = {}

@@ -15,7 +15,7 @@ _TYPES = ("labels", "hypertextlabels")
 def regions(
     annotation: JsonRecord, keys: Sequence[str], from_name: str | None, text: str
 ) -> tuple[list[CharSpan], list[Unused]]:
-    """The spans in the lists under `keys`, and reports of regions without a label; one span per label of a region.
+    """The spans in the lists under `keys`, one per label of a region, and reports of regions without a label.
 
     Raises:
         DataError: a region is malformed, or its characters differ from the text it quotes.

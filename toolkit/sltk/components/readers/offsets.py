@@ -69,7 +69,7 @@ def annotated_sentence(
     unused: Iterable[Unused] = (),
     document: str | None = None,
 ) -> Sentence:
-    """A sentence with words at `offsets`, which `split` may split further, and spans over these words.
+    """A sentence with words at `offsets`, which `misaligned: split` divides at span ends, and its spans.
 
     Without `spans` (None) it is not annotated.
 

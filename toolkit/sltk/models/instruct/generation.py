@@ -74,7 +74,7 @@ class Generator:
         """Keys and values of the prefix."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[int]]:
-        """The response to each prompt, with its end unless it reached its limit."""
+        """The token ids of the response to each prompt, with the end token unless it reached the length limit."""
         rows = [_Row(request, torch.Generator().manual_seed(request.seed)) for request in requests]
         with attending_with_cache(self.network), torch.inference_mode():
             self._complete(rows)

@@ -25,7 +25,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Between:
-    """Sentences and types that splits share, and those in which they differ."""
+    """Overlaps and differences of splits: shared sentences, types of only one split, conflicting tags."""
 
     overlaps: list[Overlap]
     """For each pair of splits: the sentences of the later split that occur in the earlier one."""
