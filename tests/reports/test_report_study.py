@@ -88,7 +88,7 @@ def test_runs_of_different_data_are_rejected_with_the_difference(
 
 
 def test_a_sweep_over_data_sets_has_a_task_for_each(run: Path, tmp_path: Path) -> None:
-    """A sweep whose plan varies the data is recognised."""
+    """A sweep whose plan varies the data is recognized."""
     (tmp_path / "runs").mkdir()
     shutil.copytree(run, tmp_path / "runs" / "one", ignore=shutil.ignore_patterns("model", "checkpoints"))
     plan = "sweep: {runs: {one: {data.train.limit: 9}, other: {data.train.limit: 8}}}\n"

@@ -90,7 +90,7 @@ def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
 
 def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
     """Positions of the inputs that the outputs depend on."""
-    # The weights differ, because the plain sum over a normalised vector is constant and has no gradient.
+    # The weights differ, because the plain sum over a normalized vector is constant and has no gradient.
     weights_XH = torch.cos(torch.arange(outputs_XH.numel(), device=outputs_XH.device)).reshape(
         outputs_XH.shape
     )

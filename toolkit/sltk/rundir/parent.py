@@ -31,7 +31,7 @@ class Origin(BaseModel):
 def origin_of(*places: str | None) -> Origin | None:
     """Find the first pre-trained model among `backbone.adapter` and `backbone.name` of a spec.
 
-    A snapshot that no longer exists is recognised by its path, which does not tell the objective.
+    A snapshot that no longer exists is recognized by its path, which does not tell the objective.
 
     Raises:
         DataError: the description in the folder is damaged.
