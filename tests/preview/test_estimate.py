@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sltk.errors import InputError, ModelError
+from sltk.families.model_shape import shape, tiny_config
 from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED
-from sltk.families.shape import shape, tiny_config
 from sltk.preview.estimate import Estimate, estimate_run, size_text
 from sltk.preview.memory import largest_batch
 from sltk.preview.model_check import check_model

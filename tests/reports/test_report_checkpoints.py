@@ -22,7 +22,7 @@ from sltk.reports.run_reader import read_run
 from sltk.reports.run_records import RunRecord, write_records
 from sltk.reports.study import arrange
 from sltk.run import pretrain
-from sltk.rundir.parent import Origin, origin_of
+from sltk.rundir.pretrained_origin import Origin, origin_of
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
 CONDITIONS = {"encoder": ("mlm", "all"), "mask": ("clm", "none"), "unmask": ("clm", "all")}

@@ -38,7 +38,7 @@ from .models import kinds, saving, tagging
 from .models.description import read_description
 from .models.instruct.model import InstructModel
 from .models.tagger_model import TaggerModel
-from .nn import merging
+from .nn import adapter_merging
 from .nn.packing import Packing
 from .run import model_folder
 from .runtime.progress import Progress
@@ -73,7 +73,7 @@ def export(run: str | Path, target: str | Path, progress: Progress | None = None
             shutil.copytree(folder, partial, dirs_exist_ok=True)
         return
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False)
-    config, state = merging.plain_weights(model.network.backbone.model)
+    config, state = adapter_merging.plain_weights(model.network.backbone.model)
     model = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:

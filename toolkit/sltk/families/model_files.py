@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, Problem
-from .shape import Linear, Shape
+from .model_shape import Linear, Shape
 
 _HEADER_LIMIT = 100 * 2**20
 """Maximum bytes of a safetensors header, as the format defines it."""

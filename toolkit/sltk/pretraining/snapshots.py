@@ -23,7 +23,7 @@ from ..errors import Problem, SpecError, UsageError
 from ..files import atomic
 from ..models.backbone_files import describe_backbone
 from ..nn.backbone import PackedBackbone
-from ..rundir.parent import DESCRIPTION
+from ..rundir.pretrained_origin import DESCRIPTION
 from ..runtime import processes
 from .pretrain_spec import PretrainSpec
 

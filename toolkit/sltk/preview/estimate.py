@@ -9,8 +9,8 @@ from typing import Any, Literal
 from .. import masks
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
+from ..families.model_shape import Linear, Shape
 from ..families.model_tables import GATED, QUERY_AND_VALUE
-from ..families.shape import Linear, Shape
 from ..spec.experiment import Experiment, TrainerSpec
 from .memory import TrainedWeights, TrainingMemory, largest_batch, prompt_subwords
 from .model_info import ModelInfo

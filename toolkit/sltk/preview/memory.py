@@ -17,8 +17,8 @@ from math import sqrt
 from typing import Literal
 
 from ..components.backbones.pretrained import PretrainedBackbone, Quantization
+from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
-from ..families.shape import Shape
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec
 from .model_info import DTYPE_BYTES

@@ -8,8 +8,8 @@ from .. import masks
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import InvalidSpecError, Problem, nearest
+from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED
-from ..families.shape import Shape, invalid_sizes
 from .model_info import ModelInfo
 
 

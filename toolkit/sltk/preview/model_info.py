@@ -12,8 +12,8 @@ from typing import Any
 
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..families import model_files
+from ..families.model_shape import Shape, shape
 from ..families.model_tables import FAMILIES, REFUSED, known_config
-from ..families.shape import Shape, shape
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from .. import masks
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..components.slots import Backbone, Reader
-from ..families.shape import tiny_config
+from ..families.model_shape import tiny_config
 from ..preview.model_info import ModelInfo
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..masks import is_causal
-from ..rundir.parent import Origin
+from ..rundir.pretrained_origin import Origin
 from .figures import checkpoint_curves, score_label
 from .result_tables import ResultTable
 from .study import MASK, Configuration, StudyTask, relevant_settings, settings_text, varied_keys

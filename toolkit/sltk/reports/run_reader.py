@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..rundir.parent import Origin, origin_of
+from ..rundir.pretrained_origin import Origin, origin_of
 from ..schemes import SchemeError
 from ..spec.stored import read_mapping
 from .predictions import count_spans, gold_digest, read_predictions, span_metric, tag_confusion

@@ -22,7 +22,7 @@ from pydantic import (
 
 from ..errors import DataError
 from ..files import atomic
-from ..rundir.parent import Origin
+from ..rundir.pretrained_origin import Origin
 
 _START = '{"record":'
 """The beginning of each line of a file of records."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import Problem, UsageError, nearest
 from ..masks import is_causal, is_digits, same_form
-from ..rundir.parent import Origin
+from ..rundir.pretrained_origin import Origin
 from .comparability import by_data, flat
 from .mask_order import gray_code, sort_key
 from .run_reader import SPLITS

@@ -34,7 +34,7 @@ from ..types import Prediction
 from ..yamltree.scalars import is_python_file
 from .environment import TrainedModel, environment
 from .log import LoggedProgress
-from .parent import origin_of
+from .pretrained_origin import origin_of
 
 
 class RunDirectory:
