@@ -6,7 +6,7 @@ from ..masks import is_digits
 
 
 def gray_code(digits: int) -> list[str]:
-    """All masks of this many digits, each differing from the next in one (paper, Figure 2): 0000 0001 0011 …"""
+    """All masks of this many digits; neighbours differ in one digit (paper, Figure 2): 0000 0001 0011 …"""
     return [format(number ^ number >> 1, f"0{digits}b") for number in range(2**digits)] if digits else [""]
 
 

@@ -32,7 +32,7 @@ def _with_default(name: str, field: FieldInfo) -> str:
 
 
 def default_text(field: FieldInfo) -> str:
-    """The default of a field as in a spec."""
+    """The default of a field, as it would be written in a spec."""
     return shown_value(field.get_default(call_default_factory=True, validated_data={}))
 
 

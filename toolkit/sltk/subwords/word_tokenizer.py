@@ -75,8 +75,8 @@ class WordTokenizer:
     def _repair(self, pieces: Pieces, broken: set[int], bounds: Sequence[tuple[int, int]], text: str) -> None:
         """Tokenize each broken word by itself, after a space if it follows one in the text.
 
-        If a word has no token in the text but has some by itself, a neighbouring word was assigned them. That word is
-        tokenized by itself too.
+        If a word has tokens by itself but none in the text, they were assigned to a neighbouring word; the neighbour is
+        then tokenized by itself too.
         """
         alone = {number: self._tokenize_word(bounds[number], text) for number in broken}
         vanished = [number for number, (_, ids) in alone.items() if ids and not pieces.of_word[number]]

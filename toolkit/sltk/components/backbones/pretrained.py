@@ -66,7 +66,9 @@ class PretrainedBackbone(Backbone):
         default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
     )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
-    gguf_file: str | None = Field(default=None, description="load the weights of this GGUF file of `name`")
+    gguf_file: str | None = Field(
+        default=None, description="load the weights from this GGUF file, found in `name`"
+    )
     init: Literal["pretrained", "random"] = Field(
         default="pretrained", description="`random`: fresh weights, shaped by `config`"
     )

@@ -33,7 +33,7 @@ class RayExecutor(Executor):
         default=None,
         description="address of a cluster, or `auto` for that of this node; null: start Ray here",
     )
-    cpus: float = Field(default=1, ge=0, description="CPUs per run, and its number of threads")
+    cpus: float = Field(default=1, ge=0, description="CPUs per run; also the number of threads of the run")
     gpus: float | None = Field(
         default=None, ge=0, description="GPUs per run; null: one if the cluster has any"
     )

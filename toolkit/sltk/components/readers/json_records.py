@@ -143,7 +143,7 @@ class JsonArrayReader(TextFileReader):
 
 
 def _decode(text: str, place: int, path: Path, line: int | None = None) -> tuple[Any, int]:
-    """The JSON value at `place`, and its end; `line` is that of the text, unless it is a whole file."""
+    """The JSON value at `place`, and its end; `line` is the line of `text` in the file, None for a whole file."""
     try:
         value, end = _DECODER.raw_decode(text, place)
         if _SURROGATE.search(text, place, end):

@@ -122,7 +122,7 @@ class PromptEncoder:
         return [[number for number in encoding.ids if number != self.end] for encoding in encodings]
 
     def _common_prefix(self) -> list[int]:
-        """The subwords with which all prompts begin, independent of the first character of their sentence."""
+        """The subwords that all prompts begin with, whatever the first character of the sentence."""
         texts = [self.prompter.prompt([word]) for word in ("a", "The", "0", ",", "é", "\u4e00")]
         prompts = [[*self._before, *ids] for ids in self._encode(texts)]
         shared = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))

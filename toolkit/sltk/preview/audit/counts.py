@@ -25,7 +25,7 @@ class Distribution:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> Distribution:
-        """The distribution of at least one length."""
+        """The distribution of `lengths`, which must not be empty."""
         ordered = sorted(lengths)
 
         def rank(percent: int) -> int:
