@@ -66,9 +66,7 @@ class PretrainedBackbone(Backbone):
         default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
     )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
-    gguf_file: str | None = Field(
-        default=None, description="load the weights from this GGUF file, found in `name`"
-    )
+    gguf_file: str | None = Field(default=None, description="load weights from this GGUF file in `name`")
     init: Literal["pretrained", "random"] = Field(
         default="pretrained", description="`random`: fresh weights, shaped by `config`"
     )

@@ -40,9 +40,7 @@ class SlurmExecutor(Executor):
     options: dict[Word, Word | int] = Field(
         default={}, description="further options of sbatch, as in {qos: long}"
     )
-    setup: list[Line] = Field(
-        default=[], description="shell commands to run first, such as `module load cuda`"
-    )
+    setup: list[Line] = Field(default=[], description="shell commands to run first: `module load cuda`")
 
     def execute(self, work: Work) -> None:
         """Write `slurm/array.sh` into the folder of the sweep, and show the command to submit it.
