@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from sltk.components.registry import registry
+
 # Tests compare results bit for bit, so the number of threads is fixed.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_components() -> Iterator[None]:
+    """Components that the tests of a module register are unknown to the tests of other modules."""
+    registry.slots()  # registers the built-in components before the copy
+    slots = {slot: dict(components) for slot, components in registry._slots.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_slots", slots)
+        yield
 
 
 @pytest.fixture(scope="session")

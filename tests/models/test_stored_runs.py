@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,10 @@ import sltk
 import tiny
 from repository import ROOT
 from sltk import extend
-from sltk.components.registry import registry
 from sltk.spec import loading
 from sltk.spec.stored import read_mapping
 
 RUNS = ROOT / "tests" / "stored_runs"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_components_of_other_tests() -> Iterator[None]:
-    """Other tests register components with the names of those in the stored runs."""
-    registry.slots()  # registers the built-in components before the copy
-    slots = {
-        slot: {n: c for n, c in components.items() if not c.__module__.startswith("sltk_imports")}
-        for slot, components in registry._slots.items()
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_slots", slots)
-        yield
 
 
 def columns(path: Path) -> list[list[list[str]]]:
