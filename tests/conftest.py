@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from sltk.components.registry import registry
+from sltk.spec import imports
 
 # Tests compare results bit for bit, so the number of threads is fixed.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +25,7 @@ def _own_components() -> Iterator[None]:
     slots = {slot: dict(components) for slot, components in registry._slots.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_slots", slots)
+        patch.setattr(imports, "_loaded", {})  # else files that another module has imported register nothing
         yield
 
 
