@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema
 
 from ..errors import Problem, SltkError, UsageError, nearest
 from ..yamltree.scalars import resolve_path
+from .strict import StrictModel
 
 ENTRY_POINT_GROUP = "sltk.components"
 SAME_AS = "x-same-as"
@@ -57,12 +58,8 @@ class RegistrationError(SltkError):
     """A component cannot be registered under this name."""
 
 
-class Component(BaseModel):
+class Component(StrictModel):
     """Base of all components. Subclass a slot (`Reader`, `Head`, …) instead of this class."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
-    )
 
     slot: ClassVar[str] = ""
     type_name: ClassVar[str] = ""

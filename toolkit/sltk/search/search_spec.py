@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from ..spec.experiment import SpecModel
+from ..components.strict import StrictModel
 from ..sweeps.sweep_spec import Every
 
 StrategyName = Literal["gaussian", "shared", "random"]
 
 
-class SearchSpec(SpecModel):
+class SearchSpec(StrictModel):
     """Settings of a search for the best mask."""
 
     strategy: StrategyName = Field(
@@ -32,9 +32,9 @@ class SearchSpec(SpecModel):
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the random draws of the search itself")
 
 
-class SearchPart(BaseModel):
+class SearchPart(StrictModel):
     """The key that a search spec has beyond the keys of a run and of a sweep."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     search: SearchSpec = Field(description="how to search for the best mask")

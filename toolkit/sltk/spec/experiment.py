@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
@@ -23,6 +21,7 @@ from pydantic import (
 
 from ..components.registry import RefusedError, registry
 from ..components.slots import Aligner, Backbone, Head, Metric, Reader, Splitter
+from ..components.strict import StrictModel
 from ..masks import is_causal
 from ..schemes.names import SchemeName
 from ..yamltree.scalars import resolve_import
@@ -35,15 +34,7 @@ Tracker = Literal["tensorboard", "wandb"]
 ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
 
 
-class SpecModel(BaseModel):
-    """Base class of the parts of a spec: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
-    )
-
-
-class DataSpec(SpecModel):
+class DataSpec(StrictModel):
     """The data for training, validation and test."""
 
     train: Reader = Field(description="sentences to train on")
@@ -54,7 +45,7 @@ class DataSpec(SpecModel):
     test: Reader | None = Field(default=None, description="sentences to score after training")
 
 
-class TrainerSpec(SpecModel):
+class TrainerSpec(StrictModel):
     """Training settings."""
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
@@ -142,7 +133,7 @@ _TAGGER_KEYS = {"aligner", "document_context", "head", "on_overflow"}
 """Keys that only taggers have."""
 
 
-class RunSpec(SpecModel):
+class RunSpec(StrictModel):
     """The keys of every kind of run."""
 
     name: str = Field(min_length=1, description="names the run directory, runs/NAME")

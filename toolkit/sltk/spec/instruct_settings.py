@@ -6,9 +6,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -16,6 +14,7 @@ from pydantic import (
 )
 
 from ..components.registry import RefusedError
+from ..components.strict import StrictModel
 from ..errors import nearest
 from ..yamltree.scalars import plain
 
@@ -35,11 +34,7 @@ _PLACEHOLDERS = {
 """The known and the required placeholders of each template."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-
-class Sampling(_Part):
+class Sampling(StrictModel):
     """Draw responses at random instead of taking the most probable ones; the seed is that of the spec."""
 
     temperature: float = Field(default=0.6, gt=0, description="below 1, likely subwords become more likely")
@@ -51,7 +46,7 @@ class Sampling(_Part):
     )
 
 
-class InstructSpec(_Part):
+class InstructSpec(StrictModel):
     """Settings for prompting a language model for the spans of a sentence and parsing its response."""
 
     instruction: str = Field(min_length=1, description="the task, as the first part of the prompt")

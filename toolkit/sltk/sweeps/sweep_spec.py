@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ..components.registry import RefusedError
 from ..components.slots import Executor
+from ..components.strict import StrictModel
 from ..errors import nearest
-from ..spec.experiment import ImportPath, SpecModel, component
+from ..spec.experiment import ImportPath, component
 
 
-class Every(SpecModel):
+class Every(StrictModel):
     """All masks with this many digits, from all causal to all unmasked."""
 
     every: int = Field(ge=1, le=12, description="number of digits m; there are 2^m masks")
@@ -34,7 +35,7 @@ ListOfSettings = list[Settings]
 NamedSettings = dict[str, Settings]
 
 
-class Variation(SpecModel):
+class Variation(StrictModel):
     """The settings that vary between runs. Keys are dotted, as in `--set`; values are written as in a spec."""
 
     grid: Varied = Field(default={}, description="every combination of these values")
@@ -83,12 +84,12 @@ class Variation(SpecModel):
         return self
 
 
-class SweepPart(BaseModel):
+class SweepPart(StrictModel):
     """The keys of a sweep spec beyond those of a run, which are checked for each run."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
-    imports: list[ImportPath] = []
+    imports: list[ImportPath] = Field(default=[])
     sweep: Variation = Field(description="the settings that vary")
     executor: Executor = Field(
         default_factory=component("executor", "local"), description="where the runs are executed"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...masks import Mask
 from ...yamltree.scalars import plain, resolve_path
 from ..registry import RefusedError
 from ..slots import Backbone
+from ..strict import StrictModel
 
 
 def _model_name(value: Any) -> Any:
@@ -20,13 +21,7 @@ def _model_name(value: Any) -> Any:
 ModelName = Annotated[str, BeforeValidator(_model_name)]
 
 
-class BackboneSettings(BaseModel):
-    """A group of settings inside a backbone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Quantization(BackboneSettings):
+class Quantization(StrictModel):
     """Frozen weights in 4 or 8 bits, with bitsandbytes (QLoRA)."""
 
     type: Literal["nf4", "fp4", "int8"] = Field(
@@ -39,18 +34,18 @@ class Quantization(BackboneSettings):
     )
 
 
-class LoRA(BackboneSettings):
+class LoRA(StrictModel):
     """Low-rank adapters, with peft; the other weights of the backbone are frozen."""
 
     r: int = Field(default=64, ge=1, description="rank")
     alpha: float = Field(default=16, gt=0, description="scale of the update is alpha / r")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout before the adapter")
-    target_modules: list[str] | Literal["all-linear"] | None = Field(
+    target_modules: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] | None = Field(
         default=None, description="names of the linear layers; unset: the query and value projections"
     )
 
 
-class TrainedTokenizer(BackboneSettings):
+class TrainedTokenizer(StrictModel):
     """A byte-level BPE tokenizer trained on the training text."""
 
     type: Literal["train"] = "train"
