@@ -267,3 +267,20 @@ def test_a_report_needs_no_torch(study: Path, tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": source}
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_hold_no_formulas_and_no_escapes(tmp_path: Path) -> None:
+    """Names of runs and data that a spreadsheet or a terminal would interpret are neutralized; numbers are not."""
+    records = [
+        record.model_copy(update={"name": name})
+        for record, name in zip(
+            study_records.study(["00", "01"], [1]), ["=1+2", "\x1b]52;c;aGk=\x07"], strict=True
+        )
+    ]
+    write_records(tmp_path / "runs.jsonl", records)
+    write_report([tmp_path / "runs.jsonl"], tmp_path / "out")
+    text = (tmp_path / "out" / "results.csv").read_text()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    rows = list(csv.DictReader(text.splitlines()))
+    assert sorted(row["run"] for row in rows) == ["'=1+2", "␛]52;c;aGk=␇"]
+    assert all(0 <= float(row["test_f1"]) <= 1 for row in rows)

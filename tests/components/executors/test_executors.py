@@ -16,7 +16,8 @@ import pytest
 import tiny
 from sltk import sweeps
 from sltk.components.executors import local
-from sltk.errors import InvalidSpecError
+from sltk.components.executors.slurm import SlurmExecutor
+from sltk.errors import InvalidSpecError, UsageError
 from sltk.runtime.jobs import Failure, is_disk_full
 
 DEADLY = """
@@ -158,6 +159,26 @@ def test_slurm_writes_a_script_and_runs_nothing(tmp_path: Path) -> None:
         assert f"\n{line}\n" in script
     assert f"--output '{sweep}' --retry --shard \"$SLURM_ARRAY_TASK_ID/2\"" in script
     subprocess.run(["bash", "-n", str(sweep / "slurm/array.sh")], check=True)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\nb", "a\\b", "a\x1bb", 'x"\n#SBATCH --wrap="id'])
+def test_slurm_refuses_folders_that_would_change_the_script(tmp_path: Path, name: str) -> None:
+    """Line ends, quotes and control characters are refused, and no script is written."""
+    plan = sweeps.plan(spec(tmp_path, {"type": "slurm"}, ["a"]))
+    with pytest.raises(UsageError, match="cannot write"):
+        sweeps.run(plan, tmp_path / name)
+    assert not list(tmp_path.rglob("array.sh"))
+
+
+def test_slurm_refuses_selections_with_line_ends(tmp_path: Path) -> None:
+    """A line end in `--only` is refused; a quote is quoted."""
+    executor: Any = SlurmExecutor()
+    with pytest.raises(UsageError, match="cannot write"):
+        executor.script(tmp_path, 1, ["--only", "name=a\nid"])
+    script = tmp_path / "array.sh"
+    script.write_text(executor.script(tmp_path / "it's $(id) %j", 1, ["--only", "name='$(id)"]))
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert "%%j" in script.read_text()
 
 
 @pytest.mark.slow

@@ -1,10 +1,16 @@
-"""Write files and folders atomically: they appear completely or not at all."""
+"""Write files and folders atomically: they appear completely or not at all.
+
+Temporary names are random, and must not exist yet, so that a link planted in a shared folder is never followed. A
+link at the path itself is followed: its target is replaced.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +19,7 @@ from typing import Any, TextIO
 
 _LONGEST_NAME = 200
 """Bytes of a file name that still leave room for a suffix."""
+_PARTIAL = re.compile(r"\..*\.(partial-.*|old(-.*)?)", re.DOTALL)
 
 
 @contextmanager
@@ -25,23 +32,22 @@ def open_text(path: Path) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
         return
-    with _replacing(path.resolve(), "w", encoding="utf-8", newline="\n") as file:
+    with _replacing(path, "x", encoding="utf-8", newline="\n") as file:
         yield file
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file."""
-    with _replacing(path, "wb") as file:
+    with _replacing(path, "xb") as file:
         file.write(content)
 
 
 @contextmanager
 def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
-    """Open a temporary file that replaces `path` at the end."""
+    """Open a temporary file that replaces `path`, or the target of that link, at the end."""
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    is_short = len(os.fsencode(path.name)) < _LONGEST_NAME
-    name = path.name if is_short else hashlib.sha1(os.fsencode(path)).hexdigest()
-    partial = path.with_name(f".{name}.partial-{os.getpid()}")
+    partial = _sibling(path, "partial")
     try:
         with open(partial, mode, **options) as file:
             yield file
@@ -51,6 +57,13 @@ def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
     finally:
         partial.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    """A hidden path next to `path` that nobody can predict."""
+    is_short = len(os.fsencode(path.name)) < _LONGEST_NAME
+    name = path.name if is_short else hashlib.sha1(os.fsencode(path)).hexdigest()
+    return path.with_name(f".{name}.{kind}-{secrets.token_hex(8)}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,10 +79,13 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Create a folder that replaces `folder` once all of it is on disk; after an exception nothing has changed."""
+    """Create a folder that replaces `folder` once all of it is on disk; after an exception nothing has changed.
+
+    If `folder` is a link, its target is replaced.
+    """
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _sibling(folder, "partial")
     partial.mkdir()
     try:
         yield partial
@@ -83,8 +99,7 @@ def publish(partial: Path, folder: Path) -> None:
     for path in [*partial.rglob("*"), partial]:
         _sync(path)
     if folder.exists():
-        retired = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(retired, ignore_errors=True)
+        retired = _sibling(folder, "old")
         folder.rename(retired)
         partial.rename(folder)
         shutil.rmtree(retired, ignore_errors=True)
@@ -95,7 +110,7 @@ def publish(partial: Path, folder: Path) -> None:
 
 def is_partial(name: str) -> bool:
     """Whether a file or folder of this name is left over from a process that was killed while writing."""
-    return name.startswith(".") and (".partial-" in name or name.endswith(".old"))
+    return _PARTIAL.fullmatch(name) is not None
 
 
 def remove(path: Path) -> None:
@@ -103,9 +118,8 @@ def remove(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    retired = path if is_partial(path.name) else path.with_name(f".{path.name}.old")
+    retired = path if is_partial(path.name) else _sibling(path, "old")
     if retired != path:
-        shutil.rmtree(retired, ignore_errors=True)
         path.rename(retired)
     shutil.rmtree(retired)
 

@@ -1,4 +1,4 @@
-"""Replace characters that would break a line, a terminal or UTF-8 by visible symbols."""
+"""Replace what would break a line, a terminal, a spreadsheet or UTF-8 by visible symbols."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 _SYMBOLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
 _CELL_SYMBOLS = {code: _SYMBOLS[code] for code in map(ord, "\t\n\r")}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _C1_AND_SURROGATES = re.compile("[\x80-\x9f\ud800-\udfff]")
 
 
@@ -29,3 +30,13 @@ def printable(text: str, keep: str = "") -> str:
     """
     symbols = {code: symbol for code, symbol in _SYMBOLS.items() if chr(code) not in keep}
     return _C1_AND_SURROGATES.sub("\ufffd", text.translate(symbols))
+
+
+def csv_cell(value: object) -> object:
+    """Make a value safe for a spreadsheet: control characters become symbols, and text that would be a formula begins
+    with an apostrophe. Numbers stay numbers.
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if value.startswith(_FORMULA) else text

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..files import web_page
-from ..files.safety import printable
+from ..files.safety import csv_cell, printable
 from ..files.web_page import escape_text
 from .result_tables import ResultTable, all_runs
 from .study import StudyTask
@@ -172,7 +172,7 @@ _COSTS = ("steps", "seconds", "words_per_second", "peak_memory_bytes", "trained_
 
 
 def results_csv(tasks: Sequence[StudyTask]) -> str:
-    """One row per run; scores are fractions."""
+    """One row per run; scores are fractions. No cell is a formula or has control characters."""
     scores = [(split, name) for split in ("validation", "test") for name in _MEASURES]
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
@@ -180,12 +180,11 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
     rows.writerow([*heads, "pretraining", "checkpoint"])
     for task, configuration, record in all_runs(tasks):
         origin = record.origin
-        rows.writerow(
-            [
-                *(task.name, record.name, configuration.label, configuration.mask or "", record.seed),
-                *(record.scores.get(split, {}).get(name, "") for split, name in scores),
-                *(record.train.get(name, "") for name in _COSTS),
-                *((origin.run, origin.snapshot) if origin else ("", "")),
-            ]
+        cells = (
+            *(task.name, record.name, configuration.label, configuration.mask or "", record.seed),
+            *(record.scores.get(split, {}).get(name, "") for split, name in scores),
+            *(record.train.get(name, "") for name in _COSTS),
+            *((origin.run, origin.snapshot) if origin else ("", "")),
         )
+        rows.writerow(map(csv_cell, cells))
     return file.getvalue()

@@ -22,6 +22,7 @@ from pydantic import (
 from ..components.registry import RefusedError, registry
 from ..components.slots import Aligner, Backbone, Head, Metric, Reader, Splitter
 from ..components.strict import StrictModel
+from ..files.safety import printable
 from ..masks import is_causal
 from ..schemes.names import SchemeName
 from ..yamltree.scalars import resolve_import
@@ -124,8 +125,8 @@ def default_metrics(scheme: str | None) -> list[Any]:
 
 def folder_name(name: str) -> str:
     """Check that the name of a run can name a directory."""
-    if name in (".", "..") or set(name) & set("/\\\0"):
-        raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes")
+    if name in (".", "..") or set(name) & set("/\\") or printable(name) != name:
+        raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes and control characters")
     return name
 
 

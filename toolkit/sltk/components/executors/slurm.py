@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,8 @@ class SlurmExecutor(Executor):
         """Write `slurm/array.sh` into the folder of the sweep, and show the command to submit it.
 
         Raises:
-            UsageError: the number of runs is limited, which independent tasks cannot do.
+            UsageError: the number of runs is limited, which independent tasks cannot do; or the name of the folder
+                has a character that cannot be written in the script.
         """
         if work.limit is not None:
             raise UsageError(
@@ -61,7 +64,12 @@ class SlurmExecutor(Executor):
         return LocalExecutor()
 
     def script(self, folder: Path, runs: int, arguments: list[str]) -> str:
-        """The text of the script for a sweep with this many runs."""
+        """The text of the script for a sweep with this many runs.
+
+        Raises:
+            UsageError: the name of the folder has a character that cannot be written in the script.
+        """
+        _check_writable(str(folder), arguments)
         count = min(self.shards or runs, runs)
         sweep = [sys.executable, "-m", "sltk", "sweep", str(folder / "sweep.yaml"), "--output", str(folder)]
         command = shlex.join([*sweep, *arguments])
@@ -77,7 +85,7 @@ class SlurmExecutor(Executor):
         options = {
             "job-name": "sltk-sweep",
             "array": f"1-{count}{at_once}",
-            "output": f'"{folder}/logs/slurm-%A_%a.out"',
+            "output": f'"{_literal(folder)}/logs/slurm-%A_%a.out"',
             "time": self.time,
             "partition": self.partition,
             "account": self.account,
@@ -87,3 +95,21 @@ class SlurmExecutor(Executor):
             **self.options,
         }
         return [f"{name}={value}" for name, value in options.items() if value is not None] + ["requeue"]
+
+
+def _check_writable(folder: str, arguments: Iterable[str]) -> None:
+    """Refuse characters that end a line, or the quotation of the folder in a line `#SBATCH`."""
+    for text, refused in [
+        (folder, r'[\x00-\x1f\x7f"\\]'),
+        *((each, r"[\x00-\x1f\x7f]") for each in arguments),
+    ]:
+        if match := re.search(refused, text):
+            raise UsageError(
+                f"executor `slurm` cannot write `{text}` in a script, because of the character {match[0]!r}: "
+                "choose another --output, name or --only"
+            )
+
+
+def _literal(folder: Path) -> str:
+    """The path in a file name pattern of sbatch, where `%` begins a placeholder."""
+    return str(folder).replace("%", "%%")
