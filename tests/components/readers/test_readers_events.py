@@ -72,7 +72,8 @@ def test_a_later_mention_overwrites_an_earlier_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line", "message"),
     [
-        ("{}", 1, "expected a JSON array"),
+        ("{}", 1, "no `golden-event-mentions`"),
+        ("7", 1, "expected an object, found 7"),
         ("[\n{}\n]", 2, "no `golden-event-mentions`"),
         ('[\n{"golden-event-mentions": [],\n"words": []} {', 3, "expected `,` or `]`"),
         ('[\n{"golden-event-mentions": [], "words": []}\n] 1', 3, "after the end"),
@@ -85,7 +86,7 @@ def test_a_later_mention_overwrites_an_earlier_one(tmp_path):
     ],
 )
 def test_bad_ace_files(tmp_path, content, line, message):
-    """A file that is not such an array is an error with file and line."""
+    """A file that does not hold such objects is an error with file and line."""
     path = tmp_path / "ace.json"
     path.write_text(content)
     error = error_message(Ace05Reader(path=path))

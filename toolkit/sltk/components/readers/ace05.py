@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonArrayReader
+from .json_records import JsonReader
 from .word_spans import TriggerReader, event_mention
 
 _SENTENCE_ID = re.compile(r"(.+)_\d+")
 
 
 @register.reader("ace05")
-class Ace05Reader(TriggerReader, JsonArrayReader):
-    """ACE05 event triggers: a JSON array of sentences with `words` and `golden-event-mentions`."""
+class Ace05Reader(TriggerReader, JsonReader):
+    """ACE05 event triggers: JSON sentences with `words` and `golden-event-mentions`."""
 
     def read(self) -> Iterator[Sentence]:
         """Yield sentences in order, including those without a trigger; the id `DOCUMENT_7` names the document.
 
         Raises:
-            DataError: not a JSON array of such objects, or a trigger outside its sentence.
+            DataError: not such objects, or a trigger outside its sentence.
         """
         for record in self.records():
             mentions = [event_mention(mention) for mention in record.records("golden-event-mentions")]

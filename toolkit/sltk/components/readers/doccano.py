@@ -9,14 +9,15 @@ from pydantic import Field
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonLinesReader, JsonRecord, excerpt
+from .json_records import JsonReader, JsonRecord
+from .json_text import excerpt
 from .offsets import CharSpan, OffsetReader
 
 _FIELDS = ("label", "labels", "entities")
 
 
 @register.reader("doccano")
-class DoccanoReader(OffsetReader, JsonLinesReader):
+class DoccanoReader(OffsetReader, JsonReader):
     """doccano's JSONL export: one object per line, with `text` and its spans in `label`, `labels` or `entities`.
 
     A span is `[start, end, type]` or `{start_offset, end_offset, label}`. Relations are not read. An object is
@@ -32,12 +33,12 @@ class DoccanoReader(OffsetReader, JsonLinesReader):
         """Yield one sentence per object.
 
         Raises:
-            DataError: a line is not such an object, or a span is outside its text.
+            DataError: not such objects, or a span is outside its text.
         """
         for record in self.records():
             key = self._key(record)
             spans = None if key is None else list(_spans(record, key))
-            document = record.name("id", record.line)
+            document = record.name("id", record.number)
             yield self.annotate(record.string(self.text_field), spans, **record.origin, document=document)
 
     def _key(self, record: JsonRecord) -> str | None:

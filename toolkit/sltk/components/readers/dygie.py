@@ -7,12 +7,13 @@ from typing import Any
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonLinesReader, JsonRecord, excerpt
+from .json_records import JsonReader, JsonRecord
+from .json_text import excerpt
 from .word_spans import Mention, NerOrEventReader, check_mention
 
 
 @register.reader("dygie")
-class DygieReader(NerOrEventReader, JsonLinesReader):
+class DygieReader(NerOrEventReader, JsonReader):
     """DyGIE++'s JSON lines: one document per line, with `sentences`, and `ner` or `events` for each sentence.
 
     Word indices count from the beginning of the document, and a span includes its last word. Relations,
@@ -23,7 +24,7 @@ class DygieReader(NerOrEventReader, JsonLinesReader):
         """Yield the sentences of each document, without annotation if it lacks the key that `annotation` selects.
 
         Raises:
-            DataError: a line is not such an object, or a span is outside its sentence.
+            DataError: not such objects, or a span is outside its sentence.
         """
         for record in self.records():
             sentences = [_words(record, number) for number in range(len(_lists(record, "sentences")))]
@@ -41,7 +42,7 @@ class DygieReader(NerOrEventReader, JsonLinesReader):
                     [self._mention(*pair, first, words, place) for pair in pairs] if annotated else None
                 )
                 place.unused, record.unused = record.unused, ()
-                yield self.sentence(words, mentions, place, record.name("doc_key", record.line))
+                yield self.sentence(words, mentions, place, record.name("doc_key", record.number))
                 first += len(words)
 
     def _mention(self, number: int, item: Any, first: int, words: list[str], place: JsonRecord) -> Mention:

@@ -9,13 +9,14 @@ from pydantic import Field
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
-from .json_records import JsonLinesReader, JsonRecord, excerpt
+from .json_records import JsonReader, JsonRecord
+from .json_text import excerpt
 from .offsets import CharSpan, OffsetReader, Offsets
 
 
 @register.reader("jsonl")
-class JsonlReader(TaggedReader, OffsetReader, JsonLinesReader):
-    """One object per line: `words` and `tags`, or `text` and `spans: [{start, end, type}]` over its characters.
+class JsonlReader(TaggedReader, OffsetReader, JsonReader):
+    """JSON objects with `words` and `tags`, or with `text` and `spans: [{start, end, type}]` over its characters.
 
     The output of the writer `jsonl` is read too: its `words` are objects with text, offsets and tag.
     """
@@ -36,7 +37,7 @@ class JsonlReader(TaggedReader, OffsetReader, JsonLinesReader):
         """Yield one sentence per object, without annotation if an object has neither tags nor spans.
 
         Raises:
-            DataError: a line is not such an object, or its parts contradict each other.
+            DataError: not such objects, or its parts contradict each other.
         """
         return map(self._sentence, self.records())
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from ...errors import DataError
 from ...types import Sentence, Unused
 from ..registry import register
-from .json_records import JsonArrayReader, JsonRecord
+from .json_records import JsonReader, JsonRecord
 from .label_studio_regions import number_of_spans, regions
 from .offsets import OffsetReader
 
@@ -21,7 +21,7 @@ _NOT_CHOSEN = "one annotation per task is read (option `annotator`)"
 
 
 @register.reader("label_studio")
-class LabelStudioReader(OffsetReader, JsonArrayReader):
+class LabelStudioReader(OffsetReader, JsonReader):
     """Label Studio's JSON export (`annotations[].result[].value`), or JSON-MIN.
 
     One annotation per task is read, see `annotator`; others, and cancelled ones, are reported with their number
@@ -40,14 +40,14 @@ class LabelStudioReader(OffsetReader, JsonArrayReader):
     )
 
     def read(self) -> Iterator[Sentence]:
-        """Yield one sentence per task; holds the text of the file.
+        """Yield one sentence per task; holds those before the first annotated one.
 
         Raises:
-            DataError: not a JSON array of tasks, a span outside its text, or no annotation by `annotator`.
+            DataError: not JSON tasks, a span outside its text, or no annotation by `annotator`.
         """
         bare: list[Sentence] = []
         last: Sentence | None = None
-        seen: dict[str, str] = {}
+        seen: dict[str, int] = {}
         for task in self.records():
             sentence = self._sentence(task, seen)
             if sentence.spans is None:
@@ -63,7 +63,7 @@ class LabelStudioReader(OffsetReader, JsonArrayReader):
             raise DataError.at(f"no task here has an annotation by `{self.annotator}`", self.path)
         yield from bare if last is None else [last]
 
-    def _sentence(self, task: JsonRecord, seen: dict[str, str]) -> Sentence:
+    def _sentence(self, task: JsonRecord, seen: dict[str, int]) -> Sentence:
         """The sentence of a task, without spans if it has no annotation to read."""
         minimal = "data" not in task
         data = task if minimal else task.record("data")
@@ -74,7 +74,7 @@ class LabelStudioReader(OffsetReader, JsonArrayReader):
             spans, unused = regions(choice, list(task.value) if minimal else ["result"], self.from_name, text)
             reports += unused
         origin = {**task.origin, "unused": (*task.unused, *reports)}
-        document = task.name("id", task.path.removeprefix("item "))
+        document = task.name("id", task.number)
         return self.annotate(text, spans, **origin, document=document)
 
     def _full(self, task: JsonRecord) -> Choice:
@@ -92,13 +92,13 @@ class LabelStudioReader(OffsetReader, JsonArrayReader):
                 reports.append(_report(each, number_of_spans(each, ["result"]), "completed_by", why))
         return choice, reports
 
-    def _minimal(self, task: JsonRecord, seen: dict[str, str]) -> Choice:
+    def _minimal(self, task: JsonRecord, seen: dict[str, int]) -> Choice:
         """The same of a task in JSON-MIN, which has one item per annotation."""
         spans = number_of_spans(task, list(task.value))
         if not spans and "annotation_id" not in task:
             return None, []
-        name = task.name("id", task.path) or ""
-        if self._is_selected(task, "annotator") and seen.setdefault(name, task.path) == task.path:
+        name = str(task.name("id", f"item {task.number}"))
+        if self._is_selected(task, "annotator") and seen.setdefault(name, task.number) == task.number:
             return task, []
         return None, [_report(task, spans, "annotator", _NOT_CHOSEN)]
 

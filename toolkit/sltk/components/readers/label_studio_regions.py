@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...types import Unused
-from .json_records import JsonRecord, excerpt
+from .json_records import JsonRecord
+from .json_text import excerpt
 from .offsets import CharSpan
 
 _TYPES = ("labels", "hypertextlabels")

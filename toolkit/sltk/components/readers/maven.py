@@ -7,22 +7,22 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonLinesReader, JsonRecord
+from .json_records import JsonReader, JsonRecord
 from .word_spans import Mention, TriggerReader
 
 
 @register.reader("maven")
-class MavenReader(TriggerReader, JsonLinesReader):
+class MavenReader(TriggerReader, JsonReader):
     """MAVEN event triggers: JSON lines, one document per line, with `content` and `events`."""
 
     def read(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if it has no `events`.
 
         Raises:
-            DataError: a line is not such an object, or a mention is in no sentence of its document.
+            DataError: not such objects, or a mention is in no sentence of its document.
         """
         for record in self.records():
-            document = record.name("id", record.line)
+            document = record.name("id", record.number)
             contents = record.records("content")
             mentions = _mentions(record, len(contents))
             for number, content in enumerate(contents):

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonLinesReader, JsonRecord
+from .json_records import JsonReader, JsonRecord
 from .word_spans import Mention, NerOrEventReader, event_mention
 
 _FIELDS = {"ner": "entity_mentions", "events": "event_mentions"}
 
 
 @register.reader("oneie")
-class OneIEReader(NerOrEventReader, JsonLinesReader):
+class OneIEReader(NerOrEventReader, JsonReader):
     """OneIE's JSON lines: one sentence per line, with `tokens`, `entity_mentions` and `event_mentions`, half-open.
 
     Relations and arguments of events are not read.
@@ -23,7 +23,7 @@ class OneIEReader(NerOrEventReader, JsonLinesReader):
         """Yield sentences in order, without annotation if a line lacks the mentions that `annotation` selects.
 
         Raises:
-            DataError: a line is not such an object, or a mention is outside its sentence.
+            DataError: not such objects, or a mention is outside its sentence.
         """
         field = _FIELDS[self.annotation]
         for record in self.records():

@@ -1,4 +1,4 @@
-"""SpERT: entities and relations, as a JSON array of sentences."""
+"""SpERT: entities and relations, in JSON sentences."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 from ...types import Sentence
 from ..registry import register
-from .json_records import JsonArrayReader, JsonRecord
+from .json_records import JsonReader, JsonRecord
 from .word_spans import Mention, entity_sentence
 
 
 @register.reader("spert")
-class SpertReader(JsonArrayReader):
-    """SpERT's JSON: an array of sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
+class SpertReader(JsonReader):
+    """SpERT's JSON: sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
 
     Relations are not read. A sentence without the key `entities` is not annotated.
     """
 
     def read(self) -> Iterator[Sentence]:
-        """Yield sentences in order; holds the text of the file.
+        """Yield sentences in order.
 
         Raises:
-            DataError: not a JSON array of such objects, or an entity outside its sentence.
+            DataError: not such objects, or an entity outside its sentence.
         """
         for record in self.records():
             mentions = map(_mention, record.records("entities")) if "entities" in record else None
