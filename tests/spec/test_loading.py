@@ -232,7 +232,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
           --> --set metrics
 
         error: this is not YAML: expected the node content, but found '<stream end>' while parsing a flow node
-          --> --set data.train={""",
+          --> --set data.train={   (data.train)""",
         id="malformed --set",
     ),
     pytest.param(

@@ -12,6 +12,8 @@ from ..components.registry import Component, registry
 from ..components.slots import Reader
 from ..errors import SpecError, UsageError
 from ..spec.explain import problems_of
+from ..spec.typed_text import with_typed_text
+from ..yamltree.lookup import faults
 from ..yamltree.overlay import overlay, parse_override
 from ..yamltree.source import Entry, Mark, Node
 
@@ -47,6 +49,9 @@ def build(
     try:
         for option in options or ():
             tree = overlay(tree, parse_override(option, flag), root=True)
+        tree = with_typed_text(tree, slot)
+        if problems := list(faults(tree)):
+            raise UsageError(problems)
         return slot.model_validate(tree.plain())
     except ValidationError as error:
         raise UsageError(problems_of(error, tree, slot)) from error

@@ -21,6 +21,7 @@ from ..yamltree.source import Mark, Node, parse_yaml
 from .experiment import DataSpec, Experiment
 from .explain import problems_of, with_position
 from .imports import load_imports
+from .typed_text import with_typed_text
 from .writing import dump as dump
 from .writing import dump_values
 
@@ -101,17 +102,23 @@ def validate(reading: Reading, model: type[M]) -> Loaded[M]:
         InvalidSpecError: the spec is invalid; `problems` holds all errors, file by file from top to bottom.
     """
     imported = _run_imports(reading)
-    problems = [*reading.problems, *faults(reading.tree)]
+    tree = with_typed_text(reading.tree, model) if reading.settings else reading.tree
+    problems = [*reading.problems, *faults(_own_part(tree, model))]
     try:
-        spec = model.model_validate(reading.tree.plain())
+        spec = model.model_validate(tree.plain())
     except ValidationError as error:
         reported = {problem.location for problem in problems}
-        problems += [
-            each for each in problems_of(error, reading.tree, model) if each.location not in reported
-        ]
+        problems += [each for each in problems_of(error, tree, model) if each.location not in reported]
     if problems:
         raise InvalidSpecError(_in_reading_order(problems, reading.settings))
-    return Loaded(spec, reading.tree, imported)
+    return Loaded(spec, tree, imported)
+
+
+def _own_part(tree: Node, model: type[BaseModel]) -> Node:
+    """The tree without the keys that a model leaves to others, which validate them later."""
+    if model.model_config.get("extra") != "allow" or not isinstance(tree.value, dict):
+        return tree
+    return Node(tree.mark, {key: entry for key, entry in tree.value.items() if key in model.model_fields})
 
 
 def _in_reading_order(problems: list[Problem], settings: Sequence[str]) -> list[Problem]:

@@ -74,13 +74,32 @@ def model_at(model: type[BaseModel], tree: Node, path: Sequence[str]) -> type[Ba
         entry = child(tree, part)
         if entry is None:
             return None
-        if isinstance(tree.value, dict):
-            owner = _intended(annotation, tree)
-            if owner is None or part not in owner.model_fields:
-                return None
-            annotation = owner.model_fields[part].annotation
+        annotation = annotation_of(annotation, tree, part)
         tree = entry.node
-    return _intended(annotation, tree)
+    return intended_model(annotation, tree)
+
+
+def annotation_of(annotation: Any, node: Node, key: str) -> Any:
+    """The annotation of the value at a key of a mapping, or at an index of a list, that has an annotation; or None."""
+    if isinstance(node.value, list):
+        return annotation
+    owner = intended_model(annotation, node)
+    if owner is not None:
+        return owner.model_fields[key].annotation if key in owner.model_fields else None
+    values = [
+        typing.get_args(part)[1] for part in alternatives(annotation) if typing.get_origin(part) is dict
+    ]
+    return values[0] if len(values) == 1 else None
+
+
+def alternatives(annotation: Any) -> list[Any]:
+    """The members of a union, or the only one, without what `Annotated` adds."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return alternatives(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return [member for part in arguments for member in alternatives(part)]
+    return [annotation]
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -95,7 +114,7 @@ def _settings_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for model in models_in(annotation) if not issubclass(model, Component)]
 
 
-def _intended(annotation: Any, node: Node) -> type[BaseModel] | None:
+def intended_model(annotation: Any, node: Node) -> type[BaseModel] | None:
     """The model of an annotation that a mapping is meant for: by its `type`, otherwise by the keys they share."""
     models = models_in(annotation)
     entry = child(node, "type")

@@ -6,6 +6,7 @@ Mappings are merged recursively; lists and scalars are replaced; a component who
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import Location, Problem, SpecError
@@ -68,10 +69,11 @@ def _replace_items(base: Node, over: Node) -> Node:
 def parse_override(text: str, flag: str = "--set") -> Node:
     """Parse `a.b=v` into `{a: {b: v}}`; `v` is YAML, and paths in it start from the working directory.
 
+    Where the key holds text, `Node.as_typed` is used instead, so an error in the YAML is only a fault of the node.
     `flag` is the option of the command line, for messages.
 
     Raises:
-        SpecError: `text` has no `=` or no key before it, or the value is not YAML.
+        SpecError: `text` has no `=` or no key before it.
     """
     name = f"{flag} {text}"
     path, equals, value = text.partition("=")
@@ -79,12 +81,18 @@ def parse_override(text: str, flag: str = "--set") -> Node:
     if not equals or not all(keys):
         example = "trainer.epochs=3" if flag == "--set" else "limit=100"
         raise SpecError(Problem(f"expected `key=value`, for example `{flag} {example}`", Location(name)))
-    if value.startswith("#"):  # a comment in YAML, but not on a command line
-        value = json.dumps(value)
-    node, problems = parse_yaml(value, name, Path.cwd(), from_set=True)
-    if problems:
-        raise SpecError(problems)
     mark = Mark(name, from_set=True)
+    node = _typed_value(value, mark)
     for key in reversed(keys):
         node = Node(mark, {key: Entry(mark, node)})
     return node
+
+
+def _typed_value(text: str, mark: Mark) -> Node:
+    # `#` begins a comment in YAML, but not on a command line.
+    source = json.dumps(text) if text.startswith("#") else text
+    try:
+        node, problems = parse_yaml(source, mark.file, Path.cwd(), from_set=True)
+    except SpecError as error:
+        node, problems = Node(mark, None), list(error.problems)
+    return replace(node, fault=problems[0] if problems else node.fault, typed=text)

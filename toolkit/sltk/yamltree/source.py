@@ -25,6 +25,7 @@ _PLAIN = "plain"
 _SCALAR_TAGS = (_PLAIN, *(f"{_STANDARD}{kind}" for kind in ("str", "int", "float", "bool", "null")))
 _COLLECTION_TAGS = (f"{_STANDARD}seq", f"{_STANDARD}map")
 _MAX_NODES = 100_000
+_QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -80,6 +81,14 @@ class Node:
     """A scalar, a `list[Node]`, or a `dict[str, Entry]`."""
     fault: Problem | None = None
     """An error in this scalar; it is reported only if the scalar is still there after merging."""
+    typed: str | None = None
+    """The text after the `=` of a `--set`, whose value is this node; see `as_typed`."""
+
+    def as_typed(self) -> Node:
+        """The value of a `--set` as text instead of YAML; quotes around all of it are removed."""
+        if self.typed is None or (isinstance(self.value, str) and _QUOTED.fullmatch(self.typed)):
+            return self
+        return text_node(self.typed, self.mark, Path.cwd(), is_text=True)
 
     def plain(self) -> Any:
         """The values as dicts, lists and scalars that remember their text."""
@@ -96,6 +105,16 @@ class Entry:
 
     key: Mark
     node: Node
+
+
+def text_node(text: str, mark: Mark, base: Path, *, is_text: bool) -> Node:
+    """A scalar with its variables replaced; a scalar that is not text may be a number, a truth value or nothing."""
+    try:
+        value, from_environment = substitute(text)
+    except UnsetVariableError as error:
+        return Node(mark, None, mark.problem(str(error), notes=error.notes))
+    scalar = value if is_text else core_scalar(value)
+    return Node(mark, with_source(scalar, value, Path.cwd() if from_environment else base))
 
 
 def parse_yaml(text: str, name: str, base: Path, *, from_set: bool = False) -> tuple[Node, list[Problem]]:
@@ -148,7 +167,7 @@ class _Parser:
             about = f"the tag `{tag}` is not allowed: a spec holds plain values only"
             return Node(mark, None, mark.problem(about))
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, mark)
+            return text_node(node.value, mark, self.base, is_text=node.tag == f"{_STANDARD}str")
         self._ancestors.add(id(node))
         is_list = isinstance(node, yaml.SequenceNode)
         value = [self.node(item) for item in node.value] if is_list else dict(self._entries(node))
@@ -168,14 +187,6 @@ class _Parser:
             else:
                 first[key] = mark
                 yield key, Entry(mark, self.node(value_node))
-
-    def _scalar(self, node: yaml.ScalarNode, mark: Mark) -> Node:
-        try:
-            text, from_environment = substitute(node.value)
-        except UnsetVariableError as error:
-            return Node(mark, None, mark.problem(str(error), notes=error.notes))
-        value = text if node.tag == f"{_STANDARD}str" else core_scalar(text)
-        return Node(mark, with_source(value, text, Path.cwd() if from_environment else self.base))
 
     def _mark(self, node: yaml.Node) -> Mark:
         start, end = node.start_mark, node.end_mark

@@ -14,11 +14,11 @@ from ...types import Sentence, Span
 from ..registry import register
 from ..slots import TaggedReader
 from .brackets import BracketError, spans_of
+from .separators import Separator, separator_text
 from .text_file import TextFileReader
 
 _BLANKS = re.compile(r"[ \t]+")
 _NAMED_DOCUMENT = re.compile(r"document \((\S+)\); part (\d+)")
-_NAMED_SEPARATORS = {"tab": "\t", "space": " "}
 
 
 @register.reader("conll")
@@ -37,10 +37,9 @@ class ConllReader(TaggedReader, TextFileReader):
     labels: Literal["tags", "brackets"] = Field(
         default="tags", description="content of the label column: one tag per word, or brackets around spans"
     )
-    separator: str | None = Field(
+    separator: Separator | None = Field(
         default=None,
-        min_length=1,
-        description="separator of columns: tab, space, or literal text; unset: any white space",
+        description="separator of columns: `tab`, `space`, or literal text; unset: any white space",
     )
     comment: str | None = Field(
         default=None,
@@ -89,7 +88,7 @@ class ConllReader(TaggedReader, TextFileReader):
         """The function that splits a line into columns."""
         if self.separator is None:
             return _split_blanks
-        separator = _NAMED_SEPARATORS.get(self.separator, self.separator)
+        separator = separator_text(self.separator)
         return lambda line: line.split(separator)
 
 

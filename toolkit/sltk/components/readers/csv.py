@@ -14,6 +14,7 @@ from ...errors import DataError, nearest
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
+from .separators import SeparatorCharacter, separator_text
 from .text_file import TextFileReader
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class CsvReader(TaggedReader, TextFileReader):
 
     words_column: str = Field(default="tokens", description="name of the column of word lists")
     tags_column: str = Field(default="tags", description="name of the column of tag lists")
-    separator: str = Field(default=",", min_length=1, max_length=1, description="separator of cells")
+    separator: SeparatorCharacter = Field(
+        default=",", description="separator of cells: `tab`, `space`, or one character"
+    )
 
     def read(self) -> Iterator[Sentence]:
         """Yield sentences in order.
@@ -40,7 +43,9 @@ class CsvReader(TaggedReader, TextFileReader):
         """
         csv.field_size_limit(2**31 - 1)  # a long sentence may exceed the default of 131072 characters
         lines = self.open()
-        rows = csv.reader((f"{line}\n" for _, line in lines), delimiter=self.separator, strict=True)
+        rows = csv.reader(
+            (f"{line}\n" for _, line in lines), delimiter=separator_text(self.separator), strict=True
+        )
         words_at, tags_at, width = -1, -1, 0
         before = 0
         while (row := self._next(rows)) is not None:
