@@ -68,11 +68,15 @@ def _lines(text: str) -> list[Any]:
 
 
 def _rows(text: str) -> list[list[str]]:
-    return [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
+    return [line.split("\t") for line in _text_lines(text) if line.strip(" \t")]
+
+
+def _text_lines(text: str) -> list[str]:
+    return re.split("\r\n|\n" if "\n" in text else "\r", text)
 
 
 def _of_conll(text: str) -> Counts:
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip(" \t")]
+    lines = [line for line in _text_lines(text) if line.strip(" \t")]
     words = [
         re.split(r"[ \t]+", line.strip(" \t"))[0] for line in lines if not re.match(r"-DOCSTART-(\s|$)", line)
     ]
@@ -341,7 +345,7 @@ VALID_FILES = [
         "T1\tPER 0 8\tZoë Lind\nT2\tLOC 13 15;16 21\t東京 today\nR1\tsaw Arg1:T1 Arg2:T2\n",
         lambda text: (
             visible([BRAT_TEXT]),
-            sum(line.startswith("T") for line in text.replace("\r\n", "\n").split("\n")),
+            sum(line.startswith("T") for line in _text_lines(text)),
         ),
         ("PER ", " "),
     ),

@@ -73,4 +73,4 @@ def test_counts_of_text(tmp_path, content):
     path.write_bytes(content)
     result = statistics(TextReader(path=path, splitter={"type": "whitespace"}))
     assert (result["sentences"], result["words"], result["spans"], result["tags"]) == (3, 5, {}, {})
-    assert [item["line"] for item in result["unused"]] == ([3] if b"\xff" in content else [])
+    assert [item["line"] for item in result["adjusted"]] == ([3] if b"\xff" in content else [])

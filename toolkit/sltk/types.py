@@ -32,7 +32,7 @@ class Unused:
     type: str | None = None
     """The type of the span that is left out; None if it is not a span, or is used after all."""
     adjusted: bool = False
-    """Whether the span is used after all, with words split for it or widened to whole words."""
+    """Whether it is used after all, with a change: words split for a span, or bytes of a line replaced."""
 
 
 @dataclass(slots=True)

@@ -169,20 +169,19 @@ def test_text_lines_are_sentences(write):
         assert sentence.words == [sentence.text[start:end] for start, end in sentence.offsets]
 
 
-def test_text_streams(tmp_path):
+def test_text_streams():
     """The first sentence is available before the source has ended."""
     import os
 
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    keeper = os.open(path, os.O_RDWR)  # so that neither end waits for the other to open
+    read_end, write_end = os.pipe()
     try:
-        os.write(keeper, b"one line\n" * 7000)
-        sentences = TextReader(path=path).read()
+        os.write(write_end, b"one line\n" * 7000)
+        sentences = TextReader(path=Path(f"/dev/fd/{read_end}")).read()
         assert [len(sentence) for sentence in islice(sentences, 10)] == [2] * 10
         sentences.close()
     finally:
-        os.close(keeper)
+        os.close(read_end)
+        os.close(write_end)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,8 @@ def test_files_that_cannot_be_read(tmp_path, reader):
     (tmp_path / "train.txt").write_text("")
     assert "no such file" in error_message(reader(path=tmp_path / "trian.txt"))
     assert "train.txt" in error_message(reader(path=tmp_path / "trian.txt"))
-    assert "a folder" in error_message(reader(path=tmp_path))
+    (tmp_path / "folder").mkdir()
+    assert "no files in this folder" in error_message(reader(path=tmp_path / "folder"))
     assert "no folder" in error_message(reader(path=tmp_path / "no" / "train.txt"))
 
 

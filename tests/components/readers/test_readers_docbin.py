@@ -122,7 +122,8 @@ def test_damaged_files(tmp_path, doc):
         message = error_message(path)
         assert str(path) in message
         assert "not a readable DocBin" in message
-    assert "this is a folder" in error_message(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert "no files in this folder" in error_message(tmp_path / "folder")
     assert "no such file" in error_message(tmp_path / "none.spacy")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..data.conversion import Conversion
 
 InputArgument = Annotated[
-    str, typer.Argument(metavar="INPUT", help="a file, or a folder if the reader takes one")
+    str, typer.Argument(metavar="INPUT", help="a file, a folder, or a pattern in quotes: `'data/*.conll'`")
 ]
 ReaderOption = Annotated[
     str, typer.Option("--reader", metavar="TYPE", help="format of the input: `sltk list reader`")

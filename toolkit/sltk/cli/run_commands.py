@@ -178,12 +178,13 @@ def predict(
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""
     run_imports(imports)
+    from ..files.data_files import is_missing
     from .component_options import build_reader
 
     writer = _writer(format_, colored=output == "-" and sys.stdout.isatty())
     readers = [build_reader(reader, path, option) for path in inputs] if reader else None
     # Before the model is loaded, which takes long.
-    missing = [name for name in inputs if name != "-" and not Path(name).exists()]
+    missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
     if missing:
         raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
     if output != "-":

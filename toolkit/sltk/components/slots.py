@@ -9,12 +9,14 @@ A component holds its options as typed fields and imports nothing heavy: it impo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..files import atomic
+from ..files.data_files import data_files, name_within
 from ..files.writable import check_file
 from ..schemes.names import ReaderScheme, Repair, SchemeName
 from ..types import Prediction, Sentence
@@ -77,9 +79,41 @@ class TaggedReader(Reader):
 
 
 class FileReader(Reader):
-    """A reader of one file or folder."""
+    """A reader of one file, of all files of a folder, or of those that match a pattern."""
 
-    path: Path = Field(description="the file; relative to the folder of the spec")
+    path: Path = Field(
+        description="a file, a folder, or a pattern such as `data/*.conll`; relative to the folder of the spec"
+    )
+
+    def read(self) -> Iterator[Sentence]:
+        """Yield the sentences of all files in natural order, at most `limit`; see `read_file`.
+
+        Raises:
+            DataError: there is no file, or the files of a folder have several endings.
+        """
+        files = data_files(self.path)
+        if files == [self.path]:
+            yield from self.read_file()
+            return
+        rest = self.limit
+        for file in files:
+            reader = self.model_copy(update={"path": file, "limit": rest})
+            name = name_within(file, self.path)
+            for sentence in islice(reader.read_file(), rest):
+                if sentence.document is not None:
+                    sentence.document = f"{name}/{sentence.document}"
+                yield sentence
+                rest = None if rest is None else rest - 1
+            if rest == 0:
+                return
+
+    def read_file(self) -> Iterator[Sentence]:
+        """Yield the sentences of `path`, which is one file. A reader that takes folders itself overrides `read`.
+
+        Raises:
+            DataError: the file is missing or malformed; the message names file and line.
+        """
+        raise NotImplementedError
 
 
 class Splitter(Component):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 from ..components.slots import Reader
+from ..files.opening import is_stream
 from ..schemes.names import SchemeName
 from ..types import Prediction, Sentence, Unused
 from .datasets import Dataset, to_dataset
@@ -72,8 +72,5 @@ def _gold_predictions(raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
 
 
 def _is_rereadable(reader: Reader) -> bool:
-    """Whether the source can be read twice: it is not standard input or another pipe."""
-    path = getattr(reader, "path", None)
-    if not isinstance(path, Path) or path.is_file() or path.is_dir():
-        return True
-    return str(path) != "-" and not path.exists()
+    """Whether the source can be read twice: it is not standard input or another stream."""
+    return not any(is_stream(path) for _, path in reader.paths())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..components.readers.holdout import HoldoutReader
 from ..components.slots import Reader
 from ..errors import DataError, Problem, nearest
+from ..files.data_files import is_missing
 from ..files.text_lines import missing_file_notes
 from ..schemes.names import SchemeName
 from .datasets import Dataset, to_dataset
@@ -32,7 +33,7 @@ def missing_files(loaded: Loaded[Any], readers: Mapping[str, Reader | None]) -> 
     return [
         loaded.problem(place, f"there is no `{path}`", notes=missing_file_notes(path))
         for place, path in paths
-        if not path.exists()
+        if is_missing(path)
     ]
 
 

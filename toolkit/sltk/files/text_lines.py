@@ -1,7 +1,7 @@
-"""Read lines of text files: encodings, byte-order marks, and bytes that cannot be decoded.
+"""Read lines of text files: encodings, byte-order marks, line ends, and bytes that cannot be decoded.
 
-Lines end only at `\n` or `\r\n`, so line numbers are those of an editor, and other control characters are part of
-their line.
+Lines end at `\n` or `\r\n`, or at `\r` in a file without `\n`, so line numbers are those of an editor. Other control
+characters are part of their line.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import codecs
 import io
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from ..errors import DataError, nearest
+from ..errors import DataError
 from ..types import Unused
+from .opening import missing_file_notes, open_binary
+from .sniffing import HEAD, Content, markup
 
 EncodingErrors = Literal["strict", "replace"]
 
@@ -28,6 +28,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MARK = "\ufeff"
 # No codec decodes valid text to lone low surrogates, so they can stand for undecodable bytes.
 _UNDECODABLE = re.compile("[\udc00-\udcff]")
 
@@ -44,21 +45,31 @@ codecs.register_error("sltk.mark", _mark_undecodable)
 class TextLines:
     """The lines of a file as `(number, text)`, with numbers from 1 and without line ends.
 
+    `content` is what the reader expects: files that look like something else are errors, and with `columns`, so is a
+    single carriage return inside a line. A byte-order mark at the start of any line is removed and reported.
+
     With `raw`, lines keep their ends, and the first line a byte-order mark of UTF-8, because every character counts.
 
     Raises (on iteration):
-        DataError: the file is missing, a folder or unreadable, or a line cannot be decoded.
+        DataError: the file is missing, a folder, unreadable or of another kind, or a line cannot be decoded.
     """
 
     def __init__(
-        self, path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict", *, raw: bool = False
+        self,
+        path: Path,
+        encoding: str = "utf-8",
+        errors: EncodingErrors = "strict",
+        *,
+        raw: bool = False,
+        content: Content = "columns",
     ) -> None:
-        self.path, self.encoding, self.errors, self.raw = path, encoding, errors, raw
-        self._replacements: list[Unused] = []
+        self.path, self.encoding, self.errors = path, encoding, errors
+        self.raw, self.content = raw, content
+        self._changes: list[Unused] = []
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        self._replacements.clear()
-        with open_binary(self.path) as source:
+        self._changes.clear()
+        with open_binary(self.path, self.content) as source:
             encoding = _encoding_of(source, self.encoding)
             unmarked = _utf16_without_mark(source) if codecs.lookup(encoding).name == "utf-8" else None
             if unmarked:
@@ -66,19 +77,44 @@ class TextLines:
                 raise DataError.at(message, self.path, 1, f"set `encoding: {unmarked}`")
             if self.raw and encoding == "utf-8-sig":
                 encoding = "utf-8"
-            # newline="\n", because universal newlines would split lines at a single "\r".
-            text = io.TextIOWrapper(source, encoding=encoding, errors="sltk.mark", newline="\n")
+            if self.content == "text" and not self.raw:
+                self._report_markup(source.peek(HEAD)[:HEAD])
+            # Universal newlines (None) split lines at any "\r", so they are left to files that have no "\n".
+            newline = None if not self.raw and _ends_lines_with_cr(source, encoding) else "\n"
+            text = io.TextIOWrapper(source, encoding=encoding, errors="sltk.mark", newline=newline)
             try:
                 for number, line in enumerate(text, 1):
-                    if line.endswith("\n") and not self.raw:
-                        line = line[:-2] if line.endswith("\r\n") else line[:-1]
-                    if not line.isascii() and _UNDECODABLE.search(line):
-                        line = self._replace_undecodable(number, line)
+                    if not self.raw:
+                        line = line.removesuffix("\n")
+                        if "\r" in line:
+                            line = self._without_cr(number, line)
+                    if not line.isascii():
+                        line = self._repaired(number, line)
                     yield number, line
             except OSError as error:
                 raise DataError.at(f"cannot read the file: {error.strerror or error}", self.path) from error
             finally:
                 text.detach()
+
+    def _without_cr(self, number: int, line: str) -> str:
+        """The line without the carriage returns at its end, of which conversions leave several."""
+        line = line.rstrip("\r")
+        if self.content == "columns" and "\r" in line:
+            place = line.index("\r")
+            message = f"a carriage return (\\r) after {place} characters, inside a line: line ends are mixed"
+            raise DataError.at(message, self.path, number, "end all lines with \\n, \\r\\n, or all with \\r")
+        return line
+
+    def _repaired(self, number: int, line: str) -> str:
+        """The line without a byte-order mark at its start, and without undecodable bytes."""
+        if line[0] == _MARK and not self.raw:
+            line = line.lstrip(_MARK)
+            self._report(
+                number, "a byte-order mark at the start of this line, removed: are these files joined?"
+            )
+        if _UNDECODABLE.search(line):
+            line = self._replace_undecodable(number, line)
+        return line
 
     def _replace_undecodable(self, number: int, line: str) -> str:
         encoding = f"valid {self.encoding.upper()}"
@@ -91,67 +127,41 @@ class TextLines:
                 "set `encoding` to the encoding of the file, or `encoding_errors: replace` to insert U+FFFD",
             )
         line, count = _UNDECODABLE.subn("\ufffd", line)
-        reason = f"{count} byte sequence(s) not {encoding}, replaced by U+FFFD"
-        self._replacements.append(Unused(str(self.path), number, reason))
+        self._report(number, f"{count} byte sequence(s) not {encoding}, replaced by U+FFFD")
         return line
 
+    def _report_markup(self, head: bytes) -> None:
+        look = markup(head)
+        if look is not None:
+            self._report(1, f"this file looks like {look.name}, and is read as plain text")
+
+    def _report(self, number: int, reason: str) -> None:
+        self._changes.append(Unused(str(self.path), number, reason, adjusted=True))
+
     def take_replacements(self) -> tuple[Unused, ...]:
-        """The replacements since the last call, in the lines returned so far."""
-        replacements = tuple(self._replacements)
-        self._replacements.clear()
-        return replacements
+        """The changes since the last call, in the lines returned so far."""
+        changes = tuple(self._changes)
+        self._changes.clear()
+        return changes
 
 
 def read_text(
-    path: Path, encoding: str = "utf-8", errors: EncodingErrors = "strict", *, raw: bool = False
+    path: Path,
+    encoding: str = "utf-8",
+    errors: EncodingErrors = "strict",
+    *,
+    raw: bool = False,
+    content: Content = "text",
 ) -> tuple[str, tuple[Unused, ...]]:
-    """Read a file with `\n` between lines; also returns the replacements.
+    """Read a file with `\n` between lines; also returns the changes to them.
 
     With `raw`, the text is returned character by character, for offsets that count all of them.
 
     Raises:
         DataError: see `TextLines`.
     """
-    lines = TextLines(path, encoding, errors, raw=raw)
+    lines = TextLines(path, encoding, errors, raw=raw, content=content)
     return ("" if raw else "\n").join(line for _, line in lines), lines.take_replacements()
-
-
-@contextmanager
-def open_binary(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file to read bytes; `-` is standard input.
-
-    Raises:
-        DataError: the file does not exist, or cannot be opened.
-    """
-    if str(path) == "-":
-        yield _buffered(sys.stdin.buffer)
-        return
-    try:
-        source = open(path, "rb")  # noqa: SIM115  (closed below)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    with source:
-        yield source
-
-
-def _buffered(source: BinaryIO) -> io.BufferedReader:
-    return source if isinstance(source, io.BufferedReader) else io.BufferedReader(source)  # type: ignore[arg-type]
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    if isinstance(error, IsADirectoryError):
-        return DataError.at("this is a folder, not a file", path)
-    if isinstance(error, FileNotFoundError):
-        return DataError.at("no such file", path, None, *missing_file_notes(path))
-    return DataError.at(f"cannot open the file: {error.strerror or error}", path)
-
-
-def missing_file_notes(path: Path) -> tuple[str, ...]:
-    """A note for a missing file: a file with a similar name in the same folder, or that its folder is missing too."""
-    if not path.parent.is_dir():
-        return (f"there is no folder `{path.parent}` either",)
-    similar = nearest(path.name, [item.name for item in path.parent.iterdir()])
-    return (f"did you mean `{path.parent / similar}`?",) if similar else ()
 
 
 def _encoding_of(source: io.BufferedReader, encoding: str) -> str:
@@ -165,3 +175,12 @@ def _utf16_without_mark(source: io.BufferedReader) -> str | None:
     if zeros == [False, True, False, True]:
         return "utf-16-le"
     return "utf-16-be" if zeros == [True, False, True, False] else None
+
+
+def _ends_lines_with_cr(source: io.BufferedReader, encoding: str) -> bool:
+    """Whether lines end with `\r` alone, as far as one can see."""
+    start = source.peek(HEAD).decode(encoding, errors="ignore").rstrip("\r")  # the next byte may be "\n"
+    return "\r" in start and "\n" not in start
+
+
+__all__ = ["EncodingErrors", "TextLines", "missing_file_notes", "open_binary", "read_text"]

@@ -13,6 +13,7 @@ from ..components.slots import Aligner, Head, Reader
 from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
 from ..errors import DataError
+from ..files.data_files import all_files
 from ..nn.batching import Sample, without_loss
 from ..nn.batching import pack as collate
 from ..nn.tagger import Tagger
@@ -48,7 +49,7 @@ def load_splits(experiment: Experiment) -> dict[str, Dataset]:
 
 def _file_states(reader: Reader) -> tuple[tuple[str, int, int], ...]:
     """Path, modification time and size of each file of a reader."""
-    paths = [path for _, path in reader.paths() if path.exists()]
+    paths = [file for _, path in reader.paths() for file in all_files(path)]
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 

@@ -9,6 +9,7 @@ from .. import masks
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..components.slots import Backbone, Reader
 from ..families.model_shape import tiny_config
+from ..files.data_files import is_missing
 from ..preview.model_info import ModelInfo
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
@@ -88,6 +89,6 @@ def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
 
 def absences(reader: Reader) -> Iterator[str]:
     """The data of a reader that is not on this machine."""
-    yield from (f"`{path}`, which is not on this machine" for _, path in reader.paths() if not path.exists())
+    yield from (f"`{path}`, which is not on this machine" for _, path in reader.paths() if is_missing(path))
     if reader.type_name == "huggingface" and getattr(reader, "path", None) is None:
         yield f"`{getattr(reader, 'name', None)}`, which is on the hub"

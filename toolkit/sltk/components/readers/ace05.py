@@ -17,7 +17,7 @@ _SENTENCE_ID = re.compile(r"(.+)_\d+")
 class Ace05Reader(TriggerReader, JsonReader):
     """ACE05 event triggers: JSON sentences with `words` and `golden-event-mentions`."""
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, including those without a trigger; the id `DOCUMENT_7` names the document.
 
         Raises:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.data_files import natural_order
 from ...files.text_lines import TextLines, read_text
 from ...types import Sentence, Unused
 from ..registry import register
@@ -61,15 +62,15 @@ class BratReader(OffsetReader, TextFileReader):
             raise DataError.at("no `.ann` file in this folder", self.path)
         reports = [
             Unused(f"{stem}.txt", None, "not read: this text has no annotation file")
-            for stem in sorted(bare, key=_natural_order)
+            for stem in sorted(bare, key=natural_order)
         ]
-        return sorted(stems, key=_natural_order), tuple(reports)
+        return sorted(stems, key=natural_order), tuple(reports)
 
     def _document(self, stem: Path, reports: tuple[Unused, ...]) -> Iterator[Sentence]:
         """The sentences of one document; `reports` are added to the first."""
         file, annotations = Path(f"{stem}.txt"), Path(f"{stem}.ann")
         text, replaced = read_text(file, self.encoding, self.encoding_errors, raw=True)
-        lines = TextLines(annotations, self.encoding, self.encoding_errors)
+        lines = TextLines(annotations, self.encoding, self.encoding_errors, content="table")
         spans, unused = _read_annotations(lines, text)
         reports = (*reports, *replaced, *unused)
         document = str(stem.relative_to(self.path)) if self.path.is_dir() else stem.name
@@ -86,14 +87,6 @@ def _stem(path: Path) -> Path:
     if path.suffix not in (".txt", ".ann"):
         raise DataError.at("expected a folder, or a file that ends in .txt or .ann", path)
     return path.with_suffix("")
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sort key that compares numbers in names as numbers."""
-    return [
-        (int(part), "") if part.isdecimal() and part.isascii() else (-1, part)
-        for part in re.split(r"([0-9]+)", path.as_posix())
-    ]
 
 
 def _read_annotations(lines: TextLines, text: str) -> tuple[list[CharSpan], list[Unused]]:
@@ -181,7 +174,7 @@ def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[tuple[int, str, li
 
     A sentence is a line, or several lines joined by a span.
     """
-    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    starts = [0, *(match.end() for match in re.finditer("\n" if "\n" in text else "\r", text))]
     joined = _join_lines(starts, spans)
     by_block: dict[int, list[CharSpan]] = {}
     for span in spans:

@@ -58,7 +58,7 @@ class ConllReader(TaggedReader, TextFileReader):
             raise ValueError("`labels: brackets` needs a `label_column`")
         return self
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 
         Raises:

@@ -61,7 +61,7 @@ class ConlluReader(TaggedReader, TextFileReader):
             raise ValueError(f"no column `{value}`: expected upos, xpos, deprel, misc:KEY or feats:KEY")
         return value
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, with text and offsets if the words make up `# text`.
 
         Raises:

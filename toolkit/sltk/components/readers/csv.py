@@ -6,11 +6,12 @@ import ast
 import csv
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from ...errors import DataError, nearest
+from ...files.sniffing import Content
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
@@ -24,10 +25,14 @@ _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # Checked before `literal_eval`, which would read ['a' 'b'], a printed numpy array, as the single string "ab".
 _LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
 
+_OPEN_QUOTE = "a cell that begins with a quote has no closing quote"
+
 
 @register.reader("csv")
 class CsvReader(TaggedReader, TextFileReader):
     """One sentence per row: a column of word lists and one of tag lists, written as Python or JSON lists."""
+
+    content: ClassVar[Content] = "table"
 
     words_column: str = Field(default="tokens", description="name of the column of word lists")
     tags_column: str = Field(default="tags", description="name of the column of tag lists")
@@ -35,7 +40,7 @@ class CsvReader(TaggedReader, TextFileReader):
         default=",", description="separator of cells: `tab`, `space`, or one character"
     )
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 
         Raises:
@@ -48,7 +53,7 @@ class CsvReader(TaggedReader, TextFileReader):
         )
         words_at, tags_at, width = -1, -1, 0
         before = 0
-        while (row := self._next(rows)) is not None:
+        while (row := self._next(rows, before + 1)) is not None:
             line, before = before + 1, rows.line_num
             if not row:
                 continue
@@ -63,11 +68,15 @@ class CsvReader(TaggedReader, TextFileReader):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
             yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replacements())
 
-    def _next(self, rows: Rows) -> list[str] | None:
+    def _next(self, rows: Rows, line: int) -> list[str] | None:
+        """The next row, which begins in this line of the file."""
         try:
             return next(rows, None)
         except csv.Error as error:
-            raise DataError.at(f"not well-formed CSV: {error}", self.path, rows.line_num) from error
+            message, notes = _problem(str(error))
+            # A quote that is never closed is found at the end of the file.
+            line = line if message is _OPEN_QUOTE else rows.line_num
+            raise DataError.at(f"not well-formed CSV: {message}", self.path, line, *notes) from error
 
     def _column(self, header: list[str], which: str) -> int:
         name = getattr(self, f"{which}_column")
@@ -91,3 +100,15 @@ class CsvReader(TaggedReader, TextFileReader):
                 f"column `{column}` has an invalid string: {error}", self.path, line
             ) from error
         return strings
+
+
+def _problem(error: str) -> tuple[str, tuple[str, ...]]:
+    """What is wrong with a row, and advice, from the message of Python's parser, which is for programmers."""
+    if "end of data" in error:
+        return _OPEN_QUOTE, ()
+    if "expected after" in error:
+        return "text after a closing quote", ("a quote inside a cell in quotes is written twice",)
+    if "new-line" in error:
+        advice = "end all lines with \\n or \\r\\n, or put the cell in quotes"
+        return "a carriage return (\\r) in a cell without quotes", (advice,)
+    return error, ()

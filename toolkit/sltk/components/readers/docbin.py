@@ -32,7 +32,7 @@ class DocBinReader(FileReader):
         default=None, description="span group to read, whose spans may overlap; unset: the entities"
     )
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if its entities are not set.
 
         Raises:

@@ -29,7 +29,7 @@ class DoccanoReader(OffsetReader, JsonReader):
         default=None, description="key of the spans; unset: label, labels or entities, whichever exists"
     )
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per object.
 
         Raises:

@@ -20,7 +20,7 @@ class DygieReader(NerOrEventReader, JsonReader):
     coreference and arguments of events are not read.
     """
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if it lacks the key that `annotation` selects.
 
         Raises:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import DataError
+from ...files.sniffing import Content
 from ...types import Unused
 from .json_text import JsonText, excerpt
 from .text_file import TextFileReader
@@ -90,7 +91,9 @@ class JsonRecord:
 
 
 class JsonReader(TextFileReader):
-    """A reader of a file of JSON objects: one per line, over several lines each, or in one array."""
+    """A reader of files of JSON objects: one per line, over several lines each, or in one array."""
+
+    content: ClassVar[Content] = "json"
 
     def records(self) -> Iterator[JsonRecord]:
         """Yield the objects; holds the text of one object.

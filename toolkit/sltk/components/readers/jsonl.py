@@ -33,7 +33,7 @@ class JsonlReader(TaggedReader, OffsetReader, JsonReader):
     end_field: str = Field(default="end", description="key in a span: the character after its last")
     type_field: str = Field(default="type", description="key in a span: its type")
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per object, without annotation if an object has neither tags nor spans.
 
         Raises:

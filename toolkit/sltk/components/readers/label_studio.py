@@ -39,7 +39,7 @@ class LabelStudioReader(OffsetReader, JsonReader):
         "ground truth, otherwise the first",
     )
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per task; holds those before the first annotated one.
 
         Raises:

@@ -15,7 +15,7 @@ from .word_spans import Mention, TriggerReader
 class MavenReader(TriggerReader, JsonReader):
     """MAVEN event triggers: JSON lines, one document per line, with `content` and `events`."""
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if it has no `events`.
 
         Raises:

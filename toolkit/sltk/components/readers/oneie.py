@@ -19,7 +19,7 @@ class OneIEReader(NerOrEventReader, JsonReader):
     Relations and arguments of events are not read.
     """
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, without annotation if a line lacks the mentions that `annotation` selects.
 
         Raises:

@@ -22,7 +22,7 @@ _CHUNK = 1 << 16
 class SemEval14Reader(OffsetReader, FileReader):
     """SemEval-2014 Task 4 XML: aspect terms as spans, their polarity (including `conflict`) as type."""
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, including those without a term.
 
         Raises:
@@ -30,7 +30,7 @@ class SemEval14Reader(OffsetReader, FileReader):
                 whose offsets do not match its text.
         """
         parser = _SentenceParser(self.path)
-        with open_binary(self.path) as source:
+        with open_binary(self.path, "xml") as source:
             while chunk := source.read(_CHUNK):
                 parser.feed(chunk)
                 yield from self._sentences(parser)

@@ -17,7 +17,7 @@ class SpertReader(JsonReader):
     Relations are not read. A sentence without the key `entities` is not annotated.
     """
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 
         Raises:

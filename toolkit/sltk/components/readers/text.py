@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from pydantic import Field
 
+from ...files.sniffing import Content
 from ...files.text_lines import EncodingErrors
 from ...types import Sentence
 from ..examples import text_sentences
@@ -17,6 +19,8 @@ from .text_file import TextFileReader
 @register.reader("text")
 class TextReader(SplittingReader, TextFileReader):
     """Text without annotation, one sentence or paragraph per line; an empty line is an empty sentence."""
+
+    content: ClassVar[Content] = "text"
 
     encoding_errors: EncodingErrors = Field(
         default="replace",
@@ -30,7 +34,7 @@ class TextReader(SplittingReader, TextFileReader):
         "neighbouring lines",
     )
 
-    def read(self) -> Iterator[Sentence]:
+    def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per line; holds one in memory."""
         lines = self.open()
         for number, line in lines:

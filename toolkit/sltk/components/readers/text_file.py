@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import codecs
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from ...files.sniffing import Content
 from ...files.text_lines import EncodingErrors, TextLines
 from ..slots import FileReader
 
 
 class TextFileReader(FileReader):
-    """A reader of one text file."""
+    """A reader of text files."""
+
+    content: ClassVar[Content] = "columns"
+    """What its files hold, so that a file of another kind is an error."""
 
     encoding: str = Field(
         default="utf-8", description="encoding of the file; a byte-order mark takes precedence"
@@ -35,4 +40,4 @@ class TextFileReader(FileReader):
 
     def open(self) -> TextLines:
         """The lines of the file."""
-        return TextLines(self.path, self.encoding, self.encoding_errors)
+        return TextLines(self.path, self.encoding, self.encoding_errors, content=self.content)
