@@ -29,6 +29,14 @@ def _own_components() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests record about trained code is not added to the record of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLTK_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The folder of real corpora in SLTK_DATA; tests that use it are skipped if it does not exist."""

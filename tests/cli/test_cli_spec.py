@@ -200,11 +200,11 @@ def test_json_holds_the_problems(folder, capsys):
 
 
 def test_imported_files_are_printed(folder, capsys):
-    """The paths of `imports:` go to standard error."""
-    Path("mine.py").write_text("")
+    """The paths of `imports:` go to standard error, before the files run."""
+    Path("mine.py").write_text("import sys; print('running', file=sys.stderr)")
     Path("spec.yaml").write_text(SPEC + "imports: [mine.py]\n")
     assert main(["check", "spec.yaml"]) == 0
-    assert capsys.readouterr().err == f"imported {folder}/mine.py\n"
+    assert capsys.readouterr().err == f"importing {folder}/mine.py\nrunning\n"
 
 
 def test_the_schema_has_every_key_and_component(capsys):
@@ -237,7 +237,7 @@ def test_the_schema_has_imported_components(folder, capsys):
     assert main(["schema", "--imports", "mine.py"]) == 0
     captured = capsys.readouterr()
     assert "cli_test_letters" in captured.out
-    assert captured.err == "imported mine.py\n"
+    assert captured.err == "importing mine.py\n"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def columns(path: Path) -> list[list[list[str]]]:
 def test_a_stored_run_predicts_the_same_labels(name: str) -> None:
     """Its model labels the words of its test data as it did when it was written."""
     rows_by_sentence = columns(RUNS / name / "predictions" / "test.conll")
-    predictions = sltk.load(RUNS / name).predict([[word for word, _, _ in rows] for rows in rows_by_sentence])
+    model = sltk.load(RUNS / name, trust_code=name == "custom")
+    predictions = model.predict([[word for word, _, _ in rows] for rows in rows_by_sentence])
     assert [prediction.tags for prediction in predictions] == [
         [tag for _, _, tag in rows] for rows in rows_by_sentence
     ]
@@ -44,7 +45,8 @@ def test_a_stored_run_predicts_the_same_labels(name: str) -> None:
 def test_a_stored_run_is_scored_as_before(name: str) -> None:
     """`sltk evaluate` reads its spec, its data and its model, and gives the F1 in its metrics.json."""
     metrics = read_mapping(RUNS / name / "metrics.json")
-    assert sltk.evaluate(RUNS / name).scores["f1"] == metrics["test"]["f1"]
+    scores = sltk.evaluate(RUNS / name, trust_code=name == "custom").scores
+    assert scores["f1"] == metrics["test"]["f1"]
 
 
 def test_an_import_that_has_moved_names_the_new_one() -> None:

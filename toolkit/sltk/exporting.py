@@ -42,6 +42,7 @@ from .nn import adapter_merging
 from .nn.packing import Packing
 from .run import model_folder
 from .runtime.progress import Progress
+from .spec.imports import ImportPolicy
 
 _TOLERANCE = 1e-4
 _LENGTHS = (7, 4)
@@ -52,20 +53,23 @@ class _NotPlainError(Exception):
     """transformers alone cannot do what the model does."""
 
 
-def export(run: str | Path, target: str | Path, progress: Progress | None = None) -> None:
+def export(
+    run: str | Path, target: str | Path, progress: Progress | None = None, *, trust_code: bool = False
+) -> None:
     """Write the model of a run to a new folder, completely or not at all.
 
     `sltk.load` reads it without the base model. `AutoModelForTokenClassification` reads it too if the blocks of a
     decoder are all causal, or those of an encoder all unmasked, and the head is linear; it gives the same scores, those
-    of a word at its first (or last) subword. Otherwise, a note gives the reason.
+    of a word at its first (or last) subword. Otherwise, a note gives the reason. `trust_code` runs the code of the run
+    even if this machine did not train it.
 
     Raises:
-        UsageError: `run` is not a finished run, or `target` is not an empty folder.
+        UsageError: `run` is not a finished run, or has code that may not run, or `target` is not an empty folder.
         ModelError: the base model is not available.
     """
     progress, target = progress or Progress(), Path(target)
     _check_free(target)
-    folder = model_folder(Path(run), progress)
+    folder = model_folder(Path(run), ImportPolicy(trust_code, progress.note))
     backbone_type = read_description(folder)["components"]["backbone"]["type"]
     if not issubclass(registry.find("backbone", backbone_type), PretrainedBackbone):
         progress.note(f"only sltk can load this export: its backbone has the type `{backbone_type}`")

@@ -23,11 +23,12 @@ from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
-from .rundir.directory import RunDirectory, run_imports
+from .rundir.directory import RunDirectory, run_model_code
 from .runtime import processes
 from .runtime.progress import Progress
 from .spec import loading
 from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
+from .spec.imports import ImportPolicy
 from .spec.loading import Loaded
 from .types import Prediction
 
@@ -45,6 +46,7 @@ def train(
     force: bool = False,
     progress: Progress | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    trust_code: bool = False,
 ) -> dict[str, Any]:
     """Train a model, score it on validation and test, and write a run directory.
 
@@ -55,6 +57,7 @@ def train(
         force: replace the run in `output`, once the new run has its data and its model.
         progress: callbacks for notes, updates and scores.
         callbacks: additional callbacks of transformers' Trainer; an exception in one ends the run.
+        trust_code: if `spec` is the spec of a run directory, run its `imports:` even if this machine did not train it.
 
     Returns:
         The content of `metrics.json`.
@@ -63,7 +66,8 @@ def train(
         InputError: the spec, the data or the model is invalid. Nothing has been written.
         RunError: training failed. An earlier run in `output` is still there, and `resume` continues this one.
     """
-    return _run(loading.load(spec), output, resume, force, progress, callbacks)
+    loaded = loading.load(spec, policy=_policy(progress, trust_code))
+    return _run(loaded, output, resume, force, progress, callbacks)
 
 
 def pretrain(
@@ -73,12 +77,19 @@ def pretrain(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    trust_code: bool = False,
 ) -> dict[str, Any]:
     """Train a language model on text, and write a run directory whose model a labelling run can start from.
 
     See `train` for arguments, return value and errors.
     """
-    return _run(loading.load_as(PretrainSpec, spec), output, resume, force, progress)
+    loaded = loading.load_as(PretrainSpec, spec, policy=_policy(progress, trust_code))
+    return _run(loaded, output, resume, force, progress)
+
+
+def _policy(progress: Progress | None, trust_code: bool) -> ImportPolicy:
+    """Announce code as a note before it runs."""
+    return ImportPolicy(trust_code, (progress or Progress()).note)
 
 
 def _run(
@@ -140,7 +151,12 @@ class Evaluation:
 
 
 def evaluate(
-    folder: str | Path, *, split: str = "test", reader: Reader | None = None, progress: Progress | None = None
+    folder: str | Path,
+    *,
+    split: str = "test",
+    reader: Reader | None = None,
+    progress: Progress | None = None,
+    trust_code: bool = False,
 ) -> Evaluation:
     """Score a finished run on one of its splits, or a run or an exported model on other data.
 
@@ -149,25 +165,26 @@ def evaluate(
         split: the split of the run's data to score, unless there is a `reader`.
         reader: reads the other data; exported models need one, since they contain no data.
         progress: callbacks for notes.
+        trust_code: run the code in the folder's `imports/` even if this machine did not train the run.
 
     Raises:
-        UsageError: `folder` has no finished run, or an exported model is given no `reader`.
+        UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`.
         DataError: the run has no such split, or the data cannot be read.
     """
     progress = progress or Progress()
-    folder = Path(folder)
+    folder, policy = Path(folder), _policy(progress, trust_code)
     if is_model(folder):
         if reader is None:
             raise UsageError(
                 f"`{folder}` is an exported model, which contains no data: give --data and --reader"
             )
-        model_at = model_folder(folder, progress)
+        model_at = model_folder(folder, policy)
         scheme = read_description(model_at)["scheme"]
         metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
         dataset = datasets.load(reader, scheme)
     else:
         run = RunDirectory(folder)
-        experiment = run.experiment(progress)
+        experiment = run.experiment(policy)
         model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
         batch_tokens = experiment.trainer.eval_batch_tokens
         if reader is not None:
@@ -183,28 +200,36 @@ def evaluate(
     return Evaluation(split_scores(model, metrics, scheme, predictions), predictions)
 
 
-def load(folder: str | Path, *, batch_tokens: int = 4096, progress: Progress | None = None) -> Labeller:
+def load(
+    folder: str | Path,
+    *,
+    batch_tokens: int = 4096,
+    progress: Progress | None = None,
+    trust_code: bool = False,
+) -> Labeller:
     """Load a trained model from a run directory or an exported model.
 
+    `trust_code` runs the code in its `imports/` even if this machine did not train the run.
+
     Raises:
-        UsageError: `folder` has no model, or its training is not finished.
+        UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    model = model_folder(Path(folder), progress or Progress())
+    model = model_folder(Path(folder), _policy(progress, trust_code))
     return Labeller(kinds.load(model), batch_tokens, progress)
 
 
-def model_folder(folder: Path, progress: Progress) -> Path:
-    """Find the folder of the model in a run or an export, and run the `imports:` it needs; each is reported.
+def model_folder(folder: Path, policy: ImportPolicy) -> Path:
+    """Find the folder of the model in a run or an export, and run the `imports:` it needs if `policy` lets them.
 
     Raises:
-        UsageError: `folder` has no model, or its training is not finished.
+        UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
     """
     if is_model(folder):
-        run_imports(folder, progress)
+        run_model_code(folder, policy)
         return folder
     run = RunDirectory(folder)
-    run.experiment(progress)
+    run.experiment(policy)
     return run.model
 
 

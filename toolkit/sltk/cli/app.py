@@ -25,6 +25,8 @@ from ..files.safety import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..spec.imports import ImportPolicy
+
 PROGRAM = "sltk"
 
 app = typer.Typer(
@@ -65,6 +67,12 @@ ImportsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--imports", metavar="FILE", help="Python file or module with custom components; repeatable"
+    ),
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="run the `imports:` of a run directory that was not trained on this machine"
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -215,16 +223,15 @@ def print_json(value: Any) -> None:
 
 
 def run_imports(items: Sequence[str] | None) -> None:
-    """Import the files and modules of `--imports`, and print their paths."""
+    """Import the files and modules of `--imports`; each is printed before it runs."""
     from ..spec.imports import load_imports
-    from ..yamltree.scalars import resolve_path
+    from ..yamltree.scalars import resolve_import
 
-    print_imported(
-        load_imports([resolve_path(item) if item.endswith(".py") else item for item in items or ()])
-    )
+    load_imports([resolve_import(item) for item in items or ()], import_policy())
 
 
-def print_imported(paths: Iterable[Path]) -> None:
-    """Print the files whose components were imported."""
-    for path in paths:
-        print_info(f"imported {path}")
+def import_policy(trust_code: bool = False) -> ImportPolicy:
+    """Print each file and module of `imports:` before it runs; `trust_code` is the value of `--trust-code`."""
+    from ..spec.imports import ImportPolicy
+
+    return ImportPolicy(trust_code, print_info)

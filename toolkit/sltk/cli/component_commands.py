@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import Problem, UsageError, nearest
-from .app import ImportsOption, app, print_result, print_table, run_imports
+from .app import ImportsOption, TrustOption, app, import_policy, print_result, print_table, run_imports
 
 if TYPE_CHECKING:
     from ..components.registry import Component
@@ -44,6 +44,7 @@ def show(
         int | None, typer.Option("--blocks", min=1, help="for `mask`: number of blocks of the model")
     ] = None,
     imports: ImportsOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Show what a component does, and its keys with types and defaults; or which blocks a mask selects.
 
@@ -53,7 +54,7 @@ def show(
     if slot == "mask":
         from .mask_display import show_mask
 
-        show_mask(name, blocks)
+        show_mask(name, blocks, import_policy(trust_code))
         return
     if blocks is not None:
         raise UsageError("`--blocks` is an option of `sltk show mask` only")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import masks
 from ..errors import UsageError
 from .app import print_result
 
+if TYPE_CHECKING:
+    from ..spec.imports import ImportPolicy
 
-def show_mask(source: str, blocks: int | None) -> None:
+
+def show_mask(source: str, blocks: int | None, policy: ImportPolicy) -> None:
     """Print a mask group by group; `source` is a mask, a spec or a run directory.
+
+    `policy` decides which `imports:` of a spec may run.
 
     Raises:
         UsageError: the mask is invalid or does not fit, or the number of blocks is unknown.
     """
-    mask, spec_blocks = _mask_of_spec(source) if _is_spec(source) else (source, None)
+    mask, spec_blocks = _mask_of_spec(source, policy) if _is_spec(source) else (source, None)
     blocks = blocks or spec_blocks
     try:
         mask = masks.parse(mask)
@@ -36,7 +41,7 @@ def _is_spec(source: str) -> bool:
     return Path(source).exists() or source.endswith((".yaml", ".yml"))
 
 
-def _mask_of_spec(source: str) -> tuple[Any, int | None]:
+def _mask_of_spec(source: str, policy: ImportPolicy) -> tuple[Any, int | None]:
     """The mask of a spec or run, and the number of blocks if the model is known.
 
     Raises:
@@ -47,7 +52,9 @@ def _mask_of_spec(source: str) -> tuple[Any, int | None]:
     from ..spec import loading
 
     path = Path(source)
-    backbone = loading.load(path / "spec.yaml" if path.is_dir() else path).spec.backbone
+    is_run = path.is_dir()
+    loaded = loading.load_stored(path / "spec.yaml", policy) if is_run else loading.load(path, policy=policy)
+    backbone = loaded.spec.backbone
     if not isinstance(backbone, PretrainedBackbone):
         raise UsageError(f"a backbone of type `{backbone.type_name}` has no mask")
     info = ModelInfo.of(backbone)

@@ -12,7 +12,9 @@ from .app import (
     RunOutputOption,
     SetOption,
     SpecArgument,
+    TrustOption,
     app,
+    import_policy,
     print_result,
 )
 from .run_commands import check_kind, print_timing, train_run
@@ -26,6 +28,7 @@ def pretrain(
     resume: ResumeOption = False,
     force: ForceOption = False,
     rehearse: RehearseOption = False,
+    trust_code: TrustOption = False,
 ) -> None:
     """Train a language model on text as described in SPEC, and write a run directory.
 
@@ -35,7 +38,7 @@ def pretrain(
     from ..spec import loading
 
     check_kind(spec, "pretrain")
-    loaded = loading.load_as(PretrainSpec, spec, set_ or ())
+    loaded = loading.load_as(PretrainSpec, spec, set_ or (), import_policy(trust_code))
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
     if metrics is None:

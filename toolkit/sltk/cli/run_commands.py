@@ -22,9 +22,10 @@ from .app import (
     RunOutputOption,
     SetOption,
     SpecArgument,
+    TrustOption,
     app,
     console,
-    print_imported,
+    import_policy,
     print_json,
     print_result,
     run_imports,
@@ -51,13 +52,14 @@ def train(
     resume: ResumeOption = False,
     force: ForceOption = False,
     rehearse: RehearseOption = False,
+    trust_code: TrustOption = False,
 ) -> None:
     """Train a model as described in SPEC, score it, and write a run directory."""
     from ..spec import loading
     from .score_tables import show_scores
 
     check_kind(spec, "train")
-    loaded = loading.load(spec, set_ or ())
+    loaded = loading.load(spec, set_ or (), import_policy(trust_code))
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
     if metrics is None:
@@ -97,7 +99,6 @@ def train_run(
     from ..rehearsal import rehearse as run_rehearsal
     from ..runtime import processes
 
-    print_imported(loaded.imported)
     train_kind = run.pretrain if isinstance(loaded.spec, PretrainSpec) else run.train
     with _progress() as progress:
         if rehearse:
@@ -130,6 +131,7 @@ def evaluate(
     ] = None,
     json: JsonOption = False,
     imports: ImportsOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Score a trained model on a split of its data, or on other data."""
     if (data is None) != (reader is None):
@@ -146,7 +148,9 @@ def evaluate(
     from .score_tables import show_scores
 
     with _progress() as progress:
-        result = pipelines.evaluate(run, split=split, reader=data_reader, progress=progress)
+        result = pipelines.evaluate(
+            run, split=split, reader=data_reader, progress=progress, trust_code=trust_code
+        )
     if output is not None:
         atomic.write_json(output, result.scores)
     if json:
@@ -175,6 +179,7 @@ def predict(
     reader: ReaderOption = None,
     option: ReaderKeyOption = None,
     imports: ImportsOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""
     run_imports(imports)
@@ -192,7 +197,7 @@ def predict(
     from .. import run as pipelines
 
     with _progress() as progress:
-        labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress)
+        labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
         if readers is None:
             from ..components.readers.text import TextReader
 
@@ -207,12 +212,15 @@ def predict(
 def export(
     run: RunArgument,
     target: Annotated[Path, typer.Argument(metavar="DIR", help="new folder for the model")],
+    imports: ImportsOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Write a complete model that does not need its base model: merged weights, tokenizer, labels and mask."""
+    run_imports(imports)
     from .. import exporting
 
     with _progress() as progress:
-        exporting.export(run, target, progress=progress)
+        exporting.export(run, target, progress=progress, trust_code=trust_code)
     print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
 
 

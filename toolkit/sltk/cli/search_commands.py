@@ -13,8 +13,9 @@ from .app import (
     RetryOption,
     SetOption,
     SpecArgument,
+    TrustOption,
     app,
-    print_imported,
+    import_policy,
     print_info,
     print_json,
     print_result,
@@ -41,6 +42,7 @@ def search(
     ] = False,
     json: JsonOption = False,
     set_: SetOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Find the mask with the best validation score within the budget of SPEC's `search:`.
 
@@ -52,8 +54,7 @@ def search(
     from .spec_kinds import previews
     from .sweep_display import SearchDisplay, search_lines
 
-    plan = searching.plan(spec, set_ or ())
-    print_imported(plan.sweep.imported)
+    plan = searching.plan(spec, set_ or (), import_policy(trust_code))
     check_models(previews(plan.sweep))
     state = searching.begin(plan)
     folder = output or Path("runs") / plan.sweep.name
@@ -69,6 +70,7 @@ def search(
             retry=retry,
             watcher=display,
             on_change="extend" if extend else "refuse",
+            trust_code=trust_code,
         )
     if json:
         print_json(asdict(result))

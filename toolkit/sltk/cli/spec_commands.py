@@ -13,9 +13,10 @@ from .app import (
     JsonOption,
     SetOption,
     SpecArgument,
+    TrustOption,
     app,
     console,
-    print_imported,
+    import_policy,
     print_info,
     print_json,
     print_result,
@@ -37,6 +38,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="treat warnings as errors")] = False,
     json: JsonOption = False,
     set_: SetOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Check a spec and summarize what it would do; nothing is downloaded or trained.
 
@@ -45,7 +47,7 @@ def check(
     from .spec_kinds import load
 
     try:
-        checked = load(spec, set_ or ())
+        checked = load(spec, set_ or (), import_policy(trust_code))
         warnings, report = _check(checked, data=data)
     except InputError as error:
         if json:
@@ -76,7 +78,6 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     """
     from ..preview.run_preview import audit_data, check_models, missing_data
 
-    print_imported(checked.imported)
     check_models(checked.runs)
     missing = missing_data(checked.runs)
     if not data:

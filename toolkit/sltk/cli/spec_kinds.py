@@ -17,6 +17,7 @@ from ..pretraining.pretraining_preview import PretrainingPreview
 from ..preview.run_preview import LabellingPreview, RunPreview
 from ..preview.summary import component_text
 from ..spec import loading
+from ..spec.imports import ImportPolicy
 from ..yamltree.extends import spec_kind
 from .sweep_display import search_lines
 
@@ -27,8 +28,6 @@ class CheckedSpec:
 
     runs: Sequence[RunPreview[Any]]
     """One run, or all runs of a sweep."""
-    imported: Sequence[Path]
-    """The files of `imports:` that were run."""
 
     def summary(self) -> Iterator[str]:
         """A summary of the run, line by line; for several runs, the first is shown."""
@@ -81,25 +80,25 @@ class CheckedSearch(CheckedSweep):
         return super().as_json() | {"search": self.search.settings.model_dump(mode="json")}
 
 
-def load(spec: Path, overrides: Sequence[str]) -> CheckedSpec:
-    """Load a spec of any kind.
+def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedSpec:
+    """Load a spec of any kind; `policy` decides which `imports:` may run.
 
     Raises:
         InputError: the spec is invalid; `problems` lists all errors.
     """
     kind = spec_kind(spec, overrides)
     if kind == "search":
-        searched = search.plan(spec, overrides)
+        searched = search.plan(spec, overrides, policy)
         plan = searched.sweep
-        return CheckedSearch(previews(plan), plan.imported, plan, searched)
+        return CheckedSearch(previews(plan), plan, searched)
     if kind == "sweep":
-        plan = sweeps.plan(spec, overrides)
-        return CheckedSweep(previews(plan), plan.imported, plan)
+        plan = sweeps.plan(spec, overrides, policy)
+        return CheckedSweep(previews(plan), plan)
     if kind == "pretraining":
-        text = loading.load_as(PretrainSpec, spec, overrides)
-        return CheckedSpec([PretrainingPreview(text)], text.imported)
-    loaded = loading.load(spec, overrides)
-    return CheckedSpec([LabellingPreview(loaded)], loaded.imported)
+        text = loading.load_as(PretrainSpec, spec, overrides, policy)
+        return CheckedSpec([PretrainingPreview(text)])
+    loaded = loading.load(spec, overrides, policy)
+    return CheckedSpec([LabellingPreview(loaded)])
 
 
 def previews(plan: sweeps.Plan) -> list[LabellingPreview]:

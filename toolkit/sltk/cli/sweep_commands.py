@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import RunError, UsageError
-from .app import RetryOption, SetOption, SpecArgument, app, print_imported, print_info, print_result
+from .app import (
+    RetryOption,
+    SetOption,
+    SpecArgument,
+    TrustOption,
+    app,
+    import_policy,
+    print_info,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from ..sweeps import Outcome, Plan, Selection
@@ -51,6 +60,7 @@ def sweep(
         bool, typer.Option("--old-plan", help="if the spec has changed: continue with the old plan")
     ] = False,
     set_: SetOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Train every run of SPEC's `sweep:`, each in its own run directory.
 
@@ -63,8 +73,7 @@ def sweep(
     from .spec_kinds import previews
     from .sweep_display import SweepDisplay
 
-    plan = sweeps.plan(spec, set_ or ())
-    print_imported(plan.imported)
+    plan = sweeps.plan(spec, set_ or (), import_policy(trust_code))
     check_models(previews(plan))
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name
@@ -74,7 +83,7 @@ def sweep(
     with SweepDisplay() as display:
         outcome = sweeps.run(
             plan, folder, select=select, watcher=display,
-            on_change="extend" if extend else "old" if old_plan else "refuse",
+            on_change="extend" if extend else "old" if old_plan else "refuse", trust_code=trust_code,
         )  # fmt: skip
     _print_outcome(outcome)
 

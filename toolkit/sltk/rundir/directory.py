@@ -20,7 +20,7 @@ from typing import Any
 from ..components.registry import registry
 from ..components.slots import Backbone
 from ..data.fingerprint import Fingerprint, describe_changes
-from ..errors import Problem, UsageError
+from ..errors import InputError, Problem, UsageError
 from ..files import atomic
 from ..files.writable import check_folder
 from ..models.description import check_format
@@ -28,10 +28,10 @@ from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment, RunSpec
-from ..spec.imports import load_imports
+from ..spec.import_copies import read_copies, run_copies, write_copies
+from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
 from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping
 from ..types import Prediction
-from ..yamltree.scalars import is_python_file
 from .environment import TrainedModel, environment
 from .log import LoggedProgress
 from .pretrained_origin import origin_of
@@ -98,7 +98,7 @@ class RunDirectory:
     def _check_same(self, spec: RunSpec) -> None:
         """Refuse to resume with a spec, or with `imports:`, that differ from those the run started with."""
         changed = list(differences(read_mapping(self.spec), parse_stored_spec(self._resolved(spec))))
-        for source, name in _copies(spec.imports):
+        for source, name in run_copies(spec.imports).items():
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():
                 changed.append(f"imports: {source} was edited")
@@ -111,7 +111,7 @@ class RunDirectory:
 
     def _resolved(self, spec: RunSpec) -> str:
         """The spec as stored, with `imports:` that name the copies next to it."""
-        names = {source: Path("imports") / name for source, name in _copies(spec.imports)}
+        names = {source: Path("imports") / name for source, name in run_copies(spec.imports).items()}
         imports = [names.get(path, path) for path in spec.imports]
         return loading.dump(spec.model_copy(update={"imports": imports}))
 
@@ -145,6 +145,7 @@ class RunDirectory:
         if resume:
             for change in self._environment_changes(spec.seed, model):
                 progress.note(f"changed since the run started: {change}")
+        imports = read_copies(run_copies(spec.imports))  # before they are removed with an old run
         if force:
             self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -153,8 +154,7 @@ class RunDirectory:
         for path in [*self.folder.glob(".*"), *self.folder.glob("*/.*")]:
             if atomic.is_partial(path.name):
                 atomic.remove(path)
-        for source, name in _copies(spec.imports):
-            atomic.write_text(self.imports / name, source.read_text(encoding="utf-8"))
+        write_copies(imports, self.imports, progress.note)
         data = {"data": dict(fingerprints)}
         atomic.write_json(self.environment, environment(spec.seed, model) | _origin(spec.backbone) | data)
         atomic.write_text(self.spec, self._resolved(spec))
@@ -207,11 +207,12 @@ class RunDirectory:
             with atomic.open_text(self.predictions / f"{split}.conll") as file:
                 file.writelines(writer.render(predictions))
 
-    def experiment(self, progress: Progress) -> Experiment:
-        """Load the spec of a finished labelling run, and run its `imports:`.
+    def experiment(self, policy: ImportPolicy) -> Experiment:
+        """Load the spec of a finished labelling run, and run its `imports:` if `policy` lets them.
 
         Raises:
             UsageError: the folder contains no run, the run is not finished, or another version of sltk wrote it.
+            InvalidSpecError: its spec is invalid, or its code may not run.
         """
         if not self.spec.exists():
             raise UsageError(f"`{self.folder}` is not a run directory (no spec.yaml)")
@@ -220,32 +221,29 @@ class RunDirectory:
             raise UsageError(
                 f"the run in `{self.folder}` is not finished; `sltk train … --resume` continues it"
             )
-        loaded = loading.load(self.spec)
-        for path in loaded.imported:
-            progress.note(f"imported {path}")
-        return loaded.spec
+        return loading.load_stored(self.spec, policy).spec
 
 
-def run_imports(folder: Path, progress: Progress) -> None:
-    """Run the files in the `imports/` of a model, and report each."""
-    for path in load_imports(sorted((folder / "imports").glob("*.py"))):
-        progress.note(f"imported {path}")
+def run_model_code(folder: Path, policy: ImportPolicy) -> None:
+    """Run the files in the `imports/` of a model if `policy` lets them; all are checked before one runs.
+
+    Raises:
+        UsageError: a file may not run, or raises an exception.
+    """
+    found: list[ImportedCode] = []
+    problems: list[Problem] = []
+    for path in sorted((folder / "imports").glob("*.py")):
+        try:
+            found.append(find_stored_code(f"imports/{path.name}", folder, policy))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise UsageError(problems)
+    for code in found:
+        code.run(policy)
 
 
 def _origin(backbone: Backbone) -> dict[str, Any]:
     """The pre-trained model that a run starts from; it may be gone or elsewhere later."""
     origin = origin_of(getattr(backbone, "adapter", None), getattr(backbone, "name", None))
     return {} if origin is None else {"origin": origin.model_dump(mode="json")}
-
-
-def _copies(imports: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Each file of `imports:` with a unique name for its copy."""
-    sources: dict[str, Path] = {}
-    for path in imports:
-        if not is_python_file(str(path)):
-            continue
-        name, number = path.name, 2
-        while name in sources:
-            name, number = f"{path.stem}_{number}{path.suffix}", number + 1
-        sources[name] = path
-    return [(path, name) for name, path in sources.items()]

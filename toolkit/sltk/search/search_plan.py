@@ -14,6 +14,7 @@ from ..errors import InvalidSpecError, Problem
 from ..masks import is_digits, shared_start
 from ..spec import loading
 from ..spec.experiment import Experiment
+from ..spec.imports import ImportPolicy
 from ..spec.loading import Loaded
 from ..sweeps.plan import Plan, PlannedRun, plan_from
 from ..yamltree.extends import Reading
@@ -106,8 +107,10 @@ def passes(masks: Sequence[str]) -> float:
     return len(order) - shared / len(order[0])
 
 
-def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> SearchPlan:
-    """The plan of a search spec: a file, or the same as a mapping.
+def plan(
+    spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), policy: ImportPolicy | None = None
+) -> SearchPlan:
+    """The plan of a search spec: a file, or the same as a mapping; `policy` decides which `imports:` may run.
 
     Raises:
         InvalidSpecError: the spec is invalid, or that of a run; `problems` lists all errors.
@@ -118,8 +121,8 @@ def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) ->
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
-    loaded = loading.validate(reading, SearchPart)
-    sweep = plan_from(_with_sweep(reading, loaded))
+    loaded = loading.validate(reading, SearchPart, policy)
+    sweep = plan_from(_with_sweep(reading, loaded), policy)
     plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.spec.search, loaded)
     _check(plan)
     plan.check_budget()

@@ -72,6 +72,7 @@ def run(
     retry: bool = False,
     on_change: OnChange = "refuse",
     watcher: sweeps.Watcher | None = None,
+    trust_code: bool = False,
 ) -> SearchResult:
     """Search, and write `search.json`. The folder is that of a sweep, which `sltk sweep` can complete.
 
@@ -79,7 +80,7 @@ def run(
         plan: the result of `plan()`.
         folder: the folder of the search; finished runs in it are not trained again, but count towards the cost.
         search: the result of `begin()`, to watch the search while it runs.
-        executor, retry, on_change, watcher: as in `sweeps.run`.
+        executor, retry, on_change, watcher, trust_code: as in `sweeps.run`.
 
     Raises:
         UsageError: another process is using the folder, or the folder holds another plan or other files.
@@ -95,6 +96,7 @@ def run(
         on_change=on_change,
         watcher=watcher,
         fill=RequestedRuns(plan, search).fill,
+        trust_code=trust_code,
     )
     result = _result(plan, search, outcome)
     atomic.write_json(folder / RESULT, asdict(result))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidSpecError, ModelError, Problem, SpecError, UsageError
 from ..yamltree.extends import Reading, read, with_overrides
-from ..yamltree.lookup import child, faults
-from ..yamltree.scalars import resolve_import
+from ..yamltree.lookup import child, entry_at, faults
+from ..yamltree.scalars import resolve_import, source_text, written_text
 from ..yamltree.source import Mark, Node, parse_yaml
 from .experiment import DataSpec, Experiment
 from .explain import problems_of, with_position
-from .imports import load_imports
+from .imports import ImportedCode, ImportPolicy, find_code, find_stored_code
 from .typed_text import with_typed_text
 from .writing import dump as dump
 from .writing import dump_values
@@ -55,21 +55,35 @@ class Loaded(Generic[M]):
 
 
 def load(
-    spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment], overrides: Sequence[str] = ()
+    spec: str | Path | Mapping[str, Any] | Experiment | Loaded[Experiment],
+    overrides: Sequence[str] = (),
+    policy: ImportPolicy | None = None,
 ) -> Loaded[Experiment]:
     """Load the spec of a run from a file or a mapping; a spec that is already valid is returned unchanged.
 
     `overrides` are texts `a.b=v` as after `--set`; they apply to files and mappings.
-    Relative paths in a mapping start from the working directory.
+    Relative paths in a mapping start from the working directory. `policy` decides which `imports:` may run.
 
     Raises:
         InvalidSpecError: the spec is invalid; `problems` holds all errors.
     """
-    return load_as(Experiment, spec, overrides)
+    return load_as(Experiment, spec, overrides, policy)
+
+
+def load_stored(file: Path, policy: ImportPolicy) -> Loaded[Experiment]:
+    """Load the spec in a run directory: nothing in it is read from the environment or from other specs.
+
+    Raises:
+        InvalidSpecError: the spec is invalid, or has `imports:` that may not run.
+    """
+    return validate(read_spec(file, is_stored=True), Experiment, policy)
 
 
 def load_as(
-    model: type[M], spec: str | Path | Mapping[str, Any] | M | Loaded[M], overrides: Sequence[str] = ()
+    model: type[M],
+    spec: str | Path | Mapping[str, Any] | M | Loaded[M],
+    overrides: Sequence[str] = (),
+    policy: ImportPolicy | None = None,
 ) -> Loaded[M]:
     """`load` for a spec of another kind."""
     if isinstance(spec, Loaded):
@@ -77,11 +91,18 @@ def load_as(
     if isinstance(spec, model):
         return Loaded(spec, Node(Mark("(spec)"), {}))
     assert isinstance(spec, str | Path | Mapping)
-    return validate(read_spec(spec, overrides), model)
+    return validate(read_spec(spec, overrides), model, policy)
 
 
-def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Reading:
+def read_spec(
+    spec: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    is_stored: bool = False,
+) -> Reading:
     """Read a spec without validating it: a file with everything it extends, or a mapping.
+
+    A file `is_stored` if it is one that sltk wrote, even if its folder does not look like that of a run.
 
     Raises:
         InvalidSpecError: the spec, or one that it extends, cannot be read.
@@ -90,18 +111,18 @@ def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
         if isinstance(spec, Mapping):
             tree, problems = parse_yaml(dump_values(spec), "(spec)", Path.cwd())
             return with_overrides(Reading(tree, problems), overrides)
-        return read(spec, overrides)
+        return read(spec, overrides, is_stored=is_stored)
     except SpecError as error:
         raise InvalidSpecError(error.problems) from error
 
 
-def validate(reading: Reading, model: type[M]) -> Loaded[M]:
+def validate(reading: Reading, model: type[M], policy: ImportPolicy | None = None) -> Loaded[M]:
     """Run the `imports:` of a spec that has been read, then validate it as `model`.
 
     Raises:
         InvalidSpecError: the spec is invalid; `problems` holds all errors, file by file from top to bottom.
     """
-    imported = _run_imports(reading)
+    imported = _run_imports(reading, policy or ImportPolicy())
     tree = with_typed_text(reading.tree, model) if reading.settings else reading.tree
     problems = [*reading.problems, *faults(_own_part(tree, model))]
     try:
@@ -110,6 +131,7 @@ def validate(reading: Reading, model: type[M]) -> Loaded[M]:
         reported = {problem.location for problem in problems}
         problems += [each for each in problems_of(error, tree, model) if each.location not in reported]
     if problems:
+        problems = [_without_environment(problem, tree) for problem in problems]
         raise InvalidSpecError(_in_reading_order(problems, reading.settings))
     return Loaded(spec, tree, imported)
 
@@ -119,6 +141,16 @@ def _own_part(tree: Node, model: type[BaseModel]) -> Node:
     if model.model_config.get("extra") != "allow" or not isinstance(tree.value, dict):
         return tree
     return Node(tree.mark, {key: entry for key, entry in tree.value.items() if key in model.model_fields})
+
+
+def _without_environment(problem: Problem, tree: Node) -> Problem:
+    """The problem with `${NAME}` in place of what the environment gave for it, which may be a secret."""
+    value = entry_at(tree, (problem.path or "").split(".")).node.value
+    text, written = str(source_text(value)), str(written_text(value))
+    if text == written or not text or isinstance(value, dict | list):
+        return problem
+    message, *notes = (each.replace(text, written) for each in (problem.message, *problem.notes))
+    return replace(problem, message=message, notes=tuple(notes))
 
 
 def _in_reading_order(problems: list[Problem], settings: Sequence[str]) -> list[Problem]:
@@ -138,24 +170,38 @@ def load_data(mapping: Mapping[str, Any]) -> DataSpec:
     return DataSpec.model_validate(dict(mapping))
 
 
-def _run_imports(reading: Reading) -> tuple[Path, ...]:
-    """Run `imports:` before validation, which needs the components they register."""
+def _run_imports(reading: Reading, policy: ImportPolicy) -> tuple[Path, ...]:
+    """Run `imports:` before validation, which needs the components they register. All are checked before one runs."""
     entry = child(reading.tree, "imports")
     items = entry.node.value if entry is not None and isinstance(entry.node.value, list) else []
-    imported: list[Path] = []
     problems: list[Problem] = []
+    found: list[tuple[int, Node, ImportedCode]] = []
     for number, node in enumerate(items):
-        if not isinstance(node.value, str):
-            continue
-        try:
-            imported += load_imports([resolve_import(node.value)])
-        except UsageError as error:
-            # With the failing line of the imported file if it is known, otherwise at the item of `imports:`.
-            problems += [
-                each if each.location else node.mark.problem(each.message, f"imports.{number}")
-                for each in error.problems
-            ]
+        with _collected(problems, number, node):
+            if isinstance(node.value, str):
+                found.append((number, node, _find(node, policy)))
+    for number, node, code in () if problems else found:
+        with _collected(problems, number, node):
+            code.run(policy)
     if problems:
         # Components of these files are missing, so errors of validation would mislead.
         raise InvalidSpecError([*reading.problems, *problems])
-    return tuple(imported)
+    return tuple(code.item for _, _, code in found)
+
+
+def _find(node: Node, policy: ImportPolicy) -> ImportedCode:
+    if node.mark.is_stored:
+        return find_stored_code(str(node.value), node.value.base, policy)
+    return find_code(resolve_import(node.value))
+
+
+@contextmanager
+def _collected(problems: list[Problem], number: int, node: Node) -> Iterator[None]:
+    """Add errors raised inside to `problems`, at the failing line of the file, or else at the item of `imports:`."""
+    try:
+        yield
+    except UsageError as error:
+        problems += [
+            each if each.location else node.mark.problem(each.message, f"imports.{number}", notes=each.notes)
+            for each in error.problems
+        ]

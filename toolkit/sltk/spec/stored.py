@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import DataError
+from ..yamltree.variables import unescape
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus"})
 """The possible content of a run directory whose run was killed before `spec.yaml` was written."""
@@ -25,7 +26,7 @@ def parse_stored_spec(text: str) -> Any:
     Raises:
         yaml.YAMLError: the text is not YAML.
     """
-    return yaml.load(text.replace("$${", "${"), _LOADER)
+    return yaml.load(unescape(text), _LOADER)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

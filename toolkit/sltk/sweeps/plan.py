@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from ..components.slots import Executor
 from ..errors import InvalidSpecError, Problem, SpecError, UsageError, nearest
 from ..spec import loading
 from ..spec.experiment import Experiment
+from ..spec.import_copies import sweep_copies
+from ..spec.imports import ImportPolicy
 from ..spec.loading import Loaded
 from ..spec.stored import differences
 from ..spec.writing import dump_values, plain_values
@@ -52,9 +54,14 @@ class PlannedRun:
         return plain_values(self.experiment)
 
     @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The resolved spec with the names of imported files, whose folder differs in a stored plan."""
+        return {**self.resolved, "imports": [Path(path).name for path in self.resolved["imports"]]}
+
+    @cached_property
     def digest(self) -> str:
-        """A hash of the resolved spec."""
-        text = json.dumps(self.resolved, sort_keys=True, ensure_ascii=False)
+        """A hash of the resolved spec, except the folders of imported files."""
+        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -65,13 +72,18 @@ class Plan:
     name: str
     runs: tuple[PlannedRun, ...]
     executor: Executor
-    imported: tuple[Path, ...] = field(default=())
 
     def dump(self) -> str:
-        """`sweep.yaml`: a self-contained sweep spec with the same plan."""
-        common, own = split_common({run.name: run.resolved for run in self.runs})
+        """`sweep.yaml`: a sweep spec with the same plan that needs no other file than the copies in `imports/`."""
+        names = {str(path): f"imports/{name}" for path, name in self.import_copies.items()}
+        common, own = split_common({run.name: _renamed(run.resolved, names) for run in self.runs})
         executor = self.executor.model_dump(mode="json")
         return dump_values({**common, "sweep": {"runs": own}, "executor": executor})
+
+    @property
+    def import_copies(self) -> dict[Path, str]:
+        """Each imported file, with the name of its copy in the `imports/` of the sweep."""
+        return sweep_copies(path for run in self.runs for path in run.experiment.imports)
 
     def only(self, conditions: Sequence[str]) -> Plan:
         """The runs that match all conditions, each `key=value`; a key may be cut to its last part.
@@ -111,6 +123,10 @@ class Plan:
         return replace(self, runs=self.runs[part - 1 :: of])
 
 
+def _renamed(spec: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {**spec, "imports": [names.get(path, path) for path in spec["imports"]]}
+
+
 def _matches(key: str, text: str | None, expected: str) -> bool:
     """Whether a setting has the expected value: `2e-4` equals 0.0002, but the mask 0111 does not equal 111."""
     if text is None or text == expected:
@@ -120,25 +136,28 @@ def _matches(key: str, text: str | None, expected: str) -> bool:
     return are_numbers and values[0] == values[1] and key.rpartition(".")[2] != "unmask"
 
 
-def plan(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
+def plan(
+    spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), policy: ImportPolicy | None = None
+) -> Plan:
     """The plan of a sweep spec: a file, or the same as a mapping.
 
-    `overrides` are texts `a.b=v` as in `--set`. They are applied to the spec before the varied values.
+    `overrides` are texts `a.b=v` as in `--set`. They are applied to the spec before the varied values. `policy` decides
+    which `imports:` may run.
 
     Raises:
         InvalidSpecError: the spec is invalid, or that of a run; `problems` lists all errors.
     """
-    return plan_from(loading.read_spec(spec, overrides))
+    return plan_from(loading.read_spec(spec, overrides), policy)
 
 
-def plan_from(reading: Reading) -> Plan:
+def plan_from(reading: Reading, policy: ImportPolicy | None = None) -> Plan:
     """The plan of a sweep spec that has been read.
 
     Raises:
         InvalidSpecError: see `plan`.
     """
     _check_is_sweep(reading)
-    part = loading.validate(reading, SweepPart)
+    part = loading.validate(reading, SweepPart, policy)
     keys = reading.tree.value
     base = Node(reading.tree.mark, {key: entry for key, entry in keys.items() if key not in _SWEEP_KEYS})
     settings = list(combinations(keys["sweep"].node))
@@ -147,7 +166,7 @@ def plan_from(reading: Reading) -> Plan:
     runs = _validated_runs(base, settings, reading.settings)
     _check_distinct(runs, part)
     name = str(keys["name"].node.value) if "name" in keys else "sweep"
-    return Plan(name, tuple(runs), part.spec.executor, part.imported)
+    return Plan(name, tuple(runs), part.spec.executor)
 
 
 def _check_is_sweep(reading: Reading) -> None:
@@ -237,7 +256,7 @@ def change(before: Plan, now: Plan) -> Change:
         added=tuple(name for name in new if name not in old),
         removed=tuple(name for name in old if name not in new),
         changed={
-            name: tuple(differences(old[name].resolved, run.resolved))
+            name: tuple(differences(old[name].identity, run.identity))
             for name, run in new.items()
             if name in old and old[name].digest != run.digest
         },

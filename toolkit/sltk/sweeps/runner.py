@@ -1,6 +1,7 @@
 """Runs a plan in a folder. Finished runs are kept, interrupted runs are resumed, and failures are recorded.
 
 SWEEP/sweep.yaml      the plan: a self-contained sweep spec
+SWEEP/imports/        copies of the files of its `imports:`
 SWEEP/runs/NAME/      ordinary run directories
 SWEEP/logs/NAME.log   the output of a run's process
 SWEEP/index.sqlite    see index.py
@@ -18,8 +19,11 @@ from typing import Any, Literal
 from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, locking
+from ..spec.import_copies import read_copies, write_copies
+from ..spec.imports import ImportPolicy
+from ..spec.loading import read_spec
 from .index import Index, Row
-from .plan import Plan, PlannedRun, change
+from .plan import Plan, PlannedRun, change, plan_from
 from .plan import plan as plan_of
 from .queue import RunQueue
 from .run_state import read_row
@@ -27,7 +31,7 @@ from .status import Status, Watcher
 
 OnChange = Literal["refuse", "old", "extend"]
 _ADVICE = "--extend adds the new runs; --old-plan keeps the old plan; another --output starts a new sweep"
-_SWEEP_FILES = {"sweep.yaml", "runs", "logs", "slurm"}
+_SWEEP_FILES = {"sweep.yaml", "imports", "runs", "logs", "slurm"}
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,22 @@ def sweep(
     select: Selection | None = None,
     on_change: OnChange = "refuse",
     watcher: Watcher | None = None,
+    trust_code: bool = False,
 ) -> Outcome:
     """Plan a sweep and execute its unfinished runs; `output` defaults to `runs/NAME`.
 
     See `run` for the other arguments and errors.
     """
-    planned = plan_of(spec)
-    folder = output or Path("runs") / planned.name
-    return run(planned, folder, executor=executor, select=select, on_change=on_change, watcher=watcher)
+    planned = plan_of(spec, policy=ImportPolicy(trust_code))
+    return run(
+        planned,
+        output or Path("runs") / planned.name,
+        executor=executor,
+        select=select,
+        on_change=on_change,
+        watcher=watcher,
+        trust_code=trust_code,
+    )
 
 
 def run(
@@ -112,6 +124,7 @@ def run(
     on_change: OnChange = "refuse",
     watcher: Watcher | None = None,
     fill: Callable[[RunQueue], None] | None = None,
+    trust_code: bool = False,
 ) -> Outcome:
     """Execute the unfinished runs of a plan.
 
@@ -124,6 +137,7 @@ def run(
             `old` continues with the plan in the folder, `extend` adds the new runs to it.
         watcher: callbacks for the progress of the sweep.
         fill: called when the queue is empty, to add runs; by default, all unfinished runs are queued.
+        trust_code: run the `imports:` of a plan in the folder even if this machine did not store it.
 
     Raises:
         UsageError: another process is using the folder, or the folder holds another plan or other files.
@@ -133,7 +147,7 @@ def run(
     if not folder.exists():
         select.of(plan)  # raises an error before the folder is created
     with _locked(folder, select):
-        plan = _store_plan(plan, folder, on_change)
+        plan = _store_plan(plan, folder, on_change, ImportPolicy(trust_code, watcher.note), watcher)
         with closing(Index(folder / select.index)) as index:
             if index.replaced:
                 watcher.note(f"the index was damaged and has been rebuilt; the old file is {index.replaced}")
@@ -223,7 +237,9 @@ def _locked(folder: Path, select: Selection) -> Iterator[None]:
             yield
 
 
-def _store_plan(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
+def _store_plan(
+    plan: Plan, folder: Path, on_change: OnChange, policy: ImportPolicy, watcher: Watcher
+) -> Plan:
     """The plan to follow, which is now also in `sweep.yaml`.
 
     Raises:
@@ -232,9 +248,10 @@ def _store_plan(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
     path = folder / "sweep.yaml"
     with locking.lock(folder / ".locks" / "plan", wait=60):
         if path.exists():
-            before = _stored_plan(path)
+            before = _stored_plan(path, policy)
             difference = change(before, plan)
             if not difference:
+                _copy_imports(plan, folder, watcher)
                 return plan
             if on_change == "old":
                 return replace(before, executor=plan.executor)
@@ -242,17 +259,22 @@ def _store_plan(plan: Plan, folder: Path, on_change: OnChange) -> Plan:
                 message = f"the sweep in `{folder}` was started with another plan"
                 raise UsageError(Problem(message, notes=(*difference.lines(), _ADVICE)))
             plan = _extended(before, plan, folder)
+        _copy_imports(plan, folder, watcher)
         atomic.write_text(path, plan.dump())
     return plan
 
 
-def _stored_plan(path: Path) -> Plan:
+def _copy_imports(plan: Plan, folder: Path, watcher: Watcher) -> None:
+    write_copies(read_copies(plan.import_copies), folder / "imports", watcher.note)
+
+
+def _stored_plan(path: Path, policy: ImportPolicy) -> Plan:
     try:
-        return plan_of(path)
+        return plan_from(read_spec(path, is_stored=True), policy)
     except SpecError as error:
         note = f"remove `{path}` to write it again from the spec; finished runs of the spec are kept"
         message = f"the plan in `{path}` cannot be read: {error.problems[0].message}"
-        raise UsageError(Problem(message, notes=(note,))) from error
+        raise UsageError(Problem(message, notes=(*error.problems[0].notes, note))) from error
 
 
 def _extended(before: Plan, now: Plan, folder: Path) -> Plan:

@@ -1,4 +1,8 @@
-"""Read a spec as one tree: the file, the files it `extends:`, and the overrides of `--set`."""
+"""Read a spec as one tree: the file, the files it `extends:`, and the overrides of `--set`.
+
+A spec that sltk stored in the folder of a run or a sweep is complete: it extends nothing, and `${NAME}` in it is text.
+Otherwise, a folder from somebody else could read files and environment variables of whoever loads it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,11 @@ from .source import Mark, Node, parse_yaml
 SpecKind = Literal["search", "sweep", "pretraining", "run"]
 _KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "objective": "pretraining"}
 """The key that identifies each kind, in order of precedence."""
+_SIBLINGS = {
+    "spec.yaml": ("environment.json", "metrics.json", "log.jsonl"),
+    "sweep.yaml": (".locks", "index.sqlite"),
+}
+"""The name of each stored spec, and what sltk writes next to it."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,23 @@ class Reading:
     settings: tuple[str, ...] = ()
 
 
-def read(path: str | Path, overrides: Sequence[str] = ()) -> Reading:
+def read(path: str | Path, overrides: Sequence[str] = (), *, is_stored: bool = False) -> Reading:
     """Read a spec with everything it extends, and apply each `a.b=v` of `overrides`.
 
+    Args:
+        is_stored: the file is a stored spec, even if its folder does not look like that of a run.
+
     Raises:
-        SpecError: a file is missing, not YAML, not a mapping, or extends itself.
+        SpecError: a file is missing, not YAML, not a mapping, or extends itself; or a stored spec extends another.
     """
-    reading = _read_file(str(path), Path(path).expanduser().absolute(), Mark(str(path)), ())
+    file = Path(path).expanduser().absolute()
+    reading = _read_file(str(path), file, Mark(str(path)), (), is_stored=is_stored)
     return with_overrides(reading, overrides)
+
+
+def is_stored_spec(file: Path) -> bool:
+    """Whether a file is the spec of a run directory, or the plan in the folder of a sweep."""
+    return any((file.parent / name).exists() for name in _SIBLINGS.get(file.name, ()))
 
 
 def with_overrides(reading: Reading, overrides: Sequence[str]) -> Reading:
@@ -58,18 +76,25 @@ def spec_kind(path: str | Path, overrides: Sequence[str] = ()) -> SpecKind:
     return next((kind for key, kind in _KIND_KEYS.items() if child(tree, key) is not None), "run")
 
 
-def _read_file(name: str, file: Path, requested_at: Mark, open_files: tuple[Path, ...]) -> Reading:
+def _read_file(
+    name: str, file: Path, requested_at: Mark, open_files: tuple[Path, ...], *, is_stored: bool = False
+) -> Reading:
     """Read a file and its parents; `open_files` are the files that extend it."""
     if file.resolve() in open_files:
         chain = " → ".join(each.name for each in (*open_files, file))
         raise SpecError(requested_at.problem(f"a spec cannot extend itself: {chain}", "extends"))
-    tree, problems = parse_yaml(_text(name, file, requested_at), name, file.parent)
+    is_stored = is_stored or is_stored_spec(file)
+    text = _text(name, file, requested_at)
+    tree, problems = parse_yaml(text, name, file.parent, is_stored=is_stored)
     if not isinstance(tree.value, dict):
         about = f"a spec is a mapping of keys and values, found {node_text(tree)}"
         raise SpecError([*problems, Problem(about, Location(name))])
     if "extends" not in tree.value:
         return Reading(tree, problems)
     extends = tree.value.pop("extends").node
+    if is_stored:
+        note = "sltk stores a spec with everything it extends: somebody has added this line"
+        raise SpecError(extends.mark.problem("a stored spec cannot extend another", "extends", notes=(note,)))
     parent = _read_parent(name, extends, (*open_files, file.resolve()))
     return Reading(overlay(parent.tree, tree, root=True), parent.problems + problems)
 

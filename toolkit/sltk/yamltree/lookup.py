@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import Problem
-from .scalars import source_text
+from .scalars import written_text
 from .source import Entry, Mark, Node
 
 _LONGEST_VALUE = 60
@@ -64,7 +64,7 @@ def node_text(node: Node) -> str:
         return f"a list of {len(node.value)}"
     if node.value is None:
         return "nothing"
-    text = source_text(node.value)
+    text = written_text(node.value)
     text = str(text).lower() if isinstance(text, bool) else " ".join(str(text).split())
     return f"`{text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + '…'}`"
 

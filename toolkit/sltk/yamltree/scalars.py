@@ -12,10 +12,14 @@ from typing import Any
 
 
 class SourceScalar:
-    """Mixin: `source` is the text of the scalar, `base` the folder that relative paths start from."""
+    """Mixin: `source` is the text of the scalar, `base` the folder that relative paths start from.
+
+    `written` is the text in the file, which differs from `source` if that holds values of environment variables.
+    """
 
     source: str
     base: Path
+    written: str
 
 
 class SourceStr(str, SourceScalar):
@@ -34,18 +38,23 @@ _WITH_SOURCE: dict[type, Any] = {str: SourceStr, int: SourceInt, float: SourceFl
 _WITHOUT_SOURCE: dict[type, Any] = {kind: plain_kind for plain_kind, kind in _WITH_SOURCE.items()}
 
 
-def with_source(value: Any, source: str, base: Path) -> Any:
+def with_source(value: Any, source: str, base: Path, written: str | None = None) -> Any:
     """`value` with its source text and base folder; booleans and None are returned unchanged."""
     if type(value) not in _WITH_SOURCE:
         return value
     scalar = _WITH_SOURCE[type(value)](value)
-    scalar.source, scalar.base = source, base
+    scalar.source, scalar.base, scalar.written = source, base, source if written is None else written
     return scalar
 
 
 def source_text(value: Any) -> Any:
     """The source text of a scalar that has one, otherwise the value itself."""
     return value.source if isinstance(value, SourceScalar) else value
+
+
+def written_text(value: Any) -> Any:
+    """The text of a scalar as its file has it, with the names of environment variables and not their values."""
+    return value.written if isinstance(value, SourceScalar) else value
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 - Scalars follow the core schema of YAML 1.2: `no` is text, `2e-4` is a number.
 - Scalars remember their text, so `unmask: 0111` is the mask 0111.
 - `${NAME}` and `${NAME:-default}` are replaced from the environment; `$${` is a literal `${`.
+  A stored spec has no variables: there, `${` is text too.
 - Duplicate keys and tags other than the standard ones are errors.
 """
 
@@ -18,7 +19,7 @@ import yaml
 
 from ..errors import Location, Problem, SpecError
 from .scalars import with_source
-from .variables import UnsetVariableError, substitute
+from .variables import UnsetVariableError, substitute, unescape
 
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = "plain"
@@ -61,6 +62,8 @@ class Mark:
     source_line: str | None = None
     width: int = 1
     from_set: bool = False
+    is_stored: bool = False
+    """Whether the file is a spec that sltk wrote, in the folder of a run or of a sweep."""
 
     @property
     def location(self) -> Location:
@@ -110,23 +113,26 @@ class Entry:
 def text_node(text: str, mark: Mark, base: Path, *, is_text: bool) -> Node:
     """A scalar with its variables replaced; a scalar that is not text may be a number, a truth value or nothing."""
     try:
-        value, from_environment = substitute(text)
+        value, from_environment = (unescape(text), False) if mark.is_stored else substitute(text)
     except UnsetVariableError as error:
         return Node(mark, None, mark.problem(str(error), notes=error.notes))
     scalar = value if is_text else core_scalar(value)
-    return Node(mark, with_source(scalar, value, Path.cwd() if from_environment else base))
+    return Node(mark, with_source(scalar, value, Path.cwd() if from_environment else base, text))
 
 
-def parse_yaml(text: str, name: str, base: Path, *, from_set: bool = False) -> tuple[Node, list[Problem]]:
+def parse_yaml(
+    text: str, name: str, base: Path, *, from_set: bool = False, is_stored: bool = False
+) -> tuple[Node, list[Problem]]:
     """Parse YAML into a tree; also returns errors in its form, such as duplicate keys.
 
     `name` is the name of the text in messages, `base` the folder that relative paths in it start from.
-    Without a line number, positions in a `--set` are only its name (`from_set`).
+    Without a line number, positions in a `--set` are only its name (`from_set`). In a stored spec, nothing is
+    replaced from the environment.
 
     Raises:
         SpecError: the text is not YAML.
     """
-    parser = _Parser(text, name, base, from_set)
+    parser = _Parser(text, name, base, from_set, is_stored)
     try:
         root = _Loader(text).get_single_node()
         return parser.node(root) if root else Node(parser.mark_at(0, 0), None), parser.problems
@@ -148,8 +154,9 @@ class _Loader(yaml.SafeLoader):
 class _Parser:
     """Turns PyYAML's nodes into `Node`s, and collects errors on the way."""
 
-    def __init__(self, text: str, name: str, base: Path, from_set: bool) -> None:
+    def __init__(self, text: str, name: str, base: Path, from_set: bool, is_stored: bool) -> None:
         self.text, self.name, self.base, self.from_set = text, name, base, from_set
+        self.is_stored = is_stored
         self.problems: list[Problem] = []
         self._lines = _LINE_BREAK.split(text)
         self._ancestors: set[int] = set()
@@ -199,7 +206,14 @@ class _Parser:
             return Mark(self.name, from_set=True)
         source_line = self._lines[line] if line < len(self._lines) else ""
         rest = len(source_line.rstrip()) - column
-        return Mark(self.name, line + 1, column + 1, source_line, max(1, rest if width is None else width))
+        return Mark(
+            self.name,
+            line + 1,
+            column + 1,
+            source_line,
+            max(1, rest if width is None else width),
+            is_stored=self.is_stored,
+        )
 
     def syntax_problem(self, error: yaml.YAMLError) -> Problem:
         """The error that PyYAML reports, with its position."""

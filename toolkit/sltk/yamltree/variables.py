@@ -42,6 +42,11 @@ def escape(text: str) -> str:
     return text.replace("${", "$${")
 
 
+def unescape(text: str) -> str:
+    """Read what `escape` wrote: the only replacement in a stored spec, whose variables have been resolved."""
+    return text.replace("$${", "${")
+
+
 def _value(match: re.Match[str]) -> tuple[str, bool]:
     """The value of a variable or its default, and whether the variable is set."""
     name, default = match["name"], match["default"]

@@ -104,8 +104,9 @@ class _Worker:
     def start(self, job: Job, selector: selectors.BaseSelector) -> None:
         """Send it a job."""
         if self._process is None:
+            # `-P`: a file such as random.py in the working directory is not executed.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.worker"],
+                [sys.executable, "-P", "-m", f"{__package__}.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
             )  # fmt: skip
             selector.register(self._output(), selectors.EVENT_READ, self)

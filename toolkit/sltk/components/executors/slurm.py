@@ -71,8 +71,10 @@ class SlurmExecutor(Executor):
         """
         _check_writable(str(folder), arguments)
         count = min(self.shards or runs, runs)
-        sweep = [sys.executable, "-m", "sltk", "sweep", str(folder / "sweep.yaml"), "--output", str(folder)]
-        command = shlex.join([*sweep, *arguments])
+        # `-P`: no code from the working directory. The nodes may not have the user's record of trusted code.
+        python = [sys.executable, "-P", "-m", "sltk"]
+        sweep = ["sweep", "--trust-code", str(folder / "sweep.yaml"), "--output", str(folder)]
+        command = shlex.join([*python, *sweep, *arguments])
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH --{option}" for option in self._options(folder, count)),
