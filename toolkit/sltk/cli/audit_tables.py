@@ -47,6 +47,8 @@ def _contents(audit: Audit) -> _Rows:
     yield _row(splits, "words", lambda split: f"{split.words:,}")
     yield _row(splits, "documents", lambda split: f"{split.documents:,}" if split.documents else "not marked")
     yield _row(splits, "scheme", lambda split: split.scheme or "spans")
+    if any(split.tag_style for split in splits.values()):
+        yield _row(splits, "tag style", lambda split: split.tag_style.name if split.tag_style else "B-PER")
 
 
 def _types(audit: Audit) -> _Rows:

@@ -72,7 +72,10 @@ def stats(
         return
     print_result(f"{counts['sentences']} sentences, {counts['words']} words, {counts['documents']} documents")
     scheme = counts["scheme"] or ("spans" if counts["spans"] else "none (no tags)")
-    print_result(f"scheme: {scheme}; repaired tags: {counts['repaired']}\n")
+    print_result(f"scheme: {scheme}; repaired tags: {counts['repaired']}")
+    if "tag_style" in counts:
+        print_result(counts["tag_style"]["description"])
+    print_result("")
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
     print_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
@@ -247,6 +250,8 @@ def _check_scheme(name: str, known: tuple[str, ...]) -> str:
 
 
 def _print_losses(conversion: Conversion) -> None:
+    if conversion.reading and conversion.reading.style and conversion.scheme != "plain":
+        print_info(str(conversion.reading.style))
     if conversion.repaired:
         print_info(f"ill-formed tags that were repaired: {conversion.repaired}")
     lines = [f"{each.file}:{each.line}: {each.reason}" for each in conversion.unused]

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..files import atomic
 from ..files.data_files import data_files, name_within
 from ..files.writable import check_file
-from ..schemes.names import ReaderScheme, Repair, SchemeName
+from ..schemes.names import ReaderScheme, ReaderStyle, Repair, SchemeName
 from ..types import Prediction, Sentence
 from .examples import tagged_sentences
 from .registry import Component
@@ -76,6 +76,27 @@ class TaggedReader(Reader):
         default="conlleval",
         description="ill-formed tag sequences: a stray I- opens a span (conlleval), is dropped, or is an error",
     )
+    tag_style: ReaderStyle = Field(
+        default="auto",
+        description="how tags are written: B-PER or B_PER (prefix), PER-B (suffix), B alone (letters), or PER beside O "
+        "(types); `auto` detects it from all of them",
+    )
+    tag_names: list[str] | None = Field(
+        default=None, min_length=1, description="names of tags that are numbers, that of the tag 0 first"
+    )
+    missing: str | None = Field(
+        default=None, min_length=1, description="tag of words whose tag is empty; unset: an error"
+    )
+
+    @model_validator(mode="after")
+    def _style_fits_scheme(self) -> TaggedReader:
+        if self.tag_style != "auto" and self.scheme == "plain":
+            raise ValueError(
+                f"`scheme: plain` takes tags as they are: `tag_style: {self.tag_style}` has no effect"
+            )
+        if self.tag_style == "types" and self.scheme not in ("auto", "IO"):
+            raise ValueError(f"`tag_style: types` reads tags in the scheme IO, not {self.scheme}")
+        return self
 
 
 class FileReader(Reader):

@@ -15,7 +15,7 @@ from ..files.opening import is_stream
 from ..schemes.names import SchemeName
 from ..types import Prediction, Sentence, Unused
 from .datasets import Dataset, to_dataset
-from .raw import RawDataset, declared_scheme, detect_scheme, read_checked
+from .raw import RawDataset, read_checked, tag_reading
 
 CHUNK_SIZE = 64
 """Number of sentences that are read and converted before the first of them is written."""
@@ -38,8 +38,8 @@ class Conversion:
         self.repaired, self.unused_count = 0, 0
         self.unused: list[Unused] = []
         self._buffer = None if _is_rereadable(reader) else list(read_checked(reader))
-        self.read_scheme = detect_scheme(self._sentences(), declared_scheme(reader))
-        self.scheme: SchemeName = scheme or self.read_scheme or "IOB2"
+        self.reading = tag_reading(self._sentences(), reader)
+        self.scheme: SchemeName = scheme or (self.reading.scheme if self.reading else "IOB2")
 
     def _sentences(self) -> Iterator[Sentence]:
         return read_checked(self.reader) if self._buffer is None else iter(self._buffer)
@@ -52,7 +52,7 @@ class Conversion:
         """
         sentences = self._sentences()
         while chunk := list(islice(sentences, CHUNK_SIZE)):
-            raw = RawDataset(self.reader, chunk, self.read_scheme)
+            raw = RawDataset(self.reader, chunk, self.reading)
             data = to_dataset(raw, self.scheme)
             self.repaired += data.repaired
             self.unused_count += len(data.unused)

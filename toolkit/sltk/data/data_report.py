@@ -16,6 +16,8 @@ def report_data(splits: dict[str, Dataset], progress: Progress) -> None:
         spans = sum(len(sentence.spans or ()) for sentence in dataset)
         span_count = "" if dataset.scheme == "plain" else f", {spans:,} spans"
         progress.note(f"{name}: {len(dataset):,} sentences, {words:,} words{span_count}")
+        if dataset.reading and dataset.reading.style and dataset.scheme != "plain":
+            progress.note(f"{name}: {dataset.reading.style}")
         if dataset.repaired:
             progress.note(f"{name}: {dataset.repaired} ill-formed tags repaired")
         _report_unused(dataset, name, progress)

@@ -6,14 +6,17 @@ scheme, the spans they encode, and a record of what was repaired or left out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .. import schemes
 from ..components.slots import Reader
 from ..errors import DataError, nearest
+from ..schemes.detection import TagReading
 from ..schemes.labels import LabelSet
 from ..schemes.names import Repair, SchemeName
+from ..schemes.styles import advice
 from ..types import Sentence, Span, Unused
 from .raw import RawDataset, read_raw, source_of
 
@@ -27,11 +30,16 @@ class Dataset:
 
     sentences: list[Sentence]
     scheme: SchemeName
-    read_scheme: SchemeName | None
-    """The tag scheme of the file; None if it annotates spans."""
+    reading: TagReading | None
+    """How the tags of the file are read; None if it annotates spans."""
     repaired: int = 0
     """Number of words whose tag was ill-formed in its context and was read as another."""
     name: str = "data"
+
+    @property
+    def read_scheme(self) -> SchemeName | None:
+        """The tag scheme of the file; None if it annotates spans."""
+        return self.reading.scheme if self.reading else None
 
     @property
     def unused(self) -> list[Unused]:
@@ -68,14 +76,14 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
     sentences, repaired = [], 0
     for sentence in raw.sentences:
         try:
-            converted, count = _convert(sentence, raw.scheme, scheme, repair)
+            converted, count = _convert(sentence, raw.reading, scheme, repair)
         except schemes.SchemeError as error:
             raise _tag_error(error, raw, sentence) from error
         except ValueError as error:
             raise raw.error(str(error), sentence) from error
         sentences.append(converted)
         repaired += count
-    return Dataset(sentences, scheme, raw.scheme, repaired, name)
+    return Dataset(sentences, scheme, raw.reading, repaired, name)
 
 
 def label_set(data: Dataset) -> LabelSet:
@@ -97,7 +105,7 @@ def _types(data: Dataset) -> set[str]:
 
 
 def _convert(
-    sentence: Sentence, read_scheme: SchemeName | None, scheme: SchemeName, repair: Repair
+    sentence: Sentence, reading: TagReading | None, scheme: SchemeName, repair: Repair
 ) -> tuple[Sentence, int]:
     """The sentence with tags in `scheme`, and the number of repaired tags."""
     repaired, unused = 0, sentence.unused
@@ -109,8 +117,8 @@ def _convert(
         return sentence, 0
     else:
         assert sentence.tags is not None
-        assert read_scheme is not None
-        decoded = schemes.decode(sentence.tags, read_scheme, repair)
+        assert reading is not None
+        decoded = schemes.decode(reading.canonical(sentence.tags), reading.scheme, repair)
         spans, repaired = decoded.spans, decoded.repaired
     if scheme == "IO":
         reason = "follows a span of the same type directly: IO merges the two"
@@ -129,7 +137,8 @@ def _check_plain(raw: RawDataset, scheme: SchemeName) -> None:
     if raw.scheme == "plain" and scheme != "plain":
         first = next((sentence for sentence in raw.sentences if sentence.tags), raw.sentences[0])
         message = f"the tags are plain (`{(first.tags or [''])[0]}`) and cannot be converted to {scheme}"
-        raise raw.error(message, first, "set `scheme: plain` in the spec to predict one plain tag per word")
+        counts = Counter(tag for sentence in raw.sentences for tag in sentence.tags or ())
+        raise raw.error(message, first, *advice(counts))
     if raw.scheme is None and scheme == "plain":
         message = "the annotation consists of spans, which cannot be converted to plain tags"
         raise raw.error(message, raw.sentences[0], "set `scheme: IOB2` in the spec")

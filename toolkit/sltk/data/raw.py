@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 
-from .. import schemes
 from ..components.slots import Reader
 from ..errors import DataError
-from ..schemes.names import ReaderScheme, SchemeName
+from ..schemes.detection import TagDetector, TagReading
+from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
 from ..types import Sentence
+from .label_cleaning import LabelCleaner
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,13 @@ class RawDataset:
 
     reader: Reader
     sentences: list[Sentence]
-    scheme: SchemeName | None
-    """Tag scheme, declared or detected; None if the sentences have spans or no annotation."""
+    reading: TagReading | None
+    """How the tags are read, as declared or detected; None if the sentences have spans or no annotation."""
+
+    @property
+    def scheme(self) -> SchemeName | None:
+        """Tag scheme; None if the sentences have spans or no annotation."""
+        return self.reading.scheme if self.reading else None
 
     @property
     def annotated(self) -> bool:
@@ -38,13 +44,13 @@ def read(reader: Reader) -> Iterator[Sentence]:
 
 
 def read_checked(reader: Reader) -> Iterator[Sentence]:
-    """Yield the reader's sentences, and check that all of them are annotated, or none.
+    """Yield the reader's sentences with clean labels, and check that all of them are annotated, or none.
 
     Raises:
-        DataError: raised by the reader; or there are no sentences, or only some are annotated.
+        DataError: raised by the reader; or there are no sentences, only some are annotated, or a tag is empty.
     """
     first: Sentence | None = None
-    for sentence in read(reader):
+    for sentence in map(LabelCleaner(reader), read(reader)):
         first = first or sentence
         if _is_annotated(sentence) != _is_annotated(first):
             bare = first if _is_annotated(sentence) else sentence
@@ -58,34 +64,34 @@ def read_checked(reader: Reader) -> Iterator[Sentence]:
 
 
 def read_raw(reader: Reader) -> RawDataset:
-    """Read all sentences of a reader, and detect their tag scheme.
+    """Read all sentences of a reader, and detect the scheme and style of their tags.
 
     Raises:
         DataError: see `read_checked`.
     """
     sentences = list(read_checked(reader))
-    return RawDataset(reader, sentences, detect_scheme(sentences, declared_scheme(reader)))
+    return RawDataset(reader, sentences, tag_reading(sentences, reader))
 
 
 def raw_examples(reader: Reader) -> RawDataset:
     """The reader's `example()`; its scheme is detected, because the reader's options describe the file."""
     sentences = reader.example()
-    return RawDataset(reader, sentences, detect_scheme(sentences, "auto"))
+    return RawDataset(reader, sentences, tag_reading(sentences))
 
 
-def declared_scheme(reader: Reader) -> ReaderScheme:
-    """The reader's option `scheme`; `auto` for readers without it."""
+def tag_reading(sentences: Iterable[Sentence], reader: Reader | None = None) -> TagReading | None:
+    """How tags are read, declared by the reader or detected; None for spans and for text without annotation.
+
+    Holds one sentence in memory.
+    """
+    detector, tagged = TagDetector(), False
+    for sentence in sentences:
+        if sentence.spans is None and sentence.tags is not None:
+            detector.add(sentence.tags)
+            tagged = True
     scheme: ReaderScheme = getattr(reader, "scheme", "auto")
-    return scheme
-
-
-def detect_scheme(sentences: Iterable[Sentence], declared: ReaderScheme) -> SchemeName | None:
-    """The tag scheme, or None for spans and for text without annotation; holds one sentence in memory."""
-    tagged = (sentence.tags for sentence in sentences if sentence.spans is None and sentence.tags is not None)
-    first = next(tagged, None)
-    if first is None:
-        return None
-    return schemes.detect(chain((first,), tagged)) if declared == "auto" else declared
+    style: ReaderStyle = getattr(reader, "tag_style", "auto")
+    return detector.reading(scheme, style) if tagged else None
 
 
 def sentence_error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> DataError:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..components.slots import Reader
+from ..schemes.styles import TagStyle
 from ..types import Unused
 from .datasets import to_dataset
 from .raw import RawDataset, read_raw
@@ -16,7 +17,8 @@ def statistics(reader: Reader) -> dict[str, Any]:
     """Counts of a source: the keys of `sltk stats --json`.
 
     `spans` counts all annotated spans by type, including those that overlap or are not used; `tags` counts the tags
-    of the file, and is empty if it annotates spans. `documents` is 0 if the source marks none. `unused` lists what
+    of the file, and is empty if it annotates spans. `tag_style` says how they are written if they do not have the
+    form `B-PER`; otherwise there is no such key. `documents` is 0 if the source marks none. `unused` lists what
     training on the source would leave out; `adjusted` lists spans that it would use after splitting words or widening
     the span to whole words.
 
@@ -33,6 +35,7 @@ def statistics(reader: Reader) -> dict[str, Any]:
         "spans": _sorted(spans),
         "tags": _sorted(Counter(tag for sentence in sentences for tag in sentence.tags or ())),
         "scheme": raw.scheme,
+        **style_as_json(raw.reading.style if raw.reading else None),
         "repaired": repaired,
         **unused_as_json(unused),
     }
@@ -45,6 +48,11 @@ def unused_as_json(unused: Iterable[Unused]) -> dict[str, list[dict[str, Any]]]:
         entry = {"file": item.file, "line": item.line, "reason": item.reason}
         lists["adjusted" if item.adjusted else "unused"].append(entry)
     return lists
+
+
+def style_as_json(style: TagStyle | None) -> dict[str, dict[str, str]]:
+    """Name and description of the style of tags, as `tag_style`; empty if they have the form `B-PER`."""
+    return {"tag_style": {"name": style.name, "description": str(style)}} if style else {}
 
 
 def _convert(raw: RawDataset) -> tuple[int, list[Unused], Counter[str]]:

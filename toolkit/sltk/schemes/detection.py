@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .rules import OUTSIDE, allowed, parse, parse_tag
+from .styles import TagStyle, canonical, style_of
 
 if TYPE_CHECKING:
-    from .names import SchemeName
+    from .names import ReaderScheme, ReaderStyle, SchemeName, StyleName
 
 _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
 """In order of preference, if several fit. IO is detected as IOB1, which reads it in the same way."""
@@ -33,18 +35,89 @@ def transitions(tags: Sequence[str], scheme: SchemeName) -> tuple[list[bool], li
     return start, pairs, [allowed(role, OUTSIDE, scheme) for role in roles]
 
 
-def detect(tag_sequences: Iterable[Sequence[str]]) -> SchemeName:
-    """Detect the scheme of a data set: the one with the fewest ill-formed words.
+@dataclass(frozen=True, slots=True)
+class TagReading:
+    """How the tags of a source are read."""
 
-    Data with no tag except `O` is IOB2. Data in which most tags lack the form `B-PER` is `plain`; if they are
-    the exception they are treated as errors, which `decode` reports.
+    scheme: SchemeName
+    style: TagStyle | None = None
+    """How they are written, unless they have the form `B-PER`."""
+
+    def canonical(self, tags: Sequence[str]) -> Sequence[str]:
+        """The tags in the form `B-PER`.
+
+        Raises:
+            SchemeError: a tag is not written in the style.
+        """
+        return tags if self.style is None else self.style.canonical(tags)
+
+
+class TagDetector:
+    """Detects how the tags of a source are to be read, from one sentence after another.
+
+    Only the number of times that each tag follows another is in memory.
     """
-    pairs: Counter[tuple[str, str]] = Counter()
+
+    def __init__(self) -> None:
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._sentences = 0
+
+    def add(self, tags: Sequence[str]) -> None:
+        """Take the tags of a sentence into account."""
+        self._pairs.update(pairwise(chain(("O",), tags, ("O",))))
+        self._sentences += 1
+
+    def reading(self, scheme: ReaderScheme = "auto", style: ReaderStyle = "auto") -> TagReading:
+        """The declared scheme and style, or those that fit the tags.
+
+        The detected scheme is the one with the fewest ill-formed words. Data with no tag except `O` is IOB2. Tags are
+        in the style that all of them fit. If there is none, they have the form `B-PER`, except for errors, which
+        `decode` reports; or they are plain, if most of them lack it.
+        """
+        pairs: TagPairs = self._pairs
+        own_style = None if scheme == "plain" else self._style(scheme, style)
+        if own_style is not None:
+            pairs = _canonical(pairs, own_style.name)
+        if scheme != "auto":
+            return TagReading(scheme, own_style)
+        if own_style is not None and own_style.name == "types":
+            return TagReading("IO", own_style)
+        if own_style is None and _mostly_plain(pairs):
+            return TagReading("plain")
+        return TagReading(min(_DETECTABLE, key=lambda each: _ill_formed(pairs, each)), own_style)
+
+    def _style(self, scheme: ReaderScheme, declared: ReaderStyle) -> TagStyle | None:
+        """The declared style with an example, or that of tags that do not all have the form `B-PER`."""
+        counts = self.counts()
+        if declared != "auto":
+            fitting = (tag for tag, _ in counts.most_common() if canonical(tag, declared) not in (None, "O"))
+            return TagStyle(declared, next(fitting, ""))
+        usual = {tag for tag in counts if _has_usual_form(tag)}
+        return None if len(usual) == len(counts) else style_of(counts, scheme, usual)
+
+    def counts(self) -> Counter[str]:
+        """The number of words with each tag."""
+        counts: Counter[str] = Counter()
+        for (_, tag), count in self._pairs.items():
+            counts[tag] += count
+        counts["O"] -= self._sentences  # each of them is padded
+        return +counts
+
+
+def detect(tag_sequences: Iterable[Sequence[str]]) -> SchemeName:
+    """Detect the scheme of a data set: see `TagDetector`."""
+    reader = TagDetector()
     for tags in tag_sequences:
-        pairs.update(pairwise(chain(("O",), tags, ("O",))))
-    if _mostly_plain(pairs):
-        return "plain"
-    return min(_DETECTABLE, key=lambda scheme: _ill_formed(pairs, scheme))
+        reader.add(tags)
+    return reader.reading().scheme
+
+
+def _canonical(pairs: TagPairs, style: StyleName) -> TagPairs:
+    """The pairs with tags in the form `B-PER`, as far as they are written in the style."""
+    converted: Counter[tuple[str, str]] = Counter()
+    for (before, tag), count in pairs.items():
+        converted[canonical(before, style) or before, canonical(tag, style) or tag] += count
+    return converted
 
 
 def _mostly_plain(pairs: TagPairs) -> bool:
@@ -52,8 +125,13 @@ def _mostly_plain(pairs: TagPairs) -> bool:
     balance = 0
     for (_, tag), count in pairs.items():
         if tag != "O":
-            balance += -count if any(parse_tag(tag, scheme) for scheme in _DETECTABLE) else count
+            balance += -count if _has_usual_form(tag) else count
     return balance > 0
+
+
+def _has_usual_form(tag: str) -> bool:
+    """Whether a scheme has the tag."""
+    return any(parse_tag(tag, scheme) for scheme in _DETECTABLE)
 
 
 def _ill_formed(pairs: TagPairs, scheme: str) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ...errors import DataError, nearest
 from ...files.sniffing import Content
+from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
@@ -21,6 +22,7 @@ from .text_file import TextFileReader
 if TYPE_CHECKING:
     from _csv import Reader as Rows
 
+_NUMBERS = re.compile(r"\s*\[\s*[0-9]{1,9}(?:\s*,\s*[0-9]{1,9})*\s*,?\s*\]\s*")
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # Checked before `literal_eval`, which would read ['a' 'b'], a printed numpy array, as the single string "ab".
 _LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
@@ -63,7 +65,7 @@ class CsvReader(TaggedReader, TextFileReader):
             if len(row) != width:
                 raise DataError.at(f"expected {width} columns, found {len(row)}", self.path, line)
             words = self._list(row[words_at], self.words_column, line)
-            tags = self._list(row[tags_at], self.tags_column, line)
+            tags = self._labels(row[tags_at], line)
             if len(words) != len(tags):
                 raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
             yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replacements())
@@ -87,6 +89,15 @@ class CsvReader(TaggedReader, TextFileReader):
         note = f"columns: {', '.join(header)}; choose with `{which}_column`"
         suggestion = nearest(name, header)
         raise DataError.at(f"no column `{name}` in the header", self.path, 1, note, suggestion=suggestion)
+
+    def _labels(self, cell: str, line: int) -> list[str]:
+        """A list of tags: strings, or numbers that `tag_names` names."""
+        if not _NUMBERS.fullmatch(cell):
+            return self._list(cell, self.tags_column, line)
+        if self.tag_names is None:
+            message = f"column `{self.tags_column}` is not a list of strings: {cell[:40]}"
+            raise DataError.at(message, self.path, line, NUMBERS_NEED_NAMES)
+        return re.findall("[0-9]+", cell)
 
     def _list(self, cell: str, column: str, line: int) -> list[str]:
         if not _LIST.fullmatch(cell):

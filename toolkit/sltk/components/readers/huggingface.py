@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from ...errors import DataError, nearest
 from ...runtime.optional_imports import import_optional
+from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
@@ -131,9 +132,14 @@ class HuggingFaceReader(TaggedReader):
     def _tag_name(self, tag: Any, names: list[str] | None, row: int) -> str:
         if isinstance(tag, str):
             return tag
-        if names is None:
+        if not isinstance(tag, int) or isinstance(tag, bool):
+            message = f"tag {tag!r:.40} is neither a name nor the number of one"
+        elif names is None and self.tag_names is not None:
+            return str(tag)
+        elif names is None:
             message = f"tags are numbers such as {tag}, and column `{self.tags_column}` does not name them"
-        elif not isinstance(tag, int) or not 0 <= tag < len(names):
+            raise DataError.at(message, self._source, row, NUMBERS_NEED_NAMES)
+        elif not 0 <= tag < len(names):
             message = f"tag {tag} is not the number of one of the {len(names)} labels"
         else:
             return names[tag]

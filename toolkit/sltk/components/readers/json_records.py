@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ...errors import DataError
 from ...files.sniffing import Content
+from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Unused
 from .json_text import JsonText, excerpt
 from .text_file import TextFileReader
@@ -67,6 +68,15 @@ class JsonRecord:
             if not isinstance(item, str):
                 raise self.error(f"item {number} of `{key}` is {excerpt(item)}, not a string")
         return value
+
+    def labels(self, key: str, *, named: bool) -> list[str]:
+        """A list of tags: strings, or whole numbers if the reader's `tag_names` names them."""
+        values = self.get(key, list, "a list of tags")
+        if not values or not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            return self.strings(key)
+        if not named:
+            raise self.error(f"item 1 of `{key}` is {values[0]}, not a string", NUMBERS_NEED_NAMES)
+        return [str(value) for value in values]
 
     def integer(self, key: str) -> int:
         """A whole number."""

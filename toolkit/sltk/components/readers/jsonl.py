@@ -42,7 +42,7 @@ class JsonlReader(TaggedReader, OffsetReader, JsonReader):
         return map(self._sentence, self.records())
 
     def _sentence(self, record: JsonRecord) -> Sentence:
-        tags = record.strings(self.tags_field) if self.tags_field and self.tags_field in record else None
+        tags = self._tags(record)
         spans = self._spans(record)
         if tags is not None and spans:
             raise record.error(
@@ -65,6 +65,11 @@ class JsonlReader(TaggedReader, OffsetReader, JsonReader):
             words = [text[start:end] for start, end in offsets]
             return Sentence(words, tags, None, text, offsets, **record.origin)
         return self.annotate(text, spans, offsets, **record.origin)
+
+    def _tags(self, record: JsonRecord) -> list[str] | None:
+        if self.tags_field is None or self.tags_field not in record:
+            return None
+        return record.labels(self.tags_field, named=self.tag_names is not None)
 
     def _words(self, record: JsonRecord, text: str) -> tuple[Offsets, list[str] | None]:
         """Offsets of the words of a text, and tags if the words are objects with a `tag`."""

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...data.datasets import Dataset
-from ...data.statistics import unused_as_json
+from ...data.statistics import style_as_json, unused_as_json
 from ...errors import Location
+from ...schemes.styles import TagStyle
 from ...types import Sentence, Unused
 
 
@@ -65,6 +66,8 @@ class SplitCounts:
     """Sentences without words."""
     scheme: str | None
     """The scheme of the source; None if it annotates spans."""
+    tag_style: TagStyle | None
+    """How its tags are written, if they do not have the form `B-PER`."""
     types: dict[str, int]
     """Spans of each type; for plain tags, words with each tag."""
     repaired: int
@@ -76,7 +79,9 @@ class SplitCounts:
 
     def as_json(self) -> dict[str, Any]:
         """All counts, JSON-ready."""
-        return {**asdict(self), **unused_as_json(self.unused)}
+        counts = asdict(self)
+        del counts["tag_style"]
+        return {**counts, **style_as_json(self.tag_style), **unused_as_json(self.unused)}
 
 
 def count(split: Dataset) -> SplitCounts:
@@ -88,6 +93,7 @@ def count(split: Dataset) -> SplitCounts:
         documents=len({(sentence.file, sentence.document) for sentence in split if sentence.document}),
         empty=sum(not sentence.words for sentence in split),
         scheme=split.read_scheme,
+        tag_style=split.reading.style if split.reading else None,
         types=dict(sorted(types_of(split).items())),
         repaired=split.repaired,
         unused=split.unused,

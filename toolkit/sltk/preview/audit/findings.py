@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import Location
 from ...files.safety import printable
+from ...schemes.label_text import look_alike, visible
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
 from .counts import Noise, SplitCounts
@@ -75,12 +77,28 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
     if alone := between.alone.get("train"):
         message = f"types that occur only in train, so they are never scored: {', '.join(alone)}"
         yield Finding("train", message)
+    if alike := _look_alikes(splits):
+        message = f"types that differ only in case or in characters that nobody sees: {len(alike)}"
+        yield Finding("train", message, tuple(map(_look_alike_note, alike)))
     for overlap in between.overlaps:
         if overlap.sentences:
             yield _overlap(overlap, splits[overlap.split].sentences)
     if between.noise:
         message = f"the same words with different tags in different splits: {len(between.noise)}"
         yield Finding("train", message, _noise_notes(between.noise))
+
+
+def _look_alikes(splits: dict[str, SplitCounts]) -> list[Counter[str]]:
+    """Groups of types that look alike, with the number of spans of each in all splits."""
+    groups: dict[str, Counter[str]] = {}
+    for counts in splits.values():
+        for type_, count in counts.types.items():
+            groups.setdefault(look_alike(type_), Counter())[type_] += count
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _look_alike_note(group: Counter[str]) -> str:
+    return ", ".join(f"`{visible(type_)}` ({count:,})" for type_, count in group.most_common())
 
 
 def _overlap(overlap: Overlap, sentences: int) -> Finding:
