@@ -120,6 +120,26 @@ def test_types_that_occur_in_one_split_only_are_listed(folder: Path) -> None:
     assert "types that do not occur in train, so the model cannot learn them: ORG" in messages
 
 
+def test_types_that_look_alike_are_listed(folder: Path) -> None:
+    """In one split or in several; the characters that nobody sees are shown by their code."""
+    (folder / "train.conll").write_text("Ines B-PER\n\nLund B-Per\n\nEve B-a\u00a0b\n", encoding="utf-8")
+    (folder / "test.conll").write_text("Ines B-per\n\nEve B-Ab\n", encoding="utf-8")
+    (finding,) = (each for each in audited(folder).warnings if "differ only in case" in each.message)
+    assert finding.notes == ("`PER` (1), `Per` (1), `per` (1)",)
+    (folder / "test.conll").write_text("Ines B-A\u00a0b\n", encoding="utf-8")
+    (finding,) = (each for each in audited(folder).warnings if "differ only in case" in each.message)
+    assert finding.notes[1] == "`a<U+00A0>b` (1), `A<U+00A0>b` (1)"
+
+
+def test_invisible_characters_are_a_warning(folder: Path) -> None:
+    """A tag with an invisible tail is counted with file and line, so `--strict` fails."""
+    (folder / "train.conll").write_text("Ines B-PER\u200b\n\nLund B-PER\n", encoding="utf-8")
+    result = audited(folder)
+    assert result.splits["train"].types == {"PER": 2}
+    (finding,) = (each for each in result.warnings if "left out or changed" in each.message)
+    assert finding.notes[0].startswith(f"{folder}/train.conll:1: `B-PER` is written with U+200B")
+
+
 def test_the_limit_comes_from_the_model_or_from_the_spec(folder: Path) -> None:
     """The limit is `max_position_embeddings` of the config, unless `max_length` is set."""
     counts = audited(folder).subwords["train"]
