@@ -65,7 +65,6 @@ def test_offsets_count_the_characters_of_the_file(pair):
     first, second = read(path)
     assert (first.text, second.text) == ("Ada", "Bo")
     assert first.spans == second.spans == [Span(0, 1, "PER")]
-    assert "including both of each line end" in error_message(pair("Ada\r\nBo\r\n", "T1\tPER 4 6\tBo\n"))
     assert "byte-order mark" in error_message(pair("\ufeffAda", "T1\tPER 0 3\tAda\n"))
 
 
@@ -148,9 +147,10 @@ def test_the_splitter_is_an_option(pair):
     ("annotation", "expected"),
     [
         ("T1\tPER 0 2\tAda", "the text at [0, 2) is `Ad`, not `Ada`"),
-        ("T1\tPER 0 99\tAda", "[0, 99) is empty, out of order or outside a text of 7 characters"),
+        ("T1\tPER 0 99\tAda", "[0, 99) is not inside this text of 7 characters"),
+        ("T1\tPER 0 3\t", "the text at [0, 3) is `Ada`, not ``"),
         ("T1\tPER 3 3\t", "[3, 3) is empty"),
-        ("T1\tPER 4 7;0 3\tBob Ada", "[0, 3) is empty, out of order"),
+        ("T1\tPER 4 7;0 3\tAda Bert", "the text at [4, 7); [0, 3) is `Bob Ada`, not `Ada Bert`"),
         ("T1\tPER 0\tAda", "expected `T1<tab>TYPE START END<tab>TEXT`, found `T1\tPER 0\tAda`"),
         ("T1\tPER 0 3 4 7\tAda Bob", "expected `T1<tab>TYPE START END<tab>TEXT`"),
         ("T1 PER 0 3 Ada", "expected `T1<tab>TYPE START END<tab>TEXT`"),
@@ -163,6 +163,66 @@ def test_errors_name_the_line(pair, annotation, expected):
     path = pair("Ada Bob", f"\n{annotation}\n")
     assert expected in error_message(path)
     assert f"{path.with_suffix('.ann')}:2" in error_message(path)
+
+
+def test_a_quoted_line_end_continues_the_annotation(pair):
+    """The text of a span may go on in the next lines; lines that do not belong to it are errors."""
+    text, note = "We saw New\n\nYork City.\nBye.", "#1\tAnnotatorNotes T1\tsure\n"
+    path = pair(text, f"T1\tLOC 7 21\tNew\n\nYork City\n{note}T2\tBYE 23 26\tBye\n")
+    first, second = read(path)
+    assert (first.spans, second.spans) == ([Span(2, 5, "LOC")], [Span(0, 1, "BYE")])
+    assert read(pair(text, "T1\tLOC 7 21\tNew York City\n\n"))[0].spans == first.spans
+    for tail in ("York Town", "York City\nmore"):
+        path = pair(text, f"T1\tLOC 7 10\tNew\n{tail}\n")
+        assert f"`{tail.split(chr(10))[0]}` is not an annotation" in error_message(path)
+        (reported, *_), *_ = [sentence.unused for sentence in read(path, bad_annotation="skip")]
+        assert reported.line == 2
+
+
+@pytest.mark.parametrize(
+    ("offsets", "quoted", "parts"),
+    [
+        ("9 12;0 8", "arm left leg", 1),
+        ("9 12;0 8", "left leg arm", 1),
+        ("0 8;5 12", "left leg leg arm", 1),
+        ("0 8;5 12", "left leg arm", 1),
+        ("9 12;0 4", "arm left", 2),
+        ("9 12;0 4", "left arm", 2),
+        ("0 4;2 4;9 12", "left ft arm", 2),
+    ],
+)
+def test_fragments_in_any_order(pair, offsets, quoted, parts):
+    """Fragments that are out of order or overlap are sorted and counted; contiguous ones are one span."""
+    path = pair("left leg arm", f"T1\tBODY {offsets}\t{quoted}\n")
+    (sentence,) = read(path)
+    (report,) = sentence.unused
+    assert "out of order or overlap" in report.reason
+    assert (report.adjusted, report.type) == ((True, None) if parts == 1 else (False, "BODY"))
+    assert sentence.spans == ([Span(0, 3, "BODY")] if parts == 1 else [])
+
+
+BAD_LINES = [
+    "T1\tPER 0 2\tAda",
+    "T1\tPER 0 99\tAda",
+    "T1\tPER 3 3\t",
+    "T1\tPER 4 7;0 3\tAda Bert",
+    "T1\tPER 0\tAda",
+    "T1 PER 0 3 Ada",
+    "Z1\tPER 0 3\tAda",
+    "scribble",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_LINES)
+def test_a_bad_annotation_may_be_left_out(pair, bad):
+    """`bad_annotation: skip` reads the rest of the document, and lists the line with its problem."""
+    path = pair("Ada Bob", f"T8\tPER 4 7\tBob\n{bad}\nT9\tPER 0 3\tAda\n")
+    assert f"{path.with_suffix('.ann')}:2" in error_message(path)
+    (sentence,) = read(path, bad_annotation="skip")
+    assert sorted(sentence.spans) == [Span(0, 1, "PER"), Span(1, 2, "PER")]
+    ((file, line, reason),) = [(item.file, item.line, item.reason) for item in sentence.unused]
+    assert (file, line) == (str(path.with_suffix(".ann")), 2)
+    assert reason.startswith("left out: ")
 
 
 def test_missing_files_are_named(pair, tmp_path):

@@ -250,7 +250,11 @@ def test_one_labelling_tag(array: Write) -> None:
     [
         ({"data": {}}, "item 2 → data: no `text`"),
         ({"data": {"text": "a"}, "annotations": [5]}, "item 2 → annotations[0]: expected an object, found 5"),
-        (task("a b", by(1, region(0, 9, "X", text="a"))), 'is "a b" in the text, not "a"'),
+        (
+            task("a b", by(1, region(0, 3, "X", text="a"))),
+            "result[0] → value: the text at [0, 3) is `a b`, not `a`",
+        ),
+        (task("a b", by(1, region(0, 9, "X", text="a"))), "[0, 9) is not inside this text of 3 characters"),
         (task("a b", by(1, region(0, 9, "X"))), "[0, 9) is not inside this text"),
         (task("a b", by(1, region(2, 1, "X"))), "result[0] → value: [2, 1) is not inside this text"),
         (

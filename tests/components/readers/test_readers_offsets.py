@@ -101,8 +101,16 @@ def test_a_term_inside_a_word_may_be_an_error(tmp_path):
     ("sentence", "line", "message"),
     [
         (review("Ok.\nThe soup.", ("soup", 7, 11, "positive")), 4, "is ` sou`, not `soup`"),
-        (review("The soup.", ("soup", 4, 80, "positive")), 3, ", not `soup`"),
-        (review("The soup.", ("soup", -5, -1, "positive")), 3, ", not `soup`"),
+        (
+            review("The soup.", ("soup", 4, 80, "positive")),
+            3,
+            "[4, 80) is not inside this text of 9 characters",
+        ),
+        (
+            review("The soup.", ("soup", -5, -1, "positive")),
+            3,
+            "[-5, -1) is not inside this text of 9 characters",
+        ),
         ("<sentence><text>a<b></text></sentence>", 3, "not well-formed XML: mismatched tag"),
         ("<sentence id='2'></sentence>", 3, "no `text`"),
         ("<sentence><text>a</text><aspectTerm term='a' from='0' to='1'/></sentence>", 3, "no `polarity`"),
@@ -202,6 +210,77 @@ def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
     assert next(JsonlReader(path=lines(tmp_path, record | {"spans": []})).read()).tags == ["O", "O"]
 
 
+def test_json_spans_may_be_lists(tmp_path):
+    """A span may be written as a list of start, end and type."""
+    path = lines(tmp_path, {"text": "ab cd", "spans": [[3, 5, "T"]]})
+    assert next(JsonlReader(path=path).read()).spans == [Span(1, 2, "T")]
+
+
+QUOTED = {"words": ["``", "Hi", "''"], "text": '"Hi"'}
+
+
+@pytest.mark.parametrize("more", [{"tags": ["O", "B-X", "O"]}, {}, {"spans": []}])
+def test_a_text_without_the_words_is_not_used(tmp_path, more):
+    """If words are not in the text, they are kept and the text is left out and counted."""
+    path = lines(
+        tmp_path, QUOTED | more, {"words": ["a"], "text": "a"} | {key: more[key][:1] for key in more}
+    )
+    first, second = JsonlReader(path=path).read()
+    assert (first.words, first.tags, first.text) == (QUOTED["words"], more.get("tags"), None)
+    assert first.spans == more.get("spans")
+    (report,) = first.unused
+    assert (report.line, report.adjusted) == (1, True)
+    assert "word 1, ````, is not in the text" in report.reason
+    assert (second.text, second.unused) == ("a", ())
+
+
+def test_texts_may_be_ignored(tmp_path):
+    """`text_field: null` reads words and tags alone, and refuses spans of a text."""
+    spans = {"spans": [{"start": 0, "end": 1, "type": "X"}]}
+    path = lines(tmp_path, QUOTED | {"tags": ["O", "B-X", "O"]} | spans)
+    (sentence,) = JsonlReader(path=path, text_field=None).read()
+    assert (sentence.tags, sentence.text, sentence.unused) == (["O", "B-X", "O"], None, ())
+    written = {"text": "a b", "words": [{"text": "a", "start": 0, "end": 1, "tag": "B-X"}]} | spans
+    (sentence,) = JsonlReader(path=lines(tmp_path, written), text_field=None).read()
+    assert (sentence.words, sentence.tags) == (["a"], ["B-X"])
+    message = error_message(JsonlReader(path=lines(tmp_path, QUOTED | spans), text_field=None))
+    assert "`text_field: null` reads none" in message
+
+
+def test_the_text_of_a_span_may_be_ignored(tmp_path):
+    """`span_text_field: null` does not compare texts; another key may hold them."""
+    path = lines(tmp_path, {"text": "ab cd", "spans": [{"start": 3, "end": 5, "type": "T", "text": "Kai"}]})
+    assert "the text at [3, 5) is `cd`, not `Kai`" in error_message(JsonlReader(path=path))
+    assert next(JsonlReader(path=path, span_text_field=None).read()).spans == [Span(1, 2, "T")]
+    path = lines(tmp_path, {"text": "ab cd", "spans": [{"start": 3, "end": 5, "type": "T", "word": "Kai"}]})
+    assert "not `Kai`" in error_message(JsonlReader(path=path, span_text_field="word"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"start": 0, "end": 9, "type": "T"},
+        {"start": 2, "end": 2, "type": "T"},
+        {"start": "0", "end": 2, "type": "T"},
+        {"start": 0, "end": 2},
+        {"start": 0, "end": 2, "type": ""},
+        {"start": 0, "end": 2, "type": "T", "text": "Kai"},
+        [0, 2],
+        "T",
+    ],
+)
+def test_a_bad_json_span_may_be_left_out(tmp_path, bad):
+    """`bad_annotation: skip` reads the other spans, and lists the bad one with its line."""
+    good = {"start": 3, "end": 5, "type": "T"}
+    path = lines(tmp_path, {"text": "fine", "spans": []}, {"text": "ab cd", "spans": [bad, good]})
+    assert f"{path}:2" in error_message(JsonlReader(path=path))
+    _, sentence = JsonlReader(path=path, bad_annotation="skip").read()
+    assert sentence.spans == [Span(1, 2, "T")]
+    assert [(item.line, item.reason.startswith("left out: spans[0]")) for item in sentence.unused] == [
+        (2, True)
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -220,7 +299,7 @@ def test_of_tags_and_spans_one_may_be_chosen(tmp_path):
         ),
         ({"text": "ab", "spans": [{"start": True, "end": 2, "type": "T"}]}, "not a whole number"),
         ({"text": "ab", "spans": [{"start": 0, "end": 2}]}, "no `type`"),
-        ({"text": "ab", "words": ["c"]}, "word 1, `c`, is not in the text"),
+        ({"text": "ab", "words": ["c"], "spans": SPANS_OF_AB}, "word 1, `c`, is not in the text"),
         ({"text": "ab", "words": [{"start": 1, "end": 1}]}, "is empty"),
         ({"text": "ab", "words": [{"start": 0, "end": 1, "text": "b"}]}, 'at [0, 1) is `a`, not "b"'),
         (

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import Field
 
-from ...types import Sentence
+from ...types import Unused
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
-from .json_text import excerpt
-from .offsets import CharSpan, OffsetReader
+from .json_spans import SpanKeys, char_span
+from .offset_units import CharSpan
+from .offsets import AnnotatedText, OffsetReader
 
 _FIELDS = ("label", "labels", "entities")
+_SPAN = SpanKeys("start_offset", "end_offset", "label")
 
 
 @register.reader("doccano")
@@ -29,17 +30,23 @@ class DoccanoReader(OffsetReader, JsonReader):
         default=None, description="key of the spans; unset: label, labels or entities, whichever exists"
     )
 
-    def read_file(self) -> Iterator[Sentence]:
-        """Yield one sentence per object.
+    def texts(self) -> Iterator[AnnotatedText]:
+        """Yield one text per object.
 
         Raises:
-            DataError: not such objects, or a span is outside its text.
+            DataError: not such objects.
         """
         for record in self.records():
             key = self._key(record)
-            spans = None if key is None else list(_spans(record, key))
-            document = record.name("id", record.number)
-            yield self.annotate(record.string(self.text_field), spans, **record.origin, document=document)
+            spans, unused = self._spans(record, key) if key is not None else (None, [])
+            yield AnnotatedText(
+                record.string(self.text_field),
+                spans,
+                record.file,
+                record.line,
+                (*record.unused, *unused),
+                record.name("id", record.number),
+            )
 
     def _key(self, record: JsonRecord) -> str | None:
         """The key of the spans, if there is one."""
@@ -52,22 +59,6 @@ class DoccanoReader(OffsetReader, JsonReader):
             raise record.error(f"both {both} have spans: choose one with `label_field`")
         return next(iter(filled or keys), None)
 
-
-def _spans(record: JsonRecord, key: str) -> Iterator[CharSpan]:
-    for number, item in enumerate(record.get(key, list, "a list of spans")):
-        yield _span(item, record, f"{key}[{number}]")
-
-
-def _span(item: Any, record: JsonRecord, step: str) -> CharSpan:
-    match item:
-        case dict():
-            inner = record.inner(item, step)
-            span = CharSpan(inner.integer("start_offset"), inner.integer("end_offset"), inner.string("label"))
-        case [int(start), int(end), str(type_)] if not {type(start), type(end)} & {bool}:
-            span = CharSpan(start, end, type_)
-        case _:
-            expected = "[start, end, type] or {start_offset, end_offset, label}"
-            raise record.error(f"{step} is {excerpt(item)}, not {expected}")
-    if not span.type:
-        raise record.error(f"{step} has no type")
-    return span
+    def _spans(self, record: JsonRecord, key: str) -> tuple[list[CharSpan], list[Unused]]:
+        items = enumerate(record.get(key, list, "a list of spans"))
+        return self.each(items, lambda each: char_span(each[1], record, f"{key}[{each[0]}]", _SPAN))

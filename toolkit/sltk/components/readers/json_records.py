@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ...errors import DataError
+from ...errors import DataError, nearest
 from ...files.sniffing import Content
 from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Unused
@@ -43,14 +43,16 @@ class JsonRecord:
         """`file`, `line` and `unused` of a sentence made of this object."""
         return {"file": self.file, "line": self.line, "unused": self.unused}
 
-    def error(self, message: str, *notes: str) -> DataError:
+    def error(self, message: str, *notes: str, suggestion: str | None = None) -> DataError:
         """An error at this object."""
-        return DataError.at(f"{self.path}: {message}" if self.path else message, self.file, self.line, *notes)
+        message = f"{self.path}: {message}" if self.path else message
+        return DataError.at(message, self.file, self.line, *notes, suggestion=suggestion)
 
     def get(self, key: str, kind: type, expected: str) -> Any:
         """The value of a required key, which must be of type `kind`; a bool is not a number."""
         if key not in self.value:
-            raise self.error(f"no `{key}` in this object; its keys: {', '.join(self.value) or 'none'}")
+            message = f"no `{key}` in this object; its keys: {', '.join(self.value) or 'none'}"
+            raise self.error(message, suggestion=nearest(key, self.value))
         value = self.value[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise self.error(f"`{key}` is {excerpt(value)}, not {expected}")
@@ -97,7 +99,11 @@ class JsonRecord:
 
     def inner(self, value: Any, step: str) -> JsonRecord:
         """An object inside this one, which must be a JSON object; `step` is added to the path."""
-        return JsonRecord(value, self.file, self.line, path=f"{self.path} → {step}" if self.path else step)
+        return JsonRecord(value, self.file, self.line, path=self.path_to(step))
+
+    def path_to(self, step: str) -> str:
+        """The path of a part of this object."""
+        return f"{self.path} → {step}" if self.path else step
 
 
 class JsonReader(TextFileReader):

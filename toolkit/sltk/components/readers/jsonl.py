@@ -6,18 +6,21 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ...types import Sentence
+from ...types import Sentence, Unused
 from ..registry import register
 from ..slots import TaggedReader
 from .json_records import JsonReader, JsonRecord
+from .json_spans import SpanKeys, char_span
 from .json_text import excerpt
-from .offsets import CharSpan, OffsetReader, Offsets
+from .offset_units import CharSpan
+from .offsets import AnnotatedText, OffsetReader, Offsets
 
 
 @register.reader("jsonl")
 class JsonlReader(TaggedReader, OffsetReader, JsonReader):
     """JSON objects with `words` and `tags`, or with `text` and `spans: [{start, end, type}]` over its characters.
 
+    A span may also be `[start, end, type]`. If a span repeats its text, it is compared with the text at its offsets.
     The output of the writer `jsonl` is read too: its `words` are objects with text, offsets and tag.
     """
 
@@ -25,72 +28,122 @@ class JsonlReader(TaggedReader, OffsetReader, JsonReader):
     tags_field: str | None = Field(
         default="tags", description="key of the list of tags, one per word; null: tags are not read"
     )
-    text_field: str = Field(default="text", description="key of the text of the sentence")
+    text_field: str | None = Field(
+        default="text", description="key of the text of the sentence; null: only words are read"
+    )
     spans_field: str | None = Field(
         default="spans", description="key of the list of spans of the text; null: spans are not read"
     )
     start_field: str = Field(default="start", description="key in a span: its first character, from 0")
     end_field: str = Field(default="end", description="key in a span: the character after its last")
     type_field: str = Field(default="type", description="key in a span: its type")
+    span_text_field: str | None = Field(
+        default="text", description="key in a span: its text, if it is repeated; null: it is not compared"
+    )
 
-    def read_file(self) -> Iterator[Sentence]:
-        """Yield one sentence per object, without annotation if an object has neither tags nor spans.
+    def texts(self) -> Iterator[AnnotatedText | Sentence]:
+        """Yield one text or sentence per object, without annotation if an object has neither tags nor spans.
 
         Raises:
             DataError: not such objects, or its parts contradict each other.
         """
-        return map(self._sentence, self.records())
+        return map(self._parse, self.records())
 
-    def _sentence(self, record: JsonRecord) -> Sentence:
+    def _parse(self, record: JsonRecord) -> AnnotatedText | Sentence:
         tags = self._tags(record)
-        spans = self._spans(record)
+        if self.text_field is None:
+            return self._words_alone(record, tags)
+        spans, unused = self._spans(record)
+        record.unused += tuple(unused)
         if tags is not None and spans:
             raise record.error(
                 f"both `{self.tags_field}` and `{self.spans_field}` annotate this object",
                 "`tags_field: null` reads only the spans, `spans_field: null` only the tags",
             )
         text = record.string(self.text_field) if self.text_field in record else None
-        if tags is None and spans is not None and text is None:
+        if text is None and tags is None and spans is not None:
             raise record.error(
                 f"`{self.spans_field}` refers to characters of `{self.text_field}`, which this object lacks"
             )
-        if tags is not None or text is None:
-            words = record.strings(self.words_field)
-            if tags is not None and len(words) != len(tags):
-                raise record.error(f"{len(words)} words but {len(tags)} tags")
-            offsets = None if text is None else _locate(words, text, record)
-            return Sentence(words, tags, None, text, offsets, **record.origin)
-        offsets, tags = self._words(record, text)
-        if tags is not None and not spans:
-            words = [text[start:end] for start, end in offsets]
-            return Sentence(words, tags, None, text, offsets, **record.origin)
-        return self.annotate(text, spans, offsets, **record.origin)
+        if text is None or tags is not None:
+            return self._tagged(record, text, tags)
+        return self._annotated(record, text, spans)
 
     def _tags(self, record: JsonRecord) -> list[str] | None:
         if self.tags_field is None or self.tags_field not in record:
             return None
         return record.labels(self.tags_field, named=self.tag_names is not None)
 
-    def _words(self, record: JsonRecord, text: str) -> tuple[Offsets, list[str] | None]:
-        """Offsets of the words of a text, and tags if the words are objects with a `tag`."""
-        words = record.value.get(self.words_field)
-        if words is None:
-            return self.splitter.split(text), None
-        if not isinstance(words, list) or not words or not isinstance(words[0], dict):
-            return _locate(record.strings(self.words_field), text, record), None
-        items = record.records(self.words_field)
-        has_tags = any("tag" in item for item in items)
-        return _offsets(items, text), [item.string("tag") for item in items] if has_tags else None
+    def _words_alone(self, record: JsonRecord, tags: list[str] | None) -> Sentence:
+        sentence = self._tagged(record, None, tags)
+        if sentence.tags is None and self.spans_field is not None and self.spans_field in record:
+            about = f"`{self.spans_field}` refers to characters of a text"
+            raise record.error(f"{about}, but `text_field: null` reads none")
+        return sentence
 
-    def _spans(self, record: JsonRecord) -> list[CharSpan] | None:
+    def _tagged(self, record: JsonRecord, text: str | None, tags: list[str] | None) -> Sentence:
+        """A sentence of words with one tag each; without the text if the words are not in it."""
+        words, own_tags = self._plain_words(record)
+        tags = own_tags if tags is None else tags
+        if tags is not None and len(words) != len(tags):
+            raise record.error(f"{len(words)} words but {len(tags)} tags")
+        return _with_text(words, tags, text, record)
+
+    def _plain_words(self, record: JsonRecord) -> tuple[list[str], list[str] | None]:
+        """The words, and their tags if they are objects with a `tag`."""
+        if not _are_objects(record, self.words_field):
+            return record.strings(self.words_field), None
+        items = record.records(self.words_field)
+        return [item.string("text") for item in items], self._tags_of(items)
+
+    def _tags_of(self, words: list[JsonRecord]) -> list[str] | None:
+        has_tags = self.tags_field is not None and any("tag" in word for word in words)
+        return [word.string("tag") for word in words] if has_tags else None
+
+    def _annotated(
+        self, record: JsonRecord, text: str, spans: list[CharSpan] | None
+    ) -> AnnotatedText | Sentence:
+        """A text with its spans, or a sentence if the words have tags, or if there are words and no spans."""
+        offsets = None
+        if _are_objects(record, self.words_field):
+            items = record.records(self.words_field)
+            offsets, tags = _offsets(items, text), self._tags_of(items)
+            if tags is not None and not spans:
+                words = [text[start:end] for start, end in offsets]
+                return Sentence(words, tags, None, text, offsets, **record.origin)
+        elif self.words_field in record:
+            words = record.strings(self.words_field)
+            if not spans:
+                sentence = _with_text(words, None, text, record)
+                sentence.spans = None if spans is None else []
+                return sentence
+            offsets = _locate(words, text, record)
+        return AnnotatedText(text, spans, record.file, record.line, record.unused, words=offsets)
+
+    def _spans(self, record: JsonRecord) -> tuple[list[CharSpan] | None, list[Unused]]:
         if self.spans_field is None or self.spans_field not in record:
-            return None
-        return [
-            CharSpan(
-                span.integer(self.start_field), span.integer(self.end_field), span.string(self.type_field)
-            )
-            for span in record.records(self.spans_field)
-        ]
+            return None, []
+        key = self.spans_field
+        keys = SpanKeys(self.start_field, self.end_field, self.type_field, self.span_text_field)
+        items = enumerate(record.get(key, list, "a list of spans"))
+        return self.each(items, lambda each: char_span(each[1], record, f"{key}[{each[0]}]", keys))
+
+
+def _are_objects(record: JsonRecord, key: str) -> bool:
+    """Whether the words are objects, as the writer `jsonl` writes them."""
+    words = record.value.get(key)
+    return isinstance(words, list) and bool(words) and isinstance(words[0], dict)
+
+
+def _with_text(words: list[str], tags: list[str] | None, text: str | None, record: JsonRecord) -> Sentence:
+    """A sentence of the words, with the text if they are in it, and otherwise with a report."""
+    place = None if text is None else _Places(words, text)
+    if place is None or place.missing is None:
+        offsets = None if place is None else place.offsets
+        return Sentence(words, tags, None, text, offsets, **record.origin)
+    report = Unused(record.file, record.line, f"the text is not used: {place.missing}", adjusted=True)
+    origin = {**record.origin, "unused": (*record.unused, report)}
+    return Sentence(words, tags, **origin)
 
 
 def _offsets(words: list[JsonRecord], text: str) -> Offsets:
@@ -111,13 +164,25 @@ def _offsets(words: list[JsonRecord], text: str) -> Offsets:
     return offsets
 
 
+class _Places:
+    """The offsets of words that occur in a text in this order; `missing` says which word does not."""
+
+    def __init__(self, words: list[str], text: str) -> None:
+        self.offsets: Offsets = []
+        self.missing: str | None = None
+        place = 0
+        for number, word in enumerate(words, 1):
+            start = text.find(word, place)
+            if start < 0:
+                self.missing = f"word {number}, `{word}`, is not in the text after character {place}"
+                return
+            place = start + len(word)
+            self.offsets.append((start, place))
+
+
 def _locate(words: list[str], text: str, record: JsonRecord) -> Offsets:
-    """The offsets of words that occur in the text in this order."""
-    offsets, place = [], 0
-    for number, word in enumerate(words, 1):
-        start = text.find(word, place)
-        if start < 0:
-            raise record.error(f"word {number}, `{word}`, is not in the text after character {place}")
-        place = start + len(word)
-        offsets.append((start, place))
-    return offsets
+    """The offsets of words in the text, for spans of its characters."""
+    places = _Places(words, text)
+    if places.missing is not None:
+        raise record.error(places.missing, "spans of characters need words that are in the text")
+    return places.offsets

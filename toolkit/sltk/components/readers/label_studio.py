@@ -12,7 +12,7 @@ from ...types import Sentence, Unused
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .label_studio_regions import number_of_spans, regions
-from .offsets import OffsetReader
+from .offsets import AnnotatedText, OffsetReader
 
 Choice = tuple[JsonRecord | None, list[Unused]]
 """The annotation of a task to read, if there is one, and reports of the others."""
@@ -47,9 +47,7 @@ class LabelStudioReader(OffsetReader, JsonReader):
         """
         bare: list[Sentence] = []
         last: Sentence | None = None
-        seen: dict[str, int] = {}
-        for task in self.records():
-            sentence = self._sentence(task, seen)
+        for sentence in super().read_file():
             if sentence.spans is None:
                 bare.append(sentence)
             else:
@@ -63,19 +61,26 @@ class LabelStudioReader(OffsetReader, JsonReader):
             raise DataError.at(f"no task here has an annotation by `{self.annotator}`", self.path)
         yield from bare if last is None else [last]
 
-    def _sentence(self, task: JsonRecord, seen: dict[str, int]) -> Sentence:
-        """The sentence of a task, without spans if it has no annotation to read."""
-        minimal = "data" not in task
-        data = task if minimal else task.record("data")
-        text = data.string(self.text_field)
-        choice, reports = self._minimal(task, seen) if minimal else self._full(task)
-        spans = None
-        if choice is not None:
-            spans, unused = regions(choice, list(task.value) if minimal else ["result"], self.from_name, text)
-            reports += unused
-        origin = {**task.origin, "unused": (*task.unused, *reports)}
-        document = task.name("id", task.number)
-        return self.annotate(text, spans, **origin, document=document)
+    def texts(self) -> Iterator[AnnotatedText]:
+        """Yield one text per task, without spans if it has no annotation to read.
+
+        Raises:
+            DataError: not JSON tasks.
+        """
+        seen: dict[str, int] = {}
+        for task in self.records():
+            minimal = "data" not in task
+            data = task if minimal else task.record("data")
+            text = data.string(self.text_field)
+            choice, reports = self._minimal(task, seen) if minimal else self._full(task)
+            spans = None
+            if choice is not None:
+                keys = list(task.value) if minimal else ["result"]
+                spans, unused = regions(choice, keys, self.from_name, text, self)
+                reports += unused
+            document = task.name("id", task.number)
+            unused_here = (*task.unused, *reports)
+            yield AnnotatedText(text, spans, task.file, task.line, unused_here, document)
 
     def _full(self, task: JsonRecord) -> Choice:
         """The annotation to read of a task in the JSON export."""

@@ -7,16 +7,22 @@ then; spans that are left out or changed are reported in `Sentence.unused`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field
 
 from ...errors import DataError
+from ...files.opening import is_stream
 from ...types import Sentence, Span, Unused
-from ..slots import Reader, Splitter
+from ..slots import FileReader, Reader, Splitter
 from ..splitters.regex import RegexSplitter
+from .offset_units import UNITS, CharSpan, Places, Unit, merge_parts
+from .standoff import SKIP_NOTE, StandoffReader
+from .unit_detection import Declared, UnitDetector
 
 Misaligned = Literal["split", "widen", "skip", "error"]
 Offsets = list[tuple[int, int]]
@@ -28,14 +34,98 @@ class SplittingReader(Reader):
     splitter: Splitter = Field(default_factory=RegexSplitter, description="splits text into words")
 
 
-class OffsetReader(SplittingReader):
-    """A reader of text with annotated characters."""
+@dataclass(frozen=True, slots=True)
+class AnnotatedText:
+    """A text and its spans, in the offsets of the file; without `spans` (None) it is not annotated."""
+
+    text: str
+    spans: Sequence[CharSpan] | None
+    file: str
+    line: int | None = None
+    unused: tuple[Unused, ...] = ()
+    document: str | None = None
+    words: Offsets | None = None
+    """The words in characters; None for those of the splitter."""
+
+
+class OffsetReader(SplittingReader, StandoffReader, FileReader):
+    """A reader of text with annotated characters. A subclass implements `texts`."""
 
     misaligned: Misaligned = Field(
         default="split",
         description="a span that begins or ends inside a word: split the word there (split), extend the span to "
         "the whole word (widen), leave the span out (skip), or raise an error (error)",
     )
+    offsets: Declared = Field(
+        default="auto",
+        description="what offsets count: characters, UTF-16 units as in Java and JavaScript (utf16), or bytes of "
+        "UTF-8 (bytes); `auto` recognizes it if annotations repeat their text, and otherwise takes characters",
+    )
+
+    def texts(self) -> Iterator[AnnotatedText | Sentence]:
+        """Yield the texts of the file in order; a sentence that has no spans of characters is yielded as it is."""
+        raise NotImplementedError
+
+    def read_file(self) -> Iterator[Sentence]:
+        """Yield one sentence per text.
+
+        Raises:
+            DataError: raised by `texts`; or a span is not inside its text, or not at the text that it repeats.
+        """
+        pending: deque[AnnotatedText | Sentence] = deque()
+        source = self.texts()
+
+        def read_again() -> Iterator[tuple[str, Sequence[CharSpan]]]:
+            if is_stream(self.path):
+                pending.extend(source)
+            for each in pending if is_stream(self.path) else self.texts():
+                if isinstance(each, AnnotatedText):
+                    yield each.text, each.spans or ()
+
+        detector = UnitDetector(self.offsets, read_again)
+        while (each := pending.popleft() if pending else next(source, None)) is not None:
+            yield each if isinstance(each, Sentence) else self._sentence(each, detector)
+
+    def _sentence(self, each: AnnotatedText, detector: UnitDetector) -> Sentence:
+        spans, unused = self.locate(each.text, each.spans or (), each.file, each.line, detector)
+        return self.annotate(
+            each.text,
+            None if each.spans is None else spans,
+            each.words,
+            file=each.file,
+            line=each.line,
+            unused=(*each.unused, *unused),
+            document=each.document,
+        )
+
+    def locate(
+        self, text: str, spans: Sequence[CharSpan], file: str, line: int | None, detector: UnitDetector
+    ) -> tuple[list[CharSpan], list[Unused]]:
+        """The spans in characters, each in one part, and reports of those that are left out or converted.
+
+        Raises:
+            DataError: a span is not inside the text, or not at the text that it repeats, with
+                `bad_annotation: error`.
+        """
+        places = Places(text)
+        unit = detector.unit_of(places, spans)
+        located: list[CharSpan] = []
+        unused: list[Unused] = []
+        converted = 0
+        for span in spans:
+            parts = places.parts(span, unit)
+            if parts is None or not span.type or (span.text is not None and not places.fits(span, unit)):
+                unused.append(self.left_out(_problem(span, places, unit, file, line), span.type or None))
+                continue
+            merged = merge_parts(parts, text)
+            unused += _parts_report(span, parts, merged, places, file, line)
+            if len(merged) == 1:
+                located.append(replace(span, start=merged[0][0], end=merged[0][1], text=None, more=()))
+                converted += unit != detector.default and parts != places.parts(span, detector.default)
+        if converted:
+            reason = f"offsets of {converted} span(s) count {unit}: converted to characters"
+            unused.append(Unused(file, line, reason, adjusted=True))
+        return located, unused
 
     def annotate(
         self, text: str, spans: Sequence[CharSpan] | None, offsets: Offsets | None = None, **origin: Any
@@ -45,17 +135,54 @@ class OffsetReader(SplittingReader):
         return annotated_sentence(text, spans, offsets, self.misaligned, **origin)
 
 
-@dataclass(frozen=True, slots=True)
-class CharSpan:
-    """Characters `start` to `end` (not included) of a text have the type `type`."""
+def _problem(span: CharSpan, places: Places, unit: Unit, file: str, line: int | None) -> DataError:
+    """The error for a span that has no type, is not inside its text, or not at the text that it repeats."""
+    parts = places.parts(span, unit)
+    name, notes = _brackets(span.parts), list(_advice(span, places, unit))
+    if not span.type:
+        message, notes = f"the span at {name} has no type", [SKIP_NOTE]
+    elif parts is not None:
+        message = f"the text at {name} is `{places.quote(parts)}`, not `{span.text}`"
+    elif any(start == end for start, end in span.parts):
+        message, notes = f"{name} is empty", [SKIP_NOTE]
+    else:
+        message = f"{name} is not inside this text of {len(places.text)} characters"
+    message = f"{span.path}: {message}" if span.path else message
+    return DataError.at(message, span.file or file, span.line or line, *notes)
 
-    start: int
-    end: int
-    type: str
-    line: int | None = None
-    """Line of the annotation in its file."""
-    file: str | None = None
-    """File of the annotation, if it is not that of the text."""
+
+def _advice(span: CharSpan, places: Places, unit: Unit) -> Iterator[str]:
+    others = [other for other in UNITS if other != unit]
+    if span.text is not None:
+        fitting = next((other for other in others if places.fits(span, other)), None)
+        if fitting is not None:
+            yield f"it is there if offsets count {fitting}, but other annotations of this file count {unit}"
+        elif places.text.startswith("\ufeff"):
+            yield "the text begins with a byte-order mark, which counts as a character"
+    else:
+        fitting = next((other for other in others if places.parts(span, other) is not None), None)
+        if fitting is not None:
+            yield f"if offsets count {fitting}, set `offsets: {fitting.name}`"
+    yield SKIP_NOTE
+
+
+def _brackets(parts: Iterable[tuple[int, int]]) -> str:
+    return "; ".join(f"[{start}, {end})" for start, end in parts)
+
+
+def _parts_report(
+    span: CharSpan, parts: Offsets, merged: Offsets, places: Places, file: str, line: int | None
+) -> Iterator[Unused]:
+    """A report of a span in several parts, unless only white space separates them."""
+    name, file, line = f"`{places.quote(parts)}` ({span.type})", span.file or file, span.line or line
+    is_ordered = all(before[1] <= after[0] for before, after in pairwise(parts))
+    how = "" if is_ordered else ", which are out of order or overlap"
+    if len(merged) > 1:
+        reason = f"{name} has {len(merged)} parts{how}: discontinuous spans are not read"
+        yield Unused(file, line, reason, span.type)
+    elif how:
+        text = places.quote(merged)
+        yield Unused(file, line, f"{name} has {len(parts)} parts{how}: read as `{text}`", adjusted=True)
 
 
 def annotated_sentence(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
 from ...errors import DataError
 from ...files.text_lines import open_binary
-from ...types import Sentence
 from ..examples import aspect_sentences
 from ..registry import register
 from ..slots import FileReader
-from .offsets import CharSpan, OffsetReader
+from .offset_units import CharSpan
+from .offsets import AnnotatedText, OffsetReader
 
 _CHUNK = 1 << 16
 
@@ -22,34 +21,29 @@ _CHUNK = 1 << 16
 class SemEval14Reader(OffsetReader, FileReader):
     """SemEval-2014 Task 4 XML: aspect terms as spans, their polarity (including `conflict`) as type."""
 
-    def read_file(self) -> Iterator[Sentence]:
-        """Yield sentences in order, including those without a term.
+    def texts(self) -> Iterator[AnnotatedText]:
+        """Yield one text per sentence, including those without a term.
 
         Raises:
-            DataError: not well-formed XML, a document type declaration, a `sentence` without text, or a term
-                whose offsets do not match its text.
+            DataError: not well-formed XML, a document type declaration, or a `sentence` without text.
         """
-        parser = _SentenceParser(self.path)
+        parser = _SentenceParser(self)
         with open_binary(self.path, "xml") as source:
             while chunk := source.read(_CHUNK):
                 parser.feed(chunk)
-                yield from self._sentences(parser)
+                yield from parser.take()
             parser.feed(b"", last=True)
-            yield from self._sentences(parser)
-
-    def _sentences(self, parser: _SentenceParser) -> Iterator[Sentence]:
-        for line, text, terms in parser.take():
-            yield self.annotate(text, terms, file=str(self.path), line=line)
+            yield from parser.take()
 
     example_sentences = aspect_sentences
 
 
 class _SentenceParser:
-    """Collects `(line, text, terms)` of each `sentence` element."""
+    """Collects the text and the terms of each `sentence` element."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._done: list[tuple[int, str, list[CharSpan]]] = []
+    def __init__(self, reader: SemEval14Reader) -> None:
+        self.path, self.reader = reader.path, reader
+        self._done: list[AnnotatedText] = []
         self._line = 0
         self._text: list[str] | None = None
         self._in_text = self._in_sentence = False
@@ -71,7 +65,7 @@ class _SentenceParser:
         except (LookupError, ValueError) as error:  # from an `encoding` that the parser does not know
             raise self._error(f"not well-formed XML: {error}") from error
 
-    def take(self) -> list[tuple[int, str, list[CharSpan]]]:
+    def take(self) -> list[AnnotatedText]:
         """The sentences completed since the last call."""
         taken, self._done = self._done, []
         return taken
@@ -107,19 +101,17 @@ class _SentenceParser:
             if self._text is None:
                 raise self._error("this sentence has no `text`", self._line)
             text = "".join(self._text)
-            self._done.append((self._line, text, [self._term(text, *term) for term in self._terms]))
+            spans, unused = self.reader.each(self._terms, self._term)
+            self._done.append(AnnotatedText(text, spans, str(self.path), self._line, tuple(unused)))
 
-    def _term(self, text: str, line: int, attributes: dict[str, str]) -> CharSpan:
+    def _term(self, term: tuple[int, dict[str, str]]) -> CharSpan:
+        line, attributes = term
         missing = [name for name in ("term", "polarity", "from", "to") if not attributes.get(name)]
         if missing:
             raise self._error(f"this aspect term has no `{missing[0]}`", line)
-        term = attributes["term"]
+        name = attributes["term"]
         try:
             start, end = int(attributes["from"]), int(attributes["to"])
         except ValueError:
-            raise self._error(f"`from` and `to` of `{term}` are not whole numbers", line) from None
-        actual = text[start:end] if 0 <= start < end <= len(text) else ""
-        # XML parsers replace line ends and tabs in attributes with spaces.
-        if not actual or actual.split() != term.split():
-            raise self._error(f"the text at [{start}, {end}) is `{actual}`, not `{term}`", line)
-        return CharSpan(start, end, attributes["polarity"], line)
+            raise self._error(f"`from` and `to` of `{name}` are not whole numbers", line) from None
+        return CharSpan(start, end, attributes["polarity"], line, text=name)
