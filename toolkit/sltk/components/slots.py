@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, model_validator
 
@@ -183,6 +183,21 @@ class Head(Component):
         raise NotImplementedError
 
 
+class Tally(Protocol):
+    """The counts of a metric, sentence by sentence, so that labelled sentences need not be in memory."""
+
+    def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
+        """Count the tags of a sentence.
+
+        Raises:
+            SchemeError: a tag that the scheme does not have.
+            ValueError: gold and predicted differ in length.
+        """
+
+    def scores(self) -> dict[str, Any]:
+        """The scores of all sentences, as `Metric.compute`."""
+
+
 class Metric(Component):
     """Compares predictions with gold annotation."""
 
@@ -215,6 +230,10 @@ class Metric(Component):
             scheme: the scheme of both.
         """
         raise NotImplementedError
+
+    def tally(self, scheme: SchemeName) -> Tally | None:
+        """Counts for tags in `scheme`, sentence by sentence; None if the metric needs all sentences at once."""
+        return None
 
 
 class Writer(Component):

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import chain
+from collections.abc import Sequence
+from itertools import compress
+from operator import eq
 from typing import Any
 
 from ...schemes.names import SchemeName
 from ..registry import register
-from ..slots import Metric
-from .counting import Counts, TagSequences, accuracy, correct_tags, signature, sizes
+from ..slots import Tally
+from .counting import Counts, TallyMetric, WordCounts, signature
 
 
 @register.metric("accuracy")
-class AccuracyMetric(Metric):
+class AccuracyMetric(TallyMetric):
     """Share of words with the correct tag, and F1 per tag: for part-of-speech tags and similar annotation."""
 
-    def compute(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> dict[str, Any]:
-        """`accuracy`, `macro_f1` and `weighted_f1` over tags, and `per_type`, where a type is a tag.
+    def tally(self, scheme: SchemeName) -> Tally:
+        """`accuracy`, `macro_f1` and `weighted_f1` over tags, and `per_type`, where a type is a tag."""
+        return _TagTally(scheme)
 
-        Raises:
-            ValueError: gold and predicted differ in length.
-        """
-        size = sizes(gold, predicted)
-        tags = (chain.from_iterable(gold), chain.from_iterable(predicted), correct_tags(gold, predicted))
-        counts = Counts(*map(Counter, tags))
+
+class _TagTally:
+    def __init__(self, scheme: SchemeName) -> None:
+        self._scheme, self._words, self._tags = scheme, WordCounts(), Counts()
+
+    def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
+        """Count the tags of a sentence."""
+        self._words.add(gold, predicted)
+        self._tags.gold.update(gold)
+        self._tags.predicted.update(predicted)
+        self._tags.correct.update(compress(gold, map(eq, gold, predicted)))
+
+    def scores(self) -> dict[str, Any]:
+        """The scores of all sentences."""
         return {
-            "accuracy": accuracy(gold, predicted),
-            **counts.averages(),
-            "per_type": counts.per_type(),
-            **size,
-            "signature": signature("accuracy", scheme=scheme),
+            "accuracy": self._words.accuracy,
+            **self._tags.averages(),
+            "per_type": self._tags.per_type(),
+            **self._words.sizes(),
+            "signature": signature("accuracy", scheme=self._scheme),
         }

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import eq
 from typing import Any
 
 from ...schemes import Chunk
+from ...schemes.names import SchemeName
+from ..slots import Metric, Tally
 
 TagSequences = Sequence[Sequence[str]]
 SpanPairs = Sequence[tuple[Sequence[Chunk], Sequence[Chunk]]]
@@ -21,18 +24,28 @@ SpanPairs = Sequence[tuple[Sequence[Chunk], Sequence[Chunk]]]
 class Counts:
     """Number of gold, predicted and correct items of each type."""
 
-    gold: Counter[str]
-    predicted: Counter[str]
-    correct: Counter[str]
+    gold: Counter[str] = field(default_factory=Counter)
+    predicted: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of_spans(cls, sentences: Iterable[tuple[Sequence[Chunk], Sequence[Chunk]]]) -> Counts:
         """Count gold and predicted spans; correct ones have the same ends and type."""
-        types: tuple[list[str], list[str], list[str]] = ([], [], [])
+        counts = cls()
         for gold, predicted in sentences:
-            for spans, into in zip((gold, predicted, set(gold).intersection(predicted)), types, strict=True):
-                into += [type_ for _, _, type_ in spans]
-        return cls(*map(Counter, types))
+            counts.add_spans(gold, predicted)
+        return counts
+
+    def add_spans(self, gold: Sequence[Chunk], predicted: Sequence[Chunk]) -> None:
+        """Count the spans of a sentence."""
+        for _, _, type_ in gold:
+            self.gold[type_] += 1
+        if predicted:
+            known = set(gold)
+            for span in predicted:
+                self.predicted[span[2]] += 1
+                if span in known:
+                    self.correct[span[2]] += 1
 
     def micro(self) -> dict[str, float]:
         """Precision, recall and F1 over all types together."""
@@ -68,17 +81,85 @@ class Counts:
         }
 
 
-def span_scores(sentences: SpanPairs, gold: TagSequences, predicted: TagSequences) -> dict[str, Any]:
+@dataclass(slots=True)
+class WordCounts:
+    """Number of sentences, of words, and of words with the correct tag."""
+
+    sentences: int = 0
+    words: int = 0
+    correct: int = 0
+
+    def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
+        """Count the words of a sentence.
+
+        Raises:
+            ValueError: gold and predicted differ in length.
+        """
+        self.sentences += 1
+        if len(gold) != len(predicted):
+            number = self.sentences
+            raise ValueError(
+                f"sentence {number} has {len(gold)} gold tags but {len(predicted)} predicted ones"
+            )
+        self.words += len(gold)
+        self.correct += sum(map(eq, gold, predicted))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of words with the correct tag."""
+        return ratio(self.correct, self.words)
+
+    def sizes(self) -> dict[str, int]:
+        """The numbers of sentences and words."""
+        return {"sentences": self.sentences, "words": self.words}
+
+
+def exact_scores(counts: Counts, words: WordCounts) -> dict[str, Any]:
     """Scores of exact spans, micro, averaged and per type; `accuracy` over words; numbers of sentences and words."""
-    counts = Counts.of_spans(sentences)
     return {
         **counts.micro(),
         **counts.averages(),
-        "accuracy": accuracy(gold, predicted),
+        "accuracy": words.accuracy,
         **counts.totals(),
         "per_type": counts.per_type(),
-        **sizes(gold, predicted),
+        **words.sizes(),
     }
+
+
+def span_scores(sentences: SpanPairs, gold: TagSequences, predicted: TagSequences) -> dict[str, Any]:
+    """The scores of sentences that are all in memory; see `exact_scores`."""
+    return exact_scores(Counts.of_spans(sentences), word_counts(gold, predicted))
+
+
+class TallyMetric(Metric):
+    """A metric that counts sentence by sentence: subclasses implement `tally`."""
+
+    def compute(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> dict[str, Any]:
+        """The scores of the metric's tally.
+
+        Raises:
+            SchemeError: a tag that the scheme does not have.
+            SpecError: the tags are plain, but the metric counts spans.
+            ValueError: gold and predicted differ in length.
+        """
+        if len(gold) != len(predicted):
+            raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")
+        tally = self.tally(scheme)
+        assert tally is not None
+        for right, guess in zip(gold, predicted, strict=True):
+            tally.add(right, guess)
+        return tally.scores()
+
+
+def tally_of(metric: Metric, scheme: SchemeName) -> Tally | None:
+    """The tally of a metric; None if the metric needs all sentences at once, as custom subclasses may.
+
+    Raises:
+        SpecError: the tags are plain, but the metric counts spans.
+    """
+    kind = type(metric)
+    is_usual = kind.score is Metric.score and kind.compute is TallyMetric.compute
+    return metric.tally(scheme) if is_usual else None
 
 
 def ratio(part: float, whole: float) -> float:
@@ -96,33 +177,18 @@ def prf(gold: int, predicted: int, correct: float) -> dict[str, float]:
     }
 
 
-def sizes(gold: TagSequences, predicted: TagSequences) -> dict[str, int]:
-    """The numbers of sentences and words, which must be the same on both sides.
+def word_counts(gold: TagSequences, predicted: TagSequences) -> WordCounts:
+    """The counts of all sentences, of which both sides must have the same number.
 
     Raises:
         ValueError: the numbers differ; the message gives the number of the sentence, from 1.
     """
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")
-    for number, (right, guess) in enumerate(zip(gold, predicted, strict=True), 1):
-        if len(right) != len(guess):
-            raise ValueError(f"sentence {number} has {len(right)} gold tags but {len(guess)} predicted ones")
-    return {"sentences": len(gold), "words": sum(map(len, gold))}
-
-
-def correct_tags(gold: TagSequences, predicted: TagSequences) -> list[str]:
-    """The tags of all words whose gold and predicted tags are the same."""
-    return [
-        tag
-        for right, guess in zip(gold, predicted, strict=True)
-        for tag, other in zip(right, guess, strict=True)
-        if tag == other
-    ]
-
-
-def accuracy(gold: TagSequences, predicted: TagSequences) -> float:
-    """The share of words with the correct tag."""
-    return ratio(len(correct_tags(gold, predicted)), sum(map(len, gold)))
+    counts = WordCounts()
+    for right, guess in zip(gold, predicted, strict=True):
+        counts.add(right, guess)
+    return counts
 
 
 def signature(metric: str, **settings: object) -> str:

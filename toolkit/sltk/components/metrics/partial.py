@@ -8,7 +8,7 @@ from typing import Any
 from ...schemes import Chunk
 from ...schemes.names import SchemeName
 from ..registry import register
-from .counting import SpanPairs, TagSequences, accuracy, prf, ratio, signature, sizes
+from .counting import SpanPairs, TagSequences, prf, ratio, signature, word_counts
 from .matching import Pair, match_spans
 from .span_metric import SpanMetric
 
@@ -49,13 +49,14 @@ class PartialMetric(SpanMetric):
             ValueError: gold and predicted differ in length.
         """
         sentences = self.pairs(gold, predicted, scheme)
+        words = word_counts(gold, predicted)
         per_type = _per_type(sentences)
         return {
             **_summary(sentences),
             "macro_f1": ratio(sum(each["f1"] for each in per_type.values()), len(per_type)),
-            "accuracy": accuracy(gold, predicted),
+            "accuracy": words.accuracy,
             "per_type": per_type,
-            **sizes(gold, predicted),
+            **words.sizes(),
             "signature": signature("partial", scheme=scheme, mode=self.mode),
         }
 

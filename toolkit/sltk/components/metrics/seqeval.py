@@ -10,7 +10,8 @@ from pydantic import Field
 from ... import schemes
 from ...schemes.names import SchemeName
 from ..registry import register
-from .counting import TagSequences, signature, span_scores
+from ..slots import Tally
+from .counting import Counts, TallyMetric, WordCounts, exact_scores, signature
 from .span_metric import READ_AS_BIOES, SpanMetric
 
 SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
@@ -21,7 +22,7 @@ _SEQEVAL_SCHEMES = ("IOB1", "IOB2", "BIOES", "BILOU")
 
 
 @register.metric("seqeval")
-class SeqevalMetric(SpanMetric):
+class SeqevalMetric(TallyMetric, SpanMetric):
     """Precision, recall and F1 of spans: the same scores as the package seqeval, computed in linear time.
 
     `strict` counts spans that are well-formed from their first word to their last, like seqeval's `mode="strict"`
@@ -33,16 +34,14 @@ class SeqevalMetric(SpanMetric):
         default=None, description="convert the tags to this scheme before counting; unset: the model's scheme"
     )
 
-    def compute(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> dict[str, Any]:
+    def tally(self, scheme: SchemeName) -> Tally:
         """Micro `precision`, `recall`, `f1`; `macro_f1`, `weighted_f1`; `accuracy` over words; `per_type`.
 
         Raises:
-            SchemeError: a tag that the scheme does not have.
             SpecError: the tags are plain.
-            ValueError: gold and predicted differ in length.
         """
-        sentences = self.pairs(gold, predicted, scheme)
-        return {**span_scores(sentences, gold, predicted), "signature": self._signature(scheme)}
+        self.check_scheme(scheme)
+        return _SpanTally(self, scheme)
 
     def spans(self, tags: Sequence[str], scheme: SchemeName) -> list[schemes.Chunk]:
         """The spans of a sentence, in order, after conversion to the option `scheme`.
@@ -58,7 +57,8 @@ class SeqevalMetric(SpanMetric):
         )
         return schemes.chunks(converted, self.scheme, strict=strict)
 
-    def _signature(self, scheme: SchemeName) -> str:
+    def signature(self, scheme: SchemeName) -> str:
+        """The settings that two scores must share to be comparable."""
         counted_in = self.scheme or scheme
         settings: dict[str, object] = {"scheme": counted_in}
         if counted_in != scheme:
@@ -67,3 +67,19 @@ class SeqevalMetric(SpanMetric):
         if counted_in in (_SEQEVAL_SCHEMES if self.mode == "strict" else READ_AS_BIOES):
             settings["equal-to"] = EQUAL_TO
         return signature("seqeval", **settings)
+
+
+class _SpanTally:
+    def __init__(self, metric: SeqevalMetric, scheme: SchemeName) -> None:
+        self._metric, self._scheme = metric, scheme
+        self._words, self._spans = WordCounts(), Counts()
+
+    def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
+        """Count the spans and tags of a sentence."""
+        self._words.add(gold, predicted)
+        scheme = self._scheme
+        self._spans.add_spans(self._metric.spans(gold, scheme), self._metric.spans(predicted, scheme))
+
+    def scores(self) -> dict[str, Any]:
+        """The scores of all sentences."""
+        return {**exact_scores(self._spans, self._words), "signature": self._metric.signature(self._scheme)}

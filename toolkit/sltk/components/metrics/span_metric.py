@@ -12,7 +12,7 @@ from ...errors import SpecError
 from ...schemes import Chunk
 from ...schemes.names import SchemeName
 from ..slots import Metric
-from .counting import SpanPairs, TagSequences, sizes
+from .counting import SpanPairs, TagSequences, word_counts
 
 Mode = Literal["strict", "conlleval"]
 
@@ -43,6 +43,17 @@ class SpanMetric(Metric):
         """
         return schemes.chunks(tags, self.read_as(scheme), strict=self.mode == "strict")
 
+    def check_scheme(self, scheme: SchemeName) -> None:
+        """Check that tags mark spans.
+
+        Raises:
+            SpecError: the tags are plain.
+        """
+        if scheme == "plain":
+            raise SpecError(
+                f"metric `{self.type_name}` counts spans, but plain tags mark none: use the metric `accuracy`"
+            )
+
     def pairs(self, gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> SpanPairs:
         """The gold and the predicted spans of each sentence.
 
@@ -51,11 +62,8 @@ class SpanMetric(Metric):
             SpecError: the tags are plain, and mark no spans.
             ValueError: gold and predicted differ in length.
         """
-        if scheme == "plain":
-            raise SpecError(
-                f"metric `{self.type_name}` counts spans, but plain tags mark none: use the metric `accuracy`"
-            )
-        sizes(gold, predicted)
+        self.check_scheme(scheme)
+        word_counts(gold, predicted)
         return [
             (self.spans(right, scheme), self.spans(guess, scheme))
             for right, guess in zip(gold, predicted, strict=True)
