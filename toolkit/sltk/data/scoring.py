@@ -1,7 +1,7 @@
 """Scores of files with tagged words, like the conlleval script, for `sltk score`.
 
-The files have one word per line and a blank line between sentences; columns are separated by tabs, or by any white
-space. In a single file, the last two columns are the gold and the predicted tag. In two files, the last column of
+The files have one word per line and a blank line between sentences; columns are separated by tabs, or by spaces and
+tabs. In a single file, the last two columns are the gold and the predicted tag. In two files, the last column of
 each is the tag and the first is the word, and both must have the same words.
 """
 
@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 from .. import schemes
 from ..components.metrics.accuracy import AccuracyMetric
+from ..components.metrics.counting import tally_of
 from ..components.metrics.seqeval import SeqevalMetric
 from ..components.metrics.span_metric import Mode, SpanMetric
+from ..components.readers.conll import split_blanks
 from ..components.slots import Metric
 from ..errors import DataError
+from ..files.opening import is_stream
 from ..files.text_lines import TextLines
 from ..schemes.names import ReaderScheme, SchemeName
 from ..types import Prediction, Sentence
@@ -35,12 +38,47 @@ class _TaggedWord(NamedTuple):
     line: int
 
 
-class _Side(NamedTuple):
-    """The gold or the predicted tags of all sentences, and the words they were read with."""
+class _ScoredSentence(NamedTuple):
+    """A sentence of the gold file and the same of the predicted one, which may be the same file."""
 
-    file: Path
-    sentences: list[list[_TaggedWord]]
-    tags: list[list[str]]
+    gold: list[_TaggedWord]
+    predicted: list[_TaggedWord]
+    tags: tuple[list[str], list[str]]
+    """Gold and predicted."""
+
+
+class _ScoredFiles:
+    """The sentences of one or two files, which are read again whenever they are needed; streams are held in memory."""
+
+    def __init__(self, gold: Path, predicted: Path | None) -> None:
+        self.gold, self.predicted = gold, predicted
+        self._held: list[_ScoredSentence] | None = None
+        if any(path is not None and is_stream(path) for path in (gold, predicted)):
+            self._held = list(self._read())
+
+    def __iter__(self) -> Iterator[_ScoredSentence]:
+        return self._read() if self._held is None else iter(self._held)
+
+    def _read(self) -> Iterator[_ScoredSentence]:
+        if self.predicted is None:
+            for words in _read(self.gold, 2):
+                tags = [word.gold for word in words], [word.tag for word in words]
+                yield _ScoredSentence(words, words, tags)
+            return
+        for right, guess in zip_longest(_read(self.gold, 1), _read(self.predicted, 1)):
+            _check_words(self.gold, right or [], self.predicted, guess or [])
+            yield _ScoredSentence(right, guess, ([word.tag for word in right], [word.tag for word in guess]))
+
+    def tags(self) -> Iterator[list[str]]:
+        """All gold and predicted tags."""
+        for sentence in self:
+            yield from sentence.tags
+
+    def predictions(self) -> Iterator[Prediction]:
+        """The sentences as predictions, for metrics that need all of them."""
+        for sentence in self:
+            gold, predicted = sentence.tags
+            yield Prediction(Sentence([word.text for word in sentence.gold], tags=gold), predicted)
 
 
 def score_files(
@@ -55,41 +93,26 @@ def score_files(
     `scheme` is that of both columns; `auto` detects it. The default metric is `seqeval` in `mode`, and `accuracy` for
     plain tags. Files contain no probabilities, so metrics that need them are not available.
 
+    The files are read sentence by sentence, unless the metric needs all sentences at once, as `partial` and `spans`.
+
     Raises:
         DataError: a file is missing or empty, a line has too few columns or another number than the first, the
             words of two files differ, or a tag is not in the scheme; the message names file and line.
         SpecError: the metric cannot be computed from such tags.
     """
-    sides = _read_one(gold) if predicted is None else _read_two(gold, predicted)
-    right, guess = (side.tags for side in sides)
-    tag_scheme: SchemeName = schemes.detect(right + guess) if scheme == "auto" else scheme
+    sentences = _ScoredFiles(gold, predicted)
+    tag_scheme: SchemeName = schemes.detect(sentences.tags()) if scheme == "auto" else scheme
     chosen = metric or (AccuracyMetric() if tag_scheme == "plain" else SeqevalMetric(mode=mode))
-    predictions = [
-        Prediction(Sentence([word.text for word in words], tags=tags), predicted_tags)
-        for words, tags, predicted_tags in zip(sides[0].sentences, right, guess, strict=True)
-    ]
+    tally = tally_of(chosen, tag_scheme)
     try:
-        return chosen.score(predictions, tag_scheme)
+        if tally is None:
+            return chosen.score(list(sentences.predictions()), tag_scheme)
+        for sentence in sentences:
+            tally.add(*sentence.tags)
+        return tally.scores()
     except schemes.SchemeError:
         read_as = chosen.read_as(tag_scheme) if isinstance(chosen, SpanMetric) else tag_scheme
-        raise _first_bad_tag(sides, read_as) from None
-
-
-def _read_one(path: Path) -> tuple[_Side, _Side]:
-    sentences = list(_read(path, 2))
-    gold = [[word.gold for word in words] for words in sentences]
-    return _Side(path, sentences, gold), _last_column(path, sentences)
-
-
-def _read_two(gold: Path, predicted: Path) -> tuple[_Side, _Side]:
-    right, guess = list(_read(gold, 1)), list(_read(predicted, 1))
-    for one, other in zip_longest(right, guess):
-        _check_words(gold, one or [], predicted, other or [])
-    return _last_column(gold, right), _last_column(predicted, guess)
-
-
-def _last_column(path: Path, sentences: list[list[_TaggedWord]]) -> _Side:
-    return _Side(path, sentences, [[word.tag for word in words] for words in sentences])
+        raise _first_bad_tag(sentences, read_as) from None
 
 
 def _read(path: Path, tags: int) -> Iterator[list[_TaggedWord]]:
@@ -97,7 +120,7 @@ def _read(path: Path, tags: int) -> Iterator[list[_TaggedWord]]:
     sentence: list[_TaggedWord] = []
     width, first = 0, 0
     for number, line in TextLines(path):
-        columns = _columns(line, tags) if "\t" in line else line.split()
+        columns = _columns(line, tags) if "\t" in line else split_blanks(line)
         if not columns or columns[0] == DOCUMENT_MARKER:
             if sentence:
                 yield sentence
@@ -122,7 +145,7 @@ def _columns(line: str, tags: int) -> list[str]:
     columns = line.split("\t")
     if len(columns) > 1 and all(column and column.split() == [column] for column in columns[-tags:]):
         return columns
-    return line.split()
+    return split_blanks(line)
 
 
 def _check_words(gold: Path, right: list[_TaggedWord], predicted: Path, guess: list[_TaggedWord]) -> None:
@@ -138,17 +161,19 @@ def _check_words(gold: Path, right: list[_TaggedWord], predicted: Path, guess: l
         raise DataError.at(f"the files differ: {found} here, but {expected} in {place}", predicted, line)
 
 
-def _first_bad_tag(sides: tuple[_Side, _Side], scheme: SchemeName) -> DataError:
-    """The error for the first tag that is not in the scheme, at its line."""
-    for side in sides:
-        for words, tags in zip(side.sentences, side.tags, strict=True):
+def _first_bad_tag(sentences: _ScoredFiles, scheme: SchemeName) -> DataError:
+    """The error for the first tag that is not in the scheme, at its line: in the gold tags, or else in the others."""
+    files = sentences.gold, sentences.predicted or sentences.gold
+    for side, file in enumerate(files):
+        for sentence in sentences:
             try:
-                schemes.chunks(tags, scheme, strict=False)
+                schemes.chunks(sentence.tags[side], scheme, strict=False)
             except schemes.SchemeError as error:
-                detected = schemes.detect(sides[0].tags + sides[1].tags)
+                detected = schemes.detect(sentences.tags())
                 advice = f"these tags look like {detected}: use `--scheme {detected}`"
                 notes = (advice,) if detected != scheme else ()
-                return DataError.at(str(error), side.file, words[error.index].line, *notes)
+                words = sentence.predicted if side else sentence.gold
+                return DataError.at(str(error), file, words[error.index].line, *notes)
     raise AssertionError("no tag is wrong")
 
 

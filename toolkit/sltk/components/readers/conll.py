@@ -87,7 +87,7 @@ class ConllReader(TaggedReader, TextFileReader):
     def split_function(self) -> Callable[[str], list[str]]:
         """The function that splits a line into columns."""
         if self.separator is None:
-            return _split_blanks
+            return split_blanks
         separator = separator_text(self.separator)
         return lambda line: line.split(separator)
 
@@ -98,7 +98,7 @@ def _document_name(line: str) -> str | None:
     return f"{match[1]}_{match[2]}" if match else None
 
 
-def _split_blanks(line: str) -> list[str]:
+def split_blanks(line: str) -> list[str]:
     """Columns between runs of spaces and tabs; no-break spaces and control characters belong to words."""
     if line.isascii() and line.replace("\t", " ").isprintable():
         return line.split()  # the same result, faster
