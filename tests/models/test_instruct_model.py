@@ -107,7 +107,8 @@ def test_a_run_has_the_files_of_every_run_and_counts_its_responses(run: Path) ->
     assert responses["sentences_per_second"] > 0
     lines = (run / "predictions/test.conll").read_text().splitlines()
     assert sum(map(bool, lines)) == metrics["test"]["words"]
-    assert {path.name for path in (run / "model").iterdir()} == {"adapter", "base", "tokenizer", "sltk.json"}
+    names = {path.name for path in (run / "model").iterdir()}
+    assert names == {"adapter", "base", "tokenizer", "manifest.json", "sltk.json"}
 
 
 def test_the_resolved_spec_has_no_keys_of_taggers(run: Path) -> None:

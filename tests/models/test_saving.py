@@ -101,7 +101,9 @@ def test_a_pretrained_model_is_the_same_after_loading(
     assert_same_after_loading(tmp_path / "run", before[0])
     names = {path.name for path in (tmp_path / "run/model").iterdir()}
     expected = "base" if kind == "whole" else "adapter" if "lora" in PRETRAINED[kind] else None
-    assert names == {"head.safetensors", "sltk.json", "tokenizer"} | ({expected} if expected else set())
+    assert names == {"head.safetensors", "manifest.json", "sltk.json", "tokenizer"} | (
+        {expected} if expected else set()
+    )
 
 
 @pytest.mark.parametrize("head", ["mlp", "crf"])

@@ -4,6 +4,7 @@
                                                          classifier (for `type: instruct`, its causal language model)
     base/                                                merged weights alone, if no token classifier is equivalent
     tokenizer/, head.safetensors, sltk.json, imports/    as in the `model/` of a run: see models/saving.py
+    manifest.json                                        size and SHA-256 of each file; a README may be added
 
 A custom backbone that is not a transformers model is copied unchanged.
 
@@ -31,10 +32,10 @@ from transformers import (
 )
 
 from .components.backbones.pretrained import PretrainedBackbone
-from .components.registry import registry
 from .errors import ModelError, UsageError
-from .files import atomic
+from .files import atomic, manifest
 from .models import kinds, saving, tagging
+from .models.backbone_files import stored_backbone
 from .models.description import read_description
 from .models.instruct.model import InstructModel
 from .models.tagger_model import TaggerModel
@@ -70,13 +71,15 @@ def export(
     progress, target = progress or Progress(), Path(target)
     _check_free(target)
     folder = model_folder(Path(run), ImportPolicy(trust_code, progress.note))
-    backbone_type = read_description(folder)["components"]["backbone"]["type"]
-    if not issubclass(registry.find("backbone", backbone_type), PretrainedBackbone):
-        progress.note(f"only sltk can load this export: its backbone has the type `{backbone_type}`")
+    backbone, about = stored_backbone(folder, read_description(folder)), manifest.read(folder)
+    if not isinstance(backbone, PretrainedBackbone):
+        progress.note(f"only sltk can load this export: its backbone has the type `{backbone.type_name}`")
+        saving.verify(folder, progress)
         with atomic.new_folder(target) as partial:  # its base/ already has all weights
             shutil.copytree(folder, partial, dirs_exist_ok=True)
+            manifest.write(partial, **about)
         return
-    model: TaggerModel | InstructModel = kinds.load(folder, merge=False)
+    model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
     config, state = adapter_merging.plain_weights(model.network.backbone.model)
     model = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
@@ -88,6 +91,7 @@ def export(
                 atomic.remove(path)
             _save(AutoModel, config, state, partial / "base")
             saving.save_rest(model, partial, {"path": "base"}, folder / "imports")
+        manifest.write(partial, **about)
 
 
 def _check_free(target: Path) -> None:

@@ -18,6 +18,7 @@ from .data import datasets
 from .data.data_report import report_data
 from .data.splits import load_splits
 from .errors import UsageError
+from .files import manifest
 from .models import kinds
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores
@@ -191,7 +192,7 @@ def evaluate(
             dataset = datasets.load(reader, scheme)
         else:
             dataset = load_splits(experiment.data, scheme, [split])[split]
-    model = kinds.load(model_at)
+    model = kinds.load(model_at, progress=progress)
     report_data({dataset.name: dataset}, progress)
     unknown = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
     if unknown:
@@ -215,8 +216,9 @@ def load(
         UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
+    progress = progress or Progress()
     model = model_folder(Path(folder), _policy(progress, trust_code))
-    return Labeller(kinds.load(model), batch_tokens, progress)
+    return Labeller(kinds.load(model, progress=progress), batch_tokens, progress)
 
 
 def model_folder(folder: Path, policy: ImportPolicy) -> Path:
@@ -226,6 +228,7 @@ def model_folder(folder: Path, policy: ImportPolicy) -> Path:
         UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
     """
     if is_model(folder):
+        manifest.verify(folder, below="imports/")
         run_model_code(folder, policy)
         return folder
     run = RunDirectory(folder)

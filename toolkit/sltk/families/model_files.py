@@ -5,18 +5,17 @@ They are found in a directory, or in the hub's cache on this machine; nothing is
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, Problem
+from ..errors import ModelError, Problem, UsageError
+from ..files.damage import read_header, read_json
 from .model_shape import Linear, Shape
-
-_HEADER_LIMIT = 100 * 2**20
-"""Maximum bytes of a safetensors header, as the format defines it."""
 
 
 def find(name: str, revision: str | None = None) -> Path | None:
@@ -38,15 +37,20 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         ModelError: the file is not a JSON object.
     """
     path = folder / "config.json"
-    if not path.is_file():
+    if not path.exists():
         return None
+    with _as_model_error(f"`{path}` is not JSON"):
+        return read_json(path)
+
+
+@contextmanager
+def _as_model_error(about: str) -> Iterator[None]:
+    """Turn the error of a damaged file into one about the model that a spec names."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(Problem(f"`{path}` is not JSON: {error}", path="backbone.name")) from error
-    if not isinstance(config, dict):
-        raise ModelError(Problem(f"`{path}` is not a JSON object", path="backbone.name"))
-    return config
+        yield
+    except UsageError as error:
+        reason = error.problems[0].message.removeprefix("the file is damaged: ")
+        raise ModelError(Problem(f"{about}: {reason}", path="backbone.name")) from error
 
 
 Headers = dict[str, tuple[str, tuple[int, ...]]]
@@ -61,9 +65,9 @@ def read_headers(folder: Path) -> Headers:
     """
     tensors: Headers = {}
     for path in sorted(folder.glob("model*.safetensors")):
-        for name, entry in _header(path).items():
-            if name != "__metadata__":
-                tensors[name] = (str(entry["dtype"]), tuple(entry["shape"]))
+        with _as_model_error(f"`{path}` is not a complete safetensors file"):
+            header = read_header(path)
+        tensors |= {name: (str(entry["dtype"]), tuple(entry["shape"])) for name, entry in header.items()}
     return tensors
 
 
@@ -72,20 +76,6 @@ def parameters(headers: Headers) -> int:
     return sum(
         prod(shape) for name, (_, shape) in headers.items() if name.split(".")[0] not in ("lm_head", "cls")
     )
-
-
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _HEADER_LIMIT:
-                raise ValueError("its header is too long")
-            header: dict[str, Any] = json.loads(file.read(length))
-        return header
-    except ValueError as error:
-        raise ModelError(
-            Problem(f"`{path}` is not a complete safetensors file: {error}", path="backbone.name")
-        ) from error
 
 
 def _hub_cache() -> Path:

@@ -56,7 +56,7 @@ def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _sibling(path: Path, kind: str) -> Path:
@@ -97,7 +97,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 def publish(partial: Path, folder: Path) -> None:
     """Sync a finished folder to disk, and move it to `folder`."""
     for path in [*partial.rglob("*"), partial]:
-        _sync(path)
+        sync(path)
     if folder.exists():
         retired = _sibling(folder, "old")
         folder.rename(retired)
@@ -105,7 +105,7 @@ def publish(partial: Path, folder: Path) -> None:
         shutil.rmtree(retired, ignore_errors=True)
     else:
         partial.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def is_partial(name: str) -> bool:
@@ -124,7 +124,8 @@ def remove(path: Path) -> None:
     shutil.rmtree(retired)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_model, save_file, save_model
 
 from .._version import __version__
 from ..components.backbones import precision
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.slots import Backbone
-from ..errors import ModelError, UsageError
+from ..errors import ModelError
+from ..files.damage import report_damage
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..spec.experiment import RunSpec
-from .description import FORMAT
+from .description import FORMAT, stored_values
 
 _CUSTOM_WEIGHTS = Path("base") / "weights.safetensors"
 """All weights of a custom backbone that is not a transformers model."""
@@ -95,6 +94,15 @@ def describe_backbone(backbone: PackedBackbone, spec: Backbone, base: dict[str, 
     }
 
 
+def stored_backbone(folder: Path, description: dict[str, Any]) -> Backbone:
+    """The backbone in the description of a saved model.
+
+    Raises:
+        UsageError: its values are not valid, or no backbone of this type is registered.
+    """
+    return stored_values(Backbone, folder, description["components"]["backbone"], "components.backbone")
+
+
 def load_backbone(
     folder: Path, description: dict[str, Any], *, merge: bool, language_model: bool = False
 ) -> tuple[Backbone, PackedBackbone]:
@@ -106,15 +114,15 @@ def load_backbone(
         UsageError: files of the model are missing or damaged.
         ModelError: its base model is not available, or differs from the one it was trained on; or its mask differs.
     """
-    spec, base = Backbone.model_validate(description["components"]["backbone"]), description["base"]
+    spec, base = stored_backbone(folder, description), description["base"]
     if base.get("revision"):  # the revision of the hub model that it was trained on
         spec = spec.model_copy(update={"revision": base["revision"]})
     context = BuildContext(
         device=precision.device(), seed=0, saved=folder, base=base, language_model=language_model
     )
-    with report_damage(folder):
-        backbone = spec.build(context)
-        if not isinstance(spec, PretrainedBackbone):
+    backbone = spec.build(context)
+    if not isinstance(spec, PretrainedBackbone):
+        with report_damage(folder / _CUSTOM_WEIGHTS):
             load_model(backbone.model, folder / _CUSTOM_WEIGHTS, device=str(context.device))
     if base.get("revision") and backbone.base.get("revision") != base["revision"]:
         raise ModelError(
@@ -136,12 +144,3 @@ def load_backbone(
 
 def _flags_text(backbone: PackedBackbone) -> str:
     return "".join("01"[flag] for flag in backbone.flags)
-
-
-@contextmanager
-def report_damage(folder: Path) -> Iterator[None]:
-    """Turn errors of reading weights into a `UsageError` that names the folder of the model."""
-    try:
-        yield
-    except (SafetensorError, FileNotFoundError) as error:
-        raise UsageError(f"the model in `{folder}` is damaged: {error}") from error

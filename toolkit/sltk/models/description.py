@@ -4,14 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .. import schemes
 from .._version import __version__
-from ..errors import Problem, UsageError
-from ..spec.stored import read_mapping
+from ..errors import Location, Problem, UsageError
+from ..files.damage import damaged, read_json
+from ..schemes.names import SchemeName
 
 FORMAT = 1
 DESCRIPTION = "sltk.json"
+
+M = TypeVar("M", bound=BaseModel)
+_Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Mask(_Shape):
+    unmask: str | None
+    flags: str = Field(pattern="^[01]*$")
+
+
+class _Base(_Shape):
+    name: str | None = None
+    revision: str | None = None
+    content: str | None = None
+    path: Literal["base", "."] | None = None
+
+
+class _Example(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    sentence: str
+    response: str
+
+
+class _Description(_Shape):
+    """What all of sltk relies on in `sltk.json`; components check their own keys."""
+
+    type: Literal["tagger", "instruct"] = "tagger"
+    scheme: SchemeName
+    labels: list[str] = Field(min_length=1)
+    mask: _Mask
+    base: _Base
+    max_length: Annotated[int, Field(strict=True, ge=1)] | None
+    components: dict[str, dict[str, Any]]
+    # A tagger:
+    spacing: Literal["single", "source"] = "single"
+    on_overflow: Literal["window", "error"] = "window"
+    document_context: _Count = 0
+    # An instruction-tuned model:
+    instruct: dict[str, Any] = {}
+    shots: list[_Example] = []
+    seed: _Count = 0
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> _Description:
+        slots = ("splitter", "backbone", *(("aligner", "head") if self.type == "tagger" else ()))
+        missing = [f"components.{slot}" for slot in slots if slot not in self.components]
+        keys = ("spacing", "on_overflow") if self.type == "tagger" else ("instruct", "shots", "seed")
+        missing += [key for key in keys if key not in self.model_fields_set]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label occurs twice")
+        schemes.chunks(self.labels, self.scheme, strict=False)  # a `SchemeError` names a wrong label
+        return self
 
 
 def is_model(folder: Path) -> bool:
@@ -38,11 +100,38 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Read the description of a saved model.
 
     Raises:
-        UsageError: the folder has no model, or one that another version of sltk wrote.
+        UsageError: the folder has no model, or a damaged one, or one that another version of sltk wrote.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UsageError(f"`{folder}` has no sltk model (no {DESCRIPTION}); did its training finish?")
-    description = read_mapping(path)
+    description = read_json(path)
     check_format(folder, description, "train it again, or use the version that wrote it")
+    try:
+        _Description.model_validate(description)
+    except ValidationError as error:
+        raise damaged(path, _first(error)) from error
     return description
+
+
+def stored_values(kind: type[M], folder: Path, values: Any, key: str) -> M:
+    """Validate a part of `sltk.json`: a component, or settings.
+
+    Raises:
+        UsageError: the values at `key` do not fit; or no component of this name is registered.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        about = Problem(f"`{key}` cannot be used: {_first(error)}", Location(str(folder / DESCRIPTION)))
+        raise UsageError(about) from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem of pydantic's error, with its key, in one line."""
+    item = error.errors(include_url=False)[0]
+    cause = item.get("ctx", {}).get("error")
+    text = _first(cause) if isinstance(cause, ValidationError) else str(cause or item["msg"])
+    key = ".".join(str(part) for part in item["loc"])
+    text = text[:1].lower() + text[1:]
+    return f"`{key}`: {text}" if key else text

@@ -14,7 +14,7 @@ from ..data.datasets import Dataset
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..types import Prediction, Sentence
-from . import tagging
+from . import saving, tagging
 from .description import read_description
 from .instruct import model as instruct
 from .instruct.responses import Score
@@ -47,8 +47,8 @@ class ModelType(Protocol):
     def extra_scores(self, model: Any, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
         """Scores of a split in addition to those of the metrics."""
 
-    def save(self, model: Any, folder: Path, imports: Path) -> None:
-        """Write the model to a folder, which appears completely or not at all."""
+    def save(self, model: Any, folder: Path, imports: Path, about: Mapping[str, Any] | None = None) -> None:
+        """Write the model to a folder, which appears completely or not at all; its manifest contains `about`."""
 
     def load(self, folder: Path, *, merge: bool = True) -> Any:
         """Load a model for prediction; with `merge`, adapters are merged into float32 weights."""
@@ -62,11 +62,12 @@ def type_of(model: Model) -> ModelType:
     return TYPES[model.type_name]
 
 
-def load(folder: Path, *, merge: bool = True) -> Any:
-    """Load a saved model of any type for prediction; with `merge`, adapters are merged into float32 weights.
+def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) -> Any:
+    """Verify and load a saved model of any type for prediction; with `merge`, adapters become part of float32 weights.
 
     Raises:
-        UsageError: `folder` has no model, or one that another version of sltk wrote.
+        UsageError: `folder` has no model, or one that another version of sltk wrote; or files are missing or damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
+    saving.verify(folder, progress or Progress())
     return TYPES[read_description(folder).get("type", "tagger")].load(folder, merge=merge)

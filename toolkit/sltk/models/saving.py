@@ -6,6 +6,7 @@
     adapter/            LoRA weights as peft saves them           (with `lora`)
     base/               the weights of the backbone               (fresh, trained whole, or a custom backbone)
     imports/            the files of `imports:` that define its components
+    manifest.json       size and SHA-256 of each file, written last: see files/manifest.py
 
 An export (exporting.py) has no adapter: its base has the merged weights.
 All files are safetensors or JSON. A frozen pretrained base is not copied: sltk.json has its name, and its revision or
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,11 +29,14 @@ from torch import nn
 from ..components.backbones import precision
 from ..components.slots import Backbone, Splitter
 from ..errors import UsageError
-from ..files import atomic
+from ..files import atomic, manifest
+from ..files.damage import check_regular, report_damage
 from ..nn.backbone import PackedBackbone
+from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
-from .backbone_files import base_of, describe_backbone, load_backbone, report_damage, save_backbone
-from .description import DESCRIPTION, read_description
+from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone
+from .description import DESCRIPTION, read_description, stored_values
+from .stored_tensors import check_finite, check_shapes
 
 _HEAD = "head.safetensors"
 
@@ -61,12 +66,16 @@ class Model(ABC):
         return {}
 
 
-def save(model: Model, folder: Path, imports: Path) -> None:
-    """Write a model to `folder`, completely or not at all, with a copy of the folder `imports` if it exists."""
+def save(model: Model, folder: Path, imports: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write a model to `folder`, completely or not at all, with a copy of the folder `imports` if it exists.
+
+    `about` are further keys of its manifest: the step, and a digest of the spec.
+    """
     backbone = model.network.backbone
     with atomic.new_folder(folder) as partial:
         save_backbone(backbone, model.backbone, partial)
         save_rest(model, partial, base_of(backbone, model.backbone), imports)
+        manifest.write(partial, **(about or {}))
 
 
 def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -> None:
@@ -89,6 +98,22 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     atomic.write_json(folder / DESCRIPTION, description)
 
 
+def verify(folder: Path, progress: Progress) -> None:
+    """Check the files of a saved model, before anything in the folder is used.
+
+    A model without a manifest, from an older version or made by hand, is reported; `load` then checks what it can.
+
+    Raises:
+        UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing or damaged.
+    """
+    check_regular(folder)
+    _check_complete(folder, read_description(folder))
+    if manifest.verify(folder) is None:
+        progress.note(
+            f"warning: `{folder}` has no {manifest.NAME}, so only the form of its files is checked, not their content"
+        )
+
+
 def load(
     folder: Path, *, merge: bool, language_model: bool = False
 ) -> tuple[dict[str, Any], PackedBackbone, dict[str, Any]]:
@@ -98,15 +123,19 @@ def load(
         The content of sltk.json, the backbone, and the fields of `Model` except the network.
 
     Raises:
-        UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing.
+        UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing or damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
+    check_regular(folder)
     description = read_description(folder)
     _check_complete(folder, description)
     spec, backbone = load_backbone(folder, description, merge=merge, language_model=language_model)
+    if not manifest.exists(folder):
+        check_finite(backbone, folder)
+    splitter = description["components"]["splitter"]
     fields = {
         "labels": LabelSet(tuple(description["labels"]), description["scheme"]),
-        "splitter": Splitter.model_validate(description["components"]["splitter"]),
+        "splitter": stored_values(Splitter, folder, splitter, "components.splitter"),
         "backbone": spec,
         "max_length": description["max_length"],
         "device": precision.device(),
@@ -114,15 +143,20 @@ def load(
     return description, backbone, fields
 
 
-def load_modules(modules: dict[str, nn.Module], folder: Path) -> None:
-    """Load the weights of `Model.head_modules`.
+def load_modules(build: Callable[[], dict[str, nn.Module]], folder: Path) -> dict[str, Any]:
+    """Build the modules of `Model.head_modules` and load their weights.
 
     Raises:
-        UsageError: the file is missing or damaged.
-        RuntimeError: a weight is missing.
+        UsageError: the file is missing or damaged, or has other weights than the modules.
     """
-    with report_damage(folder):
-        nn.ModuleDict(modules).load_state_dict(load_file(str(folder / _HEAD)))
+    path = folder / _HEAD
+    check_shapes(build, path)
+    with report_damage(path):
+        modules = nn.ModuleDict(build())
+        modules.load_state_dict(load_file(str(path)))
+    if not manifest.exists(folder):
+        check_finite(modules, path)
+    return dict(modules)
 
 
 def _check_complete(folder: Path, description: dict[str, Any]) -> None:

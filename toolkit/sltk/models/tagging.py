@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..components.backbones import precision
 from ..components.slots import Aligner, Head, Reader
@@ -25,6 +26,7 @@ from ..subwords.tokenization import resolve_spacing
 from ..types import Prediction
 from . import saving
 from .backbone_files import build_backbone
+from .description import stored_values
 from .saving import save
 from .tagger_model import TaggerModel, predict
 
@@ -87,11 +89,16 @@ def load(folder: Path, *, merge: bool = True) -> TaggerModel:
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
     description, backbone, fields = saving.load(folder, merge=merge)
-    aligner = Aligner.model_validate(description["components"]["aligner"])
-    head = Head.model_validate(description["components"]["head"])
-    head_module = head.build(backbone.hidden_size, fields["labels"])
-    model = TaggerModel(
-        network=Tagger(backbone, aligner.build(), head_module).to(fields["device"]).eval(),
+    components = description["components"]
+    aligner = stored_values(Aligner, folder, components["aligner"], "components.aligner")
+    head = stored_values(Head, folder, components["head"], "components.head")
+
+    def build() -> dict[str, nn.Module]:
+        return {"head": head.build(backbone.hidden_size, fields["labels"]), "aligner": aligner.build()}
+
+    modules = saving.load_modules(build, folder)
+    return TaggerModel(
+        network=Tagger(backbone, modules["aligner"], modules["head"]).to(fields["device"]).eval(),
         aligner=aligner,
         head=head,
         spacing=description["spacing"],
@@ -99,8 +106,6 @@ def load(folder: Path, *, merge: bool = True) -> TaggerModel:
         document_context=description.get("document_context", 0),
         **fields,
     )
-    saving.load_modules(model.head_modules(), folder)
-    return model
 
 
 def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sample]:

@@ -9,6 +9,7 @@ Each folder, and `model/` at the end, contains
     tokenizer.json, …                its tokenizer
     adapter/                         LoRA weights as peft saves them                         (with `lora`)
     pretraining.json                 objective, mask, base model, duration of training
+    manifest.json                    size and SHA-256 of each file
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..errors import Problem, SpecError, UsageError
-from ..files import atomic
+from ..files import atomic, manifest
 from ..models.backbone_files import describe_backbone
 from ..nn.backbone import PackedBackbone
 from ..rundir.pretrained_origin import DESCRIPTION
 from ..runtime import processes
+from ..spec.writing import digest
 from .pretrain_spec import PretrainSpec
 
 
@@ -40,6 +42,7 @@ def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, 
         backbone.tokenizer.save_pretrained(partial)
         description = describe_backbone(backbone, spec.backbone, backbone.base)
         atomic.write_json(partial / DESCRIPTION, description | {"objective": spec.objective} | training)
+        manifest.write(partial, step=training["update"], spec=digest(spec))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -33,6 +35,19 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
     if "imports" in values:
         values["imports"] = [str(path) for path in values["imports"]]
     return cast(dict[str, Any], plain(values))
+
+
+def digest(spec: BaseModel) -> str:
+    """Identify what a spec says: the same for equal specs, except that `imports:` and unset keys do not count."""
+    values = _set_values({**plain_values(spec), "imports": None})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _set_values(value: Any) -> Any:
+    """Plain values without keys that are unset, so that a later version may add such keys."""
+    if isinstance(value, dict):
+        return {key: _set_values(item) for key, item in value.items() if item is not None}
+    return [_set_values(item) for item in value] if isinstance(value, list) else value
 
 
 def dump_values(values: Mapping[str, Any]) -> str:

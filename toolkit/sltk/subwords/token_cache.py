@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..files import atomic
+from ..files import atomic, file_digests
 from ..types import Sentence
 from . import alignment, documents, pieces, tokenization, word_tokenizer
 from .documents import are_neighbours
@@ -41,11 +41,8 @@ _READ_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
 
 def cache_folder() -> Path | None:
     """The folder of the files; None if the cache is off."""
-    setting = os.environ.get("SLTK_CACHE")
-    if setting == "off":
-        return None
-    base = Path(setting) if setting else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sltk"
-    return base.expanduser() / "tokens"
+    base = file_digests.cache_folder()
+    return None if base is None else base / "tokens"
 
 
 def encode(

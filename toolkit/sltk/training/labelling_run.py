@@ -14,6 +14,7 @@ from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
+from ..spec.writing import digest
 from ..types import Prediction
 from .fit import Fitted, Task
 from .run_kind import RunKind
@@ -78,4 +79,5 @@ class LabellingRun(RunKind[Experiment]):
 
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the model, with a copy of its `imports/`."""
-        self._type.save(self.model, self.run.model, self.run.imports)
+        about = {"step": metrics["train"]["steps"], "spec": digest(self.spec)}
+        self._type.save(self.model, self.run.model, self.run.imports, about)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, Problem
+from ...files import file_digests
+from ...files.damage import open_regular
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
 
 def identify_base(name: str, revision: str | None) -> dict[str, Any]:
-    """`{"name", "revision"}` of a hub model that was just loaded, or `{"name", "content"}` of a directory.
+    """`{"name", "revision"}` of a hub model that was just loaded, or `{"name", "content", "covers"}` of a directory.
 
     The argument `revision` is a branch, a tag or None; the recorded one is the commit that it refers to.
     """
     folder = Path(name)
     if folder.is_dir():
-        return {"name": name, "content": content_hash(folder)}
+        return {"name": name, "content": content_hash(folder), "covers": "all"}
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(name, "config.json", revision=revision)
@@ -28,22 +31,48 @@ def identify_base(name: str, revision: str | None) -> dict[str, Any]:
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 of the config and weights of a model directory.
+    """SHA-256 of the config and of all weights of a model directory.
 
-    It covers the size of each weights file and 64 evenly spaced samples of 64 KiB (all of a small file), so that
-    hashing a 14-GB model takes milliseconds.
+    Digests of files are cached by their size, time of change and inode, so a 14-GB model is read once.
+    """
+    names = {path.name: file_digests.sha256(path) for path in _files(folder)}
+    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    """The config and the weights of a model directory."""
+    patterns = ("*.safetensors", "*.gguf", "config.json", "*.index.json")
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def sampled_hash(folder: Path) -> str:
+    """The hash that models of sltk 0.1 recorded.
+
+    It covers the size of each weights file and 64 evenly spaced samples of 64 KiB (all of a small file).
     """
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf"), folder / "config.json"]):
         if not path.exists():
             continue
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}\n".encode())
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            digest.update(f"{path.name}:{size}\n".encode())
             for sample in range(_SAMPLES):
                 file.seek(sample * max(_SAMPLE_BYTES, size // _SAMPLES))
                 digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
+
+
+def has_content(folder: Path, base: Mapping[str, Any]) -> bool:
+    """Whether a model directory has the content that was recorded, with a hash of everything or of samples."""
+    return str(base["content"]) == (content_hash if base.get("covers") == "all" else sampled_hash)(folder)
+
+
+def is_same_base(trained_on: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether the recorded base of an adapter is `base`, which was just loaded: by content, or by name and revision."""
+    if "content" in trained_on and "content" in base:
+        return trained_on["content"] == base["content"] or has_content(Path(str(base["name"])), trained_on)
+    return all(trained_on.get(key) == base.get(key) for key in ("name", "revision"))
 
 
 def locate_base(name: str, base: Mapping[str, Any]) -> str:
@@ -60,7 +89,7 @@ def locate_base(name: str, base: Mapping[str, Any]) -> str:
         return name
     elsewhere = Path(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models")).expanduser() / Path(name).name
     folders = [folder for folder in (Path(name), elsewhere) if folder.is_dir()]
-    match = next((folder for folder in folders if content_hash(folder) == base["content"]), None)
+    match = next((folder for folder in folders if has_content(folder, base)), None)
     if match is not None:
         return str(match)
     if folders:

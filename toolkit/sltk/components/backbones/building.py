@@ -12,6 +12,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from ... import masks
 from ...errors import ModelError, Problem, nearest
+from ...files import manifest
+from ...files.damage import check_regular, damaged, is_about_content, report_damage
 from ...nn import fused
 from ...nn.backbone import BuildContext, PackedBackbone
 from . import local_tokenizer, lora
@@ -19,6 +21,7 @@ from .attention_setup import apply_mask
 from .base_weights import identify_base
 from .fetching import fetch, from_config_values
 from .pretrained import TrainedTokenizer
+from .stored_size import check_config, check_total
 from .weights import WeightsSource, load_shared_weights, source_of, version_options
 
 if TYPE_CHECKING:
@@ -33,10 +36,18 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     """
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)
+    folder = source.folder if source is not None else None
+    if folder is not None:
+        manifest.verify(folder)
+    headers = check_config(folder) if folder is not None else {}
     config = _config(spec, source, len(tokenizer))
     flags = _check_shape(spec, config)
+    if folder is not None and headers:
+        check_total(_skeleton(config), headers, folder)
     torch.manual_seed(context.seed)
     model = load_shared_weights(spec, config, source, context)
+    if context.saved is not None and not manifest.exists(context.saved):
+        _check_vocabulary(tokenizer, model, context.saved)
     base_model = model.base_model if context.language_model else model
     backbone = apply_mask(base_model, tokenizer, flags, spec, context)
     backbone.language_model = model if context.language_model else None
@@ -65,11 +76,29 @@ def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
     except masks.MaskError as error:
         raise ModelError(Problem(str(error), path="backbone.unmask")) from error
     if spec.lora is not None:
-        make = functools.partial(AutoModel.from_config, config, attn_implementation="eager")
-        with torch.device("meta"):
-            skeleton = from_config_values(config.model_type, make)
-        lora.targets(skeleton, spec.lora.target_modules)
+        lora.targets(_skeleton(config), spec.lora.target_modules)
     return flags
+
+
+def _skeleton(config: Any) -> Any:
+    """The model of a config, without memory for its weights."""
+    make = functools.partial(AutoModel.from_config, config, attn_implementation="eager")
+    with torch.device("meta"):
+        return from_config_values(config.model_type, make)
+
+
+def _check_vocabulary(tokenizer: Any, model: Any, saved: Path) -> None:
+    """Check that every token of a saved tokenizer, except added ones, has a row in the embedding.
+
+    Raises:
+        UsageError: it is the tokenizer of another model.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    own = tokenizer.get_vocab().items() - tokenizer.get_added_vocab().items()
+    largest = max((number for _, number in own), default=0)
+    if largest >= rows:
+        about = f"it numbers its tokens up to {largest}, and the embedding of the model has {rows} rows"
+        raise damaged(saved / "tokenizer" / "tokenizer.json", about)
 
 
 def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
@@ -100,7 +129,15 @@ def tokenizer_for(context: BuildContext, vocab_size: int) -> Any:
 
 
 def _saved_tokenizer(model: Path) -> Any:
-    return AutoTokenizer.from_pretrained(str(model / "tokenizer"), trust_remote_code=False)
+    folder = model / "tokenizer"
+    with report_damage(folder):
+        check_regular(folder)
+        try:
+            return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        except BaseException as error:
+            if is_about_content(error):
+                local_tokenizer.check(folder)  # names the file
+            raise
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:

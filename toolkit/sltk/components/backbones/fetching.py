@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 from huggingface_hub.errors import StrictDataclassError
 
 from ...errors import ModelError, Problem
+from ...files.damage import check_readable, check_regular, is_about_content, reason
 
 T = TypeVar("T")
 _LOCAL_COPY = "download it elsewhere and name the directory; `sltk train --rehearse` needs no hub"
 _CONFIG_ERRORS = (
-    ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, StrictDataclassError,
+    ValueError, TypeError, AttributeError, ArithmeticError, LookupError, AssertionError, RuntimeError,
+    StrictDataclassError,
 )  # fmt: skip
 """Exceptions raised by transformers for inconsistent config values."""
 
@@ -24,16 +26,23 @@ def fetch(name: str, load: Callable[[], T]) -> T:
 
     Raises:
         ModelError: the hub or the files are not accessible, or their kind is not supported.
+        UsageError: a file in the directory is damaged, or is no regular file.
     """
-    if _is_folder(name) and not Path(name).is_dir():
-        raise ModelError(Problem(f"no model directory `{name}`", path="backbone.name"))
+    if _is_folder(name):
+        if not Path(name).is_dir():
+            raise ModelError(Problem(f"no model directory `{name}`", path="backbone.name"))
+        check_regular(Path(name))
     try:
         return load()
     except ImportError as error:
         install = "; pip install 'sltk[gguf]'" if "gguf" in str(error).lower() else ""
-        message = f"`{name}` needs another package: {_first_line(error)}{install}"
+        message = f"`{name}` needs another package: {reason(error)}{install}"
         raise ModelError(Problem(message, path="backbone.name")) from error
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except BaseException as error:
+        if not is_about_content(error):
+            raise
+        if _is_folder(name):
+            check_readable(Path(name))  # names the damaged file
         raise ModelError(_problem(name, error)) from error
 
 
@@ -56,7 +65,7 @@ def _is_folder(name: str) -> bool:
     return name.startswith(("/", ".", "~"))
 
 
-def _problem(name: str, error: Exception) -> Problem:
+def _problem(name: str, error: BaseException) -> Problem:
     text = f"{error} {error.__cause__ or ''}"
     if "trust_remote_code" in text:
         return Problem(
@@ -78,7 +87,7 @@ def _problem(name: str, error: Exception) -> Problem:
             ),
         )
     return Problem(
-        f"cannot load `{name}`: {_first_line(error)}", path="backbone.name", notes=(_advice(name, text),)
+        f"cannot load `{name}`: {reason(error)}", path="backbone.name", notes=(_advice(name, text),)
     )
 
 
@@ -94,7 +103,3 @@ def _advice(name: str, text: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
         return f"HF_HUB_OFFLINE is set and the model is not in the local cache: unset it, or {_LOCAL_COPY}"
     return f"check the name and the network, or {_LOCAL_COPY}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

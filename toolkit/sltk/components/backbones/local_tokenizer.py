@@ -6,13 +6,13 @@ describes. It imports neither torch nor transformers, and does not use the netwo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, Problem
 from ...families import model_files
+from ...files.damage import check_readable, is_about_content, open_regular, read_json, reason
 from .pretrained import PretrainedBackbone, TrainedTokenizer
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -86,13 +86,28 @@ def position_limit(config: dict[str, Any]) -> int | None:
     return limit
 
 
+def check(folder: Path) -> None:
+    """Check that the tokenizer files in a folder can be read, also without transformers.
+
+    Raises:
+        ModelError: its `tokenizer.json` contains no tokenizer.
+        UsageError: another file is damaged; the error names it.
+    """
+    check_readable(folder)
+    if (folder / "tokenizer.json").exists():
+        _read(folder / "tokenizer.json")
+
+
 def _read(path: Path) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library has no exception class
-        message = f"`{path}` contains no tokenizer: {error}"
+        with open_regular(path) as file:
+            return Tokenizer.from_buffer(file.read())
+    except BaseException as error:  # the library has no exception class
+        if not is_about_content(error):
+            raise
+        message = f"`{path}` contains no tokenizer: {reason(error)}"
         raise ModelError(Problem(message, path="backbone.name")) from error
 
 
@@ -101,10 +116,7 @@ def _special_tokens(folder: Path) -> dict[str, str]:
     tokens: dict[str, str] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         path = folder / name
-        try:
-            values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except ValueError as error:
-            raise ModelError(Problem(f"`{path}` is not JSON: {error}", path="backbone.name")) from error
+        values = read_json(path) if path.exists() else {}
         for role, value in values.items():
             token = value.get("content") if isinstance(value, dict) else value
             if role.endswith("_token") and isinstance(token, str):

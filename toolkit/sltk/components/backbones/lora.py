@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,10 @@ from torch import nn
 
 from ...errors import ModelError, Problem, nearest
 from ...families.model_tables import QUERY_AND_VALUE
+from ...files import manifest
+from ...files.damage import damaged, read_header, read_json, report_damage
 from ...nn.fused.onednn import is_linear, stores_transposed
+from .base_weights import is_same_base
 
 if TYPE_CHECKING:
     from .pretrained import LoRA
@@ -63,24 +65,77 @@ def _ends_with(full: str, name: str) -> bool:
 
 
 def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
-    """Add adapters to a model: fresh ones, or those in the folder `saved`."""
-    from peft import LoraConfig, PeftModel, get_peft_model
+    """Add adapters to a model: fresh ones, or those in the folder `saved`.
 
-    if saved is not None:
-        saved_model: nn.Module = PeftModel.from_pretrained(model, str(saved))
-        return saved_model
+    peft reads no file: its config could name other layers, other initial values, or a model on the hub, and it would
+    load a pickle, or ask the hub, if the safetensors file is missing.
+
+    Raises:
+        ModelError: a target is not a linear layer of the model.
+        UsageError: a file in `saved` is missing or damaged, or has weights for other adapters.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    names = spec.target_modules if saved is None else _check_saved(saved, spec)
     config = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
-        target_modules=targets(model, spec.target_modules),
+        target_modules=targets(model, names),
         bias="none",
         fan_in_fan_out=any(stores_transposed(part) for part in model.modules()),
     )
-    fresh_model: nn.Module = get_peft_model(model, config)
-    return fresh_model
+    adapted: nn.Module = get_peft_model(model, config)
+    if saved is not None:
+        _replace_weights(adapted, saved / _WEIGHTS)
+        adapted.requires_grad_(False)
+    return adapted
 
 
+def _check_saved(folder: Path, spec: LoRA) -> list[str]:
+    """Check that a saved adapter has the rank and scale of the spec, and return the names of its layers.
+
+    Raises:
+        UsageError: it has not, or a file is missing or damaged.
+    """
+    settings = read_json(folder / _SETTINGS)
+    for key, expected in {"r": spec.r, "lora_alpha": spec.alpha, **_PLAIN}.items():
+        if (settings.get(key) or None) != (expected or None):
+            raise damaged(folder / _SETTINGS, f"`{key}` is {settings.get(key)}, expected {expected}")
+    names = settings.get("target_modules")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise damaged(folder / _SETTINGS, "`target_modules` is not a list of names")
+    for name, entry in read_header(folder / _WEIGHTS).items():
+        if ".lora_A." in name and entry["shape"][:1] != [spec.r]:
+            raise damaged(
+                folder / _WEIGHTS, f"`{name}` has the shape {entry['shape']}, and the rank is {spec.r}"
+            )
+    return names
+
+
+def _replace_weights(model: Any, path: Path) -> None:
+    """Replace the weights of fresh adapters.
+
+    Raises:
+        UsageError: the file is missing or damaged, or has other names or shapes.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    found = {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
+    fresh = {name: tuple(value.shape) for name, value in get_peft_model_state_dict(model).items()}
+    for name in sorted(fresh.keys() ^ found.keys()):
+        raise damaged(path, f"`{name}` is missing" if name in fresh else f"`{name}` is unknown")
+    for name, shape in fresh.items():
+        if found[name] != shape:
+            raise damaged(path, f"`{name}` has the shape {list(found[name])}, expected {list(shape)}")
+    with report_damage(path):
+        set_peft_model_state_dict(model, load_file(str(path)))
+
+
+_PLAIN: dict[str, Any] = dict.fromkeys(
+    ("alpha_pattern", "rank_pattern", "use_dora", "use_rslora", "modules_to_save", "layer_replication")
+)
+"""Settings of peft that sltk does not use, and that would change the result."""
 _WEIGHTS, _SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _DESCRIPTIONS = ("pretraining.json", "sltk.json")
 """Files next to an adapter that name its base model, written by `sltk pretrain` and `sltk train`."""
@@ -96,20 +151,21 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
 
     Raises:
         ModelError: the folder contains no adapter, or one with another base model or other LoRA settings.
+        UsageError: a file of the adapter is damaged.
     """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from peft import get_peft_model_state_dict
 
     folder = _adapter_folder(Path(adapter))
+    manifest.verify(folder.parent, below=f"{folder.name}/")
     _check_base(folder, base)
     differing = list(_differences(model.peft_config["default"], folder))
     if differing:
         message = f"the adapter in `{folder}` was trained with settings that differ from `lora`"
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
-    state = load_file(str(folder / _WEIGHTS))
-    fresh = get_peft_model_state_dict(model)
-    if {name: value.shape for name, value in state.items()} != {k: v.shape for k, v in fresh.items()}:
+    found = {name: tuple(entry["shape"]) for name, entry in read_header(folder / _WEIGHTS).items()}
+    if found != {name: tuple(value.shape) for name, value in get_peft_model_state_dict(model).items()}:
         raise _other_base(folder, "its weights do not fit the layers of this model")
-    set_peft_model_state_dict(model, state)
+    _replace_weights(model, folder / _WEIGHTS)
 
 
 def _adapter_folder(path: Path) -> Path:
@@ -134,9 +190,11 @@ def _check_base(folder: Path, base: Mapping[str, Any]) -> None:
     description = next((path for name in _DESCRIPTIONS if (path := folder.parent / name).is_file()), None)
     if description is None:
         return
-    trained_on = json.loads(description.read_text(encoding="utf-8")).get("base", {})
-    keys = ("content",) if "content" in trained_on and "content" in base else ("name", "revision")
-    if any(trained_on.get(key) != base.get(key) for key in keys):
+    manifest.verify(folder.parent, below=description.name)
+    trained_on = read_json(description).get("base", {})
+    if not isinstance(trained_on, dict):
+        raise damaged(description, "`base` is not a mapping")
+    if not is_same_base(trained_on, base):
         same_name = trained_on.get("name") == base.get("name")
         origin = "other weights" if same_name else f"`{trained_on.get('name')}`"
         raise _other_base(folder, f"it was trained on {origin}, and this model is `{base.get('name')}`")
@@ -152,12 +210,16 @@ def _other_base(folder: Path, reason: str) -> ModelError:
 
 def _differences(settings: Any, folder: Path) -> Iterator[str]:
     """Settings in which a saved adapter differs: rank, scale, layers."""
-    saved = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    saved = read_json(folder / _SETTINGS)
+    names = saved.get("target_modules")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise damaged(folder / _SETTINGS, "`target_modules` is not a list of names")
     pairs = {
         "r": (saved.get("r"), settings.r),
         "alpha": (saved.get("lora_alpha"), settings.lora_alpha),
-        "target_modules": (sorted(saved.get("target_modules") or ()), sorted(settings.target_modules)),
+        "target_modules": (sorted(names), sorted(settings.target_modules)),
     }
+    pairs |= {key: (saved.get(key) or None, None) for key in _PLAIN}
     for name, (theirs, ours) in pairs.items():
         if theirs != ours:
             yield f"{name}: the adapter has {theirs}, `lora` has {ours}"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from ...errors import ModelError, Problem
+from ...families import model_files
+from ...files.damage import damaged
 from ...nn.backbone import BuildContext
 from ...runtime import run_cache
 from . import precision
@@ -32,6 +35,13 @@ class WeightsSource:
     is_inside_run: bool = False
     """Whether a run saved the weights itself: they were created fresh, or all of them were trained."""
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder with the safetensors files, if they are on this machine; None for GGUF."""
+        return (
+            None if "gguf_file" in self.options else model_files.find(self.name, self.options.get("revision"))
+        )
+
 
 def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource | None:
     """The source of the weights; None if they are created fresh."""
@@ -39,7 +49,9 @@ def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource 
         # An export that transformers can also load has its weights in the folder itself.
         for folder in (context.saved / "base", context.saved):
             if (folder / "config.json").is_file():
-                return WeightsSource(str(folder), is_inside_run=True)
+                return WeightsSource(str(folder.absolute()), {"local_files_only": True}, is_inside_run=True)
+        if "path" in context.base:
+            raise damaged(context.saved / str(context.base["path"]) / "config.json", "it is missing")
     if spec.init == "random" or spec.name is None:
         return None
     return WeightsSource(locate_base(spec.name, context.base), version_options(spec))
@@ -135,11 +147,27 @@ def _load(name: str, model_class: Any, **options: Any) -> Any:
         model_class.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
     )
     model, info = fetch(name, lambda: load(output_loading_info=True, **options))
-    missing = [key for key in info["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
-    if model_class is not AutoModel and missing:
-        message = f"`{name}` has no output layer to predict tokens with (`{sorted(missing)[0]}` is missing)"
-        raise ModelError(Problem(message, path="backbone.name"))
+    _check_keys(name, model, model_class, info)
     return model
+
+
+def _check_keys(name: str, model: Any, model_class: Any, info: Mapping[str, Any]) -> None:
+    """Refuse files without all weights: transformers would draw the missing ones at random.
+
+    The pooler of an encoder is an exception: taggers do not use it, and masked language models are saved without it.
+
+    Raises:
+        ModelError: weights are missing.
+    """
+    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    output = [key for key in missing if not key.startswith(f"{model.base_model_prefix}.")]
+    if model_class is not AutoModel and output:
+        message = f"`{name}` has no output layer to predict tokens with (`{output[0]}` is missing)"
+        raise ModelError(Problem(message, path="backbone.name"))
+    if missing:
+        more = f" and {len(missing) - 1} more weights are" if len(missing) > 1 else " is"
+        message = f"the weights in `{name}` are incomplete: `{missing[0]}`{more} missing"
+        raise ModelError(Problem(message, path="backbone.name"))
 
 
 def _differentiable(model: Any) -> Any:

@@ -25,6 +25,7 @@ from ...spec.instruct_settings import InstructSpec
 from ...types import Prediction, Response, Sentence
 from .. import saving
 from ..backbone_files import build_backbone
+from ..description import stored_values
 from ..saving import save
 from . import generation
 from .automaton import Automaton
@@ -131,7 +132,7 @@ def load(folder: Path, *, merge: bool = True) -> InstructModel:
     description, backbone, fields = saving.load(folder, merge=merge, language_model=True)
     network = LanguageModel(backbone).eval()
     generation.prove(network)
-    spec = InstructSpec.model_validate(description["instruct"])
+    spec = stored_values(InstructSpec, folder, description["instruct"], "instruct")
     prompter = Prompter(spec, tuple(Shot(**shot) for shot in description["shots"]))
     return InstructModel(
         network=network.to(fields["device"]),
