@@ -157,3 +157,37 @@ def test_conll_2012_on_the_command_line(write, capsys):
     options = [part for key, value in CONLL_2012.items() for part in ("--option", f"{key}={value}")]
     assert main(["stats", str(write(ONTONOTES)), "--reader", "conll", "--json", *options]) == 0
     assert json.loads(capsys.readouterr().out)["documents"] == 2
+
+
+@pytest.mark.parametrize(
+    "rows", ["Ada\tB-PER\t\nsings\tO\t\n", "Ada\tB-PER\nsings\t\n", "Ada\tX\tB\nsings\tX\t\n"]
+)
+def test_an_empty_last_column(write, rows):
+    """It holds no tags: an error with the line, not tags that are empty strings."""
+    path = write(rows)
+    line = 1 + next(n for n, row in enumerate(rows.splitlines()) if row.endswith("\t"))
+    with pytest.raises(DataError, match="the last column is empty") as caught:
+        list(ConllReader(path=path, separator="tab").read())
+    assert f"{path}:{line}" in str(caught.value)
+
+
+def test_columns_before_a_separator_at_the_end(write):
+    """The advice of the error works, and so does `missing`, for files that leave the tag of `O` out."""
+    path = write("Ada\tB-PER\t\nsings\tO\t\n")
+    with pytest.raises(DataError, match=r"`label_column: 1` names the column before"):
+        list(ConllReader(path=path, separator="tab").read())
+    data = load(ConllReader(path=path, separator="tab", label_column=1), "IOB2")
+    assert data.sentences[0].spans == [Span(0, 1, "PER")]
+    path = write("Ada\tB-PER\nsings\t\n")
+    data = load(ConllReader(path=path, separator="tab", missing="O"), "IOB2")
+    assert data.sentences[0].tags == ["B-PER", "O"]
+
+
+@pytest.mark.parametrize("separator", [None, "tab"])
+def test_rows_of_words_alone_have_any_width(write, separator):
+    """Without a column of tags only the column of the word is read; it must exist in every row."""
+    path = write("Ada\nsings\tx\ty\n\tz\n" if separator is None else "Ada\nsings\tx\ty\nold\t\n")
+    (sentence,) = ConllReader(path=path, separator=separator, label_column=None).read()
+    assert (sentence.words[:2], len(sentence.words), sentence.tags) == (["Ada", "sings"], 3, None)
+    with pytest.raises(DataError, match=r"expected ≥ 2 columns, found 1"):
+        list(ConllReader(path=path, separator=separator, label_column=None, word_column=1).read())

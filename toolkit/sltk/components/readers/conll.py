@@ -125,7 +125,7 @@ class _SentenceBuilder:
         """Add a row.
 
         Raises:
-            DataError: the row has too few columns, or not as many as the first row of its sentence.
+            DataError: the row has too few columns, not as many as the first row of its sentence, or an empty tag.
         """
         fields = self.split(line)
         if len(fields) != self.width:
@@ -133,14 +133,30 @@ class _SentenceBuilder:
         self.words.append(fields[self.word])
         self.word_lines.append(number)
         if self.label is not None:
-            self.tags.append(fields[self.label])
+            tag = fields[self.label]
+            if not tag and self.reader.labels == "tags" and self.reader.missing is None:
+                raise self._empty_tag(number, self.label % len(fields), len(fields))
+            self.tags.append(tag)
+
+    def _empty_tag(self, number: int, column: int, width: int) -> DataError:
+        is_last = column == width - 1
+        notes = ["`missing: O` reads words with an empty tag as `O`"]
+        if is_last and width > 2:
+            notes.append(
+                f"`label_column: {column - 1}` names the column before, if lines end with a separator"
+            )
+        which = "the last column" if is_last else f"column {column}, that of the tags,"
+        return DataError.at(f"{which} is empty", self.reader.path, number, *notes)
 
     def _check_width(self, number: int, line: str, width: int) -> None:
-        """Set the number of columns from the first row of a sentence, or raise an error at another row."""
+        """Set the number of columns from the first row of a sentence, or raise an error at another row.
+
+        Rows of words alone need their word: what follows it is not read.
+        """
         columns = [column for column in (self.word, self.label) if column is not None]
         least = max(len(columns), *(column + 1 if column >= 0 else -column for column in columns))
         notes = tuple(self._advice(line, width))
-        if self.words:
+        if self.words and self.label is not None:
             message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {width}"
         elif width < least:
             message = f"expected ≥ {least} columns, found {width}"
