@@ -12,6 +12,7 @@ from sltk.data.datasets import load
 from sltk.data.raw import read_raw
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
+from sltk.types import Span
 
 
 def row(id_: object, form: str, *, upos: str = "X", feats: str = "_", deprel: str = "dep", misc: str = "_"):
@@ -104,7 +105,7 @@ def test_a_missing_tag_is_an_error_or_replaced(write):
     assert next(ConlluReader(path=path, missing="NONE").read()).tags == ["X", "NONE"]
 
 
-@pytest.mark.parametrize("column", ["lemma", "misc", "misc:", "head"])
+@pytest.mark.parametrize("column", ["lemma", "misc:", "head", "feats"])
 def test_unknown_columns_are_rejected(column):
     """The message lists the known columns."""
     with pytest.raises(ValidationError, match="expected upos, xpos, deprel, misc:KEY or feats:KEY"):
@@ -178,3 +179,143 @@ def test_english_web_treebank(corpora):
     assert [item["reason"].split()[0] for item in result["unused"]] == ["359", "4"]
     for sentence in ConlluReader(path=path, column="xpos").read():
         assert [sentence.text[start:end] for start, end in sentence.offsets] == sentence.words
+
+
+def mentions(*cells: str | None, key: str = "Entity") -> str:
+    """A sentence whose words are letters; cells are values of the key, and None is a word without one."""
+    letters = zip("abcdefgh", cells, strict=False)
+    rows = (
+        row(number, letter, misc=f"{key}={cell}" if cell else "_")
+        for number, (letter, cell) in enumerate(letters, 1)
+    )
+    return "".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "spans"),
+    [
+        (("(e1-person-1-", "e1)"), [Span(0, 2, "person")]),
+        (("(e1-person-1-)", None), [Span(0, 1, "person")]),
+        (("(e1-person-2-(e2-place-1-)", None, "e1)"), [Span(0, 3, "person"), Span(0, 1, "place")]),
+        (("(e1-a-1-", "(e2-b-1-", "e2)e1)"), [Span(0, 3, "a"), Span(1, 3, "b")]),
+        (("(e1-a-1-", "(e2-b-1-", "e1)", "e2)"), [Span(0, 3, "a"), Span(1, 4, "b")]),
+        (("(e1-a-1-", "(e1-a-1-)", "e1)"), [Span(0, 3, "a"), Span(1, 2, "a")]),
+        (("(e1-a-1-", "e1)(e2-b-1-)"), [Span(0, 2, "a"), Span(1, 2, "b")]),
+        (("(12-person-giv:act-1-coref", None, "12)"), [Span(0, 3, "person")]),
+        (("(person-12", "person-12)"), [Span(0, 2, "person")]),
+        (("(e1--1-", "e1)"), [Span(0, 2, "_")]),
+        (("(PER*", "*)", "*", "(LOC)"), [Span(0, 2, "PER"), Span(3, 4, "LOC")]),
+    ],
+)
+def test_brackets_in_misc_are_spans(write, cells, spans):
+    """Mentions may nest and overlap; a closing bracket names the mention, or closes the last one."""
+    (sentence,) = ConlluReader(path=write(mentions(*cells)), column="misc:Entity").read()
+    assert (sentence.tags, sentence.spans) == (None, spans)
+
+
+@pytest.mark.parametrize(
+    ("fields", "bracket", "type_"),
+    [
+        ("eid-etype-head-other", "e1-person-1-x", "person"),
+        ("GRP-etype-infstat", "1-person-giv", "person"),
+        ("entity-GRP-infstat-MIN", "person-1-giv-2", "person"),
+        ("eid-head-etype", "e1-1-person", "person"),
+        ("eid-head", "e1-1", "_"),
+        ("eid", "e1", "_"),
+    ],
+)
+def test_a_comment_declares_the_fields_of_brackets(write, fields, bracket, type_):
+    """`# global.Entity` names the field that is the type."""
+    content = f"# global.Entity = {fields}\n" + mentions(f"({bracket}", None, f"{bracket.split('-')[0]})")
+    if fields.startswith("entity"):
+        content = content.replace("Entity=person)", "Entity=1)")
+    (sentence,) = ConlluReader(path=write(content), column="misc:Entity").read()
+    assert sentence.spans == [Span(0, 3, type_)]
+
+
+def test_the_first_label_decides(write):
+    """Sentences without a label before it have no spans, or O; `labels` decides without looking."""
+    empty = mentions(None, None)
+    brackets = list(ConlluReader(path=write(empty + mentions("(e1-x-)")), column="misc:Entity").read())
+    assert [(sentence.tags, sentence.spans) for sentence in brackets] == [
+        (None, []),
+        (None, [Span(0, 1, "x")]),
+    ]
+    tags = list(ConlluReader(path=write(empty + mentions("B-PER", "I-PER")), column="misc:Entity").read())
+    assert [sentence.tags for sentence in tags] == [["O", "O"], ["B-PER", "I-PER"]]
+    (sentence,) = ConlluReader(path=write(empty), column="misc:Entity").read()
+    assert (sentence.tags, sentence.spans) == (["O", "O"], None)
+    (sentence,) = ConlluReader(path=write(empty), column="misc:Entity", labels="brackets").read()
+    assert (sentence.tags, sentence.spans) == (None, [])
+    plain = write(mentions("(e1-x-)"))
+    assert next(ConlluReader(path=plain, column="misc:Entity", labels="tags").read()).tags == ["(e1-x-)"]
+    with pytest.raises(ValidationError, match="needs a column of MISC"):
+        ConlluReader(path="x", labels="brackets")
+
+
+def test_mentions_on_empty_nodes(write):
+    """A mention may begin or end at an empty node; one without any word is left out and counted."""
+    content = (
+        row("0.1", "x", misc="Entity=(e1-person-1-")
+        + row(1, "a")
+        + row(2, "b", misc="Entity=e1)(e2-place-1-")
+        + row("2.1", "y", misc="Entity=e2)")
+        + row("2.2", "z", misc="Entity=(e3-time-1-)")
+    )
+    result = statistics(ConlluReader(path=write(content), column="misc:Entity"))
+    assert result["spans"] == {"person": 1, "place": 1, "time": 1}
+    assert [item["line"] for item in result["unused"] if "`e3` (time) covers no word" in item["reason"]] == [
+        5
+    ]
+    (sentence,) = ConlluReader(path=write(content), column="misc:Entity").read()
+    assert sentence.spans == [Span(0, 2, "person"), Span(1, 2, "place")]
+
+
+def test_discontinuous_mentions_are_counted(write):
+    """Each is left out once, with the line of its first part."""
+    content = mentions("(e1[1/2]-person-1-)", None, "(e1[2/2]-person-1-", "e1[2/2])(e2-place-1-)")
+    result = statistics(ConlluReader(path=write(content), column="misc:Entity"))
+    assert result["spans"] == {"person": 1, "place": 1}
+    (item,) = result["unused"]
+    assert (item["line"], "2 parts: discontinuous" in item["reason"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "line", "expected"),
+    [
+        (("(e1-a-", None), 1, "`(e1-a-` is not closed in its sentence"),
+        ((None, "(e1-a-", "e2)"), 3, "`e2)` closes a mention that is not open"),
+        (("(e1-a-)", "B-PER"), 2, "`B-PER` is not a bracketed label"),
+    ],
+)
+def test_mentions_that_do_not_match(write, cells, line, expected):
+    """The error names the line of the word."""
+    path = write(mentions(*cells))
+    assert expected in error_message(path, column="misc:Entity")
+    assert f"{path}:{line}" in error_message(path, column="misc:Entity")
+
+
+def test_misc_alone(write):
+    """The tenth column may be a tag without a key, beside pairs with keys."""
+    path = write(row(1, "Ada", misc="B-PER|SpaceAfter=No") + row(2, "Bell", misc="I-PER") + row(3, "sings"))
+    (sentence,) = ConlluReader(path=path, column="misc").read()
+    assert (sentence.tags, sentence.text) == (["B-PER", "I-PER", "O"], "AdaBell sings")
+    assert statistics(ConlluReader(path=path, column="misc"))["spans"] == {"PER": 1}
+    assert next(ConlluReader(path=path, column="misc", missing="X").read()).tags[2] == "X"
+    (sentence,) = ConlluReader(path=write(row(1, "a", misc="(e1-x-)")), column="misc").read()
+    assert sentence.spans == [Span(0, 1, "x")]
+    path = write(row(1, "a") + row(2, "b", misc="B-PER|B-LOC"))
+    assert f"{path}:2" in error_message(path, column="misc")
+
+
+def test_labels_of_rows_that_are_not_words_are_reported(write):
+    """A tag on a multi-word token or an empty node is not read, and not lost without a word."""
+    content = (
+        row("1-2", "du", misc="Ne=B-LOC") + row(1, "de") + row(2, "le", misc="Ne=B-PER") + row("2.1", "x")
+    )
+    (item,) = (
+        item
+        for item in statistics(ConlluReader(path=write(content), column="misc:Ne"))["unused"]
+        if "the labels of 1 of them are not read" in item["reason"]
+    )
+    assert item["line"] == 1

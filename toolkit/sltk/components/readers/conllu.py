@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, chain, islice
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ...errors import DataError
-from ...types import Sentence, Unused
+from ...types import Sentence, Span, Unused
 from ..examples import plain_sentences
 from ..registry import register
 from ..slots import TaggedReader
+from .brackets import BracketError
+from .conllu_rows import (
+    FORM,
+    MISC,
+    ConlluRow,
+    RowKind,
+    SentenceRows,
+    heads_of,
+    locate,
+    pairs_of,
+    surface_text,
+)
+from .entity_brackets import BracketFields, Mention, is_bracketed, mentions_of
 from .text_file import TextFileReader
 
-_COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7}
-_KEYED = {"feats": 5, "misc": 9}
-_FORM, _HEAD, _MISC, _WIDTH = 1, 6, 9, 10
-_ID = re.compile(r"(?P<first>\d{1,9})(?:(?P<kind>[-.])(?P<second>\d{1,9}))?", re.ASCII)
+_COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7, "misc": MISC}
+_KEYED = {"feats": 5, "misc": MISC}
 _COMMENT = re.compile(r"#\s*(newdoc|text)\b\s*(?:id\s*)?(?:=\s*)?(.*)")
+_FIELDS = re.compile(r"#\s*global\.(\S+)\s*=\s*(\S+)")
+_MOST_HELD = 10_000
+"""Number of sentences without a label that are held until the first label shows how labels are written."""
 
-RowKind = Literal["word", "range", "empty"]
+Labels = Literal["tags", "brackets"]
 _NOT_WORDS = {"range": "multi-word token(s), whose words are read", "empty": "empty node(s), left out"}
 
 
@@ -34,22 +46,28 @@ class ConlluReader(TaggedReader, TextFileReader):
     """CoNLL-U: words with one column, or one key of MISC or FEATS, as their tag.
 
     Rows of multi-word tokens (`1-2`) and empty nodes (`1.1`) are not words; their number is reported.
+    A key of MISC may have spans in brackets instead of tags, as in CorefUD and GUM: `(e1-person-1-`, `e1)`.
     """
 
     column: str = Field(
-        default="upos", description="column of the tag: upos, xpos, deprel, misc:KEY or feats:KEY"
+        default="upos",
+        description="column of the tag: upos, xpos, deprel, misc (a tag alone), misc:KEY or feats:KEY",
+    )
+    labels: Literal["auto", "tags", "brackets"] = Field(
+        default="auto",
+        description="content of MISC: one tag per word, or brackets around spans; `auto` looks at the first label",
     )
     missing: str | None = Field(
         default=None,
-        description="tag of words without one (`_`, or no such key); unset: O for misc:KEY, `_` for feats:KEY, "
-        "otherwise an error",
+        description="tag of words without one (`_`, or no such key); unset: O for misc and misc:KEY, `_` for "
+        "feats:KEY, otherwise an error",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _columns_are_plain(cls, value: Any) -> Any:
-        """Default to plain tags: only keys of MISC can contain tags of spans."""
-        if isinstance(value, dict) and not str(value.get("column", "upos")).startswith("misc:"):
+        """Default to plain tags: only MISC can contain tags of spans."""
+        if isinstance(value, dict) and not str(value.get("column", "upos")).startswith("misc"):
             return {"scheme": "plain", **value}
         return value
 
@@ -58,8 +76,16 @@ class ConlluReader(TaggedReader, TextFileReader):
     def _known_column(cls, value: str) -> str:
         name, _, key = value.partition(":")
         if value not in _COLUMNS and not (name in _KEYED and key):
-            raise ValueError(f"no column `{value}`: expected upos, xpos, deprel, misc:KEY or feats:KEY")
+            raise ValueError(
+                f"no column `{value}`: expected upos, xpos, deprel, misc:KEY or feats:KEY, or misc for a tag alone"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _only_misc_has_brackets(self) -> ConlluReader:
+        if self.labels == "brackets" and not self.column.startswith("misc"):
+            raise ValueError(f"`labels: brackets` needs a column of MISC, not {self.column}")
+        return self
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, with text and offsets if the words make up `# text`.
@@ -69,6 +95,7 @@ class ConlluReader(TaggedReader, TextFileReader):
                 no tag and `missing`, unset, has no default for this column.
         """
         counts: Counter[RowKind] = Counter()
+        labelled: Counter[RowKind] = Counter()
         lines: dict[RowKind, int] = {}
         before: Sentence | None = None
         for rows, sentence in islice(self._sentences(), self.limit):
@@ -77,26 +104,65 @@ class ConlluReader(TaggedReader, TextFileReader):
             for row in rows:
                 counts[row.kind] += 1
                 lines.setdefault(row.kind, row.line)
+                labelled[row.kind] += self._is_label_lost(row, sentence)
             before = sentence
         if before is not None:
-            before.unused += tuple(
-                Unused(str(self.path), line, f"{counts[kind]} {_NOT_WORDS[kind]}: such rows are not words")
-                for kind, line in lines.items()
-                if kind in _NOT_WORDS
-            )
+            before.unused += tuple(self._not_words(counts, labelled, lines))
             yield before
 
     example_sentences = plain_sentences
 
-    def _sentences(self) -> Iterator[tuple[list[_ConlluRow], Sentence]]:
-        """Yield the rows of each sentence, and the sentence; a document ends where the next one begins."""
+    def _is_label_lost(self, row: ConlluRow, sentence: Sentence) -> bool:
+        """Whether a row that is not a word has a label in MISC; brackets on empty nodes are read."""
+        is_read = row.kind == "word" or (row.kind == "empty" and sentence.spans is not None)
+        return not is_read and self.column.startswith("misc") and bool(self._label(row))
+
+    def _not_words(
+        self, counts: Mapping[RowKind, int], labelled: Mapping[RowKind, int], lines: Mapping[RowKind, int]
+    ) -> Iterator[Unused]:
+        """One report for all multi-word tokens, and one for all empty nodes."""
+        for kind, line in lines.items():
+            if kind in _NOT_WORDS:
+                reason = f"{counts[kind]} {_NOT_WORDS[kind]}: such rows are not words"
+                if labelled[kind]:
+                    reason += f", and the labels of {labelled[kind]} of them are not read"
+                yield Unused(str(self.path), line, reason)
+
+    def _sentences(self) -> Iterator[tuple[list[ConlluRow], Sentence]]:
+        """Yield the rows of each sentence, and the sentence; the first label decides whether labels are brackets."""
+        is_open = self.labels == "auto" and self.column.startswith("misc")
+        kind: Labels | None = None if is_open else "brackets" if self.labels == "brackets" else "tags"
+        held: list[tuple[list[ConlluRow], Sentence]] = []
+        for block in self._blocks():
+            kind = kind or self._kind(block)
+            held.append((block.rows, self._sentence(block, kind or "tags")))
+            if kind is None and len(held) >= _MOST_HELD:
+                kind = "tags"
+            if kind is not None:
+                yield from _released(held, kind)
+                held = []
+        yield from _released(held, kind)
+
+    def _kind(self, block: SentenceRows) -> Labels | None:
+        """Whether the labels of a sentence are tags or brackets; None if it has none."""
+        if block.fields.declared:
+            return "brackets"
+        labels = (label for label in map(self._label, block.rows) if label and label != "O")
+        first = next(labels, None)
+        return None if first is None else "brackets" if is_bracketed(first) else "tags"
+
+    def _blocks(self) -> Iterator[SentenceRows]:
+        """Yield the rows of each sentence; a document ends where the next one begins."""
         lines = self.open()
-        block, documents, document = _SentenceRows(self.path), 0, None
+        documents, document, fields = 0, None, BracketFields()
+        block = SentenceRows(self.path)
         for number, line in chain(lines, [(0, "")]):
             if not line.strip(" \t"):
                 if block.rows:
-                    yield block.rows, self._sentence(block, document, lines.take_replacements())
-                block = _SentenceRows(self.path)
+                    block.check_complete()
+                    block.document, block.fields, block.unused = document, fields, lines.take_replacements()
+                    yield block
+                block = SentenceRows(self.path)
             elif line.startswith("#"):
                 match = _COMMENT.match(line)
                 if match and match[1] == "newdoc":
@@ -104,139 +170,88 @@ class ConlluReader(TaggedReader, TextFileReader):
                     document = match[2].strip() or str(documents)
                 elif match:
                     block.text = match[2]
+                fields = self._declared_fields(line) or fields
             else:
                 block.add(number, line)
 
-    def _sentence(self, block: _SentenceRows, document: str | None, unused: tuple[Unused, ...]) -> Sentence:
-        block.check_complete()
+    def _declared_fields(self, comment: str) -> BracketFields | None:
+        """The order of the parts of brackets, if a comment declares it for the key of this reader."""
+        match = _FIELDS.match(comment)
+        return BracketFields.declared_by(match[2]) if match and f"misc:{match[1]}" == self.column else None
+
+    def _sentence(self, block: SentenceRows, kind: Labels) -> Sentence:
         words = [row for row in block.rows if row.kind == "word"]
-        forms = [row.fields[_FORM] for row in words]
-        text = block.text if block.text is not None else _surface_text(block.rows)
-        offsets = _locate(forms, text)
+        forms = [row.fields[FORM] for row in words]
+        text = block.text if block.text is not None else surface_text(block.rows)
+        offsets = locate(forms, text)
+        spans, unused = self._spans(block) if kind == "brackets" else (None, [])
         return Sentence(
             forms,
-            [self._tag(row) for row in words],
+            [self._tag(row) for row in words] if kind == "tags" else None,
+            spans,
             text=None if offsets is None else text,
             offsets=offsets,
             file=str(self.path),
             line=block.rows[0].line,
-            document=document,
-            unused=unused,
-            heads=_heads(words),
+            document=block.document,
+            unused=(*block.unused, *unused),
+            heads=heads_of(words),
             word_lines=[row.line for row in words],
         )
 
-    def _tag(self, row: _ConlluRow) -> str:
-        name, _, key = self.column.partition(":")
-        if key:
-            tag = _pairs(row.fields[_KEYED[name]]).get(key)
-            default = "O" if name == "misc" else "_"
-        else:
-            cell = row.fields[_COLUMNS[name]]
-            tag, default = (None if cell == "_" else cell), None
-        tag = tag or self.missing or default
+    def _spans(self, block: SentenceRows) -> tuple[list[Span], list[Unused]]:
+        """The mentions in brackets as spans; reports of those without a word and of those with several parts."""
+        rows = [row for row in block.rows if row.kind != "range"]
+        try:
+            mentions = mentions_of([self._label(row) for row in rows], block.fields)
+        except BracketError as error:
+            raise DataError.at(str(error), self.path, rows[error.index].line) from error
+        words_before = [0, *accumulate(row.kind == "word" for row in rows)]
+        spans, unused = [], []
+        for mention in mentions:
+            span = Span(words_before[mention.start], words_before[mention.end], mention.type)
+            problem = _problem(mention, span)
+            if problem is None:
+                spans.append(span)
+            elif mention.part == 1:
+                reason = f"the mention `{mention.id}` ({mention.type}) {problem}"
+                unused.append(Unused(str(self.path), rows[mention.start].line, reason, mention.type))
+        return spans, unused
+
+    def _tag(self, row: ConlluRow) -> str:
+        default = {"misc": "O", "feats": "_"}.get(self.column.partition(":")[0])
+        tag = self._label(row) or self.missing or default
         if tag is None:
-            message = f"word {row.first}, `{row.fields[_FORM]}`, has no {self.column}"
+            message = f"word {row.first}, `{row.fields[FORM]}`, has no {self.column}"
             raise DataError.at(message, self.path, row.line, "`missing: TAG` gives such words a tag")
         return tag
 
-
-@dataclass(frozen=True, slots=True)
-class _ConlluRow:
-    line: int
-    kind: RowKind
-    first: int
-    last: int
-    fields: list[str]
-
-
-@dataclass(slots=True)
-class _SentenceRows:
-    """The rows of one sentence, and the text in its comments."""
-
-    path: Path
-    rows: list[_ConlluRow] = field(default_factory=list)
-    text: str | None = None
-    words: int = 0
-    covered: int = 0
-    """The last word of the last multi-word token."""
-
-    def add(self, line: int, text: str) -> None:
-        """Add a row, whose id must continue the rows before it."""
-        fields = text.split("\t")
-        if len(fields) != _WIDTH:
-            message = f"expected {_WIDTH} columns separated by tabs, found {len(fields)}"
-            raise DataError.at(message, self.path, line)
-        row = _parse_row(fields, self.path, line)
-        if row.first != self.words + (row.kind != "empty") or (
-            row.kind == "range" and not self.covered < row.first < row.last
-        ):
-            raise DataError.at(
-                f"id `{fields[0]}` is out of order: the next word is {self.words + 1}", self.path, line
-            )
-        if not fields[_FORM]:
-            raise DataError.at("this row has no form", self.path, line)
-        if row.kind == "word":
-            self.words = row.first
-        elif row.kind == "range":
-            self.covered = row.last
-        self.rows.append(row)
-
-    def check_complete(self) -> None:
-        """Check that the sentence has words, and all words of its multi-word tokens."""
-        if not self.words or self.covered > self.words:
-            message = f"this sentence has {self.words} words"
-            if self.covered > self.words:
-                message += f", but a multi-word token ends at word {self.covered}"
-            raise DataError.at(message, self.path, self.rows[-1].line)
+    def _label(self, row: ConlluRow) -> str | None:
+        """The content of the column, or of its key; None or empty if there is none."""
+        name, _, key = self.column.partition(":")
+        cell = row.fields[_COLUMNS[name] if name in _COLUMNS else _KEYED[name]]
+        if key:
+            return pairs_of(cell).get(key)
+        if name != "misc":
+            return None if cell == "_" else cell
+        alone = [part for part in cell.split("|") if "=" not in part and part.strip(" _")]
+        if len(alone) > 1:
+            raise DataError.at(f"MISC has several labels: {', '.join(alone)[:60]}", self.path, row.line)
+        return alone[0] if alone else None
 
 
-def _parse_row(fields: list[str], path: Path, line: int) -> _ConlluRow:
-    match = _ID.fullmatch(fields[0])
-    if not match:
-        raise DataError.at(f"`{fields[0][:40]}` is not an id: expected a number, `1-2` or `1.1`", path, line)
-    first = int(match["first"])
-    last = int(match["second"] or first)
-    kind: RowKind = "word" if not match["kind"] else "range" if match["kind"] == "-" else "empty"
-    return _ConlluRow(line, kind, first, last, fields)
+def _released(
+    held: list[tuple[list[ConlluRow], Sentence]], kind: Labels | None
+) -> Iterator[tuple[list[ConlluRow], Sentence]]:
+    """The sentences; those that were read before it was known that labels are brackets have no spans."""
+    for rows, sentence in held:
+        if kind == "brackets" and sentence.spans is None:
+            sentence.tags, sentence.spans = None, []
+        yield rows, sentence
 
 
-def _heads(words: list[_ConlluRow]) -> list[int | None] | None:
-    """The index of each word's head; None without a tree, or if a head is not a word."""
-    cells = [row.fields[_HEAD] for row in words]
-    if not all(cell.isascii() and cell.isdigit() and int(cell) <= len(words) for cell in cells):
-        return None
-    return [int(cell) - 1 if int(cell) else None for cell in cells]
-
-
-def _pairs(cell: str) -> dict[str, str]:
-    """The pairs of FEATS or MISC."""
-    return dict(pair.split("=", 1) for pair in cell.split("|") if "=" in pair)
-
-
-def _surface_text(rows: list[_ConlluRow]) -> str:
-    """The text of the rows, with spaces according to SpaceAfter=No."""
-    pieces, covered = [], 0
-    for row in rows:
-        if row.kind == "empty" or (row.kind == "word" and row.first <= covered):
-            continue
-        covered = max(covered, row.last)
-        space = "" if _pairs(row.fields[_MISC]).get("SpaceAfter") == "No" else " "
-        pieces.append(row.fields[_FORM] + space)
-    return "".join(pieces).rstrip(" ")
-
-
-def _locate(words: list[str], text: str) -> list[tuple[int, int]] | None:
-    """Offsets of the words in the text, in order, with nothing but white space between them.
-
-    None if they are not there, such as the words of a contraction that the text writes in another way.
-    """
-    offsets, place = [], 0
-    for word in words:
-        while not text.startswith(word, place):
-            if not text[place : place + 1].isspace():
-                return None
-            place += 1
-        offsets.append((place, place + len(word)))
-        place += len(word)
-    return offsets if not text[place:].strip() else None
+def _problem(mention: Mention, span: Span) -> str | None:
+    """Why a mention is left out."""
+    if mention.parts > 1:
+        return f"has {mention.parts} parts: discontinuous spans are not read"
+    return "covers no word: it is on an empty node" if span.start == span.end else None
