@@ -12,6 +12,7 @@ from ..schemes.detection import TagDetector, TagReading
 from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
 from ..types import Sentence
 from .label_cleaning import LabelCleaner
+from .unannotated import is_annotated, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class RawDataset:
     @property
     def annotated(self) -> bool:
         """Whether the sentences have tags or spans; either all have, or none."""
-        return _is_annotated(self.sentences[0])
+        return is_annotated(self.sentences[0])
 
     def error(self, message: str, sentence: Sentence, *notes: str) -> DataError:
         """An error at one of the sentences."""
@@ -44,19 +45,17 @@ def read(reader: Reader) -> Iterator[Sentence]:
 
 
 def read_checked(reader: Reader) -> Iterator[Sentence]:
-    """Yield the reader's sentences with clean labels, and check that all of them are annotated, or none.
+    """Yield the reader's sentences with clean labels; all of them are annotated, or none.
 
     Raises:
-        DataError: raised by the reader; or there are no sentences, only some are annotated, or a tag is empty.
+        DataError: raised by the reader; or there are no sentences, only some are annotated and `unannotated` does not
+            say what to do, or a tag is empty.
     """
-    first: Sentence | None = None
-    for sentence in map(LabelCleaner(reader), read(reader)):
-        first = first or sentence
-        if _is_annotated(sentence) != _is_annotated(first):
-            bare = first if _is_annotated(sentence) else sentence
-            raise sentence_error("this sentence has no tags or spans, but others have", reader, bare)
+    is_empty = True
+    for sentence in resolve(map(LabelCleaner(reader), read(reader)), reader, source_of(reader)):
+        is_empty = False
         yield sentence
-    if first is None:
+    if is_empty:
         raise DataError.at(
             "no sentences: the file is empty, or has nothing that this reader recognizes as a sentence",
             source_of(reader),
@@ -97,10 +96,6 @@ def tag_reading(sentences: Iterable[Sentence], reader: Reader | None = None) -> 
 def sentence_error(message: str, reader: Reader, sentence: Sentence, *notes: str) -> DataError:
     """An error at a sentence, with its file and line."""
     return DataError.at(message, sentence.file or source_of(reader), sentence.line, *notes)
-
-
-def _is_annotated(sentence: Sentence) -> bool:
-    return sentence.tags is not None or sentence.spans is not None
 
 
 def source_of(reader: Reader) -> object:

@@ -15,13 +15,14 @@ from ...runtime.optional_imports import import_optional
 from ...types import Sentence, Span, Unused
 from ..registry import register
 from ..slots import FileReader
+from .standoff import PartlyAnnotatedReader
 
 # A token is about ten numbers of eight bytes, mostly zeros: files of text unpack to about 30 times their size.
 _UNPACKED_TIMES, _UNPACKED_BYTES = 200, 64 << 20
 
 
 @register.reader("docbin")
-class DocBinReader(FileReader):
+class DocBinReader(PartlyAnnotatedReader, FileReader):
     """spaCy's DocBin (.spacy): words, text and entities. Needs the extra: `pip install 'sltk[spacy]'`.
 
     Sentences are those of the file; a document without sentence boundaries is one sentence, and sentences that a span

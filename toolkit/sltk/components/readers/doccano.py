@@ -12,13 +12,14 @@ from .json_records import JsonReader, JsonRecord
 from .json_spans import SpanKeys, char_span
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader
+from .standoff import PartlyAnnotatedReader
 
 _FIELDS = ("label", "labels", "entities")
 _SPAN = SpanKeys("start_offset", "end_offset", "label")
 
 
 @register.reader("doccano")
-class DoccanoReader(OffsetReader, JsonReader):
+class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
     """doccano's JSONL export: one object per line, with `text` and its spans in `label`, `labels` or `entities`.
 
     A span is `[start, end, type]` or `{start_offset, end_offset, label}`. Relations are not read. An object is

@@ -9,11 +9,12 @@ from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
+from .standoff import PartlyAnnotatedReader
 from .word_spans import Mention, NerOrEventReader, check_mention
 
 
 @register.reader("dygie")
-class DygieReader(NerOrEventReader, JsonReader):
+class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
     """DyGIE++'s JSON lines: one document per line, with `sentences`, and `ner` or `events` for each sentence.
 
     Word indices count from the beginning of the document, and a span includes its last word. Relations,

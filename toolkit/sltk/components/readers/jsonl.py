@@ -14,10 +14,11 @@ from .json_spans import SpanKeys, char_span
 from .json_text import excerpt
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader, Offsets
+from .standoff import PartlyAnnotatedReader
 
 
 @register.reader("jsonl")
-class JsonlReader(TaggedReader, OffsetReader, JsonReader):
+class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader):
     """JSON objects with `words` and `tags`, or with `text` and `spans: [{start, end, type}]` over its characters.
 
     A span may also be `[start, end, type]`. If a span repeats its text, it is compared with the text at its offsets.

@@ -13,6 +13,7 @@ from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .label_studio_regions import number_of_spans, regions
 from .offsets import AnnotatedText, OffsetReader
+from .standoff import Unannotated
 
 Choice = tuple[JsonRecord | None, list[Unused]]
 """The annotation of a task to read, if there is one, and reports of the others."""
@@ -39,12 +40,21 @@ class LabelStudioReader(OffsetReader, JsonReader):
         "ground truth, otherwise the first",
     )
 
+    unannotated: Unannotated | None = Field(
+        default=None,
+        description="a task without an annotation to read: an error, read as if it had no spans (outside), or left "
+        "out and counted (skip); unset: left out, unless no task of the file has one",
+    )
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per task; holds those before the first annotated one.
 
         Raises:
             DataError: not JSON tasks, a span outside its text, or no annotation by `annotator`.
         """
+        if self.unannotated is not None:
+            yield from super().read_file()
+            return
         bare: list[Sentence] = []
         last: Sentence | None = None
         for sentence in super().read_file():

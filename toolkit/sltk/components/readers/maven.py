@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
+from .standoff import PartlyAnnotatedReader
 from .word_spans import Mention, TriggerReader
 
 
 @register.reader("maven")
-class MavenReader(TriggerReader, JsonReader):
+class MavenReader(TriggerReader, PartlyAnnotatedReader, JsonReader):
     """MAVEN event triggers: JSON lines, one document per line, with `content` and `events`."""
 
     def read_file(self) -> Iterator[Sentence]:

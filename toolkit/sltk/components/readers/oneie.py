@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
+from .standoff import PartlyAnnotatedReader
 from .word_spans import Mention, NerOrEventReader, event_mention
 
 _FIELDS = {"ner": "entity_mentions", "events": "event_mentions"}
 
 
 @register.reader("oneie")
-class OneIEReader(NerOrEventReader, JsonReader):
+class OneIEReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
     """OneIE's JSON lines: one sentence per line, with `tokens`, `entity_mentions` and `event_mentions`, half-open.
 
     Relations and arguments of events are not read.

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
+from .standoff import PartlyAnnotatedReader
 from .word_spans import Mention, entity_sentence
 
 
 @register.reader("spert")
-class SpertReader(JsonReader):
+class SpertReader(PartlyAnnotatedReader, JsonReader):
     """SpERT's JSON: sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
 
     Relations are not read. A sentence without the key `entities` is not annotated.

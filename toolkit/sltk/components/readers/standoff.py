@@ -1,4 +1,4 @@
-"""Base class of readers of standoff annotation: spans that name their place in a text or among words."""
+"""Base classes of readers of standoff annotation: spans that name their place in a text or among words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...errors import DataError
 from ...types import Unused
 from ..slots import Reader
 
+Unannotated = Literal["error", "outside", "skip"]
 BadAnnotation = Literal["error", "skip"]
 SKIP_NOTE = "`bad_annotation: skip` leaves such annotations out and counts them"
 """A note for errors about one annotation."""
@@ -56,3 +57,13 @@ class StandoffReader(Reader):
         (problem,) = error.problems
         file, line = (problem.location.file, problem.location.line) if problem.location else ("(data)", None)
         return Unused(file, line, f"left out: {problem.message}", type_)
+
+
+class PartlyAnnotatedReader(Reader):
+    """A reader of a format in which a sentence may have no annotation, which differs from having no spans."""
+
+    unannotated: Unannotated = Field(
+        default="error",
+        description="a sentence without annotation among annotated ones: an error, read as if it had no spans "
+        "(outside), or left out and counted (skip)",
+    )
