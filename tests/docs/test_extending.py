@@ -31,13 +31,17 @@ COMPONENTS = {
 SENTENCES = ("Mia/B-PER met/O Noor/B-PER Ali/I-PER ./O", "they/O walked/O to/O Basel/B-LOC ./O")
 
 
-def run(*arguments: str, path: Path | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, path: Path | None = None, text: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a new process, which has only the built-in components."""
     environment = dict(
         os.environ, PYTHONPATH=os.pathsep.join(map(str, filter(None, [path, ROOT / "toolkit"])))
     )
     command = [sys.executable, "-m", "sltk", *arguments]
-    return subprocess.run(command, input=text, text=True, capture_output=True, env=environment, check=False)
+    return subprocess.run(
+        command, input=text, text=True, capture_output=True, env=environment, check=False, cwd=cwd
+    )
 
 
 def write_tsv(path: Path, sentences: tuple[str, ...]) -> None:
@@ -272,6 +276,48 @@ def test_a_file_cannot_replace_a_built_in_component(
     errors = capsys.readouterr().err
     assert "reader `conll` is registered twice" in errors
     assert f"--> {file}:" in errors
+
+
+TAKEN = FILES["my_reader.py"].replace('"tsv"', '"conll"')
+LINE = TAKEN.splitlines().index('@register.reader("conll")') + 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list", "reader", "--imports", "custom.py"],
+        ["show", "reader", "conll", "--imports", "custom.py"],
+        ["schema", "--imports", "custom.py"],
+        ["stats", "a", "--reader", "conll", "--imports", "custom.py"],
+        ["convert", "a", "b", "--reader", "conll", "--writer", "jsonl", "--imports", "custom.py"],
+        ["score", "a", "--imports", "custom.py"],
+        ["evaluate", "run", "--imports", "custom.py"],
+        ["predict", "run", "a", "--imports", "custom.py"],
+        ["check", "spec.yaml"],
+        ["train", "spec.yaml"],
+        ["list", "reader", "--imports", "custom"],
+        ["check", "module.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_a_taken_name_is_an_error_of_the_command_line(tmp_path: Path, command: list[str]) -> None:
+    """In a fresh process, the error has the line of the registration, whatever the command needs first."""
+    (tmp_path / "custom.py").write_text(TAKEN, encoding="utf-8")
+    spec = FILES["spec.yaml"].replace("type: tsv", "type: conll")
+    (tmp_path / "spec.yaml").write_text(spec.replace("my_reader.py", "custom.py"), encoding="utf-8")
+    (tmp_path / "module.yaml").write_text(spec.replace("my_reader.py", "custom"), encoding="utf-8")
+    completed = run(*command, path=tmp_path, cwd=tmp_path)
+    assert completed.returncode == 2
+    assert "reader `conll` is registered twice" in completed.stderr
+    assert f"custom.py:{LINE}\n" in completed.stderr
+
+
+def test_a_package_with_a_taken_name_is_an_error_of_its_line(tmp_path: Path) -> None:
+    """A package cannot replace a built-in component either."""
+    install(tmp_path, "other_reader", TAKEN)
+    completed = run("list", "reader", path=tmp_path)
+    assert completed.returncode == 2
+    assert f"other_reader.py:{LINE}\n" in completed.stderr
 
 
 def test_a_component_without_a_docstring_is_rejected(

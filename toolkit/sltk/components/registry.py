@@ -8,6 +8,7 @@ a registered component is immediately valid in YAML, listed, documented and part
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from ..errors import Problem, SltkError, UsageError, nearest
+from ..errors import Location, Problem, SltkError, UsageError, nearest
 from ..yamltree.scalars import resolve_path
 from .strict import StrictModel
 
@@ -54,8 +55,19 @@ class UnknownComponentError(RefusedError):
         )
 
 
-class RegistrationError(SltkError):
-    """A component cannot be registered under this name."""
+class RegistrationError(UsageError):
+    """A component cannot be registered under this name; the problem has the line that registers it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem(message, _registering_line()))
+
+
+def _registering_line() -> Location | None:
+    """The line outside this module that is being executed: a decorator of a component."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back  # type: ignore[assignment]
+    return Location(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 
 
 class Component(StrictModel):
@@ -167,12 +179,12 @@ class Registry:
 
     def slots(self) -> list[str]:
         """The names of the slots that have components."""
-        self._load()
+        self.load()
         return sorted(self._slots)
 
     def slot(self, slot: str) -> dict[str, type[Component]]:
         """The components of one slot by name."""
-        self._load()
+        self.load()
         return dict(sorted(self._slots.get(slot, {}).items()))
 
     def find(self, slot: str, name: object) -> type[Component]:
@@ -186,8 +198,12 @@ class Registry:
             raise UnknownComponentError(slot, name)
         return component
 
-    def _load(self) -> None:
-        """Import the announced modules and those of installed packages, the first time only."""
+    def load(self) -> None:
+        """Import the announced modules and those of installed packages, the first time only.
+
+        Raises:
+            UsageError: a component of an installed package cannot be imported or registered.
+        """
         if self._entry_points_loaded:
             return
         self._entry_points_loaded = True

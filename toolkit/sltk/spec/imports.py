@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from ..components.registry import RegistrationError, registry
 from ..errors import InputError, Location, Problem, UsageError
 from ..yamltree.scalars import is_python_file
 from .recorded_code import is_recorded
@@ -62,6 +63,7 @@ class ImportedCode:
         """
         if self.has_run():
             return
+        registry.load()  # so that no code takes the name of a built-in component before that is registered
         policy.announce(f"importing {self.item}" + (f" (sha256 {self.digest})" if self.is_stored else ""))
         try:
             if self.content is None:
@@ -168,6 +170,8 @@ def _problem(item: str | Path, error: BaseException) -> Problem:
 
 def _location(item: str | Path, error: BaseException) -> Location | None:
     """The line of the user's file where the error occurred; None if it is not in that file."""
+    if isinstance(error, RegistrationError):
+        return error.problems[0].location
     if isinstance(error, SyntaxError) and error.filename:
         return Location(error.filename, error.lineno, error.offset)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(item)]
