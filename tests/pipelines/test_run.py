@@ -248,14 +248,14 @@ def test_errors_of_the_model_have_a_position_in_the_spec(tmp_path: Path) -> None
     """Masks and LoRA targets that do not fit the model are reported with file and line."""
     path = tmp_path / "wrong.yaml"
     write_spec(path, tiny.backbone(unmask="00000001"))
-    with pytest.raises(sltk.ModelError) as caught:
+    with pytest.raises(sltk.SpecError) as caught:
         sltk.train(path, tmp_path / "run")
     (problem,) = caught.value.problems
     assert problem.location is not None
     assert problem.location.file == str(path)
     assert "00000001" in (problem.source_line or "")
     write_spec(path, tiny.backbone(lora={"target_modules": ["k_proj", "q_prj"]}))
-    with pytest.raises(sltk.ModelError, match="did you mean `q_proj`") as caught:
+    with pytest.raises(sltk.SpecError, match="did you mean `q_proj`") as caught:
         sltk.train(path, tmp_path / "run")
     assert caught.value.problems[0].location is not None
     assert not (tmp_path / "run").exists()

@@ -24,6 +24,7 @@ from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
+from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
 from .runtime import processes
 from .runtime.progress import Progress
@@ -116,6 +117,7 @@ def _run(
     kind = _kind_of(spec)(loaded, run)
     try:
         with loaded.locate_errors():
+            check_before_reading(loaded, kind.readers)
             kind.prepare(progress, resume=resume)
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:

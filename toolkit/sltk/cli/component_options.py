@@ -12,6 +12,7 @@ from ..components.registry import Component, registry
 from ..components.slots import Reader
 from ..errors import SpecError, UsageError
 from ..spec.explain import problems_of
+from ..spec.requirements import missing_packages
 from ..spec.typed_text import with_typed_text
 from ..yamltree.lookup import faults
 from ..yamltree.overlay import overlay, parse_override
@@ -52,11 +53,14 @@ def build(
         tree = with_typed_text(tree, slot)
         if problems := list(faults(tree)):
             raise UsageError(problems)
-        return slot.model_validate(tree.plain())
+        component = slot.model_validate(tree.plain())
     except ValidationError as error:
         raise UsageError(problems_of(error, tree, slot)) from error
     except SpecError as error:
         raise UsageError(error.problems) from error
+    if missing := missing_packages(component, typed):
+        raise UsageError(missing)
+    return component
 
 
 def build_reader(name: str, source: str, options: Sequence[str] | None) -> Reader:

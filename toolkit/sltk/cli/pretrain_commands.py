@@ -17,7 +17,7 @@ from .app import (
     import_policy,
     print_result,
 )
-from .run_commands import check_kind, print_timing, train_run
+from .run_commands import check_kind, check_rehearsal, print_timing, train_run
 
 
 @app.command("pretrain", short_help="Train a language model on text, for labelling runs to start from.")
@@ -38,6 +38,7 @@ def pretrain(
     from ..spec import loading
 
     check_kind(spec, "pretrain")
+    check_rehearsal(rehearse, output, resume=resume, force=force)
     loaded = loading.load_as(PretrainSpec, spec, set_ or (), import_policy(trust_code))
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)

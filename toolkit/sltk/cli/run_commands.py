@@ -59,6 +59,7 @@ def train(
     from .score_tables import show_scores
 
     check_kind(spec, "train")
+    check_rehearsal(rehearse, output, resume=resume, force=force)
     loaded = loading.load(spec, set_ or (), import_policy(trust_code))
     folder = output or Path("runs") / loaded.spec.name
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
@@ -70,6 +71,19 @@ def train(
     print_timing(metrics["train"], "words")
     if not rehearse:
         print_result(f"run directory: {folder}")
+
+
+def check_rehearsal(rehearse: bool, output: Path | None, *, resume: bool, force: bool) -> None:
+    """Check that no option for a run directory comes with `--rehearse`, which leaves none.
+
+    Raises:
+        UsageError: one of the options was given.
+    """
+    options = {"--output": output is not None, "--resume": resume, "--force": force}
+    unfit = [option for option, is_given in options.items() if is_given]
+    if rehearse and unfit:
+        note = "a rehearsal runs in a temporary folder, which is removed: leave out one of the two options"
+        raise UsageError(Problem(f"`--rehearse` and `{unfit[0]}` exclude each other", notes=(note,)))
 
 
 def check_kind(spec: Path, command: str) -> None:

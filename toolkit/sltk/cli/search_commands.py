@@ -55,7 +55,7 @@ def search(
     from .sweep_display import SearchDisplay, search_lines
 
     plan = searching.plan(spec, set_ or (), import_policy(trust_code))
-    check_models(previews(plan.sweep))
+    check_models(previews(plan.sweep), plan.sweep.missing_packages())
     state = searching.begin(plan)
     folder = output or Path("runs") / plan.sweep.name
     for line in search_lines(plan):

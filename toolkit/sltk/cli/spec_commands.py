@@ -76,16 +76,16 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     Raises:
         InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
-    from ..preview.run_preview import audit_data, check_models, missing_data
+    from ..preview.run_preview import audit_data, check_models, missing_data, missing_models
 
-    check_models(checked.runs)
-    missing = missing_data(checked.runs)
+    check_models(checked.runs, checked.missing_packages())
+    missing, models = missing_data(checked.runs), missing_models(checked.runs)
     if not data:
-        return missing, None
+        return [*missing, *models], None
     if missing:
         raise InvalidSpecError(missing)
     reports, warnings = audit_data(checked.runs)
-    return warnings, reports[0] if len(checked.runs) == 1 else None
+    return [*models, *warnings], reports[0] if len(checked.runs) == 1 else None
 
 
 def _show_data(report: DataReport | None) -> None:

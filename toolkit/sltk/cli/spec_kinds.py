@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import search, sweeps
+from ..errors import Problem
 from ..pretraining.pretrain_spec import PretrainSpec
 from ..pretraining.pretraining_preview import PretrainingPreview
 from ..preview.run_preview import LabellingPreview, RunPreview
@@ -29,6 +30,10 @@ class CheckedSpec:
     runs: Sequence[RunPreview[Any]]
     """One run, or all runs of a sweep."""
 
+    def missing_packages(self) -> list[Problem]:
+        """Problems with packages that do not belong to a run."""
+        return []
+
     def summary(self) -> Iterator[str]:
         """A summary of the run, line by line; for several runs, the first is shown."""
         return self.runs[0].summary()
@@ -43,6 +48,10 @@ class CheckedSweep(CheckedSpec):
     """A spec with `sweep:`, and the plan of its runs."""
 
     plan: sweeps.Plan
+
+    def missing_packages(self) -> list[Problem]:
+        """Problems with the packages of the executor."""
+        return self.plan.missing_packages()
 
     def summary(self) -> Iterator[str]:
         """The number of runs, the keys that vary, and the summary of the first run."""

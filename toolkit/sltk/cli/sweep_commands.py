@@ -74,7 +74,7 @@ def sweep(
     from .sweep_display import SweepDisplay
 
     plan = sweeps.plan(spec, set_ or (), import_policy(trust_code))
-    check_models(previews(plan))
+    check_models(previews(plan), plan.missing_packages())
     select = sweeps.Selection(only or (), limit, _shard(shard), retry)
     folder = output or Path("runs") / plan.name
     if dry_run:

@@ -47,6 +47,11 @@ class Reader(Component):
         """
         raise NotImplementedError
 
+    @property
+    def has_annotation(self) -> bool:
+        """Whether the sentences have tags or spans, as far as the keys decide it."""
+        return True
+
     def paths(self, place: str = "") -> Iterator[tuple[str, Path]]:
         """The paths that this reader and readers inside it read, with their keys below `place`: `readers.1.path`."""
         for key, value in self:

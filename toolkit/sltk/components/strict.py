@@ -6,7 +6,8 @@ be written as text only where YAML would read the same text as one: `seed: "${SE
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.annotated_handlers import GetCoreSchemaHandler
@@ -90,6 +91,16 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    requires: ClassVar[Mapping[str, str]] = {}
+    """Optional packages that this part needs, by the name to import, each with the command that installs it."""
+
+    required_by: ClassVar[str] = ""
+    """The key that decides about the packages, if there is one: errors have its position."""
+
+    def required_packages(self) -> Mapping[str, str]:
+        """The optional packages needed with these values; by default `requires`."""
+        return self.requires
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

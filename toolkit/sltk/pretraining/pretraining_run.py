@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..components.backbones import precision
+from ..components.slots import Reader
 from ..errors import ModelError, Problem, SpecError
 from ..models.backbone_files import build_backbone
 from ..nn.language_model import LanguageModel, mean_loss
@@ -42,6 +43,11 @@ class PretrainingRun(RunKind[PretrainSpec]):
     """Text → language model: the kind of run that `sltk pretrain` executes."""
 
     model: Pretraining
+
+    @property
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The readers of the text."""
+        return {"corpus": self.spec.corpus, "validation": self.spec.validation}
 
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Build the model, and write the text as blocks of token ids to a folder next to that of an existing run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from .. import masks
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
@@ -29,7 +30,34 @@ def check_model(backbone: Backbone) -> None:
         raise InvalidSpecError(problems)
 
 
+def missing_model(backbone: Backbone) -> Problem | None:
+    """The problem that the directory of the model does not exist, or None."""
+    name = backbone.name if isinstance(backbone, PretrainedBackbone) else None
+    if name is None or not name.startswith(("/", ".", "~")) or Path(name).expanduser().is_dir():
+        return None
+    if Path(name).suffix == ".gguf":
+        notes = (f"`name` is the directory, and `gguf_file: {Path(name).name}` the file in it",)
+        return Problem(f"`{name}` is a file, not a model directory", path="backbone.name", notes=notes)
+    return Problem(f"there is no model directory `{name}`", path="backbone.name")
+
+
+def _gguf_problem(backbone: PretrainedBackbone) -> Problem | None:
+    """The problem that the GGUF file is not in the directory of the model, or None."""
+    file, name = backbone.gguf_file, backbone.name
+    if file is None or name is None or not Path(name).is_dir() or (Path(name) / file).is_file():
+        return None
+    known = sorted(path.name for path in Path(name).glob("*.gguf"))
+    return Problem(
+        f"there is no file `{file}` in the model directory `{name}`",
+        path="backbone.gguf_file",
+        suggestion=nearest(Path(file).name, known),
+        notes=(f"GGUF files there: {', '.join(known) or 'none'}; the path starts from `name`",),
+    )
+
+
 def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem]:
+    if (problem := _gguf_problem(backbone)) is not None:
+        yield problem
     if info.family in REFUSED:
         yield Problem(
             f"the family `{info.family}` cannot be unmasked: its attention cannot be replaced",

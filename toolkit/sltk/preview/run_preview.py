@@ -17,9 +17,10 @@ from ..errors import InvalidSpecError, Problem
 from ..spec.experiment import Experiment, RunSpec
 from ..spec.loading import Loaded
 from ..spec.options import shown_value
+from ..spec.requirements import missing_packages
 from .audit import Audit, audit
 from .estimate import Estimate, estimate_run
-from .model_check import check_model
+from .model_check import check_model, missing_model
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
 
 
@@ -85,9 +86,17 @@ class RunPreview(ABC, Generic[S]):
         with self.loaded.locate_errors():
             check_model(self.loaded.spec.backbone)
 
+    def missing_packages(self) -> list[Problem]:
+        """A problem for each optional package that the run needs and that is not installed."""
+        return located_packages(self.loaded)
+
     def missing_files(self) -> list[Problem]:
         """A problem for each data file that does not exist."""
         return missing_files(self.loaded, self.readers)
+
+    def missing_model(self) -> list[Problem]:
+        """A problem if the directory of the model does not exist."""
+        return located_model(self.loaded)
 
     def summary(self) -> Iterator[str]:
         """The name, then one line each for data, model, training and the estimate."""
@@ -148,14 +157,18 @@ class LabellingPreview(RunPreview[Experiment]):
         return audit(self.loaded)
 
 
-def check_models(runs: Iterable[RunPreview[Any]]) -> None:
-    """Check that the masks and LoRA targets of all runs fit their models, as far as their shapes are known.
+def check_models(runs: Iterable[RunPreview[Any]], missing: Iterable[Problem] = ()) -> None:
+    """Check that masks and LoRA targets fit the models, as far as their shapes are known, and that packages are there.
+
+    `missing` are problems of the same kind that do not belong to a run: packages of the executor of a sweep.
 
     Raises:
-        InvalidSpecError: a mask or a LoRA target does not fit; `problems` lists each error once.
+        InvalidSpecError: a mask or a LoRA target does not fit, or an optional package is not installed; `problems`
+            lists each error once.
         ModelError: a model's files on this machine are damaged.
     """
-    problems: list[Problem] = []
+    runs = list(runs)
+    problems = [*missing, *(problem for run in runs for problem in run.missing_packages())]
     for run in _distinct(runs, {"backbone"}):
         try:
             run.check_model()
@@ -165,9 +178,42 @@ def check_models(runs: Iterable[RunPreview[Any]]) -> None:
         raise InvalidSpecError(_once(problems))
 
 
+def check_before_reading(loaded: Loaded[Any], readers: Mapping[str, Reader | None]) -> None:
+    """Check all that can be known of a run before its data is read and its model is loaded.
+
+    Raises:
+        InvalidSpecError: a package, a file or a directory is missing, or the mask or a LoRA target does not fit.
+        ModelError: the model's files on this machine are damaged.
+    """
+    problems = [*located_packages(loaded), *missing_files(loaded, readers), *located_model(loaded)]
+    try:
+        with loaded.locate_errors():
+            check_model(loaded.spec.backbone)
+    except InvalidSpecError as error:
+        problems += error.problems
+    if problems:
+        raise InvalidSpecError(problems)
+
+
+def located_packages(loaded: Loaded[Any]) -> list[Problem]:
+    """One problem for each optional package that is not installed, at the key that needs it."""
+    return [loaded.located(problem) for problem in missing_packages(loaded.spec)]
+
+
+def located_model(loaded: Loaded[Any]) -> list[Problem]:
+    """A problem if the directory of the model does not exist, at its key."""
+    problem = missing_model(loaded.spec.backbone)
+    return [] if problem is None else [loaded.located(problem)]
+
+
 def missing_data(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
     """A problem for each data file that does not exist."""
     return _once(problem for run in _distinct(runs, _DATA) for problem in run.missing_files())
+
+
+def missing_models(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
+    """A problem for each model directory that does not exist."""
+    return _once(problem for run in _distinct(runs, {"backbone"}) for problem in run.missing_model())
 
 
 def audit_data(runs: Iterable[RunPreview[Any]]) -> tuple[list[DataReport], list[Problem]]:

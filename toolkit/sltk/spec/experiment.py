@@ -6,9 +6,9 @@ Components (`{type: …}`) have their own keys: `sltk show SLOT NAME`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -24,6 +24,7 @@ from ..components.slots import Aligner, Backbone, Head, Metric, Reader, Splitter
 from ..components.strict import StrictModel
 from ..files.safety import printable
 from ..masks import is_causal
+from ..runtime.optional_imports import install_extra, is_installed
 from ..schemes.names import SchemeName
 from ..yamltree.scalars import resolve_import
 from .instruct_settings import InstructSpec
@@ -48,6 +49,8 @@ class DataSpec(StrictModel):
 
 class TrainerSpec(StrictModel):
     """Training settings."""
+
+    required_by: ClassVar[str] = "log_to"
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
     max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
@@ -99,6 +102,15 @@ class TrainerSpec(StrictModel):
     data_seed: int | None = Field(
         default=None, ge=0, description="seed of the order of sentences; null for `seed`"
     )
+
+    def required_packages(self) -> Mapping[str, str]:
+        """The packages to log with; `tensorboardX` also writes for TensorBoard."""
+        has_tensorboard = is_installed("tensorboardX")
+        return {
+            name: install_extra(name)
+            for name in self.log_to
+            if not (name == "tensorboard" and has_tensorboard)
+        }
 
     @model_validator(mode="after")
     def _check_warmup(self) -> TrainerSpec:
@@ -207,6 +219,19 @@ class Experiment(RunSpec):
                 raise RefusedError(
                     f"{about}: leave out `thresholds` and `calibration_bins`", f"metrics.{number}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_annotation(self) -> Experiment:
+        """Readers of plain text have no tags to learn or to score."""
+        for name in DataSpec.model_fields:
+            reader = getattr(self.data, name)
+            if reader is not None and not reader.has_annotation:
+                about = f"reader `{reader.type_name}` reads text without annotation here"
+                notes = [
+                    "text is for `sltk pretrain` and `sltk predict`; `sltk list reader` shows all readers"
+                ]
+                raise RefusedError(f"{about}, and `{name}` needs tags or spans", f"data.{name}", notes=notes)
         return self
 
     @model_validator(mode="after")

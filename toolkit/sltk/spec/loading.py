@@ -38,7 +38,7 @@ class Loaded(Generic[M]):
 
     def problem(self, path: str, message: str, **more: Any) -> Problem:
         """A problem found later, with the position of a dotted path: `loaded.problem("backbone.unmask", "…")`."""
-        return self._located(Problem(message, path=path, **more))
+        return self.located(Problem(message, path=path, **more))
 
     @contextmanager
     def locate_errors(self) -> Iterator[None]:
@@ -46,9 +46,10 @@ class Loaded(Generic[M]):
         try:
             yield
         except (SpecError, ModelError) as error:
-            raise type(error)([self._located(problem) for problem in error.problems]) from error
+            raise type(error)([self.located(problem) for problem in error.problems]) from error
 
-    def _located(self, problem: Problem) -> Problem:
+    def located(self, problem: Problem) -> Problem:
+        """The problem with the position of its path, unless it has a position already."""
         if problem.location is not None or problem.path is None:
             return problem
         return with_position(problem, problem.path.split(".") if problem.path else (), self.tree)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..spec.experiment import Experiment
 from ..spec.import_copies import sweep_copies
 from ..spec.imports import ImportPolicy
 from ..spec.loading import Loaded
+from ..spec.requirements import missing_packages
 from ..spec.stored import differences
 from ..spec.writing import dump_values, plain_values
 from ..yamltree.extends import Reading
@@ -72,6 +73,13 @@ class Plan:
     name: str
     runs: tuple[PlannedRun, ...]
     executor: Executor
+    part: Loaded[SweepPart] | None = field(default=None, repr=False, compare=False)
+    """The spec that the plan comes from, for positions of later errors."""
+
+    def missing_packages(self) -> list[Problem]:
+        """A problem for each optional package that the executor needs and that is not installed."""
+        problems = missing_packages(self.executor, "executor")
+        return [self.part.located(each) for each in problems] if self.part is not None else problems
 
     def dump(self) -> str:
         """`sweep.yaml`: a sweep spec with the same plan that needs no other file than the copies in `imports/`."""
@@ -166,7 +174,7 @@ def plan_from(reading: Reading, policy: ImportPolicy | None = None) -> Plan:
     runs = _validated_runs(base, settings, reading.settings)
     _check_distinct(runs, part)
     name = str(keys["name"].node.value) if "name" in keys else "sweep"
-    return Plan(name, tuple(runs), part.spec.executor)
+    return Plan(name, tuple(runs), part.spec.executor, part)
 
 
 def _check_is_sweep(reading: Reading) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..components.slots import Reader
 from ..data.coverage import check_predictions
 from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
-from ..data.splits import missing_files, readers_of
-from ..errors import InvalidSpecError
+from ..data.splits import readers_of
 from ..models import kinds, saving
 from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
@@ -26,12 +27,14 @@ class LabellingRun(RunKind[Experiment]):
 
     model: saving.Model
 
+    @property
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The reader of each split."""
+        return readers_of(self.spec.data)
+
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Read the splits, build the model and encode the training sentences."""
         experiment = self.spec
-        missing = missing_files(self.loaded, readers_of(experiment.data))
-        if missing:
-            raise InvalidSpecError(missing)
         self._type = kinds.TYPES[experiment.type]
         self._splits = load_splits(experiment)
         report_data(self._splits, progress)

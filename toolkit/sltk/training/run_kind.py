@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
+from ..components.slots import Reader
 from ..data.fingerprint import Fingerprint
 from ..rundir.directory import RunDirectory
 from ..rundir.environment import TrainedModel
@@ -32,6 +33,11 @@ class RunKind(ABC, Generic[S]):
 
     def __init__(self, loaded: Loaded[S], run: RunDirectory) -> None:
         self.loaded, self.spec, self.run = loaded, loaded.spec, run
+
+    @property
+    @abstractmethod
+    def readers(self) -> Mapping[str, Reader | None]:
+        """The readers of the run, by the key of the spec that holds them."""
 
     @abstractmethod
     def prepare(self, progress: Progress, *, resume: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ...masks import Mask
+from ...runtime.optional_imports import install_extra
 from ...yamltree.scalars import plain, resolve_path
 from ..registry import RefusedError
 from ..slots import Backbone
@@ -57,6 +59,8 @@ class TrainedTokenizer(StrictModel):
 class PretrainedBackbone(Backbone):
     """A transformers model from a hub, a directory or a GGUF file, or with fresh weights."""
 
+    required_by: ClassVar[str] = "gguf_file"
+
     name: ModelName | None = Field(
         default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
     )
@@ -94,6 +98,8 @@ class PretrainedBackbone(Backbone):
     def _check_combination(self) -> PretrainedBackbone:
         if self.init == "pretrained" and self.name is None:
             raise ValueError("needs `name`, or `init: random` with a `config`")
+        if self.gguf_file is not None and self.name is None:
+            raise RefusedError("`gguf_file` needs `name`: the directory, or the name on the hub", "gguf_file")
         if self.init == "random" and self.config is None and self.name is None:
             raise ValueError("`init: random` needs a `config`, or a `name` whose config to use")
         if self.config is not None and self.name is None and "model_type" not in self.config:
@@ -109,6 +115,10 @@ class PretrainedBackbone(Backbone):
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
         return self
+
+    def required_packages(self) -> Mapping[str, str]:
+        """The package that reads GGUF files, if there is one."""
+        return {} if self.gguf_file is None else {"gguf": install_extra("gguf")}
 
     @property
     def trains_all_weights(self) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from ...errors import UsageError
 from ...runtime.jobs import Failure, Job, Work, dispatch
-from ...runtime.optional_imports import import_optional
+from ...runtime.optional_imports import import_optional, install_extra
 from ..registry import register
 from ..slots import Executor
 
@@ -28,6 +29,8 @@ class RayExecutor(Executor):
     All nodes must see the folder of the sweep under the same path. A run whose worker or node is lost is resumed
     elsewhere from its last checkpoint.
     """
+
+    requires: ClassVar[Mapping[str, str]] = {"ray": install_extra("ray")}
 
     address: str | None = Field(
         default=None,

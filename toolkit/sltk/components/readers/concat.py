@@ -20,6 +20,11 @@ class ConcatReader(Reader):
 
     readers: list[Reader] = Field(min_length=1, description="the readers, in this order")
 
+    @property
+    def has_annotation(self) -> bool:
+        """False: the sentences have no annotation."""
+        return False
+
     def read(self) -> Iterator[Sentence]:
         """Yield the sentences without annotation: tags of different sources may have different meanings."""
         for reader in self.readers:

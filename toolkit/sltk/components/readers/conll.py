@@ -58,6 +58,11 @@ class ConllReader(TaggedReader, TextFileReader):
             raise ValueError("`labels: brackets` needs a `label_column`")
         return self
 
+    @property
+    def has_annotation(self) -> bool:
+        """Whether there is a column of tags."""
+        return self.label_column is not None
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order.
 

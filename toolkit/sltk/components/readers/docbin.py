@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from ...errors import DataError, InputError, nearest
 from ...files.text_lines import open_binary
-from ...runtime.optional_imports import import_optional
+from ...runtime.optional_imports import import_optional, install_extra
 from ...types import Sentence, Span, Unused
 from ..registry import register
 from ..slots import FileReader
@@ -28,6 +28,8 @@ class DocBinReader(PartlyAnnotatedReader, FileReader):
     Sentences are those of the file; a document without sentence boundaries is one sentence, and sentences that a span
     crosses are joined. White-space tokens are left out. The line of a sentence is its document's number, from 1.
     """
+
+    requires: ClassVar[Mapping[str, str]] = {"spacy": install_extra("spacy")}
 
     spans_key: str | None = Field(
         default=None, description="span group to read, whose spans may overlap; unset: the entities"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from ...errors import DataError, nearest
-from ...runtime.optional_imports import import_optional
+from ...runtime.optional_imports import import_optional, install_extra
 from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Sentence
 from ..registry import register
@@ -23,6 +23,8 @@ class HuggingFaceReader(TaggedReader):
 
     Needs the optional extra: `pip install 'sltk[huggingface]'`.
     """
+
+    requires: ClassVar[Mapping[str, str]] = {"datasets": install_extra("huggingface")}
 
     name: str | None = Field(default=None, description="name of the data set on the hub")
     path: Path | None = Field(
@@ -46,6 +48,11 @@ class HuggingFaceReader(TaggedReader):
         if (self.name is None) == (self.path is None):
             raise ValueError("give `name` (a data set on the hub) or `path` (one on disk)")
         return self
+
+    @property
+    def has_annotation(self) -> bool:
+        """Whether tags are read; texts have none."""
+        return self.text_column is None
 
     def read(self) -> Iterator[Sentence]:
         """Yield one sentence per row; the line of a sentence is the number of its row, from 1.

@@ -34,6 +34,11 @@ class TextReader(SplittingReader, TextFileReader):
         "neighbouring lines",
     )
 
+    @property
+    def has_annotation(self) -> bool:
+        """False: the sentences have no annotation."""
+        return False
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per line; holds one in memory."""
         lines = self.open()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from ...errors import Problem, UsageError
 from ...files.safety import encodable
-from ...runtime.optional_imports import import_optional
+from ...runtime.optional_imports import import_optional, install_extra
 from ..registry import register
 from ..slots import Splitter
 
@@ -23,10 +24,18 @@ class SpacySplitter(Splitter):
     package, whose code is run.
     """
 
+    requires: ClassVar[Mapping[str, str]] = {"spacy": install_extra("spacy")}
+
     lang: str = Field(default="en", description="language of spaCy's rules: en, de, …; xx for any language")
     pipeline: str | None = Field(
         default=None, description="an installed pipeline to use instead of `lang`, such as en_core_web_sm"
     )
+
+    def required_packages(self) -> Mapping[str, str]:
+        """SpaCy, and the pipeline unless it is a folder."""
+        if self.pipeline is None or not self.pipeline.isidentifier():
+            return self.requires
+        return {**self.requires, self.pipeline: f"python -m spacy download {self.pipeline}"}
 
     def split(self, text: str) -> list[tuple[int, int]]:
         """Half-open offsets of the words.
