@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +21,8 @@ from ..runtime import processes
 _PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
 )  # fmt: skip
+
+_WITHOUT_PROGRAMS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "diff.external=", "core.pager=cat")
 
 
 class TrainedModel(Protocol):
@@ -32,7 +38,7 @@ class TrainedModel(Protocol):
 
 
 def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
-    """Collect versions, device, threads, git revision, seed and the proof of the mask."""
+    """Collect versions, device, threads, the revision of sltk, seed and the proof of the mask."""
     proof, device = model.network.backbone.proof, model.device
     return {
         "format": FORMAT,
@@ -51,9 +57,42 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """The revision of the repository that the run was started in, or None outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    """The revision of sltk's own repository, with `-dirty` if its files were changed; None for an installed sltk.
+
+    git may run programs that a repository's configuration names. So it never looks at the working directory, which may
+    be somebody else's, and may run no hooks, monitors, filters, or programs that show differences.
+    """
+    sources = Path(__file__).resolve().parents[2]
+    root = sources.parent
+    if sources.name != "toolkit" or not (root / ".git").exists():
+        return None
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        filters = re.findall(
+            r"^filter\.(.*)\.[a-z]+$", _git(root, "config", "--list", "--name-only"), re.MULTILINE
+        )
+        settings = [
+            *_WITHOUT_PROGRAMS,
+            *(f"filter.{name}.{key}=" for name in filters for key in ("clean", "process")),
+        ]
+        return _git(root, "describe", "--always", "--dirty", "--abbrev=40", settings=settings)
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(root: Path, *arguments: str, settings: Iterable[str] = ()) -> str:
+    """The output of git for the repository in `root`, without the environment variables that direct git elsewhere."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+    options = [word for setting in settings for word in ("-c", setting)]
+    command = ["git", *options, f"--git-dir={root / '.git'}", f"--work-tree={root}", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=own,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return done.stdout.strip()
