@@ -102,12 +102,26 @@ def _run(
     progress: Progress | None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Execute a run of any kind: prepare → train → score → save."""
-    from .training.fit import fit  # transformers' Trainer takes seconds to import
-
+    """Execute a run of any kind, while no other process writes to its directory."""
     spec: RunSpec = loaded.spec
     progress = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
+    with run.locked():
+        return _run_in(run, loaded, resume, force, progress, callbacks)
+
+
+def _run_in(
+    run: RunDirectory,
+    loaded: Loaded[Any],
+    resume: bool,
+    force: bool,
+    progress: Progress,
+    callbacks: Sequence[TrainerCallback],
+) -> dict[str, Any]:
+    """Prepare → train → score → save."""
+    from .training.fit import fit  # transformers' Trainer takes seconds to import
+
+    spec: RunSpec = loaded.spec
     finished = run.prepare(spec, resume=resume, force=force)
     processes.barrier()
     if finished is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -159,14 +160,16 @@ def evaluate(
     if output is not None:
         check_file(output)
     from .. import run as pipelines
+    from ..rundir.directory import locked_around
     from .score_tables import show_scores
 
-    with _progress() as progress:
-        result = pipelines.evaluate(
-            run, split=split, reader=data_reader, progress=progress, trust_code=trust_code
-        )
-    if output is not None:
-        atomic.write_json(output, result.scores)
+    with locked_around(output) if output else nullcontext():
+        with _progress() as progress:
+            result = pipelines.evaluate(
+                run, split=split, reader=data_reader, progress=progress, trust_code=trust_code
+            )
+        if output is not None:
+            atomic.write_json(output, result.scores)
     if json:
         print_json(result.scores)
     else:

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,33 +16,71 @@ from ..errors import UsageError
 
 
 @contextmanager
-def lock(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[None]:
-    """Hold a lock on `path`; any number of `shared` locks can be held at once. Waits for at most `wait` seconds.
+def lock(
+    path: Path,
+    *,
+    shared: bool = False,
+    wait: float = 0.0,
+    temporary: bool = False,
+    subject: Path | None = None,
+) -> Iterator[None]:
+    """Hold a lock on the file `path`; any number of `shared` locks can be held at once.
+
+    Args:
+        path: the file, which is created; links are not followed.
+        shared: allow other shared locks.
+        wait: seconds to wait for another holder at most.
+        temporary: remove the file at the end.
+        subject: what the lock protects, for messages; by default `path`.
 
     Raises:
         UsageError: another process holds the lock; the message names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        _acquire(file, path, shared, wait)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with _acquired(path, kind, wait, subject or path) as file:
+        file.truncate(0)  # a shared lock has no holder to name
         if not shared:
-            file.truncate(0)
             file.write(json.dumps({"process": os.getpid(), "host": platform.node()}))
             file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if temporary:
+                _remove(path, file)
 
 
-def _acquire(file: IO[str], path: Path, shared: bool, wait: float) -> None:
+def _acquired(path: Path, kind: int, wait: float, subject: Path) -> IO[str]:
+    """The locked file."""
     deadline = time.monotonic() + wait
     while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+", encoding="utf-8")  # noqa: SIM115
         try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            return
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            if _is_at(path, file):
+                return file
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                message = f"{_holder(file)} holds `{path}`; wait for it, or stop it"
+                message = f"{_holder(file)} holds `{subject}`; wait for it, or stop it"
+                file.close()
                 raise UsageError(message) from None
             time.sleep(0.05)
+        file.close()
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether a locked file is still the one at its path: its last holder may have removed it."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path, file: IO[str]) -> None:
+    """Remove the file of a lock, unless others share the lock."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
 
 
 def _holder(file: IO[str]) -> str:

@@ -13,7 +13,8 @@ metrics.json          written last: a run that has it is finished
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..components.registry import registry
 from ..components.slots import Backbone
 from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import InputError, Problem, UsageError
-from ..files import atomic
+from ..files import atomic, locking
 from ..files.writable import check_folder
 from ..models.description import check_format
 from ..runtime import processes
@@ -32,6 +33,7 @@ from ..spec.import_copies import read_copies, run_copies, write_copies
 from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
 from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping
 from ..types import Prediction
+from ..yamltree.extends import is_stored_spec
 from .environment import TrainedModel, environment
 from .log import LoggedProgress
 from .pretrained_origin import origin_of
@@ -55,6 +57,30 @@ class RunDirectory:
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
 
+    @contextmanager
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Keep other processes from writing a run here; only the main process of a run takes the lock.
+
+        A folder that did not exist and is still empty at the end is removed.
+
+        Raises:
+            UsageError: another process writes here, or the folder is not writable.
+        """
+        if not processes.is_main_process():
+            yield
+            return
+        check_folder(self.folder)
+        new = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        file = self.folder / ".lock"
+        try:
+            # The process of a killed sweep may end a moment after the sweep.
+            with locking.lock(file, shared=shared, wait=0.5, temporary=True, subject=self.folder):
+                yield
+        finally:
+            with suppress(OSError):
+                for folder in new:
+                    folder.rmdir()
+
     def prepare(self, spec: RunSpec, *, resume: bool, force: bool) -> dict[str, Any] | None:
         """Check that the run may be written here, and return its metrics if it is finished. Changes nothing.
 
@@ -63,7 +89,6 @@ class RunDirectory:
         """
         if resume and force:
             raise UsageError("--resume continues the run in the folder, --force replaces it: choose one")
-        check_folder(self.folder)
         if not self.spec.exists():
             self._check_empty()
             return None
@@ -222,6 +247,21 @@ class RunDirectory:
                 f"the run in `{self.folder}` is not finished; `sltk train … --resume` continues it"
             )
         return loading.load_stored(self.spec, policy).spec
+
+
+@contextmanager
+def locked_around(file: Path) -> Iterator[None]:
+    """Keep runs from being written to the run directory that a file is in, if it is in one.
+
+    Raises:
+        UsageError: another process writes a run there.
+    """
+    folder = next((each for each in file.absolute().parents if is_stored_spec(each / "spec.yaml")), None)
+    if folder is None:
+        yield
+        return
+    with RunDirectory(folder).locked(shared=True):
+        yield
 
 
 def run_model_code(folder: Path, policy: ImportPolicy) -> None:

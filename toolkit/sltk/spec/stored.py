@@ -12,7 +12,7 @@ import yaml
 from ..errors import DataError
 from ..yamltree.variables import unescape
 
-BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus"})
+BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus", ".lock"})
 """The possible content of a run directory whose run was killed before `spec.yaml` was written."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
