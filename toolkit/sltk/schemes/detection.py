@@ -71,8 +71,8 @@ class TagDetector:
         """The declared scheme and style, or those that fit the tags.
 
         The detected scheme is the one with the fewest ill-formed words. Data with no tag except `O` is IOB2. Tags are
-        in the style that all of them fit. If there is none, they have the form `B-PER`, except for errors, which
-        `decode` reports; or they are plain, if most of them lack it.
+        in the form `B-PER`, even if some are not, which `decode` reports; if most lack it, they are in the style that
+        all of them fit, or plain if there is none.
         """
         pairs: TagPairs = self._pairs
         own_style = None if scheme == "plain" else self._style(scheme, style)
@@ -87,13 +87,15 @@ class TagDetector:
         return TagReading(min(_DETECTABLE, key=lambda each: _ill_formed(pairs, each)), own_style)
 
     def _style(self, scheme: ReaderScheme, declared: ReaderStyle) -> TagStyle | None:
-        """The declared style with an example, or that of tags that do not all have the form `B-PER`."""
+        """The declared style with an example, or that of tags of which most lack the form `B-PER`, or write `o`."""
         counts = self.counts()
         if declared != "auto":
             fitting = (tag for tag, _ in counts.most_common() if canonical(tag, declared) not in (None, "O"))
             return TagStyle(declared, next(fitting, ""))
-        usual = {tag for tag in counts if _has_usual_form(tag)}
-        return None if len(usual) == len(counts) else style_of(counts, scheme, usual)
+        is_lower_case = "o" in counts and "O" not in counts
+        if not is_lower_case and not _mostly_plain(self._pairs):
+            return None
+        return style_of(counts, scheme, {tag for tag in counts if _has_usual_form(tag)})
 
     def counts(self) -> Counter[str]:
         """The number of words with each tag."""
