@@ -1,4 +1,4 @@
-"""Tables with one sentence per row: lists of words and lists of tags in cells."""
+"""Tables with one sentence per row, in lists of words and of tags, or with one word per row."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import ast
 import csv
 import re
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from ...errors import DataError, nearest
 from ...files.sniffing import Content
+from ...files.text_lines import TextLines
 from ...schemes.styles import NUMBERS_NEED_NAMES
 from ...types import Sentence
 from ..registry import register
@@ -27,17 +30,38 @@ _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # Checked before `literal_eval`, which would read ['a' 'b'], a printed numpy array, as the single string "ab".
 _LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
 
+_ONE_WORD = "if a row is one word, `sentence_column` names the column that says which sentence it belongs to"
 _OPEN_QUOTE = "a cell that begins with a quote has no closing quote"
+
+
+_Place = tuple[str | None, str, int]
+"""Document, sentence, and the number of blank rows before."""
 
 
 @register.reader("csv")
 class CsvReader(TaggedReader, TextFileReader):
-    """One sentence per row: a column of word lists and one of tag lists, written as Python or JSON lists."""
+    """One sentence per row: a column of word lists and one of tag lists, written as Python or JSON lists.
+
+    With `sentence_column`, a row is one word: its cells are the number or name of its sentence, a word and a tag.
+    """
 
     content: ClassVar[Content] = "table"
 
-    words_column: str = Field(default="tokens", description="name of the column of word lists")
-    tags_column: str = Field(default="tags", description="name of the column of tag lists")
+    words_column: str = Field(default="tokens", description="name of the column of word lists, or of words")
+    tags_column: str | None = Field(
+        default="tags", description="name of the column of tag lists, or of tags; null: no annotation"
+    )
+    sentence_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of the column that says which sentence the word of a row belongs to; an empty cell is the "
+        "sentence of the row before; unset: a row is a sentence",
+    )
+    document_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of the column of documents; an empty cell is the document of the row before",
+    )
     separator: SeparatorCharacter = Field(
         default=",", description="separator of cells: `tab`, `space`, or one character"
     )
@@ -46,29 +70,73 @@ class CsvReader(TaggedReader, TextFileReader):
         """Yield sentences in order.
 
         Raises:
-            DataError: the file cannot be read, a column is missing, or a cell is not a list of strings.
+            DataError: the file cannot be read, a column is missing, a cell is not a list of strings, or a row has no
+                word.
         """
-        csv.field_size_limit(2**31 - 1)  # a long sentence may exceed the default of 131072 characters
         lines = self.open()
+        sentences = self._listed(lines) if self.sentence_column is None else self._word_by_word(lines)
+        for sentence in sentences:
+            sentence.unused = lines.take_replacements()
+            yield sentence
+
+    def _listed(self, lines: TextLines) -> Iterator[Sentence]:
+        """The sentences of a table with one of them per row."""
+        document: str | None = None
+        for line, row in self._rows(lines):
+            words = self._list(row[self.words_column], self.words_column, line)
+            tags = None if self.tags_column is None else self._labels(row[self.tags_column], line)
+            if tags is not None and len(words) != len(tags):
+                raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
+            document = self._document(row) or document
+            yield Sentence(words, tags, file=str(self.path), line=line, document=document)
+
+    def _word_by_word(self, lines: TextLines) -> Iterator[Sentence]:
+        """The sentences of a table with one word per row."""
+        for (document, *_), group in groupby(self._placed(lines), key=itemgetter(0)):
+            _, numbers, rows = zip(*group, strict=True)
+            tags = None if self.tags_column is None else [row[self.tags_column] for row in rows]
+            words = [row[self.words_column] for row in rows]
+            yield Sentence(
+                words, tags, file=str(self.path), line=numbers[0], document=document, word_lines=numbers
+            )
+
+    def _placed(self, lines: TextLines) -> Iterator[tuple[_Place, int, dict[str, str]]]:
+        """Yield document and sentence of each word, with its line; a row of blank cells ends a sentence, too."""
+        document, sentence, breaks = None, "", 0
+        for line, row in self._rows(lines):
+            if not any(map(str.strip, row.values())):
+                breaks += 1
+                continue
+            document = self._document(row) or document
+            sentence = row[self.sentence_column or ""].strip() or sentence
+            if not row[self.words_column]:
+                raise DataError.at(
+                    f"this row has no word: column `{self.words_column}` is empty", self.path, line
+                )
+            yield (document, sentence, breaks), line, row
+
+    def _document(self, row: dict[str, str]) -> str | None:
+        return None if self.document_column is None else row[self.document_column].strip() or None
+
+    def _rows(self, lines: TextLines) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the first line of each row, and its cells in the columns that are read, by their names."""
+        csv.field_size_limit(2**31 - 1)  # a long sentence may exceed the default of 131072 characters
         rows = csv.reader(
             (f"{line}\n" for _, line in lines), delimiter=separator_text(self.separator), strict=True
         )
-        words_at, tags_at, width = -1, -1, 0
-        before = 0
+        places: dict[str, int] = {}
+        before, width = 0, 0
         while (row := self._next(rows, before + 1)) is not None:
             line, before = before + 1, rows.line_num
             if not row:
-                continue
-            if not width:
-                words_at, tags_at, width = self._column(row, "words"), self._column(row, "tags"), len(row)
-                continue
-            if len(row) != width:
+                if self.sentence_column is not None and width:
+                    yield line, dict.fromkeys(places, "")
+            elif not width:
+                places, width = self._places(row), len(row)
+            elif len(row) != width:
                 raise DataError.at(f"expected {width} columns, found {len(row)}", self.path, line)
-            words = self._list(row[words_at], self.words_column, line)
-            tags = self._labels(row[tags_at], line)
-            if len(words) != len(tags):
-                raise DataError.at(f"{len(words)} words but {len(tags)} tags", self.path, line)
-            yield Sentence(words, tags, file=str(self.path), line=line, unused=lines.take_replacements())
+            else:
+                yield line, {name: row[place] for name, place in places.items()}
 
     def _next(self, rows: Rows, line: int) -> list[str] | None:
         """The next row, which begins in this line of the file."""
@@ -80,20 +148,25 @@ class CsvReader(TaggedReader, TextFileReader):
             line = line if message is _OPEN_QUOTE else rows.line_num
             raise DataError.at(f"not well-formed CSV: {message}", self.path, line, *notes) from error
 
-    def _column(self, header: list[str], which: str) -> int:
-        name = getattr(self, f"{which}_column")
+    def _places(self, header: list[str]) -> dict[str, int]:
+        """The place of each column that is read."""
+        columns = ("words_column", "tags_column", "sentence_column", "document_column")
+        names = {column: getattr(self, column) for column in columns}
+        return {name: self._place(header, name, column) for column, name in names.items() if name is not None}
+
+    def _place(self, header: list[str], name: str, key: str) -> int:
         if header.count(name) > 1:
             raise DataError.at(f"the header has {header.count(name)} columns `{name}`", self.path, 1)
         if name in header:
             return header.index(name)
-        note = f"columns: {', '.join(header)}; choose with `{which}_column`"
+        note = f"columns: {', '.join(header)}; choose with `{key}`"
         suggestion = nearest(name, header)
         raise DataError.at(f"no column `{name}` in the header", self.path, 1, note, suggestion=suggestion)
 
     def _labels(self, cell: str, line: int) -> list[str]:
         """A list of tags: strings, or numbers that `tag_names` names."""
         if not _NUMBERS.fullmatch(cell):
-            return self._list(cell, self.tags_column, line)
+            return self._list(cell, self.tags_column or "", line)
         if self.tag_names is None:
             message = f"column `{self.tags_column}` is not a list of strings: {cell[:40]}"
             raise DataError.at(message, self.path, line, NUMBERS_NEED_NAMES)
@@ -102,7 +175,8 @@ class CsvReader(TaggedReader, TextFileReader):
     def _list(self, cell: str, column: str, line: int) -> list[str]:
         if not _LIST.fullmatch(cell):
             excerpt = cell if len(cell) <= 40 else cell[:40] + "…"
-            raise DataError.at(f"column `{column}` is not a list of strings: {excerpt}", self.path, line)
+            message = f"column `{column}` is not a list of strings: {excerpt}"
+            raise DataError.at(message, self.path, line, *([] if "[" in cell else [_ONE_WORD]))
         try:
             strings: list[str] = ast.literal_eval(cell.strip())
             "".join(strings).encode()

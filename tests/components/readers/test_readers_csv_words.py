@@ -1,0 +1,124 @@
+"""The reader `csv` on tables with one word per row and a column of sentence numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sltk.cli import main
+from sltk.components.readers.csv import CsvReader
+from sltk.data.datasets import load
+from sltk.data.statistics import statistics
+from sltk.errors import DataError
+from sltk.types import Span
+
+FIRST_ROW_ONLY = """\
+Sentence #,Word,POS,Tag
+Sentence: 1,Ada,NNP,B-per
+,Bell,NNP,I-per
+,left,VBD,O
+,"Oslo, Norway",NNP,B-geo
+,\"\"\"\",``,O
+Sentence: 2,Nobody,NN,O
+,saw,VBD,O
+"""
+EACH_ROW = FIRST_ROW_ONLY.replace("\n,", "\nSentence: 1,").replace("1,saw", "2,saw")
+KEYS = {"sentence_column": "Sentence #", "words_column": "Word", "tags_column": "Tag"}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """A function that writes a file and returns its path."""
+
+    def _write(content: str, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "words.csv"
+        path.write_text(content, encoding=encoding, newline="")
+        return path
+
+    return _write
+
+
+@pytest.mark.parametrize("content", [FIRST_ROW_ONLY, EACH_ROW], ids=["first row", "each row"])
+def test_one_word_per_row(write, content):
+    """The number of the sentence may stand in its first row only, or in each of them."""
+    first, second = CsvReader(path=write(content), **KEYS).read()
+    assert first.words == ["Ada", "Bell", "left", "Oslo, Norway", '"']
+    assert first.tags == ["B-per", "I-per", "O", "B-geo", "O"]
+    assert (second.words, second.line, list(second.word_lines)) == (["Nobody", "saw"], 7, [7, 8])
+    data = load(CsvReader(path=write(content), **KEYS), "IOB2")
+    assert data.sentences[0].spans == [Span(0, 2, "per"), Span(3, 4, "geo")]
+
+
+def test_on_the_command_line(write, capsys):
+    """A name with a blank and `#` is a value like any other; other encodings and separators are keys."""
+    path = write(FIRST_ROW_ONLY.replace(",", "\t").replace("Bell", "Béll"), "latin-1")
+    keys = {**KEYS, "encoding": "latin-1", "separator": "tab"}
+    options = [part for key, value in keys.items() for part in ("--option", f"{key}={value}")]
+    assert main(["stats", str(path), "--reader", "csv", "--json", *options]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["sentences"], counts["words"], counts["spans"]) == (2, 7, {"geo": 1, "per": 1})
+
+
+@pytest.mark.parametrize("blank", ["\n", ",,,\n", " ,,,\n"])
+def test_blank_rows_end_sentences(write, blank):
+    """Two sentences without a number of their own stay apart."""
+    content = f"Sentence #,Word,POS,Tag\n{blank},a,X,O\n,b,X,O\n{blank}{blank},c,X,O\n{blank}"
+    sentences = CsvReader(path=write(content), **KEYS).read()
+    assert [sentence.words for sentence in sentences] == [["a", "b"], ["c"]]
+
+
+def test_documents(write):
+    """The same number in another document is another sentence."""
+    content = "doc,id,tokens,tags\nx,1,a,O\nx,1,b,O\ny,1,c,B-A\n,2,d,O\n"
+    sentences = list(CsvReader(path=write(content), sentence_column="id", document_column="doc").read())
+    assert [sentence.words for sentence in sentences] == [["a", "b"], ["c"], ["d"]]
+    assert [sentence.document for sentence in sentences] == ["x", "y", "y"]
+
+
+def test_words_alone(write):
+    """`tags_column: null` reads words without annotation, in both kinds of tables."""
+    (sentence,) = CsvReader(
+        path=write("id,tokens\n1,a\n1,b\n"), sentence_column="id", tags_column=None
+    ).read()
+    assert (sentence.words, sentence.tags) == (["a", "b"], None)
+    (sentence,) = CsvReader(path=write("tokens\n\"['a', 'b']\"\n"), tags_column=None).read()
+    assert (sentence.words, sentence.tags) == (["a", "b"], None)
+
+
+@pytest.mark.parametrize(
+    ("row", "line", "expected"),
+    [
+        ("Sentence: 3,,NN,O\n", 9, "this row has no word: column `Word` is empty"),
+        ("Sentence: 3,a,NN,\n", 9, "its tag is empty"),
+        ("Sentence: 3,a,NN\n", 9, "expected 4 columns, found 3"),
+    ],
+)
+def test_errors_name_the_line(write, row, line, expected):
+    """Of the row, not of the sentence."""
+    path = write(FIRST_ROW_ONLY + row)
+    with pytest.raises(DataError, match=expected) as caught:
+        statistics(CsvReader(path=path, **KEYS))
+    assert f"{path}:{line}" in str(caught.value)
+
+
+def test_missing_names_what_empty_tags_mean(write):
+    """`missing: O` reads a table that leaves the tags of other words empty."""
+    path = write("id,tokens,tags\n1,Ada,B-PER\n1,sings,\n")
+    data = load(CsvReader(path=path, sentence_column="id", missing="O"), "IOB2")
+    assert data.sentences[0].tags == ["B-PER", "O"]
+
+
+def test_advice_for_tables_of_words(write):
+    """Without `sentence_column`, a cell with a word is an error that names the key; so is a wrong name of a column."""
+    path = write(FIRST_ROW_ONLY)
+    with pytest.raises(DataError, match="`sentence_column` names the column"):
+        list(CsvReader(path=path, words_column="Word", tags_column="Tag").read())
+    with pytest.raises(DataError, match="columns: Sentence #, Word, POS, Tag; choose with `words_column`"):
+        list(CsvReader(path=path, sentence_column="Sentence #").read())
+    with pytest.raises(DataError, match=r"no column `Sentence`[\s\S]*did you mean `Sentence #`"):
+        list(CsvReader(path=path, **{**KEYS, "sentence_column": "Sentence"}).read())
+    with pytest.raises(ValidationError):
+        CsvReader(path=path, sentence_column="")
