@@ -28,7 +28,8 @@ def test_stats_counts(folder, capsys):
     assert main(["stats", "train.conll", "--reader", "conll", "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
     assert set(counts) == {
-        *("sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused", "adjusted")
+        *("sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused", "adjusted"),
+        "changes",
     }
     assert counts["spans"] == {"LOC": 1, "PER": 2}
 

@@ -20,7 +20,8 @@ from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.slots import Reader
 from sltk.components.writers import BratWriter, ConllWriter, HtmlWriter, JsonlWriter, SpansWriter, TextWriter
-from sltk.data.conversion import CHUNK_SIZE, Conversion
+from sltk.data.conversion import Conversion
+from sltk.data.sentence_stream import CHUNK_SIZE
 from sltk.errors import DataError, UsageError
 from sltk.types import Sentence, Span
 

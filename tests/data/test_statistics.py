@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -10,9 +12,22 @@ from sltk.components.readers.ace05 import Ace05Reader
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.text import TextReader
+from sltk.data.sentence_stream import CHUNK_SIZE
 from sltk.data.statistics import statistics
+from sltk.types import Sentence
 
-KEYS = {"sentences", "words", "documents", "spans", "tags", "scheme", "repaired", "unused", "adjusted"}
+KEYS = {
+    "sentences",
+    "words",
+    "documents",
+    "spans",
+    "tags",
+    "scheme",
+    "repaired",
+    "unused",
+    "adjusted",
+    "changes",
+}
 
 
 def test_counts_of_tags(tmp_path):
@@ -30,6 +45,7 @@ def test_counts_of_tags(tmp_path):
         "repaired": 1,
         "unused": [],
         "adjusted": [],
+        "changes": [],
     }
     assert json.loads(json.dumps(result)) == result
     assert result.keys() == KEYS
@@ -74,3 +90,45 @@ def test_counts_of_text(tmp_path, content):
     result = statistics(TextReader(path=path, splitter={"type": "whitespace"}))
     assert (result["sentences"], result["words"], result["spans"], result["tags"]) == (3, 5, {}, {})
     assert [item["line"] for item in result["adjusted"]] == ([3] if b"\xff" in content else [])
+
+
+@pytest.mark.parametrize(
+    ("reader", "content"),
+    [
+        (ConllReader, "a B-X\nb O\n\n"),
+        (ConllReader, "a NN\nb VB\n\n"),
+        (JsonlReader, '{"text": "a b", "spans": [{"start": 0, "end": 1, "type": "X"}]}\n'),
+        (TextReader, "a b\n"),
+    ],
+)
+def test_sentences_are_not_held(tmp_path, reader, content):
+    """Only a few sentences of a file are in memory at a time."""
+    path = tmp_path / "x"
+    path.write_text(content * 50 * CHUNK_SIZE)
+    most, number = 0, 0
+
+    class Watched(reader):
+        """The reader, counting the sentences in memory."""
+
+        type_name: ClassVar[str] = "watched"
+
+        def read(self):
+            nonlocal most, number
+            for sentence in super().read():
+                number += 1
+                if number % (10 * CHUNK_SIZE) == 0:
+                    gc.collect()
+                    most = max(most, sum(isinstance(each, Sentence) for each in gc.get_objects()))
+                yield sentence
+
+    gc.collect()
+    before = sum(isinstance(each, Sentence) for each in gc.get_objects())
+    assert statistics(Watched(path=path))["sentences"] == 50 * CHUNK_SIZE
+    assert most - before <= 3 * CHUNK_SIZE
+
+
+def test_documents_of_different_files_are_different(tmp_path):
+    """Documents of the same number in several files are counted for each file."""
+    for name in ("a.conll", "b.conll"):
+        (tmp_path / name).write_text("-DOCSTART- O\n\nx O\n\n-DOCSTART- O\n\ny O\n")
+    assert statistics(ConllReader(path=tmp_path))["documents"] == 4

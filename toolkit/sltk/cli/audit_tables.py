@@ -98,7 +98,7 @@ def _over_limit(counts: SubwordCounts) -> str:
 def _anomalies(audit: Audit) -> _Rows:
     splits = audit.splits
     yield _row(splits, "repaired tags", lambda split: f"{split.repaired:,}")
-    yield _row(splits, "annotations left out or changed", lambda split: f"{len(split.unused):,}")
+    yield _row(splits, "annotations left out or changed", lambda split: f"{split.changes.count:,}")
     yield _row(splits, "repeated sentences", lambda split: f"{split.duplicates:,}")
     for other in splits:
         shared = {each.split: each.sentences for each in audit.between.overlaps if each.other == other}

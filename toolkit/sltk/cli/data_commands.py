@@ -23,6 +23,7 @@ from .app import (
 
 if TYPE_CHECKING:
     from ..components.slots import Metric
+    from ..data.changes import Changes
     from ..data.conversion import Conversion
 
 InputArgument = Annotated[
@@ -58,11 +59,13 @@ def stats(
     if parser is not None and not dependencies:
         raise UsageError("--parser needs --dependencies")
     run_imports(imports)
+    from ..data.changes import Changes
     from ..data.statistics import statistics
     from .component_options import build_reader
 
     data_reader = build_reader(reader, source, option)
-    counts = statistics(data_reader)
+    changes = Changes()
+    counts = statistics(data_reader, changes)
     if dependencies:
         from ..data.arcs import arc_directions, spacy_parser
 
@@ -81,8 +84,7 @@ def stats(
     print_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
     if dependencies:
         _print_arcs(counts["dependencies"])
-    unused = counts["unused"] + counts["adjusted"]
-    _print_unused([f"{each['file']}:{each['line']}: {each['reason']}" for each in unused], len(unused))
+    _print_changes(changes)
 
 
 def _print_arcs(counts: dict[str, Any]) -> None:
@@ -254,16 +256,11 @@ def _print_losses(conversion: Conversion) -> None:
         print_info(str(conversion.reading.style))
     if conversion.repaired:
         print_info(f"ill-formed tags that were repaired: {conversion.repaired}")
-    lines = [f"{each.file}:{each.line}: {each.reason}" for each in conversion.unused]
-    _print_unused(lines, conversion.unused_count)
+    _print_changes(conversion.changes)
 
 
-def _print_unused(lines: list[str], count: int) -> None:
-    if not count:
-        return
-    print_info(f"annotations left out or changed: {count}")
-    shown = lines[:_MOST_SHOWN]
-    for line in shown:
+def _print_changes(changes: Changes) -> None:
+    if changes.count:
+        print_info(f"annotations left out or changed: {changes.count}")
+    for line in changes.lines(_MOST_SHOWN):
         print_info(f"  {line}")
-    if count > len(shown):
-        print_info(f"  … and {count - len(shown)} more (`sltk stats --json` lists all)")

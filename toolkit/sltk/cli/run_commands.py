@@ -44,6 +44,8 @@ ReaderOption = Annotated[
     typer.Option("--reader", metavar="TYPE", help="format of the data: `sltk list reader`"),
 ]
 
+_MOST_SHOWN = 10
+
 
 @app.command("train", short_help="Train a model and score it.")
 def train(
@@ -257,14 +259,24 @@ def _writer(name: str, *, colored: bool) -> Writer:
 
 
 def _sentences(readers: list[Reader], progress: Progress) -> Iterator[Sentence]:
-    """The sentences of all readers without their annotation; a note for each thing that was replaced or left out."""
+    """The sentences of all readers without their annotation; notes on what was replaced or left out.
+
+    The first few changes are noted when they are read, and all of them are counted at the end.
+    """
+    from ..data.changes import Changes, describe
     from ..data.raw import read
 
+    changes = Changes()
     for reader in readers:
         for sentence in read(reader):
-            for unused in sentence.unused:
-                progress.note(f"{unused.file}:{unused.line or '?'}: {unused.reason}")
+            for unused in sentence.unused[: max(0, _MOST_SHOWN - changes.count)]:
+                progress.note(describe(unused))
+            changes.add(sentence.unused)
             yield replace(sentence, tags=None, spans=None)
+    if changes.count > _MOST_SHOWN:
+        progress.note(f"annotations left out or changed: {changes.count}")
+        for line in changes.lines(_MOST_SHOWN):
+            progress.note(f"  {line}")
 
 
 def _counted(predictions: Iterable[Prediction], progress: Progress) -> Iterator[Prediction]:

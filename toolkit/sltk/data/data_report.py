@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..runtime.progress import Progress
 from ..types import Sentence
+from .changes import Changes
 from .datasets import Dataset, unseen_types
 
 _SHOWN = 5
@@ -27,14 +28,11 @@ def report_data(splits: dict[str, Dataset], progress: Progress) -> None:
 
 
 def _report_unused(dataset: Dataset, name: str, progress: Progress) -> None:
-    unused = dataset.unused
-    if not unused:
-        return
-    progress.note(f"{name}: {len(unused)} annotations left out or changed:")
-    for item in unused[:_SHOWN]:
-        progress.note(f"  {item.file}:{item.line or '?'}: {item.reason}")
-    if len(unused) > _SHOWN:
-        progress.note(f"  … and {len(unused) - _SHOWN} more (`sltk stats` lists all)")
+    changes = Changes(dataset.unused)
+    if changes.count:
+        progress.note(f"{name}: {changes.count} annotations left out or changed:")
+    for line in changes.lines(_SHOWN):
+        progress.note(f"  {line}")
 
 
 def describe_sentence(sentence: Sentence) -> str:

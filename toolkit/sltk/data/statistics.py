@@ -3,69 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from ..components.slots import Reader
 from ..schemes.styles import TagStyle
-from ..types import Unused
+from .changes import Changes
 from .datasets import to_dataset
-from .raw import RawDataset, read_raw
+from .raw import RawDataset
+from .sentence_stream import SentenceStream
 
 
-def statistics(reader: Reader) -> dict[str, Any]:
-    """Counts of a source: the keys of `sltk stats --json`.
+def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]:
+    """Counts of a source: the keys of `sltk stats --json`. `changes` counts annotation left out or changed as well.
 
     `spans` counts all annotated spans by type, including those that overlap or are not used; `tags` counts the tags
     of the file, and is empty if it annotates spans. `tag_style` says how they are written if they do not have the
     form `B-PER`; otherwise there is no such key. `documents` is 0 if the source marks none. `unused` lists what
     training on the source would leave out; `adjusted` lists spans that it would use after splitting words or widening
-    the span to whole words.
+    the span to whole words; both list at most 1,000. `changes` counts all of them by reason.
+
+    The source is read twice, and only a few of its sentences are in memory; names of documents and distinct tags are.
 
     Raises:
         DataError: raised by the reader; or a tag is not in its scheme.
     """
-    raw = read_raw(reader)
-    repaired, unused, spans = _convert(raw)
-    sentences = raw.sentences
+    stream = SentenceStream(reader)
+    counts = _Counts(changes or Changes())
+    for raw in stream.chunks():
+        counts.add(raw)
     return {
-        "sentences": len(sentences),
-        "words": sum(map(len, sentences)),
-        "documents": len({sentence.document for sentence in sentences} - {None}),
-        "spans": _sorted(spans),
-        "tags": _sorted(Counter(tag for sentence in sentences for tag in sentence.tags or ())),
-        "scheme": raw.scheme,
-        **style_as_json(raw.reading.style if raw.reading else None),
-        "repaired": repaired,
-        **unused_as_json(unused),
+        "sentences": counts.sentences,
+        "words": counts.words,
+        "documents": len(counts.documents),
+        "spans": _sorted(counts.spans),
+        "tags": _sorted(counts.tags),
+        "scheme": stream.reading.scheme if stream.reading else None,
+        **style_as_json(stream.reading.style if stream.reading else None),
+        "repaired": counts.repaired,
+        **counts.changes.as_json(),
     }
 
 
-def unused_as_json(unused: Iterable[Unused]) -> dict[str, list[dict[str, Any]]]:
-    """Annotation that is left out as `unused`, and adjusted spans as `adjusted`."""
-    lists: dict[str, list[dict[str, Any]]] = {"unused": [], "adjusted": []}
-    for item in unused:
-        entry = {"file": item.file, "line": item.line, "reason": item.reason}
-        lists["adjusted" if item.adjusted else "unused"].append(entry)
-    return lists
+class _Counts:
+    def __init__(self, changes: Changes) -> None:
+        self.changes = changes
+        self.sentences = self.words = self.repaired = 0
+        self.documents: set[tuple[str | None, str]] = set()
+        self.spans: Counter[str] = Counter()
+        self.tags: Counter[str] = Counter()
+
+    def add(self, raw: RawDataset) -> None:
+        """Count some sentences."""
+        self.sentences += len(raw.sentences)
+        for sentence in raw.sentences:
+            self.words += len(sentence)
+            if sentence.document is not None:
+                self.documents.add((sentence.file, sentence.document))
+            self.tags.update(sentence.tags or ())
+            self.spans.update(unused.type for unused in sentence.unused if unused.type is not None)
+        if not raw.annotated or raw.scheme == "plain":
+            self.changes.add(unused for sentence in raw.sentences for unused in sentence.unused)
+            return
+        data = to_dataset(raw, "IOB2")
+        self.repaired += data.repaired
+        self.changes.add(data.unused)
+        for sentence, converted in zip(raw.sentences, data, strict=True):
+            annotated = sentence.spans if sentence.spans is not None else converted.spans
+            self.spans.update(span.type for span in annotated or ())
 
 
 def style_as_json(style: TagStyle | None) -> dict[str, dict[str, str]]:
     """Name and description of the style of tags, as `tag_style`; empty if they have the form `B-PER`."""
     return {"tag_style": {"name": style.name, "description": str(style)}} if style else {}
-
-
-def _convert(raw: RawDataset) -> tuple[int, list[Unused], Counter[str]]:
-    """Number of repaired tags, annotation that is not used, and all annotated spans by type."""
-    reported = [unused for sentence in raw.sentences for unused in sentence.unused]
-    spans = Counter(unused.type for unused in reported if unused.type is not None)
-    if not raw.annotated or raw.scheme == "plain":
-        return 0, reported, spans
-    data = to_dataset(raw, "IOB2")
-    for sentence, converted in zip(raw.sentences, data, strict=True):
-        annotated = sentence.spans if sentence.spans is not None else converted.spans
-        spans.update(span.type for span in annotated or ())
-    return data.repaired, data.unused, spans
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

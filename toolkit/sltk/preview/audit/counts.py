@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...data.changes import Changes
 from ...data.datasets import Dataset
-from ...data.statistics import style_as_json, unused_as_json
+from ...data.statistics import style_as_json
 from ...errors import Location
 from ...schemes.styles import TagStyle
-from ...types import Sentence, Unused
+from ...types import Sentence
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class SplitCounts:
     types: dict[str, int]
     """Spans of each type; for plain tags, words with each tag."""
     repaired: int
-    unused: list[Unused]
+    changes: Changes
     words_per_sentence: Distribution
     duplicates: int
     """Sentences with the same words as an earlier sentence of the split."""
@@ -81,7 +82,7 @@ class SplitCounts:
         """All counts, JSON-ready."""
         counts = asdict(self)
         del counts["tag_style"]
-        return {**counts, **style_as_json(self.tag_style), **unused_as_json(self.unused)}
+        return {**counts, **style_as_json(self.tag_style), **self.changes.as_json()}
 
 
 def count(split: Dataset) -> SplitCounts:
@@ -96,7 +97,7 @@ def count(split: Dataset) -> SplitCounts:
         tag_style=split.reading.style if split.reading else None,
         types=dict(sorted(types_of(split).items())),
         repaired=split.repaired,
-        unused=split.unused,
+        changes=Changes(split.unused),
         words_per_sentence=Distribution.of([len(sentence) for sentence in split]),
         duplicates=sum(len(group) - 1 for group in groups.values()),
         noise=noise_of(groups),

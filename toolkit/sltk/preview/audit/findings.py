@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...errors import Location
 from ...files.safety import printable
 from ...schemes.label_text import look_alike, visible
 from ...spec.experiment import Experiment
@@ -43,9 +42,9 @@ def find(
 def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
     if counts.repaired:
         yield Finding(name, f"ill-formed tags that were repaired: {counts.repaired}")
-    if counts.unused:
-        notes = tuple(f"{Location(each.file, each.line)}: {each.reason}" for each in counts.unused[:_SHOWN])
-        yield Finding(name, f"annotations left out or changed: {len(counts.unused)}", notes)
+    if counts.changes.count:
+        notes = tuple(counts.changes.lines(_SHOWN))
+        yield Finding(name, f"annotations left out or changed: {counts.changes.count}", notes)
     if counts.empty:
         yield Finding(name, f"sentences without words: {counts.empty}")
     if not counts.types:
