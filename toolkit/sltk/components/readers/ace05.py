@@ -10,6 +10,7 @@ from ..registry import register
 from .json_records import JsonReader
 from .word_spans import TriggerReader, event_mention
 
+_TRIGGERS = "golden-event-mentions"
 _SENTENCE_ID = re.compile(r"(.+)_\d+")
 
 
@@ -24,7 +25,11 @@ class Ace05Reader(TriggerReader, JsonReader):
             DataError: not such objects, or a trigger outside its sentence.
         """
         for record in self.records():
-            mentions = [event_mention(mention) for mention in record.records("golden-event-mentions")]
+            record.get(
+                _TRIGGERS, list, "a list of objects"
+            )  # more telling than that `words` are missing, too
+            words = record.strings("words")
+            triggers = self.spans_at(_TRIGGERS, event_mention, words, record)
             match = _SENTENCE_ID.fullmatch(record.name("sentence_id", "") or "")
             document = match.group(1) if match else None
-            yield self.trigger_sentence(record.strings("words"), mentions, record, document)
+            yield self.trigger_sentence(words, triggers, record, document)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...types import Sentence
+from ...types import Sentence, Span
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader
-from .word_spans import Mention, NerOrEventReader, check_mention
+from .word_spans import NerOrEventReader, WordMention
 
 
 @register.reader("dygie")
@@ -38,16 +38,18 @@ class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
             first = 0
             for number, (words, items) in enumerate(zip(sentences, spans, strict=True)):
                 place = record.inner({}, f"{self.annotation}[{number}]")
-                pairs = enumerate(items)
-                mentions = (
-                    [self._mention(*pair, first, words, place) for pair in pairs] if annotated else None
-                )
                 place.unused, record.unused = record.unused, ()
-                yield self.sentence(words, mentions, place, record.name("doc_key", record.number))
+                found = self._spans(items, first, words, place) if annotated else None
+                yield self.sentence(words, found, place, record.name("doc_key", record.number))
                 first += len(words)
 
-    def _mention(self, number: int, item: Any, first: int, words: list[str], place: JsonRecord) -> Mention:
-        """A mention in words of its sentence, whose first word is word `first` of the document."""
+    def _spans(self, items: list[Any], first: int, words: list[str], place: JsonRecord) -> list[Span]:
+        """The spans of a sentence whose first word is word `first` of the document."""
+        return self.spans_of(
+            enumerate(items), lambda item: self._mention(*item, first, len(words), place), words, place
+        )
+
+    def _mention(self, number: int, item: Any, first: int, length: int, place: JsonRecord) -> WordMention:
         here = JsonRecord({}, place.file, place.line, path=f"{place.path}[{number}]")
         items = (item[:1] if isinstance(item, list) else []) if self.annotation == "events" else [item]
         match items[0] if items else None:
@@ -58,12 +60,10 @@ class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
             case _:
                 expected = "[[word, type], …]" if self.annotation == "events" else "[first, last, type]"
                 raise here.error(f"expected {expected}, found {excerpt(item)}")
-        if not first <= start <= last < first + len(words):
-            extent = f"which has words {first} to {first + len(words) - 1}"
+        if not first <= start <= last < first + length:
+            extent = f"which has words {first} to {first + length - 1}"
             raise here.error(f"words {start} to {last} of the document are not in this sentence, {extent}")
-        mention = start - first, last - first + 1, type_
-        check_mention(mention, words, here)
-        return mention
+        return WordMention(start - first, last - first + 1, type_, path=here.path)
 
 
 def _lists(record: JsonRecord, key: str) -> list[list[Any]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
+from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader
-from .word_spans import Mention, TriggerReader
+from .word_spans import TriggerReader, WordMention, optional_text
 
 
 @register.reader("maven")
@@ -25,25 +27,39 @@ class MavenReader(TriggerReader, PartlyAnnotatedReader, JsonReader):
         for record in self.records():
             document = record.name("id", record.number)
             contents = record.records("content")
-            mentions = _mentions(record, len(contents))
+            mentions = self._mentions(record, len(contents)) if "events" in record else None
             for number, content in enumerate(contents):
-                content.unused = record.unused if number == 0 else ()
-                triggers = mentions[number] if "events" in record else None
-                yield self.trigger_sentence(content.strings("tokens"), triggers, content, document)
+                content.unused, record.unused = record.unused, ()
+                words, triggers = content.strings("tokens"), None
+                if mentions is not None:
+                    triggers = self.spans_of(mentions[number], lambda mention: mention, words, content)
+                yield self.trigger_sentence(words, triggers, content, document)
+
+    def _mentions(self, record: JsonRecord, sentences: int) -> defaultdict[int, list[WordMention]]:
+        """The mentions of a document by the index of their sentence."""
+        items = enumerate(record.get("events", list, "a list of objects"))
+        events, unused = self.each(items, lambda item: _event(record.inner(item[1], f"events[{item[0]}]")))
+        parsed, bad = self.each(chain.from_iterable(events), lambda pair: _mention(*pair, sentences))
+        record.unused += (*unused, *bad)
+        mentions: defaultdict[int, list[WordMention]] = defaultdict(list)
+        for number, mention in parsed:
+            mentions[number].append(mention)
+        return mentions
 
 
-def _mentions(record: JsonRecord, sentences: int) -> defaultdict[int, list[Mention]]:
-    """The mentions of a document by the index of their sentence."""
-    mentions: defaultdict[int, list[Mention]] = defaultdict(list)
-    for event in record.records("events") if "events" in record else ():
-        type_ = event.string("type")
-        for mention in event.records("mention"):
-            number, offset = mention.integer("sent_id"), mention.value.get("offset")
-            if not 0 <= number < sentences:
-                raise record.error(
-                    f"a mention is in sentence {number}, but the document has {sentences} sentences"
-                )
-            if not isinstance(offset, list) or [type(item) for item in offset] != [int, int]:
-                raise record.error(f"the `offset` of a mention is {offset}, not two whole numbers")
-            mentions[number].append((offset[0], offset[1], type_))
-    return mentions
+def _event(event: JsonRecord) -> list[tuple[str, JsonRecord]]:
+    """The mentions of an event, with its type."""
+    type_ = event.string("type")
+    return [(type_, mention) for mention in event.records("mention")]
+
+
+def _mention(type_: str, mention: JsonRecord, sentences: int) -> tuple[int, WordMention]:
+    """The index of the sentence of a mention, and its words."""
+    number, offset = mention.integer("sent_id"), mention.value.get("offset")
+    if not 0 <= number < sentences:
+        raise mention.error(f"it is in sentence {number}, but the document has {sentences} sentences")
+    if not isinstance(offset, list) or [type(item) for item in offset] != [int, int]:
+        raise mention.error(f"`offset` is {excerpt(offset)}, not two whole numbers")
+    return number, WordMention(
+        offset[0], offset[1], type_, optional_text(mention, "trigger_word"), mention.path
+    )

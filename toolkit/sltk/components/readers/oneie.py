@@ -8,7 +8,7 @@ from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .standoff import PartlyAnnotatedReader
-from .word_spans import Mention, NerOrEventReader, event_mention
+from .word_spans import NerOrEventReader, WordMention, event_mention, optional_text
 
 _FIELDS = {"ner": "entity_mentions", "events": "event_mentions"}
 
@@ -28,10 +28,12 @@ class OneIEReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
         """
         field = _FIELDS[self.annotation]
         for record in self.records():
-            mentions = [self._mention(each) for each in record.records(field)] if field in record else None
-            yield self.sentence(record.strings("tokens"), mentions, record, record.name("doc_id"))
+            words = record.strings("tokens")
+            spans = self.spans_at(field, self._mention, words, record) if field in record else None
+            yield self.sentence(words, spans, record, record.name("doc_id"))
 
-    def _mention(self, mention: JsonRecord) -> Mention:
+    def _mention(self, mention: JsonRecord) -> WordMention:
         if self.annotation == "events":
             return event_mention(mention)
-        return mention.integer("start"), mention.integer("end"), mention.string("entity_type")
+        start, end, type_ = mention.integer("start"), mention.integer("end"), mention.string("entity_type")
+        return WordMention(start, end, type_, optional_text(mention), mention.path)

@@ -8,11 +8,11 @@ from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .standoff import PartlyAnnotatedReader
-from .word_spans import Mention, entity_sentence
+from .word_spans import WordMention, WordSpanReader, entity_sentence
 
 
 @register.reader("spert")
-class SpertReader(PartlyAnnotatedReader, JsonReader):
+class SpertReader(WordSpanReader, PartlyAnnotatedReader, JsonReader):
     """SpERT's JSON: sentences with `tokens` and `entities: [{type, start, end}]`, half-open.
 
     Relations are not read. A sentence without the key `entities` is not annotated.
@@ -25,9 +25,13 @@ class SpertReader(PartlyAnnotatedReader, JsonReader):
             DataError: not such objects, or an entity outside its sentence.
         """
         for record in self.records():
-            mentions = map(_mention, record.records("entities")) if "entities" in record else None
-            yield entity_sentence(record.strings("tokens"), mentions, record)
+            words, spans = record.strings("tokens"), None
+            if "entities" in record:
+                spans = self.spans_at("entities", _mention, words, record)
+            yield entity_sentence(words, spans, record)
 
 
-def _mention(entity: JsonRecord) -> Mention:
-    return entity.integer("start"), entity.integer("end"), entity.string("type")
+def _mention(entity: JsonRecord) -> WordMention:
+    return WordMention(
+        entity.integer("start"), entity.integer("end"), entity.string("type"), path=entity.path
+    )

@@ -2,55 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import Field, model_validator
 
+from ...errors import DataError
 from ...types import Sentence, Span, Unused
 from ..examples import event_sentences, tagged_sentences
-from ..slots import Reader
 from .json_records import JsonRecord
+from .standoff import SKIP_NOTE, StandoffReader
 
 Types = Literal["full", "subtype", "trigger"]
 Annotation = Literal["ner", "events"]
-Mention = tuple[int, int, str]
-"""Start and end (not included) in words, and type."""
+_Item = TypeVar("_Item")
+
+# The Penn Treebank's spelling of brackets and quotes, which texts spell as they are.
+_TREEBANK = {
+    "-LRB-": "(",
+    "-RRB-": ")",
+    "-LSB-": "[",
+    "-RSB-": "]",
+    "-LCB-": "{",
+    "-RCB-": "}",
+    "``": '"',
+    "''": '"',
+}
+_ESCAPE = re.compile("|".join(map(re.escape, _TREEBANK)))
+
+
+class WordMention(NamedTuple):
+    """A span in words, as a file writes it."""
+
+    start: int
+    end: int
+    """The word after the last."""
+    type: str
+    text: str | None = None
+    """Its text, if the file repeats it."""
+    path: str = ""
+    """Its place in the record, for messages."""
+
+
+class WordSpanReader(StandoffReader):
+    """A reader of spans given as word indices."""
+
+    def spans_at(
+        self, key: str, parse: Callable[[JsonRecord], WordMention], words: list[str], record: JsonRecord
+    ) -> list[Span]:
+        """The spans in the list of objects at a key of the record; see `spans_of`."""
+        items = enumerate(record.get(key, list, "a list of objects"))
+        return self.spans_of(
+            items, lambda item: parse(record.inner(item[1], f"{key}[{item[0]}]")), words, record
+        )
+
+    def spans_of(
+        self,
+        items: Iterable[_Item],
+        parse: Callable[[_Item], WordMention],
+        words: list[str],
+        record: JsonRecord,
+    ) -> list[Span]:
+        """The span of each annotation; those that are left out are reported in `record.unused`.
+
+        Raises:
+            DataError: an annotation is malformed, not inside the sentence, without a type, or not the text that it
+                repeats, with `bad_annotation: error`.
+        """
+        mentions, unused = self.each(items, parse)
+        spans = []
+        for mention in mentions:
+            problem = _problem(mention, words)
+            if problem is None:
+                spans.append(Span(mention.start, mention.end, mention.type))
+            else:
+                problem = f"{mention.path}: {problem}" if mention.path else problem
+                error = DataError.at(problem, record.file, record.line, SKIP_NOTE)
+                unused.append(self.left_out(error, mention.type or None))
+        record.unused += tuple(unused)
+        return spans
 
 
 def entity_sentence(
-    words: list[str], mentions: Iterable[Mention] | None, record: JsonRecord, document: str | None = None
+    words: list[str], spans: list[Span] | None, record: JsonRecord, document: str | None = None
 ) -> Sentence:
-    """A sentence with one span per mention; spans may nest and overlap. Without `mentions` it is not annotated.
-
-    Raises:
-        DataError: a mention is not inside the sentence, or has no type.
-    """
-    spans = None if mentions is None else [check_mention(each, words, record) for each in mentions]
+    """A sentence with these spans, which may nest and overlap; with None it is not annotated."""
     return Sentence(words, spans=spans, document=document, **record.origin)
 
 
-def check_mention(mention: Mention, words: list[str], record: JsonRecord) -> Span:
-    """The mention as a span.
-
-    Raises:
-        DataError: the mention is not inside the sentence, or has no type.
-    """
-    start, end, type_ = mention
+def _problem(mention: WordMention, words: list[str]) -> str | None:
+    start, end, type_, text, _ = mention
     if not 0 <= start < end <= len(words):
-        raise record.error(f"words [{start}, {end}) are not in this sentence, which has {len(words)} words")
+        return f"words [{start}, {end}) are not in this sentence, which has {len(words)} words"
     if not type_:
-        raise record.error(f"the span at words [{start}, {end}) has no type")
-    return Span(start, end, type_)
+        return f"the span at words [{start}, {end}) has no type"
+    if text and _letters("".join(words[start:end])) != _letters(text):
+        return f"the words [{start}, {end}) are `{' '.join(words[start:end])}`, not `{text}`"
+    return None
 
 
-def event_mention(mention: JsonRecord) -> Mention:
-    """The trigger of an event: `{trigger: {start, end}, event_type}`."""
+def _letters(text: str) -> str:
+    """The text without white space, and with brackets and quotes as texts spell them."""
+    return _ESCAPE.sub(lambda match: _TREEBANK[match[0]], "".join(text.split()))
+
+
+def optional_text(record: JsonRecord, key: str = "text") -> str | None:
+    """The text that an annotation repeats, if it does."""
+    return record.string(key) if key in record else None
+
+
+def event_mention(mention: JsonRecord) -> WordMention:
+    """The trigger of an event: `{trigger: {start, end}, event_type}`, which may repeat its `text`."""
     trigger = mention.record("trigger")
-    return trigger.integer("start"), trigger.integer("end"), mention.string("event_type")
+    start, end = trigger.integer("start"), trigger.integer("end")
+    return WordMention(start, end, mention.string("event_type"), optional_text(trigger), trigger.path)
 
 
-class TriggerReader(Reader):
+class TriggerReader(WordSpanReader):
     """A reader of event triggers."""
 
     types: Types = Field(
@@ -68,19 +138,15 @@ class TriggerReader(Reader):
         return name.lower() if self.lowercase else name
 
     def trigger_sentence(
-        self, words: list[str], mentions: Iterable[Mention] | None, record: JsonRecord, document: str | None
+        self, words: list[str], triggers: list[Span] | None, record: JsonRecord, document: str | None
     ) -> Sentence:
-        """A sentence with one span per mention. Without `mentions` it is not annotated.
+        """A sentence with these triggers. Without `triggers` (None) it is not annotated.
 
-        Of mentions that share words the last one is kept (as in Dukić and Šnajder 2024); others are `unused`.
-
-        Raises:
-            DataError: a mention is not inside the sentence, or has no type.
+        Of triggers that share words the last one is kept (as in Dukić and Šnajder 2024); others are `unused`.
         """
-        sentence = entity_sentence(words, None if mentions is None else [], record, document)
-        for mention in mentions or ():
-            checked = check_mention(mention, words, record)
-            span = Span(checked.start, checked.end, self.type_of(checked.type))
+        sentence = entity_sentence(words, None if triggers is None else [], record, document)
+        for trigger in triggers or ():
+            span = Span(trigger.start, trigger.end, self.type_of(trigger.type))
             spans = sentence.spans or []
             overwritten = [other for other in spans if other.start < span.end and span.start < other.end]
             sentence.unused += tuple(_overwritten(overwritten, span, words, record))
@@ -111,13 +177,13 @@ class NerOrEventReader(TriggerReader):
         return self
 
     def sentence(
-        self, words: list[str], mentions: list[Mention] | None, record: JsonRecord, document: str | None
+        self, words: list[str], spans: list[Span] | None, record: JsonRecord, document: str | None
     ) -> Sentence:
         """A sentence with its entities, which may overlap, or its triggers, which may not."""
         if self.annotation == "events":
-            return self.trigger_sentence(words, mentions, record, document)
-        if self.lowercase and mentions is not None:
-            mentions = [(start, end, type_.lower()) for start, end, type_ in mentions]
-        return entity_sentence(words, mentions, record, document)
+            return self.trigger_sentence(words, spans, record, document)
+        if self.lowercase and spans is not None:
+            spans = [replace(span, type=span.type.lower()) for span in spans]
+        return entity_sentence(words, spans, record, document)
 
     example_sentences = tagged_sentences
