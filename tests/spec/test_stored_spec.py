@@ -50,6 +50,34 @@ def test_a_changed_spec_is_reported_without_escapes(tmp_path: Path) -> None:
         RunDirectory(tmp_path).prepare(loading.load(tiny.spec()).spec, resume=True, force=False)
 
 
+def stored_by_an_earlier_version(spec) -> str:
+    """The stored spec without keys that were added since, at several depths."""
+    values = parse_stored_spec(loading.dump(spec))
+    for part, key in (
+        (values["data"]["train"], "repair"),
+        (values["metrics"][0], "mode"),
+        (values, "on_overflow"),
+    ):
+        del part[key]
+    return dump_values(values)
+
+
+def test_keys_of_later_versions_are_no_change(tmp_path: Path) -> None:
+    """A run of an earlier version can be resumed if the keys that it lacks have their defaults."""
+    data = {"train": {"type": "conll", "path": str(tmp_path / "a")}}
+    spec = loading.load(tiny.spec(data=data)).spec
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "spec.yaml").write_text(stored_by_an_earlier_version(spec))
+    (tmp_path / "run" / "environment.json").write_text(json.dumps({"format": FORMAT}))
+    run = RunDirectory(tmp_path / "run")
+    assert run.prepare(spec, resume=True, force=False) is None
+    loaded = loading.load(tiny.spec(data=data))
+    assert read_row(PlannedRun("a", {}, loaded), run.folder, None).state == "waiting"
+    data["train"]["repair"] = "drop"
+    with pytest.raises(UsageError, match=r"data\.train\.repair"):
+        run.prepare(loading.load(tiny.spec(data=data)).spec, resume=True, force=False)
+
+
 @pytest.mark.parametrize("name", ["imports", "environment.json", "checkpoints", "corpus"])
 def test_files_of_a_killed_run_do_not_block_a_new_one(tmp_path: Path, name: str) -> None:
     """Files written before the spec are not mistaken for files of the user, neither by a run nor by a sweep."""

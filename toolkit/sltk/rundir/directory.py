@@ -31,7 +31,7 @@ from ..spec import loading
 from ..spec.experiment import Experiment, RunSpec
 from ..spec.import_copies import read_copies, run_copies, write_copies
 from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
-from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping
+from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping, with_new_keys
 from ..types import Prediction
 from ..yamltree.extends import is_stored_spec
 from .environment import TrainedModel, environment
@@ -122,7 +122,8 @@ class RunDirectory:
 
     def _check_same(self, spec: RunSpec) -> None:
         """Refuse to resume with a spec, or with `imports:`, that differ from those the run started with."""
-        changed = list(differences(read_mapping(self.spec), parse_stored_spec(self._resolved(spec))))
+        now = parse_stored_spec(self._resolved(spec))
+        changed = list(differences(with_new_keys(read_mapping(self.spec), now, spec), now))
         for source, name in run_copies(spec.imports).items():
             copy = self.imports / name
             if copy.exists() and copy.read_bytes() != source.read_bytes():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from ..errors import DataError
 from ..yamltree.variables import unescape
@@ -45,6 +46,32 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError.at("the file is damaged: expected a mapping", path)
     return value
+
+
+def with_new_keys(stored: Any, now: Any, part: Any) -> Any:
+    """The values of a stored spec, with the keys that it lacks because an earlier version of sltk wrote it.
+
+    Such a key is added if it has its default in `now`, the values of the same spec as this version writes them.
+
+    Args:
+        stored: the values of a part of the stored spec.
+        now: the values of the same part of `part`.
+        part: the part of the spec itself.
+    """
+    if isinstance(part, list | tuple) and isinstance(stored, list) and isinstance(now, list):
+        return [with_new_keys(*each) for each in zip(stored, now, part, strict=False)] + stored[len(now) :]
+    if not (isinstance(part, BaseModel) and isinstance(stored, dict) and isinstance(now, dict)):
+        return stored
+    if stored.get("type") != now.get("type"):
+        return stored
+    filled = dict(stored)
+    for key, field in type(part).model_fields.items():
+        value = getattr(part, key)
+        if key in stored and key in now:
+            filled[key] = with_new_keys(stored[key], now[key], value)
+        elif key in now and value == field.get_default(call_default_factory=True, validated_data=vars(part)):
+            filled[key] = now[key]
+    return filled
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:

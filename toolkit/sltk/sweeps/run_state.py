@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ..files import atomic
-from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec
+from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, with_new_keys
 from .index import Row
 from .plan import PlannedRun
 
@@ -92,7 +92,8 @@ def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
         yield "spec.yaml does not contain a spec"
         return
     # A run directory contains copies of the imported files, and its spec refers to those.
-    differing = list(differences({**spec, "imports": None}, {**run.resolved, "imports": None}))
+    stored = with_new_keys(spec, run.resolved, run.experiment)
+    differing = list(differences({**stored, "imports": None}, {**run.resolved, "imports": None}))
     if differing:
         yield f"its spec.yaml differs from the plan: {'; '.join(differing[:3])}"
 
