@@ -8,12 +8,17 @@ from typing import ClassVar
 
 import pytest
 
+from sltk.cli import main
 from sltk.components.readers.ace05 import Ace05Reader
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.text import TextReader
+from sltk.data.data_report import report_data
+from sltk.data.datasets import load
 from sltk.data.sentence_stream import CHUNK_SIZE
 from sltk.data.statistics import statistics
+from sltk.runtime.progress import Progress
+from sltk.schemes import detection
 from sltk.types import Sentence
 
 KEYS = {
@@ -132,3 +137,50 @@ def test_documents_of_different_files_are_different(tmp_path):
     for name in ("a.conll", "b.conll"):
         (tmp_path / name).write_text("-DOCSTART- O\n\nx O\n\n-DOCSTART- O\n\ny O\n")
     assert statistics(ConllReader(path=tmp_path))["documents"] == 4
+
+
+WORDS = "\n".join(f"word{number} tag{number % 40}" for number in range(45))
+
+
+@pytest.mark.parametrize(
+    ("content", "warns"),
+    [
+        (WORDS, True),  # 35 of 40 tags occur once
+        (WORDS + "\n" + WORDS, False),
+        ("a NN\nb VB\nc DT\n", False),  # a small file
+        ("\n".join(f"word{number} B-T{number}" for number in range(45)), False),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["auto", "plain"])
+def test_plain_tags_that_occur_once(tmp_path, capsys, content, warns, scheme):
+    """Plain tags of which nearly all occur once are probably none: `stats`, `convert` and training warn."""
+    path = tmp_path / "x.conll"
+    path.write_text(content + "\n")
+    says = "plain tags occur only once"
+    expected = warns or (scheme == "plain" and "B-T" in content)
+    arguments = [str(path), "--reader", "conll", "--option", f"scheme={scheme}"]
+    assert main(["stats", *arguments]) == 0
+    assert (says in capsys.readouterr().err) == expected
+    assert main(["convert", str(path), str(tmp_path / "y"), "--writer", "conll", *arguments[1:]]) == 0
+    assert (says in capsys.readouterr().err) == expected
+    assert ("warning" in statistics(ConllReader(path=path, scheme=scheme))) == expected
+    notes = []
+    progress = Progress()
+    progress.note = notes.append
+    if warns:
+        report_data({"train": load(ConllReader(path=path, scheme=scheme), "plain")}, progress)
+        assert any(says in note for note in notes)
+
+
+def test_memory_for_tags_is_bounded(monkeypatch):
+    """Of tags that are as many as words, only some are in memory, and the scheme is the same."""
+    monkeypatch.setattr(detection, "_MOST_PAIRS", 200)
+    monkeypatch.setattr(detection, "_MOST_NAMES", 50)
+    detector = detection.TagDetector()
+    for number in range(1000):
+        detector.add([f"{number}", f"x{number}", "B-X", "I-X"])
+    assert len(detector._pairs) <= 204
+    assert detector.counts().total() == 4000
+    assert detector.reading().scheme == "IOB2"
+    detector.add(["y"] * 5)
+    assert detector.reading().scheme == "plain"

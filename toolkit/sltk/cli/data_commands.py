@@ -18,6 +18,7 @@ from .app import (
     print_json,
     print_result,
     print_table,
+    print_warning,
     run_imports,
 )
 
@@ -85,6 +86,7 @@ def stats(
     if dependencies:
         _print_arcs(counts["dependencies"])
     _print_changes(changes)
+    _print_warning(counts.get("warning"))
 
 
 def _print_arcs(counts: dict[str, Any]) -> None:
@@ -257,6 +259,12 @@ def _print_losses(conversion: Conversion) -> None:
     if conversion.repaired:
         print_info(f"ill-formed tags that were repaired: {conversion.repaired}")
     _print_changes(conversion.changes)
+    _print_warning(conversion.reading.warning if conversion.reading else None)
+
+
+def _print_warning(message: str | None) -> None:
+    if message:
+        print_warning(Problem(message))
 
 
 def _print_changes(changes: Changes) -> None:

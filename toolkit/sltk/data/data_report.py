@@ -19,6 +19,8 @@ def report_data(splits: dict[str, Dataset], progress: Progress) -> None:
         progress.note(f"{name}: {len(dataset):,} sentences, {words:,} words{span_count}")
         if dataset.reading and dataset.reading.style and dataset.scheme != "plain":
             progress.note(f"{name}: {dataset.reading.style}")
+        if dataset.reading and dataset.reading.warning:
+            progress.note(f"{name}: warning: {dataset.reading.warning}")
         if dataset.repaired:
             progress.note(f"{name}: {dataset.repaired} ill-formed tags repaired")
         _report_unused(dataset, name, progress)

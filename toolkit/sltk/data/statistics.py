@@ -18,9 +18,10 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
 
     `spans` counts all annotated spans by type, including those that overlap or are not used; `tags` counts the tags
     of the file, and is empty if it annotates spans. `tag_style` says how they are written if they do not have the
-    form `B-PER`; otherwise there is no such key. `documents` is 0 if the source marks none. `unused` lists what
-    training on the source would leave out; `adjusted` lists spans that it would use after splitting words or widening
-    the span to whole words; both list at most 1,000. `changes` counts all of them by reason.
+    form `B-PER`, and `warning` what is odd about them; otherwise there are no such keys. `documents` is 0 if the
+    source marks none. `unused` lists what training on the source would leave out; `adjusted` lists spans that it
+    would use after splitting words or widening the span to whole words; both list at most 1,000. `changes` counts all
+    of them by reason.
 
     The source is read twice, and only a few of its sentences are in memory; names of documents and distinct tags are.
 
@@ -39,6 +40,7 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
         "tags": _sorted(counts.tags),
         "scheme": stream.reading.scheme if stream.reading else None,
         **style_as_json(stream.reading.style if stream.reading else None),
+        **({"warning": stream.reading.warning} if stream.reading and stream.reading.warning else {}),
         "repaired": counts.repaired,
         **counts.changes.as_json(),
     }

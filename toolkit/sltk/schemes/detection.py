@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
 """In order of preference, if several fit. IO is detected as IOB1, which reads it in the same way."""
 
+_MOST_PAIRS, _MOST_NAMES = 1_000_000, 100_000
+_ANY = "…"
+"""Stands for plain tags whose names are forgotten."""
+_FEW_TAGS, _NEARLY_ALL = 10, 0.8
+
 TagPairs = Mapping[tuple[str, str], int]
 """Number of times that one tag follows another; sentences are padded with O."""
 
@@ -42,6 +47,8 @@ class TagReading:
     scheme: SchemeName
     style: TagStyle | None = None
     """How they are written, unless they have the form `B-PER`."""
+    warning: str | None = None
+    """What is odd about all of them together."""
 
     def canonical(self, tags: Sequence[str]) -> Sequence[str]:
         """The tags in the form `B-PER`.
@@ -55,7 +62,7 @@ class TagReading:
 class TagDetector:
     """Detects how the tags of a source are to be read, from one sentence after another.
 
-    Only the number of times that each tag follows another is in memory.
+    Only the number of times that each tag follows another is in memory, and less if there are very many tags.
     """
 
     def __init__(self) -> None:
@@ -66,6 +73,21 @@ class TagDetector:
         """Take the tags of a sentence into account."""
         self._pairs.update(pairwise(chain(("O",), tags, ("O",))))
         self._sentences += 1
+        if len(self._pairs) > _MOST_PAIRS:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Forget which tag each plain tag follows, and the names of all but some: they may be as many as words."""
+        folded: Counter[tuple[str, str]] = Counter()
+        names: set[str] = set()
+        for (before, tag), count in self._pairs.items():
+            if _has_usual_form(tag):
+                folded[before if _has_usual_form(before) else _ANY, tag] += count
+                continue
+            if len(names) < _MOST_NAMES:
+                names.add(tag)
+            folded[_ANY, tag if tag in names else _ANY] += count
+        self._pairs = folded
 
     def reading(self, scheme: ReaderScheme = "auto", style: ReaderStyle = "auto") -> TagReading:
         """The declared scheme and style, or those that fit the tags.
@@ -78,13 +100,24 @@ class TagDetector:
         own_style = None if scheme == "plain" else self._style(scheme, style)
         if own_style is not None:
             pairs = _canonical(pairs, own_style.name)
+        if scheme == "plain":
+            return self._plain()
         if scheme != "auto":
             return TagReading(scheme, own_style)
         if own_style is not None and own_style.name == "types":
             return TagReading("IO", own_style)
         if own_style is None and _mostly_plain(pairs):
-            return TagReading("plain")
+            return self._plain()
         return TagReading(min(_DETECTABLE, key=lambda each: _ill_formed(pairs, each)), own_style)
+
+    def _plain(self) -> TagReading:
+        """Plain tags, with a warning if nearly all of them occur once: they may be words, or no annotation at all."""
+        counts = self.counts()
+        once = sum(count == 1 for count in counts.values())
+        if len(counts) < _FEW_TAGS or once < _NEARLY_ALL * len(counts):
+            return TagReading("plain")
+        message = f"{once:,} of {len(counts):,} plain tags occur only once: is this the column of the tags?"
+        return TagReading("plain", warning=message)
 
     def _style(self, scheme: ReaderScheme, declared: ReaderStyle) -> TagStyle | None:
         """The declared style with an example, or that of tags of which most lack the form `B-PER`, or write `o`."""

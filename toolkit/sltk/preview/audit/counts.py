@@ -69,6 +69,8 @@ class SplitCounts:
     """The scheme of the source; None if it annotates spans."""
     tag_style: TagStyle | None
     """How its tags are written, if they do not have the form `B-PER`."""
+    tag_warning: str | None
+    """What is odd about its tags."""
     types: dict[str, int]
     """Spans of each type; for plain tags, words with each tag."""
     repaired: int
@@ -95,6 +97,7 @@ def count(split: Dataset) -> SplitCounts:
         empty=sum(not sentence.words for sentence in split),
         scheme=split.read_scheme,
         tag_style=split.reading.style if split.reading else None,
+        tag_warning=split.reading.warning if split.reading else None,
         types=dict(sorted(types_of(split).items())),
         repaired=split.repaired,
         changes=Changes(split.unused),

@@ -40,6 +40,8 @@ def find(
 
 
 def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
+    if counts.tag_warning:
+        yield Finding(name, counts.tag_warning)
     if counts.repaired:
         yield Finding(name, f"ill-formed tags that were repaired: {counts.repaired}")
     if counts.changes.count:
