@@ -99,6 +99,53 @@ def _of_semeval(text: str) -> Counts:
     return visible(texts), sum(1 for _ in root.iter("aspectTerm"))
 
 
+def _of_reviews(text: str) -> Counts:
+    """Count the sentences that are not out of scope, and their distinct targets with a polarity."""
+    root = ElementTree.fromstring(text.encode())
+    sentences = [
+        each
+        for each in root.iter("sentence")
+        if each.get("OutOfScope") != "TRUE" or each.find(".//Opinion") is not None
+    ]
+    keys = ("target", "from", "to", "polarity")
+    targets = {
+        (number, *(opinion.get(key) for key in keys))
+        for number, each in enumerate(sentences)
+        for opinion in each.iter("Opinion")
+        if opinion.get("target") not in (None, "NULL")
+    }
+    return visible("".join(each.find("text").itertext()) for each in sentences), len(targets)  # type: ignore[union-attr]
+
+
+def _of_webanno(text: str) -> Counts:
+    """Count tokens, and values that have no number or the first of a number in their document."""
+    characters, spans = 0, 0
+    for document in text.split("#FORMAT=")[1:]:
+        rows = [row for row in _rows(document) if re.match(r"\d+-\d+(\.\d+)?$", row[0])]
+        pieces = [piece for row in rows if row[4] != "_" for piece in row[4].split("|")]
+        numbers = [re.search(r"\[(\d+)\]$", piece) for piece in pieces if not re.match(r"\*(\[|$)", piece)]
+        characters += visible(row[2] for row in rows if "." not in row[0])
+        spans += sum(number is None for number in numbers)
+        spans += len({number[1] for number in numbers if number is not None})
+    return characters, spans
+
+
+def _of_prodigy(text: str) -> Counts:
+    tasks = [task for task in _lines(text) if task.get("answer") not in ("reject", "ignore")]
+    return visible(task["text"] for task in tasks), sum(len(task.get("spans") or ()) for task in tasks)
+
+
+def _of_dataturks(text: str) -> Counts:
+    tasks = _lines(text)
+    annotations = [each for task in tasks for each in task.get("annotation") or ()]
+    labels = [each["label"] if isinstance(each["label"], list) else [each["label"]] for each in annotations]
+    counts = [
+        len(points["points"]) * sum(bool(label) for label in each)
+        for points, each in zip(annotations, labels, strict=True)
+    ]
+    return visible(task["content"] for task in tasks), sum(counts)
+
+
 def _of_label_studio(text: str) -> Counts:
     tasks = json.loads(text)
     annotated = [task for task in tasks if task.get("annotations")]
@@ -228,6 +275,21 @@ VALID_FILES = [
         _of_semeval,
         ('from="', '" to="'),
     ),
+    *(
+        ValidFile(
+            reader,
+            reader,
+            f'<?xml version="1.0"?>\n<Reviews>\n<Review rid="1"><sentences>\n<sentence id="1:0"><text>{_TEXT}</text>'
+            '<Opinions>\n<Opinion target="Zoë Lind" category="A#B" polarity="positive" from="0" to="8"/>\n'
+            '<Opinion target="NULL" category="A#C" polarity="neutral" from="0" to="0"/>\n'
+            '<Opinion target="Zoë Lind" category="A#D" polarity="positive" from="0" to="8"/></Opinions></sentence>\n'
+            f'<sentence id="1:1" OutOfScope="TRUE"><text>{_MORE}</text></sentence>\n'
+            f'<sentence id="1:2"><text>{_MORE}</text></sentence>\n</sentences></Review>\n</Reviews>\n',
+            _of_reviews,
+            ('from="', '" to="'),
+        )
+        for reader in ("semeval15", "semeval16")
+    ),
     ValidFile(
         "ace05",
         "ace05",
@@ -280,6 +342,77 @@ VALID_FILES = [
         _of_text("text", "entities"),
         ('"start_offset": ', ', "end_offset": '),
         '"PER"',
+    ),
+    ValidFile(
+        "doccano-annotations",
+        "doccano",
+        _json_lines(
+            {
+                "id": 1,
+                "text": _TEXT,
+                "annotations": [{"label": 3, "start_offset": 0, "end_offset": 8, "user": 1}],
+                "annotation_approver": None,
+            }
+        ),
+        _of_text("text", "annotations"),
+        ('"start_offset": ', ', "end_offset": '),
+        "3",
+    ),
+    ValidFile(
+        "gliner",
+        "gliner",
+        _json_lines(
+            {"tokenized_text": _WORDS, "ner": [[0, 1, "person"], [3, 3, "place"]]},
+            {"tokenized_text": ["Hi"], "ner": []},
+        ),
+        _of_words(_lines, "tokenized_text", "ner"),
+        ('"ner": [[', ", "),
+        '"Zoë"',
+    ),
+    ValidFile(
+        "dataturks",
+        "dataturks",
+        _json_lines(
+            {
+                "content": _TEXT,
+                "annotation": [{"label": ["PER"], "points": [{"start": 0, "end": 7, "text": "Zoë Lind"}]}],
+                "extras": None,
+            },
+            {"content": _MORE, "annotation": []},
+        ),
+        _of_dataturks,
+        _START_END,
+        '"PER"',
+    ),
+    ValidFile(
+        "prodigy",
+        "prodigy",
+        _json_lines(
+            {
+                "text": _TEXT,
+                "tokens": [
+                    {"text": _TEXT[start:end], "start": start, "end": end, "id": number}
+                    for number, (start, end) in enumerate([(0, 3), (4, 8), (9, 12), (13, 15), (16, 22)])
+                ],
+                "spans": [{"start": 0, "end": 8, "token_start": 0, "token_end": 1, "label": "PER"}],
+                "answer": "accept",
+            },
+            {"text": _MORE, "spans": [], "answer": "accept"},
+            {"text": "Never.", "spans": [], "answer": "reject"},
+        ),
+        _of_prodigy,
+        ('"spans": [{"start": ', ', "end": '),
+        '"PER"',
+    ),
+    ValidFile(
+        "webanno",
+        "webanno",
+        "#FORMAT=WebAnno TSV 3.3\n#T_SP=webanno.custom.Entity|id|value\n\n\n"
+        f"#Text={_TEXT}\n1-1\t0-3\tZoë\t_\tPER[1]|NAME\t\n1-2\t4-8\tLind\t_\tPER[1]\t\n1-3\t9-12\tsaw\t_\t_\t\n"
+        "1-4\t13-15\t東京\t_\tLOC\t\n1-5\t16-21\ttoday\t_\t_\t\n1-6\t21-22\t.\t_\t_\t\n\n"
+        "#Text=Hi\n2-1\t23-25\tHi\t_\t_\t\n2-1.1\t23-24\tH\t_\tX\t\n",
+        _of_webanno,
+        ("1-1\t", "-"),
     ),
     ValidFile(
         "label_studio",
@@ -507,6 +640,26 @@ XML: dict[str, Callable[[str], str]] = {
     "encoding-no-text": _xml("?>", ' encoding="base64"?>'),
 }
 
+REVIEWS: dict[str, Callable[[str], str]] = {
+    "entity-bomb": lambda text: text.replace("<Reviews>", _BOMB + "<Reviews>").replace("saw", "&a9;"),
+    "no-target": _xml('target="Zoë Lind" ', ""),
+    "no-polarity": _xml('polarity="positive" ', ""),
+    "null-with-offsets": _xml('from="0" to="0"', 'from="0" to="3"'),
+    "null-without-offsets": _xml(' from="0" to="0"', ""),
+    "opinion-of-review": _xml(
+        "</Review>", '<Opinions><Opinion category="A#B" polarity="x"/></Opinions></Review>'
+    ),
+    "opinion-in-text": _xml("saw", '<Opinion category="A#B" polarity="x"/>'),
+    "sentence-in-sentence": _xml("<text>", '<sentence id="0"><text>lost</text></sentence><text>'),
+    "text-outside": _xml("<sentence id", "<text>lost</text><sentence id"),
+    "no-text": _xml(f"<text>{_TEXT}</text>", ""),
+    "unknown-element": _xml("<Opinion ", "<opinion "),
+    "element-of-2014": _xml("<Opinions>", '<Opinions><aspectTerm term="a" from="0" to="1" polarity="x"/>'),
+    "markup-in-text": _xml("saw", "<b>saw</b>"),
+    "all-out-of-scope": lambda text: text.replace('<sentence id="1:2"', '<sentence OutOfScope="TRUE"'),
+    "review-in-review": _xml("<Review ", '<Review rid="0"/><Review '),
+}
+
 COLUMNS: dict[str, str] = {
     "one-column": "a\nb\n",
     "column-missing": "a O\nb\n",
@@ -558,6 +711,36 @@ CONLLU: dict[str, str] = {
     "only-comments": "# text = a\n\n# newdoc\n",
 }
 
+_WEBANNO = "#FORMAT=WebAnno TSV 3.3\n#T_SP=webanno.custom.Entity|id|value\n\n\n"
+WEBANNO: dict[str, str] = {
+    "no-format": "1-1\t0-2\tHi\t_\t_\t\n",
+    "old-format": "#FORMAT=WebAnno TSV 2\n1-1\t0-2\tHi\t_\t_\t\n",
+    "second-header": _WEBANNO
+    + "#Text=Hi\n1-1\t0-2\tHi\t_\tX[1]\t\n\n#FORMAT=WebAnno TSV 3.3\n#T_SP=b.Other|a|value\n\n"
+    "#Text=Hi\n1-1\t0-2\tHi\t_\tX[1]\t\n",
+    "no-layer": "#FORMAT=WebAnno TSV 3.3\n\n#Text=Hi\n1-1\t0-2\tHi\t\n",
+    "several-layers": _WEBANNO[:-2] + "#T_SP=b.Other|value\n#Text=Hi\n1-1\t0-2\tHi\t_\t_\t_\t\n",
+    "no-text": _WEBANNO + "1-1\t0-2\tHi\t_\tX\t\n",
+    "only-text": _WEBANNO + "#Text=Hi\n",
+    "other-text": _WEBANNO + "#Text=Ho\n1-1\t0-2\tHi\t_\tX\t\n",
+    "column-missing": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\tX\t\n",
+    "column-too-many": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\tX\tX\tX\t\n",
+    "number-unclosed": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\t_\tX[1\t\n",
+    "number-huge": _WEBANNO + f"#Text=Hi\n1-1\t0-2\tHi\t_\tX[{'9' * 5000}]\t\n",
+    "number-again": _WEBANNO
+    + "#Text=a b c\n1-1\t0-1\ta\t_\tX[1]\t\n1-2\t2-3\tb\t_\t_\t\n1-3\t4-5\tc\t_\tX[1]\t\n",
+    "two-types": _WEBANNO + "#Text=a b\n1-1\t0-1\ta\t_\tX[1]\t\n1-2\t2-3\tb\t_\tY[1]\t\n",
+    "no-value": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\tq\t*\t\n",
+    "lone-backslash": _WEBANNO + "#Text=Hi\\\n1-1\t0-2\tHi\t_\tX\\\t\n",
+    "half-surrogate": _WEBANNO + "#Text=\\ud83d\n1-1\t0-1\t\\ud83d\t_\t\\ud83d\t\n",
+    "part-first": _WEBANNO + "#Text=Hi\n1-1.1\t0-1\tH\t_\tX\t\n",
+    "part-elsewhere": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\t_\t_\t\n1-1.1\t5-6\tH\t_\tX\t\n",
+    "empty-part": _WEBANNO + "#Text=Hi\n1-1\t0-2\tHi\t_\t_\t\n1-1.1\t1-1\ti\t_\tX\t\n",
+    "empty-token": _WEBANNO + "#Text=Hi\n1-1\t0-0\tHi\t_\tX\t\n",
+    "offsets-huge": _WEBANNO + f"#Text=Hi\n1-1\t0-{'9' * 5000}\tHi\t_\tX\t\n",
+    "offsets-swapped": _WEBANNO + "#Text=a b\n1-1\t2-3\tb\t_\tX\t\n1-2\t0-1\ta\t_\tX\t\n",
+}
+
 BRAT: dict[str, str] = {
     "no-tabs": "T1 PER 0 8 Zoë Lind\n",
     "no-offsets": "T1\tPER\tZoë Lind\n",
@@ -580,7 +763,11 @@ def _specials() -> Iterable[tuple[str, ValidFile, bytes]]:
         (f"semeval14-xml-{n}", by_name["semeval14"], f(by_name["semeval14"].text).encode())
         for n, f in XML.items()
     )
-    tables = {"conll": COLUMNS, "csv": CSV, "conllu": CONLLU, "brat": BRAT}
+    yield from (
+        (f"semeval15-xml-{name}", by_name["semeval15"], change(by_name["semeval15"].text).encode())
+        for name, change in REVIEWS.items()
+    )
+    tables = {"conll": COLUMNS, "csv": CSV, "conllu": CONLLU, "brat": BRAT, "webanno": WEBANNO}
     for reader, table in tables.items():
         yield from ((f"{reader}-file-{name}", by_name[reader], text.encode()) for name, text in table.items())
 

@@ -42,6 +42,21 @@ FORMATS: dict[str, tuple[str, Any, Any]] = {
         {"tokens": ["Vera", "left"], "entity_mentions": [{"start": 0, "end": 1, "entity_type": "PER"}]},
         {"tokens": ["Kai", "slept"]},
     ),
+    "gliner": (
+        "gliner",
+        {"tokenized_text": ["Vera", "left"], "ner": [[0, 0, "PER"]]},
+        {"tokenized_text": ["Kai", "slept"]},
+    ),
+    "dataturks": (
+        "dataturks",
+        {"content": "Vera left", "annotation": [{"label": ["PER"], "points": [{"start": 0, "end": 3}]}]},
+        {"content": "Kai slept", "annotation": None},
+    ),
+    "prodigy": (
+        "prodigy",
+        {"text": "Vera left", "spans": [{"start": 0, "end": 4, "label": "PER"}], "answer": "accept"},
+        {"text": "Kai slept"},
+    ),
     "maven": (
         "maven",
         {"id": 1, "content": [{"tokens": ["Vera", "left"]}], "events": [EVENT]},

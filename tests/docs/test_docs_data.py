@@ -39,10 +39,21 @@ def test_examples_are_read(reader, tmp_path, capsys):
         assert bool(counts["tags"] or counts["spans"]) == (reader != "text")
 
 
+def built_in_readers() -> list[str]:
+    """The names of the readers of the package."""
+    readers = registry.slot("reader").items()
+    return [name for name, reader in readers if reader.__module__.startswith("sltk.")]
+
+
 def test_every_reader_is_on_the_page():
     """The table lists every built-in reader."""
     page = PAGE.read_text(encoding="utf-8")
-    built_in = [
-        name for name, reader in registry.slot("reader").items() if reader.__module__.startswith("sltk.")
-    ]
-    assert [name for name in built_in if f"`{name}`" not in page] == []
+    assert [name for name in built_in_readers() if f"`{name}`" not in page] == []
+
+
+def test_every_reader_has_a_row_on_what_it_accepts():
+    """docs/reference/data_formats.md has one complete row for each built-in reader, in order."""
+    page = (ROOT / "docs" / "reference" / "data_formats.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
+    assert [row[0].strip(" `") for row in rows] == sorted(built_in_readers())
+    assert all(len(row) == 4 and all(cell.strip() for cell in row) for row in rows)

@@ -430,7 +430,10 @@ EXAMPLES = re.findall(r"^## (\w+)\n.*?^```json\n(.*?)^```", PAGE.read_text(encod
 @pytest.mark.parametrize(
     ("name", "options", "sentences", "spans"),
     [
-        ("doccano", {}, 5, {"LOC": 2, "PER": 2}),
+        ("doccano", {}, 5, {"LOC": 2, "PER": 3}),
+        ("prodigy", {}, 5, {"LOC": 2, "PER": 2}),
+        ("dataturks", {}, 5, {"LOC": 1, "PER": 2}),
+        ("gliner", {}, 5, {"person": 2, "place": 2}),
         ("label_studio", {}, 3, {"LOC": 1, "PER": 1}),
         ("spert", {}, 3, {"LOC": 2, "PER": 1}),
         ("dygie", {}, 6, {"LOC": 2, "PER": 2}),

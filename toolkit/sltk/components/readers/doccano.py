@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...types import Unused
 from ..registry import register
@@ -14,22 +15,33 @@ from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader
 from .standoff import PartlyAnnotatedReader
 
-_FIELDS = ("label", "labels", "entities")
+_FIELDS = ("label", "labels", "entities", "annotations")
 _SPAN = SpanKeys("start_offset", "end_offset", "label")
 
 
 @register.reader("doccano")
 class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
-    """doccano's JSONL export: one object per line, with `text` and its spans in `label`, `labels` or `entities`.
+    """doccano's JSON: objects with `text`, and spans in `label`, `labels`, `entities` or (old) `annotations`.
 
-    A span is `[start, end, type]` or `{start_offset, end_offset, label}`. Relations are not read. An object is
-    one sentence and one document; without any of the three keys it is not annotated.
+    A span is `[start, end, type]` or `{start_offset, end_offset, label}`, where the label may be a number. Relations
+    are not read. An object is one sentence and one document; without any of the keys of spans it is not annotated.
     """
 
     text_field: str = Field(default="text", description="key of the text; some versions write `data`")
     label_field: str | None = Field(
-        default=None, description="key of the spans; unset: label, labels or entities, whichever exists"
+        default=None,
+        description="key of the spans; unset: label, labels, entities or annotations, whichever exists",
     )
+    label_names: dict[str, str] | None = Field(
+        default=None,
+        description="names of labels that are numbers: `{1: PER, 2: LOC}`; unset: the number is the type",
+    )
+
+    @field_validator("label_names", mode="before")
+    @classmethod
+    def _numbers_as_keys(cls, value: Any) -> Any:
+        """YAML reads the keys of `{1: PER}` as numbers."""
+        return {str(key): name for key, name in value.items()} if isinstance(value, dict) else value
 
     def texts(self) -> Iterator[AnnotatedText]:
         """Yield one text per object.
@@ -62,4 +74,18 @@ class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
 
     def _spans(self, record: JsonRecord, key: str) -> tuple[list[CharSpan], list[Unused]]:
         items = enumerate(record.get(key, list, "a list of spans"))
-        return self.each(items, lambda each: char_span(each[1], record, f"{key}[{each[0]}]", _SPAN))
+        return self.each(items, lambda each: self._span(each[1], record, f"{key}[{each[0]}]"))
+
+    def _span(self, item: Any, record: JsonRecord, step: str) -> CharSpan:
+        if isinstance(item, dict) and type(item.get("label")) is int:
+            item = {**item, "label": self._name(str(item["label"]), record, step)}
+        return char_span(item, record, step, _SPAN)
+
+    def _name(self, number: str, record: JsonRecord, step: str) -> str:
+        """The name of a label that is a number."""
+        if self.label_names is None:
+            return number
+        if number not in self.label_names:
+            named = ", ".join(self.label_names)
+            raise record.error(f"{step}: label {number} is not in `label_names`, which has {named or 'none'}")
+        return self.label_names[number]

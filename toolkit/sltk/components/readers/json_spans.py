@@ -1,4 +1,4 @@
-"""Spans of characters in JSON, written as objects or as lists."""
+"""Spans of characters and words with offsets in JSON."""
 
 from __future__ import annotations
 
@@ -39,3 +39,25 @@ def char_span(item: Any, record: JsonRecord, step: str, keys: SpanKeys) -> CharS
     if not span.type:
         raise record.error(f"{step} has no type")
     return span
+
+
+def word_offsets(words: list[JsonRecord], text: str) -> list[tuple[int, int]]:
+    """The offsets of words that are objects with `start` and `end`.
+
+    Raises:
+        DataError: a word is empty, overlaps the one before, is outside the text, or is not the text that it repeats.
+    """
+    offsets, end_before = [], 0
+    for word in words:
+        start, end = word.integer("start"), word.integer("end")
+        if not end_before <= start < end <= len(text):
+            raise word.error(
+                f"the word at [{start}, {end}) overlaps another, is empty or is outside the text"
+            )
+        if "text" in word and word.string("text") != text[start:end]:
+            raise word.error(
+                f"the text at [{start}, {end}) is `{text[start:end]}`, not {excerpt(word.value['text'])}"
+            )
+        offsets.append((start, end))
+        end_before = end
+    return offsets

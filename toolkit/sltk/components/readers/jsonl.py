@@ -10,8 +10,7 @@ from ...types import Sentence, Unused
 from ..registry import register
 from ..slots import TaggedReader
 from .json_records import JsonReader, JsonRecord
-from .json_spans import SpanKeys, char_span
-from .json_text import excerpt
+from .json_spans import SpanKeys, char_span, word_offsets
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader, Offsets
 from .standoff import PartlyAnnotatedReader
@@ -108,7 +107,7 @@ class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader)
         offsets = None
         if _are_objects(record, self.words_field):
             items = record.records(self.words_field)
-            offsets, tags = _offsets(items, text), self._tags_of(items)
+            offsets, tags = word_offsets(items, text), self._tags_of(items)
             if tags is not None and not spans:
                 words = [text[start:end] for start, end in offsets]
                 return Sentence(words, tags, None, text, offsets, **record.origin)
@@ -145,24 +144,6 @@ def _with_text(words: list[str], tags: list[str] | None, text: str | None, recor
     report = Unused(record.file, record.line, f"the text is not used: {place.missing}", adjusted=True)
     origin = {**record.origin, "unused": (*record.unused, report)}
     return Sentence(words, tags, **origin)
-
-
-def _offsets(words: list[JsonRecord], text: str) -> Offsets:
-    """The offsets in word objects, checked against the text."""
-    offsets, end_before = [], 0
-    for word in words:
-        start, end = word.integer("start"), word.integer("end")
-        if not end_before <= start < end <= len(text):
-            raise word.error(
-                f"the word at [{start}, {end}) overlaps another, is empty or is outside the text"
-            )
-        if "text" in word and word.string("text") != text[start:end]:
-            raise word.error(
-                f"the text at [{start}, {end}) is `{text[start:end]}`, not {excerpt(word.value['text'])}"
-            )
-        offsets.append((start, end))
-        end_before = end
-    return offsets
 
 
 class _Places:

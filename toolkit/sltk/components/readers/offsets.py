@@ -48,14 +48,19 @@ class AnnotatedText:
     """The words in characters; None for those of the splitter."""
 
 
-class OffsetReader(SplittingReader, StandoffReader, FileReader):
-    """A reader of text with annotated characters. A subclass implements `texts`."""
+class AligningReader(Reader):
+    """A reader of spans that may begin or end inside a word."""
 
     misaligned: Misaligned = Field(
         default="split",
         description="a span that begins or ends inside a word: split the word there (split), extend the span to "
         "the whole word (widen), leave the span out (skip), or raise an error (error)",
     )
+
+
+class OffsetReader(SplittingReader, AligningReader, StandoffReader, FileReader):
+    """A reader of text with annotated characters. A subclass implements `texts`."""
+
     offsets: Declared = Field(
         default="auto",
         description="what offsets count: characters, UTF-16 units as in Java and JavaScript (utf16), or bytes of "
