@@ -102,7 +102,7 @@ def test_any_objects_are_read_in_any_layout(items: list[Any], layout: str, tmp_p
         ('{\n  "text": "a"\n}\n{\n  "text": b\n}\n', 5, "not valid JSON: Expecting value (column 11)"),
         ('{"text": "a"}\n{"text": "a",\n', 2, "not valid JSON"),
         ('{"text": "a", "x": [\n{"text": "b"}\n{"text": "c"}\n', 3, "the object that begins in line 1"),
-        ('{"text": "a\n"}', 1, "Unterminated string"),
+        ('{"text": "a\n"}', 1, "Invalid control character"),
         ('{"text": "a"},\n{"text": "b"}\n', 1, "more text after the object, at column 14"),
         ('{"text": "a"}\n,{"text": "b"}\n', 2, "need `[` and `]` around them"),
         ('{"text": "a"} {"text": "b"} ]', 1, "more text after the object, at column 29"),
@@ -137,6 +137,37 @@ def test_objects_are_read_one_at_a_time(layout: str, tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 10
     finally:
         tracemalloc.stop()
+
+
+def test_an_array_on_one_line_is_read_in_pieces(tmp_path: Path) -> None:
+    """A line of many objects is not held in memory, and errors in it name the column."""
+    path = tmp_path / "a.json"
+    item = {"words": ["wörd", "\U0001f642", "\u2028"] * 9, "tags": ["O"] * 27, "n": [-1.25e-7, True, None]}
+    text = json.dumps([item] * 30_000)
+    path.write_text(text)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in JsonlReader(path=path).read()) == 30_000
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 3
+    finally:
+        tracemalloc.stop()
+    path.write_text(text[:-1] + ", {]")
+    assert f"(column {len(text) + 3})" in error_message(path)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64])
+def test_pieces_may_end_anywhere(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are the same wherever a piece of a line ends."""
+    monkeypatch.setattr("sltk.components.readers.json_text._PIECE", size)
+    items = [
+        {"text": '\U0001f642\\"\n', "a": [-1.5e-7, True, False, None, {}, [[]]]},
+        {"b": ""},
+        {"text": "é"},
+    ]
+    path = tmp_path / "a.json"
+    for layout in LAYOUTS.values():
+        path.write_text("\ufeff" + layout(items), encoding="utf-8")
+        assert [value for _, value in lines_of(path)] == items
 
 
 def test_replaced_bytes_are_reported_once_each(tmp_path: Path) -> None:

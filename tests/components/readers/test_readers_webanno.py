@@ -58,7 +58,7 @@ def test_sentences_and_spans(tmp_path: Path) -> None:
     assert one.words == ["Ms.", "Vera", "Haag", "sings"]
     assert spans_of(one) == [("Vera Haag", "PER")]
     assert spans_of(two) == [("Graz", "LOC"), ("Turku", "LOC")]
-    assert (one.text, one.line, one.document, one.unused) == ("Ms. Vera Haag sings", 5, "doc", ())
+    assert (one.text, one.line, one.document, one.unused) == ("Ms. Vera Haag sings", 5, "1", ())
     assert (two.text, two.line, two.unused) == ("Graz Turku", 11, ())
 
 
@@ -313,7 +313,7 @@ def test_joined_files_are_several_documents(tmp_path: Path) -> None:
     second = "#FORMAT=WebAnno TSV 3.2\n#T_SP=b.Name|value\n\n#Text=Kai\n1-1\t0-3\tKai\tPER[1]\t\n"
     one, two = read(put(tmp_path, f"{first}\n{second}"))
     assert [spans_of(each) for each in (one, two)] == [[("Vera", "PER")], [("Kai", "PER")]]
-    assert [each.document for each in (one, two)] == ["doc", "doc-2"]
+    assert [each.document for each in (one, two)] == ["1", "2"]
 
 
 def test_a_folder_of_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +69,34 @@ class TextLines:
         self._changes: list[Unused] = []
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
+        with self._opened() as text:
+            for number, line in enumerate(text, 1):
+                if not self.raw:
+                    line = line.removesuffix("\n")
+                    if "\r" in line:
+                        line = self._without_cr(number, line)
+                if not line.isascii():
+                    line = self._repaired(number, line)
+                yield number, line
+
+    def pieces(self, size: int) -> Iterator[str]:
+        """The lines with their ends; a line of more than `size` characters comes in pieces of that size.
+
+        Raises:
+            DataError: as on iteration.
+        """
+        with self._opened() as text:
+            number, is_start = 1, True
+            while piece := text.readline(size):
+                is_end = piece.endswith("\n")
+                if not piece.isascii():
+                    piece = self._repaired(number, piece, is_start)
+                if piece:
+                    yield piece
+                number, is_start = number + is_end, is_end
+
+    @contextmanager
+    def _opened(self) -> Iterator[io.TextIOWrapper]:
         self._changes.clear()
         with open_binary(self.path, self.content) as source:
             encoding = _encoding_of(source, self.encoding)
@@ -83,14 +112,7 @@ class TextLines:
             newline = None if not self.raw and _ends_lines_with_cr(source, encoding) else "\n"
             text = io.TextIOWrapper(source, encoding=encoding, errors="sltk.mark", newline=newline)
             try:
-                for number, line in enumerate(text, 1):
-                    if not self.raw:
-                        line = line.removesuffix("\n")
-                        if "\r" in line:
-                            line = self._without_cr(number, line)
-                    if not line.isascii():
-                        line = self._repaired(number, line)
-                    yield number, line
+                yield text
             except OSError as error:
                 raise DataError.at(f"cannot read the file: {error.strerror or error}", self.path) from error
             finally:
@@ -105,9 +127,9 @@ class TextLines:
             raise DataError.at(message, self.path, number, "end all lines with \\n, \\r\\n, or all with \\r")
         return line
 
-    def _repaired(self, number: int, line: str) -> str:
+    def _repaired(self, number: int, line: str, is_start: bool = True) -> str:
         """The line without a byte-order mark at its start, and without undecodable bytes."""
-        if line[0] == _MARK and not self.raw:
+        if is_start and line[0] == _MARK and not self.raw:
             line = line.lstrip(_MARK)
             self._report(
                 number, "a byte-order mark at the start of this line, removed: are these files joined?"

@@ -12,6 +12,8 @@ from ...files.text_lines import TextLines
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PIECE = 1 << 20  # characters of a line that are read at once
+_LONGEST_TOKEN = 12  # of those that the end of a piece makes invalid: two escapes `\\u1234`
 
 
 class JsonText:
@@ -21,10 +23,10 @@ class JsonText:
     """
 
     def __init__(self, lines: TextLines) -> None:
-        self.path, self._lines = lines.path, iter(lines)
+        self.path, self._pieces = lines.path, lines.pieces(_PIECE)
         self.is_array = False
         """Whether the file is one array; known with the first value."""
-        self._text, self._place, self._is_begun = "", 0, False
+        self._text, self._place = "", 0
         # The line at character `_counted`, and the number of characters of that line before `_text`.
         self._line, self._counted, self._dropped = 1, 0, 0
 
@@ -90,17 +92,18 @@ class JsonText:
 
     def _read(self, least: int) -> bool:
         """Drop the text before the next value, and append `least` characters or more; False at the end of the file."""
-        line, dropped = self.line, self._column(self._place) - 1
-        pieces, size = [self._text[self._place :]], 0
-        for _, text in self._lines:
-            pieces.append(f"\n{text}" if self._is_begun else text)
-            self._is_begun = True
-            size += len(pieces[-1])
+        pieces, size = [""], 0
+        for piece in self._pieces:
+            pieces.append(piece)
+            size += len(piece)
             if size >= least:
                 break
-        self._text, self._place = "".join(pieces), 0
-        self._line, self._counted, self._dropped = line, 0, dropped
-        return len(pieces) > 1
+        if size:
+            line, dropped = self.line, self._column(self._place) - 1
+            pieces[0] = self._text[self._place :]
+            self._text, self._place = "".join(pieces), 0
+            self._line, self._counted, self._dropped = line, 0, dropped
+        return size > 0
 
     def _value(self) -> Any:
         """The next value; while the text ends inside it, its length is doubled, so that time is linear."""
@@ -110,8 +113,7 @@ class JsonText:
                 if _SURROGATE.search(self._text, self._place, end):
                     json.dumps(value, ensure_ascii=False).encode()
             except json.JSONDecodeError as error:
-                is_cut = not self._text[error.pos :].strip(" \t\r\n")
-                if not is_cut or not self._read(len(self._text) - self._place):
+                if not self._is_cut(error) or not self._read(len(self._text) - self._place):
                     raise self._syntax_error(error) from error
             except (RecursionError, ValueError) as error:
                 raise self._error(_reason(error)) from error
@@ -119,18 +121,35 @@ class JsonText:
                 self._place = end
                 return value
 
+    def _is_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether the value may be complete with the text that follows."""
+        is_inside = not self._text.endswith("\n")
+        if is_inside and (
+            error.msg.startswith("Unterminated") or len(self._text) - error.pos <= _LONGEST_TOKEN
+        ):
+            return True
+        return not self._text[error.pos :].strip(" \t\r\n")
+
     def _syntax_error(self, error: json.JSONDecodeError) -> DataError:
-        line = self.line + self._text.count("\n", self._place, error.pos)
-        message = f"not valid JSON: {error.msg} (column {self._column(error.pos)})"
+        line = self._line_at(error.pos)
         notes = [f"in the object that begins in line {self.line}"] if line > self.line else []
+        message = f"not valid JSON: {error.msg} (column {self._column(error.pos)})"
         return DataError.at(message, self.path, line, *notes)
+
+    def _line_at(self, place: int) -> int:
+        """The line of a character; at the end of the file that of the last visible one."""
+        if not self._text[place:].strip():
+            place = len(self._text.rstrip())
+        before, after = sorted((place, self._place))
+        lines = self._text.count("\n", before, after)
+        return self.line + (lines if place > self._place else -lines)
 
     def _column(self, place: int) -> int:
         newline = self._text.rfind("\n", 0, place)
         return place - newline + (self._dropped if newline < 0 else 0)
 
     def _error(self, message: str, *notes: str) -> DataError:
-        return DataError.at(message, self.path, self.line, *notes)
+        return DataError.at(message, self.path, self._line_at(self._place), *notes)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextF
             file=str(self.path),
             line=sentence.line,
             unused=(*sentence.unused, *unused),
-            document=self.path.stem if sentence.document == 1 else f"{self.path.stem}-{sentence.document}",
+            document=str(sentence.document),
         )
         if not sentence.is_source:
             finished.text = finished.offsets = None
