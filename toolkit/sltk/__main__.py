@@ -1,8 +1,31 @@
-"""`python -m sltk`: the command line."""
+"""The command line: `sltk`, or `python -m sltk`."""
 
+import os
 import sys
+from typing import NoReturn
 
-from .cli import main
+from . import _interrupt
+
+_INTERRUPTED = 130
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with its code; an interrupt is 130 at any moment, also during imports."""
+    _interrupt.remember()
+    try:
+        from .cli import main
+
+        code = main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        # Python would end with the signal instead if the interrupt came while it executed generated code.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -1,7 +1,7 @@
 """The Typer app, options shared by commands, output, and errors.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the run failed, 2 the
-command line, the spec or the input is wrong, 130 interrupted.
+command line, the spec or the input is wrong, 130 interrupted, 141 nobody reads standard output any more.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from typer._click import exceptions as click
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from .. import _interrupt
 from ..errors import InputError, InvalidSpecError, Location, Problem, SltkError, nearest
-from ..files.safety import printable
+from ..files.safety import json_text
+from .terminal import OutputClosedError, prepare, print_diagnostic, print_info, print_result, write_data
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..spec.imports import ImportPolicy
 
+__all__ = ["app", "console", "main", "print_info", "print_result"]
+
 PROGRAM = "sltk"
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
 
 app = typer.Typer(
     help="Train sequence labellers from one YAML file, above all with decoder-only language models whose causal "
@@ -99,6 +104,7 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
     debug = "--debug" in options
@@ -106,35 +112,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
         code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if debug:
-            traceback.print_exception(error)
-        return _print_error(error)
-    if code == 130:
+            print_info("".join(traceback.format_exception(error)).rstrip("\n"))
+        code = _INTERRUPTED if _interrupt.happened() else _print_error(error)
+    if code == _INTERRUPTED:
         print_info("interrupted")
     return code if isinstance(code, int) else 0
 
 
-def _print_error(error: Exception) -> int:
+def _print_error(error: Exception | SystemExit) -> int:
     """Print an error of any kind, and return the exit code."""
+    if isinstance(error, OutputClosedError):
+        if error.exit_code != _BROKEN_PIPE:
+            print_diagnostic(f"error: {error}")
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        if isinstance(error.__context__, BrokenPipeError):  # typer wrote a help text
+            return _BROKEN_PIPE
+        raise error
     if isinstance(error, SltkError):
-        _print_diagnostic(str(error) if isinstance(error, InputError) else f"error: {error}")
+        _print_located(str(error) if isinstance(error, InputError) else f"error: {error}")
         if isinstance(error, InvalidSpecError):
             count = len(error.problems)
             print_info(f"\n{count} error{'s' if count > 1 else ''}. Nothing was read, downloaded or trained.")
         return error.exit_code
     if isinstance(error, click.ClickException):
-        _print_diagnostic(str(_usage_problem(error)))
+        _print_located(str(_usage_problem(error)))
         return 2
     if isinstance(error, OSError) and error.strerror:
         file = f"`{error.filename}`: " if error.filename else ""
-        _print_diagnostic(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
-        return 1
-    _print_diagnostic(
+        _print_located(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
+        return 1 if _working_directory() else 2
+    if isinstance(error, UnicodeError):
+        _print_located(_unicode_text(error))
+        return 2
+    _print_located(
         f"error: {type(error).__name__}: {error}\n"
         "   = this is a bug in sltk: run the command again with `--debug` and report the traceback"
     )
     return 1
+
+
+def _unicode_text(error: UnicodeError) -> str:
+    """The message for text that an encoding does not have: a file name, or an argument of another encoding."""
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[max(0, error.start - 20) : error.end + 20]
+        return (
+            f"error: `{part}` has characters that {error.encoding} cannot encode\n"
+            "   = file names and arguments are in the encoding of the locale: set `PYTHONUTF8=1` or a UTF-8 locale"
+        )
+    return f"error: a file is not valid text: {error}"
 
 
 def _usage_problem(error: click.ClickException) -> Problem:
@@ -156,70 +184,64 @@ def _usage_problem(error: click.ClickException) -> Problem:
     return Problem(text[:1].lower() + text[1:], Location(command), notes=notes)
 
 
-def print_result(text: str) -> None:
-    """Print a line to standard output."""
-    typer.echo(text)
-
-
-def print_info(text: str) -> None:
-    """Print a line to standard error."""
-    typer.echo(text, err=True)
-
-
 def print_warning(problem: Problem) -> None:
     """Print a problem that does not stop the command."""
-    _print_diagnostic(str(problem).replace("error:", "warning:", 1))
+    _print_located(str(problem).replace("error:", "warning:", 1))
 
 
-def _print_diagnostic(text: str) -> None:
-    """Print an error or a warning, its first word in colour if standard error is a terminal.
+def _print_located(text: str) -> None:
+    """Print an error or a warning; paths in it are shown as the user wrote them."""
+    here = _working_directory()
+    if here is None:
+        text += "\n   = the working directory has been deleted: change to another one"
+    print_diagnostic(text if here is None else _with_relative_paths(text, os.path.join(here, "")))
 
-    The text may quote data: control characters are replaced, so that data cannot control the terminal.
-    """
-    text = printable(_with_relative_paths(text), keep="\n")
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        for word, color in (("error:", "red"), ("warning:", "yellow")):
-            text = re.sub(f"^{word}", typer.style(word, fg=color, bold=True), text, flags=re.MULTILINE)
-    print_info(text)
+
+def _working_directory() -> str | None:
+    """The working directory; None if it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 _EXCERPT = re.compile(r"^ *\d+ \|.*", re.MULTILINE)
 
 
-def _with_relative_paths(text: str) -> str:
-    """Make paths below the working directory relative, unless the command line or the spec has them absolute.
+def _with_relative_paths(text: str, here: str) -> str:
+    """Make paths below the working directory `here` relative, unless the command line or the spec has them absolute.
 
     Paths in a spec are made absolute when it is read; errors show them as the user wrote them.
     """
-    here = os.path.join(os.getcwd(), "")
     sources = [*sys.argv[1:], *_EXCERPT.findall(text)]
     return text if any(here in source for source in sources) else text.replace(here, "")
 
 
 def console(width: int = 100) -> Console:
     """A console for tables on standard output, as wide as the terminal, or `width` if it is not a terminal."""
-    from rich.console import Console
+    from .rich_console import SafeConsole
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+    return SafeConsole(width=width)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table of texts."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    from .rich_console import shown
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(shown(column))
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*map(shown, row))
     console(width=120).print(table)
 
 
 def print_json(value: Any) -> None:
-    """Print indented JSON, without escaping non-ASCII characters."""
-    import json
-
-    print_result(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print indented JSON, without escaping letters outside ASCII."""
+    write_data([json_text(value, indent=2, default=str) + "\n"])
 
 
 def run_imports(items: Sequence[str] | None) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from .rich_console import shown
 
 if TYPE_CHECKING:
     from ..preview.audit import Audit
@@ -27,14 +28,14 @@ def show_audit(console: Console, audit: Audit) -> None:
     """Print one column per split: contents, spans, lengths and anomalies; then notes on all splits together."""
     table = Table("data", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in audit.splits:
-        table.add_column(name, justify="right")
+        table.add_column(shown(name), justify="right")
     for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _anomalies(audit)):
         for cells in rows:
-            table.add_row(*map(Text, cells))
+            table.add_row(*map(shown, cells))
         table.add_section()
     console.print(table)
     for line in _notes(audit):
-        console.print(Text(line))
+        console.print(shown(line))
 
 
 def _row(counts: dict[str, C], label: str, cell: Callable[[C], str]) -> tuple[str, ...]:

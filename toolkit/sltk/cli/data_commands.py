@@ -21,6 +21,7 @@ from .app import (
     print_warning,
     run_imports,
 )
+from .terminal import write_data
 
 if TYPE_CHECKING:
     from ..components.slots import Metric
@@ -143,8 +144,7 @@ def convert(
     tag_scheme: Any = _check_scheme(scheme, SCHEMES) if scheme else None
     conversion = Conversion(build_reader(reader, source, option), tag_scheme)
     if output == "-":
-        for piece in target.render(conversion.predictions()):
-            typer.echo(piece, nl=False)
+        write_data(target.render(conversion.predictions()))
     else:
         target.check_place(Path(output))
         target.save(conversion.predictions(), Path(output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from .app import (
@@ -18,6 +19,7 @@ from .app import (
     print_result,
 )
 from .run_commands import check_kind, check_rehearsal, print_timing, train_run
+from .terminal import results_are_stored
 
 
 @app.command("pretrain", short_help="Train a language model on text, for labelling runs to start from.")
@@ -44,11 +46,14 @@ def pretrain(
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
     if metrics is None:
         return
-    if scores := metrics.get("validation"):
-        print_result(f"validation: loss {scores['loss']:.4f}, perplexity {scores['perplexity']:.2f}")
-    print_timing(metrics["train"], "tokens")
-    if not rehearse:
-        print_result(f"run directory: {folder}")
-        model = os.path.join(os.curdir, folder, "model")  # a name that starts with `.` or `/` is a folder
-        start = f"backbone.adapter={folder}" if loaded.spec.language_model.lora else f"backbone.name={model}"
-        print_result(f"to start a labelling run from it: sltk train SPEC --set {start}")
+    with results_are_stored():
+        if scores := metrics.get("validation"):
+            print_result(f"validation: loss {scores['loss']:.4f}, perplexity {scores['perplexity']:.2f}")
+        print_timing(metrics["train"], "tokens")
+        if not rehearse:
+            print_result(f"run directory: {folder}")
+            model = os.path.join(os.curdir, folder, "model")  # a name that starts with `.` or `/` is a folder
+            start = (
+                f"backbone.adapter={folder}" if loaded.spec.language_model.lora else f"backbone.name={model}"
+            )
+            print_result(f"to start a labelling run from it: sltk train SPEC --set {shlex.quote(start)}")

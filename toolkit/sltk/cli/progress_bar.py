@@ -6,7 +6,6 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,18 +15,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
-from rich.text import Text
 
 from ..runtime.progress import Progress
+from .rich_console import SafeConsole, shown
 
 _SCORES = ("precision", "recall", "f1", "accuracy", "loss", "perplexity")
 
 
 class ProgressBar(Progress):
-    """Shows progress on standard error; without a terminal only notes and scores, one per line."""
+    """Shows progress on standard error; without a terminal that can move its cursor, only notes and scores."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = SafeConsole(is_error=True)
         self._bar: RichProgress | None = None
         self._task: Any = None
         self._start_time = 0.0
@@ -47,7 +46,7 @@ class ProgressBar(Progress):
         if message.startswith("scoring"):
             self._close()
             self._work = message
-        self.console.print(Text(message, style="dim"), soft_wrap=True)
+        self.console.print(shown(message, "dim"), soft_wrap=True)
 
     def started(self, steps: int, done: int) -> None:
         """Open the training bar."""
@@ -74,20 +73,25 @@ class ProgressBar(Progress):
                 f"{name} {values[f'eval_{name}']:.4f}" for name in _SCORES if f"eval_{name}" in values
             )
             epoch = f"epoch {values.get('epoch', 0):g}"
-            self.console.print(f"{epoch}  validation  {scores}", highlight=False, soft_wrap=True)
+            self.console.print(f"{epoch}  validation  {scores}", soft_wrap=True)
 
     def labelled(self, sentences: int) -> None:
         """Advance the counter of labelled sentences."""
         if self._bar is None:
-            columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} sentences"))
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                TextColumn("{task.completed:,} sentences"),
+            )
             self._open(*columns, description=self._work, total=None)
         assert self._bar is not None
         self._bar.advance(self._task, sentences)
 
     def _open(self, *columns: ProgressColumn, description: str = "", **task: Any) -> None:
-        self._bar = RichProgress(SpinnerColumn(), *columns, console=self.console, transient=True)
+        self._bar = RichProgress(
+            SpinnerColumn(), *columns, console=self.console, transient=True, redirect_stdout=False
+        )
         self._task = self._bar.add_task(description, **task)
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             self._bar.start()
 
     def _close(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import app, print_info, print_result, print_table
+from .terminal import results_are_stored
+
+if TYPE_CHECKING:
+    from ..reports.assembly import Report
 
 
 @app.command("report", short_help="Write tables, figures and significance tests of finished runs.")
@@ -42,10 +46,18 @@ def report(
 
     Example: `sltk report runs/absa --output reports/absa --records absa.jsonl`
     """
-    from ..reports.assembly import main_table, write_report
-    from ..reports.result_tables import choice_text
+    from ..reports.assembly import write_report
 
     result = write_report(sources, output, separate=tasks, baseline=baseline, records=records)
+    with results_are_stored():
+        _print_report(result)
+
+
+def _print_report(result: Report) -> None:
+    """Print the table of each task, and notes."""
+    from ..reports.assembly import main_table
+    from ..reports.result_tables import choice_text
+
     for task in result.tasks:
         table = main_table(task)
         print_result(task.name)

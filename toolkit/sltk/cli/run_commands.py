@@ -31,6 +31,7 @@ from .app import (
     print_result,
     run_imports,
 )
+from .terminal import is_styled, results_are_stored, write_data
 
 if TYPE_CHECKING:
     from ..components.slots import Reader, Writer
@@ -68,12 +69,13 @@ def train(
     metrics = train_run(loaded, folder, resume=resume, force=force, rehearse=rehearse)
     if metrics is None:
         return
-    for split in ("validation", "test"):
-        if split in metrics:
-            show_scores(console(), split, metrics[split])
-    print_timing(metrics["train"], "words")
-    if not rehearse:
-        print_result(f"run directory: {folder}")
+    with results_are_stored():
+        for split in ("validation", "test"):
+            if split in metrics:
+                show_scores(console(), split, metrics[split])
+        print_timing(metrics["train"], "words")
+        if not rehearse:
+            print_result(f"run directory: {folder}")
 
 
 def check_rehearsal(rehearse: bool, output: Path | None, *, resume: bool, force: bool) -> None:
@@ -172,10 +174,11 @@ def evaluate(
             )
         if output is not None:
             atomic.write_json(output, result.scores)
-    if json:
-        print_json(result.scores)
-    else:
-        show_scores(console(), str(data or split), result.scores)
+    with results_are_stored() if output is not None else nullcontext():
+        if json:
+            print_json(result.scores)
+        else:
+            show_scores(console(), str(data or split), result.scores)
 
 
 @app.command("predict", short_help="Label text.")
@@ -205,7 +208,7 @@ def predict(
     from ..files.data_files import is_missing
     from .component_options import build_reader
 
-    writer = _writer(format_, colored=output == "-" and sys.stdout.isatty())
+    writer = _writer(format_, colored=output == "-" and is_styled(sys.stdout))
     readers = [build_reader(reader, path, option) for path in inputs] if reader else None
     # Before the model is loaded, which takes long.
     missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
@@ -224,7 +227,9 @@ def predict(
         # A small window keeps a terminal or a pipe supplied; a large one fills batches.
         window = 64 if output == "-" else 2048
         predictions = labeller.stream(_sentences(readers, progress), window)
-        _write(writer, _counted(predictions, progress), output)
+        # A progress bar would mix with the output on a terminal.
+        is_on_screen = output == "-" and sys.stdout is not None and sys.stdout.isatty()
+        _write(writer, predictions if is_on_screen else _counted(predictions, progress), output)
 
 
 @app.command("export", short_help="Write a complete model, for use elsewhere.")
@@ -240,7 +245,8 @@ def export(
 
     with _progress() as progress:
         exporting.export(run, target, progress=progress, trust_code=trust_code)
-    print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
+    with results_are_stored():
+        print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
 
 
 def _progress() -> ProgressBar:
@@ -290,14 +296,4 @@ def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> No
     if output != "-":
         writer.save(predictions, Path(output))
         return
-    is_safe = getattr(writer, "color", False) or not sys.stdout.isatty()
-    for piece in writer.render(predictions):
-        sys.stdout.write(piece if is_safe else _harmless(piece))
-        sys.stdout.flush()
-
-
-def _harmless(piece: str) -> str:
-    """The text with control characters replaced, except tabs and line feeds."""
-    from ..files.safety import printable
-
-    return printable(piece, keep="\n\t")
+    write_data(writer.render(predictions), is_safe=getattr(writer, "color", False))

@@ -8,7 +8,8 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from .rich_console import shown
 
 Scores = Mapping[str, Any]
 
@@ -28,7 +29,7 @@ def show_scores(console: Console, title: str, scores: Scores) -> None:
     """Print the tables of each metric of a split, and below them the signature that says how it was computed."""
     for table in _tables(title, scores):
         console.print(table)
-    console.print(Text(scores.get("signature", ""), style="dim"), soft_wrap=True)
+    console.print(shown(scores.get("signature", ""), "dim"), soft_wrap=True)
     for name, value in scores.items():
         if isinstance(value, Mapping) and "signature" in value:
             console.print()
@@ -147,7 +148,7 @@ def _calibration(calibration: Scores) -> Table:
 
 def _table(title: str, first: str, columns: Iterable[str], title_style: str = "") -> Table:
     table = Table(
-        title=Text(title) if title else None,
+        title=shown(title) if title else None,
         title_justify="left",
         title_style=title_style,
         box=box.SIMPLE_HEAD,
@@ -155,13 +156,12 @@ def _table(title: str, first: str, columns: Iterable[str], title_style: str = ""
     )
     table.add_column(first, no_wrap=True)
     for name in columns:
-        table.add_column(Text(name), justify="right")
+        table.add_column(shown(name), justify="right")
     return table
 
 
 def _row(table: Table, *cells: str) -> None:
-    # Text, because types come from data: `[b]` must not be read as markup.
-    table.add_row(*map(Text, cells), style="bold" if cells[0] == "micro average" else None)
+    table.add_row(*map(shown, cells), style="bold" if cells[0] == "micro average" else None)
 
 
 def _number(value: float | None) -> str:

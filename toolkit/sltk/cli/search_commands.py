@@ -21,6 +21,7 @@ from .app import (
     print_result,
     print_table,
 )
+from .terminal import results_are_stored
 
 if TYPE_CHECKING:
     from ..search import SearchResult
@@ -72,10 +73,11 @@ def search(
             on_change="extend" if extend else "refuse",
             trust_code=trust_code,
         )
-    if json:
-        print_json(asdict(result))
-    else:
-        _print_outcome(result, folder)
+    with results_are_stored():
+        if json:
+            print_json(asdict(result))
+        else:
+            _print_outcome(result, folder)
 
 
 def _print_outcome(result: SearchResult, folder: Path) -> None:

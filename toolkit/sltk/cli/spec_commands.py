@@ -23,6 +23,7 @@ from .app import (
     print_warning,
     run_imports,
 )
+from .terminal import results_are_stored
 
 if TYPE_CHECKING:
     from ..preview.run_preview import DataReport
@@ -52,16 +53,18 @@ def check(
     except InputError as error:
         if json:
             problems = [_as_json(each) for each in error.problems]
-            print_json({"spec": str(spec), "sound": False, "problems": problems})
+            with results_are_stored():
+                print_json({"spec": str(spec), "sound": False, "problems": problems})
         raise
-    if json:
-        shown = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
-        print_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
-    else:
-        for line in checked.summary():
-            print_result(line)
-        _show_data(report)
-        _conclude(warnings)
+    with results_are_stored():  # the exit code is the result
+        if json:
+            shown = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
+            print_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
+        else:
+            for line in checked.summary():
+                print_result(line)
+            _show_data(report)
+            _conclude(warnings)
     if strict and warnings:
         print_info("`--strict` treats warnings as errors.")
         raise typer.Exit(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from .app import (
     print_info,
     print_result,
 )
+from .terminal import results_are_stored
 
 if TYPE_CHECKING:
     from ..sweeps import Outcome, Plan, Selection
@@ -118,10 +118,10 @@ def _print_outcome(outcome: Outcome) -> None:
     """
     from .sweep_display import run_text, status_lines
 
-    for line in status_lines(outcome.status):
-        print_result(line)
-    print_result(f"folder of the sweep: {outcome.folder}")
-    sys.stdout.flush()
+    with results_are_stored():
+        for line in status_lines(outcome.status):
+            print_result(line)
+        print_result(f"folder of the sweep: {outcome.folder}")
     failed = [outcome.rows[name] for name in (*outcome.names("failed"), *outcome.names("damaged"))]
     if failed:
         lines = [f"{len(failed)} of {len(outcome.rows)} runs failed or are damaged"]

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from ..preview.estimate import size_text
 from ..sweeps.status import Watcher
+from .rich_console import SafeConsole, shown
 
 if TYPE_CHECKING:
     from ..search import Search, SearchPlan
@@ -28,7 +28,7 @@ class SweepDisplay(Watcher):
     """Shows a sweep on standard error."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = SafeConsole(is_error=True)
         self._live: Live | None = None
         self._last = 0.0
 
@@ -43,7 +43,7 @@ class SweepDisplay(Watcher):
 
     def note(self, message: str) -> None:
         """Print one dim line."""
-        self.console.print(Text(message, style="dim"), soft_wrap=True)
+        self.console.print(shown(message, "dim"), soft_wrap=True)
 
     def lines(self, status: Status) -> Iterator[str]:
         """The summary of all runs."""
@@ -52,11 +52,12 @@ class SweepDisplay(Watcher):
     def began(self, status: Status) -> None:
         """Print the summary; on a terminal, open the live table."""
         for line in self.lines(status):
-            self.console.print(line, soft_wrap=True, markup=False)
-        if self.console.is_terminal and status.count("waiting"):
+            self.console.print(shown(line), soft_wrap=True)
+        if self.console.is_interactive and status.count("waiting"):
             self._live = Live(
-                _table(status, self.lines(status)), console=self.console, transient=True, auto_refresh=False
-            )
+                _table(status, self.lines(status)), console=self.console, transient=True, auto_refresh=False,
+                redirect_stdout=False,
+            )  # fmt: skip
             self._live.start()
 
     def ended(self, row: Row, status: Status) -> None:
@@ -64,7 +65,7 @@ class SweepDisplay(Watcher):
         finished = status.count("done") + status.count("failed")
         left = f", {time_text(status.seconds_left)} left" if status.seconds_left else ""
         line = f"{finished}/{len(status.rows)}  {run_text(row)}{left}"
-        self.console.print(line, soft_wrap=True, markup=False)
+        self.console.print(shown(line), soft_wrap=True)
 
     def show(self, status: Status) -> None:
         """Update the live table, at most every half second."""
@@ -95,7 +96,7 @@ class SearchDisplay(SweepDisplay):
         work = "shared run, all masks scored" if row.name == ".shared" else f"{row.name}: {scores}"
         spent = f"{self.space.spent / len(self.space.masks):.1%} requested"
         line = f"{spent}  {work.splitlines()[0]}  ({time_text(row.seconds)} in total)"
-        self.console.print(line, soft_wrap=True, markup=False)
+        self.console.print(shown(line), soft_wrap=True)
 
 
 def status_lines(status: Status) -> Iterator[str]:
@@ -129,8 +130,8 @@ def _table(status: Status, lines: Iterator[str]) -> RenderableType:
     for name in ("update", "loss", "F1", ""):
         table.add_column(name, justify="right")
     for run in status.running:
-        table.add_row(Text(run.name), *_cells(run))
-    return Group(table, Text("\n".join(lines), style="dim"))
+        table.add_row(*map(shown, (run.name, *_cells(run))))
+    return Group(table, *(shown(line, "dim") for line in lines))
 
 
 def _cells(run: Running) -> tuple[str, ...]:

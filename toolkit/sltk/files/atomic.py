@@ -7,7 +7,6 @@ link at the path itself is followed: its target is replaced.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+
+from .safety import json_text
 
 _LONGEST_NAME = 200
 """Bytes of a file name that still leave room for a suffix."""
@@ -74,7 +75,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, indented, without escaping characters outside ASCII."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value, indent=2) + "\n")
 
 
 @contextmanager

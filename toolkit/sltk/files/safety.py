@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 _SYMBOLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
 _CELL_SYMBOLS = {code: _SYMBOLS[code] for code in map(ord, "\t\n\r")}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# JSON allows these characters, but UTF-8 cannot encode surrogates, terminals interpret C1 controls, and some programs
+# end a line at U+0085, U+2028 or U+2029. A \u escape is the same text for every JSON reader.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _C1_AND_SURROGATES = re.compile("[\x80-\x9f\ud800-\udfff]")
 
 
@@ -40,3 +45,12 @@ def csv_cell(value: object) -> object:
         return value
     text = printable(value)
     return f"'{text}" if value.startswith(_FORMULA) else text
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """A value as JSON that is safe for UTF-8, for terminals, and for programs that split lines at any line end.
+
+    Letters outside ASCII are not escaped; `options` are those of `json.dumps`.
+    """
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

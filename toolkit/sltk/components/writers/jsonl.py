@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ...files.safety import json_text
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
 from .highlights import char_range, text_and_offsets
-
-# JSON allows these characters, but UTF-8 cannot encode surrogates, terminals interpret C1 controls, and some programs
-# end a line at U+0085, U+2028 or U+2029. A \u escape is the same text for every JSON reader.
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @register.writer("jsonl")
@@ -27,8 +22,7 @@ class JsonlWriter(Writer):
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield one line per sentence."""
         for prediction in predictions:
-            line = json.dumps(_record(prediction), ensure_ascii=False)
-            yield _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", line) + "\n"
+            yield json_text(_record(prediction)) + "\n"
 
 
 def _record(prediction: Prediction) -> dict[str, Any]:
