@@ -105,6 +105,9 @@ def _start(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     prepare()
+    if _working_directory() is None:  # nothing relative to it can be found, and torch does not start
+        print_diagnostic("error: the working directory has been deleted: change to another one")
+        return 2
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
     debug = "--debug" in options
@@ -143,7 +146,7 @@ def _print_error(error: Exception | SystemExit) -> int:
     if isinstance(error, OSError) and error.strerror:
         file = f"`{error.filename}`: " if error.filename else ""
         _print_located(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
-        return 1 if _working_directory() else 2
+        return 1
     if isinstance(error, UnicodeError):
         _print_located(_unicode_text(error))
         return 2
@@ -192,8 +195,6 @@ def print_warning(problem: Problem) -> None:
 def _print_located(text: str) -> None:
     """Print an error or a warning; paths in it are shown as the user wrote them."""
     here = _working_directory()
-    if here is None:
-        text += "\n   = the working directory has been deleted: change to another one"
     print_diagnostic(text if here is None else _with_relative_paths(text, os.path.join(here, "")))
 
 

@@ -49,6 +49,8 @@ def is_stream(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[io.BufferedReader]:
     if str(path) == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise DataError.at("standard input is closed", path)
         yield _buffered(sys.stdin.buffer)
         return
     with open_regular(path) as source:
