@@ -213,19 +213,20 @@ def test_an_output_below_a_file_is_exit_code_2(folder, capsys):
 
 def test_ctrl_c_is_exit_code_130(folder):
     """An interrupt ends the command with 130 and one word, without a traceback."""
-    os.mkfifo("endless.conll")
-    code = "import sys; from sltk.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "stats", "endless.conll", "--reader", "conll"]
+    code = "import sys; from sltk.cli import main; print('started', flush=True); sys.exit(main())"
+    command = [sys.executable, "-c", code, "stats", "-", "--reader", "conll"]
     # A shell lets background processes ignore Ctrl-C; this one must not.
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running = subprocess.Popen(command, text=True, env=ENVIRONMENT, **pipes)
     finally:
         signal.signal(signal.SIGINT, previous)
-    with open("endless.conll", "w"):  # opens once the other side reads
-        time.sleep(0.2)
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=120)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    time.sleep(1)  # it reads standard input, which has no end
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert err == "interrupted\n"
 

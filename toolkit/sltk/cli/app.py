@@ -115,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
         code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except (Exception, SystemExit) as error:
         if debug:
             print_info("".join(traceback.format_exception(error)).rstrip("\n"))
