@@ -174,7 +174,7 @@ def test_two_spans_are_not_one():
 def test_another_scheme_gives_the_same_counts(mode, data):
     """Conversion to another scheme before counting changes the signature but no count."""
     gold, predicted = data.draw(tagged("BIOES"))
-    own = SeqevalMetric(mode=mode).compute(gold, predicted, "BIOES")
+    own = SeqevalMetric(mode=mode, verify="never").compute(gold, predicted, "BIOES")
     other = SeqevalMetric(mode=mode, scheme="IOB2").compute(gold, predicted, "BIOES")
     assert f"scheme:IOB2|converted-from:BIOES|mode:{mode}" in other.pop("signature")
     assert f"scheme:BIOES|mode:{mode}" in own.pop("signature")

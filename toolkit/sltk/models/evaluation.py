@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ..components.metrics.seqeval import SeqevalMetric
 from ..components.slots import Metric
 from ..data.coverage import check_predictions
 from ..data.datasets import Dataset
@@ -53,13 +54,18 @@ def metric_scores(
     return scores
 
 
+def unverified(metric: Metric) -> Metric:
+    """The metric without the comparison with another package, which is for final scores."""
+    return metric.model_copy(update={"verify": "never"}) if isinstance(metric, SeqevalMetric) else metric
+
+
 def selection_scores(experiment: Experiment, predictions: Sequence[Prediction]) -> dict[str, float]:
     """The scores shown after each epoch; `score` is the one that selects the best epoch.
 
     Raises:
         SpecError: the spec selects the best epoch, but the first metric has neither `f1` nor `accuracy`.
     """
-    metric, trainer = experiment.metrics[0], experiment.trainer
+    metric, trainer = unverified(experiment.metrics[0]), experiment.trainer
     scores = metric.score(predictions, experiment.scheme)
     names = ("precision", "recall", "f1", "accuracy")
     shown = {name: float(scores[name]) for name in names if isinstance(scores.get(name), int | float)}

@@ -17,6 +17,7 @@ from ..data.datasets import Dataset
 from ..files import atomic
 from ..masks import flags, shared_start
 from ..models import kinds, tagging
+from ..models.evaluation import unverified
 from ..models.labeller import Labeller
 from ..nn import prefix_cache
 from ..nn.mask_flags import MaskSwitch
@@ -161,5 +162,5 @@ def predictions_of_masks(
 
 
 def _score(experiment: Experiment, predictions: list[Prediction]) -> float:
-    value = main_score(experiment.metrics[0].score(predictions, experiment.scheme))
+    value = main_score(unverified(experiment.metrics[0]).score(predictions, experiment.scheme))
     return 0.0 if value is None or math.isnan(value) else value

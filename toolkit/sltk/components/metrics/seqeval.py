@@ -13,12 +13,12 @@ from ..registry import register
 from ..slots import Tally
 from .counting import Counts, TallyMetric, WordCounts, exact_scores, signature
 from .span_metric import READ_AS_BIOES, SpanMetric
+from .verification import SCHEMES, Verifier, Verify
 
 SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
 
 EQUAL_TO = "seqeval-1.2.2"
 """The release of seqeval that the tests compare with. (It strips hyphens off the ends of types.)"""
-_SEQEVAL_SCHEMES = ("IOB1", "IOB2", "BIOES", "BILOU")
 
 
 @register.metric("seqeval")
@@ -32,6 +32,12 @@ class SeqevalMetric(TallyMetric, SpanMetric):
 
     scheme: SpanScheme | None = Field(
         default=None, description="convert the tags to this scheme before counting; unset: the model's scheme"
+    )
+
+    verify: Verify = Field(
+        default="auto",
+        description="compare the final scores with those of the package seqeval, if the mode is strict and the package "
+        "has the scheme: if that takes less than a second (auto), or always, or never; a difference is an error",
     )
 
     def tally(self, scheme: SchemeName) -> Tally:
@@ -64,7 +70,7 @@ class SeqevalMetric(TallyMetric, SpanMetric):
         if counted_in != scheme:
             settings["converted-from"] = scheme
         settings["mode"] = self.mode
-        if counted_in in (_SEQEVAL_SCHEMES if self.mode == "strict" else READ_AS_BIOES):
+        if counted_in in (SCHEMES if self.mode == "strict" else READ_AS_BIOES):
             settings["equal-to"] = EQUAL_TO
         return signature("seqeval", **settings)
 
@@ -73,13 +79,22 @@ class _SpanTally:
     def __init__(self, metric: SeqevalMetric, scheme: SchemeName) -> None:
         self._metric, self._scheme = metric, scheme
         self._words, self._spans = WordCounts(), Counts()
+        is_comparable = metric.mode == "strict" and metric.scheme in (None, scheme)
+        self._verifier = Verifier(scheme, metric.verify if is_comparable else "never")
 
     def add(self, gold: Sequence[str], predicted: Sequence[str]) -> None:
         """Count the spans and tags of a sentence."""
         self._words.add(gold, predicted)
         scheme = self._scheme
         self._spans.add_spans(self._metric.spans(gold, scheme), self._metric.spans(predicted, scheme))
+        self._verifier.add(gold, predicted)
 
     def scores(self) -> dict[str, Any]:
-        """The scores of all sentences."""
-        return {**exact_scores(self._spans, self._words), "signature": self._metric.signature(self._scheme)}
+        """The scores of all sentences.
+
+        Raises:
+            RunError: the package seqeval computes other scores.
+        """
+        scores = exact_scores(self._spans, self._words)
+        verified_by = self._verifier.verify(scores)
+        return {**scores, "verified_by": verified_by, "signature": self._metric.signature(self._scheme)}
