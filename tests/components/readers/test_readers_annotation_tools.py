@@ -250,9 +250,11 @@ def test_prodigy_objects_without_spans(tmp_path: Path) -> None:
 
 def test_prodigy_answers_to_single_suggestions_are_reported(tmp_path: Path) -> None:
     """In the view `ner`, words outside the suggested span were not annotated."""
-    (sentence,) = ProdigyReader(path=put(tmp_path, task(_view_id="ner"))).read()
-    assert "nobody annotated the words outside it" in reasons(sentence)[0]
-    (sentence,) = ProdigyReader(path=put(tmp_path, task(_view_id="ner_manual"))).read()
+    for key in ({"_view_id": "ner"}, {"_is_binary": True}):
+        (sentence,) = ProdigyReader(path=put(tmp_path, task(**key))).read()
+        assert "nobody annotated the words outside it" in reasons(sentence)[0]
+    path = put(tmp_path, task(_view_id="ner_manual", _is_binary=False))
+    (sentence,) = ProdigyReader(path=path).read()
     assert sentence.unused == ()
 
 

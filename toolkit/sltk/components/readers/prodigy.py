@@ -54,7 +54,7 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
         if "spans" in record:
             items = enumerate(record.get("spans", list, "a list of spans"))
             spans, unused = self.each(items, lambda each: _span(*each, record, words))
-        if record.value.get("_view_id") == "ner":
+        if record.value.get("_view_id") == "ner" or record.value.get("_is_binary") is True:
             unused.append(Unused(record.file, record.line, _SINGLE, adjusted=True))
         if words is not None:
             words = [(start, end) for start, end in words if text[start:end].strip()]
