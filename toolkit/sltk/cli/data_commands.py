@@ -170,6 +170,12 @@ def score(
     scheme: Annotated[
         str, typer.Option("--scheme", metavar="NAME", help="scheme of the tags, or `auto` to detect it")
     ] = "IOB2",
+    tag_style: Annotated[
+        str,
+        typer.Option(
+            "--tag-style", metavar="NAME", help="how tags are written: auto, prefix, suffix, letters or types"
+        ),
+    ] = "auto",
     mode: Annotated[
         str | None,
         typer.Option(
@@ -207,8 +213,11 @@ def score(
     if mode not in (None, "strict", "conlleval"):
         raise UsageError(f"unknown mode `{mode}`: expected `strict` or `conlleval`")
     tag_mode: Any = mode or "strict"
+    style: Any = _check_style(tag_style)
     other = _metric(metric, metric_option or [], mode)
-    scores = score_files(gold, predicted, tag_scheme, tag_mode, other)
+    scores = score_files(gold, predicted, tag_scheme, tag_mode, other, style)
+    for note in scores.get("notes", ()):
+        print_info(note)
     if json:
         print_json(scores)
     elif other is None:
@@ -250,6 +259,21 @@ def _check_scheme(name: str, known: tuple[str, ...]) -> str:
         near = {"BIO": "IOB2", "IOBES": "BIOES"}.get(name.upper()) or nearest(name.upper(), known)
         notes = (f"schemes: {', '.join(known)}",)
         raise UsageError(Problem(f"unknown scheme `{name}`", suggestion=near, notes=notes))
+    return name
+
+
+def _check_style(name: str) -> str:
+    """Check the name of a tag style, and return it.
+
+    Raises:
+        UsageError: the style is unknown.
+    """
+    from ..schemes.styles import STYLES
+
+    known = ("auto", *STYLES)
+    if name not in known:
+        notes = (f"tag styles: {', '.join(known)}",)
+        raise UsageError(Problem(f"unknown tag style `{name}`", suggestion=nearest(name, known), notes=notes))
     return name
 
 

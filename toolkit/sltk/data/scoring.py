@@ -3,11 +3,12 @@
 The files have one word per line and a blank line between sentences; columns are separated by tabs, or by spaces and
 tabs. In a single file, the last two columns are the gold and the predicted tag. In two files, the last column of
 each is the tag and the first is the word, and both must have the same words.
+Tags that do not have the form `B-PER` are read as in other data: gold and predicted tags may be written differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,9 @@ from ..components.slots import Metric
 from ..errors import DataError
 from ..files.opening import is_stream
 from ..files.text_lines import TextLines
-from ..schemes.names import ReaderScheme, SchemeName
+from ..schemes.detection import TagDetector
+from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
+from ..schemes.styles import TagStyle, advice, canonical
 from ..types import Prediction, Sentence
 
 DOCUMENT_MARKER = "-DOCSTART-"
@@ -30,12 +33,13 @@ _LEAST_COLUMNS = 2
 
 
 class _TaggedWord(NamedTuple):
-    """The first column of a line, its last two, and its number."""
+    """The first column of a line, its last two, its number, and the number of columns."""
 
     text: str
     gold: str
     tag: str
     line: int
+    columns: int
 
 
 class _ScoredSentence(NamedTuple):
@@ -52,12 +56,23 @@ class _ScoredFiles:
 
     def __init__(self, gold: Path, predicted: Path | None) -> None:
         self.gold, self.predicted = gold, predicted
+        self.styles: tuple[TagStyle | None, TagStyle | None] = (None, None)
+        """The styles of gold and predicted tags."""
+        self.scheme: SchemeName = "IOB2"
+        """The scheme of their tags."""
         self._held: list[_ScoredSentence] | None = None
         if any(path is not None and is_stream(path) for path in (gold, predicted)):
             self._held = list(self._read())
 
     def __iter__(self) -> Iterator[_ScoredSentence]:
-        return self._read() if self._held is None else iter(self._held)
+        sentences = self._read() if self._held is None else iter(self._held)
+        return map(self._canonical, sentences) if any(self.styles) else sentences
+
+    def _canonical(self, sentence: _ScoredSentence) -> _ScoredSentence:
+        """The sentence with tags in the form `B-PER`."""
+        pairs = zip(sentence.tags, self.styles, strict=True)
+        gold, predicted = (_canonical_tags(tags, style, self.scheme) for tags, style in pairs)
+        return sentence._replace(tags=(gold, predicted))
 
     def _read(self) -> Iterator[_ScoredSentence]:
         if self.predicted is None:
@@ -69,10 +84,49 @@ class _ScoredFiles:
             _check_words(self.gold, right or [], self.predicted, guess or [])
             yield _ScoredSentence(right, guess, ([word.tag for word in right], [word.tag for word in guess]))
 
-    def tags(self) -> Iterator[list[str]]:
-        """All gold and predicted tags."""
+    def detectors(self) -> tuple[TagDetector, TagDetector]:
+        """Detectors of the gold and of the predicted tags."""
+        gold, predicted = TagDetector(), TagDetector()
         for sentence in self:
-            yield from sentence.tags
+            gold.add(sentence.tags[0])
+            predicted.add(sentence.tags[1])
+        return gold, predicted
+
+    def detect(self, scheme: ReaderScheme, style: ReaderStyle) -> None:
+        """Set the styles of the tags, and the scheme that fits both, unless they are declared.
+
+        Raises:
+            DataError: the gold tags are words, or other labels that mark no spans, while the predicted tags do.
+        """
+        sides = self.detectors()
+        gold, predicted = (side.style(_scheme_of_types(scheme), style) for side in sides)
+        styles = (gold or _shared(sides[0], predicted), predicted or _shared(sides[1], gold))
+        read = [side.canonical(own) for side, own in zip(sides, styles, strict=True)]
+        if self.predicted is None:
+            marks_spans = [scheme != "plain" and each.scheme() != "plain" for each in read]
+            shared = sides[0].counts().keys() & sides[1].counts().keys()
+            self._check_columns(marks_spans, has_shared_tags=bool(shared))
+        self.styles = styles
+        if scheme != "auto":
+            self.scheme = scheme
+        elif all(own is not None and own.name == "types" for own in styles):
+            self.scheme = "IO"
+        else:
+            letters = [
+                each for each, own in zip(read, styles, strict=True) if own is None or own.name != "types"
+            ]
+            self.scheme = sum(letters, TagDetector()).scheme()
+
+    def _check_columns(self, marks_spans: Sequence[bool], *, has_shared_tags: bool) -> None:
+        """Check that the last column but one holds tags: not words, and not plain tags beside those of spans."""
+        first = next(iter(self)).gold[0]
+        is_word = first.columns == _LEAST_COLUMNS and not has_shared_tags
+        if not marks_spans[0] and (marks_spans[1] or is_word):
+            message = f"`score` needs a second file: `{first.gold}`, before the last column, is no gold tag"
+            note = (
+                "`sltk score GOLD PREDICTED` compares the last columns of two files, GOLD alone its last two"
+            )
+            raise DataError.at(message, self.gold, first.line, note)
 
     def predictions(self) -> Iterator[Prediction]:
         """The sentences as predictions, for metrics that need all of them."""
@@ -81,38 +135,93 @@ class _ScoredFiles:
             yield Prediction(Sentence([word.text for word in sentence.gold], tags=gold), predicted)
 
 
+def _canonical_tags(tags: list[str], style: TagStyle | None, scheme: SchemeName) -> list[str]:
+    """The tags in the form `B-PER`; types alone, which have no letters, in the scheme."""
+    if style is None:
+        return tags
+    usual = style.canonical(tags)
+    return schemes.convert(usual, "IO", scheme)[0] if style.name == "types" else usual
+
+
+def _scheme_of_types(scheme: ReaderScheme) -> ReaderScheme:
+    """Types alone are written in the declared scheme, so that any scheme allows them, except plain."""
+    return scheme if scheme == "plain" else "auto"
+
+
+def _shared(side: TagDetector, style: TagStyle | None) -> TagStyle | None:
+    """The style of the other side, for tags too few to show theirs."""
+    fits = style is not None and all(canonical(tag, style.name) for tag in side.counts())
+    return style if fits and side.scheme() == "plain" else None
+
+
 def score_files(
     gold: Path,
     predicted: Path | None = None,
     scheme: ReaderScheme = "IOB2",
     mode: Mode = "strict",
     metric: Metric | None = None,
+    tag_style: ReaderStyle = "auto",
 ) -> dict[str, Any]:
     """Score a file of gold and predicted tags, or two files.
 
     `scheme` is that of both columns; `auto` detects it. The default metric is `seqeval` in `mode`, and `accuracy` for
-    plain tags. Files contain no probabilities, so metrics that need them are not available.
+    plain tags. Files contain no probabilities, so metrics that need them are not available. `notes` in the scores
+    says how tags were read that do not have the form `B-PER`; `tag_style` declares it.
 
     The files are read sentence by sentence, unless the metric needs all sentences at once, as `partial` and `spans`.
 
     Raises:
         DataError: a file is missing or empty, a line has too few columns or another number than the first, the
-            words of two files differ, or a tag is not in the scheme; the message names file and line.
+            words of two files differ, a tag is not in the scheme, or a single file has one column of tags; the message
+            names file and line.
         SpecError: the metric cannot be computed from such tags.
     """
-    sentences = _ScoredFiles(gold, predicted)
-    tag_scheme: SchemeName = schemes.detect(sentences.tags()) if scheme == "auto" else scheme
-    chosen = metric or (AccuracyMetric() if tag_scheme == "plain" else SeqevalMetric(mode=mode))
-    tally = tally_of(chosen, tag_scheme)
+    files = _ScoredFiles(gold, predicted)
+    if scheme == "auto" or tag_style != "auto" or (scheme == "plain" and predicted is None):
+        files.detect(scheme, tag_style)
+    else:
+        files.scheme = scheme
     try:
-        if tally is None:
-            return chosen.score(list(sentences.predictions()), tag_scheme)
-        for sentence in sentences:
-            tally.add(*sentence.tags)
-        return tally.scores()
+        scores = _score(files, mode, metric)
     except schemes.SchemeError:
-        read_as = chosen.read_as(tag_scheme) if isinstance(chosen, SpanMetric) else tag_scheme
-        raise _first_bad_tag(sentences, read_as) from None
+        if not any(files.styles):
+            files.detect(scheme, tag_style)
+        if not any(files.styles):
+            raise _first_bad_tag(files, mode, metric) from None
+        try:
+            scores = _score(files, mode, metric)
+        except schemes.SchemeError:
+            raise _first_bad_tag(files, mode, metric) from None
+    notes = _notes(files)
+    return {**scores, "notes": notes} if notes else scores
+
+
+def _score(files: _ScoredFiles, mode: Mode, metric: Metric | None) -> dict[str, Any]:
+    """The scores of the files in their scheme.
+
+    Raises:
+        SchemeError: a tag is not in the scheme.
+    """
+    chosen = metric or _default_metric(files.scheme, mode)
+    tally = tally_of(chosen, files.scheme)
+    if tally is None:
+        return chosen.score(list(files.predictions()), files.scheme)
+    for sentence in files:
+        tally.add(*sentence.tags)
+    return tally.scores()
+
+
+def _default_metric(scheme: SchemeName, mode: Mode) -> Metric:
+    return AccuracyMetric() if scheme == "plain" else SeqevalMetric(mode=mode)
+
+
+def _notes(files: _ScoredFiles) -> list[str]:
+    """How the tags are written, if not in the form `B-PER`."""
+    gold, predicted = files.styles
+    if gold == predicted:
+        return [str(gold)] if gold else []
+    sides = (("gold", gold), ("predicted", predicted))
+    return [f"{name} {style}" for name, style in sides if style]
 
 
 def _read(path: Path, tags: int) -> Iterator[list[_TaggedWord]]:
@@ -133,7 +242,7 @@ def _read(path: Path, tags: int) -> Iterator[list[_TaggedWord]]:
             if number == first:
                 expected = f"at least {width} columns, the last of them tags; found"
             raise DataError.at(f"expected {expected} {len(columns)}", path, number)
-        sentence.append(_TaggedWord(columns[0], columns[-2], columns[-1], number))
+        sentence.append(_TaggedWord(columns[0], columns[-2], columns[-1], number, width))
     if sentence:
         yield sentence
     if not width:
@@ -161,20 +270,30 @@ def _check_words(gold: Path, right: list[_TaggedWord], predicted: Path, guess: l
         raise DataError.at(f"the files differ: {found} here, but {expected} in {place}", predicted, line)
 
 
-def _first_bad_tag(sentences: _ScoredFiles, scheme: SchemeName) -> DataError:
+def _first_bad_tag(files: _ScoredFiles, mode: Mode, metric: Metric | None) -> DataError:
     """The error for the first tag that is not in the scheme, at its line: in the gold tags, or else in the others."""
-    files = sentences.gold, sentences.predicted or sentences.gold
-    for side, file in enumerate(files):
-        for sentence in sentences:
+    metric = metric or _default_metric(files.scheme, mode)
+    scheme = metric.read_as(files.scheme) if isinstance(metric, SpanMetric) else files.scheme
+    for side, file in enumerate((files.gold, files.predicted or files.gold)):
+        for sentence in files:
             try:
                 schemes.chunks(sentence.tags[side], scheme, strict=False)
             except schemes.SchemeError as error:
-                detected = schemes.detect(sentences.tags())
-                advice = f"these tags look like {detected}: use `--scheme {detected}`"
-                notes = (advice,) if detected != scheme else ()
                 words = sentence.predicted if side else sentence.gold
-                return DataError.at(str(error), file, words[error.index].line, *notes)
+                return DataError.at(str(error), file, words[error.index].line, *_advice(files, scheme))
     raise AssertionError("no tag is wrong")
+
+
+def _advice(files: _ScoredFiles, scheme: SchemeName) -> Iterator[str]:
+    """How the tags might be read."""
+    gold, predicted = files.detectors()
+    tags = gold + predicted
+    detected = tags.scheme()
+    if detected == "plain":
+        plain = "these tags look like plain ones, such as parts of speech: use `--scheme plain`"
+        yield from advice(tags.counts(), "--tag-style ", plain)
+    elif detected != scheme:
+        yield f"these tags look like {detected}: use `--scheme {detected}`"
 
 
 def conlleval_report(scores: dict[str, Any]) -> str:

@@ -9,10 +9,10 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .rules import OUTSIDE, allowed, parse, parse_tag
-from .styles import TagStyle, canonical, style_of
+from .styles import TagStyle, canonical, nearly_all_once, style_of
 
 if TYPE_CHECKING:
-    from .names import ReaderScheme, ReaderStyle, SchemeName, StyleName
+    from .names import ReaderScheme, ReaderStyle, SchemeName
 
 _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
 """In order of preference, if several fit. IO is detected as IOB1, which reads it in the same way."""
@@ -20,7 +20,6 @@ _DETECTABLE: tuple[SchemeName, ...] = ("IOB2", "IOB1", "BIOES", "BILOU", "BMES")
 _MOST_PAIRS, _MOST_NAMES = 1_000_000, 100_000
 _ANY = "…"
 """Stands for plain tags whose names are forgotten."""
-_FEW_TAGS, _NEARLY_ALL = 10, 0.8
 
 TagPairs = Mapping[tuple[str, str], int]
 """Number of times that one tag follows another; sentences are padded with O."""
@@ -65,9 +64,9 @@ class TagDetector:
     Only the number of times that each tag follows another is in memory, and less if there are very many tags.
     """
 
-    def __init__(self) -> None:
-        self._pairs: Counter[tuple[str, str]] = Counter()
-        self._sentences = 0
+    def __init__(self, pairs: TagPairs | None = None, sentences: int = 0) -> None:
+        self._pairs: Counter[tuple[str, str]] = Counter(pairs or {})
+        self._sentences = sentences
 
     def add(self, tags: Sequence[str]) -> None:
         """Take the tags of a sentence into account."""
@@ -90,38 +89,34 @@ class TagDetector:
         self._pairs = folded
 
     def reading(self, scheme: ReaderScheme = "auto", style: ReaderStyle = "auto") -> TagReading:
-        """The declared scheme and style, or those that fit the tags.
-
-        The detected scheme is the one with the fewest ill-formed words. Data with no tag except `O` is IOB2. Tags are
-        in the form `B-PER`, even if some are not, which `decode` reports; if most lack it, they are in the style that
-        all of them fit, or plain if there is none.
-        """
-        pairs: TagPairs = self._pairs
-        own_style = None if scheme == "plain" else self._style(scheme, style)
-        if own_style is not None:
-            pairs = _canonical(pairs, own_style.name)
+        """The declared scheme and style, or those that fit the tags."""
+        own_style = self.style(scheme, style)
         if scheme == "plain":
             return self._plain()
         if scheme != "auto":
             return TagReading(scheme, own_style)
-        if own_style is not None and own_style.name == "types":
-            return TagReading("IO", own_style)
-        if own_style is None and _mostly_plain(pairs):
-            return self._plain()
-        return TagReading(min(_DETECTABLE, key=lambda each: _ill_formed(pairs, each)), own_style)
+        if own_style is None:
+            return self._plain() if _mostly_plain(self._pairs) else TagReading(self._likeliest())
+        likeliest = "IO" if own_style.name == "types" else self.canonical(own_style)._likeliest()
+        return TagReading(likeliest, own_style)
 
     def _plain(self) -> TagReading:
         """Plain tags, with a warning if nearly all of them occur once: they may be words, or no annotation at all."""
         counts = self.counts()
-        once = sum(count == 1 for count in counts.values())
-        if len(counts) < _FEW_TAGS or once < _NEARLY_ALL * len(counts):
+        if not nearly_all_once(counts):
             return TagReading("plain")
+        once = sum(count == 1 for count in counts.values())
         message = f"{once:,} of {len(counts):,} plain tags occur only once: is this the column of the tags?"
         return TagReading("plain", warning=message)
 
-    def _style(self, scheme: ReaderScheme, declared: ReaderStyle) -> TagStyle | None:
-        """The declared style with an example, or that of tags of which most lack the form `B-PER`, or write `o`."""
+    def style(self, scheme: ReaderScheme = "auto", declared: ReaderStyle = "auto") -> TagStyle | None:
+        """The declared style with an example, or the one that fits all tags if most lack the form `B-PER`.
+
+        None for tags in the form `B-PER`, even if some are not, which `decode` reports, and for plain tags.
+        """
         counts = self.counts()
+        if scheme == "plain":
+            return None
         if declared != "auto":
             fitting = (tag for tag, _ in counts.most_common() if canonical(tag, declared) not in (None, "O"))
             return TagStyle(declared, next(fitting, ""))
@@ -129,6 +124,30 @@ class TagDetector:
         if not is_lower_case and not _mostly_plain(self._pairs):
             return None
         return style_of(counts, scheme, {tag for tag in counts if _has_usual_form(tag)})
+
+    def scheme(self) -> SchemeName:
+        """The scheme of tags in the form `B-PER` with the fewest ill-formed words.
+
+        Data with no tag except `O` is IOB2, and data in which most tags lack that form is plain.
+        """
+        return "plain" if _mostly_plain(self._pairs) else self._likeliest()
+
+    def _likeliest(self) -> SchemeName:
+        return min(_DETECTABLE, key=lambda scheme: _ill_formed(self._pairs, scheme))
+
+    def canonical(self, style: TagStyle | None) -> TagDetector:
+        """A detector of the same tags in the form `B-PER`, as far as they are written in the style."""
+        if style is None:
+            return self
+        converted: Counter[tuple[str, str]] = Counter()
+        for pair, count in self._pairs.items():
+            before, tag = (canonical(each, style.name) or each for each in pair)
+            converted[before, tag] += count
+        return TagDetector(converted, self._sentences)
+
+    def __add__(self, other: TagDetector) -> TagDetector:
+        """A detector of the tags of both."""
+        return TagDetector(self._pairs + other._pairs, self._sentences + other._sentences)
 
     def counts(self) -> Counter[str]:
         """The number of words with each tag."""
@@ -140,19 +159,11 @@ class TagDetector:
 
 
 def detect(tag_sequences: Iterable[Sequence[str]]) -> SchemeName:
-    """Detect the scheme of a data set: see `TagDetector`."""
-    reader = TagDetector()
+    """Detect the scheme of tags in the form `B-PER`: see `TagDetector.scheme`."""
+    detector = TagDetector()
     for tags in tag_sequences:
-        reader.add(tags)
-    return reader.reading().scheme
-
-
-def _canonical(pairs: TagPairs, style: StyleName) -> TagPairs:
-    """The pairs with tags in the form `B-PER`, as far as they are written in the style."""
-    converted: Counter[tuple[str, str]] = Counter()
-    for (before, tag), count in pairs.items():
-        converted[canonical(before, style) or before, canonical(tag, style) or tag] += count
-    return converted
+        detector.add(tags)
+    return detector.scheme()
 
 
 def _mostly_plain(pairs: TagPairs) -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NUMBERS_NEED_NAMES = "`tag_names: [O, B-PER, …]` names tags that are numbers, that of the tag 0 first"
 """Advice for files whose tags are numbers."""
+STYLES: tuple[StyleName, ...] = ("prefix", "suffix", "letters", "types")
+"""The names of all styles."""
 NO_TYPE = "_"
 """The type of spans whose tags are letters alone."""
 _LETTER_SETS = tuple(
@@ -33,6 +35,7 @@ _LETTER_SETS = tuple(
 _LETTER = "[BIESLUMWbieslumw]"
 _PREFIX = re.compile(rf"(?P<letter>{_LETTER})[-_:./|](?P<type>\S.*)", re.DOTALL)
 _SUFFIX = re.compile(rf"(?P<type>.*\S)[-_:./|](?P<letter>{_LETTER})", re.DOTALL)
+_FEW_TAGS, _NEARLY_ALL = 10, 0.8
 _LETTER_STYLES: tuple[StyleName, ...] = ("prefix", "suffix", "letters")
 _EXPECTED = {
     "prefix": "a letter and a type, such as `B_PER`, or `O`",
@@ -104,22 +107,23 @@ def style_of(counts: Mapping[str, int], scheme: ReaderScheme, usual: Container[s
     return TagStyle("types", tags[0]) if is_span else None
 
 
-def advice(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """How tags of no known form might be read as spans; what plain tags are for, if nothing suggests spans."""
+_PLAIN = "set `scheme: plain` in the spec to predict one plain tag per word"
+
+
+def advice(counts: Mapping[str, int], key: str = "tag_style: ", plain: str = _PLAIN) -> tuple[str, ...]:
+    """How tags of no known form might be read as spans (`key` stands before a style); otherwise `plain`."""
     words = sum(count for tag, count in counts.items() if tag not in ("O", "o"))
     for style in _LETTER_STYLES:
         misfits = [tag for tag in counts if canonical(tag, style) is None]
         if 2 * sum(counts[tag] for tag in misfits) < words:
             example = next(tag for tag in counts if canonical(tag, style) not in (None, "O"))
-            return (
-                f"most tags are written like `{example}` (tag_style: {style}), but `{misfits[0]}` is not",
-            )
+            return (f"most tags are written like `{example}` ({key}{style}), but `{misfits[0]}` is not",)
     if any(tag.startswith("(") for tag in counts):
         return ("brackets around spans, such as `(PER*` and `*)`, are read with `labels: brackets`",)
     if all(tag.isdigit() for tag in counts):
         return (NUMBERS_NEED_NAMES,)
     if "O" in counts or "o" in counts:
-        return ("`tag_style: types` reads types beside `O`, such as `PER`, as spans",)
+        return (f"`{key}types` reads types beside `O`, such as `PER`, as spans",)
     return ("set `scheme: plain` in the spec to predict one plain tag per word",)
 
 
@@ -136,9 +140,15 @@ def _fits(tags: Sequence[str], style: StyleName, counts: Container[str]) -> bool
     return None not in readings and (is_clear or is_possible) and any(letters <= own for own in _LETTER_SETS)
 
 
+def nearly_all_once(counts: Mapping[str, int]) -> bool:
+    """Whether there are many tags, nearly all of which occur once, as words or ids do."""
+    once = sum(count == 1 for count in counts.values())
+    return len(counts) >= _FEW_TAGS and once >= _NEARLY_ALL * len(counts)
+
+
 def _are_types(tags: Sequence[str], counts: Mapping[str, int]) -> bool:
     """Whether tags are types of spans beside O, and no symbols, numbers or tags with letters of a scheme."""
     outside = max(counts.get("O", 0), counts.get("o", 0))
-    return outside > counts[tags[0]] and all(
+    return outside > counts[tags[0]] and not nearly_all_once(counts) and all(
         len(tag) > 1 and any(char.isalpha() for char in tag) and not _PREFIX.fullmatch(tag) for tag in tags
     )

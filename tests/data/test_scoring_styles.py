@@ -1,0 +1,126 @@
+"""Scores of files whose tags do not have the form `B-PER`, and of files that lack one of the columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from seqeval.metrics import f1_score
+from seqeval.scheme import IOB2
+
+from sltk.cli import main
+from sltk.data.scoring import score_files
+from sltk.errors import DataError
+
+GOLD = ["B-PER", "I-PER", "O", "B-LOC", "O", "O", "B-PER", "O", "O"]
+PREDICTED = ["B-PER", "I-PER", "O", "B-PER", "O", "O", "B-PER", "O", "O"]
+WORDS = ["Ada", "Bell", "met", "Oslo", "and", "saw", "Bo", "there", "."]
+PARTS_OF_SPEECH = ["NNP", "NNP", "VBD", "NNP", "CC", "VBD", "NNP", "RB", "."]
+STYLES = {
+    "underscore": lambda tag: tag.replace("-", "_"),
+    "suffix": lambda tag: "-".join(reversed(tag.split("-"))),
+    "lower case": lambda tag: f"{tag[0].lower()}{tag[1:]}",
+    "types": lambda tag: tag.split("-")[-1],
+}
+
+
+def write(path: Path, *columns: list[str]) -> Path:
+    """A file of columns."""
+    rows = (" ".join(row) for row in zip(*columns, strict=True))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def problem(*arguments, **options) -> str:
+    """The error message."""
+    with pytest.raises(DataError) as caught:
+        score_files(*arguments, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("scheme", ["IOB2", "auto"])
+def test_styles_score_like_usual_tags(tmp_path, style, scheme):
+    """In one file or in two, whether one side or both have the style; the scores say how tags were read."""
+    usual = score_files(write(tmp_path / "usual", WORDS, GOLD, PREDICTED))
+    gold, predicted = (list(map(STYLES[style], tags)) for tags in (GOLD, PREDICTED))
+    both = score_files(write(tmp_path / "both", WORDS, gold, predicted), scheme=scheme)
+    assert len(both["notes"]) == 1
+    mixed = score_files(
+        write(tmp_path / "gold", WORDS, gold), write(tmp_path / "predicted", WORDS, PREDICTED), scheme=scheme
+    )
+    assert mixed["notes"] == [f"gold {both['notes'][0]}"]
+    for scores in (both, mixed):
+        keys = {"precision", "recall", "f1", "support", "per_type", "words"}
+        assert {key: scores[key] for key in keys} == {key: usual[key] for key in keys}
+
+
+@pytest.mark.parametrize("mode", ["strict", "conlleval"])
+def test_letters_alone(tmp_path, mode):
+    """B, I and O without types give the F1 of seqeval, as spans of one type."""
+    gold, predicted = (
+        [tag[0] for tag in tags] for tags in (GOLD, ["B-PER", "O", "O", "B-LOC", "O", "I-X", "O", "O", "O"])
+    )
+    scores = score_files(write(tmp_path / "both", WORDS, gold, predicted), mode=mode)
+    assert list(scores["per_type"]) == ["_"]
+    strict = {"mode": "strict", "scheme": IOB2} if mode == "strict" else {}
+    assert scores["f1"] == f1_score([gold], [predicted], **strict)
+
+
+def test_a_few_tags_of_one_side_take_the_style_of_the_other(tmp_path):
+    """Predictions of a single type, or of nothing, are read like the gold tags."""
+    gold = list(map(STYLES["types"], GOLD))
+    path = write(tmp_path / "both", WORDS, gold, ["PER"] * 9)
+    assert score_files(path)["predicted"] == 1
+    path = write(tmp_path / "both", WORDS, gold, ["O"] * 9)
+    assert (score_files(path)["predicted"], score_files(path)["support"]) == (0, 3)
+
+
+def test_a_declared_style(tmp_path):
+    """`tag_style: types` reads types even where `O` is rare."""
+    path = write(tmp_path / "both", WORDS[:3], ["PER", "PER", "O"], ["PER", "LOC", "O"])
+    assert "--tag-style types" in problem(path)
+    scores = score_files(path, tag_style="types")
+    assert (scores["support"], scores["predicted"], scores["correct"]) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("scheme", ["IOB2", "auto", "plain", "BIOES"])
+@pytest.mark.parametrize("tags", [GOLD, PARTS_OF_SPEECH, ["B_PER", *"OOOOOOOO"]])
+def test_two_columns_in_one_file(tmp_path, scheme, tags):
+    """Words and one column of tags are not gold and predicted tags: the second file is missing."""
+    path = write(tmp_path / "gold.conll", WORDS, tags)
+    message = problem(path, scheme=scheme)
+    assert (
+        f"`score` needs a second file: `Ada`, before the last column, is no gold tag\n  --> {path}:1"
+        in message
+    )
+    assert "sltk score GOLD PREDICTED" in message
+    assert "scheme plain" not in message
+
+
+def test_other_columns_than_tags_in_one_file(tmp_path):
+    """Parts of speech before the last column are no gold tags, either."""
+    path = write(tmp_path / "gold.conll", WORDS, PARTS_OF_SPEECH, GOLD)
+    assert "needs a second file: `NNP`" in problem(path)
+
+
+@pytest.mark.parametrize(
+    "tags", [(GOLD, PREDICTED), (["X", "Y", "X"], ["X", "X", "X"]), (["O"] * 2, ["B-A", "O"])]
+)
+def test_two_columns_of_tags_are_scored(tmp_path, tags):
+    """Words are not needed, as in conlleval."""
+    scheme = "plain" if "X" in tags[0] else "IOB2"
+    assert score_files(write(tmp_path / "both", *tags), scheme=scheme)["words"] == len(tags[0])
+
+
+def test_notes_on_the_command_line(tmp_path, capsys):
+    """They go to standard error, and are in the JSON; an unknown style is an error."""
+    path = write(tmp_path / "both", WORDS, *(map(STYLES["suffix"], tags) for tags in (GOLD, PREDICTED)))
+    assert main(["score", str(path), "--json"]) == 0
+    output = capsys.readouterr()
+    (note,) = json.loads(output.out)["notes"]
+    assert note == "tags are written like `PER-B`, which is read as `B-PER` (tag_style: suffix)"
+    assert note in output.err
+    assert main(["score", str(path), "--tag-style", "sufix"]) == 2
+    assert "did you mean `suffix`?" in capsys.readouterr().err
