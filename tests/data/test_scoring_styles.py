@@ -59,9 +59,7 @@ def test_styles_score_like_usual_tags(tmp_path, style, scheme):
 @pytest.mark.parametrize("mode", ["strict", "conlleval"])
 def test_letters_alone(tmp_path, mode):
     """B, I and O without types give the F1 of seqeval, as spans of one type."""
-    gold, predicted = (
-        [tag[0] for tag in tags] for tags in (GOLD, ["B-PER", "O", "O", "B-LOC", "O", "I-X", "O", "O", "O"])
-    )
+    gold, predicted = [tag[0] for tag in GOLD], ["B", "O", "O", "B", "O", "I", "O", "O", "O"]
     scores = score_files(write(tmp_path / "both", WORDS, gold, predicted), mode=mode)
     assert list(scores["per_type"]) == ["_"]
     strict = {"mode": "strict", "scheme": IOB2} if mode == "strict" else {}
@@ -103,6 +101,35 @@ def test_other_columns_than_tags_in_one_file(tmp_path):
     """Parts of speech before the last column are no gold tags, either."""
     path = write(tmp_path / "gold.conll", WORDS, PARTS_OF_SPEECH, GOLD)
     assert "needs a second file: `NNP`" in problem(path)
+
+
+def test_advice_for_plain_tags(tmp_path):
+    """Tags that suggest no spans may be plain."""
+    path = write(tmp_path / "both", WORDS, PARTS_OF_SPEECH, [*PARTS_OF_SPEECH[1:], "NN"])
+    assert "such as parts of speech: use `--scheme plain`" in problem(path)
+
+
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("tail", ["\u00a0", "\u200f", "\u200b", "\u00ad"])
+def test_what_nobody_sees_is_removed_and_counted(tmp_path, capsys, separator, tail):
+    """In gold and predicted tags, in one file and in two; a tag of nothing else is an error."""
+    lines = ["Ada", f"B-PER{tail}", "B-PER"], ["Oslo", "B-LOC", f"B-LOC{tail}"]
+    path = tmp_path / "both"
+    path.write_text("\n".join(map(separator.join, lines)), encoding="utf-8")
+    assert main(["score", str(path), "--json"]) == 0
+    output = capsys.readouterr()
+    scores = json.loads(output.out)
+    assert (scores["f1"], scores["per_type"].keys()) == (1.0, {"LOC", "PER"})
+    assert [change["count"] for change in scores["changes"]] == [2]
+    assert f"{path}:1: `B-PER` is written with U+{ord(tail):04X}" in output.err
+    two = (
+        write(tmp_path / "gold", ["Ada"], ["B-PER"]),
+        write(tmp_path / "predicted", ["Ada"], [f"B-PER{tail}"]),
+    )
+    assert score_files(*two)["changes"][0]["first"]["file"] == str(two[1])
+    assert "changes" not in score_files(write(tmp_path / "clean", WORDS, GOLD, GOLD))
+    path.write_text(separator.join(["Ada", "O", f"{tail}"]), encoding="utf-8")
+    assert f"{path}:1" in problem(path)
 
 
 @pytest.mark.parametrize(

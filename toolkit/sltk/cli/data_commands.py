@@ -206,7 +206,7 @@ def score(
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
-    from ..data.scoring import conlleval_report, score_files
+    from ..data.scoring import conlleval_report, scored_files
     from ..schemes import SCHEMES
 
     tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES))
@@ -215,17 +215,18 @@ def score(
     tag_mode: Any = mode or "strict"
     style: Any = _check_style(tag_style)
     other = _metric(metric, metric_option or [], mode)
-    scores = score_files(gold, predicted, tag_scheme, tag_mode, other, style)
-    for note in scores.get("notes", ()):
-        print_info(note)
+    result = scored_files(gold, predicted, tag_scheme, tag_mode, other, style)
     if json:
-        print_json(scores)
+        print_json(result.as_json())
     elif other is None:
-        print_result(conlleval_report(scores))
+        print_result(conlleval_report(result.scores))
     else:
         from .score_tables import show_scores
 
-        show_scores(console(), other.type_name, scores)
+        show_scores(console(), other.type_name, result.scores)
+    for note in result.notes:
+        print_info(note)
+    _print_changes(result.changes)
 
 
 def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:

@@ -47,7 +47,7 @@ class LabelCleaner:
             if text != tag and _LETTER_ALONE.fullmatch(text):
                 raise self._error(f"the type in its tag `{visible(tag)}` is blank", sentence, index)
             if text and text != tag:
-                reports.append(Unused(file, _line(sentence, index), _reason(tag), adjusted=True))
+                reports.append(label_change(file, _line(sentence, index), tag))
             text = self._named(text or self._missing or "", sentence, index)
             cleaned.append(text)
             if text == tag:
@@ -80,8 +80,7 @@ class LabelCleaner:
             if clean(span.type) == span.type:
                 self._add(span.type)
             elif clean(span.type):  # a span without a type is an error, wherever it is used
-                line = _line(sentence, span.start)
-                yield Unused(sentence.file or "(data)", line, _reason(span.type), adjusted=True)
+                yield label_change(sentence.file or "(data)", _line(sentence, span.start), span.type)
 
     def _add(self, label: str) -> None:
         if len(self._known) >= _MOST_KNOWN:
@@ -99,8 +98,10 @@ def _line(sentence: Sentence, index: int) -> int | None:
     return sentence.word_lines[index] if sentence.word_lines else sentence.line
 
 
-def _reason(label: str) -> str:
-    return f"`{clean(label)}` is written with {removed(label)}, which is left out"
+def label_change(file: str, line: int | None, label: str) -> Unused:
+    """The report of a label that `clean` changes."""
+    reason = f"`{clean(label)}` is written with {removed(label)}, which is left out"
+    return Unused(file, line, reason, adjusted=True)
 
 
 def _clean_report(report: Unused) -> Unused:

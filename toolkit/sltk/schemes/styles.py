@@ -124,7 +124,7 @@ def advice(counts: Mapping[str, int], key: str = "tag_style: ", plain: str = _PL
         return (NUMBERS_NEED_NAMES,)
     if "O" in counts or "o" in counts:
         return (f"`{key}types` reads types beside `O`, such as `PER`, as spans",)
-    return ("set `scheme: plain` in the spec to predict one plain tag per word",)
+    return (plain,)
 
 
 def _fits(tags: Sequence[str], style: StyleName, counts: Container[str]) -> bool:
