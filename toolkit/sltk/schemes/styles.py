@@ -149,6 +149,11 @@ def nearly_all_once(counts: Mapping[str, int]) -> bool:
 def _are_types(tags: Sequence[str], counts: Mapping[str, int]) -> bool:
     """Whether tags are types of spans beside O, and no symbols, numbers or tags with letters of a scheme."""
     outside = max(counts.get("O", 0), counts.get("o", 0))
-    return outside > counts[tags[0]] and not nearly_all_once(counts) and all(
-        len(tag) > 1 and any(char.isalpha() for char in tag) and not _PREFIX.fullmatch(tag) for tag in tags
+    return (
+        outside > counts[tags[0]]
+        and not nearly_all_once(counts)
+        and all(
+            len(tag) > 1 and any(char.isalpha() for char in tag) and not _PREFIX.fullmatch(tag)
+            for tag in tags
+        )
     )
