@@ -62,6 +62,10 @@ class Reader(Component):
                 if isinstance(inner, Reader):
                     yield from inner.paths(f"{at}.{number}")
 
+    def annotation_notes(self, sentence: Sentence) -> Iterator[str]:
+        """Where the reader looks for annotation, for the error that it finds none in `sentence` and the others."""
+        yield from ()
+
     example_sentences: ClassVar[Callable[[], list[Sentence]]] = tagged_sentences
     """The sentences that `example` returns."""
 

@@ -70,7 +70,9 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
         DataError: see `load`.
     """
     if not raw.annotated:
-        raise raw.error(f"reader `{raw.reader.type_name}` finds no tags or spans here", raw.sentences[0])
+        first = raw.sentences[0]
+        notes = raw.reader.annotation_notes(first)
+        raise raw.error(f"reader `{raw.reader.type_name}` finds no tags or spans here", first, *notes)
     _check_plain(raw, scheme)
     repair: Repair = getattr(raw.reader, "repair", "conlleval")
     sentences, repaired = [], 0

@@ -54,6 +54,10 @@ class DocBinReader(PartlyAnnotatedReader, FileReader):
 
     def _sentences(self, doc: Any, number: int) -> Iterator[Sentence]:
         annotated = self.spans_key is not None or doc.has_annotation("ENT_IOB")
+        if not annotated and doc.spans and self.unannotated == "error":
+            groups = ", ".join(doc.spans)
+            message = f"document {number} has no entities, but span groups: {groups}"
+            raise DataError.at(message, self.path, number, "choose one with `spans_key`")
         spans = self._spans(doc, number)
         reports = self._reports(doc, number)
         has_boundaries = len(doc) and doc.has_annotation("SENT_START")  # true of an empty document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -14,8 +14,10 @@ from .json_spans import SpanKeys, char_span
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 
 _FIELDS = ("label", "labels", "entities", "annotations")
+_OTHER = ("relations", "Comments", "comments", "meta", "metadata")
 _SPAN = SpanKeys("start_offset", "end_offset", "label")
 
 
@@ -43,6 +45,10 @@ class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
         """YAML reads the keys of `{1: PER}` as numbers."""
         return {str(key): name for key, name in value.items()} if isinstance(value, dict) else value
 
+    def annotation_keys(self) -> Sequence[str]:
+        """`label_field`, or the default keys."""
+        return _FIELDS if self.label_field is None else [self.label_field]
+
     def texts(self) -> Iterator[AnnotatedText]:
         """Yield one text per object.
 
@@ -52,6 +58,8 @@ class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
         for record in self.records():
             key = self._key(record)
             spans, unused = self._spans(record, key) if key is not None else (None, [])
+            if key is None:
+                check_unread(self, record, {self.text_field, *_OTHER}, "`label_field: {key}` reads it")
             yield AnnotatedText(
                 record.string(self.text_field),
                 spans,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...types import Sentence, Span
@@ -10,7 +10,13 @@ from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 from .word_spans import NerOrEventReader, WordMention
+
+_OTHER = (
+    *("sentences", "ner", "events", "relations", "clusters"),
+    *("predicted_ner", "predicted_events", "predicted_relations", "predicted_clusters"),
+)
 
 
 @register.reader("dygie")
@@ -21,6 +27,10 @@ class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
     coreference and arguments of events are not read.
     """
 
+    def annotation_keys(self) -> Sequence[str]:
+        """The key that `annotation` selects."""
+        return [self.annotation]
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if it lacks the key that `annotation` selects.
 
@@ -30,6 +40,8 @@ class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
         for record in self.records():
             sentences = [_words(record, number) for number in range(len(_lists(record, "sentences")))]
             annotated = self.annotation in record
+            if not annotated:
+                check_unread(self, record, _OTHER)
             spans = _lists(record, self.annotation) if annotated else [[] for _ in sentences]
             if len(spans) != len(sentences):
                 raise record.error(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import DataError, nearest
+from ...files.opening import is_stream
 from ...files.sniffing import Content
 from ...schemes.styles import NUMBERS_NEED_NAMES
-from ...types import Unused
+from ...types import Sentence, Unused
 from .json_text import JsonText, excerpt
 from .text_file import TextFileReader
 
@@ -110,6 +112,18 @@ class JsonReader(TextFileReader):
     """A reader of files of JSON objects: one per line, over several lines each, or in one array."""
 
     content: ClassVar[Content] = "json"
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The keys of an object that hold the annotation."""
+        return ()
+
+    def annotation_notes(self, sentence: Sentence) -> Iterator[str]:
+        """The keys where the reader looks for annotation, and those of the first object."""
+        if self.annotation_keys():
+            yield f"annotation is read from {' or '.join(f'`{key}`' for key in self.annotation_keys())}"
+        if sentence.file is not None and not is_stream(Path(sentence.file)):
+            first = next(self.model_copy(update={"path": Path(sentence.file)}).records(), None)
+            yield f"the keys of the first object: {', '.join(first.value) if first else 'none'}"
 
     def records(self) -> Iterator[JsonRecord]:
         """Yield the objects; holds the text of one object.

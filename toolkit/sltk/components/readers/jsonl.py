@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from .json_spans import SpanKeys, char_span, word_offsets
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader, Offsets
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 
 
 @register.reader("jsonl")
@@ -41,6 +42,10 @@ class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader)
         default="text", description="key in a span: its text, if it is repeated; null: it is not compared"
     )
 
+    def annotation_keys(self) -> Sequence[str]:
+        """The keys of spans and tags."""
+        return [key for key in (self.spans_field, self.tags_field) if key is not None]
+
     def texts(self) -> Iterator[AnnotatedText | Sentence]:
         """Yield one text or sentence per object, without annotation if an object has neither tags nor spans.
 
@@ -50,6 +55,15 @@ class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader)
         return map(self._parse, self.records())
 
     def _parse(self, record: JsonRecord) -> AnnotatedText | Sentence:
+        parsed = self._parse_any(record)
+        is_bare = parsed.spans is None and (isinstance(parsed, AnnotatedText) or parsed.tags is None)
+        if is_bare and self.spans_field is not None and self.tags_field is not None:
+            other = (self.text_field or "text", self.words_field)
+            advice = "`spans_field: {key}` reads spans and `tags_field: {key}` tags; null reads none"
+            check_unread(self, record, other, advice)
+        return parsed
+
+    def _parse_any(self, record: JsonRecord) -> AnnotatedText | Sentence:
         tags = self._tags(record)
         if self.text_field is None:
             return self._words_alone(record, tags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -11,9 +11,10 @@ from ...errors import DataError
 from ...types import Sentence, Unused
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
-from .label_studio_regions import number_of_spans, regions
+from .label_studio_regions import has_regions, number_of_spans, regions
 from .offsets import AnnotatedText, OffsetReader
 from .standoff import Unannotated
+from .unread_keys import check_unread
 
 Choice = tuple[JsonRecord | None, list[Unused]]
 """The annotation of a task to read, if there is one, and reports of the others."""
@@ -45,6 +46,10 @@ class LabelStudioReader(OffsetReader, JsonReader):
         description="a task without an annotation to read: an error, read as if it had no spans (outside), or left "
         "out and counted (skip); unset: left out, unless no task of the file has one",
     )
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the annotations of a task; JSON-MIN has one for each labelling tag."""
+        return ["annotations"]
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per task; holds those before the first annotated one.
@@ -96,6 +101,8 @@ class LabelStudioReader(OffsetReader, JsonReader):
         """The annotation to read of a task in the JSON export."""
         key = "completions" if "completions" in task else "annotations"  # the name in versions before 1.0
         annotations = task.records(key) if key in task else []
+        if key not in task:
+            check_unread(self, task, ["data", "predictions", "drafts"])
         valid = [each for each in annotations if each.value.get("was_cancelled") is not True]
         candidates = [each for each in valid if self._is_selected(each, "completed_by")]
         ground_truth = [each for each in candidates if each.value.get("ground_truth") is True]
@@ -110,6 +117,9 @@ class LabelStudioReader(OffsetReader, JsonReader):
     def _minimal(self, task: JsonRecord, seen: dict[str, int]) -> Choice:
         """The same of a task in JSON-MIN, which has one item per annotation."""
         spans = number_of_spans(task, list(task.value))
+        if not spans:
+            known = [key for key in task.value if has_regions(task.value[key])]
+            check_unread(self, task, [self.text_field, "label", *known])
         if not spans and "annotation_id" not in task:
             return None, []
         name = str(task.name("id", f"item {task.number}"))

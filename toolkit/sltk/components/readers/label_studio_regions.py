@@ -10,6 +10,7 @@ from ...types import Unused
 from .json_records import JsonRecord
 from .offset_units import CharSpan
 from .standoff import StandoffReader
+from .unread_keys import holds_spans
 
 _TYPES = ("labels", "hypertextlabels")
 
@@ -51,7 +52,7 @@ def number_of_spans(annotation: JsonRecord, keys: Sequence[str]) -> int:
 def _labelled(annotation: JsonRecord, keys: Sequence[str]) -> Iterator[tuple[str, JsonRecord, JsonRecord]]:
     """Each region of a text: its key, the item of the list, and its value, which in JSON-MIN is the item."""
     for key in keys:
-        if key != "result" and not _has_regions(annotation.value[key]):
+        if key != "result" and not has_regions(annotation.value[key]):
             continue
         for region in annotation.records(key):
             is_labelled = region.value.get("type") in _TYPES
@@ -59,9 +60,12 @@ def _labelled(annotation: JsonRecord, keys: Sequence[str]) -> Iterator[tuple[str
             # Choices, relations and ratings have no characters.
             if is_labelled or value.value.keys() & {"start", "labels"}:
                 yield key, region, value
+            elif holds_spans(value.value):
+                keys = ", ".join(value.value)
+                raise value.error(f"this region has neither `start` nor `labels`; its keys: {keys}")
 
 
-def _has_regions(items: Any) -> bool:
+def has_regions(items: Any) -> bool:
     """Whether the value of a key of a JSON-MIN task is a list of regions, rather than data of the task."""
     return isinstance(items, list) and any(
         isinstance(item, dict) and ("labels" in item or {"start", "end"} <= item.keys()) for item in items

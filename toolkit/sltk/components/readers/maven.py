@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from ...types import Sentence
@@ -11,12 +11,17 @@ from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 from .word_spans import TriggerReader, WordMention, optional_text
 
 
 @register.reader("maven")
 class MavenReader(TriggerReader, PartlyAnnotatedReader, JsonReader):
     """MAVEN event triggers: JSON lines, one document per line, with `content` and `events`."""
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the triggers."""
+        return ["events"]
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield the sentences of each document, without annotation if it has no `events`.
@@ -27,7 +32,11 @@ class MavenReader(TriggerReader, PartlyAnnotatedReader, JsonReader):
         for record in self.records():
             document = record.name("id", record.number)
             contents = record.records("content")
-            mentions = self._mentions(record, len(contents)) if "events" in record else None
+            mentions = None
+            if "events" in record:
+                mentions = self._mentions(record, len(contents))
+            else:
+                check_unread(self, record, ["content", "candidates", "negative_triggers"])
             for number, content in enumerate(contents):
                 content.unused, record.unused = record.unused, ()
                 words, triggers = content.strings("tokens"), None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 from .word_spans import NerOrEventReader, WordMention, event_mention, optional_text
 
 _FIELDS = {"ner": "entity_mentions", "events": "event_mentions"}
@@ -20,6 +21,10 @@ class OneIEReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
     Relations and arguments of events are not read.
     """
 
+    def annotation_keys(self) -> Sequence[str]:
+        """The key that `annotation` selects."""
+        return [_FIELDS[self.annotation]]
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order, without annotation if a line lacks the mentions that `annotation` selects.
 
@@ -29,7 +34,11 @@ class OneIEReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
         field = _FIELDS[self.annotation]
         for record in self.records():
             words = record.strings("tokens")
-            spans = self.spans_at(field, self._mention, words, record) if field in record else None
+            spans = None
+            if field in record:
+                spans = self.spans_at(field, self._mention, words, record)
+            else:
+                check_unread(self, record, ["tokens", "relation_mentions", *_FIELDS.values()])
             yield self.sentence(words, spans, record, record.name("doc_id"))
 
     def _mention(self, mention: JsonRecord) -> WordMention:

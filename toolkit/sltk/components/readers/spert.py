@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...types import Sentence
 from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 from .word_spans import WordMention, WordSpanReader, entity_sentence
 
 
@@ -17,6 +18,10 @@ class SpertReader(WordSpanReader, PartlyAnnotatedReader, JsonReader):
 
     Relations are not read. A sentence without the key `entities` is not annotated.
     """
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the spans."""
+        return ["entities"]
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield sentences in order.
@@ -28,6 +33,8 @@ class SpertReader(WordSpanReader, PartlyAnnotatedReader, JsonReader):
             words, spans = record.strings("tokens"), None
             if "entities" in record:
                 spans = self.spans_at("entities", _mention, words, record)
+            else:
+                check_unread(self, record, ["tokens", "relations"])
             yield entity_sentence(words, spans, record)
 
 
