@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .components.slots import Reader
-from .data import datasets
-from .data.data_report import report_data
-from .data.splits import load_splits
+from .data.data_report import report_summary, summarize
+from .data.dataset_stream import DatasetStream, open_split
+from .data.datasets import SentenceSource
 from .errors import UsageError
 from .files import manifest
 from .models import kinds
 from .models.description import is_model, read_description
-from .models.evaluation import label_dataset, split_scores
+from .models.evaluation import label_dataset, split_scores, streamed_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
 from .preview.run_preview import check_before_reading
@@ -161,7 +161,7 @@ def _kind_of(spec: RunSpec) -> Any:
 
 @dataclass
 class Evaluation:
-    """Scores, and the predictions they were computed from."""
+    """Scores, and the predictions they were computed from, unless they were not to be kept."""
 
     scores: dict[str, Any]
     predictions: list[Prediction]
@@ -174,6 +174,7 @@ def evaluate(
     reader: Reader | None = None,
     progress: Progress | None = None,
     trust_code: bool = False,
+    keep_predictions: bool = True,
 ) -> Evaluation:
     """Score a finished run on one of its splits, or a run or an exported model on other data.
 
@@ -183,6 +184,7 @@ def evaluate(
         reader: reads the other data; exported models need one, since they contain no data.
         progress: callbacks for notes.
         trust_code: run the code in the folder's `imports/` even if this machine did not train the run.
+        keep_predictions: return the predictions too; without them, data and predictions need not be in memory.
 
     Raises:
         UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`.
@@ -198,22 +200,23 @@ def evaluate(
         model_at = model_folder(folder, policy)
         scheme = read_description(model_at)["scheme"]
         metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
-        dataset = datasets.load(reader, scheme)
+        dataset: SentenceSource = DatasetStream(reader, scheme)
     else:
         run = RunDirectory(folder)
         experiment = run.experiment(policy)
         model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
         batch_tokens = experiment.trainer.eval_batch_tokens
-        if reader is not None:
-            dataset = datasets.load(reader, scheme)
-        else:
-            dataset = load_splits(experiment.data, scheme, [split])[split]
+        dataset = DatasetStream(reader, scheme) if reader else open_split(experiment.data, scheme, split)
+    summary = summarize(dataset)  # before the model is loaded, in case the data is malformed
     model = kinds.load(model_at, progress=progress)
-    report_data({dataset.name: dataset}, progress)
-    unknown = {tag for sentence in dataset for tag in sentence.tags or ()} - set(model.labels.tags)
+    report_summary(summary, dataset.name, progress)
+    unknown = summary.tags - set(model.labels.tags)
     if unknown:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(unknown))}")
-    predictions = label_dataset(model, dataset, batch_tokens, progress)
+    stream = label_dataset(model, dataset, batch_tokens, progress)
+    if not keep_predictions:
+        return Evaluation(streamed_scores(model, metrics, scheme, stream), [])
+    predictions = list(stream)
     return Evaluation(split_scores(model, metrics, scheme, predictions), predictions)
 
 

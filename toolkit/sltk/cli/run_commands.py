@@ -170,7 +170,12 @@ def evaluate(
     with locked_around(output) if output else nullcontext():
         with _progress() as progress:
             result = pipelines.evaluate(
-                run, split=split, reader=data_reader, progress=progress, trust_code=trust_code
+                run,
+                split=split,
+                reader=data_reader,
+                progress=progress,
+                trust_code=trust_code,
+                keep_predictions=False,
             )
         if output is not None:
             atomic.write_json(output, result.scores)

@@ -12,7 +12,7 @@ from ..runtime.progress import Progress
 from ..subwords.tokenization import Encoding
 from ..types import Prediction, Sentence
 from .data_report import describe_sentence
-from .datasets import Dataset
+from .datasets import Dataset, SentenceSource
 
 
 def check_trained_words(dataset: Dataset, encodings: Sequence[Encoding], progress: Progress) -> None:
@@ -37,25 +37,26 @@ def report_truncated_words(words: int, progress: Progress) -> None:
 
 
 def check_predictions(
-    dataset: Dataset, predictions: Iterable[Prediction], progress: Progress
+    dataset: SentenceSource, predictions: Iterable[Prediction], progress: Progress
 ) -> Iterator[Prediction]:
     """Yield the predictions, and check that there is one for each sentence, with one tag per word.
 
     Raises:
         RunError: a word has no tag, or a sentence no prediction.
     """
-    scored = 0
+    read = scored = 0
     sentences = iter(dataset)
     for prediction in predictions:
         sentence = next(sentences, None)
         if sentence is None or prediction.words != sentence.words or len(prediction.tags) != len(sentence):
             raise _lost_words(sentence or prediction.sentence, len(prediction.tags), "labelled")
+        read += len(sentence)
         scored += len(prediction.tags)
         yield prediction
     missing = next(sentences, None)
     if missing is not None:
         raise _lost_words(missing, 0, "labelled")
-    progress.note(f"{dataset.name}: {_words(dataset):,} words read, {scored:,} scored")
+    progress.note(f"{dataset.name}: {read:,} words read, {scored:,} scored")
 
 
 def _words(dataset: Dataset) -> int:

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from ..runtime.progress import Progress
+from ..schemes.detection import TagReading
+from ..schemes.names import SchemeName
 from ..types import Sentence
 from .changes import Changes
-from .datasets import Dataset, unseen_types
+from .datasets import Dataset, SentenceSource, unseen_types
 
 _SHOWN = 5
+
+
+@dataclass(slots=True)
+class DataSummary:
+    """Counts of a dataset, from going through it once."""
+
+    name: str
+    scheme: SchemeName
+    reading: TagReading | None
+    sentences: int = 0
+    words: int = 0
+    spans: int = 0
+    repaired: int = 0
+    changes: Changes = field(default_factory=Changes)
+    tags: set[str] = field(default_factory=set)
+
+
+def summarize(dataset: SentenceSource) -> DataSummary:
+    """Count the sentences of a dataset.
+
+    Raises:
+        DataError: the data is a stream, and malformed.
+    """
+    summary = DataSummary(dataset.name, dataset.scheme, dataset.reading)
+    for sentence in dataset:
+        summary.sentences += 1
+        summary.words += len(sentence)
+        summary.spans += len(sentence.spans or ())
+        summary.changes.add(sentence.unused)
+        summary.tags.update(sentence.tags or ())
+    summary.repaired = dataset.repaired
+    return summary
 
 
 def report_data(splits: dict[str, Dataset], progress: Progress) -> None:
     """Report the size of each split, and what was repaired, left out, or cannot be predicted."""
     for name, dataset in splits.items():
-        words = sum(map(len, dataset))
-        spans = sum(len(sentence.spans or ()) for sentence in dataset)
-        span_count = "" if dataset.scheme == "plain" else f", {spans:,} spans"
-        progress.note(f"{name}: {len(dataset):,} sentences, {words:,} words{span_count}")
-        if dataset.reading and dataset.reading.style and dataset.scheme != "plain":
-            progress.note(f"{name}: {dataset.reading.style}")
-        if dataset.reading and dataset.reading.warning:
-            progress.note(f"{name}: warning: {dataset.reading.warning}")
-        if dataset.repaired:
-            progress.note(f"{name}: {dataset.repaired} ill-formed tags repaired")
-        _report_unused(dataset, name, progress)
+        report_summary(summarize(dataset), name, progress)
         unseen = unseen_types(splits["train"], dataset) if "train" in splits else []
         if unseen:
             progress.note(f"{name} has labels that train lacks, scored as errors: {', '.join(unseen)}")
 
 
-def _report_unused(dataset: Dataset, name: str, progress: Progress) -> None:
-    changes = Changes(dataset.unused)
-    if changes.count:
-        progress.note(f"{name}: {changes.count} annotations left out or changed:")
-    for line in changes.lines(_SHOWN):
+def report_summary(data: DataSummary, name: str, progress: Progress) -> None:
+    """Report the size of a dataset, and what was repaired or left out."""
+    span_count = "" if data.scheme == "plain" else f", {data.spans:,} spans"
+    progress.note(f"{name}: {data.sentences:,} sentences, {data.words:,} words{span_count}")
+    if data.reading and data.reading.style and data.scheme != "plain":
+        progress.note(f"{name}: {data.reading.style}")
+    if data.reading and data.reading.warning:
+        progress.note(f"{name}: warning: {data.reading.warning}")
+    if data.repaired:
+        progress.note(f"{name}: {data.repaired} ill-formed tags repaired")
+    if data.changes.count:
+        progress.note(f"{name}: {data.changes.count} annotations left out or changed:")
+    for line in data.changes.lines(_SHOWN):
         progress.note(f"  {line}")
 
 

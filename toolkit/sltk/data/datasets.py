@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from .. import schemes
 from ..components.slots import Reader
@@ -19,6 +20,29 @@ from ..schemes.names import Repair, SchemeName
 from ..schemes.styles import advice
 from ..types import Sentence, Span, Unused
 from .raw import RawDataset, read_raw, source_of
+
+
+class SentenceSource(Protocol):
+    """Annotated sentences in one scheme, which can be gone through several times: a `Dataset` or a stream."""
+
+    @property
+    def name(self) -> str:
+        """The name of the split."""
+
+    @property
+    def scheme(self) -> SchemeName:
+        """The scheme of the tags."""
+
+    @property
+    def reading(self) -> TagReading | None:
+        """How the tags of the file are read; None if it annotates spans."""
+
+    @property
+    def repaired(self) -> int:
+        """Number of repaired tags; known after all sentences have been gone through."""
+
+    def __iter__(self) -> Iterator[Sentence]:
+        """Go through the sentences in order."""
 
 
 @dataclass(slots=True)

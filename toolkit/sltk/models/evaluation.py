@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from ..components.metrics.counting import tally_of
 from ..components.metrics.seqeval import SeqevalMetric
 from ..components.slots import Metric
 from ..data.coverage import check_predictions
-from ..data.datasets import Dataset
+from ..data.datasets import SentenceSource
 from ..errors import SpecError
 from ..runtime.progress import Progress
 from ..schemes.names import SchemeName
@@ -20,15 +21,29 @@ from .labeller import Labeller
 from .saving import Model
 
 
-def label_dataset(model: Model, dataset: Dataset, batch_tokens: int, progress: Progress) -> list[Prediction]:
-    """Label every sentence, and check that every word gets a tag."""
+def label_dataset(
+    model: Model, dataset: SentenceSource, batch_tokens: int, progress: Progress
+) -> Iterator[Prediction]:
+    """Yield the predictions of all sentences, and check that every word gets a tag."""
     stream = Labeller(model, batch_tokens, progress).stream(dataset)
-    predictions = []
-    for prediction in check_predictions(dataset, stream, progress):
-        predictions.append(prediction)
-        if len(predictions) % 256 == 0:
+    for number, prediction in enumerate(check_predictions(dataset, stream, progress), 1):
+        yield prediction
+        if number % 256 == 0:
             progress.labelled(256)
-    return predictions
+
+
+def streamed_scores(
+    model: Model, metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
+) -> dict[str, Any]:
+    """The scores of `split_scores`; holds the predictions only if a metric or the type of model needs all of them."""
+    tallies = [tally_of(metric, scheme) for metric in metrics]
+    if None in tallies or type_of(model).HAS_EXTRA_SCORES:
+        return split_scores(model, metrics, scheme, list(predictions))
+    counting = [tally for tally in tallies if tally is not None]
+    for prediction in predictions:
+        for tally in counting:
+            tally.add(prediction.sentence.tags or (), prediction.tags)
+    return _named(metrics, [tally.scores() for tally in counting])
 
 
 def split_scores(
@@ -43,14 +58,17 @@ def metric_scores(
     metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """The scores of the first metric, and those of others under their names (`accuracy_2` if a name is taken)."""
-    first, *others = metrics
-    scores = first.score(predictions, scheme)
-    for metric in others:
+    return _named(metrics, [metric.score(predictions, scheme) for metric in metrics])
+
+
+def _named(metrics: Sequence[Metric], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    scores = dict(results[0])
+    for metric, result in zip(metrics[1:], results[1:], strict=True):
         name, number = metric.type_name, 1
         while name in scores:
             number += 1
             name = f"{metric.type_name}_{number}"
-        scores[name] = metric.score(predictions, scheme)
+        scores[name] = result
     return scores
 
 

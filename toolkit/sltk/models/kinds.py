@@ -24,6 +24,9 @@ from .saving import Model
 class ModelType(Protocol):
     """The functions of a model type that a run calls. `model` is the result of `build` or `load`."""
 
+    HAS_EXTRA_SCORES: bool
+    """Whether `extra_scores` adds some, for which it needs all predictions at once."""
+
     def build(self, experiment: Experiment, training: Dataset) -> Any:
         """Build the untrained model that the spec describes."""
 

@@ -31,8 +31,11 @@ from .saving import save
 from .tagger_model import TaggerModel, predict
 
 __all__ = [
-    "build", "check", "collate", "encode", "extra_scores", "load", "load_splits", "predict", "save", "without_loss",
+    "HAS_EXTRA_SCORES", "build", "check", "collate", "encode", "extra_scores", "load", "load_splits", "predict",
+    "save", "without_loss",
 ]  # fmt: skip
+
+HAS_EXTRA_SCORES = False
 
 
 def load_splits(experiment: Experiment) -> dict[str, Dataset]:

@@ -65,7 +65,7 @@ class LabellingRun(RunKind[Experiment]):
 
     def _predictions(self, split: str, progress: Progress) -> list[Prediction]:
         batch_tokens = self.spec.trainer.eval_batch_tokens
-        return label_dataset(self.model, self._splits[split], batch_tokens, progress)
+        return list(label_dataset(self.model, self._splits[split], batch_tokens, progress))
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""

@@ -38,8 +38,11 @@ from .responses import Score, ceiling, counts, read_response
 from .vocabulary import Vocabulary
 
 __all__ = [
-    "InstructModel", "build", "check", "collate", "encode", "extra_scores", "load", "predict", "save", "without_loss",
+    "HAS_EXTRA_SCORES", "InstructModel", "build", "check", "collate", "encode", "extra_scores", "load", "predict",
+    "save", "without_loss",
 ]  # fmt: skip
+
+HAS_EXTRA_SCORES = True
 
 
 @dataclass(kw_only=True)

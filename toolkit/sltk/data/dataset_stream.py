@@ -1,0 +1,56 @@
+"""Datasets that are read again whenever they are gone through, so that only a few sentences are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..components.readers.holdout import HoldoutReader
+from ..components.slots import Reader
+from ..schemes.detection import TagReading
+from ..schemes.names import SchemeName
+from ..spec.experiment import DataSpec
+from ..types import Sentence
+from .datasets import SentenceSource, to_dataset
+from .sentence_stream import SentenceStream
+from .splits import load_splits
+
+
+class DatasetStream:
+    """The sentences of a reader with tags in `scheme`, like those of a `Dataset`.
+
+    Raises:
+        DataError: see `datasets.load`; some errors are raised only when the sentences are gone through.
+    """
+
+    def __init__(self, reader: Reader, scheme: SchemeName, name: str = "data") -> None:
+        self.name, self.scheme = name, scheme
+        self._stream = SentenceStream(reader)
+        self.repaired = 0
+        """Number of repaired tags; known after all sentences have been gone through."""
+
+    @property
+    def reading(self) -> TagReading | None:
+        """How the tags of the source are read; None if it annotates spans."""
+        return self._stream.reading
+
+    def __iter__(self) -> Iterator[Sentence]:
+        repaired = 0
+        for raw in self._stream.chunks():
+            data = to_dataset(raw, self.scheme, self.name)
+            repaired += data.repaired
+            yield from data
+        self.repaired = repaired
+
+
+def open_split(data: DataSpec, scheme: SchemeName, name: str) -> SentenceSource:
+    """One split, as a stream unless `holdout` divides the training data for it, which needs all sentences.
+
+    Raises:
+        DataError: see `load_splits`.
+    """
+    reader = getattr(data, name, None)
+    splits = (data.train, data.validation, data.test)
+    is_divided = name == "train" and any(isinstance(each, HoldoutReader) for each in splits)
+    if reader is None or isinstance(reader, HoldoutReader) or is_divided:
+        return load_splits(data, scheme, [name])[name]
+    return DatasetStream(reader, scheme, name)
