@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from .json_records import JsonReader, JsonRecord
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 
 
 @register.reader("dataturks")
@@ -24,6 +25,10 @@ class DataturksReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
 
     text_field: str = Field(default="content", description="key of the text")
 
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the spans."""
+        return ["annotation"]
+
     def texts(self) -> Iterator[AnnotatedText]:
         """Yield one text per object.
 
@@ -32,6 +37,8 @@ class DataturksReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
         """
         for record in self.records():
             spans, unused = self._spans(record) if "annotation" in record else (None, [])
+            if spans is None:
+                check_unread(self, record, [self.text_field, "extras", "metadata"])
             text, reports = record.string(self.text_field), (*record.unused, *unused)
             yield AnnotatedText(text, spans, record.file, record.line, reports, str(record.number))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader, StandoffReader
+from .unread_keys import check_unread
 
 
 @register.reader("gliner")
@@ -19,6 +20,10 @@ class GlinerReader(StandoffReader, PartlyAnnotatedReader, JsonReader):
 
     Spans may overlap. Other keys, such as `negatives`, are not read. An object without `ner` is not annotated.
     """
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the spans."""
+        return ["ner"]
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per object.
@@ -33,6 +38,8 @@ class GlinerReader(StandoffReader, PartlyAnnotatedReader, JsonReader):
                 items = [(item, record.inner({}, f"ner[{number}]")) for number, item in enumerate(spans)]
                 sentence.spans, unused = self.each(items, partial(_span, words=sentence.words))
                 sentence.unused += tuple(unused)
+            else:
+                check_unread(self, record, ["tokenized_text", "negatives"])
             yield sentence
 
 

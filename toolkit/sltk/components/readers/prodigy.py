@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...types import Sentence, Unused
 from ..registry import register
@@ -13,6 +13,7 @@ from .left_out import attach_reports
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader, Offsets
 from .standoff import PartlyAnnotatedReader
+from .unread_keys import check_unread
 
 _ANSWERS = ("accept", "reject", "ignore")
 _SPAN = SpanKeys("start", "end", "label")
@@ -29,6 +30,10 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
     none; an object without `answer` and `spans` is not annotated. Relations and categories are not read. An object is
     one sentence and one document.
     """
+
+    def annotation_keys(self) -> Sequence[str]:
+        """The key of the spans."""
+        return ["spans"]
 
     def texts(self) -> Iterator[AnnotatedText | Sentence]:
         """Yield one text per object that is not left out.
@@ -54,6 +59,8 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
         if "spans" in record:
             items = enumerate(record.get("spans", list, "a list of spans"))
             spans, unused = self.each(items, lambda each: _span(*each, record, words))
+        if spans is None:
+            check_unread(self, record, ["text", "tokens", "relations", "meta", "options"])
         if record.value.get("_view_id") == "ner" or record.value.get("_is_binary") is True:
             unused.append(Unused(record.file, record.line, _SINGLE, adjusted=True))
         if words is not None:
