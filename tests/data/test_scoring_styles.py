@@ -77,10 +77,11 @@ def test_a_few_tags_of_one_side_take_the_style_of_the_other(tmp_path):
 
 def test_a_declared_style(tmp_path):
     """`tag_style: types` reads types even where `O` is rare."""
-    path = write(tmp_path / "both", WORDS[:3], ["PER", "PER", "O"], ["PER", "LOC", "O"])
+    gold, predicted = ["PER", "PER", "LOC", "LOC", "LOC", "O"], ["PER", "PER", "LOC", "LOC", "PER", "O"]
+    path = write(tmp_path / "both", WORDS[:6], gold, predicted)
     assert "--tag-style types" in problem(path)
     scores = score_files(path, tag_style="types")
-    assert (scores["support"], scores["predicted"], scores["correct"]) == (1, 2, 0)
+    assert (scores["support"], scores["predicted"], scores["correct"]) == (2, 3, 1)
 
 
 @pytest.mark.parametrize("scheme", ["IOB2", "auto", "plain", "BIOES"])

@@ -16,9 +16,11 @@ from sltk.components.readers.conllu import ConlluReader
 from sltk.components.readers.csv import CsvReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.data.conversion import Conversion
+from sltk.data.data_report import report_data
 from sltk.data.datasets import load
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
+from sltk.runtime.progress import Progress
 from sltk.schemes import SCHEMES, encode
 from sltk.schemes.detection import TagDetector
 from sltk.types import Span
@@ -269,6 +271,25 @@ def test_real_corpora_have_no_style(corpora):
     for column in ("upos", "xpos", "deprel", "feats:Case", "misc:SpaceAfter"):
         reader = ConlluReader(path=treebank, column=column, missing="_")
         assert "tag_style" not in statistics(reader)
+
+
+class Notes(Progress):
+    """Collects notes."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def test_training_and_evaluation_report_the_style(tmp_path):
+    """In the notes on their data, unless a model of plain tags takes the tags as they are."""
+    path = write(tmp_path / "data.conll", (WORDS, STYLES["types"][1].split()))
+    for scheme, reported in {"IOB2": True, "plain": False}.items():
+        notes = Notes()
+        report_data({"train": load(ConllReader(path=path), scheme)}, notes)
+        assert any("tag_style: types" in note for note in notes.notes) == reported
 
 
 def test_conversion_streams_with_a_style(tmp_path):

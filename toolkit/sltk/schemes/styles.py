@@ -36,6 +36,7 @@ _LETTER = "[BIESLUMWbieslumw]"
 _PREFIX = re.compile(rf"(?P<letter>{_LETTER})[-_:./|](?P<type>\S.*)", re.DOTALL)
 _SUFFIX = re.compile(rf"(?P<type>.*\S)[-_:./|](?P<letter>{_LETTER})", re.DOTALL)
 _FEW_TAGS, _NEARLY_ALL = 10, 0.8
+_LEAST_OUTSIDE = 0.2
 _LETTER_STYLES: tuple[StyleName, ...] = ("prefix", "suffix", "letters")
 _EXPECTED = {
     "prefix": "a letter and a type, such as `B_PER`, or `O`",
@@ -94,7 +95,7 @@ def style_of(counts: Mapping[str, int], scheme: ReaderScheme, usual: Container[s
     The example is a tag that is not among the `usual` ones.
 
     Styles are told apart from other tags, such as parts of speech, by all of them together: every letter must belong
-    to one scheme, and types alone are spans only beside `O`, which must be the most frequent tag.
+    to one scheme, and types alone are spans only beside `O`, which at least a fifth of the words must have.
     """
     tags = [tag for tag, _ in Counter(counts).most_common() if tag not in ("O", "o")]
     if not tags:
@@ -150,7 +151,7 @@ def _are_types(tags: Sequence[str], counts: Mapping[str, int]) -> bool:
     """Whether tags are types of spans beside O, and no symbols, numbers or tags with letters of a scheme."""
     outside = max(counts.get("O", 0), counts.get("o", 0))
     return (
-        outside > counts[tags[0]]
+        outside >= _LEAST_OUTSIDE * sum(counts.values())
         and not nearly_all_once(counts)
         and all(
             len(tag) > 1 and any(char.isalpha() for char in tag) and not _PREFIX.fullmatch(tag)
