@@ -32,6 +32,7 @@ from .spec import loading
 from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
 from .spec.imports import ImportPolicy
 from .spec.loading import Loaded
+from .spec.writing import digest
 from .types import Prediction
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _run_in(
         run.discard_incoming()
     processes.barrier()
     task = kind.task()
-    task = replace(task, callbacks=(*task.callbacks, *callbacks))
+    task = replace(task, callbacks=(*task.callbacks, *callbacks), spec_digest=digest(spec))
     fitted = fit(task, spec.trainer, run.checkpoints, log, resume=resume)
     metrics = {**kind.score(fitted, log), "train": kind.cost(fitted)}
     if processes.is_main_process():

@@ -15,15 +15,23 @@ class TrainableModule(nn.Module):
         trained = ((name, p) for name, p in self.named_parameters() if p.requires_grad)
         return {name: parameter.detach().contiguous().cpu() for name, parameter in trained}
 
+    def trainable_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the trained weights by name."""
+        return {name: tuple(p.shape) for name, p in self.named_parameters() if p.requires_grad}
+
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
         """Restore the weights that `trainable_state` returned.
 
         Raises:
-            ValueError: the state belongs to another model.
+            ValueError: the state belongs to another model; nothing has been changed.
         """
         parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
         if parameters.keys() != state.keys():
             raise ValueError(f"trained weights differ in {sorted(parameters.keys() ^ state.keys())[:3]}")
+        for name, value in state.items():
+            if parameters[name].shape != value.shape:  # `copy_` would repeat the values of a smaller tensor
+                shapes = f"{list(value.shape)}, expected {list(parameters[name].shape)}"
+                raise ValueError(f"`{name}` has the shape {shapes}")
         for name, value in state.items():
             parameters[name].data.copy_(value)
 

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from ..data.fingerprint import Fingerprint
-from ..errors import DataError, Problem
-from ..files import atomic
+from ..errors import DataError, Problem, UsageError
+from ..files import atomic, manifest
+from ..files.damage import damaged, read_json
 from ..nn.token_prediction import Block
 from ..spec.writing import plain_values
 from ..subwords.word_tokenizer import plain_backend
@@ -47,8 +48,18 @@ class CorpusCounts:
 
     @classmethod
     def read(cls, folder: Path) -> CorpusCounts:
-        """Read the counts that `write_blocks` wrote to a folder."""
-        return cls(**json.loads((folder / _COUNTS).read_text(encoding="utf-8")))
+        """Read the counts that `write_blocks` wrote to a folder.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        path = folder / _COUNTS
+        values = read_json(path)
+        if values.keys() != asdict(cls()).keys() or not all(
+            isinstance(value, int) for value in values.values()
+        ):
+            raise damaged(path, "it does not have the counts of a corpus")
+        return cls(**values)
 
     def __str__(self) -> str:
         text = f"{self.sentences:,} sentences, {self.tokens:,} tokens, {self.blocks:,} blocks"
@@ -91,17 +102,23 @@ def write_blocks(
             raise DataError(Problem(about, path="block_size"))
         atomic.write_json(partial / _COUNTS, asdict(counts))
         atomic.write_text(partial / _SETTINGS_DIGEST, _settings_digest(tokenizer, spec))
+        manifest.write(partial)
     return counts
 
 
 def is_written_for(folder: Path, tokenizer: Any, spec: PretrainSpec) -> bool:
-    """Whether `folder` has the corpus of this spec, written with this tokenizer.
+    """Whether `folder` has the corpus of this spec, written with this tokenizer, and is undamaged.
 
     A corpus without a digest, from an earlier version, is accepted.
     """
     path = folder / _SETTINGS_DIGEST
     if not (folder / _COUNTS).is_file():
         return False
+    try:
+        manifest.verify(folder)
+        CorpusCounts.read(folder)
+    except UsageError:
+        return False  # it is written again
     return not path.exists() or path.read_text(encoding="utf-8") == _settings_digest(tokenizer, spec)
 
 

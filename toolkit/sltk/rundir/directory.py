@@ -23,6 +23,7 @@ from ..components.slots import Backbone
 from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import InputError, Problem, UsageError
 from ..files import atomic, locking
+from ..files.damage import damaged
 from ..files.writable import check_folder
 from ..models.description import check_format
 from ..runtime import processes
@@ -198,9 +199,17 @@ class RunDirectory:
         """Refuse to resume on data that differs from what the run started on, as far as that was recorded."""
         if not (self.spec.exists() and self.environment.exists()):
             return
-        changed = list(describe_changes(read_mapping(self.environment).get("data", {}), fingerprints))
+        changed = list(describe_changes(self._recorded_data(), fingerprints))
         if changed:
             raise self._other_run("that started on other data: resuming would mix the two", changed)
+
+    def _recorded_data(self) -> dict[str, Fingerprint]:
+        """The fingerprints of the data that the run started on."""
+        data = read_mapping(self.environment).get("data", {})
+        values = list(data.values()) if isinstance(data, dict) else [None]
+        if not all(isinstance(value, dict) and _is_fingerprint(value) for value in values):
+            raise damaged(self.environment, "`data` does not have a digest and counts for each split")
+        return dict(data)
 
     def _environment_changes(self, seed: int, model: TrainedModel) -> list[str]:
         """Changes since the run started that may affect its numbers: versions, device, threads."""
@@ -288,3 +297,8 @@ def _origin(backbone: Backbone) -> dict[str, Any]:
     """The pre-trained model that a run starts from; it may be gone or elsewhere later."""
     origin = origin_of(getattr(backbone, "adapter", None), getattr(backbone, "name", None))
     return {} if origin is None else {"origin": origin.model_dump(mode="json")}
+
+
+def _is_fingerprint(value: Mapping[str, Any]) -> bool:
+    counts = [number for key, number in value.items() if key != "digest"]
+    return isinstance(value.get("digest"), str) and all(isinstance(number, int) for number in counts)

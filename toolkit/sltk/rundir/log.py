@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..files import atomic
+from ..files.damage import open_regular
 from ..runtime.progress import Progress
 
 
@@ -18,9 +20,16 @@ class LoggedProgress(Progress):
 
     def __init__(self, inner: Progress, path: Path) -> None:
         self.inner, self.path = inner, path
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if not text.endswith("\n"):  # a killed process may have left an incomplete last line
-            atomic.write_text(path, text[: text.rfind("\n") + 1])
+        lines, damaged_lines = _read(path)
+        if damaged_lines:
+            copy = path.with_name(f"{path.name}.damaged")
+            path.replace(copy)
+            inner.note(
+                f"{path}:{damaged_lines[0]} is damaged; the lines that can be read stay, and {copy} has all"
+            )
+        # A killed process may have left an incomplete last line.
+        if damaged_lines or (path.exists() and not path.read_bytes().endswith(b"\n")):
+            self._write(lines)
 
     def note(self, message: str) -> None:
         """Write the note and pass it on."""
@@ -30,9 +39,7 @@ class LoggedProgress(Progress):
     def started(self, steps: int, done: int) -> None:
         """Drop the lines of updates that will be repeated."""
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            remaining = [line for line in lines if json.loads(line).get("step", 0) <= done]
-            atomic.write_text(self.path, "".join(f"{line}\n" for line in remaining))
+            self._write(values for values in _read(self.path)[0] if values.get("step", 0) <= done)
         self.inner.started(steps, done)
 
     def step(self, done: int, words: int) -> None:
@@ -48,6 +55,38 @@ class LoggedProgress(Progress):
         """Pass the count on."""
         self.inner.labelled(sentences)
 
+    def _write(self, lines: Iterable[dict[str, Any]]) -> None:
+        atomic.write_text(self.path, "".join(map(_line, lines)))
+
     def _append(self, values: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+            file.write(_line(values))
+
+
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The complete lines of a log, and the numbers of those that are damaged; an incomplete last line is neither.
+
+    Raises:
+        UsageError: something else is in the place of the file.
+    """
+    try:
+        with open_regular(path) as file:
+            raw = file.read()
+    except FileNotFoundError:
+        return [], []
+    lines: list[dict[str, Any]] = []
+    damaged_lines: list[int] = []
+    for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict) and isinstance(values.get("step", 0), int):
+            lines.append(values)
+        else:
+            damaged_lines.append(number)
+    return lines, damaged_lines

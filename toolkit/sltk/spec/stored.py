@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from ..errors import DataError
+from ..files.damage import open_regular
 from ..yamltree.variables import unescape
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus", ".lock"})
@@ -37,10 +38,13 @@ def read_mapping(path: Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8")
         value = json.loads(text) if path.suffix == ".json" else parse_stored_spec(text)
     except FileNotFoundError as error:
         raise DataError.at("the file is missing, so this folder is incomplete", path) from error
+    except RecursionError as error:
+        raise DataError.at("the file is damaged: it is nested too deeply", path) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError.at(f"the file is damaged: {error}", path) from error
     if not isinstance(value, dict):

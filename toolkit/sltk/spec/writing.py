@@ -38,16 +38,12 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
 
 
 def digest(spec: BaseModel) -> str:
-    """Identify what a spec says: the same for equal specs, except that `imports:` and unset keys do not count."""
-    values = _set_values({**plain_values(spec), "imports": None})
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    """Identify what a spec says: the same for equal specs. Keys with their default do not count, nor do `imports:`.
 
-
-def _set_values(value: Any) -> Any:
-    """Plain values without keys that are unset, so that a later version may add such keys."""
-    if isinstance(value, dict):
-        return {key: _set_values(item) for key, item in value.items() if item is not None}
-    return [_set_values(item) for item in value] if isinstance(value, list) else value
+    So the digest stays the same if a later version adds keys.
+    """
+    values = spec.model_dump(serialize_as_any=True, exclude_defaults=True, exclude={"imports"})
+    return hashlib.sha256(json.dumps(plain(values), sort_keys=True).encode()).hexdigest()
 
 
 def dump_values(values: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
-from .trainer import Examples, PackedTrainer, checkpoints
+from .checkpoints import ResumePoint
+from .trainer import Examples, PackedTrainer
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -44,6 +45,8 @@ class Task:
     """Returns a name for the training sample with this number, for error messages."""
     callbacks: tuple[TrainerCallback, ...] = ()
     """Additional callbacks of the Trainer."""
+    spec_digest: str | None = None
+    """Identifies the spec in checkpoints, so that none of another spec is used."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,15 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
 
     Raises:
         RunError: the loss or the gradient is not a finite number.
+        UsageError: no checkpoint can be used, although there are complete ones.
     """
     if not len(task.examples):
         return Fitted(_cost(task), is_evaluated=False)
     trainer = make_trainer(task, spec, folder, progress)
-    newest = next(reversed(checkpoints(folder).values()), None) if resume else None
+    newest = None
     if resume:
+        point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
+        newest = point.newest(folder, progress)
         progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
     trainer.resume(newest)
     final_step = trainer.state.global_step
@@ -130,6 +136,7 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
         describe=task.describe,
         callbacks=callbacks,
         recipe=RECIPES[spec.recipe],
+        spec_digest=task.spec_digest,
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer

@@ -7,7 +7,6 @@ scored by the code that scores everything else.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -17,22 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from ..errors import RunError, UsageError
-from ..files import atomic
+from ..errors import RunError
+from ..files import atomic, manifest
+from ..files.damage import damaged, report_damage
 from ..nn import batching
 from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
-
-TRAINED = "trained.safetensors"
-STATE = "trainer_state.json"
-SESSION = "session.json"
-_REQUIRED_FILES = frozenset({TRAINED, STATE, SESSION, "optimizer.pt", "scheduler.pt"})
+from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -111,6 +107,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         evaluate: returns the current scores, with the selecting one as `score`; None without validation data.
         describe: returns a name for the training sample with a number, for error messages.
         recipe: which gradients form an update, and what the schedule counts.
+        spec_digest: recorded in the manifest of each checkpoint.
     """
 
     def __init__(
@@ -124,8 +121,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         describe: Callable[[int], str],
         callbacks: list[TrainerCallback],
         recipe: Recipe,
+        spec_digest: str | None = None,
     ) -> None:
         self._recipe = recipe
+        self._spec_digest = spec_digest
         self._data_seed = data_seed
         self._score = evaluate
         self._describe = describe
@@ -241,6 +240,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             self._partial = None
         processes.barrier()
         if self.args.should_save:
+            manifest.write(aside / name, step=self.state.global_step, spec=self._spec_digest)
             atomic.publish(aside / name, folder / name)
             atomic.remove(aside)
             self._remove_old(folder)
@@ -264,18 +264,40 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self.model.load_trainable_state(load_file(str(Path(resume_from_checkpoint) / TRAINED)))
+        folder = Path(resume_from_checkpoint)
+        state = read_trained(folder)
+        with report_damage(folder / TRAINED):
+            self.model.load_trainable_state(state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both from a checkpoint; transformers would train with a new optimizer if the file did not fit."""
+        if checkpoint is None:
+            return
+        path = Path(checkpoint) / "optimizer.pt"
+        with report_damage(path):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        check_optimizer(self.optimizer, path)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            with report_damage(Path(checkpoint) / "rng_state.pth"):
+                super()._load_rng_state(checkpoint)
+
+    def _load_callback_state(self) -> None:
+        with report_damage(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / STATE):
+            super()._load_callback_state()
 
     def resume(self, newest: Path | None) -> None:
         """Train to the end from the checkpoint `newest`, or from the start if it is None.
 
         Raises:
             RunError: the loss or the gradient is not finite.
-            UsageError: the checkpoint is from a run with a different number of processes.
+            UsageError: the checkpoint is from a run with a different number of processes, or is damaged.
         """
         self.session = Session.of(newest) if newest else Session()
         if newest is not None:
-            state = TrainerState.load_from_json(str(newest / STATE))
+            with report_damage(newest / STATE):
+                state = TrainerState.load_from_json(str(newest / STATE))
             if state.stateful_callbacks["TrainerControl"]["args"]["should_training_stop"]:
                 # Training was complete. The Trainer would not know that early stopping had ended it.
                 self.state = state
@@ -284,63 +306,16 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.train(resume_from_checkpoint=str(newest) if newest else None)
 
     def restore_best(self) -> None:
-        """Restore the weights of the best epoch."""
-        best = checkpoints(Path(self.args.output_dir))[self.state.best_global_step]
-        self._load_from_checkpoint(str(best))
-
-
-class Session:
-    """Words and time that a run has taken so far, including those before it was resumed."""
-
-    def __init__(self, words: int = 0, seconds: float = 0.0, evaluating: float = 0.0) -> None:
-        self.words = words
-        self.words_before = words
-        self.evaluating = evaluating
-        self._before = seconds
-        self._start_time = time.perf_counter()
-
-    @classmethod
-    def of(cls, checkpoint: Path) -> Session:
-        """Read the session in a checkpoint.
+        """Restore the weights of the best epoch.
 
         Raises:
-            UsageError: a different number of processes wrote it.
+            UsageError: its checkpoint is missing or damaged.
         """
-        stored = json.loads((checkpoint / SESSION).read_text(encoding="utf-8"))
-        before, now = stored.pop("processes"), processes.world_size()
-        if before != now:
-            raise UsageError(
-                f"`{checkpoint}` is from a run with {before} processes, and this one has {now}: "
-                "resume it with the same number"
+        folder = Path(self.args.output_dir)
+        best = checkpoints(folder).get(self.state.best_global_step)
+        if best is None:
+            raise damaged(
+                folder / f"checkpoint-{self.state.best_global_step}", "the best checkpoint is missing"
             )
-        return cls(**stored)
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of training in seconds, including evaluations and checkpoints."""
-        return self._before + time.perf_counter() - self._start_time
-
-    @property
-    def words_per_second(self) -> float:
-        """Words trained on per second, without the time of evaluations."""
-        return self.words / max(self.seconds - self.evaluating, 1e-9)
-
-    def as_json(self) -> dict[str, float]:
-        """The values that a checkpoint stores."""
-        return {
-            "words": self.words,
-            "seconds": self.seconds,
-            "evaluating": self.evaluating,
-            "processes": processes.world_size(),
-        }
-
-
-def checkpoints(folder: Path) -> dict[int, Path]:
-    """The complete checkpoints in a folder by update, oldest first."""
-    folders = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _is_complete(path)]
-    return dict(sorted((int(path.name.rsplit("-", 1)[1]), path) for path in folders))
-
-
-def _is_complete(path: Path) -> bool:
-    names = {file.name for file in path.iterdir()}
-    return names >= _REQUIRED_FILES and any(name.startswith("rng_state") for name in names)
+        manifest.verify(best)
+        self._load_from_checkpoint(str(best))
