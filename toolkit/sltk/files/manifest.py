@@ -91,7 +91,7 @@ def verify(folder: Path, below: str = "") -> dict[str, Any] | None:
     for name in files:
         if not (folder / name).is_file():
             kind = "is not a file" if (folder / name).exists() else "is missing"
-            raise UsageError(Problem(f"the folder is damaged: `{name}` {kind}", Location(str(folder))))
+            raise UsageError(Problem(f"the folder is damaged: `{name}` {kind}", Location(str(folder / NAME))))
     for path in _unlisted(folder, files, below):
         raise damaged(
             path, f"it was added after {NAME} was written", "remove it, or restore the original folder"

@@ -13,11 +13,11 @@ from .._version import __version__
 from ..components.backbones import precision
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.slots import Backbone
-from ..errors import ModelError
+from ..errors import Location, ModelError, Problem
 from ..files.damage import report_damage
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..spec.experiment import RunSpec
-from .description import FORMAT, stored_values
+from .description import DESCRIPTION, FORMAT, stored_values
 
 _CUSTOM_WEIGHTS = Path("base") / "weights.safetensors"
 """All weights of a custom backbone that is not a transformers model."""
@@ -130,10 +130,8 @@ def load_backbone(
         )
     flags = description["mask"]["flags"]
     if _flags_text(backbone) != flags:
-        raise ModelError(
-            f"the saved mask is {flags}, one digit per block, but the model was built with the mask "
-            f"{_flags_text(backbone)}"
-        )
+        about = f"the saved mask is {flags}, one digit per block, but the model was built with the mask "
+        raise ModelError(Problem(about + _flags_text(backbone), Location(str(folder / DESCRIPTION))))
     model: Any = backbone.model
     dtypes = {parameter.dtype for parameter in model.parameters()}
     # Only float32 weights can be merged without loss.

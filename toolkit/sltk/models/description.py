@@ -81,8 +81,8 @@ def is_model(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
-def check_format(folder: Path, stored: Mapping[str, Any], advice: str) -> None:
-    """Check that this version of sltk can read the format that a stored file names.
+def check_format(path: Path, stored: Mapping[str, Any], advice: str) -> None:
+    """Check that this version of sltk can read the format that the stored file `path` names.
 
     Raises:
         UsageError: the format is another one; `advice` is shown as a note.
@@ -90,10 +90,10 @@ def check_format(folder: Path, stored: Mapping[str, Any], advice: str) -> None:
     if stored.get("format") == FORMAT:
         return
     about = (
-        f"`{folder}` was written by sltk {stored.get('sltk', 'of an older version')} in format "
+        f"`{path.parent}` was written by sltk {stored.get('sltk', 'of an older version')} in format "
         f"{stored.get('format', '?')}; this is sltk {__version__}, which reads format {FORMAT}"
     )
-    raise UsageError(Problem(about, notes=(advice,)))
+    raise UsageError(Problem(about, Location(str(path)), notes=(advice,)))
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"`{folder}` has no sltk model (no {DESCRIPTION}); did its training finish?")
     description = read_json(path)
-    check_format(folder, description, "train it again, or use the version that wrote it")
+    check_format(path, description, "train it again, or use the version that wrote it")
     try:
         _Description.model_validate(description)
     except ValidationError as error:

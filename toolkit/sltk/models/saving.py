@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..components.backbones import precision
+from ..components.backbones.stored_weights import check_finite
 from ..components.slots import Backbone, Splitter
 from ..errors import UsageError
 from ..files import atomic, manifest
@@ -36,7 +37,7 @@ from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone
 from .description import DESCRIPTION, read_description, stored_values
-from .stored_tensors import check_finite, check_shapes
+from .stored_tensors import check_shapes
 
 _HEAD = "head.safetensors"
 

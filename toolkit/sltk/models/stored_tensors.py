@@ -1,4 +1,4 @@
-"""Check stored weights before they are used: names and shapes before memory is allocated, and finite values."""
+"""Check names and shapes of stored weights before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,3 @@ def check_shapes(build: Callable[[], Mapping[str, nn.Module]], path: Path) -> No
 def _list(names: set[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in sorted(names)[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
-
-
-def check_finite(module: nn.Module, path: Path) -> None:
-    """Check that all weights and buffers are finite numbers.
-
-    Raises:
-        UsageError: one contains NaN or an infinite value.
-    """
-    for name, value in (*module.named_parameters(), *module.named_buffers()):
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise damaged(path, f"`{name}` contains NaN or an infinite value")

@@ -119,7 +119,7 @@ class RunDirectory:
             DataError: `environment.json` is missing or damaged.
         """
         advice = "train it again (--force), or use the version that wrote it"
-        check_format(self.folder, read_mapping(self.environment), advice)
+        check_format(self.environment, read_mapping(self.environment), advice)
 
     def _check_same(self, spec: RunSpec) -> None:
         """Refuse to resume with a spec, or with `imports:`, that differ from those the run started with."""

@@ -71,12 +71,12 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
     """
     if not len(task.examples):
         return Fitted(_cost(task), is_evaluated=False)
-    trainer = make_trainer(task, spec, folder, progress)
     newest = None
     if resume:
         point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
         newest = point.newest(folder, progress)
         progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
+    trainer = make_trainer(task, spec, folder, progress)
     trainer.resume(newest)
     final_step = trainer.state.global_step
     if spec.select == "best" and trainer.state.best_global_step:

@@ -21,7 +21,7 @@ from .attention_setup import apply_mask
 from .base_weights import identify_base
 from .fetching import fetch, from_config_values
 from .pretrained import TrainedTokenizer
-from .stored_size import check_config, check_total
+from .stored_weights import check_config, check_finite, check_total
 from .weights import WeightsSource, load_shared_weights, source_of, version_options
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     model = load_shared_weights(spec, config, source, context)
     if context.saved is not None and not manifest.exists(context.saved):
         _check_vocabulary(tokenizer, model, context.saved)
+        check_finite(model, context.saved if folder is None else folder)
     base_model = model.base_model if context.language_model else model
     backbone = apply_mask(base_model, tokenizer, flags, spec, context)
     backbone.language_model = model if context.language_model else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import ModelError, Problem
 from ...families import model_files
-from ...files.damage import check_readable, is_about_content, open_regular, read_json, reason
+from ...files.damage import check_readable, damaged, is_about_content, open_regular, read_json, reason
 from .pretrained import PretrainedBackbone, TrainedTokenizer
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -87,15 +87,17 @@ def position_limit(config: dict[str, Any]) -> int | None:
 
 
 def check(folder: Path) -> None:
-    """Check that the tokenizer files in a folder can be read, also without transformers.
+    """Check that the tokenizer files that sltk saved in a folder can be read, also without transformers.
 
     Raises:
         ModelError: its `tokenizer.json` contains no tokenizer.
-        UsageError: another file is damaged; the error names it.
+        UsageError: it is missing, or another file is damaged; the error names it.
     """
     check_readable(folder)
-    if (folder / "tokenizer.json").exists():
-        _read(folder / "tokenizer.json")
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise damaged(path, "it is missing")
+    _read(path)
 
 
 def _read(path: Path) -> Any:

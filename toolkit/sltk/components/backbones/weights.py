@@ -49,6 +49,8 @@ def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource 
         # An export that transformers can also load has its weights in the folder itself.
         for folder in (context.saved / "base", context.saved):
             if (folder / "config.json").is_file():
+                if not any(folder.glob("model*.safetensors")):
+                    raise damaged(folder / "model.safetensors", "it is missing")
                 return WeightsSource(str(folder.absolute()), {"local_files_only": True}, is_inside_run=True)
         if "path" in context.base:
             raise damaged(context.saved / str(context.base["path"]) / "config.json", "it is missing")
@@ -148,7 +150,21 @@ def _load(name: str, model_class: Any, **options: Any) -> Any:
     )
     model, info = fetch(name, lambda: load(output_loading_info=True, **options))
     _check_keys(name, model, model_class, info)
+    if options.get("local_files_only"):
+        _check_blocks(name, info)
     return model
+
+
+def _check_blocks(name: str, info: Mapping[str, Any]) -> None:
+    """Refuse a model of a run whose files have weights of blocks that its config does not have.
+
+    Raises:
+        UsageError: weights of blocks are not used.
+    """
+    unused = sorted(key for key in info["unexpected_keys"] if any(map(str.isdecimal, key.split("."))))
+    if unused:
+        about = f"it describes a model without `{unused[0]}`, which is among the weights next to it"
+        raise damaged(Path(name) / "config.json", about)
 
 
 def _check_keys(name: str, model: Any, model_class: Any, info: Mapping[str, Any]) -> None:

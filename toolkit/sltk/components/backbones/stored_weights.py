@@ -1,4 +1,4 @@
-"""Compare the sizes in config.json with the weights next to it, before a library allocates memory for them."""
+"""Check stored weights: sizes in config.json before a library allocates memory for them, and finite values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from ...errors import ModelError, Problem
 from ...families.model_files import Headers, read_config, read_headers
@@ -84,3 +87,14 @@ def check_total(model: Any, headers: Headers, folder: Path) -> None:
 def _too_large(folder: Path, what: str) -> ModelError:
     about = f"`{folder / 'config.json'}` asks for {what}, which does not fit the weights next to it"
     return ModelError(Problem(about, path="backbone.name"))
+
+
+def check_finite(module: nn.Module, path: Path) -> None:
+    """Check that all weights and buffers are finite numbers.
+
+    Raises:
+        UsageError: one contains NaN or an infinite value.
+    """
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise damaged(path, f"`{name}` contains NaN or an infinite value")
