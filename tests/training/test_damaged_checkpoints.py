@@ -62,7 +62,9 @@ def without_manifests(run: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", damage.DAMAGE)
-def test_resume_goes_back_to_the_newest_undamaged_checkpoint(runs: Path, run: Path, name: str, kind: str) -> None:
+def test_resume_goes_back_to_the_newest_undamaged_checkpoint(
+    runs: Path, run: Path, name: str, kind: str
+) -> None:
     """A note names the file, and the weights are those of an uninterrupted run."""
     damage.DAMAGE[kind](run / "checkpoints/checkpoint-6" / name)
     progress = resume(run)
