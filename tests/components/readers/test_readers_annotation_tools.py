@@ -248,6 +248,21 @@ def test_prodigy_objects_without_spans(tmp_path: Path) -> None:
     assert sentence.spans is None
 
 
+@pytest.mark.parametrize(
+    "more", [{"label": "SPORT"}, {"options": [{"id": "A"}], "accept": ["A"]}, {"accept": []}]
+)
+def test_prodigy_answers_on_categories(more: dict[str, Any], tmp_path: Path) -> None:
+    """An answer on the category of a text does not say that it has no span."""
+    (sentence,) = ProdigyReader(path=put(tmp_path, {"text": TEXT, "answer": "accept", **more})).read()
+    assert sentence.spans is None
+
+
+def test_prodigy_spans_under_another_key(tmp_path: Path) -> None:
+    """Spans under an unknown key are an error, also in an accepted object."""
+    path = put(tmp_path, {"text": TEXT, "answer": "accept", "span": [PLACE]})
+    assert "`span` looks like annotation" in error_message(ProdigyReader(path=path))
+
+
 def test_prodigy_answers_to_single_suggestions_are_reported(tmp_path: Path) -> None:
     """In the view `ner`, words outside the suggested span were not annotated."""
     for key in ({"_view_id": "ner"}, {"_is_binary": True}):

@@ -16,6 +16,7 @@ from .standoff import PartlyAnnotatedReader
 from .unread_keys import check_unread
 
 _ANSWERS = ("accept", "reject", "ignore")
+_CATEGORIES = ("label", "options", "accept")  # of whole texts
 _SPAN = SpanKeys("start", "end", "label")
 _SINGLE = (
     "an answer to one suggestion (view `ner`): nobody annotated the words outside it, which are read as `O`"
@@ -27,8 +28,8 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
     """Prodigy's JSON lines: objects with `text` and `spans: [{start, end, label}]`; words are the `tokens`, if any.
 
     Objects whose `answer` is `reject` or `ignore` are left out and reported. An accepted object without `spans` has
-    none; an object without `answer` and `spans` is not annotated. Relations and categories are not read. An object is
-    one sentence and one document.
+    none, unless the answer is on categories (`label`, `options` or `accept`): such objects, and those without `answer`
+    and `spans`, are not annotated. Relations and categories are not read. An object is one sentence and one document.
     """
 
     def annotation_keys(self) -> Sequence[str]:
@@ -54,13 +55,14 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
             return Unused(record.file, record.line, reason)
         tokens = record.records("tokens") if "tokens" in record else None
         words = None if tokens is None else word_offsets(tokens, text)
-        spans: list[CharSpan] | None = None if answer is None else []
+        is_answer_on_spans = answer is not None and not any(key in record for key in _CATEGORIES)
+        spans: list[CharSpan] | None = [] if is_answer_on_spans else None
         unused: list[Unused] = []
         if "spans" in record:
             items = enumerate(record.get("spans", list, "a list of spans"))
             spans, unused = self.each(items, lambda each: _span(*each, record, words))
-        if spans is None:
-            check_unread(self, record, ["text", "tokens", "relations", "meta", "options"])
+        else:
+            check_unread(self, record, ["text", "tokens", "relations", "meta", *_CATEGORIES])
         if record.value.get("_view_id") == "ner" or record.value.get("_is_binary") is True:
             unused.append(Unused(record.file, record.line, _SINGLE, adjusted=True))
         if words is not None:
