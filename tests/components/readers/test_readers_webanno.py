@@ -307,6 +307,21 @@ def test_misplaced_parts_may_be_left_out(tmp_path: Path) -> None:
     assert (spans_of(sentence), [item.line for item in sentence.unused]) == ([("Vera", "PER")], [7])
 
 
+def test_tokens_of_white_space_are_no_words(tmp_path: Path) -> None:
+    """A token of white space is not a word; a span over it has the words around it."""
+    text = "#Text=a b\n1-1\t0-1\ta\t_\tX[1]\t\n1-2\t1-2\t \t_\tX[1]\t\n1-3\t2-3\tb\t_\tX[1]\t\n"
+    (sentence,) = read(put(tmp_path, HEADER + text))
+    assert (sentence.words, spans_of(sentence), sentence.unused) == (["a", "b"], [("a b", "X")], ())
+
+
+@pytest.mark.parametrize("text", ["#Text=a_b *\n", "#Text=a_b  *\n", ""])
+def test_words_may_be_escaped(text: str, tmp_path: Path) -> None:
+    """The text of the file decides, and its words may be escaped like values."""
+    words = "1-1\t0-3\ta\\_b\t_\tX\t\n1-2\t4-5\t\\*\t_\t_\t\n"
+    (sentence,) = read(put(tmp_path, HEADER + text + words))
+    assert sentence.words == (["a_b", "*"] if text else ["a\\_b", "\\*"])
+
+
 def test_joined_files_are_several_documents(tmp_path: Path) -> None:
     """A second header begins another document, with other layers, whose numbers mean other spans."""
     first = HEADER + rows(("Vera", "PER[1]"))

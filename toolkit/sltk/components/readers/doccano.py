@@ -66,7 +66,7 @@ class DoccanoReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
                 record.file,
                 record.line,
                 (*record.unused, *unused),
-                record.name("id", record.number),
+                record.name("id", record.value.get("doc_id", record.number)),
             )
 
     def _key(self, record: JsonRecord) -> str | None:

@@ -77,10 +77,11 @@ class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextF
 
     def _finish(self, sentence: TokenSentence) -> Sentence:
         spans, unused = sentence.spans(self.path)
+        words = [(start, end) for start, end in sentence.offsets if sentence.text[start:end].strip()]
         finished = annotated_sentence(
             sentence.text,
             spans if sentence.is_annotated else None,
-            sentence.offsets,
+            words,
             self.misaligned,
             file=str(self.path),
             line=sentence.line,

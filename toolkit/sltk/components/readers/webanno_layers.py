@@ -121,12 +121,15 @@ def values(cell: str) -> Iterator[tuple[str | None, int | None]]:
 
 
 def unescape(text: str) -> str:
-    """Text without the backslashes that mark reserved characters."""
+    """Text without the backslashes that mark reserved characters; as it is, if it has half of a surrogate pair."""
     if "\\" not in text:
         return text
     plain = _ESCAPE.sub(_character, text)
-    # Characters beyond 16 bits may be written as two escapes.
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        # Characters beyond 16 bits are written as two escapes.
+        return plain.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return text
 
 
 def _character(match: re.Match[str]) -> str:

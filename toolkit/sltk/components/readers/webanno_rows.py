@@ -188,19 +188,23 @@ def _in_order(text: str, tokens: list[TokenRow]) -> list[tuple[int, int]] | None
     """The tokens one after the other in the text; None if one is not there."""
     offsets, place = [], 0
     for token in tokens:
-        start = text.find(token.word, place)
+        found = ((text.find(word, place), word) for word in (token.word, unescape(token.word)))
+        start, word = next((each for each in found if each[0] >= 0), (-1, ""))
         if start < 0:
             return None
-        place = start + len(token.word)
+        place = start + len(word)
         offsets.append((start, place))
     return offsets
 
 
 def _place(places: Places, begin: int, end: int, word: str) -> tuple[int, int] | None:
-    """The characters at offsets that count UTF-16 units, or characters, if they are those of the word."""
+    """The characters at offsets that count UTF-16 units, or characters, if they are those of the word.
+
+    Some programs escape words as in values.
+    """
     for unit in (Unit("utf16"), Unit("characters")):
         parts = places.parts(CharSpan(begin, end, ""), unit)
-        if parts is not None and places.quote(parts) == word:
+        if parts is not None and places.quote(parts) in (word, unescape(word)):
             return parts[0]
     return None
 
