@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -14,9 +17,19 @@ from tokenizers.processors import TemplateProcessing
 
 import tiny
 from sltk.components.backbones import Decoder, local_tokenizer
+from sltk.data.datasets import Dataset
+from sltk.data.sentence_stream import CHUNK_SIZE
 from sltk.errors import ModelError
-from sltk.preview.audit import Audit, audit
-from sltk.preview.audit.counts import Distribution
+from sltk.preview.audit import Audit, audit, repetition
+from sltk.preview.audit.counts import Distribution, SplitCounter
+from sltk.preview.audit.repetition import (
+    SentenceIndex,
+    noise_between,
+    noise_within,
+    selected,
+    shared_with,
+)
+from sltk.schemes.detection import TagReading
 from sltk.spec import loading
 from sltk.subwords.tokenization import SubwordEncoder
 from sltk.types import Sentence
@@ -244,3 +257,85 @@ def test_the_audit_of_conll_2003(corpora: Path) -> None:
     assert [split.documents for split in result.splits.values()] == [946, 216, 231]
     assert [split.repaired for split in result.splits.values()] == [2, 0, 0]
     assert result.subwords == {}
+
+
+def brute_force(sentences: list[Sentence]) -> tuple[int, set[tuple[str, ...]]]:
+    """The number of repeated sentences, and the words that are tagged in more than one way."""
+    tags: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for each in sentences:
+        if each.words:
+            tags.setdefault(tuple(each.words), []).append(tuple(each.tags or ()))
+    repeated = sum(len(variants) - 1 for variants in tags.values())
+    return repeated, {words for words, variants in tags.items() if len(set(variants)) > 1}
+
+
+SMALL = st.lists(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["O", "B-X"])), max_size=3).map(
+        lambda pairs: Sentence([word for word, _ in pairs], [tag for _, tag in pairs], file="f", line=1)
+    ),
+    max_size=12,
+)
+
+
+@given(train=SMALL, test=SMALL)
+def test_repetition_equals_a_comparison_of_all_sentences(train: list[Sentence], test: list[Sentence]) -> None:
+    """Repeated, shared and differently tagged sentences are those that a comparison of all of them finds."""
+    splits = [Dataset(sentences, "IOB2", TagReading("IOB2")) for sentences in (train, test)]
+    indices = [SentenceIndex(), SentenceIndex()]
+    for split, index in zip(splits, indices, strict=True):
+        for sentence in split:
+            index.add(sentence)
+        repeated, noise = brute_force(split.sentences)
+        count, listed = noise_within(split, index)
+        assert (index.duplicates, count, {each.words for each in listed}) == (repeated, len(noise), noise)
+    known = {tuple(each.words) for each in train if each.words}
+    shared = [each for each in test if tuple(each.words) in known]
+    assert list(selected(splits[1], shared_with(indices[1], indices[0]))) == shared
+    count, listed = noise_between(splits, indices)
+    both = [
+        each for each in train + test if tuple(each.words) in known & {tuple(each.words) for each in test}
+    ]
+    assert {each.words for each in listed} == brute_force(both)[1]
+    assert count == len(listed)
+    for each in listed:
+        assert sum(variant.count for variant in each.variants) == sum(
+            tuple(sentence.words) == each.words for sentence in both
+        )
+
+
+def test_only_some_places_are_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All findings are counted, and the first of them are listed."""
+    monkeypatch.setattr(repetition, "LISTED", 3)
+    rows = [f"word{number} {tag}\n\n" for number in range(20) for tag in ("O", "B-X")]
+    for name in ("train", "test"):
+        (folder / f"{name}.conll").write_text("".join(rows))
+    result = audited(folder)
+    for split in result.splits.values():
+        assert (split.duplicates, split.noise_count, len(split.noise)) == (20, 20, 3)
+    assert (result.between.noise_count, len(result.between.noise)) == (20, 3)
+    (overlap,) = result.between.overlaps
+    assert (overlap.sentences, len(overlap.places)) == (40, 3)
+    assert [each.words[0] for each in result.between.noise] == ["word0", "word1", "word2"]
+
+
+def test_splits_are_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a few sentences are in memory at a time, unless `holdout` divides the training data."""
+    for name in ("train", "test"):
+        (folder / f"{name}.conll").write_text("Ines B-PER\nwalked O\n\n" * 40 * CHUNK_SIZE)
+    numbers = []
+    add = SplitCounter.add
+
+    def in_memory() -> int:
+        gc.collect()
+        return sum(isinstance(each, Sentence) for each in gc.get_objects())
+
+    def watched(self: SplitCounter, sentence: Sentence, is_plain: bool) -> None:
+        if sentence.line and sentence.line % (30 * CHUNK_SIZE) == 1:
+            numbers.append(in_memory())
+        add(self, sentence, is_plain)
+
+    before = in_memory()
+    monkeypatch.setattr(SplitCounter, "add", watched)
+    assert audited(folder).splits["test"].duplicates == 40 * CHUNK_SIZE - 1
+    assert len(numbers) == 8
+    assert max(numbers) - before <= 8 * CHUNK_SIZE

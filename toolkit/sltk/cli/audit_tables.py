@@ -106,7 +106,7 @@ def _anomalies(audit: Audit) -> _Rows:
         if shared:
             cells = (f"{shared[name]:,}" if name in shared else "" for name in splits)
             yield (f"  also in {other}", *cells)
-    yield _row(splits, "same words, different tags", lambda split: f"{len(split.noise):,}")
+    yield _row(splits, "same words, different tags", lambda split: f"{split.noise_count:,}")
 
 
 def _notes(audit: Audit) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _notes(audit: Audit) -> Iterator[str]:
         counts = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())
         yield f"only in {split}: {counts}"
     if len(audit.splits) > 1:
-        yield f"same words with different tags in different splits: {len(audit.between.noise):,}"
+        yield f"same words with different tags in different splits: {audit.between.noise_count:,}"
     if audit.tokens.note:
         yield f"note: {audit.tokens.note}"
     elif audit.tokens.limit is None:

@@ -12,7 +12,7 @@ from ..spec.experiment import DataSpec
 from ..types import Sentence
 from .datasets import SentenceSource, to_dataset
 from .sentence_stream import SentenceStream
-from .splits import load_splits
+from .splits import SPLITS, load_splits
 
 
 class DatasetStream:
@@ -49,8 +49,21 @@ def open_split(data: DataSpec, scheme: SchemeName, name: str) -> SentenceSource:
         DataError: see `load_splits`.
     """
     reader = getattr(data, name, None)
-    splits = (data.train, data.validation, data.test)
-    is_divided = name == "train" and any(isinstance(each, HoldoutReader) for each in splits)
-    if reader is None or isinstance(reader, HoldoutReader) or is_divided:
+    if reader is None or isinstance(reader, HoldoutReader) or (name == "train" and _is_divided(data)):
         return load_splits(data, scheme, [name])[name]
     return DatasetStream(reader, scheme, name)
+
+
+def open_splits(data: DataSpec, scheme: SchemeName) -> dict[str, SentenceSource]:
+    """All splits of a spec, as streams unless `holdout` divides the training data.
+
+    Raises:
+        DataError: see `load_splits`.
+    """
+    if _is_divided(data):
+        return dict(load_splits(data, scheme))
+    return {name: open_split(data, scheme, name) for name in SPLITS if getattr(data, name) is not None}
+
+
+def _is_divided(data: DataSpec) -> bool:
+    return any(isinstance(getattr(data, name), HoldoutReader) for name in SPLITS)

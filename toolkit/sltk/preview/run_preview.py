@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..components.slots import Reader
 from ..data.splits import SPLITS, missing_files, readers_of
@@ -18,10 +18,12 @@ from ..spec.experiment import Experiment, RunSpec
 from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from ..spec.requirements import missing_packages
-from .audit import Audit, audit
 from .estimate import Estimate, estimate_run
 from .model_check import check_model, missing_model
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
+
+if TYPE_CHECKING:
+    from .audit import Audit
 
 
 class DataReport(Protocol):
@@ -154,6 +156,8 @@ class LabellingPreview(RunPreview[Experiment]):
 
     def audit(self) -> Audit:
         """Count each split, compare the splits, and warn about anomalies."""
+        from .audit import audit  # here: it imports numpy
+
         return audit(self.loaded)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
-from ...data.datasets import Dataset
-from .counts import Groups, Noise, grouped, noise_of, place, types_of
+from ...data.datasets import SentenceSource
+from .counts import SplitCounts
+from .repetition import Noise, SentenceIndex, first_only, noise_between, place, selected, shared_with
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Overlap:
     share: float
     """Share of the sentences of `split`."""
     places: list[str]
-    """Each as `file:line: words`."""
+    """The first of them, each as `file:line: words`."""
 
 
 @dataclass(frozen=True)
@@ -31,37 +31,37 @@ class Between:
     """For each pair of splits: the sentences of the later split that occur in the earlier one."""
     alone: dict[str, dict[str, int]]
     """Types that occur in only one split, with their number; by split."""
+    noise_count: int
+    """Sentences, each counted once, that are in several splits and tagged in more than one way."""
     noise: list[Noise]
-    """The same words with different tags in different splits."""
+    """The first of them."""
 
 
-def compare(splits: dict[str, Dataset]) -> Between:
-    """Compare every pair of splits."""
-    groups = {name: grouped(split) for name, split in splits.items()}
-    types = {name: types_of(split) for name, split in splits.items()}
-    overlaps = [_overlap(splits, groups, one, other) for one, other in combinations(splits, 2)]
-    alone = {name: _alone(name, types) for name in splits} if len(splits) > 1 else {}
-    return Between(overlaps, {name: counts for name, counts in alone.items() if counts}, _noise(groups))
+def compare(
+    splits: dict[str, SentenceSource], counts: dict[str, SplitCounts], indices: dict[str, SentenceIndex]
+) -> Between:
+    """Compare every pair of splits, of which some sentences are read again."""
+    overlaps = [_overlap(splits[one], counts, indices, other, one) for other, one in combinations(splits, 2)]
+    alone = {name: _alone(name, counts) for name in splits} if len(splits) > 1 else {}
+    noise_count, noise = noise_between(list(splits.values()), list(indices.values()))
+    return Between(overlaps, {name: types for name, types in alone.items() if types}, noise_count, noise)
 
 
-def _overlap(splits: dict[str, Dataset], groups: dict[str, Groups], other: str, split: str) -> Overlap:
-    known = groups[other]
-    shared = [sentence for sentence in splits[split] if tuple(sentence.words) in known]
-    places = [f"{place(sentence)}: {' '.join(sentence.words)}" for sentence in shared]
-    return Overlap(split, other, len(shared), len(shared) / len(splits[split]), places)
+def _overlap(
+    split: SentenceSource,
+    counts: dict[str, SplitCounts],
+    indices: dict[str, SentenceIndex],
+    other: str,
+    name: str,
+) -> Overlap:
+    shared = shared_with(indices[name], indices[other])
+    places = [
+        f"{place(sentence)}: {' '.join(sentence.words)}" for sentence in selected(split, first_only(shared))
+    ]
+    number = int(shared.sum())
+    return Overlap(name, other, number, number / counts[name].sentences, places)
 
 
-def _alone(name: str, types: dict[str, Counter[str]]) -> dict[str, int]:
-    others = {type_ for other, counts in types.items() if other != name for type_ in counts}
-    return {type_: count for type_, count in sorted(types[name].items()) if type_ not in others}
-
-
-def _noise(groups: dict[str, Groups]) -> list[Noise]:
-    """Words that occur in several splits and are tagged in more than one way."""
-    shared = Counter(words for group in groups.values() for words in group)
-    merged: Groups = {}
-    for group in groups.values():
-        for words, sentences in group.items():
-            if shared[words] > 1:
-                merged.setdefault(words, []).extend(sentences)
-    return noise_of(merged)
+def _alone(name: str, counts: dict[str, SplitCounts]) -> dict[str, int]:
+    others = {type_ for other, split in counts.items() if other != name for type_ in split.types}
+    return {type_: count for type_, count in counts[name].types.items() if type_ not in others}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 from ...data.changes import Changes
-from ...data.datasets import Dataset
+from ...data.datasets import SentenceSource
 from ...data.statistics import style_as_json
-from ...errors import Location
 from ...schemes.styles import TagStyle
 from ...types import Sentence
+from .repetition import Noise, SentenceIndex, noise_within
 
 
 @dataclass(frozen=True)
@@ -26,33 +28,19 @@ class Distribution:
     longest: int
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> Distribution:
-        """The distribution of `lengths`, which must not be empty."""
-        ordered = sorted(lengths)
+    def of(cls, lengths: Iterable[int]) -> Distribution:
+        """The distribution of `lengths`, which must not be empty; a `Counter` has the number of each length."""
+        numbers: Counter[int] = lengths if isinstance(lengths, Counter) else Counter(lengths)
+        ordered = sorted(numbers)
+        ranks = list(accumulate(numbers[length] for length in ordered))
+        total = ranks[-1]
 
         def rank(percent: int) -> int:
-            return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+            last = max(1, -(-total * percent // 100))
+            return ordered[bisect_left(ranks, last)]
 
-        mean = round(sum(ordered) / len(ordered), 2)
+        mean = round(sum(length * count for length, count in numbers.items()) / total, 2)
         return cls(mean, rank(50), rank(95), rank(99), ordered[-1])
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way in which the same words are tagged."""
-
-    tags: tuple[str, ...]
-    count: int
-    place: str
-    """File and line of the first occurrence."""
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The same words with different tags: one annotation may be wrong."""
-
-    words: tuple[str, ...]
-    variants: tuple[Variant, ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,10 @@ class SplitCounts:
     words_per_sentence: Distribution
     duplicates: int
     """Sentences with the same words as an earlier sentence of the split."""
+    noise_count: int
+    """Sentences, each counted once, whose words are tagged in more than one way."""
     noise: list[Noise]
+    """The first of them."""
 
     def as_json(self) -> dict[str, Any]:
         """All counts, JSON-ready."""
@@ -87,59 +78,47 @@ class SplitCounts:
         return {**counts, **style_as_json(self.tag_style), **self.changes.as_json()}
 
 
-def count(split: Dataset) -> SplitCounts:
-    """Count the sentences, words and spans of a non-empty split."""
-    groups = grouped(split)
-    return SplitCounts(
-        sentences=len(split),
-        words=sum(map(len, split)),
-        documents=len({(sentence.file, sentence.document) for sentence in split if sentence.document}),
-        empty=sum(not sentence.words for sentence in split),
-        scheme=split.read_scheme,
-        tag_style=split.reading.style if split.reading else None,
-        tag_warning=split.reading.warning if split.reading else None,
-        types=dict(sorted(types_of(split).items())),
-        repaired=split.repaired,
-        changes=Changes(split.unused),
-        words_per_sentence=Distribution.of([len(sentence) for sentence in split]),
-        duplicates=sum(len(group) - 1 for group in groups.values()),
-        noise=noise_of(groups),
-    )
+class SplitCounter:
+    """Counts the sentences of a split, one after the other."""
 
+    def __init__(self) -> None:
+        self.index = SentenceIndex()
+        self._words = self._empty = 0
+        self._lengths: Counter[int] = Counter()
+        self._documents: set[tuple[str | None, str]] = set()
+        self._types: Counter[str] = Counter()
+        self._changes = Changes()
 
-def types_of(split: Dataset) -> Counter[str]:
-    """Spans of each type, or words with each plain tag."""
-    if split.scheme == "plain":
-        return Counter(tag for sentence in split for tag in sentence.tags or ())
-    return Counter(span.type for sentence in split for span in sentence.spans or ())
+    def add(self, sentence: Sentence, is_plain: bool) -> None:
+        """Count a sentence."""
+        self._words += len(sentence)
+        self._empty += not sentence.words
+        self._lengths[len(sentence)] += 1
+        if sentence.document:
+            self._documents.add((sentence.file, sentence.document))
+        self._types.update(
+            (sentence.tags or ()) if is_plain else (span.type for span in sentence.spans or ())
+        )
+        self._changes.add(sentence.unused)
+        self.index.add(sentence)
 
-
-Groups = dict[tuple[str, ...], list[Sentence]]
-"""Sentences by their words, in order of first occurrence."""
-
-
-def grouped(split: Dataset) -> Groups:
-    """Group the sentences that have words by their words."""
-    groups: Groups = {}
-    for sentence in split:
-        if sentence.words:
-            groups.setdefault(tuple(sentence.words), []).append(sentence)
-    return groups
-
-
-def noise_of(groups: Groups) -> list[Noise]:
-    """The groups whose sentences are tagged in more than one way."""
-    noise = []
-    for words, sentences in groups.items():
-        by_tags: dict[tuple[str, ...], list[Sentence]] = {}
-        for sentence in sentences:
-            by_tags.setdefault(tuple(sentence.tags or ()), []).append(sentence)
-        if len(by_tags) > 1:
-            variants = (Variant(tags, len(same), place(same[0])) for tags, same in by_tags.items())
-            noise.append(Noise(words, tuple(variants)))
-    return noise
-
-
-def place(sentence: Sentence) -> str:
-    """The position of a sentence, as `file:line`."""
-    return str(Location(sentence.file or "(data)", sentence.line))
+    def counts(self, split: SentenceSource) -> SplitCounts:
+        """The counts of the split, all of whose sentences have been counted; some are read again, to be shown."""
+        reading = split.reading
+        noise_count, noise = noise_within(split, self.index)
+        return SplitCounts(
+            sentences=self._lengths.total(),
+            words=self._words,
+            documents=len(self._documents),
+            empty=self._empty,
+            scheme=reading.scheme if reading else None,
+            tag_style=reading.style if reading else None,
+            tag_warning=reading.warning if reading else None,
+            types=dict(sorted(self._types.items())),
+            repaired=split.repaired,
+            changes=self._changes,
+            words_per_sentence=Distribution.of(self._lengths),
+            duplicates=self.index.duplicates,
+            noise_count=noise_count,
+            noise=noise,
+        )

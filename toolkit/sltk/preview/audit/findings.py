@@ -10,7 +10,8 @@ from ...files.safety import printable
 from ...schemes.label_text import look_alike, visible
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
-from .counts import Noise, SplitCounts
+from .counts import SplitCounts
+from .repetition import Noise
 from .subword_counts import SubwordCounts
 
 _SHOWN = 3
@@ -53,8 +54,8 @@ def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
         yield Finding(name, "nothing is annotated: every tag is O")
     if counts.duplicates:
         yield Finding(name, f"repeated sentences: {counts.duplicates} of {counts.sentences}")
-    if counts.noise:
-        message = f"the same words with different tags: {len(counts.noise)}"
+    if counts.noise_count:
+        message = f"the same words with different tags: {counts.noise_count}"
         yield Finding(name, message, _noise_notes(counts.noise))
 
 
@@ -84,8 +85,8 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
     for overlap in between.overlaps:
         if overlap.sentences:
             yield _overlap(overlap, splits[overlap.split].sentences)
-    if between.noise:
-        message = f"the same words with different tags in different splits: {len(between.noise)}"
+    if between.noise_count:
+        message = f"the same words with different tags in different splits: {between.noise_count}"
         yield Finding("train", message, _noise_notes(between.noise))
 
 

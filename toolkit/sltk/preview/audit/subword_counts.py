@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ...components.backbones import local_tokenizer
 from ...components.backbones.pretrained import PretrainedBackbone
-from ...data.datasets import Dataset
+from ...data.datasets import SentenceSource
 from ...spec.experiment import Experiment
 from ...subwords.tokenization import Encoding, SubwordEncoder, resolve_spacing
 from ...types import Sentence
 from ..model_info import ModelInfo
-from .counts import Distribution, place
+from .counts import Distribution
+from .repetition import LISTED, place
+
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,12 @@ class SubwordCounts:
     unknown_words: int
     """Words with at least one unknown token."""
     unknown_places: list[str]
+    """The first of them."""
     cut_words: int
     """Words that are longer than the limit by themselves, so that a part of them is never read."""
 
 
-def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
+def tokens_of(experiment: Experiment, training: SentenceSource) -> Tokens:
     """The encoder of the spec's tokenizer, which does not apply the limit, and the limit.
 
     Raises:
@@ -61,31 +66,58 @@ def tokens_of(experiment: Experiment, training: Dataset) -> Tokens:
         name = backbone.tokenizer or backbone.name
         note = f"the tokenizer of `{name}` is not on this machine: subwords are not counted"
         return Tokens(None, limit, note)
-    spacing = resolve_spacing(experiment.aligner.spacing, training.sentences)
+    spacing = resolve_spacing(experiment.aligner.spacing, training)
     return Tokens(SubwordEncoder(tokenizer, spacing), limit)
 
 
-def count_subwords(split: Dataset, encoder: SubwordEncoder, limit: int | None) -> SubwordCounts:
-    """Count the subwords of a split, which must not be empty."""
-    encodings = encoder.encode(split.sentences)
-    lengths = [len(encoding.windows[0].ids) for encoding in encodings]
-    room = None if limit is None else limit - encoder.special_tokens
-    over = 0 if limit is None else sum(length > limit for length in lengths)
-    unknown = [_unknown_words(encoding, encoder.unknown) for encoding in encodings]
-    subwords = sum(lengths) - len(lengths) * encoder.special_tokens
-    return SubwordCounts(
-        subwords=subwords,
-        per_sentence=Distribution.of(lengths),
-        per_word=subwords / max(1, sum(map(len, split))),
-        limit=limit,
-        over_limit=over,
-        over_limit_share=over / len(lengths),
-        unknown_words=sum(map(len, unknown)),
-        unknown_places=[
-            _word_place(s, word) for s, words in zip(split, unknown, strict=True) for word in words
-        ],
-        cut_words=0 if room is None else sum(_words_longer_than(room, encoding) for encoding in encodings),
-    )
+class SubwordCounter:
+    """Counts the subwords of a split, a few sentences at a time."""
+
+    def __init__(self, encoder: SubwordEncoder, limit: int | None) -> None:
+        self._encoder, self._limit = encoder, limit
+        self._waiting: list[Sentence] = []
+        self._lengths: Counter[int] = Counter()
+        self._words = self._over = self._unknown = self._cut = 0
+        self._unknown_places: list[str] = []
+
+    def add(self, sentence: Sentence) -> None:
+        """Count a sentence, now or later."""
+        self._waiting.append(sentence)
+        if len(self._waiting) == _BATCH:
+            self._count()
+
+    def _count(self) -> None:
+        limit, encoder = self._limit, self._encoder
+        room = None if limit is None else limit - encoder.special_tokens
+        for sentence, encoding in zip(self._waiting, encoder.encode(self._waiting), strict=True):
+            length = len(encoding.windows[0].ids)
+            self._lengths[length] += 1
+            self._words += len(sentence)
+            self._over += limit is not None and length > limit
+            self._cut += 0 if room is None else _words_longer_than(room, encoding)
+            unknown = _unknown_words(encoding, encoder.unknown)
+            self._unknown += len(unknown)
+            missing = max(0, LISTED - len(self._unknown_places))
+            self._unknown_places += [_word_place(sentence, word) for word in unknown[:missing]]
+        self._waiting.clear()
+
+    def counts(self) -> SubwordCounts:
+        """The counts of all sentences, of which there must be some."""
+        self._count()
+        sentences = self._lengths.total()
+        ids = sum(length * count for length, count in self._lengths.items())
+        subwords = ids - sentences * self._encoder.special_tokens
+        return SubwordCounts(
+            subwords=subwords,
+            per_sentence=Distribution.of(self._lengths),
+            per_word=subwords / max(1, self._words),
+            limit=self._limit,
+            over_limit=self._over,
+            over_limit_share=self._over / sentences,
+            unknown_words=self._unknown,
+            unknown_places=self._unknown_places,
+            cut_words=self._cut,
+        )
 
 
 def _unknown_words(encoding: Encoding, unknown: int) -> list[int]:
