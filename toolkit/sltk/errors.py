@@ -61,8 +61,23 @@ class Problem:
     def _excerpt(self, line: int, column: int) -> list[str]:
         gutter = " " * len(str(line))
         hint = f" did you mean `{self.suggestion}`?" if self.suggestion else ""
-        caret = " " * (column - 1) + "^" * max(1, self.width) + hint
-        return [f" {gutter} |", f" {line} | {self.source_line}", f" {gutter} | {caret}"]
+        source, start, width = _part_of_line(self.source_line or "", column - 1, max(1, self.width))
+        caret = " " * start + "^" * width + hint
+        return [f" {gutter} |", f" {line} | {source}", f" {gutter} | {caret}"]
+
+
+_LONGEST_LINE = 200
+
+
+def _part_of_line(line: str, start: int, width: int) -> tuple[str, int, int]:
+    """The part of a very long line around a position, and start and width of the position in it."""
+    if len(line) <= _LONGEST_LINE:
+        return line, start, width
+    first = max(0, start - _LONGEST_LINE // 4)
+    part = line[first : first + _LONGEST_LINE]
+    before, after = "…" * (first > 0), "…" * (first + len(part) < len(line))
+    start += len(before) - first
+    return before + part + after, start, max(1, min(width, len(before + part) - start))
 
 
 def _short(message: str) -> str:

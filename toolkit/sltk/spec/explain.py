@@ -50,40 +50,54 @@ class _Fault:
 
 def problems_of(error: ValidationError, tree: Node, model: type[BaseModel]) -> list[Problem]:
     """Every problem of the error. If a field allows several types, their mismatches are one problem."""
-    faults = list(dict.fromkeys(_flatten(error, tree, model)))
+    faults = list(dict.fromkeys(_flatten(error, _Owners(tree, model))))
+    at_path: dict[tuple[str, ...], list[_Fault]] = {}
+    for fault in faults:
+        at_path.setdefault(fault.path, []).append(fault)
+    outer = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     problems: dict[tuple[Any, ...], Problem] = {}
     for fault in faults:
+        same_path = at_path[fault.path]
         if fault.problem is not None:
             problems.setdefault((fault.path, fault.problem), fault.problem)
-        elif not any(_is_deeper(other, fault) for other in faults):
-            same_path = [other for other in faults if other.path == fault.path and other.problem is None]
-            problems.setdefault((fault.path,), _mismatch(same_path, tree))
+        # A deeper fault comes from the intended member of a union, so that this one is about another member.
+        elif (
+            fault is same_path[0] and fault.path not in outer and not any(each.problem for each in same_path)
+        ):
+            problems[fault.path,] = _mismatch(same_path, tree)
     return list(problems.values())
 
 
-def _is_deeper(other: _Fault, fault: _Fault) -> bool:
-    """Whether `other` comes from the intended member of a union, so that `fault` is about another member."""
-    return other.path[: len(fault.path)] == fault.path and (
-        len(other.path) > len(fault.path) or other.problem is not None
-    )
+class _Owners:
+    """The models that validate the mappings of a tree. Each is looked up once, since it may have many faults."""
+
+    def __init__(self, tree: Node, model: type[BaseModel]) -> None:
+        self.tree, self._model = tree, model
+        self._known: dict[tuple[str, ...], tuple[type[BaseModel] | None, str]] = {}
+
+    def at(self, path: tuple[str, ...]) -> tuple[type[BaseModel] | None, str]:
+        """The model at a path, or None, and the note on its keys."""
+        if path not in self._known:
+            model = model_at(self._model, self.tree, path)
+            self._known[path] = model, allowed_note(model) if model is not None else ""
+        return self._known[path]
 
 
-def _flatten(
-    error: ValidationError, tree: Node, model: type[BaseModel], prefix: tuple[Any, ...] = ()
-) -> Iterator[_Fault]:
+def _flatten(error: ValidationError, owners: _Owners, prefix: tuple[Any, ...] = ()) -> Iterator[_Fault]:
+    tree = owners.tree
     for item in error.errors(include_url=False):
         if item["type"] == "default_factory_not_called":
             continue  # the default depends on another key, whose error is reported
         loc = (*prefix, *item["loc"])
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
-            yield from _flatten(cause, tree, model, loc)
+            yield from _flatten(cause, owners, loc)
         elif isinstance(cause, RefusedError):
             key = cause.problem.path
             path = (*existing_path(tree, loc), *(key.split(".") if key else ()))
             yield _Fault(path, with_position(cause.problem, path, tree))
         elif item["type"] == "extra_forbidden" or (item["type"] == "missing" and isinstance(loc[-1], str)):
-            yield _key_fault(item["type"] == "missing", loc, tree, model)
+            yield _key_fault(item["type"] == "missing", loc, owners)
         else:
             yield _value_fault(item, existing_path(tree, loc), tree)
 
@@ -94,11 +108,12 @@ def with_position(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
     return mark.problem(problem.message, path_text(path), suggestion=problem.suggestion, notes=problem.notes)
 
 
-def _key_fault(is_missing: bool, loc: tuple[Any, ...], tree: Node, model: type[BaseModel]) -> _Fault:
+def _key_fault(is_missing: bool, loc: tuple[Any, ...], owners: _Owners) -> _Fault:
     """A key that is missing or unknown."""
+    tree = owners.tree
     owner, key = existing_path(tree, loc[:-1]), str(loc[-1])
     path = (*owner, key)
-    at = model_at(model, tree, owner)
+    at, allowed = owners.at(owner)
     fields = at.model_fields if at is not None else {}
     notes, suggestion = [], None
     if is_missing:
@@ -106,7 +121,7 @@ def _key_fault(is_missing: bool, loc: tuple[Any, ...], tree: Node, model: type[B
             notes.append(f"{key}: {fields[key].description}")
     elif at is not None:
         notes = [f"`{key}` is a key of `{name}`" for name in keys_with(at, key)]
-        notes.append(allowed_note(at))
+        notes.append(allowed)
         suggestion = nearest(key, fields)
     mark = mark_at(tree, owner if is_missing else path, key=True)
     message = f"{'missing' if is_missing else 'unknown'} key `{key}`{owner_text(at, owner)}"

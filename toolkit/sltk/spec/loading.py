@@ -147,8 +147,10 @@ def _own_part(tree: Node, model: type[BaseModel]) -> Node:
 def _without_environment(problem: Problem, tree: Node) -> Problem:
     """The problem with `${NAME}` in place of what the environment gave for it, which may be a secret."""
     value = entry_at(tree, (problem.path or "").split(".")).node.value
+    if isinstance(value, dict | list):
+        return problem
     text, written = str(source_text(value)), str(written_text(value))
-    if text == written or not text or isinstance(value, dict | list):
+    if text == written or not text:
         return problem
     message, *notes = (each.replace(text, written) for each in (problem.message, *problem.notes))
     return replace(problem, message=message, notes=tuple(notes))
@@ -157,11 +159,12 @@ def _without_environment(problem: Problem, tree: Node) -> Problem:
 def _in_reading_order(problems: list[Problem], settings: Sequence[str]) -> list[Problem]:
     """Files in the order of their first problem, each from top to bottom; overrides come last."""
     names = dict.fromkeys(problem.location.file for problem in problems if problem.location)
-    files = [*(name for name in names if name not in settings), *settings]
+    last = set(settings)
+    files = {name: at for at, name in enumerate([*(each for each in names if each not in last), *settings])}
 
     def position(problem: Problem) -> tuple[int, int, int]:
         at = problem.location
-        return (files.index(at.file), at.line or 0, at.column or 0) if at else (-1, 0, 0)
+        return (files[at.file], at.line or 0, at.column or 0) if at else (-1, 0, 0)
 
     return sorted(problems, key=position)
 

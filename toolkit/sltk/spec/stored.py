@@ -11,7 +11,11 @@ import yaml
 from pydantic import BaseModel
 
 from ..errors import DataError
+<<<<<<< HEAD
 from ..files.damage import open_regular
+=======
+from ..yamltree.limits import MOST_NODES, check_limits
+>>>>>>> 15e2b8e (Limit YAML everywhere, and report many errors in linear time)
 from ..yamltree.variables import unescape
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus", ".lock"})
@@ -26,9 +30,12 @@ def parse_stored_spec(text: str) -> Any:
     Does not run `imports:`. A stored spec has no variables left to replace.
 
     Raises:
-        yaml.YAMLError: the text is not YAML.
+        yaml.YAMLError: the text is not YAML, or exceeds its limits.
     """
-    return yaml.load(unescape(text), _LOADER)
+    plain = unescape(text)
+    # Without aliases, no document has more values than characters.
+    check_limits(plain, _LOADER, max(MOST_NODES, len(plain)))
+    return yaml.load(plain, _LOADER)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 |---|---|
 | `scalars` | scalars that remember their text, and the folder for relative paths in them |
 | `variables` | replace `${NAME}` and `${NAME:-default}` |
+| `limits` | size and depth of a document, with aliases expanded |
 | `source` | parse YAML text into a tree of `Node` |
 | `lookup` | find nodes and positions by path |
 | `overlay` | merge one tree over another, and parse `--set a.b=v` |

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from ..errors import Location, Problem, SpecError
+from .limits import MOST_NODES, LimitError, too_many
 from .scalars import with_source
 from .variables import UnsetVariableError, substitute, unescape
 
@@ -25,7 +26,6 @@ _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = "plain"
 _SCALAR_TAGS = (_PLAIN, *(f"{_STANDARD}{kind}" for kind in ("str", "int", "float", "bool", "null")))
 _COLLECTION_TAGS = (f"{_STANDARD}seq", f"{_STANDARD}map")
-_MAX_NODES = 100_000
 _QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -134,8 +134,10 @@ def parse_yaml(
     """
     parser = _Parser(text, name, base, from_set, is_stored)
     try:
-        root = _Loader(text).get_single_node()
+        root = _Loader(text, parser.most).get_single_node()
         return parser.node(root) if root else Node(parser.mark_at(0, 0), None), parser.problems
+    except LimitError as error:
+        raise SpecError(Problem(str(error), Location(name))) from error
     except yaml.YAMLError as error:
         raise SpecError(parser.syntax_problem(error)) from error
     except RecursionError:
@@ -144,6 +146,16 @@ def parse_yaml(
 
 class _Loader(yaml.SafeLoader):
     """Composes PyYAML's nodes and leaves the values of plain scalars to `core_scalar`."""
+
+    def __init__(self, text: str, most: int) -> None:
+        super().__init__(text)
+        self._most, self._composed = most, 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1
+        if self._composed > 2 * self._most:  # keys are nodes, too
+            raise LimitError(too_many(self._most))
+        return super().compose_node(parent, index)
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
@@ -158,6 +170,8 @@ class _Parser:
         self.text, self.name, self.base, self.from_set = text, name, base, from_set
         self.is_stored = is_stored
         self.problems: list[Problem] = []
+        # The stored plan of a sweep may be long.
+        self.most = max(MOST_NODES, len(text)) if is_stored else MOST_NODES
         self._lines = _LINE_BREAK.split(text)
         self._ancestors: set[int] = set()
         self._count = 0
@@ -167,8 +181,8 @@ class _Parser:
         mark = self._mark(node)
         if id(node) in self._ancestors:
             raise SpecError(mark.problem("an alias contains itself"))
-        if self._count > _MAX_NODES:
-            raise SpecError(mark.problem(f"more than {_MAX_NODES:,} keys and values, with aliases expanded"))
+        if self._count > self.most:
+            raise SpecError(mark.problem(too_many(self.most)))
         if node.tag not in (_SCALAR_TAGS if isinstance(node, yaml.ScalarNode) else _COLLECTION_TAGS):
             tag = node.tag.replace(_STANDARD, "!!")
             about = f"the tag `{tag}` is not allowed: a spec holds plain values only"
