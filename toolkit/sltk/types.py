@@ -103,7 +103,10 @@ class Response:
 
 @dataclass(slots=True)
 class Prediction:
-    """A sentence with the predictions of a model; gold annotation stays in `sentence`."""
+    """A sentence with the predictions of a model; gold annotation stays in `sentence`.
+
+    `tags` are those that the model chose, and metrics score. They may be ill-formed; `spans` are the well-formed ones.
+    """
 
     sentence: Sentence
     tags: list[str]
@@ -112,6 +115,8 @@ class Prediction:
     spans: list[Span] = field(default_factory=list)
     response: Response | None = None
     """The text that a model of type `instruct` generated."""
+    scheme: str | None = None
+    """Scheme of the tags, in which writers encode the spans; None: unknown, so that tags are written as they are."""
 
     @property
     def words(self) -> list[str]:

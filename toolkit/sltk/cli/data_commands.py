@@ -136,6 +136,7 @@ def convert(
     """
     run_imports(imports)
     from ..components.slots import Writer
+    from ..data.changes import written
     from ..data.conversion import Conversion
     from ..schemes import SCHEMES
     from .component_options import build, build_reader
@@ -143,11 +144,12 @@ def convert(
     target = build(Writer, writer, writer_option, flag="--writer-option")
     tag_scheme: Any = _check_scheme(scheme, SCHEMES) if scheme else None
     conversion = Conversion(build_reader(reader, source, option), tag_scheme)
+    predictions = written(conversion.predictions(), target, conversion.changes)
     if output == "-":
-        write_data(target.render(conversion.predictions()))
+        write_data(target.render(predictions))
     else:
         target.check_place(Path(output))
-        target.save(conversion.predictions(), Path(output))
+        target.save(predictions, Path(output))
     _print_losses(conversion)
 
 

@@ -35,6 +35,7 @@ from .terminal import is_styled, results_are_stored, write_data
 
 if TYPE_CHECKING:
     from ..components.slots import Reader, Writer
+    from ..data.changes import Changes
     from ..runtime.progress import Progress
     from ..spec.loading import Loaded
     from ..types import Prediction, Sentence
@@ -210,6 +211,7 @@ def predict(
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""
     run_imports(imports)
+    from ..data.changes import NotedChanges, written
     from ..files.data_files import is_missing
     from .component_options import build_reader
 
@@ -231,10 +233,12 @@ def predict(
             readers = [TextReader(path=Path(path), splitter=labeller.model.splitter) for path in inputs]
         # A small window keeps a terminal or a pipe supplied; a large one fills batches.
         window = 64 if output == "-" else 2048
-        predictions = labeller.stream(_sentences(readers, progress), window)
+        changes = NotedChanges(progress.note, _MOST_SHOWN)
+        predictions = written(labeller.stream(_sentences(readers, changes), window), writer, changes)
         # A progress bar would mix with the output on a terminal.
         is_on_screen = output == "-" and sys.stdout is not None and sys.stdout.isatty()
         _write(writer, predictions if is_on_screen else _counted(predictions, progress), output)
+        changes.conclude()
 
 
 @app.command("export", short_help="Write a complete model, for use elsewhere.")
@@ -269,25 +273,14 @@ def _writer(name: str, *, colored: bool) -> Writer:
     return writer.model_copy(update={"color": True}) if has_color else writer
 
 
-def _sentences(readers: list[Reader], progress: Progress) -> Iterator[Sentence]:
-    """The sentences of all readers without their annotation; notes on what was replaced or left out.
-
-    The first few changes are noted when they are read, and all of them are counted at the end.
-    """
-    from ..data.changes import Changes, describe
+def _sentences(readers: list[Reader], changes: Changes) -> Iterator[Sentence]:
+    """The sentences of all readers without their annotation; counts what was replaced or left out."""
     from ..data.raw import read
 
-    changes = Changes()
     for reader in readers:
         for sentence in read(reader):
-            for unused in sentence.unused[: max(0, _MOST_SHOWN - changes.count)]:
-                progress.note(describe(unused))
             changes.add(sentence.unused)
             yield replace(sentence, tags=None, spans=None)
-    if changes.count > _MOST_SHOWN:
-        progress.note(f"annotations left out or changed: {changes.count}")
-        for line in changes.lines(_MOST_SHOWN):
-            progress.note(f"  {line}")
 
 
 def _counted(predictions: Iterable[Prediction], progress: Progress) -> Iterator[Prediction]:

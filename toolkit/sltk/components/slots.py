@@ -19,7 +19,7 @@ from ..files import atomic
 from ..files.data_files import data_files, name_within
 from ..files.writable import check_file
 from ..schemes.names import ReaderScheme, ReaderStyle, Repair, SchemeName
-from ..types import Prediction, Sentence
+from ..types import Prediction, Sentence, Unused
 from .examples import tagged_sentences
 from .registry import Component
 
@@ -253,6 +253,10 @@ class Writer(Component):
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield pieces of the output text as predictions arrive, without holding them all in memory."""
         raise NotImplementedError
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Yield what the format cannot hold as it is, and is written with a change or not at all; it is counted."""
+        yield from ()
 
     def check_place(self, path: Path) -> None:
         """Check that the output can be written to `path`, before anything is read or labelled.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..components.slots import Writer
 from ..errors import Location
-from ..types import Unused
+from ..types import Prediction, Unused
 
 LISTED = 1000
 """Number of changes of each kind, left out or adjusted, that are listed one by one; the others are counted."""
@@ -91,6 +92,35 @@ class Changes:
                 for reason in self.reasons
             ],
         }
+
+
+class NotedChanges(Changes):
+    """Changes that are noted: the first few when they are counted, and all of them by reason at the end."""
+
+    def __init__(self, note: Callable[[str], None], most: int) -> None:
+        super().__init__()
+        self._note, self._most = note, most
+
+    def add(self, items: Iterable[Unused]) -> None:
+        """Count some more."""
+        for item in items:
+            if self.count < self._most:
+                self._note(describe(item))
+            super().add((item,))
+
+    def conclude(self) -> None:
+        """Note all of them by reason, if there were more than a few."""
+        if self.count > self._most:
+            self._note(f"annotations left out or changed: {self.count}")
+            for line in self.lines(self._most):
+                self._note(f"  {line}")
+
+
+def written(predictions: Iterable[Prediction], writer: Writer, changes: Changes) -> Iterator[Prediction]:
+    """Yield predictions, and count what the writer cannot hold as it is."""
+    for prediction in predictions:
+        changes.add(writer.changes(prediction))
+        yield prediction
 
 
 def describe(item: Unused) -> str:

@@ -52,4 +52,4 @@ def _gold_predictions(raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
     for sentence, converted in zip(raw.sentences, data, strict=True):
         bare = replace(converted, tags=None, spans=None)
         spans = sentence.spans if sentence.spans is not None else converted.spans
-        yield Prediction(bare, list(converted.tags or ()), None, sorted(spans or ()))
+        yield Prediction(bare, list(converted.tags or ()), None, sorted(spans or ()), scheme=data.scheme)

@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..schemes.detection import TagDetector, TagReading
 from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
 from ..types import Sentence
+from .empty_words import without_empty_words
 from .label_cleaning import LabelCleaner
 from .unannotated import is_annotated, resolve
 
@@ -40,8 +41,8 @@ class RawDataset:
 
 
 def read(reader: Reader) -> Iterator[Sentence]:
-    """Yield the reader's sentences, at most `limit`."""
-    return islice(reader.read(), reader.limit)
+    """Yield the reader's sentences, at most `limit`, without empty words."""
+    return map(without_empty_words, islice(reader.read(), reader.limit))
 
 
 def read_checked(reader: Reader) -> Iterator[Sentence]:

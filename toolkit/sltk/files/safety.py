@@ -28,6 +28,11 @@ def cell(text: str) -> str:
     return encodable(text).translate(_CELL_SYMBOLS)
 
 
+def breaks_cells(text: str) -> bool:
+    """Whether `cell` replaces a tab or a line end in this text."""
+    return "\t" in text or "\n" in text or "\r" in text
+
+
 def printable(text: str, keep: str = "") -> str:
     """Make text safe for a terminal: control characters, except those in `keep`, become symbols such as ␛, or U+FFFD.
 

@@ -81,7 +81,7 @@ def _label(
         for number, encoding in enumerate(encodings)
         if encoding.words
     ]
-    predictions = [Prediction(sentence, [], []) for sentence in sentences]
+    predictions = [Prediction(sentence, [], [], scheme=model.labels.scheme) for sentence in sentences]
     was_training = model.network.training
     model.network.eval()
     with torch.inference_mode():
@@ -110,4 +110,4 @@ def _prediction(
         # Strict scoring counts the spans of mode "drop", so `predict` returns the spans that `evaluate` scores.
         decoded = schemes.decode(tags, model.labels.scheme, "drop").spans
         spans = [Span(s.start, s.end, s.type, span_score(scores[s.start : s.end])) for s in decoded]
-    return Prediction(sentence, tags, scores, spans)
+    return Prediction(sentence, tags, scores, spans, scheme=model.labels.scheme)

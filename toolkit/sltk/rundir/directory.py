@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,11 +237,11 @@ class RunDirectory:
         self.discard_corpus()
 
     def write_predictions(self, split: str, predictions: Iterable[Prediction]) -> None:
-        """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag."""
+        """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag as scored, even if it is ill-formed."""
         if processes.is_main_process():
             writer: Any = registry.find("writer", "conll")()
             with atomic.open_text(self.predictions / f"{split}.conll") as file:
-                file.writelines(writer.render(predictions))
+                file.writelines(writer.render(replace(each, scheme=None) for each in predictions))
 
     def experiment(self, policy: ImportPolicy) -> Experiment:
         """Load the spec of a finished labelling run, and run its `imports:` if `policy` lets them.

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ...errors import DataError
 from ...files.text_lines import TextLines
-from ...types import Sentence, Span
+from ...types import Sentence, Span, Unused
 from ..registry import register
 from ..slots import TaggedReader
 from .brackets import BracketError, spans_of
@@ -125,6 +125,7 @@ class _SentenceBuilder:
         self.tags: list[str] = []
         self.word_lines: list[int] = []
         self.width = 0
+        self.mixed: Unused | None = None
 
     def add(self, number: int, line: str) -> None:
         """Add a row.
@@ -133,6 +134,8 @@ class _SentenceBuilder:
             DataError: the row has too few columns, not as many as the first row of its sentence, or an empty tag.
         """
         fields = self.split(line)
+        if "\t" in line and self.reader.separator is None:
+            self._check_blanks(number, line, len(fields))
         if len(fields) != self.width:
             self._check_width(number, line, len(fields))
         self.words.append(fields[self.word])
@@ -142,6 +145,12 @@ class _SentenceBuilder:
             if not tag and self.reader.labels == "tags" and self.reader.missing is None:
                 raise self._empty_tag(number, self.label % len(fields), len(fields))
             self.tags.append(tag)
+
+    def _check_blanks(self, number: int, line: str, width: int) -> None:
+        """Report, once per sentence, a line with tabs in which a space also separates columns, or begins the line."""
+        if self.mixed is None and (width > line.count("\t") + 1 or not line.partition("\t")[0].strip(" ")):
+            reason = "columns are split at spaces, too; `separator: tab` keeps words with spaces, or of spaces, whole"
+            self.mixed = Unused(str(self.reader.path), number, reason, adjusted=True)
 
     def _empty_tag(self, number: int, column: int, width: int) -> DataError:
         is_last = column == width - 1
@@ -192,7 +201,7 @@ class _SentenceBuilder:
                 file=str(self.reader.path),
                 line=self.word_lines[0],
                 document=self.document,
-                unused=self.lines.take_replacements(),
+                unused=(*self.lines.take_replacements(), *((self.mixed,) if self.mixed else ())),
                 word_lines=_compact(self.word_lines),
             )
             self._start()

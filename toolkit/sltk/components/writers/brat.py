@@ -14,10 +14,10 @@ from ...errors import DataError, UsageError
 from ...files import atomic
 from ...files.safety import cell, encodable
 from ...files.writable import check_file, check_folder
-from ...types import Prediction, Sentence
+from ...types import Prediction, Sentence, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import Highlight, highlights, text_and_offsets
+from .highlights import Highlight, change, highlights, text_and_offsets
 
 
 @register.writer("brat")
@@ -76,6 +76,12 @@ class BratWriter(Writer):
             documents = _Documents(folder, files, self.spaces)
             for prediction in predictions:
                 documents.pair(prediction.sentence.document).add(prediction)
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Words with line ends."""
+        for word in prediction.words:
+            if "\n" in word or "\r" in word:
+                yield change(prediction.sentence, f"`{cell(word)}` has a line end, written as a symbol")
 
 
 class _Pair:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ...errors import DataError
-from ...files.safety import cell
-from ...types import Prediction, Sentence
+from ...files.safety import breaks_cells, cell
+from ...types import Prediction, Sentence, Unused
 from ..registry import register
 from ..slots import Writer
+from .highlights import change, written_tags
 
 
 @register.writer("conll")
@@ -32,11 +33,23 @@ class ConllWriter(Writer):
                 continue
             if gold is not None and gold != (sentence.tags is not None):
                 raise _mixed(sentence)
-            block = _block(sentence, prediction.tags)
+            block = _block(sentence, written_tags(prediction))
             if gold is None and block.startswith("\ufeff"):
                 yield "\ufeff"  # readers treat the first one of a file as a byte-order mark
             gold = sentence.tags is not None
             yield block
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Words and tags with tabs or line ends, and sentences without words."""
+        if not prediction.words:
+            yield change(
+                prediction.sentence, "a sentence without words is not written: it would be a blank line"
+            )
+        texts = (*prediction.words, *prediction.tags)
+        if breaks_cells(" ".join(texts)):
+            for text in filter(breaks_cells, texts):
+                reason = f"`{cell(text)}` has a tab or a line end, written as a symbol"
+                yield change(prediction.sentence, reason)
 
 
 def _block(sentence: Sentence, predicted: list[str]) -> str:

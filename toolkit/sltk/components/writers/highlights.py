@@ -1,10 +1,19 @@
-"""The labelled characters of a prediction: its spans, or its words if the tags are plain."""
+"""What writers write of a prediction: its spans, as characters or as tags; or its tags if these are plain.
+
+This is the only place that decides, so that a prediction has the same spans in every format.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import cast
 
-from ...types import Prediction, Span
+from ... import schemes
+from ...schemes.names import SchemeName
+from ...types import Prediction, Sentence, Span, Unused
+
+_PREFIXED = re.compile(r"[BIESLUMW]-.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,11 @@ class Highlight:
     end: int
     type: str
     score: float | None
+
+
+def change(sentence: Sentence, reason: str) -> Unused:
+    """A report of something that a format cannot hold as it is."""
+    return Unused(sentence.file or "(input)", sentence.line, reason, adjusted=True)
 
 
 def text_and_offsets(prediction: Prediction) -> tuple[str, list[tuple[int, int]]]:
@@ -30,18 +44,36 @@ def char_range(span: Span, offsets: list[tuple[int, int]]) -> tuple[int, int]:
     return offsets[span.start][0], offsets[span.end - 1][1]
 
 
+def written_tags(prediction: Prediction) -> list[str]:
+    """The tags that encode the spans: ill-formed ones, which mark no span, are left out.
+
+    Of overlapping spans, those that training would use are encoded. Plain tags, and tags of an unknown scheme, stay.
+    """
+    if prediction.scheme in (None, "plain"):
+        return prediction.tags
+    spans, _ = schemes.resolve_overlaps(prediction.spans)
+    return schemes.encode(spans, len(prediction.words), cast(SchemeName, prediction.scheme))
+
+
 def highlights(prediction: Prediction) -> list[Highlight]:
     """The spans in characters, in order; of spans with the same start the longest comes first.
 
     Plain tags, as in part-of-speech tagging, mark no spans: each word with a tag other than `O` is highlighted.
     """
     _, offsets = text_and_offsets(prediction)
-    if prediction.spans:
-        spans = [Highlight(*char_range(span, offsets), span.type, span.score) for span in prediction.spans]
-        return sorted(spans, key=lambda span: (span.start, -span.end, span.type))
-    scores: list[float] | list[None] = prediction.scores or [None] * len(offsets)
-    return [
-        Highlight(start, end, tag, score)
-        for (start, end), tag, score in zip(offsets, prediction.tags, scores, strict=True)
-        if tag != "O"
-    ]
+    if _is_plain(prediction):
+        scores: list[float] | list[None] = prediction.scores or [None] * len(offsets)
+        return [
+            Highlight(start, end, tag, score)
+            for (start, end), tag, score in zip(offsets, prediction.tags, scores, strict=True)
+            if tag != "O"
+        ]
+    spans = [Highlight(*char_range(span, offsets), span.type, span.score) for span in prediction.spans]
+    return sorted(spans, key=lambda span: (span.start, -span.end, span.type))
+
+
+def _is_plain(prediction: Prediction) -> bool:
+    """Whether the tags are plain. If nothing says so, tags with the prefix of a scheme, such as `I-LOC`, are not."""
+    if prediction.scheme is not None:
+        return prediction.scheme == "plain"
+    return not prediction.spans and not any(map(_PREFIXED.match, prediction.tags))

@@ -9,7 +9,7 @@ from ...files.safety import json_text
 from ...types import Prediction
 from ..registry import register
 from ..slots import Writer
-from .highlights import char_range, text_and_offsets
+from .highlights import char_range, text_and_offsets, written_tags
 
 
 @register.writer("jsonl")
@@ -29,7 +29,7 @@ def _record(prediction: Prediction) -> dict[str, Any]:
     text, offsets = text_and_offsets(prediction)
     words = [
         {"text": text[start:end], "start": start, "end": end, "tag": tag}
-        for (start, end), tag in zip(offsets, prediction.tags, strict=True)
+        for (start, end), tag in zip(offsets, written_tags(prediction), strict=True)
     ]
     spans = []
     for span in prediction.spans:

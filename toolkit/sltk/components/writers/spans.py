@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...files.safety import cell
-from ...types import Prediction
+from ...files.safety import breaks_cells, cell
+from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import char_range, text_and_offsets
+from .highlights import change, char_range, highlights, text_and_offsets
 
 _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "type", "score", "text")
 
@@ -27,6 +27,14 @@ class SpansWriter(Writer):
         for number, prediction in enumerate(predictions, 1):
             if prediction.spans:
                 yield "".join(_lines(number, prediction))
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Spans whose text or type has tabs or line ends."""
+        for span in highlights(prediction) if prediction.spans else ():
+            text = prediction.text[span.start : span.end]
+            if breaks_cells(text + span.type):
+                shown = f"`{cell(text)}` ({cell(span.type)})"
+                yield change(prediction.sentence, f"{shown} has a tab or a line end, written as a symbol")
 
 
 def _lines(number: int, prediction: Prediction) -> Iterator[str]:

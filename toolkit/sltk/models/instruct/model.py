@@ -196,7 +196,8 @@ def _label(
     """Label sentences, of which the first has the number `first` in the input."""
     numbers = [number for number, sentence in enumerate(sentences) if sentence.words]
     prompts = model.encoder.prompts([sentences[number] for number in numbers])
-    predictions = [Prediction(sentence, ["O"] * len(sentence)) for sentence in sentences]
+    scheme = model.labels.scheme
+    predictions = [Prediction(sentence, ["O"] * len(sentence), scheme=scheme) for sentence in sentences]
     for positions in by_token_budget([len(ids) for ids in prompts], batch_tokens):
         start_time = time.perf_counter()
         batch = [(numbers[position], prompts[position]) for position in positions]
@@ -205,7 +206,7 @@ def _label(
         seconds = (time.perf_counter() - start_time) / len(batch)
         for (number, _), ids in zip(batch, responses, strict=True):
             response = Response(model.encoder.text(ids), ids[-1] != model.encoder.end, seconds=seconds)
-            predictions[number] = read_response(response, sentences[number], model.spec, model.labels.scheme)
+            predictions[number] = read_response(response, sentences[number], model.spec, scheme)
     return predictions
 
 

@@ -29,7 +29,7 @@ def read_response(
     """Label a sentence with the spans that a response names."""
     types = {phrase: type_ for type_, phrase in spec.options.items()}
     spans, response = parse(response, sentence.words, types, spec.parsing)
-    return Prediction(sentence, schemes.encode(spans, len(sentence), scheme), None, spans, response)
+    return Prediction(sentence, schemes.encode(spans, len(sentence), scheme), None, spans, response, scheme)
 
 
 def parse(
