@@ -88,6 +88,10 @@ def _of_csv(text: str) -> Counts:
     return visible(word for row in rows for word in re.findall(r"'([^']*)'", row["tokens"])), None
 
 
+def _of_csv_words(text: str) -> Counts:
+    return visible(row["word"] for row in csv.DictReader(io.StringIO(text))), None
+
+
 def _of_conllu(text: str) -> Counts:
     rows = [row for row in _rows(text) if not row[0].startswith("#")]
     return visible(row[1] for row in rows if row[0].isdecimal()), None
@@ -219,8 +223,8 @@ def _json_array(*objects: Any) -> str:
     return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in objects) + "\n]\n"
 
 
-def _conllu_row(number: str, word: str, tag: str) -> str:
-    return "\t".join((number, word, word, tag, *"__0_", "_", "_")) + "\n"
+def _conllu_row(number: str, word: str, tag: str, misc: str = "_") -> str:
+    return "\t".join((number, word, word, tag, *"__0_", "_", misc)) + "\n"
 
 
 def _region(start: int, end: int, label: str) -> dict[str, Any]:
@@ -250,6 +254,25 @@ VALID_FILES = [
         "csv",
         f'tokens,tags\n"{_WORDS}","{_TAGS}"\n' + "\"['Hi']\",\"['O']\"\n",
         _of_csv,
+    ),
+    ValidFile(
+        "csv-words",
+        "csv",
+        "sentence,word,tag\n1,Zoë,B-PER\n,Lind,I-PER\n,saw,O\n2,東京,B-LOC\n2,.,O\n",
+        _of_csv_words,
+        options={"sentence_column": "sentence", "words_column": "word", "tags_column": "tag"},
+    ),
+    ValidFile(
+        "conllu-brackets",
+        "conllu",
+        "# global.Entity = eid-etype-head\n"
+        + _conllu_row("1", "Zoë", "X", "Entity=(e1-person-1")
+        + _conllu_row("2", "Lind", "X", "Entity=(e2-name-1)e1)")
+        + _conllu_row("3", "saw", "X")
+        + "\n"
+        + _conllu_row("1", "東京", "X", "Entity=(e3-place-1)"),
+        _of_conllu,
+        options={"column": "misc:Entity"},
     ),
     ValidFile(
         "jsonl-tags",
