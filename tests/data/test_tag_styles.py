@@ -164,6 +164,18 @@ def test_advice_leads_to_spans(tmp_path, tags, advice):
     assert "scheme: plain" not in str(caught.value)
 
 
+def test_brackets_that_are_read_as_plain_tags_are_a_warning(tmp_path, capsys):
+    """So that nobody takes spans for 0 spans; parts of speech with a tag for brackets are none."""
+    path = write(tmp_path / "data.conll", (WORDS, ["(PER*", "*)", "*", "(PER)", "*", "(LOC)"]))
+    assert main(["stats", str(path), "--reader", "conll"]) == 0
+    output = capsys.readouterr()
+    assert "look like brackets around spans: `labels: brackets`" in output.out + output.err
+    path = write(tmp_path / "data.conll", (WORDS, ["NNP", "(", "NNP", ")", "-LRB-", "."]))
+    assert main(["stats", str(path), "--reader", "conll"]) == 0
+    output = capsys.readouterr()
+    assert "brackets around" not in output.out + output.err
+
+
 def test_parts_of_speech_get_the_advice_for_plain_tags(tmp_path):
     """Nothing suggests spans."""
     path = write(tmp_path / "data.conll", (WORDS, ["NNP", "NNP", "VBD", "NNP", "IN", "NNP"]))

@@ -117,3 +117,34 @@ def test_texts_without_annotation(tmp_path, datasets_library):
         list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="txt").read())
     with pytest.raises(DataError, match="has 1, which is not a text"):
         list(HuggingFaceReader(path=tmp_path / "x.parquet", text_column="number").read())
+
+
+def test_numbers_are_named_by_the_reader(tmp_path, datasets_library):
+    """`tag_names` names the numbers of a data set without class labels."""
+    path = tmp_path / "x.parquet"
+    datasets_library.Dataset.from_dict({"tokens": [["New", "York"]], "tags": [[1, 2]]}).to_parquet(path)
+    data = load(HuggingFaceReader(path=path, tag_names=NAMES), "IOB2")
+    assert data.sentences[0].tags == ["B-LOC", "I-LOC"]
+    with pytest.raises(DataError, match="tag_names"):
+        load(HuggingFaceReader(path=path), "IOB2")
+
+
+@pytest.mark.parametrize("tag", ["", " ", "\u200b", None])
+def test_empty_tags_are_errors(tmp_path, datasets_library, tag):
+    """With the row; `missing` names what empty ones mean."""
+    path = tmp_path / "x.parquet"
+    rows = {"tokens": [["ok"], ["New", "York"]], "tags": [["O"], ["B-LOC", tag]]}
+    datasets_library.Dataset.from_dict(rows).to_parquet(path)
+    with pytest.raises(DataError, match=r"its tag is empty|tag None is neither a name") as caught:
+        load(HuggingFaceReader(path=path), "IOB2")
+    assert "x.parquet [train]:2" in str(caught.value)
+    if tag is not None:
+        assert load(HuggingFaceReader(path=path, missing="O"), "IOB2").sentences[1].tags == ["B-LOC", "O"]
+
+
+def test_tags_are_cleaned_and_counted(tmp_path, datasets_library):
+    """Like those of every other reader, with the row in place of the line."""
+    path = tmp_path / "x.parquet"
+    datasets_library.Dataset.from_dict({"tokens": [["ok"]], "tags": [["B-LOC\u00a0"]]}).to_parquet(path)
+    data = load(HuggingFaceReader(path=path), "IOB2")
+    assert (data.sentences[0].tags, [unused.line for unused in data.unused]) == (["B-LOC"], [1])

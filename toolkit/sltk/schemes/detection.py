@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .rules import OUTSIDE, allowed, parse, parse_tag
-from .styles import TagStyle, canonical, nearly_all_once, style_of
+from .styles import READ_BRACKETS, TagStyle, canonical, is_bracketed, nearly_all_once, style_of
 
 if TYPE_CHECKING:
     from .names import ReaderScheme, ReaderStyle, SchemeName
@@ -101,8 +101,10 @@ class TagDetector:
         return TagReading(likeliest, own_style)
 
     def _plain(self) -> TagReading:
-        """Plain tags, with a warning if nearly all of them occur once: they may be words, or no annotation at all."""
+        """Plain tags, with a warning if they may be something else: brackets around spans, or words."""
         counts = self.counts()
+        if is_bracketed(counts):
+            return TagReading("plain", warning=f"the tags look like brackets around spans: {READ_BRACKETS}")
         if not nearly_all_once(counts):
             return TagReading("plain")
         once = sum(count == 1 for count in counts.values())

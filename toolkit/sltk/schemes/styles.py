@@ -35,6 +35,9 @@ _LETTER_SETS = tuple(
 _LETTER = "[BIESLUMWbieslumw]"
 _PREFIX = re.compile(rf"(?P<letter>{_LETTER})[-_:./|](?P<type>\S.*)", re.DOTALL)
 _SUFFIX = re.compile(rf"(?P<type>.*\S)[-_:./|](?P<letter>{_LETTER})", re.DOTALL)
+READ_BRACKETS = "`labels: brackets` of the readers conll and conllu reads `(PER*` and `*)`"
+"""Advice for files with brackets around spans."""
+_BRACKETS = re.compile(r"\(\w|[\w*]\)")
 _FEW_TAGS, _NEARLY_ALL = 10, 0.8
 _LEAST_OUTSIDE = 0.2
 _LETTER_STYLES: tuple[StyleName, ...] = ("prefix", "suffix", "letters")
@@ -119,8 +122,8 @@ def advice(counts: Mapping[str, int], key: str = "tag_style: ", plain: str = _PL
         if 2 * sum(counts[tag] for tag in misfits) < words:
             example = next(tag for tag in counts if canonical(tag, style) not in (None, "O"))
             return (f"most tags are written like `{example}` ({key}{style}), but `{misfits[0]}` is not",)
-    if any(tag.startswith("(") for tag in counts):
-        return ("brackets around spans, such as `(PER*` and `*)`, are read with `labels: brackets`",)
+    if is_bracketed(counts):
+        return (READ_BRACKETS,)
     if all(tag.isdigit() for tag in counts):
         return (NUMBERS_NEED_NAMES,)
     if "O" in counts or "o" in counts:
@@ -139,6 +142,13 @@ def _fits(tags: Sequence[str], style: StyleName, counts: Container[str]) -> bool
     is_clear = bool(letters & {"B", "I"}) and (style != "letters" or len(letters) > 1)
     is_possible = has_outside and (style != "letters" or bool(letters & {"B", "I"}))
     return None not in readings and (is_clear or is_possible) and any(letters <= own for own in _LETTER_SETS)
+
+
+def is_bracketed(counts: Mapping[str, int]) -> bool:
+    """Whether most words with a tag, apart from `*`, `-`, `_` and `O`, have one with brackets around spans."""
+    tagged = {tag: count for tag, count in counts.items() if tag not in ("*", "-", "_", "O")}
+    bracketed = sum(count for tag, count in tagged.items() if _BRACKETS.search(tag))
+    return 2 * bracketed > sum(tagged.values())
 
 
 def nearly_all_once(counts: Mapping[str, int]) -> bool:

@@ -175,7 +175,7 @@ class CsvReader(TaggedReader, TextFileReader):
     def _list(self, cell: str, column: str, line: int) -> list[str]:
         if not _LIST.fullmatch(cell):
             excerpt = cell if len(cell) <= 40 else cell[:40] + "…"
-            message = f"column `{column}` is not a list of strings: {excerpt}"
+            message = f"column `{column}` is not a list of strings: {excerpt or 'the cell is empty'}"
             raise DataError.at(message, self.path, line, *([] if "[" in cell else [_ONE_WORD]))
         try:
             strings: list[str] = ast.literal_eval(cell.strip())
