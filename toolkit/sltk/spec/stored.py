@@ -11,11 +11,8 @@ import yaml
 from pydantic import BaseModel
 
 from ..errors import DataError
-<<<<<<< HEAD
 from ..files.damage import open_regular
-=======
 from ..yamltree.limits import MOST_NODES, check_limits
->>>>>>> 15e2b8e (Limit YAML everywhere, and report many errors in linear time)
 from ..yamltree.variables import unescape
 
 BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus", ".lock"})
