@@ -1,7 +1,8 @@
 """Exceptions of sltk, and problems with positions.
 
     SltkError                      exit code 1
-    ├── RunError                   a run failed: a loss that is not a number, a full disk, …
+    ├── RunError                   a run failed: a loss that is not a number, …
+    │   └── DiskFullError          there is no space to write; also an OSError
     └── InputError                 exit code 2: the input is wrong
         ├── SpecError              in a spec, or in a `--set`
         │   └── InvalidSpecError   a spec that does not validate
@@ -93,6 +94,16 @@ class SltkError(Exception):
 
 class RunError(SltkError):
     """A run failed, although its input is valid."""
+
+
+class DiskFullError(RunError, OSError):
+    """The disk is full, a quota is used up, or a file is too large; `errno` says which."""
+
+    errno: int
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.errno = code
 
 
 class InputError(SltkError):

@@ -19,6 +19,7 @@ from .data.dataset_stream import DatasetStream, open_split
 from .data.datasets import SentenceSource
 from .errors import UsageError
 from .files import manifest
+from .files.disk_space import disk_errors
 from .models import kinds
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores, streamed_scores
@@ -107,7 +108,8 @@ def _run(
     spec: RunSpec = loaded.spec
     progress = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
-    with run.locked():
+    advice = "free some space, then run the same command with `--resume`"
+    with disk_errors(run.folder, advice), run.locked():
         return _run_in(run, loaded, resume, force, progress, callbacks)
 
 

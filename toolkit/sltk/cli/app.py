@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from .. import _interrupt
-from ..errors import InputError, InvalidSpecError, Location, Problem, SltkError, nearest
+from ..errors import DiskFullError, InputError, InvalidSpecError, Location, Problem, SltkError, nearest
 from ..files.safety import json_text
 from .terminal import OutputClosedError, prepare, print_diagnostic, print_info, print_result, write_data
 
@@ -137,7 +137,10 @@ def _print_error(error: Exception | SystemExit) -> int:
             return _BROKEN_PIPE
         raise error
     if isinstance(error, SltkError):
-        _print_located(str(error) if isinstance(error, InputError) else f"error: {error}")
+        text = str(error)
+        if isinstance(error, DiskFullError):  # begins like an error of the operating system
+            text = text[:1].lower() + text[1:]
+        _print_located(text if isinstance(error, InputError) else f"error: {text}")
         if isinstance(error, InvalidSpecError):
             count = len(error.problems)
             print_info(f"\n{count} error{'s' if count > 1 else ''}. Nothing was read, downloaded or trained.")

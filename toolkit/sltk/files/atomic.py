@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from .disk_space import disk_errors
 from .safety import json_text
 
 _LONGEST_NAME = 200
@@ -47,17 +48,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
     """Open a temporary file that replaces `path`, or the target of that link, at the end."""
     path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _sibling(path, "partial")
-    try:
-        with open(partial, mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync(path.parent)
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = _sibling(path, "partial")
+        try:
+            with open(partial, mode, **options) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 def _sibling(path: Path, kind: str) -> Path:
@@ -85,12 +87,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
     If `folder` is a link, its target is replaced.
     """
     folder = Path(os.path.realpath(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = _sibling(folder, "partial")
-    partial.mkdir()
+    with disk_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = _sibling(folder, "partial")
+        partial.mkdir()
     try:
-        yield partial
-        publish(partial, folder)
+        with disk_errors(folder.parent):  # inside, because a full disk can only be seen before it is cleared
+            yield partial
+            publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -39,10 +39,10 @@ def lock(
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with _acquired(path, kind, wait, subject or path) as file:
-        file.truncate(0)  # a shared lock has no holder to name
-        if not shared:
-            file.write(json.dumps({"process": os.getpid(), "host": platform.node()}))
-            file.flush()
+        holder = "" if shared else json.dumps({"process": os.getpid(), "host": platform.node()})
+        with suppress(OSError):  # a full disk: the lock holds, but its holder has no name
+            os.ftruncate(file.fileno(), 0)
+            os.pwrite(file.fileno(), holder.encode(), 0)
         try:
             yield
         finally:

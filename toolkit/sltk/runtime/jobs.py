@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ..errors import InputError
+from ..errors import DiskFullError, InputError
+from ..files.disk_space import is_disk_full as is_disk_full
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,14 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception represents."""
-        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return cls("disk full" if is_disk_full(error) else "error", message.strip())
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FULL_MESSAGES = (
-    "No space left on device",
-    "os error 28",
-    "Disk quota exceeded",
-    "database or disk is full",
-)
-"""Messages of torch, safetensors and SQLite, whose errors have no `errno`."""
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an exception, or any of its causes, means that the disk is full."""
-    while error is not None:
-        if getattr(error, "errno", None) in _FULL:
-            return True
-        if any(message in str(error) for message in _FULL_MESSAGES):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        message = (
+            str(error)
+            if isinstance(error, InputError | DiskFullError)
+            else f"{type(error).__name__}: {error}"
+        )
+        if is_disk_full(error):
+            return cls("disk full", message.strip().partition("\n")[0])
+        return cls("error", message.strip())
 
 
 class Work(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..files.disk_space import shortage
 from ..runtime.jobs import Failure, Job
 from .index import Index, Row
 from .plan import PlannedRun
@@ -133,6 +134,9 @@ class RunQueue:
 
     def died(self, name: str, reason: str) -> None:
         """Requeue a run whose process died, to resume from its last checkpoint; or record that it failed."""
+        if shortage(self.folder) is not None:
+            self.failed(name, Failure("disk full", f"{reason}, and `{self.folder}` has no space left"))
+            return
         row = self._timed(name)
         has_progressed = newest_step(self.folder / "runs" / name) > self._checkpoints[name]
         row = replace(row, deaths=1 if has_progressed else row.deaths + 1)

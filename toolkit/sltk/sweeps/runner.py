@@ -19,6 +19,7 @@ from typing import Any, Literal
 from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, locking
+from ..files.disk_space import disk_errors
 from ..spec.import_copies import read_copies, write_copies
 from ..spec.imports import ImportPolicy
 from ..spec.loading import read_spec
@@ -146,7 +147,7 @@ def run(
     _check_folder(folder)
     if not folder.exists():
         select.of(plan)  # raises an error before the folder is created
-    with _locked(folder, select):
+    with disk_errors(folder, "free some space, then run the same command again"), _locked(folder, select):
         plan = _store_plan(plan, folder, on_change, ImportPolicy(trust_code, watcher.note), watcher)
         with closing(Index(folder / select.index)) as index:
             if index.replaced:

@@ -24,6 +24,7 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from ..errors import RunError
 from ..files import atomic, manifest
 from ..files.damage import damaged, report_damage
+from ..files.disk_space import disk_errors
 from ..nn import batching
 from ..nn.trainable import TrainableModule
 from ..runtime import processes
@@ -235,7 +236,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         processes.barrier()
         self._partial = str(aside)
         try:
-            super()._save_checkpoint(model, trial)  # every process adds its random state
+            with disk_errors(folder):
+                super()._save_checkpoint(model, trial)  # every process adds its random state
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         finally:
             self._partial = None
         processes.barrier()

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,27 @@ _SECONDS_BETWEEN_STEPS = 0.25
 
 def execute(job: Job, emit: Emit) -> dict[str, Any]:
     """Train or resume the run; returns its last event, `{"event": "finished", "metrics"}` or a failure."""
-    with _output_to(Path(job.log)):
-        try:
-            event = {"event": "finished", "metrics": _train(job, emit)}
-        except (Exception, SystemExit) as error:
+    try:
+        with _output_to(Path(job.log)):
+            return _execute(job, emit)
+    except OSError as error:  # the log cannot be written
+        return _failure(error)
+
+
+def _execute(job: Job, emit: Emit) -> dict[str, Any]:
+    try:
+        return {"event": "finished", "metrics": _train(job, emit)}
+    except (Exception, SystemExit) as error:
+        with suppress(OSError):  # the log is on the disk that may be full
             os.write(2, "".join(traceback.format_exception(error)).encode(errors="replace"))
-            failure = Failure.of(error)
-            event = {"event": "failed", "kind": failure.kind, "message": failure.message}
-        finally:
-            _release_memory()
-    return event
+        return _failure(error)
+    finally:
+        _release_memory()
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    failure = Failure.of(error)
+    return {"event": "failed", "kind": failure.kind, "message": failure.message}
 
 
 def _train(job: Job, emit: Emit) -> dict[str, Any]:
@@ -82,8 +93,9 @@ def _output_to(log: Path) -> Iterator[None]:
         os.dup2(descriptor, 2)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         for number, saved in zip((1, 2), before, strict=True):
             os.dup2(saved, number)
             os.close(saved)
