@@ -204,6 +204,9 @@ def mentions(*cells: str | None, key: str = "Entity") -> str:
         (("(12-person-giv:act-1-coref", None, "12)"), [Span(0, 3, "person")]),
         (("(person-12", "person-12)"), [Span(0, 2, "person")]),
         (("(e1--1-", "e1)"), [Span(0, 2, "_")]),
+        (("(2", "(3)2)"), [Span(0, 2, "_"), Span(1, 2, "_")]),
+        (("(place", "place)", "(person)"), [Span(0, 2, "place"), Span(2, 3, "person")]),
+        (("(event-1-new-M*A*S*H", "1)"), [Span(0, 2, "event")]),
         (("(PER*", "*)", "*", "(LOC)"), [Span(0, 2, "PER"), Span(3, 4, "LOC")]),
     ],
 )
@@ -222,6 +225,8 @@ def test_brackets_in_misc_are_spans(write, cells, spans):
         ("eid-head-etype", "e1-1-person", "person"),
         ("eid-head", "e1-1", "_"),
         ("eid", "e1", "_"),
+        ("etype-identity", "person-Ada_Bell", "person"),
+        ("etype", "person", "person"),
     ],
 )
 def test_a_comment_declares_the_fields_of_brackets(write, fields, bracket, type_):
@@ -231,6 +236,20 @@ def test_a_comment_declares_the_fields_of_brackets(write, fields, bracket, type_
         content = content.replace("Entity=person)", "Entity=1)")
     (sentence,) = ConlluReader(path=write(content), column="misc:Entity").read()
     assert sentence.spans == [Span(0, 3, type_)]
+
+
+def test_mentions_of_an_entity_share_its_type(write):
+    """A mention without a type has that of an earlier mention of the same entity in its document."""
+    content = (
+        "# newdoc id = a\n# global.Entity = eid-etype-head\n"
+        + mentions("(e1-person-1)", "(e1)")
+        + mentions("(e1--1)")
+        + "# newdoc id = b\n"
+        + mentions("(e1)")
+    )
+    sentences = ConlluReader(path=write(content), column="misc:Entity").read()
+    types = [[span.type for span in sentence.spans] for sentence in sentences]
+    assert types == [["person", "person"], ["person"], ["_"]]
 
 
 def test_the_first_label_decides(write):

@@ -155,18 +155,20 @@ class ConlluReader(TaggedReader, TextFileReader):
         """Yield the rows of each sentence; a document ends where the next one begins."""
         lines = self.open()
         documents, document, fields = 0, None, BracketFields()
+        types: dict[str, str] = {}
         block = SentenceRows(self.path)
         for number, line in chain(lines, [(0, "")]):
             if not line.strip(" \t"):
                 if block.rows:
                     block.check_complete()
-                    block.document, block.fields, block.unused = document, fields, lines.take_replacements()
+                    block.document, block.fields, block.types = document, fields, types
+                    block.unused = lines.take_replacements()
                     yield block
                 block = SentenceRows(self.path)
             elif line.startswith("#"):
                 match = _COMMENT.match(line)
                 if match and match[1] == "newdoc":
-                    documents += 1
+                    documents, types = documents + 1, {}
                     document = match[2].strip() or str(documents)
                 elif match:
                     block.text = match[2]
@@ -203,7 +205,7 @@ class ConlluReader(TaggedReader, TextFileReader):
         """The mentions in brackets as spans; reports of those without a word and of those with several parts."""
         rows = [row for row in block.rows if row.kind != "range"]
         try:
-            mentions = mentions_of([self._label(row) for row in rows], block.fields)
+            mentions = mentions_of([self._label(row) for row in rows], block.fields, block.types)
         except BracketError as error:
             raise DataError.at(str(error), self.path, rows[error.index].line) from error
         words_before = [0, *accumulate(row.kind == "word" for row in rows)]

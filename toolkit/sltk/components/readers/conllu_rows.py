@@ -38,6 +38,8 @@ class SentenceRows:
     document: str | None = None
     fields: BracketFields = field(default_factory=BracketFields)
     """The order of the parts of brackets."""
+    types: dict[str, str] = field(default_factory=dict)
+    """Types of the entities of the document so far."""
     unused: tuple[Unused, ...] = ()
     words: int = 0
     covered: int = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...schemes.styles import NO_TYPE
 from .brackets import BracketError
 
-_TOKEN = re.compile(r"\((?P<opened>[^()*\s]+)|\*|(?P<closed>[^()*\s]*)\)")
+_TOKEN = re.compile(r"\((?P<opened>[^()\s]+?)(?=\*?(?:[()]|$))|\*|(?P<closed>[^()*\s]*)\)")
 _CELL = re.compile(rf"(?:{_TOKEN.pattern.replace('?P<opened>', '?:').replace('?P<closed>', '?:')})+")
 _PART = re.compile(r"(?P<id>.+)\[(?P<part>\d+)/(?P<parts>\d+)\]")
 _ID_NAMES = ("eid", "grp", "id")
@@ -50,15 +50,15 @@ class BracketFields:
         return cls(id_, type_, declared=True)
 
     def parse(self, bracket: str) -> tuple[str, str]:
-        """Id and type of an opening bracket."""
+        """Id and type of an opening bracket; the type is empty if it has none."""
         fields = bracket.split("-")
         if not self.declared and len(fields) == 1:
-            return bracket, bracket
+            return bracket, "" if bracket.isdigit() else bracket
         places = (self.id, self.type)
         id_, type_ = ("" if place is None or place >= len(fields) else fields[place] for place in places)
         if not self.declared and type_.isdigit() and not id_.isdigit():
             id_, type_ = type_, id_  # older corpora of GUM have the type first
-        return id_, type_ or NO_TYPE
+        return id_, type_
 
 
 def is_bracketed(label: str) -> bool:
@@ -66,13 +66,18 @@ def is_bracketed(label: str) -> bool:
     return label.startswith("(") or label.endswith(")")
 
 
-def mentions_of(cells: Sequence[str | None], fields: BracketFields) -> list[Mention]:
+def mentions_of(
+    cells: Sequence[str | None], fields: BracketFields, types: dict[str, str] | None = None
+) -> list[Mention]:
     """The mentions of a sentence, which may nest, overlap and have parts, by their first cell.
+
+    `types` are those of the entities of the document so far, for mentions that do not repeat it; it is updated.
 
     Raises:
         BracketError: a cell in another notation, one that closes a mention that is not open, or one left open.
     """
     mentions: list[Mention] = []
+    types = {} if types is None else types
     opened: list[tuple[int, str]] = []
     for index, cell in enumerate(cells):
         if cell is None:
@@ -83,9 +88,12 @@ def mentions_of(cells: Sequence[str | None], fields: BracketFields) -> list[Ment
         for token in _TOKEN.finditer(cell):
             if token["opened"]:
                 opened.append((index, token["opened"]))
+                id_, type_ = fields.parse(token["opened"])
+                if id_ and type_:
+                    types.setdefault(id_.partition("[")[0], type_)
             elif token["closed"] is not None:
                 start, bracket = _close(opened, token["closed"], fields, index)
-                mentions.append(_mention(start, index + 1, bracket, fields))
+                mentions.append(_mention(start, index + 1, fields.parse(bracket), types))
     if opened:
         start, bracket = opened[-1]
         raise BracketError(f"the mention `({bracket[:40]}` is not closed in its sentence", start)
@@ -101,9 +109,10 @@ def _close(opened: list[tuple[int, str]], name: str, fields: BracketFields, inde
     raise BracketError(f"`{name[:40]})` closes a mention that is not open", index)
 
 
-def _mention(start: int, end: int, bracket: str, fields: BracketFields) -> Mention:
-    id_, type_ = fields.parse(bracket)
+def _mention(start: int, end: int, parsed: tuple[str, str], types: dict[str, str]) -> Mention:
+    id_, type_ = parsed
     part = _PART.fullmatch(id_)
+    type_ = type_ or types.get(part["id"] if part else id_, NO_TYPE)
     if part is None:
         return Mention(start, end, type_, id_)
     return Mention(start, end, type_, part["id"], int(part["part"]), int(part["parts"]))
