@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,15 @@ def test_unknown_structure_is_an_error(old: str, new: str, message: str, tmp_pat
     error = error_message(SemEval14Reader(path=path))
     assert message in error
     assert f"{path}:" in error
+
+
+@pytest.mark.parametrize("names", [("Reviews", "corpus"), ("Review", "item"), ("Reviews", "reviews")])
+def test_other_elements_around_sentences(names: tuple[str, str], tmp_path: Path) -> None:
+    """Unknown elements around sentences hold no annotation, so they are accepted."""
+    path = put(tmp_path, review(sentence(BROTH)))
+    path.write_text(re.sub(rf"{names[0]}\b", names[1], path.read_text()))
+    (read,) = SemEval15Reader(path=path).read()
+    assert spans_of(read) == [("broth", "positive")]
 
 
 @pytest.mark.parametrize(

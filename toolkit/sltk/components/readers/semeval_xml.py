@@ -57,8 +57,8 @@ def read_sentences(path: Path, vocabulary: XmlElements) -> Iterator[XmlSentence 
     """Yield the sentences of a file, and reports of annotations that belong to no sentence.
 
     Raises:
-        DataError: not well-formed XML, a document type declaration, an unknown element, an element in the wrong place,
-            or a sentence without text.
+        DataError: not well-formed XML, a document type declaration, an unknown element in a sentence, an element in
+            the wrong place, or a sentence without text.
     """
     parser = _Parser(path, vocabulary)
     with open_binary(path, "xml") as source:
@@ -136,6 +136,8 @@ class _Parser:
             reader = known.elsewhere[name]
             raise self._error(f"`{name}` is not of this format: the reader `{reader}` reads it")
         if name not in known.names:
+            if self._sentence is None:
+                return  # only elements around sentences: no annotation is lost
             note = f"elements of this format: {', '.join(known.names)}"
             raise self._error(f"unknown element `{name}`", note, suggestion=nearest(name, known.names))
         if self._depth:
