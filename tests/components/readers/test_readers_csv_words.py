@@ -91,7 +91,6 @@ def test_words_alone(write):
 @pytest.mark.parametrize(
     ("row", "line", "expected"),
     [
-        ("Sentence: 3,,NN,O\n", 9, "this row has no word: column `Word` is empty"),
         ("Sentence: 3,a,NN,\n", 9, "its tag is empty"),
         ("Sentence: 3,a,NN\n", 9, "expected 4 columns, found 3"),
     ],
@@ -102,6 +101,15 @@ def test_errors_name_the_line(write, row, line, expected):
     with pytest.raises(DataError, match=expected) as caught:
         statistics(CsvReader(path=path, **KEYS))
     assert f"{path}:{line}" in str(caught.value)
+
+
+def test_an_empty_word_is_counted(write):
+    """It keeps its tag, at the line of its row."""
+    counts = statistics(CsvReader(path=write(FIRST_ROW_ONLY + ",,NN,O\n"), **KEYS))
+    assert counts["words"] == 8
+    assert [(change["line"], "an empty word" in change["reason"]) for change in counts["adjusted"]] == [
+        (9, True)
+    ]
 
 
 def test_missing_names_what_empty_tags_mean(write):

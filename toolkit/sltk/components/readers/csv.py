@@ -70,8 +70,7 @@ class CsvReader(TaggedReader, TextFileReader):
         """Yield sentences in order.
 
         Raises:
-            DataError: the file cannot be read, a column is missing, a cell is not a list of strings, or a row has no
-                word.
+            DataError: the file cannot be read, a column is missing, or a cell is not a list of strings.
         """
         lines = self.open()
         sentences = self._listed(lines) if self.sentence_column is None else self._word_by_word(lines)
@@ -109,10 +108,6 @@ class CsvReader(TaggedReader, TextFileReader):
                 continue
             document = self._document(row) or document
             sentence = row[self.sentence_column or ""].strip() or sentence
-            if not row[self.words_column]:
-                raise DataError.at(
-                    f"this row has no word: column `{self.words_column}` is empty", self.path, line
-                )
             yield (document, sentence, breaks), line, row
 
     def _document(self, row: dict[str, str]) -> str | None:
