@@ -30,6 +30,7 @@ SPANS = [Span(0, 2, "PER"), Span(3, 4, "PER"), Span(5, 6, "LOC")]
 STYLES = {
     "underscore": ("prefix", "B_PER I_PER O B_PER O B_LOC"),
     "colon": ("prefix", "B:PER I:PER O B:PER O B:LOC"),
+    "en dash": ("prefix", "B\u2013PER I\u2013PER O B\u2013PER O B\u2013LOC"),
     "suffix": ("suffix", "PER-B PER-I O PER-B O LOC-B"),
     "suffix with underscores": ("suffix", "PER_B PER_I O PER_B O LOC_B"),
     "lower-case letters": ("prefix", "b-PER i-PER o b-PER o b-LOC"),

@@ -70,6 +70,10 @@ class Sentence:
     def __len__(self) -> int:
         return len(self.words)
 
+    def line_of(self, word: int) -> int | None:
+        """The line of a word, or that of the sentence if the source has several words per line."""
+        return self.word_lines[word] if self.word_lines else self.line
+
     def with_text(self) -> Sentence:
         """The sentence with its text, or with its words joined by single spaces if it has none."""
         if self.text is not None:

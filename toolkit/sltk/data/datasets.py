@@ -186,6 +186,6 @@ def _tag_error(error: schemes.SchemeError, raw: RawDataset, sentence: Sentence) 
     return DataError.at(
         f"word {error.index + 1}, `{word}`: {error}",
         sentence.file or source_of(raw.reader),
-        sentence.word_lines[error.index] if sentence.word_lines else sentence.line,
+        sentence.line_of(error.index),
         suggestion=None if tag in known else nearest(tag, known),
     )

@@ -18,13 +18,9 @@ def without_empty_words(sentence: Sentence) -> Sentence:
         return sentence
     file = sentence.file or "(data)"
     reports = [
-        Unused(file, _line(sentence, index), "an empty word, read as U+FFFD", adjusted=True)
+        Unused(file, sentence.line_of(index), "an empty word, read as U+FFFD", adjusted=True)
         for index, word in enumerate(sentence.words)
         if not word
     ]
     words = [word or _IN_ITS_PLACE for word in sentence.words]
     return replace(sentence, words=words, text=None, offsets=None, unused=(*sentence.unused, *reports))
-
-
-def _line(sentence: Sentence, index: int) -> int | None:
-    return sentence.word_lines[index] if sentence.word_lines else sentence.line

@@ -47,7 +47,7 @@ class LabelCleaner:
             if text != tag and _LETTER_ALONE.fullmatch(text):
                 raise self._error(f"the type in its tag `{visible(tag)}` is blank", sentence, index)
             if text and text != tag:
-                reports.append(label_change(file, _line(sentence, index), tag))
+                reports.append(label_change(file, sentence.line_of(index), tag))
             text = self._named(text or self._missing or "", sentence, index)
             cleaned.append(text)
             if text == tag:
@@ -80,7 +80,7 @@ class LabelCleaner:
             if clean(span.type) == span.type:
                 self._add(span.type)
             elif clean(span.type):  # a span without a type is an error, wherever it is used
-                yield label_change(sentence.file or "(data)", _line(sentence, span.start), span.type)
+                yield label_change(sentence.file or "(data)", sentence.line_of(span.start), span.type)
 
     def _add(self, label: str) -> None:
         if len(self._known) >= _MOST_KNOWN:
@@ -90,12 +90,7 @@ class LabelCleaner:
     def _error(self, problem: str, sentence: Sentence, index: int, *notes: str) -> DataError:
         file = sentence.file or getattr(self._reader, "path", None) or f"(reader {self._reader.type_name})"
         message = f"word {index + 1}, `{sentence.words[index]}`: {problem}"
-        return DataError.at(message, file, _line(sentence, index), *notes)
-
-
-def _line(sentence: Sentence, index: int) -> int | None:
-    """The line of a word, or of its sentence."""
-    return sentence.word_lines[index] if sentence.word_lines else sentence.line
+        return DataError.at(message, file, sentence.line_of(index), *notes)
 
 
 def label_change(file: str, line: int | None, label: str) -> Unused:

@@ -33,8 +33,10 @@ _LETTER_SETS = tuple(
     if scheme != "IO"
 )
 _LETTER = "[BIESLUMWbieslumw]"
-_PREFIX = re.compile(rf"(?P<letter>{_LETTER})[-_:./|](?P<type>\S.*)", re.DOTALL)
-_SUFFIX = re.compile(rf"(?P<type>.*\S)[-_:./|](?P<letter>{_LETTER})", re.DOTALL)
+_SEPARATOR = "[-_:./|\u2010-\u2015\u2212\ufe58\ufe63\uff0d]"
+"""Dashes of all lengths among them: editors and web pages replace hyphens."""
+_PREFIX = re.compile(rf"(?P<letter>{_LETTER}){_SEPARATOR}(?P<type>\S.*)", re.DOTALL)
+_SUFFIX = re.compile(rf"(?P<type>.*\S){_SEPARATOR}(?P<letter>{_LETTER})", re.DOTALL)
 READ_BRACKETS = "`labels: brackets` of the readers conll and conllu reads `(PER*` and `*)`"
 """Advice for files with brackets around spans."""
 _BRACKETS = re.compile(r"\(\w|[\w*]\)")
