@@ -156,9 +156,8 @@ class _SentenceBuilder:
         is_last = column == width - 1
         notes = ["`missing: O` reads words with an empty tag as `O`"]
         if is_last and width > 2:
-            notes.append(
-                f"`label_column: {column - 1}` names the column before, if lines end with a separator"
-            )
+            advice = f"`label_column: {column - 1}` names the column before, if lines end with a separator"
+            notes.insert(0, advice)
         which = "the last column" if is_last else f"column {column}, that of the tags,"
         return DataError.at(f"{which} is empty", self.reader.path, number, *notes)
 
