@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sltk
 import tiny
@@ -215,3 +218,42 @@ def test_two_trainings_of_one_spec_do_not_mix(tmp_path: Path) -> None:
     seed = 3 if won[0] else 4
     assert f"seed: {seed}\n" in (folder / "spec.yaml").read_text()
     assert json.loads((folder / "metrics.json").read_text())["train"]["epochs"] == seed
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks_trains_with_a_warning(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lustre mounted without `flock` and NFS without a lock manager refuse every lock."""
+
+    def flock(file: object, kind: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    spec, folder = tmp_path / "spec.yaml", tmp_path / "run"
+    spec.write_text(yaml.safe_dump(tiny.spec({"max_steps": 1})))
+    assert main(["train", str(spec), "--output", str(folder)]) == 0
+    printed = capsys.readouterr().err
+    assert f"warning: the file system of `{folder}` has no locks ({os.strerror(code)})" in printed
+    assert printed.count("no locks") == 1
+    assert ".py" not in printed.split("no locks")[0].splitlines()[-1]
+    assert (folder / "metrics.json").exists()
+    assert not (folder / ".lock").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "export"])
+def test_a_folder_that_models_cannot_be_written_to_is_refused_first(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tokenizers and safetensors take only paths in UTF-8, which would otherwise show after training."""
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    source = tmp_path / "spec.yaml"
+    spec = tiny.spec({"max_steps": 1})
+    if command == "sweep":
+        spec["sweep"] = {"grid": {"seed": [1, 2]}}
+    source.write_text(yaml.safe_dump(spec))
+    arguments = [source, "--output", folder] if command != "export" else [RUNS / "tagger", folder]
+    assert main([command, *map(str, arguments)]) == 2
+    printed = capsys.readouterr().err
+    assert "is not valid UTF-8: models cannot be written there" in printed
+    assert not folder.exists()

@@ -34,6 +34,7 @@ from transformers import (
 from .components.backbones.pretrained import PretrainedBackbone
 from .errors import ModelError, UsageError
 from .files import atomic, manifest
+from .files.writable import check_model_folder
 from .models import kinds, saving, tagging
 from .models.backbone_files import stored_backbone
 from .models.description import read_description
@@ -95,11 +96,9 @@ def export(
 
 
 def _check_free(target: Path) -> None:
-    if target.is_dir():
-        if any(target.iterdir()):
-            raise UsageError(f"`{target}` is not empty; choose a new folder")
-    elif target.exists():
-        raise UsageError(f"`{target}` is not a directory")
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(f"`{target}` is not empty; choose a new folder")
+    check_model_folder(target)
 
 
 def _exported_spec(spec: Any) -> Any:

@@ -114,6 +114,7 @@ def test_conll_document_marker_is_an_option(write):
         ("a O\n", {"word_column": 1}, 1, "the same"),
         ("a\tO\n", {"separator": "space"}, 1, "expected ≥ 2 columns, found 1"),
         ("a\tO\nb c\tO\n", {}, 2, "needs `separator: tab`"),
+        ("# id 7\na O\n", {}, 2, "`comment: '#'` skips them"),
     ],
 )
 def test_conll_wrong_columns(write, content, options, line, message):

@@ -10,7 +10,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,8 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in options
     words = [word for word in options if word != "--debug"] + words[len(options) :]
     try:
-        # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
-        code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
+        with _own_warnings():
+            # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
+            code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except (Exception, SystemExit) as error:
@@ -124,6 +127,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:
         print_info("interrupted")
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Print Python warnings of sltk like its other warnings, without the line of code."""
+    package = Path(__file__).parents[1]
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_own(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+            if Path(filename).is_relative_to(package):
+                print_diagnostic(f"warning: {message}")
+            else:
+                show(message, category, filename, *rest)
+
+        warnings.showwarning = show_own
+        yield
 
 
 def _print_error(error: Exception | SystemExit) -> int:

@@ -1,18 +1,25 @@
-"""Locks on files, which the operating system releases when the process ends."""
+"""Locks on files, which the operating system releases when the process ends.
+
+Some network file systems, such as Lustre mounted without `flock`, have no locks. Work goes on there with a warning.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from ..errors import UsageError
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @contextmanager
@@ -25,6 +32,8 @@ def lock(
     subject: Path | None = None,
 ) -> Iterator[None]:
     """Hold a lock on the file `path`; any number of `shared` locks can be held at once.
+
+    Warns (RuntimeWarning) if the file system has no locks.
 
     Args:
         path: the file, which is created; links are not followed.
@@ -65,6 +74,16 @@ def _acquired(path: Path, kind: int, wait: float, subject: Path) -> IO[str]:
                 file.close()
                 raise UsageError(message) from None
             time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                file.close()
+                raise
+            message = (
+                f"the file system of `{subject}` has no locks ({error.strerror}): "
+                "make sure that no other process writes there"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+            return file
         file.close()
 
 
@@ -78,9 +97,14 @@ def _is_at(path: Path, file: IO[str]) -> bool:
 
 def _remove(path: Path, file: IO[str]) -> None:
     """Remove the file of a lock, unless others share the lock."""
-    with suppress(BlockingIOError):
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    path.unlink(missing_ok=True)
 
 
 def _holder(file: IO[str]) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import UsageError
+from .safety import encodable
 
 _LONGEST_NAME = 255
 """Bytes that file systems allow for a name."""
@@ -22,6 +23,21 @@ def check_file(path: Path) -> None:
     if not path.name or path.is_dir():
         raise UsageError(f"`{path}` is a folder: name a file")
     check_folder(path.parent)
+
+
+def check_model_folder(path: Path) -> None:
+    """Check that a model can be written to a folder: `check_folder`, and a path that is valid UTF-8.
+
+    The libraries that write weights and tokenizers accept no other paths, and would say so only after training.
+
+    Raises:
+        UsageError: see `check_folder`; or a name in the path is not UTF-8.
+    """
+    if encodable(str(path)) != str(path):
+        raise UsageError(
+            f"the path `{encodable(str(path))}` is not valid UTF-8: models cannot be written there"
+        )
+    check_folder(path)
 
 
 def check_folder(path: Path) -> None:

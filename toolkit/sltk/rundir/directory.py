@@ -25,7 +25,7 @@ from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import InputError, Problem, UsageError
 from ..files import atomic, locking
 from ..files.damage import damaged
-from ..files.writable import check_folder
+from ..files.writable import check_model_folder
 from ..models.description import check_format
 from ..runtime import processes
 from ..runtime.progress import Progress
@@ -66,12 +66,12 @@ class RunDirectory:
         A folder that did not exist and is still empty at the end is removed.
 
         Raises:
-            UsageError: another process writes here, or the folder is not writable.
+            UsageError: another process writes here, or no model can be written here.
         """
         if not processes.is_main_process():
             yield
             return
-        check_folder(self.folder)
+        check_model_folder(self.folder)
         new = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         file = self.folder / ".lock"
         try:

@@ -20,6 +20,7 @@ from ..components.slots import Executor
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, locking
 from ..files.disk_space import disk_errors
+from ..files.writable import check_model_folder
 from ..spec.import_copies import read_copies, write_copies
 from ..spec.imports import ImportPolicy
 from ..spec.loading import read_spec
@@ -212,6 +213,7 @@ def _check_folder(folder: Path) -> None:
         UsageError: the folder is a file, or holds other files.
     """
     if not folder.exists() or (folder / "sweep.yaml").exists():
+        check_model_folder(folder)
         return
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory")

@@ -188,6 +188,8 @@ class _SentenceBuilder:
             yield "`label_column: null` reads a file that has only words"
         if "\t" in line and not self.reader.separator:
             yield "columns are split at spaces, too: a word or type with a space needs `separator: tab`"
+        if not self.reader.comment and any(word.startswith("#") for word in self.words):
+            yield "lines that begin with # are words; `comment: '#'` skips them"
 
     def finish(self) -> Iterator[Sentence]:
         """Yield the sentence, if it has words."""
