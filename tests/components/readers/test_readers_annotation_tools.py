@@ -213,6 +213,14 @@ def test_prodigy_tokens_may_be_split(tmp_path: Path) -> None:
     assert (sentence.words[-2:], len(sentence.unused)) == (["Turku", "."], 1)
 
 
+def test_prodigy_text_outside_the_tokens_is_counted(tmp_path: Path) -> None:
+    """Text that no token has is no word, which is reported."""
+    (sentence,) = ProdigyReader(path=put(tmp_path, task(text=TEXT + " Ahoi!"))).read()
+    assert sentence.words[-1] == "Turku."
+    assert reasons(sentence) == ["5 characters are in no token, such as `Ahoi!`"]
+    assert sentence.unused[0].adjusted
+
+
 def test_prodigy_tokens_of_white_space_are_no_words(tmp_path: Path) -> None:
     """spaCy's tokens of white space are not words, but the numbers in spans count them."""
     tokens = [{"start": 0, "end": 1}, {"start": 1, "end": 3}, {"start": 3, "end": 6}]

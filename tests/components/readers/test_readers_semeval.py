@@ -122,6 +122,12 @@ def test_repeated_opinions_are_one_span(tmp_path: Path) -> None:
     ]
 
 
+def test_a_repeated_opinion_with_another_text_is_an_error(tmp_path: Path) -> None:
+    """The text that an opinion repeats is compared, also if there is another opinion at these offsets."""
+    path = put(tmp_path, review(sentence(BROTH + BROTH_PRICE.replace("broth", "soup"))))
+    assert "is `broth`, not `soup`" in error_message(SemEval15Reader(path=path))
+
+
 def test_conflicting_types_are_counted(tmp_path: Path) -> None:
     """Of opinions of one target with several types one is used, first in the alphabet, and the others are reported."""
     path = put(tmp_path, review(sentence(BROTH + BROTH_BAD + WAITER)))

@@ -314,6 +314,13 @@ def test_tokens_of_white_space_are_no_words(tmp_path: Path) -> None:
     assert (sentence.words, spans_of(sentence), sentence.unused) == (["a", "b"], [("a b", "X")], ())
 
 
+def test_text_outside_the_tokens_is_counted(tmp_path: Path) -> None:
+    """Text that no token has is no word, which is reported."""
+    (sentence,) = read(put(tmp_path, HEADER + rows(("Vera", "PER")).replace("#Text=Vera", "#Text=Vera Haag")))
+    assert (sentence.words, sentence.text) == (["Vera"], "Vera Haag")
+    assert [item.reason for item in sentence.unused] == ["4 characters are in no token, such as `Haag`"]
+
+
 @pytest.mark.parametrize("text", ["#Text=a_b *\n", "#Text=a_b  *\n", ""])
 def test_words_may_be_escaped(text: str, tmp_path: Path) -> None:
     """The text of the file decides, and its words may be escaped like values."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ...types import Sentence, Unused
-from .offsets import AnnotatedText
+from .offsets import AnnotatedText, Offsets
 
 
 def attach_reports(
@@ -30,3 +30,14 @@ def attach_reports(
         yield replace(last, unused=(*last.unused, *reports))
     elif reports:
         yield Sentence([], spans=[], file=reports[0].file, line=reports[0].line, unused=tuple(reports))
+
+
+def text_outside(text: str, words: Offsets, file: str, line: int | None) -> list[Unused]:
+    """A report if a text has characters, other than white space, that are in none of its words."""
+    ends, starts = [0, *(end for _, end in words)], [*(start for start, _ in words), len(text)]
+    gaps = [text[end:start].strip() for end, start in zip(ends, starts, strict=True)]
+    lost = [gap for gap in gaps if gap]
+    if not lost:
+        return []
+    reason = f"{sum(map(len, lost))} characters are in no token, such as `{lost[0][:40]}`"
+    return [Unused(file, line, reason, adjusted=True)]

@@ -9,7 +9,7 @@ from ..registry import register
 from .json_records import JsonReader, JsonRecord
 from .json_spans import SpanKeys, char_span, word_offsets
 from .json_text import excerpt
-from .left_out import attach_reports
+from .left_out import attach_reports, text_outside
 from .offset_units import CharSpan
 from .offsets import AnnotatedText, OffsetReader, Offsets
 from .standoff import PartlyAnnotatedReader
@@ -67,6 +67,7 @@ class ProdigyReader(OffsetReader, PartlyAnnotatedReader, JsonReader):
             unused.append(Unused(record.file, record.line, _SINGLE, adjusted=True))
         if words is not None:
             words = [(start, end) for start, end in words if text[start:end].strip()]
+            unused += text_outside(text, words, record.file, record.line)
         reports = (*record.unused, *unused)
         return AnnotatedText(text, spans, record.file, record.line, reports, str(record.number), words)
 

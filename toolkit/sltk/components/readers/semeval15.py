@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Literal
 
 from pydantic import Field
@@ -99,13 +98,17 @@ def _without(opinion: Element) -> str:
 
 def _distinct(spans: list[CharSpan], file: str) -> tuple[list[CharSpan], list[Unused]]:
     """The spans without repetitions, and reports of those that are repeated."""
-    counts = Counter((span.start, span.end, span.type) for span in spans)
-    first = {(span.start, span.end, span.type): span for span in reversed(spans)}
-    distinct = [first[key] for key in counts]
-    reports = []
-    for span in distinct:
-        number = counts[span.start, span.end, span.type]
-        if number > 1:
-            reason = f"`{span.text}` ({span.type}) has {number} opinions of this type: one span"
-            reports.append(Unused(file, span.line, reason, adjusted=True))
-    return distinct, reports
+    groups: dict[tuple[int, int, str, str | None], list[CharSpan]] = {}
+    for span in spans:
+        groups.setdefault((span.start, span.end, span.type, span.text), []).append(span)
+    reports = [
+        Unused(
+            file,
+            first.line,
+            f"`{first.text}` ({first.type}) has {len(more) + 1} opinions of this type: one span",
+            adjusted=True,
+        )
+        for first, *more in groups.values()
+        if more
+    ]
+    return [group[0] for group in groups.values()], reports

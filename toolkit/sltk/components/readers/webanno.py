@@ -9,6 +9,7 @@ from pydantic import Field
 from ...errors import DataError
 from ...types import Sentence
 from ..registry import register
+from .left_out import text_outside
 from .offsets import AligningReader, annotated_sentence
 from .standoff import PartlyAnnotatedReader, StandoffReader
 from .text_file import TextFileReader
@@ -78,6 +79,7 @@ class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextF
     def _finish(self, sentence: TokenSentence) -> Sentence:
         spans, unused = sentence.spans(self.path)
         words = [(start, end) for start, end in sentence.offsets if sentence.text[start:end].strip()]
+        unused += text_outside(sentence.text, words, str(self.path), sentence.line)
         finished = annotated_sentence(
             sentence.text,
             spans if sentence.is_annotated else None,
