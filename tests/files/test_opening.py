@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import socket
@@ -19,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzz_cases import VALID_FILES, ValidFile
+from repository import ROOT
+from sltk.cli import main
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.csv import CsvReader
 from sltk.components.readers.docbin import DocBinReader
@@ -27,10 +30,12 @@ from sltk.components.readers.text import TextReader
 from sltk.components.registry import registry
 from sltk.components.slots import FileReader
 from sltk.data.conversion import Conversion
+from sltk.data.fingerprint import fingerprint
 from sltk.data.scoring import score_files
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
 from sltk.files import unpacking
+from sltk.models import tagging
 from sltk.types import Sentence
 
 each_valid_file = pytest.mark.parametrize(
@@ -270,7 +275,21 @@ def test_plain_text_may_hold_anything(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", ["{ O", "[ O", "<s> O", '" O', "{} O", "version O", "<!-- O", "PAR1 O", "%PDF O"]
+    "row",
+    [
+        "{ O",
+        "[ O",
+        "<s> O",
+        '" O',
+        "{} O",
+        "version O",
+        "<!-- O",
+        "PAR1 O",
+        "%PDF O",
+        '{"id":5} O',
+        "<html> O",
+        "<?xml O",
+    ],
 )
 def test_words_that_look_like_other_formats(row: str, tmp_path: Path) -> None:
     """Brackets, tags and names are words."""
@@ -406,3 +425,47 @@ def test_damaged_compression(content: bytes, magic: bytes, tmp_path_factory: pyt
     path = tmp_path_factory.mktemp("damaged") / "a.conll"
     path.write_bytes(magic + content)
     assert str(path) in error_of(ConllReader(path=path))
+
+
+@pytest.mark.parametrize("several", ["", "*.conll"])
+def test_all_files_count_for_a_changed_run(several: str, tmp_path: Path) -> None:
+    """The fingerprint of data, and the key under which runs of a sweep share it, depend on every file of a folder."""
+    for name in ("a.conll", "b.conll", "c.conll"):
+        (tmp_path / name).write_text("x O\n")
+    reader = ConllReader(path=tmp_path / several)
+    before = fingerprint(reader.read()), tagging._file_states(reader)
+    (tmp_path / "b.conll").write_text("x O\n\ny O\n")
+    after = fingerprint(reader.read()), tagging._file_states(reader)
+    assert before[0]["digest"] != after[0]["digest"]
+    assert after[0]["sentences"] == 4
+    assert before[1] != after[1]
+
+
+def test_check_finds_patterns_without_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` reports a pattern that nothing matches like a missing file, and reads all files of one that matches."""
+    (tmp_path / "a.conll").write_text("x B-X\n")
+    (tmp_path / "b.conll").write_text("y B-X\n")
+    spec = tmp_path / "spec.yaml"
+    text = "name: x\ndata: {train: {type: conll, path: '%s'}}\nbackbone: {type: decoder, name: not/here, unmask: all}\n"
+    spec.write_text(text % "*.txt")
+    assert main(["check", str(spec), "--strict"]) == 2
+    assert "there is no `" in capsys.readouterr().err
+    spec.write_text(text % "*.conll")
+    assert main(["check", str(spec), "--data", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["train"]["sentences"] == 2
+
+
+def test_predict_reads_folders_and_compressed_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`predict` labels every line of every file of a folder."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "2.txt").write_text("the soup was awful\n")
+    (folder / "10.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+    run = str(ROOT / "tests" / "stored_runs" / "tagger")
+    for source in (folder, folder / "*"):
+        assert main(["predict", run, str(source), "--format", "jsonl"]) == 0
+        lines = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+        assert lines == ["the soup was awful", "one", "two"]
+    assert main(["predict", run, str(folder / "*.md")]) == 2

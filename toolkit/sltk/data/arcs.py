@@ -17,7 +17,8 @@ from ..components.splitters.spacy import load_spacy
 from ..errors import DataError, UsageError
 from ..types import Sentence
 from .datasets import to_dataset
-from .raw import RawDataset, read_raw, source_of
+from .raw import RawDataset, source_of
+from .sentence_stream import SentenceStream
 
 Parser = Callable[[Sequence[str]], list[int | None]]
 """Maps words to the index of each word's head; None for the root."""
@@ -34,17 +35,25 @@ def arc_directions(reader: Reader, parser: Parser | None = None) -> dict[str, An
     Raises:
         DataError: raised by the reader; or no sentence has a tree.
     """
-    raw = read_raw(reader)
-    sentences = raw.sentences
-    if parser is not None:
-        sentences = [replace(sentence, heads=parser(sentence.words)) for sentence in sentences]
-    without_tree = sum(sentence.heads is None for sentence in sentences)
-    if without_tree == len(sentences):
+    stream = SentenceStream(reader)
+    sentences = without_tree = 0
+
+    def labelled() -> Iterator[tuple[Sentence, Sequence[str | None]]]:
+        nonlocal sentences, without_tree
+        for raw in stream.chunks():
+            types = _word_types(raw)
+            for sentence, own in zip(raw.sentences, types, strict=True):
+                tree = replace(sentence, heads=parser(sentence.words)) if parser is not None else sentence
+                sentences += 1
+                without_tree += tree.heads is None
+                yield tree, own
+
+    counts = count_arcs(labelled())
+    if without_tree == sentences:
         message = f"reader `{reader.type_name}` gives no dependency trees here"
         note = "use `--parser PIPELINE` to parse the words with spaCy, or reader `conllu`, which reads column HEAD"
         raise DataError.at(message, source_of(reader), None, note)
-    types = _word_types(replace(raw, sentences=sentences))
-    return {**count_arcs(zip(sentences, types, strict=True)), "sentences_without_tree": without_tree}
+    return {**counts, "sentences_without_tree": without_tree}
 
 
 def count_arcs(labelled: Iterable[tuple[Sentence, Sequence[str | None]]]) -> dict[str, Any]:

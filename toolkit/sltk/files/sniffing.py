@@ -6,6 +6,7 @@ Only the first bytes of a file are looked at.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from typing import Literal, NamedTuple
 
@@ -49,10 +50,17 @@ _BINARY = (
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95c}\](]", re.DOTALL)
 _LFS = re.compile(rb"version https://(git-lfs\.github\.com|hawser\.github\.com)/spec/")
 _ANNEX = re.compile(rb"/annex/objects/\S+\s*\Z")
-_HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+# A tag that is followed by a tag of a column, as in `<html> O`, is a word.
+_HTML = re.compile(
+    r"\s*(<!--.*?-->\s*)*<(!doctype\s+html|(html|head|body)(\s[^<>]*)?>\s*(<|\n|\Z))",
+    re.IGNORECASE | re.DOTALL,
+)
 # Without a declaration, a tag that is followed by a tag with attributes: `<s>` alone may be a word.
-_XML = re.compile(r"\s*<(\?xml\s|[A-Za-z][\w.-]*(\s[^<>]*)?>\s*<[A-Za-z][\w.-]*\s+[\w:.-]+\s*=\s*[\"'])")
+_XML = re.compile(
+    r"\s*<(\?xml\s+version\s*=|[A-Za-z][\w.-]*(\s[^<>]*)?>\s*<[A-Za-z][\w.-]*\s+[\w:.-]+\s*=\s*[\"'])"
+)
 _JSON = re.compile(r'\s*(\[\s*)*\{\s*"(?:[^"\\\n]|\\.)*"\s*:')
+_ENDS_IN_JSON = re.compile(r"[\[{,:]\s*\Z")
 
 _HTML_LOOK = Look("an HTML page", "this may be the error page of a failed download")
 _XML_LOOK = Look("XML", "the readers of XML formats read it: `sltk list reader`")
@@ -84,7 +92,21 @@ def markup(head: bytes) -> Look | None:
         return _HTML_LOOK
     if _XML.match(text):
         return _XML_LOOK
-    return _JSON_LOOK if _JSON.match(text) else None
+    return _JSON_LOOK if _is_json(text) else None
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text begins with JSON: a whole value on a line, or the beginning of a longer one."""
+    if not _JSON.match(text):
+        return False
+    line, *others = re.split("[\r\n]", text.lstrip(), maxsplit=1)
+    if (not others and len(text) >= HEAD // 2) or _ENDS_IN_JSON.search(line):
+        return True
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False  # such as the word `{"id":5}` before its tag
+    return True
 
 
 def _no_text(head: bytes) -> Look | None:

@@ -30,7 +30,7 @@ def read_predictions(path: Path) -> list[TaggedSentence]:
     """
     sentences: list[TaggedSentence] = []
     rows: list[list[str]] = []
-    for number, line in chain(TextLines(path), [(0, "")]):
+    for number, line in chain(TextLines(path, content="text"), [(0, "")]):
         if line:
             rows.append(line.rsplit("\t", 2))
             if len(rows[-1]) != 3:

@@ -11,14 +11,12 @@ from pydantic import Field
 
 from ...errors import DataError, InputError, nearest
 from ...files.text_lines import open_binary
+from ...files.unpacking import check_unpacked_size
 from ...runtime.optional_imports import import_optional, install_extra
 from ...types import Sentence, Span, Unused
 from ..registry import register
 from ..slots import FileReader
 from .standoff import PartlyAnnotatedReader
-
-# A token is about ten numbers of eight bytes, mostly zeros: files of text unpack to about 30 times their size.
-_UNPACKED_TIMES, _UNPACKED_BYTES = 200, 64 << 20
 
 
 @register.reader("docbin")
@@ -127,11 +125,10 @@ def _documents(path: Path) -> Iterator[Any]:
 
 def _check_size(content: bytes, path: Path) -> None:
     """Refuse a small file crafted to fill the memory: unpack it once, piece by piece, without keeping the pieces."""
+    # The file itself may be compressed once more.
+    packed = min(len(content), path.stat().st_size) if path.is_file() else len(content)
     unpacker, size = zlib.decompressobj(), 0
-    limit = max(_UNPACKED_BYTES, _UNPACKED_TIMES * len(content))
     while content and not unpacker.eof:
         size += len(unpacker.decompress(content, 1 << 20))
         content = unpacker.unconsumed_tail
-        if size > limit:
-            message = f"refused: the file unpacks to more than {_UNPACKED_TIMES} times its size"
-            raise DataError.at(message, path)
+        check_unpacked_size(size, packed, path)

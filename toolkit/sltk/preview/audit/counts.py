@@ -14,7 +14,7 @@ from ...data.datasets import SentenceSource
 from ...data.statistics import style_as_json
 from ...schemes.styles import TagStyle
 from ...types import Sentence
-from .repetition import Noise, SentenceIndex, noise_within
+from .repetition import Noise, SentenceIndex, noise_within, repetition
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class SplitCounter:
     def counts(self, split: SentenceSource) -> SplitCounts:
         """The counts of the split, all of whose sentences have been counted; some are read again, to be shown."""
         reading = split.reading
-        noise_count, noise = noise_within(split, self.index)
+        duplicates, noisy = repetition(self.index.words, self.index.tags)
         return SplitCounts(
             sentences=self._lengths.total(),
             words=self._words,
@@ -118,7 +118,7 @@ class SplitCounter:
             repaired=split.repaired,
             changes=self._changes,
             words_per_sentence=Distribution.of(self._lengths),
-            duplicates=self.index.duplicates,
-            noise_count=noise_count,
-            noise=noise,
+            duplicates=duplicates,
+            noise_count=len(noisy),
+            noise=noise_within(split, self.index, noisy),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from ...data.datasets import SentenceSource
 from ...errors import Location
 from ...types import Sentence
 
+_PART = 1 << 18
+"""Number of sentences that are compared together."""
 LISTED = 1000
 """Number of findings of each kind that are listed; the others are counted."""
 
@@ -55,6 +57,9 @@ class SentenceIndex:
             self._words.append(hash(tuple(sentence.words)))
             self._tags.append(hash(tuple(sentence.tags or ())))
 
+    def __len__(self) -> int:
+        return len(self._words)
+
     @property
     def words(self) -> Numbers:
         """One number per sentence, which stands for its words."""
@@ -65,26 +70,55 @@ class SentenceIndex:
         """One number per sentence, which stands for its tags."""
         return np.frombuffer(self._tags, dtype=np.int64) if self._tags else np.empty(0, np.int64)
 
-    @property
-    def duplicates(self) -> int:
-        """Sentences with the same words as an earlier one."""
-        return len(self._words) - len(np.unique(self.words))
+
+class Repetition(NamedTuple):
+    """How often words are repeated."""
+
+    duplicates: int
+    """Sentences with the same words as an earlier one."""
+    noisy: Numbers
+    """The numbers of words that are tagged in more than one way, in order."""
 
 
-def noisy(words: Numbers, tags: Numbers) -> Numbers:
-    """The numbers of words that are tagged in more than one way."""
+def repetition(words: Numbers, tags: Numbers) -> Repetition:
+    """Compare the numbers of sentences with each other."""
     order = np.argsort(words)
-    words, tags = words[order], tags[order]
-    # Tags of equal words that are not all equal differ somewhere from their neighbour.
-    differs = (words[1:] == words[:-1]) & (tags[1:] != tags[:-1])
-    return np.unique(words[1:][differs])
+    duplicates, noisy = 0, [np.empty(0, np.int64)]
+    for start in range(0, len(order), _PART):
+        part = order[start : start + _PART + 1]  # with the first of the next part
+        own, own_tags = words[part], tags[part]
+        same = own[1:] == own[:-1]
+        duplicates += int(same.sum())
+        # Tags of equal words that are not all equal differ somewhere from their neighbour.
+        noisy.append(np.unique(own[1:][same & (own_tags[1:] != own_tags[:-1])]))
+    return Repetition(duplicates, np.unique(np.concatenate(noisy)))
+
+
+def contained(values: Numbers, ordered: Numbers) -> Mask:
+    """Which values are among the `ordered` ones."""
+    result = np.zeros(len(values), np.bool_)
+    for start in range(0, len(values) if len(ordered) else 0, _PART):
+        part = values[start : start + _PART]
+        places = np.minimum(np.searchsorted(ordered, part), len(ordered) - 1)
+        result[start : start + _PART] = ordered[places] == part
+    return result
+
+
+def first_only(mask: Mask) -> Mask:
+    """The mask with only as many selected as are listed."""
+    result, missing = np.zeros(len(mask), np.bool_), LISTED
+    for start in range(0, len(mask), _PART):
+        hits = np.flatnonzero(mask[start : start + _PART])[:missing]
+        result[start + hits] = True
+        missing -= len(hits)
+    return result
 
 
 def selected(split: SentenceSource, mask: Mask) -> Iterator[Sentence]:
     """Yield the sentences with words that the mask selects."""
     if mask.any():
         with_words = (sentence for sentence in split if sentence.words)
-        yield from (sentence for sentence, chosen in zip(with_words, mask.tolist(), strict=True) if chosen)
+        yield from (sentence for sentence, chosen in zip(with_words, mask.tobytes(), strict=True) if chosen)
 
 
 @dataclass
@@ -110,40 +144,36 @@ class NoiseList:
         ]
 
 
-def noise_within(split: SentenceSource, index: SentenceIndex) -> tuple[int, list[Noise]]:
-    """The number of different sentences of a split that are tagged in more than one way, and the first of them."""
-    numbers, noise = noisy(index.words, index.tags), NoiseList()
-    for sentence in selected(split, np.isin(index.words, numbers)):
+def noise_within(split: SentenceSource, index: SentenceIndex, numbers: Numbers) -> list[Noise]:
+    """The first sentences of a split that are tagged in more than one way, whose words have these numbers."""
+    noise = NoiseList()
+    for sentence in selected(split, contained(index.words, numbers)):
         noise.add(sentence)
-    return len(numbers), noise.items
+    return noise.items
 
 
 def noise_between(
     splits: Sequence[SentenceSource], indices: Sequence[SentenceIndex]
 ) -> tuple[int, list[Noise]]:
-    """The same of sentences that occur in several splits, with their variants in all of them."""
-    own = np.concatenate([np.unique(index.words) for index in indices])
-    numbers, counts = np.unique(own, return_counts=True)
-    shared = numbers[counts > 1]
-    masks = [np.isin(index.words, shared) for index in indices]
+    """The number of sentences that occur in several splits and are tagged in more than one way, and the first."""
+    masks = [np.zeros(len(index), np.bool_) for index in indices]
+    for other in indices:
+        ordered = np.sort(other.words)
+        for mask, index in zip(masks, indices, strict=True):
+            if index is not other:
+                mask |= contained(index.words, ordered)
     words = np.concatenate([index.words[mask] for index, mask in zip(indices, masks, strict=True)])
     tags = np.concatenate([index.tags[mask] for index, mask in zip(indices, masks, strict=True)])
-    found, noise = noisy(words, tags), NoiseList()
+    numbers, noise = repetition(words, tags).noisy, NoiseList()
     for split, index in zip(splits, indices, strict=True):
-        for sentence in selected(split, np.isin(index.words, found)):
+        for sentence in selected(split, contained(index.words, numbers)):
             noise.add(sentence)
-    return len(found), noise.items
+    return len(numbers), noise.items
 
 
 def shared_with(index: SentenceIndex, other: SentenceIndex) -> Mask:
     """Which sentences with words also occur in another split."""
-    return np.isin(index.words, other.words)
-
-
-def first_only(mask: Mask) -> Mask:
-    """The mask with only as many selected as are listed."""
-    result: Mask = mask & (np.cumsum(mask) <= LISTED)
-    return result
+    return contained(index.words, np.sort(other.words))
 
 
 def place(sentence: Sentence) -> str:
