@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer._click import exceptions as click
@@ -136,11 +136,18 @@ def _own_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def show_own(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        def show_own(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if Path(filename).is_relative_to(package):
                 print_diagnostic(f"warning: {message}")
             else:
-                show(message, category, filename, *rest)
+                show(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show_own
         yield
