@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,59 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
     alone = next(run for run in plan.runs if run.name == killer.killed)
     sltk.train(alone.experiment, tmp_path / "alone")
     assert tiny.same_weights(tmp_path / "alone", tmp_path / "sweep/runs" / killer.killed)
+
+
+LISTENERS = """
+import json, sys
+import psutil
+from pathlib import Path
+from sltk import sweeps
+
+
+class Listening(sweeps.Watcher):
+    addresses = set()
+
+    def show(self, status):
+        driver = psutil.Process()
+        for process in [driver, *driver.children(recursive=True)]:
+            for each in process.net_connections("inet"):
+                if each.status == psutil.CONN_LISTEN:
+                    self.addresses.add(each.laddr.ip.removeprefix("::ffff:"))
+
+
+watcher = Listening()
+outcome = sweeps.run(sweeps.plan(json.loads(sys.argv[1])), sys.argv[2], watcher=watcher)
+print(json.dumps([[row.state for row in outcome.rows.values()], sorted(watcher.addresses)]))
+"""
+
+
+def test_ray_without_an_address_is_for_this_machine_and_ignores_the_working_directory(
+    ray_library: Any, tmp_path: Path
+) -> None:
+    """It listens on the loopback interface, and executes no file in the folder that the sweep is started from."""
+    hostile = tmp_path / "theirs"
+    hostile.mkdir()
+    for name in ("torch", "sltk", "random", "yaml"):
+        (hostile / f"{name}.py").write_text(
+            f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+        )
+    settings = {
+        **tiny.spec({"max_steps": 20}, data=tiny.all_splits()),
+        "sweep": {"grid": {"seed": [1, 2]}},
+        "executor": {"type": "ray", "gpus": 0},
+    }
+    removed = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    environment = {name: value for name, value in os.environ.items() if name not in removed}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-P", "-c", LISTENERS, json.dumps(settings), str(tmp_path / "sweep")]
+    done = subprocess.run(
+        command, cwd=hostile, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    states, addresses = json.loads(done.stdout.splitlines()[-1])
+    assert states == ["done", "done"]
+    assert addresses == ["127.0.0.1"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_run_that_needs_more_than_the_cluster_has_is_rejected(ray_library: Any, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import math
+import os
 import platform
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from ...errors import UsageError
+from ...errors import Problem, UsageError
 from ...runtime.jobs import Failure, Job, Work, dispatch
 from ...runtime.optional_imports import import_optional, install_extra
 from ..registry import register
@@ -20,6 +25,11 @@ from ..slots import Executor
 
 _TICK = 0.5
 """Seconds between updates of the display."""
+_LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+"""Ray's settings for a machine on its own: listen on the loopback interface only, and ask for a token.
+
+In spite of its name, the first one also has this effect on Linux.
+"""
 
 
 @register.executor("ray")
@@ -34,7 +44,8 @@ class RayExecutor(Executor):
 
     address: str | None = Field(
         default=None,
-        description="address of a cluster, or `auto` for that of this node; null: start Ray here",
+        description="address of a cluster, or `auto` for that of this node; null: that in RAY_ADDRESS, or start Ray "
+        "here, for this machine alone",
     )
     cpus: float = Field(default=1, ge=0, description="CPUs per run; also the number of threads of the run")
     gpus: float | None = Field(
@@ -45,20 +56,55 @@ class RayExecutor(Executor):
         """Execute all runs. If Ray was started here, it is shut down at the end.
 
         Raises:
-            UsageError: Ray is not installed, or its cluster lacks the resources for one run.
+            UsageError: Ray is not installed, its cluster lacks the resources for one run, or it was started here and
+                would accept connections from other machines.
         """
-        ray = import_optional("ray", "executor `ray`", "ray")
-        is_own = not ray.is_initialized()
-        if is_own:
-            ray.init(address=self.address, log_to_driver=False, configure_logging=False)
-        try:
+        with _connected(self.address or os.environ.get("RAY_ADDRESS")) as ray:
             cluster = ray.cluster_resources()
             gpus = self.gpus if self.gpus is not None else min(1.0, cluster.get("GPU", 0.0))
             task = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=0)(run_job)
             _serve(ray, task, _capacity(cluster, {"CPU": self.cpus, "GPU": gpus}), work)
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected to the cluster at `address`, or started here for this machine alone.
+
+    Ray adds the working directory of the driver to the paths that its workers import from. So the driver is in an
+    empty folder meanwhile, or a file such as random.py in the working directory would be executed.
+
+    Raises:
+        UsageError: Ray is not installed, or would accept connections from other machines.
+    """
+    if address is None:
+        for name, value in _LOCAL.items():
+            os.environ.setdefault(name, value)
+    ray = import_optional("ray", "executor `ray`", "ray")
+    if ray.is_initialized():
+        yield ray
+        return
+    options = {"log_to_driver": False, "configure_logging": False}
+    with tempfile.TemporaryDirectory(prefix="sltk-ray-") as empty:
+        try:
+            with contextlib.chdir(empty):
+                if address is None:
+                    ray.init(address="local", include_dashboard=False, **options)
+                    _check_loopback(ray)
+                else:
+                    ray.init(address=address, **options)
+            yield ray
         finally:
-            if is_own:
-                ray.shutdown()
+            ray.shutdown()
+
+
+def _check_loopback(ray: Any) -> None:
+    address = ray.util.get_node_ip_address()
+    if not ipaddress.ip_address(address).is_loopback:
+        settings = " ".join(f"{name}={value}" for name, value in _LOCAL.items())
+        note = f"Ray reads this setting when it is imported: start sltk with {settings}, or give an `address`"
+        raise UsageError(
+            Problem(f"Ray would accept connections from other machines, at {address}", notes=(note,))
+        )
 
 
 def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
@@ -76,8 +122,14 @@ def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
     return capacity
 
 
-def run_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Execute one run as a Ray task, and return its last event."""
+def run_job(job: dict[str, Any], working_directory: str) -> dict[str, Any]:
+    """Execute one run as a Ray task, in the working directory of the sweep if this node has it.
+
+    Returns:
+        The last event of the run.
+    """
+    with suppress(OSError):
+        os.chdir(working_directory)
     folder = Path(job["folder"]).parent.parent
     if not (folder / "sweep.yaml").exists():
         message = f"node {platform.node()} does not see `{folder}`: the folder of a sweep must be shared by all nodes"
@@ -92,7 +144,7 @@ def _serve(ray: Any, task: Any, capacity: int, work: Work) -> None:
     try:
         while True:
             while len(running) < capacity and (job := work.next()) is not None:
-                running[task.remote(asdict(job))] = _LogFollower(job)
+                running[task.remote(asdict(job), os.getcwd())] = _LogFollower(job)
             if not running:
                 return
             ready, _ = ray.wait(list(running), timeout=_TICK)
