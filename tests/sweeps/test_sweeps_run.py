@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import damage
 import sltk
 import tiny
 from sltk import sweeps
@@ -207,6 +208,28 @@ def test_a_damaged_run_is_reported_and_repeated_on_request(reference: Path, swee
     repeated = sweeps.run(plan, sweep, select=sweeps.Selection(retry=True))
     assert len(repeated.names("done")) == 4
     assert results(sweep) == results(reference)
+
+
+ODD_METRICS = ('{"validation": 3, "test": [], "train": null}', '{"validation": {"f1": "x"}, "train": {"seconds": "a"}}')
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "deep JSON", "odd JSON", "a list", *ODD_METRICS])
+@pytest.mark.parametrize("name", ["metrics.json", "spec.yaml"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_any_damage_to_metrics_or_spec_is_the_state_of_the_run(
+    sweep: Path, name: str, kind: str, indexed: bool
+) -> None:
+    """The status says so, and the other runs are not affected."""
+    plan = sweeps.plan(spec())
+    first = plan.runs[0].name
+    path = sweep / "runs" / first / name
+    damage.DAMAGE[kind](path) if kind in damage.DAMAGE else path.write_text(kind)
+    if not indexed:
+        (sweep / "index.sqlite").unlink()
+    rows = sweeps.read_status(plan, sweep).rows
+    assert rows[first].state == "damaged"
+    assert name in rows[first].reason
+    assert [row.state for row in rows.values()].count("done") == 3
 
 
 def test_changed_metrics_and_specs_are_detected(sweep: Path) -> None:

@@ -207,7 +207,11 @@ def _compare(folder: Path) -> None:
     backbone = model.network.backbone
     scorer: Any = model.network.head.scorer
     other = (
-        AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).to(model.device).eval()
+        AutoModelForTokenClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+        .to(model.device)
+        .eval()
     )
     size = int(other.get_input_embeddings().weight.shape[0])
     ids = torch.tensor([(5 + 13 * i) % size for i in range(sum(_LENGTHS))], device=model.device)

@@ -50,13 +50,18 @@ def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> Non
         save_model(network, str(folder / _CUSTOM_WEIGHTS))
         return
     if spec.lora is not None:
-        network.save_pretrained(folder / "adapter")
+        save_adapter(network, folder)
         network = network.get_base_model()
     network = backbone.language_model or network
     if spec.trains_all_weights:
         network.save_pretrained(folder / "base")
     elif spec.init == "random":
         _save_fresh(network, folder / "base")
+
+
+def save_adapter(network: Any, folder: Path) -> None:
+    """Write `adapter/`. The vocabulary never changes, so peft need not ask the hub for the size of the original."""
+    network.save_pretrained(folder / "adapter", save_embedding_layers=False)
 
 
 def _save_fresh(network: Any, folder: Path) -> None:

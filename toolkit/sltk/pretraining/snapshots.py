@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 
 from ..errors import Problem, SpecError, UsageError
 from ..files import atomic, manifest
-from ..models.backbone_files import describe_backbone
+from ..models.backbone_files import describe_backbone, save_adapter
 from ..nn.backbone import PackedBackbone
 from ..rundir.pretrained_origin import DESCRIPTION
 from ..runtime import processes
@@ -36,7 +36,7 @@ def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, 
     language_model: Any = backbone.language_model
     with atomic.new_folder(folder) as partial:
         if spec.language_model.lora is not None:
-            model.save_pretrained(partial / "adapter")
+            save_adapter(model, partial)
         else:
             language_model.save_pretrained(partial)
         backbone.tokenizer.save_pretrained(partial)

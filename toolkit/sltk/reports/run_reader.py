@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..errors import DataError
+from ..rundir.log import read_log
 from ..rundir.pretrained_origin import Origin, origin_of
 from ..schemes import SchemeError
 from ..spec.stored import read_mapping
@@ -36,20 +41,43 @@ def read_run(folder: Path) -> RunRecord:
     data = {split: {"reader": _portable(reader)} for split, reader in spec["data"].items() if reader}
     scores = {split: metrics[split] for split in SPLITS if isinstance(metrics.get(split), dict)}
     mask = settings["backbone"].get("unmask")
-    return RunRecord(
-        name=str(spec["name"]),
-        seed=int(spec["seed"]),
-        settings=settings,
-        data=data,
-        scores=scores,
-        mask=mask if mask is None or isinstance(mask, str) else json.dumps(mask),
-        train=metrics.get("train", {}),
-        curve=_curve(folder / "log.jsonl"),
-        **_counts(folder / "predictions", settings, scores, data),
-        origin=_origin(folder, spec["backbone"], environment),
-        environment={key: environment[key] for key in _ENVIRONMENT if key in environment},
-        source=str(folder),
-    )
+    with _locate(folder):
+        return RunRecord(
+            name=str(spec["name"]),
+            seed=int(spec["seed"]),
+            settings=settings,
+            data=data,
+            scores=scores,
+            mask=mask if mask is None or isinstance(mask, str) else json.dumps(mask),
+            train=metrics.get("train", {}),
+            curve=_curve(folder / "log.jsonl"),
+            **_counts(folder / "predictions", settings, scores, data),
+            origin=_origin(folder, spec["backbone"], environment),
+            environment={key: environment[key] for key in _ENVIRONMENT if key in environment},
+            source=str(folder),
+        )
+
+
+_SOURCES = {
+    "train": "metrics.json",
+    "scores": "metrics.json",
+    "curve": "log.jsonl",
+    "environment": "environment.json",
+}
+"""The file that a field of a record comes from; others come from spec.yaml."""
+
+
+@contextmanager
+def _locate(folder: Path) -> Iterator[None]:
+    """Turn errors in the values of a record into one that names the file they come from."""
+    try:
+        yield
+    except ValidationError as error:
+        item = error.errors(include_url=False)[0]
+        field = str(item["loc"][0]) if item["loc"] else ""
+        key = ".".join(map(str, item["loc"]))
+        file = folder / _SOURCES.get(field, "spec.yaml")
+        raise DataError.at(f"the file is damaged: `{key}`: {item['msg']}", file) from error
 
 
 def _counts(
@@ -112,18 +140,14 @@ def _portable(value: Any) -> Any:
 
 
 def _curve(path: Path) -> LearningCurve:
-    """Loss and validation score by update; a line that a kill cut short is skipped."""
+    """Loss and validation score by update; a line that a kill cut short, or that is damaged, is skipped."""
     loss, validation = [], []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
+    for values in read_log(path)[0]:
         position = (values.get("step", 0), values.get("epoch", 0.0))
-        if "loss" in values:
+        if isinstance(values.get("loss"), int | float):
             loss.append((*position, values["loss"]))
         score = values.get("eval_f1", values.get("eval_accuracy"))
-        if score is not None:
+        if isinstance(score, int | float):
             validation.append((*position, score))
     return LearningCurve(loss=_thinned(loss), validation=validation)
 

@@ -20,7 +20,7 @@ class LoggedProgress(Progress):
 
     def __init__(self, inner: Progress, path: Path) -> None:
         self.inner, self.path = inner, path
-        lines, damaged_lines = _read(path)
+        lines, damaged_lines = read_log(path)
         if damaged_lines:
             copy = path.with_name(f"{path.name}.damaged")
             path.replace(copy)
@@ -39,7 +39,7 @@ class LoggedProgress(Progress):
     def started(self, steps: int, done: int) -> None:
         """Drop the lines of updates that will be repeated."""
         if self.path.exists():
-            self._write(values for values in _read(self.path)[0] if values.get("step", 0) <= done)
+            self._write(values for values in read_log(self.path)[0] if values.get("step", 0) <= done)
         self.inner.started(steps, done)
 
     def step(self, done: int, words: int) -> None:
@@ -67,7 +67,7 @@ def _line(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+def read_log(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     """The complete lines of a log, and the numbers of those that are damaged; an incomplete last line is neither.
 
     Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
+from ..files.damage import read_json
 
 DESCRIPTION = "pretraining.json"
 """The file in the folder of a pre-trained model that describes it."""
@@ -62,9 +62,9 @@ def describe(folder: Path) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError.at(f"cannot read the file: {error}", path) from error
+        return read_json(path)
+    except UsageError as error:
+        raise DataError.at(f"cannot read the file: {error.problems[0].message}", path) from error

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..errors import InputError
 from ..files import atomic
-from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, with_new_keys
+from ..spec.stored import BEFORE_SPEC, differences, read_mapping, with_new_keys
 from .index import Row
 from .plan import PlannedRun
 
@@ -84,12 +83,9 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
 
 def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
     try:
-        spec = parse_stored_spec((folder / "spec.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        yield f"spec.yaml cannot be read: {str(error).splitlines()[0]}"
-        return
-    if not isinstance(spec, dict):
-        yield "spec.yaml does not contain a spec"
+        spec = read_mapping(folder / "spec.yaml")
+    except InputError as error:
+        yield f"spec.yaml cannot be read: {error.problems[0].message}"
         return
     # A run directory contains copies of the imported files, and its spec refers to those.
     stored = with_new_keys(spec, run.resolved, run.experiment)
@@ -99,16 +95,16 @@ def _spec_damages(run: PlannedRun, folder: Path) -> Iterator[str]:
 
 
 def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
-    raw = (folder / "metrics.json").read_bytes()
+    path = folder / "metrics.json"
     try:
-        metrics = json.loads(raw)
-    except ValueError:
-        yield "metrics.json is not JSON"
+        metrics = read_mapping(path)
+    except InputError as error:
+        yield f"metrics.json is not JSON: {error.problems[0].message}"
         return
-    if row.state == "done" and row.metrics and hashlib.sha256(raw).hexdigest() != row.metrics:
+    if row.state == "done" and row.metrics and hashlib.sha256(path.read_bytes()).hexdigest() != row.metrics:
         yield "metrics.json has been changed"
     splits = [name for name in ("validation", "test") if getattr(run.experiment.data, name) is not None]
-    absent = [key for key in (*splits, "train") if not isinstance(metrics, dict) or key not in metrics]
+    absent = [key for key in (*splits, "train") if not _has_numbers(metrics.get(key))]
     if absent:
         yield f"metrics.json has no {', '.join(absent)}"
     expected = ["model/sltk.json", *(["model/head.safetensors"] if run.experiment.type == "tagger" else [])]
@@ -118,3 +114,9 @@ def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
     for split in splits:
         if not any((folder / "predictions").glob(f"{split}.*")):
             yield f"predictions/{split}.conll is missing"
+
+
+def _has_numbers(part: Any) -> bool:
+    """Whether a part of `metrics.json` is a mapping whose scores and times are numbers, as far as it has any."""
+    keys = ("f1", "accuracy", "seconds", "evaluation_seconds")
+    return isinstance(part, dict) and all(isinstance(part.get(key) or 0, int | float) for key in keys)

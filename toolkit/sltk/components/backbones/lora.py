@@ -122,7 +122,10 @@ def _replace_weights(model: Any, path: Path) -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     found = {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
-    fresh = {name: tuple(value.shape) for name, value in get_peft_model_state_dict(model).items()}
+    fresh = {
+        name: tuple(value.shape)
+        for name, value in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }
     for name in sorted(fresh.keys() ^ found.keys()):
         raise damaged(path, f"`{name}` is missing" if name in fresh else f"`{name}` is unknown")
     for name, shape in fresh.items():
@@ -130,6 +133,18 @@ def _replace_weights(model: Any, path: Path) -> None:
             raise damaged(path, f"`{name}` has the shape {list(found[name])}, expected {list(shape)}")
     with report_damage(path):
         set_peft_model_state_dict(model, load_file(str(path)))
+
+
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the adapters of a peft model, by their names in files."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
 
 
 _PLAIN: dict[str, Any] = dict.fromkeys(
@@ -153,8 +168,6 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
         ModelError: the folder contains no adapter, or one with another base model or other LoRA settings.
         UsageError: a file of the adapter is damaged.
     """
-    from peft import get_peft_model_state_dict
-
     folder = _adapter_folder(Path(adapter))
     manifest.verify(folder.parent, below=f"{folder.name}/")
     _check_base(folder, base)
@@ -163,7 +176,10 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
         message = f"the adapter in `{folder}` was trained with settings that differ from `lora`"
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
     found = {name: tuple(entry["shape"]) for name, entry in read_header(folder / _WEIGHTS).items()}
-    if found != {name: tuple(value.shape) for name, value in get_peft_model_state_dict(model).items()}:
+    if found != {
+        name: tuple(value.shape)
+        for name, value in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }:
         raise _other_base(folder, "its weights do not fit the layers of this model")
     _replace_weights(model, folder / _WEIGHTS)
 
