@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+import damage
 import sltk
 import tiny
 from sltk.errors import InvalidSpecError
@@ -551,3 +552,51 @@ def test_mlm_without_a_mask_token_is_rejected(base: Path, tmp_path: Path) -> Non
     values = spec(tmp_path, "mlm", backbone={"type": "decoder", "name": str(base), "unmask": "all"})
     with pytest.raises(sltk.ModelError, match="needs a tokenizer with a mask token"):
         pretrain(values, tmp_path / "run")
+
+
+def flip_bit(path: Path) -> None:
+    damage.DAMAGE["bit flipped"](path)
+
+
+def test_a_pretrained_model_is_verified_before_a_run_starts_from_it(base: Path, tmp_path: Path) -> None:
+    """A flipped bit in the weights of a snapshot or a final model is an error that names the file."""
+    pretrain(spec(tmp_path, trainer={"epochs": 1}, snapshots=1), tmp_path / "whole")
+    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "adapters")
+    lora = {"type": "decoder", "name": str(base), "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}
+    starts = {
+        "whole/model/model.safetensors": {"type": "decoder", "name": str(tmp_path / "whole/model")},
+        "whole/steps/0001/model.safetensors": {"type": "decoder", "name": str(tmp_path / "whole/steps/0001")},
+        "adapters/model/adapter/adapter_model.safetensors": {**lora, "adapter": str(tmp_path / "adapters")},
+    }
+    for name, start in starts.items():
+        flip_bit(tmp_path / name)
+        with pytest.raises(sltk.UsageError, match=r"is not what was saved[\s\S]*_?model\.safetensors"):
+            sltk.train(labelling_spec(start), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tokens.bin", "account.json", "written_for.txt"])
+@pytest.mark.parametrize("kind", ["truncated", "bit flipped", "deleted", "pipe", "deep JSON"])
+def test_a_damaged_corpus_is_written_again_when_the_run_resumes(tmp_path: Path, name: str, kind: str) -> None:
+    """The run ends with the weights of an uninterrupted one."""
+    values = spec(tmp_path, trainer={"max_steps": 4, "save_every": 2})
+    pretrain(values, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(values, tmp_path / "run", progress=tiny.InterruptingProgress(3))
+    damage.DAMAGE[kind](tmp_path / "run/corpus/corpus" / name)
+    pretrain(values, tmp_path / "run", resume=True)
+    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '{"base": 3}'])
+def test_a_malformed_description_of_a_pretrained_model_is_named(
+    base: Path, tmp_path: Path, text: str
+) -> None:
+    """Folders without a manifest are read with care too."""
+    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
+    (tmp_path / "tapt/model/manifest.json").unlink()
+    (tmp_path / "tapt/model/pretraining.json").write_text(text)
+    start = {"type": "decoder", "name": str(base), "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}
+    with pytest.raises(sltk.InputError, match=r"pretraining\.json"):
+        sltk.train(labelling_spec({**start, "adapter": str(tmp_path / "tapt")}), tmp_path / "run")

@@ -279,6 +279,8 @@ def test_unfinished_runs_are_left_out_and_named(run: Path, tmp_path: Path) -> No
     [
         ("metrics.json", "{", "the file is damaged"),
         ("metrics.json", "[]", "expected a mapping"),
+        ("metrics.json", "[" * 100_000, "nested too deeply"),
+        ("metrics.json", '{"validation": 3, "test": [], "train": null}', "`train`"),
         ("spec.yaml", "name: x\n", "no `seed`"),
         ("predictions/test.conll", "word\tO\n", "tab-separated"),
         ("predictions/test.conll", "word\tB-PER\tX-PER\n", "X-PER"),
@@ -292,6 +294,16 @@ def test_damage_is_named(run: Path, tmp_path: Path, file: str, text: str, messag
     with pytest.raises(DataError, match=message) as error:
         collect([tmp_path / "run"])
     assert Path(file).name in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", "[" * 100_000, '{"step": "x", "loss": 1}', '{"loss": "high"}'])
+def test_a_damaged_line_of_a_log_is_skipped(run: Path, tmp_path: Path, line: str) -> None:
+    """The learning curve has the other lines."""
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("model", "checkpoints"))
+    log = tmp_path / "run/log.jsonl"
+    expected = collect([tmp_path / "run"]).records[0].curve
+    log.write_text(f"{line}\n{log.read_text()}")
+    assert collect([tmp_path / "run"]).records[0].curve == expected
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,10 @@ def test_a_damaged_run_is_reported_and_repeated_on_request(reference: Path, swee
     assert results(sweep) == results(reference)
 
 
-ODD_METRICS = ('{"validation": 3, "test": [], "train": null}', '{"validation": {"f1": "x"}, "train": {"seconds": "a"}}')
+ODD_METRICS = (
+    '{"validation": 3, "test": [], "train": null}',
+    '{"validation": {"f1": "x"}, "train": {"seconds": "a"}}',
+)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "deep JSON", "odd JSON", "a list", *ODD_METRICS])
