@@ -175,11 +175,7 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
     if differing:
         message = f"the adapter in `{folder}` was trained with settings that differ from `lora`"
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
-    found = {name: tuple(entry["shape"]) for name, entry in read_header(folder / _WEIGHTS).items()}
-    if found != {
-        name: tuple(value.shape)
-        for name, value in get_peft_model_state_dict(model, save_embedding_layers=False).items()
-    }:
+    if _stored_shapes(folder / _WEIGHTS) != _shapes(model):
         raise _other_base(folder, "its weights do not fit the layers of this model")
     _replace_weights(model, folder / _WEIGHTS)
 
