@@ -227,7 +227,7 @@ def test_limit():
 def test_splits_and_holdout():
     """`holdout` takes its sentences out of train, regardless of which splits are requested."""
     train = tagged(*(f"B-T{number}" for number in range(20)))
-    spec = Splits(train, HoldoutReader(count=4), tagged("O"))
+    spec = Splits(train, HoldoutReader(count=4), tagged("B-T0"))
     splits = load_splits(spec, "IOB2")
     assert {name: len(data) for name, data in splits.items()} == {"train": 16, "validation": 4, "test": 1}
     assert not set(unseen_types(splits["train"], splits["validation"])) & set(label_set(splits["train"]).tags)
@@ -238,7 +238,7 @@ def test_splits_and_holdout():
 
 def test_two_holdouts_share_nothing():
     """Validation and test may both be held out of train."""
-    spec = Splits(tagged(*["O"] * 10), HoldoutReader(count=2), HoldoutReader(count=3, seed=1))
+    spec = Splits(tagged(*["B-X"] * 10), HoldoutReader(count=2), HoldoutReader(count=3, seed=1))
     assert [len(data) for data in load_splits(spec, "IOB2").values()] == [5, 2, 3]
 
 

@@ -117,7 +117,7 @@ def test_malformed_data_is_an_error_before_the_model_is_loaded(
 def test_splits_are_the_same_as_in_training(split: str, held_out: tuple[str, ...], tmp_path: Path) -> None:
     """A split that is streamed has the sentences that it has in memory, also if `holdout` divides the data."""
     path = tmp_path / "a.conll"
-    path.write_text("".join(f"word{number} O\n\n" for number in range(40)))
+    path.write_text("".join(f"word{number} B-X\n\n" for number in range(40)))
     data = {
         name: {"type": "conll", "path": str(path), "limit": 30} for name in ("train", "validation", "test")
     }

@@ -17,6 +17,7 @@ from .components.slots import Reader
 from .data.data_report import report_summary, summarize
 from .data.dataset_stream import DatasetStream, open_split
 from .data.datasets import SentenceSource
+from .data.empty_data import check_not_empty
 from .errors import UsageError
 from .files import manifest
 from .files.disk_space import disk_errors
@@ -191,7 +192,7 @@ def evaluate(
 
     Raises:
         UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`.
-        DataError: the run has no such split, or the data cannot be read.
+        DataError: the run has no such split, or the data cannot be read or has no span (`Reader.allow_empty`).
     """
     progress = progress or Progress()
     folder, policy = Path(folder), _policy(progress, trust_code)
@@ -204,12 +205,15 @@ def evaluate(
         scheme = read_description(model_at)["scheme"]
         metrics, batch_tokens = default_metrics(scheme), TrainerSpec().eval_batch_tokens
         dataset: SentenceSource = DatasetStream(reader, scheme)
+        source = reader
     else:
         run = RunDirectory(folder)
         experiment = run.experiment(policy)
         model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
         batch_tokens = experiment.trainer.eval_batch_tokens
         dataset = DatasetStream(reader, scheme) if reader else open_split(experiment.data, scheme, split)
+        source = reader or getattr(experiment.data, split)
+    check_not_empty(dataset, source)
     summary = summarize(dataset)  # before the model is loaded, in case the data is malformed
     model = kinds.load(model_at, progress=progress)
     report_summary(summary, dataset.name, progress)

@@ -13,6 +13,7 @@ from ..files.data_files import is_missing
 from ..files.text_lines import missing_file_notes
 from ..schemes.names import SchemeName
 from .datasets import Dataset, to_dataset
+from .empty_data import check_not_empty
 from .raw import RawDataset, read_raw
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     """Load the splits in `names`, by default all that the spec has; `holdout` sentences are taken from `train`.
 
     Raises:
-        DataError: see `load`; or the spec lacks one of the splits, or has no `train` to hold out from.
+        DataError: see `load`; or the spec lacks one of the splits, has no `train` to hold out from, or a split has no
+            span, see `check_not_empty`.
     """
     readers: dict[str, Reader] = {
         name: reader for name in SPLITS if (reader := getattr(data, name)) is not None
@@ -55,7 +57,12 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     parts: dict[str, RawDataset] = {}
     if held_out and ("train" in requested or held_out.keys() & set(requested)):
         parts = _divide_train(readers, held_out)
-    return {name: to_dataset(parts.get(name) or read_raw(readers[name]), scheme, name) for name in requested}
+    splits = {
+        name: to_dataset(parts.get(name) or read_raw(readers[name]), scheme, name) for name in requested
+    }
+    for name, dataset in splits.items():
+        check_not_empty(dataset, readers[name])
+    return splits
 
 
 def _divide_train(readers: dict[str, Reader], held_out: dict[str, HoldoutReader]) -> dict[str, RawDataset]:

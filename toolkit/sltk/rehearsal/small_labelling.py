@@ -94,26 +94,27 @@ def _small_reader(
             )
             return _small_reader(name, train, experiment, folder, progress)
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
-        return reader.model_copy(update={"count": 4, "fraction": None})
+        return reader.model_copy(update={"count": 4, "fraction": None, "allow_empty": True})
     absent = next(absences(reader), None)
     if absent is None:
-        limit = _few_with_annotation(reader)
+        limit, is_bare = _few_with_annotation(reader)
         progress.note(f"rehearsal: {name}: the first {limit} sentences")
-        return reader.model_copy(update={"limit": limit})
+        return reader.model_copy(update={"limit": limit, "allow_empty": reader.allow_empty or is_bare})
     progress.note(f"rehearsal: {name}: examples instead of {absent}")
     return _example(name, reader, experiment, folder)
 
 
-def _few_with_annotation(reader: Reader) -> int:
-    """The number of sentences to read so that some of them are annotated."""
+def _few_with_annotation(reader: Reader) -> tuple[int, bool]:
+    """The number of sentences to read so that some of them are annotated, and whether only later ones can be."""
     count, annotated = 0, 0
     searched = min(reader.limit or _SEARCHED, _SEARCHED)
     for sentence in read(reader.model_copy(update={"limit": searched})):
         count += 1
         annotated += bool(sentence.spans) or any(tag != "O" for tag in sentence.tags or ())
         if count >= SENTENCES and annotated >= _ANNOTATED:
-            return count
-    return min(count, SENTENCES) if annotated == 0 and count else max(count, 1)
+            return count, False
+    few = min(count, SENTENCES) if annotated == 0 and count else max(count, 1)
+    return few, annotated == 0 and count == _SEARCHED
 
 
 def _example(name: str, reader: Reader, experiment: Experiment, folder: Path) -> Reader:
