@@ -10,8 +10,10 @@ import pytest
 
 import sltk
 from repository import ROOT
+from sltk.cli.app import main
 from sltk.data.splits import load_splits
 from sltk.errors import DataError
+from sltk.preview.audit import audit
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 
@@ -101,3 +103,20 @@ def test_plain_tags(tmp_path: Path, tags: str, is_empty: bool) -> None:
             load_splits(spec.data, "plain")
     else:
         assert len(load_splits(spec.data, "plain")["train"]) == 1
+
+
+def test_evaluate_on_data_without_spans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`evaluate --data` reports it before the model is loaded; the reader's `allow_empty` scores it."""
+    path = tmp_path / "empty.conll"
+    path.write_text(EMPTY, encoding="utf-8")
+    command = ["evaluate", str(RUN), "--data", str(path), "--reader", "conll"]
+    assert main(command) == 2
+    assert "3 sentences, 4 words and no span" in capsys.readouterr().err
+    assert main([*command, "--option", "allow_empty=true", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["support"] == 0
+
+
+def test_check_reads_the_data(tmp_path: Path) -> None:
+    """`check --data` reports it, too."""
+    with pytest.raises(DataError, match="test has 3 sentences, 4 words and no span"):
+        audit(loading.load(experiment(tmp_path, "test")))

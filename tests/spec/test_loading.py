@@ -122,8 +122,9 @@ ERRORS = [
            |
          6 |     lable_column: 3
            |     ^^^^^^^^^^^^ did you mean `label_column`?
-           = allowed: path (required), limit, encoding = utf-8, encoding_errors = strict, scheme = auto, \
-repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTART-
+           = allowed: path (required), limit, allow_empty = false, encoding = utf-8, encoding_errors = strict, \
+scheme = auto, repair = conlleval, tag_style = auto, tag_names, missing, word_column = 0, label_column = -1, \
+labels = tags, separator, comment, document_marker = -DOCSTART-
 
         error: unknown head `crff`
           --> spec.yaml:9:9   (head.type)
@@ -153,7 +154,7 @@ repair = conlleval, word_column = 0, label_column = -1, labels = tags, separator
            |
          3 |   train: {type: conll}
            |   ^^^^^
-           = path: the file; relative to the folder of the spec""",
+           = path: a file, a folder, or a pattern such as `data/*.conll`; relative to the folder of the spec""",
         id="a missing key points to the mapping that lacks it",
     ),
     pytest.param(

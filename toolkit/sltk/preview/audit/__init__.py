@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...data.dataset_stream import open_splits
+from ...data.empty_data import check_not_empty
 from ...errors import Problem
 from ...spec.experiment import Experiment
 from ...spec.loading import Loaded
@@ -50,7 +51,7 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
     """Read all splits and examine them; in memory are 16 bytes per sentence, and what is listed.
 
     Raises:
-        DataError: a source is missing or malformed.
+        DataError: a source is missing or malformed, or has no span.
         ModelError: the tokenizer's files are damaged.
     """
     experiment = loaded.spec
@@ -60,6 +61,7 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
     subwords: dict[str, SubwordCounts] = {}
     indices: dict[str, SentenceIndex] = {}
     for name, split in splits.items():
+        check_not_empty(split, getattr(experiment.data, name))
         counter = SplitCounter()
         subword_counter = SubwordCounter(tokens.encoder, tokens.limit) if tokens.encoder else None
         for sentence in split:
