@@ -21,9 +21,10 @@ from sltk.components.registry import register
 from sltk.components.slots import Reader
 from sltk.data.conversion import Conversion
 from sltk.data.raw import read_raw
+from sltk.data.scoring import score_files
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
-from sltk.schemes.label_text import clean, look_alike, visible
+from sltk.schemes.label_text import clean, distinct, look_alike, visible
 from sltk.types import Sentence, Span, Unused
 
 INVISIBLE = {
@@ -198,6 +199,32 @@ def test_look_alikes_share_a_key(one, other):
     """Case, blanks, invisible characters and composition make no difference to the eye."""
     assert look_alike(one) == look_alike(other)
     assert look_alike(one) != look_alike(f"{other}2")
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["PER", "Per"], ["PER", "Per"]),
+        (["PER", "\u0420ER"], ["PER", "<U+0420>ER"]),
+        (["caf\u00e9", "cafe\u0301"], ["caf<U+00E9>", "cafe<U+0301>"]),
+        (["می\u200cشود", "میشود"], ["می<U+200C>شود", "میشود"]),
+        (["лицо", "Лицо"], ["лицо", "Лицо"]),
+    ],
+)
+def test_look_alikes_are_shown_apart(labels, shown):
+    """By codes only where nobody could see the difference."""
+    assert list(distinct(labels).values()) == shown
+
+
+def test_a_tag_that_looks_like_another_is_explained(tmp_path):
+    """The error names the character that nobody can see."""
+    path = tmp_path / "data.conll"
+    path.write_text("Ada\tB-PER\nsings\t\u041e\nold\tO\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"it looks like `O`, but has U\+041E \(cyrillic capital letter o\)"):
+        statistics(ConllReader(path=path))
+    path.write_text("Ada\tB-PER\tB-PER\nsings\tO\t\u041e\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"it looks like `O`, but has U\+041E"):
+        score_files(path)
 
 
 def test_invisible_characters_are_shown_by_their_code():

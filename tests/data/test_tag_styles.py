@@ -165,16 +165,31 @@ def test_advice_leads_to_spans(tmp_path, tags, advice):
     assert "scheme: plain" not in str(caught.value)
 
 
+@pytest.mark.parametrize("outside", ["0", "_", "NONE", "\u041e"])
+@pytest.mark.parametrize("style", ["underscore", "suffix", "usual"])
+def test_other_tags_for_words_outside_of_spans(tmp_path, outside, style):
+    """`outside` names them; the error that they cause says so."""
+    tags = STYLES[style][1] if style in STYLES else "B-PER I-PER O B-PER O B-LOC"
+    sentences = (WORDS, tags.replace("O ", f"{outside} ").split()), (["it", "rained", "again"], [outside] * 3)
+    path = write(tmp_path / "data.conll", *sentences)
+    with pytest.raises(DataError) as caught:
+        load(ConllReader(path=path), "IOB2")
+    assert f"`outside: {outside}`" in str(caught.value)
+    assert "scheme: plain" not in str(caught.value)
+    assert f"`outside: {outside}`" in statistics(ConllReader(path=path))["warning"]
+    assert load(ConllReader(path=path, outside=outside), "IOB2").sentences[0].spans == SPANS
+
+
 def test_brackets_that_are_read_as_plain_tags_are_a_warning(tmp_path, capsys):
     """So that nobody takes spans for 0 spans; parts of speech with a tag for brackets are none."""
     path = write(tmp_path / "data.conll", (WORDS, ["(PER*", "*)", "*", "(PER)", "*", "(LOC)"]))
     assert main(["stats", str(path), "--reader", "conll"]) == 0
     output = capsys.readouterr()
-    assert "look like brackets around spans: `labels: brackets`" in output.out + output.err
+    assert "there are brackets: `labels: brackets`" in output.out + output.err
     path = write(tmp_path / "data.conll", (WORDS, ["NNP", "(", "NNP", ")", "-LRB-", "."]))
     assert main(["stats", str(path), "--reader", "conll"]) == 0
     output = capsys.readouterr()
-    assert "brackets around" not in output.out + output.err
+    assert "brackets" not in output.out + output.err
 
 
 def test_parts_of_speech_get_the_advice_for_plain_tags(tmp_path):

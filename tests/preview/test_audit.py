@@ -143,6 +143,9 @@ def test_types_that_look_alike_are_listed(folder: Path) -> None:
     (folder / "test.conll").write_text("Ines B-A\u00a0b\n", encoding="utf-8")
     (finding,) = (each for each in audited(folder).warnings if "differ only in case" in each.message)
     assert finding.notes[1] == "`a<U+00A0>b` (1), `A<U+00A0>b` (1)"
+    (folder / "test.conll").write_text("Ines B-\u0420ER\n", encoding="utf-8")  # a Cyrillic letter
+    (finding,) = (each for each in audited(folder).warnings if "differ only in case" in each.message)
+    assert finding.notes[0] == "`PER` (1), `Per` (1), `<U+0420>ER` (1)"
 
 
 def test_invisible_characters_are_a_warning(folder: Path) -> None:

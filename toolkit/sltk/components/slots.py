@@ -96,6 +96,11 @@ class TaggedReader(Reader):
     tag_names: list[str] | None = Field(
         default=None, min_length=1, description="names of tags that are numbers, that of the tag 0 first"
     )
+    outside: str | None = Field(
+        default=None,
+        min_length=1,
+        description="tag of words outside of spans, if it is not `O`: `0`, `_`, `NONE`",
+    )
     missing: str | None = Field(
         default=None, min_length=1, description="tag of words whose tag is empty; unset: an error"
     )

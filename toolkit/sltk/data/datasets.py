@@ -15,6 +15,7 @@ from .. import schemes
 from ..components.slots import Reader
 from ..errors import DataError, nearest
 from ..schemes.detection import TagReading
+from ..schemes.label_text import twin_notes
 from ..schemes.labels import LabelSet
 from ..schemes.names import Repair, SchemeName
 from ..schemes.styles import advice
@@ -187,5 +188,6 @@ def _tag_error(error: schemes.SchemeError, raw: RawDataset, sentence: Sentence) 
         f"word {error.index + 1}, `{word}`: {error}",
         sentence.file or source_of(raw.reader),
         sentence.line_of(error.index),
+        *twin_notes(tag, {"O", *known}),
         suggestion=None if tag in known else nearest(tag, known),
     )

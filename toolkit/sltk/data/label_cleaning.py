@@ -21,6 +21,7 @@ class LabelCleaner:
     def __init__(self, reader: Reader) -> None:
         self._names: Sequence[str] | None = getattr(reader, "tag_names", None)
         self._missing: str | None = getattr(reader, "missing", None)
+        self._outside: str | None = getattr(reader, "outside", None)
         self._reader = reader
         self._known: set[str] = set()
         """Labels that stay as they are."""
@@ -48,14 +49,14 @@ class LabelCleaner:
                 raise self._error(f"the type in its tag `{visible(tag)}` is blank", sentence, index)
             if text and text != tag:
                 reports.append(label_change(file, sentence.line_of(index), tag))
-            text = self._named(text or self._missing or "", sentence, index)
+            text = self._meant(text or self._missing or "", sentence, index)
             cleaned.append(text)
             if text == tag:
                 self._add(tag)
         return replace(sentence, tags=cleaned, unused=(*sentence.unused, *reports))
 
-    def _named(self, tag: str, sentence: Sentence, index: int) -> str:
-        """The tag, or its name if it is a number.
+    def _meant(self, tag: str, sentence: Sentence, index: int) -> str:
+        """The tag, or its name if it is a number, or `O` for the reader's own tag of words outside of spans.
 
         Raises:
             DataError: the tag is empty, or no number that has a name.
@@ -63,6 +64,8 @@ class LabelCleaner:
         if not tag:
             note = "`missing: O` reads words without a tag as `O`"
             raise self._error("its tag is empty", sentence, index, note)
+        if tag == self._outside:
+            return "O"
         if self._names is None or tag in self._names:
             return tag
         if tag.isascii() and tag.isdigit() and int(tag) < len(self._names):

@@ -13,6 +13,7 @@ from ..components.metrics.seqeval import SeqevalMetric
 from ..components.metrics.span_metric import Mode, SpanMetric
 from ..components.slots import Metric
 from ..errors import DataError
+from ..schemes.label_text import twin_notes
 from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
 from ..schemes.styles import advice
 from .changes import Changes
@@ -126,7 +127,8 @@ def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataEr
                 schemes.chunks(sentence.tags[side], scheme, strict=False)
             except schemes.SchemeError as error:
                 words = sentence.predicted if side else sentence.gold
-                return DataError.at(str(error), file, words[error.index].line, *_advice(files, scheme))
+                notes = twin_notes(sentence.tags[side][error.index], ["O"]) or _advice(files, scheme)
+                return DataError.at(str(error), file, words[error.index].line, *notes)
     raise AssertionError("no tag is wrong")
 
 

@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .rules import OUTSIDE, allowed, parse, parse_tag
-from .styles import READ_BRACKETS, TagStyle, canonical, is_bracketed, nearly_all_once, style_of
+from .styles import TagStyle, canonical, nearly_all_once, style_of, suspicions
 
 if TYPE_CHECKING:
     from .names import ReaderScheme, ReaderStyle, SchemeName
@@ -92,7 +92,7 @@ class TagDetector:
         """The declared scheme and style, or those that fit the tags."""
         own_style = self.style(scheme, style)
         if scheme == "plain":
-            return self._plain()
+            return self._plain(is_declared=True)
         if scheme != "auto":
             return TagReading(scheme, own_style)
         if own_style is None:
@@ -100,11 +100,12 @@ class TagDetector:
         likeliest = "IO" if own_style.name == "types" else self.canonical(own_style)._likeliest()
         return TagReading(likeliest, own_style)
 
-    def _plain(self) -> TagReading:
+    def _plain(self, *, is_declared: bool = False) -> TagReading:
         """Plain tags, with a warning if they may be something else: brackets around spans, or words."""
         counts = self.counts()
-        if is_bracketed(counts):
-            return TagReading("plain", warning=f"the tags look like brackets around spans: {READ_BRACKETS}")
+        notes = () if is_declared else suspicions(counts)
+        if notes:
+            return TagReading("plain", warning=f"no spans, although {notes[-1]}")
         if not nearly_all_once(counts):
             return TagReading("plain")
         once = sum(count == 1 for count in counts.values())

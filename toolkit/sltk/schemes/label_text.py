@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 # Unicode's Default_Ignorable_Code_Point, and the marks of interlinear annotation: characters that display as nothing.
@@ -13,6 +15,11 @@ _INVISIBLE = re.compile(
 )
 _JOINERS = "\u200c\u200d"
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef]")
+_TWINS = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
+    "ABESIJKMHOPCTYXaesijopcyxABEZHIKMNOPTYXo",
+)
+"""Letters of other scripts that look like those of ASCII."""
 _BLANK_TYPE = re.compile(r"([BIESLUMW]-)\s+")
 
 
@@ -54,15 +61,44 @@ def _name(char: str) -> str:
 
 
 def look_alike(label: str) -> str:
-    """A key that labels share if they differ only in case, blanks, invisible characters or composed letters."""
-    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", label))
+    """A key that labels share if they look alike.
+
+    They differ only in case, in blanks or invisible characters, in the composition of letters, or in their script.
+    """
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", label)).translate(_TWINS)
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
 
 
-def visible(label: str) -> str:
-    """The label with blanks other than single spaces, and invisible characters, written as `<U+200D>`."""
+def twin_notes(label: str, known: Iterable[str]) -> tuple[str, ...]:
+    """A note for a label that looks like one of the known ones, which names the characters that differ."""
+    for other in known:
+        odd = dict.fromkeys(char for char in label if char not in other)
+        if odd and label != other and look_alike(label) == look_alike(other) and not label.isascii():
+            return (f"it looks like `{other}`, but has {', '.join(map(_name, odd))}",)
+    return ()
+
+
+def distinct(labels: Iterable[str]) -> dict[str, str]:
+    """How to show each label so that nobody takes one for another."""
+    shown = {label: visible(label) for label in labels}
+    seen = Counter(map(_seen, shown.values()))
+    return {
+        label: visible(label, ascii_only=True) if seen[_seen(text)] > 1 else text
+        for label, text in shown.items()
+    }
+
+
+def _seen(text: str) -> str:
+    return unicodedata.normalize("NFC", text).translate(_TWINS)
+
+
+def visible(label: str, *, ascii_only: bool = False) -> str:
+    """The label with blanks other than single spaces, and invisible characters, written as `<U+200D>`.
+
+    With `ascii_only`, all other characters than those of ASCII are.
+    """
     shown = re.sub(r"(?! )\s|(?<= ) ", _code, label)
-    return _INVISIBLE.sub(_code, shown)
+    return re.sub(r"[^\x00-\x7f]" if ascii_only else _INVISIBLE, _code, shown)
 
 
 def _code(match: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .label_text import twin_notes
 from .names import StyleName
 from .rules import RULES, SchemeError
 
@@ -37,7 +38,9 @@ _SEPARATOR = "[-_:./|\u2010-\u2015\u2212\ufe58\ufe63\uff0d]"
 """Dashes of all lengths among them: editors and web pages replace hyphens."""
 _PREFIX = re.compile(rf"(?P<letter>{_LETTER}){_SEPARATOR}(?P<type>\S.*)", re.DOTALL)
 _SUFFIX = re.compile(rf"(?P<type>.*\S){_SEPARATOR}(?P<letter>{_LETTER})", re.DOTALL)
-READ_BRACKETS = "`labels: brackets` of the readers conll and conllu reads `(PER*` and `*)`"
+READ_BRACKETS = (
+    "there are brackets: `labels: brackets` of the readers conll and conllu reads `(PER*` and `*)`"
+)
 """Advice for files with brackets around spans."""
 _BRACKETS = re.compile(r"\(\w|[\w*]\)")
 _FEW_TAGS, _NEARLY_ALL = 10, 0.8
@@ -124,8 +127,8 @@ def advice(counts: Mapping[str, int], key: str = "tag_style: ", plain: str = _PL
         if 2 * sum(counts[tag] for tag in misfits) < words:
             example = next(tag for tag in counts if canonical(tag, style) not in (None, "O"))
             return (f"most tags are written like `{example}` ({key}{style}), but `{misfits[0]}` is not",)
-    if is_bracketed(counts):
-        return (READ_BRACKETS,)
+    if notes := suspicions(counts):
+        return notes
     if all(tag.isdigit() for tag in counts):
         return (NUMBERS_NEED_NAMES,)
     if "O" in counts or "o" in counts:
@@ -144,6 +147,21 @@ def _fits(tags: Sequence[str], style: StyleName, counts: Container[str]) -> bool
     is_clear = bool(letters & {"B", "I"}) and (style != "letters" or len(letters) > 1)
     is_possible = has_outside and (style != "letters" or bool(letters & {"B", "I"}))
     return None not in readings and (is_clear or is_possible) and any(letters <= own for own in _LETTER_SETS)
+
+
+def suspicions(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """What suggests that tags of no scheme mean spans after all, and how to read them."""
+    own_outside = _own_outside(counts)
+    if own_outside is not None:
+        note = f"all tags but `{own_outside}` mark spans: `outside: {own_outside}` reads it as `O`"
+        return (*twin_notes(own_outside, ["O"]), note)
+    return (READ_BRACKETS,) if is_bracketed(counts) else ()
+
+
+def _own_outside(counts: Mapping[str, int]) -> str | None:
+    """The only tag that has no letter of a scheme, beside several that have one; None if there are more, or none."""
+    misfits = [tag for tag in counts if canonical(tag, "prefix") is None and canonical(tag, "suffix") is None]
+    return misfits[0] if len(misfits) == 1 and len(counts) > 1 else None
 
 
 def is_bracketed(counts: Mapping[str, int]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...files.safety import printable
-from ...schemes.label_text import look_alike, visible
+from ...schemes.label_text import distinct, look_alike
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
 from .counts import SplitCounts
@@ -80,7 +80,7 @@ def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Findi
         message = f"types that occur only in train, so they are never scored: {', '.join(alone)}"
         yield Finding("train", message)
     if alike := _look_alikes(splits):
-        message = f"types that differ only in case or in characters that nobody sees: {len(alike)}"
+        message = f"types that differ only in case or in characters that nobody can tell apart: {len(alike)}"
         yield Finding("train", message, tuple(map(_look_alike_note, alike)))
     for overlap in between.overlaps:
         if overlap.sentences:
@@ -100,7 +100,8 @@ def _look_alikes(splits: dict[str, SplitCounts]) -> list[Counter[str]]:
 
 
 def _look_alike_note(group: Counter[str]) -> str:
-    return ", ".join(f"`{visible(type_)}` ({count:,})" for type_, count in group.most_common())
+    shown = distinct(group)
+    return ", ".join(f"`{shown[type_]}` ({count:,})" for type_, count in group.most_common())
 
 
 def _overlap(overlap: Overlap, sentences: int) -> Finding:
