@@ -111,6 +111,7 @@ def test_any_objects_are_read_in_any_layout(items: list[Any], layout: str, tmp_p
         ('[\n{"text": "a"},\n', 2, "not valid JSON: Expecting value"),
         ('[\n{"text": "a"}\n', 2, "expected `,` or `]`"),
         ('[{"text": "a"}]\n[{"text": "b"}]\n', 2, "more text after the end of the array"),
+        ("{'text': 'a'}\n", 1, "single quotes are the notation of Python"),
         ('{"a": 1,\n\n "a": 2}', 1, 'an object has the key "a" twice'),
         ('{"a":\n\n"\\ud83d"}', 1, "surrogate"),
         ("{" * 3, 1, "not valid JSON"),

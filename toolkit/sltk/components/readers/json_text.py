@@ -133,6 +133,8 @@ class JsonText:
     def _syntax_error(self, error: json.JSONDecodeError) -> DataError:
         line = self._line_at(error.pos)
         notes = [f"in the object that begins in line {self.line}"] if line > self.line else []
+        if self._text[error.pos : error.pos + 1] == "'":
+            notes.append("JSON has double quotes around strings; single quotes are the notation of Python")
         message = f"not valid JSON: {error.msg} (column {self._column(error.pos)})"
         return DataError.at(message, self.path, line, *notes)
 
