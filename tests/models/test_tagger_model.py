@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
-import sltk.components.backbones  # noqa: F401
+import sltk
+import sltk.components.backbones
 import tiny
 from sltk.components.aligners.subword import Mean
 from sltk.components.backbones import Decoder, TrainedTokenizer
@@ -150,3 +153,31 @@ def test_batches_respect_the_budget_and_contain_each_sentence_once() -> None:
     assert sorted(position for batch in batches for position in batch) == list(range(len(sizes)))
     assert all(sum(sizes[p] for p in batch) <= 20 or len(batch) == 1 for batch in batches)
     assert sizes[batches[0][0]] == 50
+
+
+@pytest.mark.parametrize("command", ["train", "predict"])
+def test_a_token_without_a_vector_is_named(command: str, tmp_path: Path) -> None:
+    """Tokens added to a tokenizer whose model was not resized would be an index out of range, or worse on a GPU."""
+    base = tiny.save_base(tmp_path / "base")
+    spec = tiny.spec({"max_steps": 1}, backbone={"type": "decoder", "name": str(base), "unmask": "01"})
+    if command == "predict":
+        sltk.train(spec, tmp_path / "run")
+    for folder in (base, tmp_path / "run" / "model" / "tokenizer"):
+        if folder.exists():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            size = len(tokenizer)
+            tokenizer.add_tokens(["soup"])
+            tokenizer.save_pretrained(folder)
+    message = f"`soup` is token {size} of the tokenizer, but the model has vectors for {size} tokens only"
+    if command == "train":
+        spec["data"] = {"train": {"type": "conll", "path": str(tmp_path / "train.conll")}}
+        (tmp_path / "train.conll").write_text("The O\nsoup B-DISH\n\n")
+        with pytest.raises(sltk.ModelError, match=message):
+            sltk.train(spec, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    else:
+        (tmp_path / "run" / "model" / "manifest.json").unlink()
+        model = sltk.load(tmp_path / "run")
+        assert model.predict(["No salad ."])
+        with pytest.raises(sltk.ModelError, match=message):
+            model.predict(["The soup ."])

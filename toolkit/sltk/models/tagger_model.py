@@ -44,7 +44,12 @@ class TaggerModel(Model):
         backbone = self.network.backbone
         max_length = self.max_length or backbone.max_length
         self.encoder = SubwordEncoder(
-            backbone.tokenizer, self.spacing, max_length, self.on_overflow, self.document_context
+            backbone.tokenizer,
+            self.spacing,
+            max_length,
+            self.on_overflow,
+            self.document_context,
+            _vectors(backbone.model),
         )
 
     def settings(self) -> dict[str, Any]:
@@ -54,6 +59,13 @@ class TaggerModel(Model):
     def head_modules(self) -> dict[str, nn.Module]:
         """Head and aligner."""
         return {"head": self.network.head, "aligner": self.network.aligner}
+
+
+def _vectors(model: nn.Module) -> int | None:
+    """Number of tokens for which a model has a vector; None for a custom model that does not say."""
+    find = getattr(model, "get_input_embeddings", None)
+    weight = getattr(find() if find is not None else None, "weight", None)
+    return None if weight is None else len(weight)
 
 
 def predict(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from ..errors import DataError, Problem, SpecError
+from ..errors import DataError, ModelError, Problem, SpecError
 from ..types import Sentence
 from .documents import context_ids
 from .pieces import Flat, Pieces, fit_words, flatten, window_bounds
@@ -45,6 +45,7 @@ class SubwordEncoder:
         on_overflow: what to do with longer sentences: `window` or `error`.
         document_context: maximum number of subwords of its document to read on each side of a sentence, as far as
             they fit; these are whole words, and get no vectors.
+        vectors: number of tokens for which the model has a vector; None if it is not known.
 
     Raises:
         ValueError: the tokenizer has no fast implementation, so it reports no offsets.
@@ -58,8 +59,10 @@ class SubwordEncoder:
         max_length: int | None = None,
         on_overflow: Literal["window", "error"] = "window",
         document_context: int = 0,
+        vectors: int | None = None,
     ) -> None:
         self._words = WordTokenizer(tokenizer)
+        self._vectors = vectors
         self.unknown = self._words.unknown
         self.spacing = spacing
         self.max_length = max_length
@@ -92,6 +95,7 @@ class SubwordEncoder:
 
         Raises:
             DataError: a sentence is longer than `max_length` and `on_overflow` is `error`.
+            ModelError: the model has no vector for a token of these sentences.
         """
         if not self.document_context:
             split = self._words.split(sentences, self.spacing)
@@ -135,11 +139,21 @@ class SubwordEncoder:
 
     def _window(self, content: Flat) -> Window:
         ids, first, last = content
+        if self._vectors is not None and ids and max(ids) >= self._vectors:
+            raise self._no_vector(max(ids))
         prefix, suffix = self._words.prefix, self._words.suffix
         if not prefix and not suffix:
             return Window(ids, first, last)
         before = len(prefix)
         return Window([*prefix, *ids, *suffix], [p + before for p in first], [p + before for p in last])
+
+    def _no_vector(self, number: int) -> ModelError:
+        message = (
+            f"`{self._words.token(number)}` is token {number} of the tokenizer, but the model has vectors for "
+            f"{self._vectors} tokens only"
+        )
+        note = "the tokenizer is that of another model, or has added tokens and the embedding was not resized"
+        return ModelError(Problem(message, path="backbone.tokenizer", notes=(note,)))
 
     def _overlapping(self, pieces: Pieces, room: int) -> Encoding:
         """Windows that overlap by half; each word is labelled by the window with the most context around it."""

@@ -44,6 +44,10 @@ class WordTokenizer:
         """Everything that tokens depend on, except for the sentences."""
         return self._backend.to_str(), self.prefix, self.suffix, self.unknown, self._lead
 
+    def token(self, number: int) -> str:
+        """The text of a token."""
+        return str(self._backend.id_to_token(number))
+
     def split(self, sentences: Sequence[Sentence], spacing: Literal["single", "source"]) -> list[Pieces]:
         """The subwords of each sentence."""
         sources = [s.with_text() if spacing == "source" else Sentence(s.words).with_text() for s in sentences]
