@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sltk.cli import main
 from sltk.data.scoring import conlleval_report, score_files
 from sltk.errors import DataError
 
@@ -197,3 +198,17 @@ def test_a_begin_after_an_end_opens_a_span(corpora, options):
     """Where the reference scorer merges E- and B- into one span, they are two here, and neither is correct."""
     scores = score_files(corpora / "conlleval/e-b-sequence.txt", **options)
     assert (scores["support"], scores["predicted"], scores["f1"]) == (2, 1, 0)
+
+
+def test_changes_and_odd_tags_of_scored_files_are_reported(tmp_path, capsys):
+    """A byte-order mark of a joined file is removed and counted; plain tags that nearly all occur once warn."""
+    path = tmp_path / "joined.txt"
+    path.write_text("Vera B-PER B-PER\n\n\ufeffKai B-PER O\n", encoding="utf-8")
+    assert main(["score", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert "processed 2 tokens with 2 phrases" in printed.out
+    assert f"{path}:3: a byte-order mark" in printed.err
+    rows = "".join(f"word{number} tag{number} tag{number}\n" for number in range(30))
+    path.write_text(rows)
+    assert main(["score", str(path), "--scheme", "auto"]) == 0
+    assert "30 of 30 plain tags occur only once" in capsys.readouterr().err

@@ -109,12 +109,13 @@ def _default_metric(scheme: SchemeName, mode: Mode) -> Metric:
 
 
 def _notes(files: TagFiles) -> list[str]:
-    """How the tags are written, if not in the form `B-PER`."""
+    """How the tags are written, if not in the form `B-PER`, and what is odd about them."""
     gold, predicted = files.styles
+    warnings = [f"warning: {files.warning}"] if files.warning else []
     if gold == predicted:
-        return [str(gold)] if gold else []
+        return [str(gold), *warnings] if gold else warnings
     sides = (("gold", gold), ("predicted", predicted))
-    return [f"{name} {style}" for name, style in sides if style]
+    return [*(f"{name} {style}" for name, style in sides if style), *warnings]
 
 
 def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataError:

@@ -38,7 +38,7 @@ class TaggedWord(NamedTuple):
     line: int
     columns: int
     unused: tuple[Unused, ...] = ()
-    """What is left out of its tags."""
+    """What is left out of its tags or its line."""
 
 
 class TaggedPair(NamedTuple):
@@ -50,7 +50,7 @@ class TaggedPair(NamedTuple):
     """Gold and predicted."""
 
     def unused(self) -> Iterator[Unused]:
-        """What is left out of the tags."""
+        """What is left out of the tags and lines."""
         sides = (self.gold,) if self.gold is self.predicted else (self.gold, self.predicted)
         return (unused for words in sides for word in words for unused in word.unused)
 
@@ -64,6 +64,8 @@ class TagFiles:
         """The styles of gold and predicted tags."""
         self.scheme: SchemeName = "IOB2"
         """The scheme of their tags."""
+        self.warning: str | None = None
+        """What is odd about the gold tags."""
         self._held: list[TaggedPair] | None = None
         if any(path is not None and is_stream(path) for path in (gold, predicted)):
             self._held = list(self._read())
@@ -119,6 +121,8 @@ class TagFiles:
                 each for each, own in zip(read, styles, strict=True) if own is None or own.name != "types"
             ]
             self.scheme = sum(letters, TagDetector()).scheme()
+        if self.scheme == "plain":
+            self.warning = sides[0].reading("plain").warning
 
     def _check_columns(
         self, marks_spans: Sequence[bool], before: Container[str], last: Iterable[str]
@@ -168,7 +172,8 @@ def _read(path: Path, tags: int) -> Iterator[list[TaggedWord]]:
     """Yield the sentences of a file, whose last `tags` columns are tags."""
     sentence: list[TaggedWord] = []
     width, first = 0, 0
-    for number, line in TextLines(path):
+    lines = TextLines(path)
+    for number, line in lines:
         columns = _columns(line, tags) if "\t" in line else split_blanks(line)
         if not columns or columns[0] == DOCUMENT_MARKER:
             if sentence:
@@ -182,7 +187,10 @@ def _read(path: Path, tags: int) -> Iterator[list[TaggedWord]]:
             if number == first:
                 expected = f"at least {width} columns, the last of them tags; found"
             raise DataError.at(f"expected {expected} {len(columns)}", path, number)
-        sentence.append(_tagged_word(columns, tags, path, number))
+        word = _tagged_word(columns, tags, path, number)
+        if changes := lines.take_replacements():
+            word = word._replace(unused=(*changes, *word.unused))
+        sentence.append(word)
     if sentence:
         yield sentence
     if not width:
