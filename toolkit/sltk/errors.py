@@ -48,7 +48,7 @@ class Problem:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"error: {_short(self.message)}"]
+        lines = [f"error: {shorten(self.message)}"]
         if self.location is not None or self.path:
             where = str(self.location) if self.location else "(spec)"
             lines.append(f"  --> {where}" + (f"   ({self.path})" if self.path else ""))
@@ -56,7 +56,7 @@ class Problem:
             lines += self._excerpt(self.location.line, self.location.column or 1)
         elif self.suggestion:
             lines.append(f"   = did you mean `{self.suggestion}`?")
-        lines += [f"   = {_short(note)}" for note in self.notes]
+        lines += [f"   = {shorten(note)}" for note in self.notes]
         return "\n".join(lines)
 
     def _excerpt(self, line: int, column: int) -> list[str]:
@@ -81,8 +81,8 @@ def _part_of_line(line: str, start: int, width: int) -> tuple[str, int, int]:
     return before + part + after, start, max(1, min(width, len(before + part) - start))
 
 
-def _short(message: str) -> str:
-    """The message, shortened in the middle if what it quotes is very long."""
+def shorten(message: str) -> str:
+    """A message, shortened in the middle if what it quotes is very long."""
     return message if len(message) <= 2000 else f"{message[:1000]} … {message[-200:]}"
 
 

@@ -6,6 +6,7 @@ command line, the spec or the input is wrong, 130 interrupted, 141 nobody reads 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -22,7 +23,16 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from .. import _interrupt
-from ..errors import DiskFullError, InputError, InvalidSpecError, Location, Problem, SltkError, nearest
+from ..errors import (
+    DiskFullError,
+    InputError,
+    InvalidSpecError,
+    Location,
+    Problem,
+    SltkError,
+    nearest,
+    shorten,
+)
 from ..files.safety import json_text
 from .terminal import OutputClosedError, prepare, print_diagnostic, print_info, print_result, write_data
 
@@ -35,6 +45,7 @@ __all__ = ["app", "console", "main", "print_info", "print_result"]
 
 PROGRAM = "sltk"
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
+_IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 
 app = typer.Typer(
     help="Train sequence labellers from one YAML file, above all with decoder-only language models whose causal "
@@ -176,9 +187,9 @@ def _print_error(error: Exception | SystemExit) -> int:
         _print_located(str(_usage_problem(error)))
         return 2
     if isinstance(error, OSError) and error.strerror:
-        file = f"`{error.filename}`: " if error.filename else ""
+        file = f"`{shorten(str(error.filename))}`: " if error.filename else ""
         _print_located(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
-        return 1
+        return 2 if error.errno in _IMPOSSIBLE_NAMES else 1
     if isinstance(error, UnicodeError):
         _print_located(_unicode_text(error))
         return 2

@@ -91,7 +91,7 @@ def sweep(
 def _shard(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard {text}: expected I/N with I from 1 to N, as in `--shard 3/8`")
     return int(match[1]), int(match[2])

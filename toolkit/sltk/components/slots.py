@@ -37,7 +37,7 @@ class Reader(Component):
 
     slot: ClassVar[str] = "reader"
 
-    limit: int | None = Field(default=None, ge=1, description="read at most this many sentences")
+    limit: int | None = Field(default=None, ge=1, lt=2**63, description="read at most this many sentences")
     allow_empty: bool = Field(
         default=False, description="train or score on data without a single span, which is otherwise an error"
     )

@@ -15,13 +15,14 @@ from typing import Any
 
 from ..errors import ModelError, Problem, UsageError
 from ..files.damage import read_header, read_json
+from ..files.paths import expanded
 from .model_shape import Linear, Shape
 
 
 def find(name: str, revision: str | None = None) -> Path | None:
     """The folder with the files of a model; None if they are not on this machine."""
     if name.startswith(("/", ".", "~")):
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         return folder if folder.is_dir() else None
     repository = _hub_cache() / f"models--{name.replace('/', '--')}"
     reference = repository / "refs" / (revision or "main")
@@ -81,11 +82,11 @@ def parameters(headers: Headers) -> int:
 def _hub_cache() -> Path:
     """The folder of huggingface_hub's cache."""
     if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(folder).expanduser()
+        return expanded(folder)
     home = os.environ.get("HF_HOME") or os.path.join(
         os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
     )
-    return Path(home).expanduser() / "hub"
+    return expanded(home) / "hub"
 
 
 def shape_of_headers(config: dict[str, Any], headers: Headers) -> Shape | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .disk_space import disk_errors
+from .paths import resolved
 from .safety import json_text
 
 _LONGEST_NAME = 200
@@ -47,7 +48,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 @contextmanager
 def _replacing(path: Path, mode: str, **options: Any) -> Iterator[Any]:
     """Open a temporary file that replaces `path`, or the target of that link, at the end."""
-    path = Path(os.path.realpath(path))
+    path = resolved(path)
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _sibling(path, "partial")
@@ -86,7 +87,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     If `folder` is a link, its target is replaced.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = resolved(folder)
     with disk_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = _sibling(folder, "partial")

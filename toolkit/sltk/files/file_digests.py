@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import UsageError
 from . import atomic
 from .damage import open_regular, read_json
+from .paths import expanded, resolved
 
 _SMALL = 2**20
 """Smaller files are read each time: that is faster than looking them up."""
@@ -27,7 +28,7 @@ def cache_folder() -> Path | None:
     if setting == "off":
         return None
     base = Path(setting) if setting else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sltk"
-    return base.expanduser()
+    return expanded(base)
 
 
 def sha256(path: Path) -> str:
@@ -41,12 +42,12 @@ def sha256(path: Path) -> str:
         state = os.fstat(file.fileno())
         key = [state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
         is_small = state.st_size < _SMALL
-        cached = None if is_small else _entries().get(str(path.resolve()))
+        cached = None if is_small else _entries().get(str(resolved(path)))
         if isinstance(cached, dict) and cached.get("key") == key:
             return str(cached.get("sha256"))
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not is_small:
-        _store(str(path.resolve()), {"key": key, "sha256": digest})
+        _store(str(resolved(path)), {"key": key, "sha256": digest})
     return digest
 
 

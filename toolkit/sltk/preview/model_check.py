@@ -11,6 +11,7 @@ from ..components.slots import Backbone
 from ..errors import InvalidSpecError, Problem, nearest
 from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED
+from ..files.paths import expanded
 from .model_info import ModelInfo
 
 
@@ -33,7 +34,7 @@ def check_model(backbone: Backbone) -> None:
 def missing_model(backbone: Backbone) -> Problem | None:
     """The problem that the directory of the model does not exist, or None."""
     name = backbone.name if isinstance(backbone, PretrainedBackbone) else None
-    if name is None or not name.startswith(("/", ".", "~")) or Path(name).expanduser().is_dir():
+    if name is None or not name.startswith(("/", ".", "~")) or expanded(name).is_dir():
         return None
     if Path(name).suffix == ".gguf":
         notes = (f"`name` is the directory, and `gguf_file: {Path(name).name}` the file in it",)

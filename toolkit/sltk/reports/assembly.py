@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..files import atomic
+from ..files.paths import resolved
 from ..files.writable import check_file, check_folder
 from . import diagnostics, figures, pages, plotting, pretraining_curves
 from .comparability import flat
@@ -54,7 +55,7 @@ def write_report(
         DataError: a run directory or a record is damaged.
     """
     sources = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    output = Path(output) if output else Path("reports") / (sources[0].resolve().stem or "report")
+    output = Path(output) if output else Path("reports") / (resolved(sources[0]).stem or "report")
     _check_output(output)
     if records is not None:
         check_file(records)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError, Problem, UsageError
+from ..files.paths import resolved
 from ..spec.stored import read_mapping
 from .run_reader import read_run
 from .run_records import RunRecord, is_records, read_records
@@ -71,7 +72,7 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
         unique.setdefault(record.json_line(), record)
     runs.records = list(unique.values())
     runs.duplicates = len(records) - len(unique)
-    sweeps = {source.resolve().parent.parent for source in sources if source.is_dir()}
+    sweeps = {resolved(source).parent.parent for source in sources if source.is_dir()}
     runs.varies_data = any(map(_varies_data, sweeps))
     return runs
 
@@ -96,7 +97,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _sweep_name(run: Path) -> str | None:
-    folder = run.resolve().parent.parent
+    folder = resolved(run).parent.parent
     return folder.name if (folder / _PLAN).is_file() else None
 
 

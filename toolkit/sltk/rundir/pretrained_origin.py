@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import DataError, UsageError
 from ..files.damage import read_json
+from ..files.paths import resolved
 
 DESCRIPTION = "pretraining.json"
 """The file in the folder of a pre-trained model that describes it."""
@@ -46,7 +47,7 @@ def origin_of(*places: str | None) -> Origin | None:
 
 
 def _origin(folder: Path, description: dict[str, Any]) -> Origin:
-    at = folder.resolve()
+    at = resolved(folder)
     run = at.parents[1] if at.parent.name == "steps" else at.parent
     values = {key: description.get(key) for key in ("snapshot", "objective", "update", "epoch")}
     try:

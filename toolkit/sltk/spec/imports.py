@@ -18,6 +18,7 @@ from types import ModuleType
 
 from ..components.registry import RegistrationError, registry
 from ..errors import InputError, Location, Problem, UsageError
+from ..files.paths import expanded, resolved
 from ..yamltree.scalars import is_python_file
 from .recorded_code import is_recorded
 
@@ -102,7 +103,7 @@ def find_code(item: str | Path) -> ImportedCode:
     if not is_python_file(item):
         return ImportedCode(Path(item))
     try:
-        path = Path(item).expanduser()
+        path = expanded(item)
         return ImportedCode(path, path.read_bytes())
     except (OSError, RuntimeError) as error:  # RuntimeError: `~somebody` has no home directory
         raise UsageError(_problem(item, error)) from error
@@ -142,11 +143,11 @@ def find_stored_code(item: str, folder: Path, policy: ImportPolicy) -> ImportedC
 
 def _is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is below a folder, with links resolved."""
-    return path.resolve().is_relative_to(folder.resolve())
+    return resolved(path).is_relative_to(resolved(folder))
 
 
 def _run_file(path: Path, content: bytes, digest: str) -> None:
-    name = f"sltk_imports.{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+    name = f"sltk_imports.{path.stem}_{hashlib.sha256(os.fsencode(resolved(path))).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pydantic look up the module while it runs

@@ -11,16 +11,18 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..files.paths import expanded
+
 _NAME = "trained_code"
 
 
 def state_file() -> Path:
     """The file of digests: in `$SLTK_STATE`, otherwise in `$XDG_STATE_HOME/sltk` or `~/.local/state/sltk`."""
     if own := os.environ.get("SLTK_STATE"):
-        return Path(own).expanduser().absolute() / _NAME
+        return expanded(own).absolute() / _NAME
     home = Path(os.environ.get("XDG_STATE_HOME", ""))
     # The specification of these folders says to ignore a relative path.
-    folder = home if home.is_absolute() else Path("~/.local/state").expanduser()
+    folder = home if home.is_absolute() else expanded("~/.local/state")
     return folder / "sltk" / _NAME
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import Location, Problem, SpecError
+from ..files.paths import expanded, resolved
 from .lookup import child, node_text
 from .overlay import overlay, parse_override
 from .scalars import resolve_path
@@ -46,7 +47,7 @@ def read(path: str | Path, overrides: Sequence[str] = (), *, is_stored: bool = F
     Raises:
         SpecError: a file is missing, not YAML, not a mapping, or extends itself; or a stored spec extends another.
     """
-    file = Path(path).expanduser().absolute()
+    file = expanded(path).absolute()
     reading = _read_file(str(path), file, Mark(str(path)), (), is_stored=is_stored)
     return with_overrides(reading, overrides)
 
@@ -80,7 +81,7 @@ def _read_file(
     name: str, file: Path, requested_at: Mark, open_files: tuple[Path, ...], *, is_stored: bool = False
 ) -> Reading:
     """Read a file and its parents; `open_files` are the files that extend it."""
-    if file.resolve() in open_files:
+    if resolved(file) in open_files:
         chain = " → ".join(each.name for each in (*open_files, file))
         raise SpecError(requested_at.problem(f"a spec cannot extend itself: {chain}", "extends"))
     is_stored = is_stored or is_stored_spec(file)
@@ -95,7 +96,7 @@ def _read_file(
     if is_stored:
         note = "sltk stores a spec with everything it extends: somebody has added this line"
         raise SpecError(extends.mark.problem("a stored spec cannot extend another", "extends", notes=(note,)))
-    parent = _read_parent(name, extends, (*open_files, file.resolve()))
+    parent = _read_parent(name, extends, (*open_files, resolved(file)))
     return Reading(overlay(parent.tree, tree, root=True), parent.problems + problems)
 
 

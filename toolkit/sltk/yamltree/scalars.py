@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..files.paths import expanded
+
 
 class SourceScalar:
     """Mixin: `source` is the text of the scalar, `base` the folder that relative paths start from.
@@ -74,7 +76,7 @@ def resolve_path(value: Any) -> Any:
         return [resolve_path(item) for item in value]
     if not isinstance(value, str):
         return value
-    path = Path(value).expanduser()
+    path = expanded(value)
     if path.is_absolute() or not isinstance(value, SourceScalar):
         return path
     return _normalized(value.base / path)

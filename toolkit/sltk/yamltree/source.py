@@ -41,13 +41,17 @@ _WORDS: dict[str, Any] = {
 }
 
 
+_MOST_DIGITS = 1000
+"""Longer numbers stay text: Python refuses to write them in decimal."""
+
+
 def core_scalar(text: str) -> Any:
     """The value of a plain scalar in the core schema of YAML 1.2 (section 10.3.2)."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text) if len(text) < 1000 else text
-    if _BASED_INT.fullmatch(text):
+    if len(text) < _MOST_DIGITS and _INT.fullmatch(text):
+        return int(text)
+    if len(text) < _MOST_DIGITS and _BASED_INT.fullmatch(text):
         return int(text, 0)
     return float(text) if _FLOAT.fullmatch(text) else text
 

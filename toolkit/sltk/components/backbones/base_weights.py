@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import ModelError, Problem
 from ...files import file_digests
 from ...files.damage import open_regular
+from ...files.paths import expanded
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -87,7 +88,7 @@ def locate_base(name: str, base: Mapping[str, Any]) -> str:
     """
     if "content" not in base:
         return name
-    elsewhere = Path(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models")).expanduser() / Path(name).name
+    elsewhere = expanded(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models")) / Path(name).name
     folders = [folder for folder in (Path(name), elsewhere) if folder.is_dir()]
     match = next((folder for folder in folders if has_content(folder, base)), None)
     if match is not None:
