@@ -8,7 +8,10 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import damage
 import sltk
 import tiny
 from sltk import sweeps
-from sltk.errors import UsageError
+from sltk.errors import RunError, UsageError
 from sltk.files import locking
 from sltk.runtime import run_cache
 from sltk.sweeps.index import Index
@@ -407,6 +410,60 @@ def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"notes\.txt"):
         sweeps.run(sweeps.plan(spec()), tmp_path)
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Time of the last change and content of each file."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize(
+    "state", ["closed", "in use", "locked", "damaged", "of another version", "read-only"]
+)
+def test_reading_the_status_writes_nothing(sweep: Path, state: str) -> None:
+    """Whatever the state of the index is; if it cannot be read, that is noted, and the folders are."""
+    path, notes = sweep / "index.sqlite", []
+    name = next(iter(states(sweep)))
+    with closing(Index(path)) as index:
+        index.put(replace(index.rows()[name], reason="kept"))
+    connection = sqlite3.connect(path, isolation_level=None)
+    if state == "in use":
+        connection.execute("UPDATE runs SET seconds = seconds + 1")  # in the write-ahead log
+    elif state == "locked":
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+    elif state == "of another version":
+        connection.execute("PRAGMA user_version=99")
+    elif state == "damaged":
+        connection.close()
+        path.write_bytes(b"not a database" * 100)
+    elif state == "read-only":
+        connection.close()
+        for each in (path, sweep):
+            each.chmod(0o500)
+    before = files_of(sweep)
+    watcher = sweeps.Watcher()
+    watcher.note = notes.append  # type: ignore[method-assign]
+    status = sweeps.read_status(sweeps.plan(spec()), sweep, None, watcher)
+    assert files_of(sweep) == before
+    assert status.count("done") == 4
+    is_readable = state not in ("damaged", "of another version")
+    assert (status.rows[name].reason == "kept") is is_readable
+    assert ["cannot be read" in note for note in notes] == [True] * (not is_readable)
+    connection.close()
+    sweep.chmod(0o700)
+
+
+def test_a_locked_index_is_an_ordinary_error(sweep: Path) -> None:
+    """A program that holds the index open for writing stops the sweep with a message that names the file."""
+    with closing(sqlite3.connect(sweep / "index.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RunError, match=r"index\.sqlite.*locked"):
+            sweeps.run(sweeps.plan(spec()), sweep)
 
 
 def test_time_and_disk_are_estimated_from_finished_runs(sweep: Path) -> None:

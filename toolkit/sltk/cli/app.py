@@ -6,9 +6,6 @@ command line, the spec or the input is wrong, 130 interrupted, 141 nobody reads 
 
 from __future__ import annotations
 
-import errno
-import os
-import re
 import sys
 import traceback
 import warnings
@@ -18,34 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from typer._click import exceptions as click
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from .. import _interrupt
-from ..errors import (
-    DiskFullError,
-    InputError,
-    InvalidSpecError,
-    Location,
-    Problem,
-    SltkError,
-    nearest,
-    shorten,
-)
 from ..files.safety import json_text
-from .terminal import OutputClosedError, prepare, print_diagnostic, print_info, print_result, write_data
+from .diagnostics import PROGRAM, print_error, print_warning, working_directory
+from .terminal import prepare, print_diagnostic, print_info, print_result, write_data
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..spec.imports import ImportPolicy
 
-__all__ = ["app", "console", "main", "print_info", "print_result"]
+__all__ = ["app", "console", "main", "print_info", "print_result", "print_warning"]
 
-PROGRAM = "sltk"
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
-_IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Train sequence labellers from one YAML file, above all with decoder-only language models whose causal "
@@ -118,7 +102,7 @@ def _start(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     prepare()
-    if _working_directory() is None:  # nothing relative to it can be found, and torch does not start
+    if working_directory() is None:  # nothing relative to it can be found, and torch does not start
         print_diagnostic("error: the working directory has been deleted: change to another one")
         return 2
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -134,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, SystemExit) as error:
         if debug:
             print_info("".join(traceback.format_exception(error)).rstrip("\n"))
-        code = _INTERRUPTED if _interrupt.happened() else _print_error(error)
+        code = _INTERRUPTED if _interrupt.happened() else print_error(error)
     if code == _INTERRUPTED:
         print_info("interrupted")
     return code if isinstance(code, int) else 0
@@ -162,103 +146,6 @@ def _own_warnings() -> Iterator[None]:
 
         warnings.showwarning = show_own
         yield
-
-
-def _print_error(error: Exception | SystemExit) -> int:
-    """Print an error of any kind, and return the exit code."""
-    if isinstance(error, OutputClosedError):
-        if error.exit_code != _BROKEN_PIPE:
-            print_diagnostic(f"error: {error}")
-        return error.exit_code
-    if isinstance(error, SystemExit):
-        if isinstance(error.__context__, BrokenPipeError):  # typer wrote a help text
-            return _BROKEN_PIPE
-        raise error
-    if isinstance(error, SltkError):
-        text = str(error)
-        if isinstance(error, DiskFullError):  # begins like an error of the operating system
-            text = text[:1].lower() + text[1:]
-        _print_located(text if isinstance(error, InputError) else f"error: {text}")
-        if isinstance(error, InvalidSpecError):
-            count = len(error.problems)
-            print_info(f"\n{count} error{'s' if count > 1 else ''}. Nothing was read, downloaded or trained.")
-        return error.exit_code
-    if isinstance(error, click.ClickException):
-        _print_located(str(_usage_problem(error)))
-        return 2
-    if isinstance(error, OSError) and error.strerror:
-        file = f"`{shorten(str(error.filename))}`: " if error.filename else ""
-        _print_located(f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}")
-        return 2 if error.errno in _IMPOSSIBLE_NAMES else 1
-    if isinstance(error, UnicodeError):
-        _print_located(_unicode_text(error))
-        return 2
-    _print_located(
-        f"error: {type(error).__name__}: {error}\n"
-        "   = this is a bug in sltk: run the command again with `--debug` and report the traceback"
-    )
-    return 1
-
-
-def _unicode_text(error: UnicodeError) -> str:
-    """The message for text that an encoding does not have: a file name, or an argument of another encoding."""
-    if isinstance(error, UnicodeEncodeError):
-        part = error.object[max(0, error.start - 20) : error.end + 20]
-        return (
-            f"error: `{part}` has characters that {error.encoding} cannot encode\n"
-            "   = file names and arguments are in the encoding of the locale: set `PYTHONUTF8=1` or a UTF-8 locale"
-        )
-    return f"error: a file is not valid text: {error}"
-
-
-def _usage_problem(error: click.ClickException) -> Problem:
-    """A command-line error in the format of every other error."""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else PROGRAM
-    notes = (f"`{command} --help` lists arguments and options",)
-    unknown = re.fullmatch(r"No such command '(.*)'\.", error.message, re.DOTALL)
-    if unknown and context and isinstance(context.command, TyperGroup):
-        known = list(context.command.commands)
-        near = nearest(unknown[1], known)
-        return Problem(
-            f"unknown command `{unknown[1]}`", suggestion=near, notes=(f"commands: {', '.join(known)}",)
-        )
-    if isinstance(error, click.NoSuchOption):
-        near = next(iter(error.possibilities or ()), None)
-        return Problem(f"unknown option `{error.option_name}` for `{command}`", suggestion=near, notes=notes)
-    text = re.sub(r"'([^']*)'", r"`\1`", error.format_message()).rstrip(".")
-    return Problem(text[:1].lower() + text[1:], Location(command), notes=notes)
-
-
-def print_warning(problem: Problem) -> None:
-    """Print a problem that does not stop the command."""
-    _print_located(str(problem).replace("error:", "warning:", 1))
-
-
-def _print_located(text: str) -> None:
-    """Print an error or a warning; paths in it are shown as the user wrote them."""
-    here = _working_directory()
-    print_diagnostic(text if here is None else _with_relative_paths(text, os.path.join(here, "")))
-
-
-def _working_directory() -> str | None:
-    """The working directory; None if it has been deleted."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
-
-
-_EXCERPT = re.compile(r"^ *\d+ \|.*", re.MULTILINE)
-
-
-def _with_relative_paths(text: str, here: str) -> str:
-    """Make paths below the working directory `here` relative, unless the command line or the spec has them absolute.
-
-    Paths in a spec are made absolute when it is read; errors show them as the user wrote them.
-    """
-    sources = [*sys.argv[1:], *_EXCERPT.findall(text)]
-    return text if any(here in source for source in sources) else text.replace(here, "")
 
 
 def console(width: int = 100) -> Console:

@@ -41,7 +41,8 @@ def show(
         str, typer.Argument(metavar="NAME", help="component; for `mask`: mask, spec or run directory")
     ],
     blocks: Annotated[
-        int | None, typer.Option("--blocks", min=1, help="for `mask`: number of blocks of the model")
+        int | None,
+        typer.Option("--blocks", min=1, max=100_000, help="for `mask`: number of blocks of the model"),
     ] = None,
     imports: ImportsOption = None,
     trust_code: TrustOption = False,

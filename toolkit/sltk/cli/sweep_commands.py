@@ -100,9 +100,9 @@ def _shard(text: str | None) -> tuple[int, int] | None:
 def _print_plan(plan: Plan, select: Selection, folder: Path) -> None:
     """Print one line per run, and an estimate for those that are left."""
     from .. import sweeps
-    from .sweep_display import status_lines
+    from .sweep_display import SweepDisplay, status_lines
 
-    status = sweeps.read_status(plan, folder, select)
+    status = sweeps.read_status(plan, folder, select, SweepDisplay())
     for name, row in status.rows.items():
         print_result(f"{row.state:<8} {name}")
     print_result("")

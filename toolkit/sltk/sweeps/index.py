@@ -7,10 +7,15 @@ the file, only the counts of crashes and the reasons of failures are lost.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
+
+from ..errors import RunError
 
 State = Literal["waiting", "running", "done", "failed", "damaged"]
 VERSION = 1
@@ -47,6 +52,10 @@ class Row:
         return self.validation if self.validation is not None else self.test
 
 
+class IndexUnreadableError(Exception):
+    """The index cannot be read without changing it; the run directories say which runs are finished."""
+
+
 _COLUMNS = ", ".join(field.name for field in fields(Row))
 
 
@@ -54,13 +63,18 @@ class Index:
     """The rows by name. A file that is not an index of this version is moved aside, and a new one created."""
 
     def __init__(self, path: Path) -> None:
+        """Open or create the file.
+
+        Raises:
+            RunError: the file cannot be opened for writing, or another program has locked it.
+        """
         self.path = path
         self.replaced: Path | None = None
         """The new path of an unreadable file, which was moved aside."""
         try:
             self._connection = self._open()
-        except sqlite3.OperationalError:  # the disk, not the file
-            raise
+        except sqlite3.OperationalError as error:  # the disk, or another program, not the file
+            raise RunError(f"cannot open the index `{path}`: {error}") from error
         except sqlite3.DatabaseError:
             self.replaced = self._move_aside()
             self._connection = self._open()
@@ -109,3 +123,31 @@ class Index:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def read_rows(path: Path) -> dict[str, Row]:
+    """The rows of an index, which may be locked or read-only; nothing is written next to it.
+
+    SQLite would create files beside it, so a copy is read.
+
+    Raises:
+        IndexUnreadableError: the file cannot be read, or is not an index of this version.
+    """
+    if not path.exists():
+        return {}
+    with TemporaryDirectory(prefix="sltk-index-") as name:
+        copy = Path(name) / path.name
+        try:
+            for ending in ("", "-wal"):
+                source = path.with_name(path.name + ending)
+                if source.exists():
+                    shutil.copyfile(source, copy.with_name(copy.name + ending))
+            with closing(sqlite3.connect(copy)) as connection:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version != VERSION:
+                    raise IndexUnreadableError(f"it has version {version}")
+                return {
+                    values[0]: Row(*values) for values in connection.execute(f"SELECT {_COLUMNS} FROM runs")
+                }
+        except (OSError, sqlite3.Error) as error:
+            raise IndexUnreadableError(str(error)) from error

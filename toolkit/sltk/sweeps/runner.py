@@ -24,7 +24,7 @@ from ..files.writable import check_model_folder
 from ..spec.import_copies import read_copies, write_copies
 from ..spec.imports import ImportPolicy
 from ..spec.loading import read_spec
-from .index import Index, Row
+from .index import Index, IndexUnreadableError, Row, read_rows
 from .plan import Plan, PlannedRun, change, plan_from
 from .plan import plan as plan_of
 from .queue import RunQueue
@@ -164,13 +164,21 @@ def run(
             return Outcome(folder, queue.rows, queue.stopped)
 
 
-def read_status(plan: Plan, folder: str | Path, select: Selection | None = None) -> Status:
-    """The status of a plan's runs in a folder; writes nothing."""
+def read_status(
+    plan: Plan, folder: str | Path, select: Selection | None = None, watcher: Watcher | None = None
+) -> Status:
+    """The status of a plan's runs in a folder; writes nothing.
+
+    `watcher` receives a note if the index cannot be read; then runs that failed count as waiting.
+    """
     folder, select = Path(folder), select or Selection()
     indexed: dict[str, Row] = {}
-    if (folder / select.index).exists():
-        with closing(Index(folder / select.index)) as index:
-            indexed = index.rows()
+    try:
+        indexed = read_rows(folder / select.index)
+    except IndexUnreadableError as error:
+        (watcher or Watcher()).note(
+            f"`{folder / select.index}` cannot be read ({error}): runs that failed are shown as waiting"
+        )
     return Status(_rows(select.of(plan), folder, indexed))
 
 
