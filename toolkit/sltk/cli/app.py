@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from .. import _interrupt
 from ..files.safety import json_text
-from .diagnostics import PROGRAM, print_error, print_warning, working_directory
+from .error_messages import PROGRAM, print_error, print_warning, working_directory
 from .terminal import prepare, print_diagnostic, print_info, print_result, write_data
 
 if TYPE_CHECKING:
