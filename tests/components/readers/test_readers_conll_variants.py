@@ -191,3 +191,12 @@ def test_rows_of_words_alone_have_any_width(write, separator):
     assert (sentence.words[:2], len(sentence.words), sentence.tags) == (["Ada", "sings"], 3, None)
     with pytest.raises(DataError, match=r"expected ≥ 2 columns, found 1"):
         list(ConllReader(path=path, separator=separator, label_column=None, word_column=1).read())
+
+
+def test_other_blanks_do_not_separate_columns(write):
+    """The error names the character, and its advice works."""
+    path = write("Ada\u00a0B-PER\nsings\u00a0O\n")
+    with pytest.raises(DataError, match=r"U\+00A0 does not separate columns"):
+        list(ConllReader(path=path).read())
+    (sentence,) = ConllReader(path=path, separator="\u00a0").read()
+    assert sentence.tags == ["B-PER", "O"]

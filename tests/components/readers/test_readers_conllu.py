@@ -338,3 +338,19 @@ def test_labels_of_rows_that_are_not_words_are_reported(write):
         if "the labels of 1 of them are not read" in item["reason"]
     )
     assert item["line"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "keys"), [("misc:entity", "SpaceAfter, Entity"), ("feats:case", "Case, Number")]
+)
+def test_a_key_that_no_word_has_is_reported(write, column, keys):
+    """With the keys that words have; a misspelt name would otherwise look like text without annotation."""
+    (item,) = (
+        item
+        for item in statistics(ConlluReader(path=write(TREE), column=column))["unused"]
+        if item["reason"].startswith("no word has the key")
+    )
+    assert item["reason"] == f"no word has the key {column}; the keys are: {keys}"
+    assert item["line"] == 4
+    found = statistics(ConlluReader(path=write(TREE), column="misc:Entity"))["unused"]
+    assert not any("no word has" in item["reason"] for item in found)

@@ -186,6 +186,9 @@ class _SentenceBuilder:
     def _advice(self, line: str, width: int) -> Iterator[str]:
         if width == 1 and self.label is not None:
             yield "`label_column: null` reads a file that has only words"
+        odd = [char for char in line if char.isspace() and char not in " \t"]
+        if width == 1 and odd and not self.reader.separator:
+            yield f"U+{ord(odd[0]):04X} does not separate columns, unless it is the `separator`"
         if "\t" in line and not self.reader.separator:
             yield "columns are split at spaces, too: a word or type with a space needs `separator: tab`"
         if not self.reader.comment and any(word.startswith("#") for word in self.words):

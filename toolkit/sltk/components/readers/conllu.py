@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import accumulate, chain, islice
 from typing import Any, Literal
 
@@ -16,11 +15,12 @@ from ..examples import plain_sentences
 from ..registry import register
 from ..slots import TaggedReader
 from .brackets import BracketError
+from .conllu_reports import RowReports
 from .conllu_rows import (
+    COLUMN_OF_KEYS,
     FORM,
     MISC,
     ConlluRow,
-    RowKind,
     SentenceRows,
     heads_of,
     locate,
@@ -31,14 +31,12 @@ from .entity_brackets import BracketFields, Mention, is_bracketed, mentions_of
 from .text_file import TextFileReader
 
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7, "misc": MISC}
-_KEYED = {"feats": 5, "misc": MISC}
 _COMMENT = re.compile(r"#\s*(newdoc|text)\b\s*(?:id\s*)?(?:=\s*)?(.*)")
 _FIELDS = re.compile(r"#\s*global\.(\S+)\s*=\s*(\S+)")
 _MOST_HELD = 10_000
 """Number of sentences without a label that are held until the first label shows how labels are written."""
 
 Labels = Literal["tags", "brackets"]
-_NOT_WORDS = {"range": "multi-word token(s), whose words are read", "empty": "empty node(s), left out"}
 
 
 @register.reader("conllu")
@@ -75,7 +73,7 @@ class ConlluReader(TaggedReader, TextFileReader):
     @classmethod
     def _known_column(cls, value: str) -> str:
         name, _, key = value.partition(":")
-        if value not in _COLUMNS and not (name in _KEYED and key):
+        if value not in _COLUMNS and not (name in COLUMN_OF_KEYS and key):
             raise ValueError(
                 f"no column `{value}`: expected upos, xpos, deprel, misc:KEY or feats:KEY, or misc for a tag alone"
             )
@@ -94,39 +92,18 @@ class ConlluReader(TaggedReader, TextFileReader):
             DataError: the file cannot be read, a row does not have ten columns, ids are out of order, or a word has
                 no tag and `missing`, unset, has no default for this column.
         """
-        counts: Counter[RowKind] = Counter()
-        labelled: Counter[RowKind] = Counter()
-        lines: dict[RowKind, int] = {}
+        reports = RowReports(self.column, self._label)
         before: Sentence | None = None
         for rows, sentence in islice(self._sentences(), self.limit):
             if before is not None:
                 yield before
-            for row in rows:
-                counts[row.kind] += 1
-                lines.setdefault(row.kind, row.line)
-                labelled[row.kind] += self._is_label_lost(row, sentence)
+            reports.add(rows, sentence)
             before = sentence
         if before is not None:
-            before.unused += tuple(self._not_words(counts, labelled, lines))
+            before.unused += tuple(reports.reports(str(self.path)))
             yield before
 
     example_sentences = plain_sentences
-
-    def _is_label_lost(self, row: ConlluRow, sentence: Sentence) -> bool:
-        """Whether a row that is not a word has a label in MISC; brackets on empty nodes are read."""
-        is_read = row.kind == "word" or (row.kind == "empty" and sentence.spans is not None)
-        return not is_read and self.column.startswith("misc") and bool(self._label(row))
-
-    def _not_words(
-        self, counts: Mapping[RowKind, int], labelled: Mapping[RowKind, int], lines: Mapping[RowKind, int]
-    ) -> Iterator[Unused]:
-        """One report for all multi-word tokens, and one for all empty nodes."""
-        for kind, line in lines.items():
-            if kind in _NOT_WORDS:
-                reason = f"{counts[kind]} {_NOT_WORDS[kind]}: such rows are not words"
-                if labelled[kind]:
-                    reason += f", and the labels of {labelled[kind]} of them are not read"
-                yield Unused(str(self.path), line, reason)
 
     def _sentences(self) -> Iterator[tuple[list[ConlluRow], Sentence]]:
         """Yield the rows of each sentence, and the sentence; the first label decides whether labels are brackets."""
@@ -231,7 +208,7 @@ class ConlluReader(TaggedReader, TextFileReader):
     def _label(self, row: ConlluRow) -> str | None:
         """The content of the column, or of its key; None or empty if there is none."""
         name, _, key = self.column.partition(":")
-        cell = row.fields[_COLUMNS[name] if name in _COLUMNS else _KEYED[name]]
+        cell = row.fields[_COLUMNS[name] if name in _COLUMNS else COLUMN_OF_KEYS[name]]
         if key:
             return pairs_of(cell).get(key)
         if name != "misc":

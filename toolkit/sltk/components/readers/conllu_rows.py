@@ -12,6 +12,8 @@ from ...types import Unused
 from .entity_brackets import BracketFields
 
 FORM, _HEAD, MISC, _WIDTH = 1, 6, 9, 10
+COLUMN_OF_KEYS = {"feats": 5, "misc": MISC}
+"""The columns of pairs such as `Case=Nom|Number=Sing`."""
 _ID = re.compile(r"(?P<first>\d{1,9})(?:(?P<kind>[-.])(?P<second>\d{1,9}))?", re.ASCII)
 
 RowKind = Literal["word", "range", "empty"]
