@@ -106,6 +106,10 @@ class DiskFullError(RunError, OSError):
         self.errno = code
 
 
+class OutOfMemoryError(RunError):
+    """The memory of the machine or of its accelerator is too small for what was being done."""
+
+
 class InputError(SltkError):
     """The input is wrong; `problems` holds all problems."""
 

@@ -35,7 +35,7 @@ from .components.backbones.pretrained import PretrainedBackbone
 from .errors import ModelError, UsageError
 from .files import atomic, manifest
 from .files.writable import check_model_folder
-from .models import kinds, saving, tagging
+from .models import kinds, memory_advice, saving, tagging
 from .models.backbone_files import stored_backbone
 from .models.description import read_description
 from .models.instruct.model import InstructModel
@@ -81,7 +81,8 @@ def export(
             manifest.write(partial, **about)
         return
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
-    config, state = adapter_merging.plain_weights(model.network.backbone.model)
+    with memory_advice.saving():
+        config, state = adapter_merging.plain_weights(model.network.backbone.model)
     model = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:

@@ -21,7 +21,7 @@ from .data.empty_data import check_not_empty
 from .errors import UsageError
 from .files import manifest
 from .files.disk_space import disk_errors
-from .models import kinds
+from .models import kinds, memory_advice
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores, streamed_scores
 from .models.labeller import Labeller
@@ -143,8 +143,10 @@ def _run_in(
     processes.barrier()
     task = kind.task()
     task = replace(task, callbacks=(*task.callbacks, *callbacks), spec_digest=digest(spec))
-    fitted = fit(task, spec.trainer, run.checkpoints, log, resume=resume)
-    metrics = {**kind.score(fitted, log), "train": kind.cost(fitted)}
+    with memory_advice.training(spec.trainer):
+        fitted = fit(task, spec.trainer, run.checkpoints, log, resume=resume)
+    with memory_advice.labelling(spec.trainer.eval_batch_tokens):
+        metrics = {**kind.score(fitted, log), "train": kind.cost(fitted)}
     if processes.is_main_process():
         kind.save(metrics)
         run.finish(metrics)
@@ -211,10 +213,12 @@ def evaluate(
         experiment = run.experiment(policy)
         model_at, scheme, metrics = run.model, experiment.scheme, experiment.metrics
         batch_tokens = experiment.trainer.eval_batch_tokens
-        dataset = DatasetStream(reader, scheme) if reader else open_split(experiment.data, scheme, split)
+        with memory_advice.reading_data():
+            dataset = DatasetStream(reader, scheme) if reader else open_split(experiment.data, scheme, split)
         source = reader or getattr(experiment.data, split)
-    check_not_empty(dataset, source)
-    summary = summarize(dataset)  # before the model is loaded, in case the data is malformed
+    with memory_advice.reading_data():
+        check_not_empty(dataset, source)
+        summary = summarize(dataset)  # before the model is loaded, in case the data is malformed
     model = kinds.load(model_at, progress=progress)
     report_summary(summary, dataset.name, progress)
     unknown = summary.tags - set(model.labels.tags)

@@ -20,6 +20,7 @@ from ..errors import (
     nearest,
     shorten,
 )
+from ..files.memory_shortage import is_out_of_memory, memory_message
 from .terminal import OutputClosedError, print_diagnostic, print_info
 
 PROGRAM = "sltk"
@@ -44,6 +45,9 @@ def _text_and_code(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error that sltk did not raise."""
     if isinstance(error, click.ClickException):
         return str(_usage_problem(error)), 2
+    if is_out_of_memory(error):
+        advice = "read less at once: `--option limit=N`, or smaller files; or close other programs"
+        return f"error: {memory_message('running this command', error)}\n   = {advice}", 1
     if isinstance(error, OSError) and error.strerror:
         file = f"`{shorten(str(error.filename))}`: " if error.filename else ""
         text = f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}"

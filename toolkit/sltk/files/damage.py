@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Location, Problem, SltkError, UsageError
+from .memory_shortage import is_out_of_memory
 
 _EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 _HEADER_LIMIT = 100 * 2**20
@@ -181,8 +182,6 @@ def is_about_content(error: BaseException) -> bool:
 
 
 def _is_other(error: Exception) -> bool:
-    if isinstance(error, SltkError | MemoryError | ImportError):
+    if isinstance(error, SltkError | ImportError) or is_out_of_memory(error):
         return True
-    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-        return True
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, OSError) and error.errno in _EXHAUSTED

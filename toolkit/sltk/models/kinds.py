@@ -14,7 +14,7 @@ from ..data.datasets import Dataset
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..types import Prediction, Sentence
-from . import saving, tagging
+from . import memory_advice, saving, tagging
 from .description import read_description
 from .instruct import model as instruct
 from .instruct.responses import Score
@@ -73,4 +73,5 @@ def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) 
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
     saving.verify(folder, progress or Progress())
-    return TYPES[read_description(folder).get("type", "tagger")].load(folder, merge=merge)
+    with memory_advice.loading_model():
+        return TYPES[read_description(folder).get("type", "tagger")].load(folder, merge=merge)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence
-from . import kinds
+from . import kinds, memory_advice
 from .saving import Model
 
 _WINDOW = 2048
@@ -37,7 +37,8 @@ class Labeller:
         """Label inputs in order like `predict`, with at most `window` sentences in memory."""
         model_type = kinds.type_of(self.model)
         sentences = map(self.sentence, inputs)
-        yield from model_type.predict(self.model, sentences, self.batch_tokens, window, self._progress)
+        with memory_advice.labelling(self.batch_tokens):
+            yield from model_type.predict(self.model, sentences, self.batch_tokens, window, self._progress)
 
     def sentence(self, text: str | list[str] | Sentence) -> Sentence:
         """Convert one input to a sentence."""

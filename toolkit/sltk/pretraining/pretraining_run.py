@@ -16,6 +16,7 @@ import torch
 from ..components.backbones import precision
 from ..components.slots import Reader
 from ..errors import ModelError, Problem, SpecError
+from ..models import memory_advice
 from ..models.backbone_files import build_backbone
 from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.token_prediction import MaskedTokens, Objective, next_tokens, without_loss
@@ -52,8 +53,10 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Build the model, and write the text as blocks of token ids to a folder next to that of an existing run."""
         corpora = sources(self.spec)
-        self.model = build(self.spec, corpora["corpus"])
-        self._write_blocks(corpora, progress, resume)
+        with memory_advice.loading_model():
+            self.model = build(self.spec, corpora["corpus"])
+        with memory_advice.encoding_data():
+            self._write_blocks(corpora, progress, resume)
         incoming = self.run.incoming_corpus
         folder = incoming if incoming.exists() else self.run.corpus
         self._counts = {name: CorpusCounts.read(folder / name) for name in corpora}

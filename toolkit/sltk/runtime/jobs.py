@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ..errors import DiskFullError, InputError
+from ..errors import DiskFullError, InputError, OutOfMemoryError
 from ..files.disk_space import is_disk_full as is_disk_full
 
 
@@ -47,7 +47,7 @@ class Failure:
         """The failure that an exception represents."""
         message = (
             str(error)
-            if isinstance(error, InputError | DiskFullError)
+            if isinstance(error, InputError | DiskFullError | OutOfMemoryError)
             else f"{type(error).__name__}: {error}"
         )
         if is_disk_full(error):

@@ -10,7 +10,7 @@ from ..data.coverage import check_predictions
 from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
 from ..data.splits import readers_of
-from ..models import kinds, saving
+from ..models import kinds, memory_advice, saving
 from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..runtime.progress import Progress
@@ -36,13 +36,16 @@ class LabellingRun(RunKind[Experiment]):
         """Read the splits, build the model and encode the training sentences."""
         experiment = self.spec
         self._type = kinds.TYPES[experiment.type]
-        self._splits = load_splits(experiment)
-        report_data(self._splits, progress)
+        with memory_advice.reading_data():
+            self._splits = load_splits(experiment)
+            report_data(self._splits, progress)
         training = self._splits["train"]
-        self.model = self._type.build(experiment, training)
-        for name in self._splits.keys() - {"train"}:
-            self._type.check(self._splits[name], self.model)
-        self._samples = self._type.encode(training, self.model, progress)
+        with memory_advice.loading_model():
+            self.model = self._type.build(experiment, training)
+        with memory_advice.encoding_data():
+            for name in self._splits.keys() - {"train"}:
+                self._type.check(self._splits[name], self.model)
+            self._samples = self._type.encode(training, self.model, progress)
         self.fingerprints = fingerprints(self._splits, self.model.labels.tags)
         self._latest: list[Prediction] = []
         """Predictions of the latest evaluation during training."""

@@ -11,6 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from ...errors import ModelError, Problem
 from ...files.damage import check_readable, check_regular, is_about_content, reason
+from ...files.memory_shortage import is_out_of_memory
 
 T = TypeVar("T")
 _LOCAL_COPY = "download it elsewhere and name the directory; `sltk train --rehearse` needs no hub"
@@ -55,6 +56,8 @@ def from_config_values(model_type: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except _CONFIG_ERRORS as error:
+        if is_out_of_memory(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         message = f"these values do not fit a {model_type} model: {reason}"
         raise ModelError(Problem(message, path="backbone.config")) from error

@@ -44,7 +44,7 @@ class DocBinReader(PartlyAnnotatedReader, FileReader):
         try:
             for number, doc in enumerate(_documents(self.path), 1):
                 yield from list(self._sentences(doc, number))
-        except InputError:
+        except (InputError, MemoryError):
             raise
         except Exception as error:  # damaged files raise many kinds, from zlib, msgpack, numpy or spaCy
             message = f"not a readable DocBin: {str(error) or type(error).__name__}"

@@ -108,7 +108,7 @@ class HuggingFaceReader(TaggedReader):
             if self.path is not None:
                 return self._local(datasets, self.path)
             return datasets.load_dataset(self.name, self.config, split=self.split, revision=self.revision)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # the library raises many kinds
             raise DataError.at(
