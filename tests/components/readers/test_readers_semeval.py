@@ -221,6 +221,17 @@ def test_other_elements_around_sentences(names: tuple[str, str], tmp_path: Path)
     assert spans_of(read) == [("broth", "positive")]
 
 
+def test_elements_between_sentences_are_counted(tmp_path: Path) -> None:
+    """An unknown element without a sentence in it is reported, because it may be annotation."""
+    path = put(tmp_path, review(sentence(BROTH), "<meta>\n<author/></meta>", sentence()))
+    one, two = SemEval15Reader(path=path).read()
+    assert one.unused == ()
+    assert [(item.line, item.reason) for item in two.unused] == [
+        (7, "not read: an unknown element `author`"),
+        (6, "not read: an unknown element `meta`"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("opinion", "message"),
     [

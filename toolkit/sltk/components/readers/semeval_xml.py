@@ -78,6 +78,11 @@ class _Parser:
         self._document: str | None = None
         self._sentence: XmlSentence | None = None
         self._text: list[str] | None = None
+        self._unknown: DataError | None = None
+        """The error for the first unknown element around sentences."""
+        self._around: list[tuple[str, int, int]] = []
+        """Name and line of each open unknown element, and the number of sentences before it."""
+        self._sentences = 0
         self._depth = 0  # of elements inside the text, which is the first of them
         self._expat = parser = expat.ParserCreate()
         parser.StartElementHandler = self._start
@@ -95,6 +100,8 @@ class _Parser:
             raise DataError.at(message, self.path, error.lineno) from error
         except (LookupError, ValueError) as error:  # from an `encoding` that the parser does not know
             raise self._error(f"not well-formed XML: {error}") from error
+        if last and self._unknown is not None and not self._sentences:
+            raise self._unknown
 
     def take(self) -> list[XmlSentence | Unused]:
         """The sentences completed since the last call."""
@@ -136,14 +143,19 @@ class _Parser:
             reader = known.elsewhere[name]
             raise self._error(f"`{name}` is not of this format: the reader `{reader}` reads it")
         if name not in known.names:
-            if self._sentence is None:
-                return  # only elements around sentences: no annotation is lost
             note = f"elements of this format: {', '.join(known.names)}"
-            raise self._error(f"unknown element `{name}`", note, suggestion=nearest(name, known.names))
+            error = self._error(f"unknown element `{name}`", note, suggestion=nearest(name, known.names))
+            if self._sentence is not None:
+                raise error
+            self._unknown = self._unknown or error
+            self._around.append((name, self._expat.CurrentLineNumber, self._sentences))
+            return
         if self._depth:
             raise self._error(f"`{name}` is inside a `text`")
         inside = name == "text" or (name == known.annotation and known.document is None)
         if (name == "sentence" and self._sentence is not None) or (inside and self._sentence is None):
+            if inside and self._unknown is not None:
+                raise self._unknown
             raise self._error(f"`{name}` is {'outside' if inside else 'inside'} a `sentence`")
         if name == "text" and self._text is not None:
             raise self._error("a second `text` in this sentence")
@@ -160,4 +172,9 @@ class _Parser:
                 raise self._error("this sentence has no `text`", line=self._sentence.line)
             self._sentence.text = "".join(self._text)
             self._done.append(self._sentence)
+            self._sentences += 1
             self._sentence = None
+        elif self._around and self._around[-1][0] == name:
+            _, line, sentences = self._around.pop()
+            if sentences == self._sentences:
+                self._done.append(Unused(str(self.path), line, f"not read: an unknown element `{name}`"))
