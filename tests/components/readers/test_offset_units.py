@@ -316,3 +316,23 @@ def test_piped_offsets_are_recognized(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
     assert [row["spans"][0]["start"] for row in rows] == [2, 2]
     assert "count UTF-16 units: converted to characters" in " ".join(done.stderr.decode().split())
+
+
+class _Counted(JsonlReader):
+    """Counts how often the file is gone through."""
+
+    def texts(self) -> Any:
+        _PASSES.append(self.path)
+        return super().texts()
+
+
+_PASSES: list[Path] = []
+
+
+@pytest.mark.parametrize(("unit", "passes"), [("characters", 1), ("utf16", 2)])
+def test_only_other_units_read_the_file_twice(tmp_path: Path, unit: str, passes: int) -> None:
+    """A file in characters is read once, as long as nothing shows another unit."""
+    path = write_jsonl(tmp_path, [UMLAUT, EMOJI, EMOJI], lambda text: count(text, unit, False)).path
+    _PASSES.clear()
+    assert marked_texts(list(_Counted(path=path).read())) == [("Kai", "PER")] * 3
+    assert len(_PASSES) == passes

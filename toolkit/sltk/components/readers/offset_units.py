@@ -71,6 +71,13 @@ class Places:
         """Whether all units count the same in this text."""
         return all(self._bounds_of(unit) is self._bounds_of(units[0]) for unit in units)
 
+    def is_as_written(self, span: CharSpan) -> bool:
+        """Whether a span in characters needs no change: it is one part, with a type, and exactly its text."""
+        start, end = span.start, span.end
+        if span.more or not span.type or not 0 <= start < end <= len(self.text):
+            return False
+        return span.text is None or self.text[start:end] == span.text
+
     def parts(self, span: CharSpan, unit: Unit) -> list[Part] | None:
         """The parts of a span in characters; None if one is empty, outside the text or inside a character."""
         parts = [self._part(*part, unit) for part in span.parts]
@@ -106,7 +113,8 @@ class Places:
 
     def _bounds_of(self, unit: Unit) -> list[int] | None:
         """The offset of each character and of the end of the text; None if the unit counts like characters."""
-        unit = Unit(unit.name, unit.joins_line_ends and self._has_pairs)
+        if unit.joins_line_ends and not self._has_pairs:
+            unit = Unit(unit.name)
         if unit not in self._bounds:
             widths = _widths(self.text, unit)
             self._bounds[unit] = None if widths is None else [0, *accumulate(widths)]
@@ -114,6 +122,8 @@ class Places:
 
 
 def _closeness(text: str, repeated: str) -> int:
+    if text == repeated:
+        return 2
     variants = {repeated, repeated.replace("\\n", "\n")}
     if _with_spaces(text) in map(_with_spaces, variants):
         return 2

@@ -114,10 +114,14 @@ class OffsetReader(SplittingReader, AligningReader, StandoffReader, FileReader):
         """
         places = Places(text)
         unit = detector.unit_of(places, spans)
+        counts_characters = places.equal_under((unit, UNITS[0]))
         located: list[CharSpan] = []
         unused: list[Unused] = []
         converted = 0
         for span in spans:
+            if counts_characters and places.is_as_written(span):
+                located.append(span)
+                continue
             parts = places.parts(span, unit)
             if parts is None or not span.type or (span.text is not None and not places.fits(span, unit)):
                 unused.append(self.left_out(_problem(span, places, unit, file, line), span.type or None))
