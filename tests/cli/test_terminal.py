@@ -71,6 +71,11 @@ def on_terminal(*arguments: str, **environment: str) -> str:
     if child == 0:
         os.environ.update(environment)
         os.execv(sys.executable, [sys.executable, "-m", "sltk", *arguments])
+    return read_all(terminal, child)
+
+
+def read_all(terminal: int, child: int) -> str:
+    """What is written to a terminal until the process ends."""
     written = b""
     while select.select([terminal], [], [], 120)[0]:
         try:
@@ -344,3 +349,17 @@ def test_an_interrupt_at_any_moment_is_exit_code_130(
                 assert "Traceback" not in err
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.slow
+def test_a_progress_bar_does_not_take_predictions_away(run: Path, folder: Path) -> None:
+    """With standard output in a file and a bar on the terminal, every line is in the file and none on the terminal."""
+    (folder / "many.txt").write_text("Kai sings\n" * 600)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.dup2(os.open("out.txt", os.O_WRONLY | os.O_CREAT), 1)
+        os.execv(sys.executable, [sys.executable, "-m", "sltk", "predict", str(run), "many.txt"])
+    shown = read_all(terminal, child)
+    assert len((folder / "out.txt").read_text().splitlines()) == 600
+    assert "labelling" in shown
+    assert "sings" not in shown

@@ -78,6 +78,19 @@ def test_a_planted_link_is_not_written_through(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_link_is_not_appended_to(tmp_path: Path) -> None:
+    """A log that is a link is refused, so that the file it names keeps its content."""
+    victim, link = tmp_path / "victim", tmp_path / "log"
+    victim.write_text("precious")
+    link.symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        atomic.append(link)
+    assert victim.read_text() == "precious"
+    with open(atomic.append(tmp_path / "new"), "a") as file:
+        file.write("line")
+    assert (tmp_path / "new").read_text() == "line"
+
+
 def test_a_failure_leaves_the_target_of_a_link_unchanged(tmp_path: Path) -> None:
     """An exception while writing changes nothing, and leaves no temporary file."""
     target, link = tmp_path / "target", tmp_path / "link"

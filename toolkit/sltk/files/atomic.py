@@ -70,6 +70,11 @@ def _sibling(path: Path, kind: str) -> Path:
     return path.with_name(f".{name}.{kind}-{secrets.token_hex(8)}")
 
 
+def append(path: Path) -> int:
+    """Open a file to append to it, and return its file descriptor; a link in its place is not followed."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with open_text(path) as file:

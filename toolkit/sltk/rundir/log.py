@@ -59,7 +59,7 @@ class LoggedProgress(Progress):
         atomic.write_text(self.path, "".join(map(_line, lines)))
 
     def _append(self, values: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with open(atomic.append(self.path), "a", encoding="utf-8") as file:
             file.write(_line(values))
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...files import locking
+from ...files import atomic, locking
 from ...runtime import run_cache
 from ...runtime.jobs import Failure, Job
 from ...runtime.progress import Progress
@@ -87,7 +87,7 @@ def _output_to(log: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     before = os.dup(1), os.dup(2)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = atomic.append(log)
     try:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
