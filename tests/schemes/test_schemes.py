@@ -314,3 +314,10 @@ def test_corpora_are_detected_and_counted(corpora, file, scheme, spans, repaired
     decoded = [schemes.decode(tags, scheme) for tags in sequences]
     assert sum(len(one.spans) for one in decoded) == spans
     assert sum(one.repaired for one in decoded) == repaired
+
+
+def test_the_labels_of_stored_models_are_clean():
+    """A model that was trained before labels were cleaned labels like its data reads now."""
+    assert LabelSet.stored(["O", "B-A\u200b", "I-A\u200b"], "IOB2") == LabelSet(("O", "B-A", "I-A"), "IOB2")
+    for tags in (["O", "B-A"], ["O", "B-A", "B-A "], ["O", "\u200b"]):
+        assert LabelSet.stored(tags, "plain").tags == tuple(tags)

@@ -135,7 +135,7 @@ def load(
         check_finite(backbone, folder)
     splitter = description["components"]["splitter"]
     fields = {
-        "labels": LabelSet(tuple(description["labels"]), description["scheme"]),
+        "labels": LabelSet.stored(description["labels"], description["scheme"]),
         "splitter": stored_values(Splitter, folder, splitter, "components.splitter"),
         "backbone": spec,
         "max_length": description["max_length"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from .. import schemes
+from .label_text import clean
 from .names import SchemeName
 
 
@@ -26,6 +27,13 @@ class LabelSet:
     def plain(cls, tags: Iterable[str]) -> LabelSet:
         """Plain tags, one per word, as in part-of-speech tagging."""
         return cls(tuple(sorted(set(tags))), "plain")
+
+    @classmethod
+    def stored(cls, tags: Sequence[str], scheme: SchemeName) -> LabelSet:
+        """The tags of a stored model in their order, as clean as those of data, unless this makes two of them equal."""
+        cleaned = tuple(map(clean, tags))
+        is_usable = len(set(cleaned)) == len(tags) and all(cleaned)
+        return cls(cleaned if is_usable else tuple(tags), scheme)
 
     @cached_property
     def index(self) -> dict[str, int]:
