@@ -164,6 +164,34 @@ def test_a_stored_spec_extends_nothing(run: Path, capfd: pytest.CaptureFixture[s
     assert not has_run(run)
 
 
+def test_a_report_runs_no_code(run: Path) -> None:
+    """The records of a run are read without its components."""
+    assert main(["report", str(run), "--output", str(run.parent / "report")]) == 0
+    assert not has_run(run)
+
+
+def test_an_export_copies_no_linked_file(run: Path) -> None:
+    """A link in the `imports/` of a model does not bring a file of whoever exports it into the export."""
+    secret = run.parent / "secret"
+    secret.write_text(SECRET)
+    (run / "model" / "imports" / "secret.txt").symlink_to(secret)
+    (run / "model" / "imports" / "folder").symlink_to(run.parent)
+    assert main([*COMMANDS["export"](run), "--trust-code"]) == 0
+    assert [path.name for path in (run.parent / "exported" / "imports").iterdir()] == ["theirs.py"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_model_that_is_copied_has_no_links_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The export of a custom backbone copies its folder, but no file elsewhere."""
+    run = tmp_path / "run"
+    shutil.copytree(RUNS / "custom", run)
+    (tmp_path / "secret").write_text(SECRET)
+    (run / "model" / "tokenizer" / "notes.txt").symlink_to(tmp_path / "secret")
+    assert main(["export", str(run), str(tmp_path / "exported"), "--trust-code"]) == 2
+    assert "notes.txt` is a link that leads out of the model" in capfd.readouterr().err
+    assert not (tmp_path / "exported").exists()
+
+
 def test_the_user_may_name_the_code(run: Path) -> None:
     """A file that the user names with `--imports`, or a module that is imported, needs no other consent."""
     own = run.parent / "own.py"
@@ -353,6 +381,20 @@ def test_a_message_shows_the_name_of_a_variable(
     printed = capfd.readouterr()
     assert SECRET not in printed.out + printed.err
     assert "${SECRET_TOKEN}" in printed.err
+
+
+def test_a_later_error_shows_the_name_of_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """So do errors of files and models, which come after the spec was found valid."""
+    monkeypatch.setenv("SECRET_TOKEN", SECRET)
+    backbone = '{type: decoder, name: "./${SECRET_TOKEN}"}'
+    data = '{train: {type: conll, path: "${SECRET_TOKEN}"}}'
+    (tmp_path / "own.yaml").write_text(f"name: own\nbackbone: {backbone}\ndata: {data}\n")
+    main(["check", str(tmp_path / "own.yaml"), "--data"])
+    printed = capfd.readouterr().err
+    assert SECRET not in printed
+    assert "${SECRET_TOKEN}" in printed
 
 
 def test_a_resumed_run_compares_what_variables_stood_for(

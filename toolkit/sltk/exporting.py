@@ -76,6 +76,7 @@ def export(
     if not isinstance(backbone, PretrainedBackbone):
         progress.note(f"only sltk can load this export: its backbone has the type `{backbone.type_name}`")
         saving.verify(folder, progress)
+        _check_links(folder)
         with atomic.new_folder(target) as partial:  # its base/ already has all weights
             shutil.copytree(folder, partial, dirs_exist_ok=True)
             manifest.write(partial, **about)
@@ -94,6 +95,13 @@ def export(
             _save(AutoModel, config, state, partial / "base")
             saving.save_rest(model, partial, {"path": "base"}, folder / "imports")
         manifest.write(partial, **about)
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse to copy a file of whoever exports into the export, because a link in the model leads to it."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"`{path}` is a link that leads out of the model: it was not copied")
 
 
 def _check_free(target: Path) -> None:

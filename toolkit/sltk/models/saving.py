@@ -15,7 +15,6 @@ a hash of its content, and other weights under the same name are refused.
 
 from __future__ import annotations
 
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,8 +85,9 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     if modules := model.head_modules():
         state = nn.ModuleDict(modules).state_dict()
         save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, str(folder / _HEAD))
-    if imports.is_dir():
-        shutil.copytree(imports, folder / "imports", ignore=shutil.ignore_patterns(".*"))
+    for path in sorted(imports.glob("[!.]*.py")):
+        if path.resolve().parent == imports.resolve():  # else a link would copy a file of whoever exports
+            atomic.write_bytes(folder / "imports" / path.name, path.read_bytes())
     description = {
         **describe_backbone(backbone, model.backbone, base),
         "scheme": model.labels.scheme,

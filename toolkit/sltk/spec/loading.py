@@ -52,7 +52,8 @@ class Loaded(Generic[M]):
         """The problem with the position of its path, unless it has a position already."""
         if problem.location is not None or problem.path is None:
             return problem
-        return with_position(problem, problem.path.split(".") if problem.path else (), self.tree)
+        at = with_position(problem, problem.path.split(".") if problem.path else (), self.tree)
+        return _without_environment(at, self.tree)
 
 
 def load(
