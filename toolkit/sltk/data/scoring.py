@@ -25,7 +25,7 @@ class Scored(NamedTuple):
 
     scores: dict[str, Any]
     notes: list[str]
-    """How tags are written that do not have the form `B-PER`."""
+    """How tags are written that do not have the form `B-PER`, and what is odd about them."""
     changes: Changes
     """What was left out of tags."""
 
@@ -95,13 +95,15 @@ def _score(files: TagFiles, mode: Mode, metric: Metric | None) -> Scored | None:
         if tally is None:
             predictions = list(files.predictions())
             changes.add(unused for prediction in predictions for unused in prediction.sentence.unused)
-            return Scored(chosen.score(predictions, files.scheme), _notes(files), changes)
+            scores = chosen.score(predictions, files.scheme)
+            return Scored(scores, [*_notes(files), *_other_types(scores)], changes)
         for sentence in files:
             tally.add(*sentence.tags)
             changes.add(sentence.unused())
     except schemes.SchemeError:
         return None
-    return Scored(tally.scores(), _notes(files), changes)
+    scores = tally.scores()
+    return Scored(scores, [*_notes(files), *_other_types(scores)], changes)
 
 
 def _default_metric(scheme: SchemeName, mode: Mode) -> Metric:
@@ -116,6 +118,15 @@ def _notes(files: TagFiles) -> list[str]:
         return [str(gold), *warnings] if gold else warnings
     sides = (("gold", gold), ("predicted", predicted))
     return [*(f"{name} {style}" for name, style in sides if style), *warnings]
+
+
+def _other_types(scores: dict[str, Any]) -> Iterator[str]:
+    """A note if gold and predicted tags have no type in common, as columns of chunks and of names have none."""
+    rows = scores.get("per_type", {}).items()
+    gold, predicted = ([name for name, row in rows if row.get(key)] for key in ("support", "predicted"))
+    if gold and predicted and not set(gold) & set(predicted):
+        types = f"gold tags have {', '.join(gold[:5])}, predicted ones {', '.join(predicted[:5])}"
+        yield f"warning: gold and predicted tags have no type in common: {types}"
 
 
 def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataError:
