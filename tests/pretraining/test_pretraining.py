@@ -144,6 +144,19 @@ def test_sentences_are_concatenated_and_cut_into_blocks(tmp_path: Path) -> None:
     assert counts.sentences == 30
 
 
+def test_changed_lines_of_a_corpus_are_counted(tmp_path: Path) -> None:
+    """Lines with replaced bytes or a removed byte-order mark are counted, in all files of a folder."""
+    (tmp_path / "texts").mkdir()
+    text = "\n".join(SENTENCES * 10).encode()
+    (tmp_path / "texts" / "1.txt").write_bytes(text + b"\n\xef\xbb\xbfjoined\n")
+    (tmp_path / "texts" / "2.txt").write_bytes(b"bad \xff byte\n")
+    values = {**spec(tmp_path), "corpus": {"type": "text", "path": str(tmp_path / "texts")}}
+    tokenizer, settings = build_model(values).network.backbone.tokenizer, load_spec(values)
+    counts = write_blocks(sources(settings)["corpus"](), tokenizer, settings, tmp_path / "corpus")
+    assert (counts.sentences, counts.replaced) == (32, 2)
+    assert "2 lines with invalid bytes or byte-order marks changed" in str(counts)
+
+
 def test_spacing_decides_the_text_of_annotated_data(tmp_path: Path) -> None:
     """`single` joins words with spaces; `auto` and `source` use the text from the reader."""
     line = {"text": "Soup,  cold", "spans": []}

@@ -44,7 +44,7 @@ class CorpusCounts:
     dropped_tokens: int = 0
     """Tokens left over at the end, fewer than one block."""
     replaced: int = 0
-    """Byte sequences that are invalid in the encoding, which were replaced."""
+    """Lines with bytes that are invalid in the encoding, or a byte-order mark, which were replaced or removed."""
 
     @classmethod
     def read(cls, folder: Path) -> CorpusCounts:
@@ -66,7 +66,7 @@ class CorpusCounts:
         parts = [
             f"{self.dropped_tokens} tokens left over and dropped" if self.dropped_tokens else "",
             f"{self.empty_sentences} empty sentences left out" if self.empty_sentences else "",
-            f"{self.replaced} invalid byte sequences replaced" if self.replaced else "",
+            f"{self.replaced} lines with invalid bytes or byte-order marks changed" if self.replaced else "",
         ]
         return "; ".join(filter(None, (text, *parts)))
 
@@ -89,9 +89,9 @@ def write_blocks(
                 counts.sentences += len(nonempty)
                 counts.empty_sentences += len(batch) - len(nonempty)
                 counts.tokens += len(ids)
-                # Annotation is ignored here, used or not; only replaced bytes count.
+                # Annotation is ignored here, used or not; only changes to the text count.
                 counts.replaced += sum(
-                    each.type is None and "replaced" in each.reason
+                    each.type is None and ("replaced" in each.reason or "byte-order mark" in each.reason)
                     for _, sentence in batch
                     for each in sentence.unused
                 )
