@@ -25,7 +25,7 @@ def cell(text: str) -> str:
 
     Other characters stay, so the file has the same words. Every character stays one character, so offsets hold.
     """
-    return encodable(text).translate(_CELL_SYMBOLS)
+    return text if text.isprintable() else encodable(text).translate(_CELL_SYMBOLS)  # nearly all text is
 
 
 def breaks_cells(text: str) -> bool:
@@ -38,6 +38,8 @@ def printable(text: str, keep: str = "") -> str:
 
     Every character stays one character, so offsets hold.
     """
+    if text.isprintable():
+        return text
     symbols = {code: symbol for code, symbol in _SYMBOLS.items() if chr(code) not in keep}
     return _C1_AND_SURROGATES.sub("\ufffd", text.translate(symbols))
 
