@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,21 +29,44 @@ _WORKERS = 4
 
 
 def write(folder: Path, **about: Any) -> None:
-    """Write the manifest of a finished folder; `about` are further keys, such as the step.
+    """Write the manifest of a finished folder; `about` are further keys, such as the step."""
+    with ManifestWriter(folder) as writer:
+        writer.finish(**about)
 
-    Files are flushed to disk while they are hashed, so hashing takes hardly any time of its own.
+
+class ManifestWriter:
+    """Flushes files to disk and hashes them in threads, so that a manifest takes hardly any time of its own.
+
+    Args:
+        folder: the folder of the manifest.
     """
-    paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=_size, reverse=True)
-    paths = [path for path in paths if path != folder / NAME]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        flushed, hashed = [], {}
-        for path in paths:
-            flushed.append(pool.submit(atomic.sync, path))
-            hashed[path.relative_to(folder).as_posix()] = pool.submit(_digest, path)
-        for task in flushed:
-            task.result()
-        files = {name: hashed[name].result() for name in sorted(hashed)}
-    atomic.write_json(folder / NAME, {"format": _FORMAT, **about, "files": files})
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pool = ThreadPoolExecutor(_WORKERS)
+        self._tasks: dict[Path, tuple[Future[None], Future[dict[str, Any]]]] = {}
+
+    def __enter__(self) -> ManifestWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def add(self, path: Path) -> None:
+        """Begin with a file that is complete, while others are still being written."""
+        if path not in self._tasks:
+            self._tasks[path] = self._pool.submit(atomic.sync, path), self._pool.submit(_digest, path)
+
+    def finish(self, **about: Any) -> None:
+        """Add all other files in the folder, and write the manifest with `about` as further keys."""
+        paths = (path for path in self.folder.rglob("*") if path.is_file() and path != self.folder / NAME)
+        for path in sorted(paths, key=_size, reverse=True):
+            self.add(path)
+        files = {}
+        for path, (flushed, hashed) in sorted(self._tasks.items()):
+            flushed.result()
+            files[path.relative_to(self.folder).as_posix()] = hashed.result()
+        atomic.write_json(self.folder / NAME, {"format": _FORMAT, **about, "files": files})
 
 
 def _size(path: Path) -> int:

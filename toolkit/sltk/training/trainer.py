@@ -130,6 +130,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._score = evaluate
         self._describe = describe
         self._partial: str | None = None
+        self._manifest: manifest.ManifestWriter | None = None
         self.control: Any
         self._numbers: list[int] = []
         """Numbers of this process's samples in the current update."""
@@ -234,18 +235,19 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             shutil.rmtree(aside, ignore_errors=True)
             (aside / name).mkdir(parents=True)
         processes.barrier()
-        self._partial = str(aside)
+        self._partial, self._manifest = str(aside), manifest.ManifestWriter(aside / name)
         try:
-            with disk_errors(folder):
+            with disk_errors(folder), self._manifest:
                 super()._save_checkpoint(model, trial)  # every process adds its random state
+                processes.barrier()
+                if self.args.should_save:
+                    self._manifest.finish(step=self.state.global_step, spec=self._spec_digest)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:
-            self._partial = None
-        processes.barrier()
+            self._partial = self._manifest = None
         if self.args.should_save:
-            manifest.write(aside / name, step=self.state.global_step, spec=self._spec_digest)
             atomic.publish(aside / name, folder / name)
             atomic.remove(aside)
             self._remove_old(folder)
@@ -263,9 +265,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:
             assert output_dir is not None
-            save_file(
-                self.accelerator.unwrap_model(self.model).trainable_state(), str(Path(output_dir) / TRAINED)
-            )
+            assert self._manifest is not None
+            path = Path(output_dir) / TRAINED
+            save_file(self.accelerator.unwrap_model(self.model).trainable_state(), str(path))
+            self._manifest.add(path)  # while the optimizer is written
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
