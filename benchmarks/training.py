@@ -58,6 +58,7 @@ from sltk.nn.batching import Sample, pack, without_loss
 from sltk.nn.fused import onednn
 from sltk.nn.softmax_head import IGNORED
 from sltk.runtime.progress import Progress
+from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment
 from sltk.training.fit import Task, make_trainer
 from sltk.training.trainer import EpochBatches, Examples
@@ -119,7 +120,7 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
 
 def sltk_model(spec: Experiment, corpus: list[Sentence]) -> tuple[Any, list[Sample]]:
     """Return the model of sltk, and the encoded sentences that all contenders train on."""
-    training = datasets.to_dataset(RawDataset(spec.data.train, corpus, "IOB2"), "IOB2")
+    training = datasets.to_dataset(RawDataset(spec.data.train, corpus, TagReading("IOB2")), "IOB2")
     model = tagging.build(spec, training)
     return model, tagging.encode(training, model, Progress())
 
