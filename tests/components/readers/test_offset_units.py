@@ -220,7 +220,10 @@ def test_a_file_has_one_unit(write: Any, tmp_path: Path) -> None:
     mixed = Document(text, [Marked(2, 5, "PER"), Marked(12, 16, "PER")])
     lengths = iter([len] * 2 + [lambda part: count(part, "utf16", False)] * 2)
     reader = write(tmp_path, [mixed], lambda part: next(lengths)(part))
-    with pytest.raises(DataError, match="it is there if offsets count UTF-16 units, but other annotations"):
+    with pytest.raises(
+        DataError,
+        match="it is there if offsets count UTF-16 units; those of this file are read as characters",
+    ):
         list(reader.read())
     (sentence,) = reader.model_copy(update={"bad_annotation": "skip"}).read()
     assert marked_texts([sentence]) == [("Kai", "PER")]
@@ -336,3 +339,28 @@ def test_only_other_units_read_the_file_twice(tmp_path: Path, unit: str, passes:
     _PASSES.clear()
     assert marked_texts(list(_Counted(path=path).read())) == [("Kai", "PER")] * 3
     assert len(_PASSES) == passes
+
+
+@each_format
+def test_accents_are_compared_as_letters(write: Any, tmp_path: Path) -> None:
+    """A letter with an accent may be one character in the annotation and two in the text."""
+    document = Document("Ze\u0301 left", [Marked(0, 3, "PER")])
+    reader = write(tmp_path, [document], len)
+    for path in [reader.path, *reader.path.rglob("*.ann")]:
+        if path.is_file():
+            content = path.read_text(encoding="utf-8").replace("\tZe\u0301", "\tZ\u00e9")
+            content = content.replace('term="Ze\u0301"', 'term="Z\u00e9"')
+            content = content.replace('"text": "Ze\\u0301"', '"text": "Z\\u00e9"')
+            path.write_text(content, encoding="utf-8")
+            assert "Z\u00e9" in content or "Z\\u00e9" in content
+    assert marked_texts(list(reader.read())) == [("Ze\u0301", "PER")]
+
+
+@pytest.mark.parametrize(("start", "end"), [(10, 13), (9, 11)])
+def test_the_error_says_where_the_text_is(tmp_path: Path, start: int, end: int) -> None:
+    """Offsets from 1, or with the last character included, are errors that name the right place."""
+    path = tmp_path / "a.jsonl"
+    span = {"start": start, "end": end, "type": "PER", "text": "Kai"}
+    path.write_text(json.dumps({"text": "Kai! Yes Kai left.", "spans": [span]}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"`Kai` is at \[9, 12\)"):
+        list(JsonlReader(path=path).read())

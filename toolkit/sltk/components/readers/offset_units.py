@@ -6,6 +6,7 @@ Some programs also turn `\\r\\n` into `\\n` before they count, so each unit has 
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ class Places:
         return self.closeness(span, unit) > 0
 
     def closeness(self, span: CharSpan, unit: Unit) -> int:
-        """How close the text at the parts is to the repeated one: 0 different, 1 except for white space, 2 equal.
+        """How close the text at the parts is to the repeated one: 0 different, 1 nearly, 2 equal.
+
+        Texts are nearly equal if they differ in the amount of white space, or in how accents are encoded.
 
         White space of any kind and `\\n`, as two characters, are equal to a line end.
         """
@@ -127,7 +130,12 @@ def _closeness(text: str, repeated: str) -> int:
     variants = {repeated, repeated.replace("\\n", "\n")}
     if _with_spaces(text) in map(_with_spaces, variants):
         return 2
-    return int(text.split() in [variant.split() for variant in variants])
+    return int(_composed(text) in map(_composed, variants))
+
+
+def _composed(text: str) -> list[str]:
+    """The words of a text; letters with accents are one character, as some programs write them."""
+    return unicodedata.normalize("NFC", text).split()
 
 
 def _with_spaces(text: str) -> str:

@@ -6,6 +6,7 @@ then; spans that are left out or changed are reported in `Sentence.unused`.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -165,14 +166,25 @@ def _advice(span: CharSpan, places: Places, unit: Unit) -> Iterator[str]:
     if span.text is not None:
         fitting = next((other for other in others if places.fits(span, other)), None)
         if fitting is not None:
-            yield f"it is there if offsets count {fitting}, but other annotations of this file count {unit}"
-        elif places.text.startswith("\ufeff"):
+            yield f"it is there if offsets count {fitting}; those of this file are read as {unit} (`offsets`)"
+        else:
+            yield from _nearest_place(span, places.text)
+        if fitting is None and places.text.startswith("\ufeff"):
             yield "the text begins with a byte-order mark, which counts as a character"
     else:
         fitting = next((other for other in others if places.parts(span, other) is not None), None)
         if fitting is not None:
             yield f"if offsets count {fitting}, set `offsets: {fitting.name}`"
     yield SKIP_NOTE
+
+
+def _nearest_place(span: CharSpan, text: str) -> Iterator[str]:
+    """Where the repeated text is, if it occurs: offsets may begin at 1, or include the last character."""
+    if span.text:
+        starts = (match.start() for match in re.finditer(re.escape(span.text), text))
+        start = min(starts, key=lambda place: abs(place - span.start), default=None)
+        if start is not None:
+            yield f"`{span.text}` is at [{start}, {start + len(span.text)})"
 
 
 def _brackets(parts: Iterable[tuple[int, int]]) -> str:

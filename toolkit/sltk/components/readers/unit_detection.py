@@ -38,7 +38,7 @@ class UnitDetector:
         """The unit of the spans of the next text."""
         if self._decided is not None:
             return self._decided
-        if places.equal_under(self._candidates):
+        if not spans or places.equal_under(self._candidates):
             return self.default
         candidates = self._fitting(places, spans, self._candidates)
         if self.default in candidates:
