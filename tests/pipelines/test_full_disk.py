@@ -22,6 +22,7 @@ import tiny
 from repository import ROOT
 from sltk import sweeps
 from sltk.cli import main
+from sltk.components.backbones.fetching import fetch
 from sltk.errors import DiskFullError
 from sltk.files import atomic
 from sltk.files.disk_space import disk_errors, is_disk_full, shortage
@@ -219,6 +220,21 @@ def test_an_error_without_a_reason_on_a_full_disk(text: str, small_disk: SmallDi
     fill_all_but(small_disk.folder, 4096)
     assert isinstance(raised_in(small_disk.folder, RuntimeError(text)), DiskFullError)
     assert isinstance(raised_in(small_disk.folder / "new" / "folder", RuntimeError(text)), DiskFullError)
+
+
+def test_a_download_on_a_full_disk(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that does not fit into the cache of the hub is not called unavailable."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(small_disk.folder))
+    fill(small_disk.folder)
+
+    def download() -> None:
+        try:
+            (small_disk.folder / "model.safetensors").write_bytes(bytes(10**5))
+        except OSError as error:
+            raise OSError("Can't load the model for 'some/model'") from error
+
+    with pytest.raises(DiskFullError, match=f"cannot write in `{small_disk.folder}`"):
+        fetch("some/model", download)
 
 
 def fill_all_but(folder: Path, left: int) -> None:

@@ -20,6 +20,7 @@ from ..errors import (
     nearest,
     shorten,
 )
+from ..files.disk_space import is_disk_full
 from ..files.memory_shortage import is_out_of_memory, memory_message
 from .terminal import OutputClosedError, print_diagnostic, print_info
 
@@ -48,6 +49,8 @@ def _text_and_code(error: Exception) -> tuple[str, int]:
     if is_out_of_memory(error):
         advice = "read less at once: `--option limit=N`, or smaller files; or close other programs"
         return f"error: {memory_message('running this command', error)}\n   = {advice}", 1
+    if is_disk_full(error) and not isinstance(error, OSError):
+        return f"error: the disk is full: {error}", 1
     if isinstance(error, OSError) and error.strerror:
         file = f"`{shorten(str(error.filename))}`: " if error.filename else ""
         text = f"error: {file}{error.strerror[:1].lower()}{error.strerror[1:]}"

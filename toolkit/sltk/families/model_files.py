@@ -24,7 +24,7 @@ def find(name: str, revision: str | None = None) -> Path | None:
     if name.startswith(("/", ".", "~")):
         folder = expanded(name)
         return folder if folder.is_dir() else None
-    repository = _hub_cache() / f"models--{name.replace('/', '--')}"
+    repository = hub_cache() / f"models--{name.replace('/', '--')}"
     reference = repository / "refs" / (revision or "main")
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision or ""
     snapshot = repository / "snapshots" / commit
@@ -79,7 +79,7 @@ def parameters(headers: Headers) -> int:
     )
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
     """The folder of huggingface_hub's cache."""
     if folder := os.environ.get("HF_HUB_CACHE"):
         return expanded(folder)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Location, Problem, SltkError, UsageError
+from .disk_space import is_disk_full
 from .memory_shortage import is_out_of_memory
 
-_EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+_EXHAUSTED = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 _HEADER_LIMIT = 100 * 2**20
 """Maximum bytes of a safetensors header, as the format defines it."""
 
@@ -182,6 +183,6 @@ def is_about_content(error: BaseException) -> bool:
 
 
 def _is_other(error: Exception) -> bool:
-    if isinstance(error, SltkError | ImportError) or is_out_of_memory(error):
+    if isinstance(error, SltkError | ImportError) or is_out_of_memory(error) or is_disk_full(error):
         return True
     return isinstance(error, OSError) and error.errno in _EXHAUSTED

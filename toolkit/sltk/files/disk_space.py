@@ -57,8 +57,17 @@ def disk_errors(folder: Path, advice: str = "") -> Iterator[None]:
             code = shortage(folder) or _reached_limit(folder)
         if code is None:
             raise
-        description = _description(code, folder if code == errno.EFBIG else _folder_of(error, folder))
-        raise DiskFullError(f"{description}\n   = {advice}" if advice else description, code) from error
+        raise _disk_full(code, error, folder, advice) from error
+
+
+def disk_full_error(error: BaseException, folder: Path) -> DiskFullError:
+    """The error to raise for one for which `is_disk_full` is true; `folder` is where was written."""
+    return _disk_full(_reported_shortage(error) or errno.ENOSPC, error, folder)
+
+
+def _disk_full(code: int, error: BaseException, folder: Path, advice: str = "") -> DiskFullError:
+    description = _description(code, folder if code == errno.EFBIG else _folder_of(error, folder))
+    return DiskFullError(f"{description}\n   = {advice}" if advice else description, code)
 
 
 def shortage(folder: Path) -> int | None:

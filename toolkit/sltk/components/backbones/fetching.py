@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from huggingface_hub.errors import StrictDataclassError
 
 from ...errors import ModelError, Problem
+from ...families.model_files import hub_cache
 from ...files.damage import check_readable, check_regular, is_about_content, reason
+from ...files.disk_space import disk_full_error, is_disk_full
 from ...files.memory_shortage import is_out_of_memory
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ def fetch(name: str, load: Callable[[], T]) -> T:
     Raises:
         ModelError: the hub or the files are not accessible, or their kind is not supported.
         UsageError: a file in the directory is damaged, or is no regular file.
+        DiskFullError: the model was downloaded, and the disk is full.
     """
     if _is_folder(name):
         if not Path(name).is_dir():
@@ -40,6 +43,8 @@ def fetch(name: str, load: Callable[[], T]) -> T:
         message = f"`{name}` needs another package: {reason(error)}{install}"
         raise ModelError(Problem(message, path="backbone.name")) from error
     except BaseException as error:
+        if is_disk_full(error):
+            raise disk_full_error(error, hub_cache()) from error
         if not is_about_content(error):
             raise
         if _is_folder(name):
