@@ -249,3 +249,20 @@ def test_the_annotated_abstracts(corpora):
     assert spans == 64
     reports = [item["reason"] for item in result["unused"]]
     assert sum(int(reason.split()[0]) for reason in reports) == len(lines) - spans
+
+
+@pytest.mark.parametrize("pattern", ["*.ann", "*.txt", "*", "**/*.ann"])
+def test_patterns(tmp_path, pattern):
+    """A pattern selects documents by their texts or their annotations; hidden files are left out."""
+    for name in ("doc2", "doc10", ".doc3"):
+        (tmp_path / f"{name}.txt").write_text(f"{name.strip('.')}\n")
+        (tmp_path / f"{name}.ann").write_text("T1\tX 0 4\tdoc" + name.strip(".")[3] + "\n")
+    (tmp_path / "bare.txt").write_text("none\n")
+    sentences = list(BratReader(path=tmp_path / pattern).read())
+    assert [each.document for each in sentences] == ["doc2", "doc10"]
+    reported = [
+        item.file for each in sentences for item in each.unused if "no annotation file" in item.reason
+    ]
+    assert reported == ([] if pattern.endswith(".ann") else [str(tmp_path / "bare.txt")])
+    with pytest.raises(DataError, match="for this pattern"):
+        list(BratReader(path=tmp_path / "b*.txt").read())

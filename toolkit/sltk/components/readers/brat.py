@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError
-from ...files.data_files import natural_order
+from ...files.data_files import all_files, name_within, natural_order, stands_for_several
 from ...files.text_lines import TextLines, read_text
 from ...types import Sentence, Unused
 from ..registry import register
@@ -46,12 +46,16 @@ class BratReader(OffsetReader, TextFileReader):
 
     def _documents(self) -> tuple[list[Path], tuple[Unused, ...]]:
         """The documents, as paths without suffix, and reports of texts without annotations."""
-        if not self.path.is_dir():
+        if not stands_for_several(self.path):
             return [_stem(self.path)], ()
-        stems = {path.with_suffix("") for path in self.path.rglob("*.ann")}
-        bare = {path.with_suffix("") for path in self.path.rglob("*.txt")} - stems
+        files = all_files(self.path)
+        texts = {path.with_suffix("") for path in files if path.suffix == ".txt"}
+        stems = {path.with_suffix("") for path in files if path.suffix == ".ann"}
+        stems |= {stem for stem in texts if Path(f"{stem}.ann").exists()}
+        bare = texts - stems
         if not stems:
-            raise DataError.at("no `.ann` file in this folder", self.path)
+            place = "in this folder" if self.path.is_dir() else "for this pattern"
+            raise DataError.at(f"no `.ann` file {place}", self.path)
         reports = [
             Unused(f"{stem}.txt", None, "not read: this text has no annotation file")
             for stem in sorted(bare, key=natural_order)
@@ -68,7 +72,7 @@ class BratReader(OffsetReader, TextFileReader):
         detector = UnitDetector(self.offsets, lambda: [(text, written)])
         spans, changes = self.locate(text, written, str(annotations), None, detector)
         reports = (*reports, *replaced, *changes, *unused)
-        document = str(stem.relative_to(self.path)) if self.path.is_dir() else stem.name
+        document = name_within(stem, self.path) if stands_for_several(self.path) else stem.name
         for line, block, inside in _blocks(text, spans):
             sentence = self.annotate(block, inside, file=str(file), line=line, document=document)
             if sentence.words or sentence.unused:
