@@ -104,12 +104,15 @@ def test_other_columns_than_tags_in_one_file(tmp_path):
     assert "needs a second file: `NNP`" in problem(path)
 
 
-def test_columns_of_two_tasks_are_noted(tmp_path):
+def test_columns_of_two_tasks_are_a_warning(tmp_path, capsys):
     """Chunks beside names are valid tags of both columns, and a score of 0 alone would not say why."""
     chunks = ["B-NP", "I-NP", "B-VP", "B-NP", "O", "B-VP", "B-NP", "B-ADVP", "O"]
-    (note,) = score_files(write(tmp_path / "gold.conll", WORDS, chunks, GOLD))["notes"]
-    assert "no type in common: gold tags have ADVP, NP, VP, predicted ones LOC, PER" in note
-    assert "notes" not in score_files(write(tmp_path / "both", WORDS, GOLD, ["O"] * 9))
+    assert main(["score", str(write(tmp_path / "gold.conll", WORDS, chunks, GOLD))]) == 0
+    assert (
+        "no type in common: gold tags have ADVP, NP, VP, predicted ones LOC, PER" in capsys.readouterr().err
+    )
+    assert main(["score", str(write(tmp_path / "both", WORDS, GOLD, ["O"] * 9))]) == 0
+    assert "no type in common" not in capsys.readouterr().err
 
 
 def test_advice_for_plain_tags(tmp_path):

@@ -208,7 +208,7 @@ def score(
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
-    from ..data.scoring import conlleval_report, scored_files
+    from ..data.scoring import conlleval_report, other_types, scored_files
     from ..schemes import SCHEMES
 
     tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES))
@@ -228,6 +228,8 @@ def score(
         show_scores(console(), other.type_name, result.scores)
     for note in result.notes:
         print_info(note)
+    for message in other_types(result.scores):
+        _print_warning(message)
     _print_changes(result.changes)
 
 

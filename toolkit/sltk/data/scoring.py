@@ -96,14 +96,14 @@ def _score(files: TagFiles, mode: Mode, metric: Metric | None) -> Scored | None:
             predictions = list(files.predictions())
             changes.add(unused for prediction in predictions for unused in prediction.sentence.unused)
             scores = chosen.score(predictions, files.scheme)
-            return Scored(scores, [*_notes(files), *_other_types(scores)], changes)
+            return Scored(scores, _notes(files), changes)
         for sentence in files:
             tally.add(*sentence.tags)
             changes.add(sentence.unused())
     except schemes.SchemeError:
         return None
     scores = tally.scores()
-    return Scored(scores, [*_notes(files), *_other_types(scores)], changes)
+    return Scored(scores, _notes(files), changes)
 
 
 def _default_metric(scheme: SchemeName, mode: Mode) -> Metric:
@@ -120,13 +120,13 @@ def _notes(files: TagFiles) -> list[str]:
     return [*(f"{name} {style}" for name, style in sides if style), *warnings]
 
 
-def _other_types(scores: dict[str, Any]) -> Iterator[str]:
-    """A note if gold and predicted tags have no type in common, as columns of chunks and of names have none."""
+def other_types(scores: dict[str, Any]) -> Iterator[str]:
+    """Yield a warning if gold and predicted tags have no type in common, like columns of chunks and of names."""
     rows = scores.get("per_type", {}).items()
     gold, predicted = ([name for name, row in rows if row.get(key)] for key in ("support", "predicted"))
     if gold and predicted and not set(gold) & set(predicted):
         types = f"gold tags have {', '.join(gold[:5])}, predicted ones {', '.join(predicted[:5])}"
-        yield f"warning: gold and predicted tags have no type in common: {types}"
+        yield f"gold and predicted tags have no type in common: {types}"
 
 
 def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataError:
