@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from repository import ROOT
 from sltk.components.readers.brat import BratReader
+from sltk.components.readers.dataturks import DataturksReader
 from sltk.components.readers.doccano import DoccanoReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.label_studio import LabelStudioReader
 from sltk.components.readers.offsets import OffsetReader
+from sltk.components.readers.prodigy import ProdigyReader
 from sltk.components.readers.semeval14 import SemEval14Reader
+from sltk.components.readers.semeval15 import SemEval15Reader
 from sltk.data.statistics import statistics
 from sltk.errors import DataError
 from sltk.types import Sentence
@@ -69,6 +72,24 @@ def write_jsonl(folder: Path, documents: Sequence[Document], length: Count) -> O
 def write_doccano(folder: Path, documents: Sequence[Document], length: Count) -> OffsetReader:
     keys = ("start_offset", "end_offset", "label")
     return DoccanoReader(path=_write_lines(folder, documents, length, "entities", keys))
+
+
+def write_prodigy(folder: Path, documents: Sequence[Document], length: Count) -> OffsetReader:
+    return ProdigyReader(path=_write_lines(folder, documents, length, "spans", ("start", "end", "label")))
+
+
+def write_dataturks(folder: Path, documents: Sequence[Document], length: Count) -> OffsetReader:
+    path = folder / "data.json"
+    rows = []
+    for document in documents:
+        annotation = []
+        for part in document.marked:
+            start, end = offsets_of(document, part, length)
+            point = {"start": start, "end": end - 1, "text": document.quote(part)}
+            annotation.append({"label": [part.type], "points": [point]})
+        rows.append(json.dumps({"content": document.text, "annotation": annotation}) + "\n")
+    path.write_text("".join(rows), encoding="utf-8")
+    return DataturksReader(path=path)
 
 
 def _write_lines(
@@ -119,6 +140,15 @@ def write_semeval14(folder: Path, documents: Sequence[Document], length: Count) 
     return SemEval14Reader(path=path)
 
 
+def write_semeval15(folder: Path, documents: Sequence[Document], length: Count) -> OffsetReader:
+    content = write_semeval14(folder, documents, length).path.read_text(encoding="utf-8")
+    for old, new in (("aspectTerms>", "Opinions>"), ("<aspectTerm term", '<Opinion category="C#D" target')):
+        content = content.replace(old, new)
+    path = folder / "data.xml"
+    path.write_text(f'<Reviews><Review rid="1">{content}</Review></Reviews>', encoding="utf-8")
+    return SemEval15Reader(path=path)
+
+
 def write_brat(
     folder: Path, documents: Sequence[Document], length: Count, line_end: str = " "
 ) -> OffsetReader:
@@ -144,6 +174,9 @@ FORMATS = [
     write_doccano,
     write_label_studio,
     write_semeval14,
+    write_semeval15,
+    write_prodigy,
+    write_dataturks,
     write_brat,
     write_brat_with_line_ends,
 ]
@@ -222,7 +255,7 @@ def test_a_file_has_one_unit(write: Any, tmp_path: Path) -> None:
     reader = write(tmp_path, [mixed], lambda part: next(lengths)(part))
     with pytest.raises(
         DataError,
-        match="it is there if offsets count UTF-16 units; those of this file are read as characters",
+        match="if offsets count UTF-16 units; those of this file are read as characters",
     ):
         list(reader.read())
     (sentence,) = reader.model_copy(update={"bad_annotation": "skip"}).read()
@@ -238,8 +271,9 @@ def test_a_wrong_text_is_an_error(write: Any, tmp_path: Path) -> None:
     )
     path = next(path for path in [reader.path, *reader.path.rglob("0.ann")] if path.is_file())
     content = path.read_text(encoding="utf-8")
-    path.write_text(content.replace('"text": "Vera"', '"text": "Kai"').replace('term="Vera"', 'term="Kai"')
-                    .replace("4\tVera", "4\tKai"), encoding="utf-8")  # fmt: skip
+    for before in ('"text": "', 'term="', 'target="', "4\t"):
+        content = content.replace(f"{before}Vera", f"{before}Kai")
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"the text at \[0, 4\) is `Vera`, not `Kai`") as caught:
         list(reader.read())
     assert str(path) in str(caught.value)
@@ -349,7 +383,8 @@ def test_accents_are_compared_as_letters(write: Any, tmp_path: Path) -> None:
     for path in [reader.path, *reader.path.rglob("*.ann")]:
         if path.is_file():
             content = path.read_text(encoding="utf-8").replace("\tZe\u0301", "\tZ\u00e9")
-            content = content.replace('term="Ze\u0301"', 'term="Z\u00e9"')
+            for name in ("term", "target"):
+                content = content.replace(f'{name}="Ze\u0301"', f'{name}="Z\u00e9"')
             content = content.replace('"text": "Ze\\u0301"', '"text": "Z\\u00e9"')
             path.write_text(content, encoding="utf-8")
             assert "Z\u00e9" in content or "Z\\u00e9" in content
