@@ -271,8 +271,8 @@ def test_a_wrong_text_is_an_error(write: Any, tmp_path: Path) -> None:
     )
     path = next(path for path in [reader.path, *reader.path.rglob("0.ann")] if path.is_file())
     content = path.read_text(encoding="utf-8")
-    for before in ('"text": "', 'term="', 'target="', "4\t"):
-        content = content.replace(f"{before}Vera", f"{before}Kai")
+    for before, after in (('"text": "', '"'), ('term="', '"'), ('target="', '"'), ("4\t", "\n")):
+        content = content.replace(f"{before}Vera{after}", f"{before}Kai{after}")
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"the text at \[0, 4\) is `Vera`, not `Kai`") as caught:
         list(reader.read())
