@@ -201,6 +201,47 @@ def test_the_user_may_name_the_code(run: Path) -> None:
     assert main(COMMANDS["evaluate"](run)) == 0
 
 
+OWN_COMMANDS: dict[str, str] = {
+    "check": "check {folder}/own.yaml",
+    "show mask": "show mask {folder}/own.yaml",
+    "train": "train {folder}/own.yaml --rehearse",
+    "pretrain": "pretrain {folder}/pretrain.yaml --output {folder}/new",
+    "sweep": "sweep {folder}/sweep.yaml --output {folder}/new --dry-run",
+    "search": "search {folder}/search.yaml --output {folder}/new --dry-run",
+    "list": "list reader --imports {folder}/mine.py",
+    "show": "show reader conll --imports {folder}/mine.py",
+    "schema": "schema --imports {folder}/mine.py",
+    "stats": "stats {data} --reader conll --imports {folder}/mine.py",
+    "convert": "convert {data} - --reader conll --writer conll --imports {folder}/mine.py",
+    "score": "score {data} {data} --imports {folder}/mine.py",
+    "evaluate": "evaluate {run} --imports {folder}/mine.py",
+    "predict": "predict {run} {data} --imports {folder}/mine.py",
+    "export": "export {run} {folder}/new --imports {folder}/mine.py",
+}
+"""Commands with code that the user names: in a spec of their own, or with `--imports`."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OWN_COMMANDS)
+def test_own_code_is_named_before_it_runs(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It needs no consent, and every command prints its path first."""
+    (tmp_path / "mine.py").write_text(code(f"own, {command}", tmp_path))
+    base = {name: (RUNS / name / "spec.yaml").read_text() for name in ("tagger", "pretraining")}
+    own, pretraining = (text.replace("imports: []", "imports: [mine.py]") for text in base.values())
+    (tmp_path / "own.yaml").write_text(own)
+    (tmp_path / "pretrain.yaml").write_text(pretraining)
+    (tmp_path / "sweep.yaml").write_text(own + "sweep: {grid: {seed: [1, 2]}}\n")
+    (tmp_path / "search.yaml").write_text(own + "search: {budget: 1, masks: {every: 1}}\n")
+    data = RUNS / "tagger" / "predictions" / "test.conll"
+    words = OWN_COMMANDS[command].format(folder=tmp_path, data=data, run=RUNS / "tagger").split()
+    main(words)
+    before, running, _ = capfd.readouterr().err.partition("RUNNING")
+    assert running
+    assert f"importing {tmp_path}/mine.py\n" in before
+
+
 READER = '''
 from sltk import Reader, Sentence, register
 
