@@ -179,6 +179,21 @@ def test_a_quoted_line_end_continues_the_annotation(pair):
         assert reported.line == 2
 
 
+@pytest.mark.parametrize("parts", ["0 9;11 20", "0 9;10 19", "0 20", "0 19"])
+def test_a_carriage_return_in_a_quoted_text(pair, parts):
+    """A quoted text may keep the carriage return of a line end, whether offsets count it or not."""
+    path = pair("Date: Thu\r\nFrom: Ada\r\nBye", f"T1\tHEAD {parts}\tDate: Thu\r From: Ada\n")
+    first, second = read(path)
+    assert (first.spans, second.words) == ([Span(0, 6, "HEAD")], ["Bye"])
+
+
+def test_an_annotation_of_blank_lines(pair):
+    """An annotation of line ends covers no word, and is reported."""
+    first, second = read(pair("One\n\n\nTwo", "T1\tGAP 3 5\t\n\n\nT2\tNUMBER 6 9\tTwo\n"))
+    assert (first.spans, second.spans) == ([], [Span(0, 1, "NUMBER")])
+    assert [(item.type, "covers no word" in item.reason) for item in first.unused] == [("GAP", True)]
+
+
 @pytest.mark.parametrize(
     ("offsets", "quoted", "parts"),
     [
