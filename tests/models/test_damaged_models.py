@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +138,59 @@ def test_an_export_may_gain_a_readme_but_no_file_that_is_read(
         with pytest.raises(sltk.UsageError, match="added after manifest"):
             sltk.load(tmp_path / "exported")
         path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "broken link"])
+def test_something_else_in_place_of_the_description_of_an_export_is_named(
+    trained: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    """The folder is not taken for a run directory, and nothing waits."""
+    export(trained["whole"], tmp_path / "exported")
+    damage.DAMAGE[kind](tmp_path / "exported/sltk.json")
+    with pytest.raises(sltk.InputError, match=r"sltk\.json"):
+        sltk.load(tmp_path / "exported")
+
+
+def test_hidden_folders_are_not_read(copy: Callable[..., Path]) -> None:
+    """A clone of a repository has a folder `.git`, which may have a socket and any files."""
+    run = copy(with_manifest=True)
+    (run / "model/.git").mkdir()
+    (run / "model/.git/hook.py").write_text("")
+    os.mkfifo(run / "model/.git/daemon")
+    sltk.load(run)
+
+
+def test_a_manifest_of_another_program_is_ignored(tmp_path: Path) -> None:
+    """Only base models can have one: a folder that sltk wrote has its own."""
+    base = tiny.save_base(tmp_path / "base")
+    (base / "manifest.json").write_text('{"name": "web app"}')
+    backbone = {"type": "decoder", "name": str(base), "freeze": True}
+    sltk.train(tiny.spec({"max_steps": 1}, backbone=backbone), tmp_path / "run")
+    (base / "manifest.json").write_text('{"format": 1, "files"')
+    with pytest.raises(sltk.InputError, match=r"manifest\.json"):
+        sltk.train(tiny.spec({"max_steps": 1}, backbone=backbone), tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "deep JSON", "emptied", "a list"])
+@pytest.mark.parametrize("command", [["check", "--data"], ["train"]])
+def test_a_damaged_base_model_is_named_and_nothing_waits(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str, command: list[str]
+) -> None:
+    """Both commands end with exit code 2, except that `check` does not read all files."""
+    copied = Path(shutil.copytree(base, tmp_path / "base"))
+    damage.DAMAGE[kind](copied / name)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: x\ndata: {train: {type: grammar, count: 8}}\n"
+        f"backbone: {{type: decoder, name: {copied}, freeze: true}}\ntrainer: {{max_steps: 1}}\n"
+    )
+    output = ["--output", str(tmp_path / "run")] if command == ["train"] else []
+    code = main([*command, str(spec), *output])
+    error = capsys.readouterr().err
+    assert "this is a bug" not in error
+    assert code == 2 or command != ["train"]
+    assert code == 0 or name in error or "safetensors" in error
 
 
 def test_a_file_of_another_model_is_refused(trained: dict[str, Path], copy: Callable[..., Path]) -> None:
@@ -345,9 +400,6 @@ def test_a_cached_digest_counts_only_for_the_same_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of the same size and time of change is read again; a damaged cache costs only time."""
-    import hashlib
-    import os
-
     monkeypatch.setenv("SLTK_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "weights"
     path.write_bytes(b"a" * 2**21)

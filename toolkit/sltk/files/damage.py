@@ -57,13 +57,24 @@ def _irregular(mode: int) -> str | None:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def check_regular(folder: Path) -> None:
+def visible(folder: Path, *, deep: bool = True) -> list[Path]:
+    """Everything in a folder except hidden folders, such as `.git`; with `deep`, also in the folders below it."""
+    if not deep:
+        return sorted(folder.iterdir())
+    paths: list[Path] = []
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(at, name) for name in (*folders, *files)]
+    return sorted(paths)
+
+
+def check_regular(folder: Path, *, deep: bool = True) -> None:
     """Check that a folder contains only files and folders, before a library opens them.
 
     Raises:
         UsageError: something is a pipe, a socket or a device; or a link leads nowhere.
     """
-    for path in sorted(folder.rglob("*")):
+    for path in visible(folder, deep=deep):
         try:
             mode = path.stat().st_mode
         except OSError as error:
@@ -139,14 +150,14 @@ _OBJECTS = frozenset(
 """JSON files of models that contain an object; others may contain anything."""
 
 
-def check_readable(folder: Path) -> None:
+def check_readable(folder: Path, *, deep: bool = True) -> None:
     """Read all JSON files and the headers of all safetensors files in a folder.
 
     Raises:
         UsageError: one of them is damaged; the error names it.
     """
-    check_regular(folder)
-    for path in sorted(folder.rglob("*")):
+    check_regular(folder, deep=deep)
+    for path in visible(folder, deep=deep):
         if path.suffix == ".json":
             (read_json if path.name in _OBJECTS else _parse)(path)
         elif path.suffix == ".safetensors":

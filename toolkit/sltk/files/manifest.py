@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import Location, Problem, UsageError
 from . import atomic
-from .damage import check_regular, damaged, open_regular, read_json
+from .damage import check_regular, damaged, open_regular, read_json, visible
 
 NAME = "manifest.json"
 _FORMAT = 1
@@ -84,6 +84,15 @@ def exists(folder: Path) -> bool:
     return os.path.lexists(folder / NAME)
 
 
+def is_foreign(folder: Path) -> bool:
+    """Whether the file of this name is not a manifest of sltk; other programs use the name too.
+
+    Raises:
+        UsageError: the file cannot be read as JSON.
+    """
+    return exists(folder) and "files" not in read_json(folder / NAME)
+
+
 def read(folder: Path) -> dict[str, Any]:
     """The keys of the manifest except the files, such as the step; empty without a manifest.
 
@@ -106,9 +115,9 @@ def verify(folder: Path, below: str = "") -> dict[str, Any] | None:
         UsageError: a file is missing, differs from what was saved, or was added and would be read; or the folder
             contains something that is no file. The error names it.
     """
-    check_regular(folder)
     if not exists(folder):
         return None
+    check_regular(folder)
     manifest = read_json(folder / NAME)
     files = {name: entry for name, entry in _files(folder, manifest).items() if name.startswith(below)}
     for name in files:
@@ -143,7 +152,7 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, Any
 
 def _unlisted(folder: Path, files: Mapping[str, Any], below: str) -> Iterator[Path]:
     """Files that the manifest does not list, and that a library might read; `LICENSE.txt` is none of these."""
-    for path in sorted(folder.rglob("*")):
+    for path in visible(folder):
         name = path.relative_to(folder).as_posix()
         is_read = path.suffix in _READ_BY_LIBRARIES and not path.stem.isupper()
         if is_read and path.is_file() and name not in files and name != NAME and name.startswith(below):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -78,7 +79,7 @@ class _Description(_Shape):
 
 def is_model(folder: Path) -> bool:
     """Whether the folder itself is a model: `model/` of a run, or an export."""
-    return (folder / DESCRIPTION).is_file()
+    return os.path.lexists(folder / DESCRIPTION)
 
 
 def check_format(path: Path, stored: Mapping[str, Any], advice: str) -> None:
@@ -103,7 +104,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         UsageError: the folder has no model, or a damaged one, or one that another version of sltk wrote.
     """
     path = folder / DESCRIPTION
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise UsageError(f"`{folder}` has no sltk model (no {DESCRIPTION}); did its training finish?")
     description = read_json(path)
     check_format(path, description, "train it again, or use the version that wrote it")

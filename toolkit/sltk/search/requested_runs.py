@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from ..files.damage import damaged, read_json
 from ..spec.experiment import Experiment
 from ..spec.loading import Loaded
 from ..sweeps.index import Row
@@ -52,9 +53,7 @@ class RequestedRuns:
 
     def _shared_answer(self, queue: RunQueue) -> Mapping[str, float] | None:
         path = queue.folder / "runs" / SHARED / SCORES
-        scores: dict[str, float] = (
-            json.loads(path.read_text(encoding="utf-8"))["scores"] if path.exists() else {}
-        )
+        scores = _stored_scores(path) if path.exists() else {}
         is_done = scores.keys() == self._plan.runs.keys()
         run = plan_shared_run(self._plan)
         if SHARED not in queue.rows:
@@ -82,3 +81,10 @@ def plan_shared_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
     }
     changed: Experiment = experiment.model_copy(update=changes)
     return PlannedRun(SHARED, {}, Loaded(changed, plan.loaded.tree))
+
+
+def _stored_scores(path: Path) -> dict[str, float]:
+    scores = read_json(path).get("scores")
+    if not isinstance(scores, dict) or not all(isinstance(value, int | float) for value in scores.values()):
+        raise damaged(path, "`scores` is not a number for each mask", "remove it to score the masks again")
+    return scores

@@ -37,7 +37,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)
     folder = source.folder if source is not None else None
-    if folder is not None:
+    if folder is not None and not manifest.is_foreign(folder):
         manifest.verify(folder)
     headers = check_config(folder) if folder is not None else {}
     config = _config(spec, source, len(tokenizer))

@@ -35,7 +35,7 @@ def fetch(name: str, load: Callable[[], T]) -> T:
     if _is_folder(name):
         if not Path(name).is_dir():
             raise ModelError(Problem(f"no model directory `{name}`", path="backbone.name"))
-        check_regular(Path(name))
+        check_regular(Path(name), deep=False)
     try:
         return load()
     except ImportError as error:
@@ -48,7 +48,7 @@ def fetch(name: str, load: Callable[[], T]) -> T:
         if not is_about_content(error):
             raise
         if _is_folder(name):
-            check_readable(Path(name))  # names the damaged file
+            check_readable(Path(name), deep=False)  # names the damaged file
         raise ModelError(_problem(name, error)) from error
 
 
