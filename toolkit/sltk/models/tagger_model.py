@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import schemes
 from ..components.slots import Aligner, Head
 from ..data.coverage import report_truncated_words
-from ..nn.batching import Sample, by_token_budget, pack
+from ..nn.batching import Sample, by_token_budget, pack, parts_of
 from ..nn.softmax_head import IGNORED
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
@@ -99,11 +99,11 @@ def _label(
     with torch.inference_mode():
         for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
             chunk = [samples[position] for position in positions]
-            batch: Any = {
-                key: value.to(model.device, non_blocking=True) if isinstance(value, Tensor) else value
-                for key, value in pack(chunk).items()
-            }
-            tags_W, scores_W = model.network.decode(batch)
+            if sum(sample.tokens for sample in chunk) > batch_tokens:  # one sentence of many windows
+                parts = parts_of(chunk[0], batch_tokens)
+                tags_W, scores_W = model.network.decode_parts(_batch(model, [part]) for part in parts)
+            else:
+                tags_W, scores_W = model.network.decode(_batch(model, chunk))
             tags, scores = iter(tags_W.tolist()), iter(scores_W.tolist())
             for sample in chunk:
                 number, words = sample.number, sample.encoding.words
@@ -111,6 +111,13 @@ def _label(
                 predictions[number] = _prediction(model, sentences[number], numbers, probabilities)
     model.network.train(was_training)
     return predictions
+
+
+def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:
+    return {
+        key: value.to(model.device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in pack(samples).items()
+    }
 
 
 def _prediction(

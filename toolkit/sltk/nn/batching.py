@@ -13,7 +13,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from ..subwords.tokenization import Encoding
+from ..subwords.tokenization import Encoding, Window
 from .packing import Packing
 from .softmax_head import IGNORED
 
@@ -64,6 +64,27 @@ def pack(samples: Sequence[Sample]) -> Batch:
         words_per_sentence=tuple(sample.encoding.words for sample in samples),
         numbers=tuple(sample.number for sample in samples),
     )
+
+
+def parts_of(sample: Sample, budget: int) -> Iterator[Sample]:
+    """Divide a sample into consecutive windows of at most `budget` subwords together, or single larger ones."""
+    windows: list[Window] = []
+    used = 0
+    for window in sample.encoding.windows:
+        if not window.first:
+            continue
+        if windows and used + len(window.ids) > budget:
+            yield _part(sample, windows)
+            windows, used = [], 0
+        windows.append(window)
+        used += len(window.ids)
+    if windows:
+        yield _part(sample, windows)
+
+
+def _part(sample: Sample, windows: list[Window]) -> Sample:
+    words = sum(len(window.first) for window in windows)
+    return Sample(Encoding(windows, words), [IGNORED] * words, sample.number)
 
 
 def without_loss(sample: Sample) -> Sample:

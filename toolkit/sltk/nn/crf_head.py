@@ -7,7 +7,7 @@ without padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -182,7 +182,14 @@ class CrfHeadModule(HeadModule):
 
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         """The tags of the best path of each sentence, and their marginal probabilities."""
-        emissions_WL = self._emissions(vectors_WH)
+        return self._decode(self._emissions(vectors_WH), lengths_S)
+
+    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `decode`; only the emissions of all words are held at once."""
+        emissions_WL = torch.cat([self._emissions(vectors_WH) for vectors_WH in parts])
+        return self._decode(emissions_WL, (len(emissions_WL),))
+
+    def _decode(self, emissions_WL: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         tags_W = self.crf.best_paths(emissions_WL, lengths_S)
         marginals_WL = self.crf.marginals(emissions_WL, lengths_S)
         return tags_W, marginals_WL.gather(1, tags_W.unsqueeze(1)).squeeze(1)

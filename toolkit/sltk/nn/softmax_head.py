@@ -6,7 +6,7 @@ Vectors are packed, sentence after sentence; `sltk.nn` explains the shapes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,11 @@ class HeadModule(nn.Module):
     @abstractmethod
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         """`tags_W` and `scores_W`: the number of each word's best tag and its probability."""
+
+    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """`decode` for one long sentence whose word vectors come in parts. By default, all vectors are held at once."""
+        vectors_WH = torch.cat(list(parts))
+        return self.decode(vectors_WH, (len(vectors_WH),))
 
 
 class Scorer(nn.Module):
@@ -78,3 +83,9 @@ class SoftmaxHead(HeadModule):
         """The most probable tag of each word, and its probability."""
         scores_W, tags_W = self.scorer(vectors_WH).softmax(-1).max(-1)
         return tags_W, scores_W
+
+    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """The tags and probabilities of each part, since words are independent."""
+        decoded = [self.decode(vectors_WH, (len(vectors_WH),)) for vectors_WH in parts]
+        tags, scores = zip(*decoded, strict=True)
+        return torch.cat(tags), torch.cat(scores)

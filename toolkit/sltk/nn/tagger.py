@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -51,3 +52,10 @@ class Tagger(TrainableModule):
         """`tags_W` and `scores_W`: the best tag of each word and its probability."""
         vectors_WH = self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
         return self.head.decode(vectors_WH, batch["words_per_sentence"])
+
+    def decode_parts(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+        """`decode` for one long sentence, whose words come in several batches; only one is in memory at a time."""
+        return self.head.decode_parts(
+            self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
+            for batch in batches
+        )
