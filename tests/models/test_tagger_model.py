@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,17 @@ import sltk.components.backbones
 import tiny
 from sltk.components.aligners.subword import Mean
 from sltk.components.backbones import Decoder, TrainedTokenizer
-from sltk.components.heads import LinearHead
+from sltk.components.heads import CrfHead, LinearHead, MlpHead
+from sltk.components.slots import Head
 from sltk.components.splitters.regex import RegexSplitter
 from sltk.models.tagger_model import TaggerModel, predict
 from sltk.nn.backbone import BuildContext
 from sltk.nn.batching import Sample, by_token_budget
+from sltk.nn.softmax_head import HeadModule, SoftmaxHead, linear_scorer
 from sltk.nn.tagger import Tagger
 from sltk.runtime.progress import Progress
 from sltk.schemes.labels import LabelSet
+from sltk.subwords.documents import chunks
 from sltk.subwords.tokenization import Encoding, Window
 from sltk.types import Prediction, Sentence
 from tiny_families import BY_NAME
@@ -120,6 +124,86 @@ def test_a_sentence_of_ten_thousand_words_is_read_in_windows(model: TaggerModel)
     assert len(prediction.tags) == len(words) > 10_000
     assert prediction.scores is not None
     assert all(0 < score <= 1 for score in prediction.scores)
+
+
+def with_head(model: TaggerModel, head: Head) -> TaggerModel:
+    """The same backbone with a random head."""
+    torch.manual_seed(2)
+    backbone = model.network.backbone
+    network = Tagger(backbone, model.aligner.build(), head.build(backbone.hidden_size, LABELS))
+    return replace(model, network=network, head=head)
+
+
+class OwnModule(SoftmaxHead):
+    """A head of a user that changes how words are tagged."""
+
+    def decode(self, vectors_WH, lengths_S):
+        tags_W, scores_W = super().decode(vectors_WH, lengths_S)
+        return (tags_W + 1) % len(LABELS.tags), scores_W
+
+
+class SentenceModule(HeadModule):
+    """A head of a user that looks at the whole sentence."""
+
+    def decode(self, vectors_WH, lengths_S):
+        values = [vectors.sum(1) for vectors in torch.split(vectors_WH, list(lengths_S))]
+        tags_W = torch.cat([(values_W > values_W.mean()).long() for values_W in values])
+        return tags_W, torch.full((len(tags_W),), 0.5)
+
+
+class OwnHead(LinearHead):
+    """A custom head."""
+
+    def build(self, hidden_size, labels):
+        return OwnModule(linear_scorer(hidden_size, len(labels.tags), 0.0))
+
+
+class SentenceHead(LinearHead):
+    """A custom head of whole sentences."""
+
+    def build(self, hidden_size, labels):
+        return SentenceModule()
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MlpHead(hidden=[8]), CrfHead(), OwnHead(), SentenceHead()])
+def test_a_long_sentence_is_labelled_in_parts(model: TaggerModel, head: Head) -> None:
+    """No pass has more subwords than the budget, and tags and scores are those of a single pass."""
+    model = with_head(model, head)
+    sizes: list[int] = []
+
+    def record(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+
+    handle = model.network.backbone.register_forward_pre_hook(record)
+    inputs = [Sentence(TEXT * 30), *sentences()[:5], Sentence(TEXT * 10)]
+    whole = predictions(model, inputs, batch_tokens=10**6)
+    assert len(sizes) == 1
+    sizes.clear()
+    parts = predictions(model, inputs, batch_tokens=200)
+    assert 100 < max(sizes) <= 200
+    assert equal(whole, parts)
+    sizes.clear()
+    assert equal(whole, predictions(model, inputs, batch_tokens=1))
+    assert max(sizes) <= 64  # a window
+    handle.remove()
+
+
+def test_a_chunk_has_a_bounded_number_of_words() -> None:
+    """Many long lines are not held together, whatever their number."""
+    taken = 0
+
+    def lines() -> Iterator[Sentence]:
+        nonlocal taken
+        for _ in range(50):
+            taken += 1
+            yield Sentence(["a"] * 150_000)
+
+    sizes = []
+    for chunk in chunks(lines(), 2048, 0):
+        sizes.append(len(chunk.sentences))
+        assert taken == sum(sizes)
+    assert sum(sizes) == 50
+    assert max(sizes) == 2
 
 
 def test_words_longer_than_the_model_reads_are_counted(model: TaggerModel) -> None:

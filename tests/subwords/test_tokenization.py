@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from random import Random
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from sltk.errors import DataError, SpecError
+from sltk.subwords import word_tokenizer
 from sltk.subwords.tokenization import Encoding, SubwordEncoder
 from sltk.types import Sentence
 
@@ -520,3 +522,28 @@ def test_a_limit_that_leaves_no_room_for_words_and_the_special_tokens_is_rejecte
     """With two special tokens and a limit of two subwords, there is no room for words."""
     with pytest.raises(SpecError, match="no room"):
         encoder("bert cased", max_length=2)
+
+
+@EVERY
+@pytest.mark.parametrize("spacing", ["single", "source"])
+def test_a_long_text_has_the_same_tokens_in_parts(
+    kind: str, spacing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long texts are tokenized part by part, with the tokens of the whole text."""
+    random = Random(0)
+    plain = " ".join(TEXT[:5]).split()
+    words = [random.choice(STRANGE if random.random() < 0.1 else plain) for _ in range(3000)]
+    sentence = Sentence(words)
+    if spacing == "source":
+        separators = [random.choice([" ", " ", "  ", "", "\n"]) for _ in words]
+        ends = list(accumulate(len(word) + len(gap) for word, gap in zip(words, separators, strict=True)))
+        offsets = [
+            (end - len(w) - len(g), end - len(g)) for w, g, end in zip(words, separators, ends, strict=True)
+        ]
+        text = "".join(word + gap for word, gap in zip(words, separators, strict=True))
+        sentence = Sentence(words, text=text, offsets=offsets)
+    (whole,) = encoder(kind, spacing=spacing, max_length=50).encode([sentence])
+    monkeypatch.setattr(word_tokenizer, "_PART", 700)
+    (parts,) = encoder(kind, spacing=spacing, max_length=50).encode([sentence])
+    assert parts == whole
+    check(parts, len(words), kind, 50)

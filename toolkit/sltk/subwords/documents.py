@@ -14,6 +14,9 @@ from itertools import islice
 from ..types import Sentence
 from .pieces import Flat
 
+_MOST_WORDS = 200_000
+"""Words in a chunk of sentences, except that a longer sentence is a chunk: about three times as many as usual."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -39,7 +42,7 @@ def chunks(sentences: Iterable[Sentence], size: int, reach: int) -> Iterator[Chu
     behind: list[Sentence] = []
     while True:
         chunk = [ahead.popleft() for _ in range(min(size, len(ahead)))]
-        chunk += islice(source, size - len(chunk))
+        chunk += _take(source, size - len(chunk), _MOST_WORDS - sum(map(len, chunk)))
         if not chunk:
             return
         _read_ahead(chunk[-1], ahead, source, reach)
@@ -48,6 +51,15 @@ def chunks(sentences: Iterable[Sentence], size: int, reach: int) -> Iterator[Chu
         yield Chunk(before, chunk, after)
         *earlier, last = [*behind, *chunk]
         behind = [*_within_reach(last, reversed(earlier), reach)[::-1], last]
+
+
+def _take(source: Iterator[Sentence], most: int, words: int) -> Iterator[Sentence]:
+    """Yield sentences up to a number of them, or until they have `words` words."""
+    for sentence in islice(source, most):
+        yield sentence
+        words -= len(sentence)
+        if words <= 0:
+            return
 
 
 def _read_ahead(last: Sentence, ahead: deque[Sentence], source: Iterator[Sentence], reach: int) -> None:

@@ -17,6 +17,9 @@ from ..types import Sentence
 from .alignment import assign_tokens, nearest_with_tokens
 from .pieces import Pieces
 
+_PART, _AROUND = 4000, 100
+"""Words of a long sentence that are tokenized at once, and words read around them."""
+
 
 class WordTokenizer:
     """Tokenizes sentences, and assigns the tokens to their words.
@@ -51,12 +54,33 @@ class WordTokenizer:
     def split(self, sentences: Sequence[Sentence], spacing: Literal["single", "source"]) -> list[Pieces]:
         """The subwords of each sentence."""
         sources = [s.with_text() if spacing == "source" else Sentence(s.words).with_text() for s in sentences]
+        short = iter(self._tokenize([source for source in sources if not _is_long(source)]))
+        return [self._tokenize_in_parts(source) if _is_long(source) else next(short) for source in sources]
+
+    def _tokenize(self, sources: Sequence[Sentence]) -> list[Pieces]:
         texts = [encodable(self._lead + str(source.text)) for source in sources]
         encoded = self._backend.encode_batch(texts, add_special_tokens=False)
         return [
             self._pieces(source, text, tokens)
             for source, text, tokens in zip(sources, texts, encoded, strict=True)
         ]
+
+    def _tokenize_in_parts(self, source: Sentence) -> Pieces:
+        """Tokenize a long text part by part, because the tokens of a tokenizer take hundreds of bytes each.
+
+        Each part is read with some words around it, so that its tokens are those of the whole text.
+        """
+        whole = Pieces([])
+        count = len(source)
+        for start in range(0, count, _PART):
+            end = min(start + _PART, count)
+            first, last = max(0, start - _AROUND), min(end + _AROUND, count)
+            (part,) = self._tokenize([_excerpt(source, first, last)])
+            whole.of_word += part.of_word[start - first : end - first]
+            for number, ids in part.before.items():
+                if start <= number + first < end or number + first == end == count:
+                    whole.before[number + first] = ids
+        return whole
 
     def _pieces(self, source: Sentence, text: str, tokens: Any) -> Pieces:
         """Assign each token to its word, and tokenize the words for which that fails one by one."""
@@ -136,3 +160,16 @@ def _unknown_id(tokenizer: Any) -> int:
     roles = ("unk_token_id", "pad_token_id", "eos_token_id", "bos_token_id")
     ids = (getattr(tokenizer, role) for role in roles)
     return next((number for number in ids if number is not None), 0)
+
+
+def _is_long(source: Sentence) -> bool:
+    return len(source) > 2 * _PART
+
+
+def _excerpt(source: Sentence, first: int, last: int) -> Sentence:
+    """Some words of a sentence, with their text."""
+    text, offsets = str(source.text), source.offsets or []
+    begin = offsets[first][0] if first else 0
+    until = offsets[last - 1][1] if last < len(offsets) else len(text)
+    moved = [(start - begin, end - begin) for start, end in offsets[first:last]]
+    return Sentence(source.words[first:last], text=text[begin:until], offsets=moved)
