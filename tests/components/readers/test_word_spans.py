@@ -14,7 +14,7 @@ from sltk.data.statistics import statistics
 from sltk.errors import DataError
 from sltk.types import Span
 
-WORDS = ["Vera", "broke", "in", "-LRB-", "``", "again", "''", "-RRB-"]
+WORDS = ["Vera", "broke", "in", "-LRB-", "``", "again", "''", "-RRB-", "AT&amp;T"]
 
 
 class Format(NamedTuple):
@@ -77,6 +77,7 @@ def reader_of(folder: Path, name: str, *annotations: Any, **options: Any) -> Rea
         (1, 3, ""),
         (3, 8, '("again")'),
         (0, 1, "Ve ra"),
+        (8, 9, "AT&T"),
     ],
 )
 def test_texts_that_agree(tmp_path: Path, name: str, start: int, end: int, text: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -104,8 +105,8 @@ def _problem(mention: WordMention, words: list[str]) -> str | None:
 
 
 def _letters(text: str) -> str:
-    """The text without white space, and with brackets and quotes as texts spell them."""
-    return _ESCAPE.sub(lambda match: _TREEBANK[match[0]], "".join(text.split()))
+    """The text without white space, and with `&amp;` and the treebank's brackets and quotes as texts spell them."""
+    return _ESCAPE.sub(lambda match: _TREEBANK[match[0]], html.unescape("".join(text.split())))
 
 
 def optional_text(record: JsonRecord, key: str = "text") -> str | None:
