@@ -26,7 +26,7 @@ def check_limits(text: str, loader: Any, most: int = MOST_NODES) -> None:
     """
     sizes = [0]
     """Number of values so far in each open collection, and in the document."""
-    anchors: dict[str, int] = {}
+    anchors: dict[str | None, int] = {}
     open_anchors: list[str | None] = []
     for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.AliasEvent):
