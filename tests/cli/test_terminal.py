@@ -330,7 +330,12 @@ def test_an_interrupt_at_any_moment_is_exit_code_130(
 ) -> None:
     """Also while libraries are imported, without a traceback; a command that was faster ends with 0."""
     arguments = [str(run) if each == "RUN" else each for each in arguments]
-    code = "from sltk import __main__; print('started', flush=True); __main__.run()"
+    code = (
+        "from sltk import __main__, _interrupt\n"
+        "remember = _interrupt.remember\n"
+        "_interrupt.remember = lambda: (remember(), print('started', flush=True))\n"
+        "__main__.run()"
+    )
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     try:
         for delay in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from . import _interrupt
@@ -11,18 +12,21 @@ _INTERRUPTED = 130
 
 def run() -> NoReturn:
     """Run the command line and exit with its code; an interrupt is 130 at any moment, also during imports."""
-    _interrupt.remember()
     try:
+        _interrupt.remember()
         from .cli import main
 
         code = main()
+        _interrupt.ignore()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if sys.stderr is not None:
+            print("interrupted", file=sys.stderr)
         code = _INTERRUPTED
     if code == _INTERRUPTED:
         # Python would end with the signal instead if the interrupt came while it executed generated code.
         for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 

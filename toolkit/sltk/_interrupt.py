@@ -19,6 +19,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def ignore() -> None:
+    """Ignore interrupts from now on: the command has ended, and its exit code is known."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def happened() -> bool:
     """Whether this process was interrupted."""
     return bool(_interrupts)
