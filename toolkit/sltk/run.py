@@ -136,6 +136,8 @@ def _run_in(
     try:
         with loaded.locate_errors():
             check_before_reading(loaded, kind.readers)
+            if force:
+                run.check_inputs(kind.readers, spec.backbone)
             kind.prepare(progress, resume=resume)
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:

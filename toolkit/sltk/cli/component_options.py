@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from ..components.registry import Component, registry
-from ..components.slots import Reader
+from ..components.slots import Reader, Writer
 from ..errors import SpecError, UsageError
+from ..files.writable import check_not_read
 from ..spec.explain import problems_of
 from ..spec.requirements import missing_packages
 from ..spec.typed_text import with_typed_text
@@ -73,6 +74,19 @@ def build_reader(name: str, source: str, options: Sequence[str] | None) -> Reade
     fields = readers[name].model_fields if name in readers else {}
     key = "name" if "name" in fields and not Path(source).exists() else "path"
     return build(Reader, name, options, **{key: source})
+
+
+def check_output(writer: Writer, output: str, readers: Iterable[Reader]) -> None:
+    """Check that a writer can write to a place, and replaces nothing that is read; `-` is standard output.
+
+    Raises:
+        UsageError: the place is not writable, or a file of a reader.
+    """
+    path = Path(output)
+    if output != "-":
+        writer.check_place(path)
+    outputs = [path] if output == "-" else writer.outputs(path)
+    check_not_read(outputs, (read for reader in readers for _, read in reader.paths()))
 
 
 def _entry(shown: str, value: str) -> Entry:

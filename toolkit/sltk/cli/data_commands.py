@@ -139,16 +139,17 @@ def convert(
     from ..data.changes import written
     from ..data.conversion import Conversion
     from ..schemes import SCHEMES
-    from .component_options import build, build_reader
+    from .component_options import build, build_reader, check_output
 
     target = build(Writer, writer, writer_option, flag="--writer-option")
     tag_scheme: Any = _check_scheme(scheme, SCHEMES) if scheme else None
-    conversion = Conversion(build_reader(reader, source, option), tag_scheme)
+    data_reader = build_reader(reader, source, option)
+    check_output(target, output, [data_reader])
+    conversion = Conversion(data_reader, tag_scheme)
     predictions = written(conversion.predictions(), target, conversion.changes)
     if output == "-":
         write_data(target.render(predictions))
     else:
-        target.check_place(Path(output))
         target.save(predictions, Path(output))
     _print_losses(conversion)
 

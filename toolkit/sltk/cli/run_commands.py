@@ -158,12 +158,13 @@ def evaluate(
         raise UsageError("--data and --reader must be given together")
     run_imports(imports)
     from ..files import atomic
-    from ..files.writable import check_file
+    from ..files.writable import check_file, check_not_read
     from .component_options import build_reader
 
     data_reader = build_reader(reader, str(data), option) if reader else None
     if output is not None:
         check_file(output)
+        check_not_read([output], [path for _, path in data_reader.paths()] if data_reader else [])
     from .. import run as pipelines
     from ..rundir.directory import locked_around
     from .score_tables import show_scores
@@ -211,9 +212,10 @@ def predict(
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""
     run_imports(imports)
+    from ..components.readers.text import TextReader
     from ..data.changes import NotedChanges, written
     from ..files.data_files import is_missing
-    from .component_options import build_reader
+    from .component_options import build_reader, check_output
 
     writer = _writer(format_, colored=output == "-" and is_styled(sys.stdout))
     readers = [build_reader(reader, path, option) for path in inputs] if reader else None
@@ -221,15 +223,12 @@ def predict(
     missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
     if missing:
         raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
-    if output != "-":
-        writer.check_place(Path(output))
+    check_output(writer, output, readers or [TextReader(path=Path(path)) for path in inputs])
     from .. import run as pipelines
 
     with _progress() as progress:
         labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
         if readers is None:
-            from ..components.readers.text import TextReader
-
             readers = [TextReader(path=Path(path), splitter=labeller.model.splitter) for path in inputs]
         # A small window keeps a terminal or a pipe supplied; a large one fills batches.
         window = 64 if output == "-" else 2048

@@ -274,6 +274,10 @@ class Writer(Component):
         """
         check_file(path)
 
+    def outputs(self, path: Path) -> list[Path]:
+        """The files that `save` may replace."""
+        return [path]
+
     def save(self, predictions: Iterable[Prediction], path: Path) -> None:
         """Write the output to `path`, completely or not at all.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .disk_space import disk_errors
-from .paths import resolved
+from .paths import descriptor, resolved
 from .safety import json_text
 
 _LONGEST_NAME = 200
@@ -29,11 +29,13 @@ _PARTIAL = re.compile(r"\..*\.(partial-.*|old(-.*)?)", re.DOTALL)
 def open_text(path: Path) -> Iterator[TextIO]:
     """Open a text file that replaces `path` once all of it is on disk; after an exception nothing has changed.
 
-    If `path` is a link, its target is replaced. Devices and pipes are written to directly.
+    If `path` is a link, its target is replaced. Devices, pipes and open streams (`/dev/stdout`) are written to
+    directly.
     """
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="\n") as stream:
-            yield stream
+    stream = descriptor(path)
+    if stream is not None or (path.exists() and not path.is_file()):
+        with open(path if stream is None else os.dup(stream), "w", encoding="utf-8", newline="\n") as output:
+            yield output
         return
     with _replacing(path, "x", encoding="utf-8", newline="\n") as file:
         yield file

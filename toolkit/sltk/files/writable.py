@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import Problem, UsageError
+from .data_files import all_files
+from .paths import descriptor
 from .safety import encodable
 
 _LONGEST_NAME = 255
@@ -18,11 +22,42 @@ def check_file(path: Path) -> None:
     Raises:
         UsageError: `path` is a folder, its name is too long, or its folder is not writable.
     """
+    if descriptor(path) is not None or (
+        os.path.exists(path) and not os.path.isfile(path) and not path.is_dir()
+    ):
+        return
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise UsageError(f"the name `{path.name[:40]}…` is too long for a file")
     if not path.name or path.is_dir():
         raise UsageError(f"`{path}` is a folder: name a file")
     check_folder(path.parent)
+
+
+def check_not_read(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Check that no output replaces a file that is read, under any name; `-` is a standard stream.
+
+    Raises:
+        UsageError: one does.
+    """
+    read = {_identity(file, 0) for path in inputs for file in (all_files(path) or [path])}
+    for output in outputs:
+        identity = _identity(output, 1)
+        if identity is not None and identity in read:
+            name = "standard output" if str(output) == "-" else f"`{output}`"
+            note = "name another file, since the output would replace what is read"
+            raise UsageError(Problem(f"{name} is a file that is read", notes=(note,)))
+
+
+def _identity(path: Path, stream: int) -> tuple[int, int] | None:
+    """What all names of a regular file have in common; None for what is no such file, such as a terminal.
+
+    `stream` is the file descriptor that `-` stands for.
+    """
+    try:
+        status = os.stat(stream if str(path) == "-" else path)
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def check_model_folder(path: Path) -> None:

@@ -22,13 +22,14 @@ from ..errors import DataError, Problem, UsageError
 from ..files import atomic, manifest
 from ..files.damage import damaged, read_json
 from ..nn.token_prediction import Block
+from ..rundir.ownership import CORPUS_FILES
 from ..spec.writing import plain_values
 from ..subwords.word_tokenizer import plain_backend
 from ..types import Sentence
 from .corpus_text import texts
 from .pretrain_spec import PretrainSpec
 
-_TOKENS, _COUNTS, _SETTINGS_DIGEST = "tokens.bin", "account.json", "written_for.txt"
+_TOKENS, _COUNTS, _SETTINGS_DIGEST = CORPUS_FILES
 _SENTENCES = 1000
 """Sentences that are tokenized together."""
 

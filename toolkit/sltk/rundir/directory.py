@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..components.registry import registry
-from ..components.slots import Backbone
+from ..components.slots import Backbone, Reader
 from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import InputError, Problem, UsageError
 from ..files import atomic, locking
@@ -33,11 +33,12 @@ from ..spec import loading
 from ..spec.experiment import Experiment, RunSpec
 from ..spec.import_copies import read_copies, run_copies, write_copies
 from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
-from ..spec.stored import BEFORE_SPEC, differences, parse_stored_spec, read_mapping, with_new_keys
+from ..spec.stored import differences, parse_stored_spec, read_mapping, with_new_keys
 from ..types import Prediction
 from ..yamltree.extends import is_stored_spec
 from .environment import TrainedModel, environment
 from .log import LoggedProgress
+from .ownership import foreign_files, read_from
 from .pretrained_origin import origin_of
 
 
@@ -91,8 +92,8 @@ class RunDirectory:
         """
         if resume and force:
             raise UsageError("--resume continues the run in the folder, --force replaces it: choose one")
+        self._check_own()
         if not self.spec.exists():
-            self._check_empty()
             return None
         if not resume and not force:
             state = "a finished run" if self.metrics.exists() else "an unfinished run"
@@ -103,14 +104,28 @@ class RunDirectory:
             return read_mapping(self.metrics) if self.metrics.exists() else None
         return None
 
-    def _check_empty(self) -> None:
-        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        others = sorted(name for name in names - BEFORE_SPEC if not atomic.is_partial(name))
+    def _check_own(self) -> None:
+        others = foreign_files(self.folder)
         if others:
             shown = ", ".join(others[:3])
-            raise UsageError(
-                f"`{self.folder}` holds other files and no run ({shown}); choose another --output"
-            )
+            what = "other files" if is_stored_spec(self.spec) else "other files and no run"
+            raise UsageError(f"`{self.folder}` holds {what} ({shown}); choose another --output")
+
+    def check_inputs(self, readers: Mapping[str, Reader | None], backbone: Backbone) -> None:
+        """Check that a new run reads nothing from the run that it replaces.
+
+        Args:
+            readers: the readers of the new run, by the key of the spec that holds them.
+            backbone: the backbone of the new run.
+
+        Raises:
+            UsageError: it reads data from the old run, or starts from its model.
+        """
+        inputs = list(read_from([path for path in self._parts() if path != self.spec], readers, backbone))
+        if inputs:
+            message = f"--force would remove what this run reads from `{self.folder}`"
+            notes = (*inputs, "choose another --output")
+            raise UsageError(Problem(message, notes=notes))
 
     def check_format(self) -> None:
         """Check that this version of sltk reads the format of the run directory.
@@ -188,12 +203,17 @@ class RunDirectory:
         atomic.write_text(self.spec, self._resolved(spec))
         return LoggedProgress(progress, self.log)
 
-    def _clear(self) -> None:
-        """Remove a run, its spec last: a partly removed run has no checkpoints to resume from and no metrics."""
-        for path in (
+    def _parts(self) -> list[Path]:
+        """What a run writes. A run removed up to some part can neither be resumed nor be taken for finished, and as
+        long as its spec exists it is recognized as a run by its environment.
+        """
+        return [
             self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.corpus,
-            self.environment, self.imports, self.spec,
-        ):  # fmt: skip
+            self.imports, self.spec, self.environment,
+        ]  # fmt: skip
+
+    def _clear(self) -> None:
+        for path in self._parts():
             atomic.remove(path)
 
     def _check_data(self, fingerprints: Mapping[str, Fingerprint]) -> None:

@@ -15,9 +15,6 @@ from ..files.damage import open_regular
 from ..yamltree.limits import MOST_NODES, check_limits
 from ..yamltree.variables import unescape
 
-BEFORE_SPEC = frozenset({"imports", "environment.json", "checkpoints", "corpus", ".lock"})
-"""The possible content of a run directory whose run was killed before `spec.yaml` was written."""
-
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

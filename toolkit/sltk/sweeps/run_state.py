@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import atomic
-from ..spec.stored import BEFORE_SPEC, differences, read_mapping, with_new_keys
+from ..rundir.ownership import foreign_files
+from ..spec.stored import differences, read_mapping, with_new_keys
 from .index import Row
 from .plan import PlannedRun
 
@@ -68,9 +68,9 @@ def _damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
         yield "it is not a directory"
         return
     if not (folder / "spec.yaml").exists():
-        names = {path.name for path in folder.iterdir() if not atomic.is_partial(path.name)} - BEFORE_SPEC
+        names = foreign_files(folder)
         if names:
-            yield f"there is no spec.yaml, but {', '.join(sorted(names)[:3])}"
+            yield f"there is no spec.yaml, but {', '.join(names[:3])}"
         return
     yield from _spec_damages(run, folder)
     if not (folder / "environment.json").exists():

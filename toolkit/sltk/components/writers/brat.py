@@ -19,6 +19,9 @@ from ..registry import register
 from ..slots import Writer
 from .highlights import Highlight, change, highlights, text_and_offsets
 
+_SUFFIXES = (".txt", ".ann")
+"""The endings of a pair of files, that of the text first."""
+
 
 @register.writer("brat")
 class BratWriter(Writer):
@@ -50,12 +53,16 @@ class BratWriter(Writer):
         Raises:
             UsageError: `path` is a file, or a folder that is not empty.
         """
-        if path.suffix in (".txt", ".ann"):
+        if path.suffix in _SUFFIXES:
             check_file(path)
         elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise UsageError(f"`{path}` exists already: the writer `brat` creates a new folder")
         else:
             check_folder(path)
+
+    def outputs(self, path: Path) -> list[Path]:
+        """The files of a pair; a folder must be new."""
+        return [path.with_suffix(suffix) for suffix in _SUFFIXES] if path.suffix in _SUFFIXES else []
 
     def save(self, predictions: Iterable[Prediction], path: Path) -> None:
         """Write a pair of files, or a new folder with a pair for each document.
@@ -65,8 +72,8 @@ class BratWriter(Writer):
             DataError: a type contains white space, and `spaces` is unset.
         """
         self.check_place(path)
-        if path.suffix in (".txt", ".ann"):
-            text_path, annotation_path = path.with_suffix(".txt"), path.with_suffix(".ann")
+        if path.suffix in _SUFFIXES:
+            text_path, annotation_path = self.outputs(path)
             with atomic.open_text(text_path) as text, atomic.open_text(annotation_path) as annotations:
                 pair = _Pair(text, annotations, self.spaces)
                 for prediction in predictions:
