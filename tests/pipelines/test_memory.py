@@ -139,8 +139,8 @@ def test_a_run_of_a_sweep_says_it(folder, monkeypatch, capsys) -> None:
 def test_a_model_that_is_too_large_says_it(folder, capsys, command) -> None:
     """The values of its config are not blamed."""
     backbone = tiny.backbone()
-    backbone["config"] |= {"hidden_size": 2**21, "intermediate_size": 2**21, "num_attention_heads": 2**14}
-    backbone["config"] |= {"num_key_value_heads": 2**14}
+    large = {"hidden_size": 2**21, "intermediate_size": 2**21, "num_attention_heads": 2**14}
+    backbone["config"] = {**backbone["config"], **large, "num_key_value_heads": 2**14}
     if command == "train":
         spec = tiny.spec(backbone=backbone, data=tiny.all_splits())
     else:
