@@ -130,3 +130,41 @@ def test_advice_for_tables_of_words(write):
         list(CsvReader(path=path, **{**KEYS, "sentence_column": "Sentence"}).read())
     with pytest.raises(ValidationError):
         CsvReader(path=path, sentence_column="")
+
+
+BARE_QUOTES = 'sentence\tword\ttag\n1\tHe\tO\n1\t"\tO\n1\tAda\tB-per\n2\tsaid\tO\n2\t"\tO\n2\tOslo\tB-geo\n'
+BARE_KEYS = {
+    "sentence_column": "sentence", "words_column": "word", "tags_column": "tag", "separator": "tab",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (BARE_QUOTES, 3),
+        (BARE_QUOTES.replace('2\t"', "2\t."), 3),
+        (BARE_QUOTES.replace('2\t"', '2\t"quoted"and more').replace('1\t"', "1\t."), 6),
+        (BARE_QUOTES.replace('1\t"\tO', "1\t\"Ada's\tO").replace('2\t"\tO', '2\thome"\tO'), 3),
+    ],
+    ids=["pair", "single", "inside", "apart"],
+)
+def test_quotes_as_words_take_in_no_other_words(write, content, line):
+    """Two of them would make all words between them one word; the error names the key that reads them."""
+    path = write(content)
+    with pytest.raises(DataError, match="quotes: false") as caught:
+        list(CsvReader(path=path, **BARE_KEYS).read())
+    assert caught.value.problems[0].location.line == line
+    sentences = list(CsvReader(path=path, quotes=False, **BARE_KEYS).read())
+    words = [row.split("\t")[1] for row in content.splitlines()[1:]]
+    assert [word for sentence in sentences for word in sentence.words] == words
+    assert [len(sentence.words) for sentence in sentences] == [3, 3]
+
+
+def test_words_of_several_lines_are_an_error(write):
+    """Also a word in quotes that contains a line end: no format of columns could hold it."""
+    content = 'sentence,word,tag\n1,"two\nlines",O\n1,"a, b",O\n'
+    keys = {**BARE_KEYS, "separator": ","}
+    with pytest.raises(DataError, match="a cell in quotes goes on to line 3"):
+        list(CsvReader(path=write(content), **keys).read())
+    (sentence,) = CsvReader(path=write(content.replace("two\nlines", "one line")), **keys).read()
+    assert sentence.words == ["one line", "a, b"]

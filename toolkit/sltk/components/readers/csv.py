@@ -31,6 +31,9 @@ _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _LIST = re.compile(rf"\s*\[\s*(?:{_STRING}\s*(?:,\s*{_STRING}\s*)*,?\s*)?\]\s*", re.DOTALL)
 
 _ONE_WORD = "if a row is one word, `sentence_column` names the column that says which sentence it belongs to"
+_QUOTES_ARE_WORDS = (
+    "`quotes: false` reads quotes as characters, if words that are quotes are not in quotes themselves"
+)
 _OPEN_QUOTE = "a cell that begins with a quote has no closing quote"
 
 
@@ -64,6 +67,11 @@ class CsvReader(TaggedReader, TextFileReader):
     )
     separator: SeparatorCharacter = Field(
         default=",", description="separator of cells: `tab`, `space`, or one character"
+    )
+    quotes: bool = Field(
+        default=True,
+        description="a cell may be in double quotes; false: quotes are characters like others, as in tables of words "
+        "that were written without them",
     )
 
     def read_file(self) -> Iterator[Sentence]:
@@ -117,7 +125,10 @@ class CsvReader(TaggedReader, TextFileReader):
         """Yield the first line of each row, and its cells in the columns that are read, by their names."""
         csv.field_size_limit(2**31 - 1)  # a long sentence may exceed the default of 131072 characters
         rows = csv.reader(
-            (f"{line}\n" for _, line in lines), delimiter=separator_text(self.separator), strict=True
+            (f"{line}\n" for _, line in lines),
+            delimiter=separator_text(self.separator),
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            strict=True,
         )
         places: dict[str, int] = {}
         before, width = 0, 0
@@ -131,7 +142,19 @@ class CsvReader(TaggedReader, TextFileReader):
             elif len(row) != width:
                 raise DataError.at(f"expected {width} columns, found {len(row)}", self.path, line)
             else:
+                self._check_lines(row, line, before)
                 yield line, {name: row[place] for name, place in places.items()}
+
+    def _check_lines(self, row: list[str], line: int, last: int) -> None:
+        """Check that a row of one word is one line: a word that is a quote would take in all words to the next one.
+
+        Raises:
+            DataError: it takes several lines.
+        """
+        if self.sentence_column is None or line == last or not any("\n" in cell for cell in row):
+            return
+        message = f"a cell in quotes goes on to line {last}, but a row is one word"
+        raise DataError.at(message, self.path, line, _QUOTES_ARE_WORDS)
 
     def _next(self, rows: Rows, line: int) -> list[str] | None:
         """The next row, which begins in this line of the file."""
@@ -141,6 +164,7 @@ class CsvReader(TaggedReader, TextFileReader):
             message, notes = _problem(str(error))
             # A quote that is never closed is found at the end of the file.
             line = line if message is _OPEN_QUOTE else rows.line_num
+            notes = notes if self.sentence_column is None else (*notes, _QUOTES_ARE_WORDS)
             raise DataError.at(f"not well-formed CSV: {message}", self.path, line, *notes) from error
 
     def _places(self, header: list[str]) -> dict[str, int]:
