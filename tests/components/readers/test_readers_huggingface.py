@@ -148,3 +148,47 @@ def test_tags_are_cleaned_and_counted(tmp_path, datasets_library):
     datasets_library.Dataset.from_dict({"tokens": [["ok"]], "tags": [["B-LOC\u00a0"]]}).to_parquet(path)
     data = load(HuggingFaceReader(path=path), "IOB2")
     assert (data.sentences[0].tags, [unused.line for unused in data.unused]) == (["B-LOC"], [1])
+
+
+def test_class_labels_without_names_are_numbers(tmp_path, datasets_library):
+    """The library names them 0, 1, …, which would be learned as plain tags; `tag_names` gives their names."""
+    label = datasets_library.ClassLabel(num_classes=3)
+    features = datasets_library.Features(
+        {
+            "tokens": datasets_library.List(datasets_library.Value("string")),
+            "tags": datasets_library.List(label),
+        }
+    )
+    rows = {"tokens": ROWS["tokens"], "tags": ROWS["ner"]}
+    datasets_library.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "one")
+    with pytest.raises(DataError, match="tags are numbers such as 1") as caught:
+        tags(path=tmp_path / "one")
+    assert "tag_names" in str(caught.value)
+    data = load(HuggingFaceReader(path=tmp_path / "one", tag_names=NAMES), "IOB2")
+    assert [sentence.tags for sentence in data] == [["B-LOC", "I-LOC"], ["O"]]
+
+
+def test_configurations_are_not_mixed(tmp_path, table):
+    """A copy of a repository has a folder per configuration, such as one for each language."""
+    for number, name in enumerate(["de", "en"]):
+        (tmp_path / name).mkdir()
+        table.select([number]).to_parquet(tmp_path / name / "train-00000-of-00001.parquet")
+    table.to_parquet(tmp_path / "en" / "test-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="`train` is in 2 folders: de, en") as caught:
+        tags(path=tmp_path, tags_column="ner")
+    assert "`config`" in str(caught.value)
+    assert tags(path=tmp_path, config="en", tags_column="ner") == [["O"]]
+    assert tags(path=tmp_path / "de", tags_column="ner") == [["B-LOC", "I-LOC"]]
+    assert tags(path=tmp_path, split="test", tags_column="ner") == [["B-LOC", "I-LOC"], ["O"]]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_missing_files_of_a_split_are_an_error(tmp_path, table, kept):
+    """A download that was interrupted leaves some of the numbered files."""
+    for number in range(3):
+        if number == kept or kept == 2:
+            table.to_parquet(tmp_path / f"train-{number:05d}-of-00004.parquet")
+    with pytest.raises(DataError, match="of 4 files of the split `train` are missing") as caught:
+        tags(path=tmp_path, tags_column="ner")
+    missing = {0: "00001-of-00004", 1: "00000-of-00004", 2: "00003-of-00004"}[kept]
+    assert missing in str(caught.value)

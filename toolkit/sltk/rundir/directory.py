@@ -121,7 +121,7 @@ class RunDirectory:
         Raises:
             UsageError: it reads data from the old run, or starts from its model.
         """
-        inputs = list(read_from([path for path in self._parts() if path != self.spec], readers, backbone))
+        inputs = list(read_from([path for path in self.parts() if path != self.spec], readers, backbone))
         if inputs:
             message = f"--force would remove what this run reads from `{self.folder}`"
             notes = (*inputs, "choose another --output")
@@ -203,7 +203,7 @@ class RunDirectory:
         atomic.write_text(self.spec, self._resolved(spec))
         return LoggedProgress(progress, self.log)
 
-    def _parts(self) -> list[Path]:
+    def parts(self) -> list[Path]:
         """What a run writes. A run removed up to some part can neither be resumed nor be taken for finished, and as
         long as its spec exists it is recognized as a run by its environment.
         """
@@ -213,7 +213,7 @@ class RunDirectory:
         ]  # fmt: skip
 
     def _clear(self) -> None:
-        for path in self._parts():
+        for path in self.parts():
             atomic.remove(path)
 
     def _check_data(self, fingerprints: Mapping[str, Fingerprint]) -> None:

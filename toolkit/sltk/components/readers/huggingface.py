@@ -16,6 +16,9 @@ from ...types import Sentence
 from ..registry import register
 from ..slots import TaggedReader
 
+_SHARD = re.compile(r"-([0-9]{1,9})-of-([0-9]{1,9})\.parquet$")
+_MOST_SHARDS = 100_000
+
 
 @register.reader("huggingface")
 class HuggingFaceReader(TaggedReader):
@@ -31,7 +34,10 @@ class HuggingFaceReader(TaggedReader):
         default=None,
         description="parquet file, folder of such files, or `save_to_disk` folder, instead of a name",
     )
-    config: str | None = Field(default=None, description="configuration of the data set on the hub")
+    config: str | None = Field(
+        default=None,
+        description="configuration of the data set on the hub, or the folder of parquet files in `path`",
+    )
     revision: str | None = Field(default=None, description="commit, branch or tag on the hub")
     split: str = Field(default="train", description="split of the data set")
     words_column: str = Field(default="tokens", description="column of word lists")
@@ -121,7 +127,7 @@ class HuggingFaceReader(TaggedReader):
     def _local(self, datasets: Any, path: Path) -> Any:
         if not path.exists():
             raise DataError.at("no such file or folder", path)
-        files = [path] if path.is_file() else sorted(path.rglob(f"{self.split}[-.]*parquet"))
+        files = [path] if path.is_file() else self._split_files(path)
         if files:
             return datasets.concatenate_datasets([datasets.Dataset(_table(file)) for file in files])
         saved = datasets.load_from_disk(str(path))
@@ -130,6 +136,31 @@ class HuggingFaceReader(TaggedReader):
         if self.split not in saved:
             raise DataError.at(f"no split `{self.split}`; available: {', '.join(saved)}", path)
         return saved[self.split]
+
+    def _split_files(self, folder: Path) -> list[Path]:
+        """The parquet files of the split in a folder: all of one configuration, and nothing of another."""
+        if self.config is not None:
+            folder = folder / self.config
+        files = sorted(folder.rglob(f"{self.split}[-.]*parquet"))
+        places = sorted({file.parent for file in files})
+        if len(places) > 1:
+            names = [place.relative_to(folder).as_posix() for place in places]
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            raise DataError.at(
+                f"the split `{self.split}` is in {len(names)} folders: {shown}",
+                folder,
+                None,
+                "choose one with `config`, or with `path`",
+            )
+        parts = [match for file in files if (match := _SHARD.search(file.name))]
+        for total in sorted({int(part[2]) for part in parts}):
+            found = {int(part[1]) for part in parts if int(part[2]) == total}
+            missing = sorted(set(range(total)) - found) if total < _MOST_SHARDS else []
+            if missing:
+                message = f"{len(missing)} of {total} files of the split `{self.split}` are missing"
+                note = f"the first is the one with `{missing[0]:05d}-of-{total:05d}` in its name"
+                raise DataError.at(message, places[0], None, note)
+        return files
 
     def _no_column(self, column: str, known: list[str]) -> DataError:
         note = f"columns: {', '.join(known)}; choose with `words_column` and `tags_column`, or `text_column`"
@@ -164,8 +195,12 @@ def _table(file: Path) -> Any:
 
 
 def _label_names(feature: Any) -> list[str] | None:
-    """Names of the class labels of a column of label lists; None for other columns."""
+    """Names of the class labels of a column of label lists; None for other columns, and for names that are only
+    numbers, which the library gives to labels without names.
+    """
     inner = getattr(feature, "feature", feature)
     inner = inner[0] if isinstance(inner, list) else inner
     names = getattr(inner, "names", None)
-    return None if names is None else list(names)
+    if names is None or list(names) == [str(number) for number in range(len(names))]:
+        return None
+    return list(names)
