@@ -81,6 +81,27 @@ def test_predict_and_evaluate_replace_no_input(folder: Path, run: Path, options:
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "spec.yaml", "log.jsonl", "model/sltk.json", "model/manifest.json"]
+)
+def test_a_run_is_not_overwritten_by_its_own_output(folder: Path, run: Path, name: str) -> None:
+    """`evaluate --output RUN/metrics.json` would replace the scores and times of training."""
+    before = contents(run)
+    assert main(["evaluate", str(run), "--data", "data", "--reader", "conll", "-o", str(run / name)]) == 2
+    assert main(["predict", str(run), "b.txt", "-o", str(run / name)]) == 2
+    if name.startswith("model/"):
+        assert main(["predict", str(run / "model"), "b.txt", "-o", str(run / name)]) == 2
+    assert contents(run) == before
+
+
+def test_other_files_in_a_run_may_be_replaced(folder: Path, run: Path) -> None:
+    """Such as the output of an earlier command."""
+    for _ in range(2):
+        for name in ("scores.json", "predictions/other.json"):
+            output = str(run / name)
+            assert main(["evaluate", str(run), "--data", "data", "--reader", "conll", "-o", output]) == 0
+
+
 def shell(command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the shell, in which `sltk` is this one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -76,17 +76,23 @@ def build_reader(name: str, source: str, options: Sequence[str] | None) -> Reade
     return build(Reader, name, options, **{key: source})
 
 
-def check_output(writer: Writer, output: str, readers: Iterable[Reader]) -> None:
+def check_output(writer: Writer, output: str, readers: Iterable[Reader], others: Iterable[Path] = ()) -> None:
     """Check that a writer can write to a place, and replaces nothing that is read; `-` is standard output.
 
+    Args:
+        writer: writes the output.
+        output: the place.
+        readers: read files that must stay.
+        others: other files and folders that must stay.
+
     Raises:
-        UsageError: the place is not writable, or a file of a reader.
+        UsageError: the place is not writable, or a file that must stay.
     """
     path = Path(output)
     if output != "-":
         writer.check_place(path)
     outputs = [path] if output == "-" else writer.outputs(path)
-    check_not_read(outputs, (read for reader in readers for _, read in reader.paths()))
+    check_not_read(outputs, [*(read for reader in readers for _, read in reader.paths()), *others])
 
 
 def _entry(shown: str, value: str) -> Entry:

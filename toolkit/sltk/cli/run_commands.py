@@ -159,12 +159,14 @@ def evaluate(
     run_imports(imports)
     from ..files import atomic
     from ..files.writable import check_file, check_not_read
+    from ..rundir.ownership import own_files
     from .component_options import build_reader
 
     data_reader = build_reader(reader, str(data), option) if reader else None
     if output is not None:
         check_file(output)
-        check_not_read([output], [path for _, path in data_reader.paths()] if data_reader else [])
+        data_paths = [path for _, path in data_reader.paths()] if data_reader else []
+        check_not_read([output], [*data_paths, *own_files(run)])
     from .. import run as pipelines
     from ..rundir.directory import locked_around
     from .score_tables import show_scores
@@ -215,6 +217,7 @@ def predict(
     from ..components.readers.text import TextReader
     from ..data.changes import NotedChanges, written
     from ..files.data_files import is_missing
+    from ..rundir.ownership import own_files
     from .component_options import build_reader, check_output
 
     writer = _writer(format_, colored=output == "-" and is_styled(sys.stdout))
@@ -223,7 +226,7 @@ def predict(
     missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
     if missing:
         raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
-    check_output(writer, output, readers or [TextReader(path=Path(path)) for path in inputs])
+    check_output(writer, output, readers or [TextReader(path=Path(path)) for path in inputs], own_files(run))
     from .. import run as pipelines
 
     with _progress() as progress:

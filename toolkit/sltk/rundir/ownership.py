@@ -43,6 +43,25 @@ def foreign_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def own_files(run: Path) -> list[Path]:
+    """The files and folders of a run directory, or of an exported model, that a command which reads it must keep.
+
+    `predictions/` is not read, so that files in it may be replaced.
+    """
+    if is_stored_spec(run / "spec.yaml"):
+        names = (
+            "spec.yaml",
+            "environment.json",
+            "metrics.json",
+            "log.jsonl",
+            "model",
+            "checkpoints",
+            "imports",
+        )
+        return [run / name for name in names]
+    return [run]
+
+
 def read_from(
     folders: list[Path], readers: Mapping[str, Reader | None], backbone: Backbone | None
 ) -> Iterator[str]:
