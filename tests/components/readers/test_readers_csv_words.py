@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,39 @@ def test_words_of_several_lines_are_an_error(write):
         list(CsvReader(path=write(content), **keys).read())
     (sentence,) = CsvReader(path=write(content.replace("two\nlines", "one line")), **keys).read()
     assert sentence.words == ["one line", "a, b"]
+
+
+def table(numbers: str) -> str:
+    """One row per number, and a blank row for `/`."""
+    rows = ["" if number == "/" else f"{number},word,O" for number in numbers.split()]
+    return "\n".join(["sentence,word,tag", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "interrupted"),
+    [
+        ("0 0 1 0 0 1", [5, 7]),
+        ("1 2 3 4 2", [6]),
+        ("3 1 2 1 2 1", [5, 6, 7]),
+        ("1 1 2 2 3 1 1 2 2 3", []),
+        ("1 2 / 1 2", []),
+        ("1 1 2 3 3", []),
+    ],
+    ids=["interleaved", "back", "shuffled", "documents", "blank row", "ordered"],
+)
+def test_rows_of_a_sentence_that_are_apart_are_counted(write, numbers, interrupted):
+    """Shuffled rows would be sentences of a word or two; numbers that begin again are those of another document."""
+    keys = {**BARE_KEYS, "separator": ","}
+    sentences = list(CsvReader(path=write(table(numbers)), **keys).read())
+    unused = [each for sentence in sentences for each in sentence.unused]
+    assert [each.line for each in unused] == interrupted
+    assert all("was interrupted by others" in each.reason and each.adjusted for each in unused)
+
+
+def test_shuffled_rows_of_many_sentences_are_counted(write):
+    """Also if there are more sentences than are remembered."""
+    ordered = [str(number // 10) for number in range(20_000)]
+    shuffled = random.Random(0).sample(ordered, len(ordered))
+    for numbers, fewest, most in ((ordered, 0, 0), (shuffled, 5_000, 20_000)):
+        sentences = CsvReader(path=write(table(" ".join(numbers))), **{**BARE_KEYS, "separator": ","}).read()
+        assert fewest <= sum(len(sentence.unused) for sentence in sentences) <= most

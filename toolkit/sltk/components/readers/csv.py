@@ -16,7 +16,7 @@ from ...errors import DataError, nearest
 from ...files.sniffing import Content
 from ...files.text_lines import TextLines
 from ...schemes.styles import NUMBERS_NEED_NAMES
-from ...types import Sentence
+from ...types import Sentence, Unused
 from ..registry import register
 from ..slots import TaggedReader
 from .separators import SeparatorCharacter, separator_text
@@ -36,6 +36,9 @@ _QUOTES_ARE_WORDS = (
 )
 _OPEN_QUOTE = "a cell that begins with a quote has no closing quote"
 
+_FEWEST = 3
+"""Sentences after which the first number means another document, and not one sentence that goes on."""
+_MOST_NAMES = 1000
 
 _Place = tuple[str | None, str, int]
 """Document, sentence, and the number of blank rows before."""
@@ -83,7 +86,7 @@ class CsvReader(TaggedReader, TextFileReader):
         lines = self.open()
         sentences = self._listed(lines) if self.sentence_column is None else self._word_by_word(lines)
         for sentence in sentences:
-            sentence.unused = lines.take_replacements()
+            sentence.unused = (*sentence.unused, *lines.take_replacements())
             yield sentence
 
     def _listed(self, lines: TextLines) -> Iterator[Sentence]:
@@ -99,13 +102,18 @@ class CsvReader(TaggedReader, TextFileReader):
 
     def _word_by_word(self, lines: TextLines) -> Iterator[Sentence]:
         """The sentences of a table with one word per row."""
-        for (document, *_), group in groupby(self._placed(lines), key=itemgetter(0)):
+        earlier = _EarlierSentences()
+        for (document, name, breaks), group in groupby(self._placed(lines), key=itemgetter(0)):
             _, numbers, rows = zip(*group, strict=True)
             tags = None if self.tags_column is None else [row[self.tags_column] for row in rows]
             words = [row[self.words_column] for row in rows]
-            yield Sentence(
+            sentence = Sentence(
                 words, tags, file=str(self.path), line=numbers[0], document=document, word_lines=numbers
             )
+            if earlier.has(name, (document, breaks)):
+                reason = f"sentence `{name}` was interrupted by others, and is read as several sentences"
+                sentence.unused = (Unused(str(self.path), numbers[0], reason, adjusted=True),)
+            yield sentence
 
     def _placed(self, lines: TextLines) -> Iterator[tuple[_Place, int, dict[str, str]]]:
         """Yield document and sentence of each word, with its line; a row of blank cells ends a sentence, too."""
@@ -204,6 +212,30 @@ class CsvReader(TaggedReader, TextFileReader):
                 f"column `{column}` has an invalid string: {error}", self.path, line
             ) from error
         return strings
+
+
+class _EarlierSentences:
+    """The sentences of a document that were read before, at most the last thousand.
+
+    Rows of one sentence that are not next to each other are a sign of rows in another order. Numbers that begin again
+    with the first one are not: a file may hold several documents.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._first: str | None = None
+        self._part: object = None
+
+    def has(self, name: str, part: object) -> bool:
+        """Whether this part of the file had a sentence of this name before; from now on, it has."""
+        begins_again = name == self._first and len(self._names) >= _FEWEST
+        if part != self._part or begins_again:
+            self._names, self._first, self._part = {}, name, part
+        found = name in self._names
+        self._names[name] = None
+        if len(self._names) > _MOST_NAMES:
+            del self._names[next(iter(self._names))]
+        return found
 
 
 def _problem(error: str) -> tuple[str, tuple[str, ...]]:
