@@ -326,3 +326,31 @@ def test_conversion_streams_with_a_style(tmp_path):
     conversion = Conversion(ConllReader(path=path))
     assert conversion.scheme == "IO"
     assert list(conversion.predictions())[-1].spans == SPANS
+
+
+@pytest.mark.parametrize("scheme", ["auto", "IOB2"])
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        ("I-O", "a span of the type `O`: is it meant to be `O`?"),
+        ("B-O", "a span of the type `O`: is it meant to be `O`?"),
+        ("B-LOC|B-ORG", "a span of the type `LOC|B-ORG`: these look like several tags"),
+        ("B-LOC;B-ORG", "these look like several tags"),
+        ("B-LOC,I-ORG", "these look like several tags"),
+        ("B-LOC|O", "these look like several tags"),
+        ("I-LOC/B-ORG", "these look like several tags"),
+    ],
+)
+def test_types_that_are_or_contain_tags_are_a_warning(tmp_path, capsys, tag, says, scheme):
+    """They come from programs that cut or join tags; nothing else would tell that they are no types."""
+    path = tmp_path / "a.conll"
+    path.write_text(f"Ada B-PER\nBell {tag}\nleft O\n")
+    arguments = ["stats", str(path), "--reader", "conll", "--option", f"scheme={scheme}"]
+    assert main(arguments) == 0
+    output = capsys.readouterr()
+    assert says in output.out + output.err
+    for name in ("OTHER", "O2", "B-cell", "LOC|ORG", "a/b", "cell,B", "x|o", "PER/OTHER"):
+        path.write_text(f"Ada B-PER\nBell B-{name}\nleft O\n")
+        assert main(arguments) == 0
+        output = capsys.readouterr()
+        assert "is a span of the type" not in output.out + output.err, name

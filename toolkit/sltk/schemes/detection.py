@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .rules import OUTSIDE, allowed, parse, parse_tag
-from .styles import TagStyle, canonical, nearly_all_once, style_of, suspicions
+from .styles import TagStyle, canonical, nearly_all_once, odd_type, style_of, suspicions
 
 if TYPE_CHECKING:
     from .names import ReaderScheme, ReaderStyle, SchemeName
@@ -93,12 +93,15 @@ class TagDetector:
         own_style = self.style(scheme, style)
         if scheme == "plain":
             return self._plain(is_declared=True)
+        if scheme == "auto" and own_style is None and _mostly_plain(self._pairs):
+            return self._plain()
+        warning = odd_type(self.counts())
         if scheme != "auto":
-            return TagReading(scheme, own_style)
+            return TagReading(scheme, own_style, warning)
         if own_style is None:
-            return self._plain() if _mostly_plain(self._pairs) else TagReading(self._likeliest())
+            return TagReading(self._likeliest(), warning=warning)
         likeliest = "IO" if own_style.name == "types" else self.canonical(own_style)._likeliest()
-        return TagReading(likeliest, own_style)
+        return TagReading(likeliest, own_style, warning)
 
     def _plain(self, *, is_declared: bool = False) -> TagReading:
         """Plain tags, with a warning if they may be something else: brackets around spans, or words."""

@@ -43,6 +43,7 @@ READ_BRACKETS = (
 )
 """Advice for files with brackets around spans."""
 _BRACKETS = re.compile(r"\(\w|[\w*]\)")
+_TAG_INSIDE = re.compile(r"[|;,+&/#\s](?:[BIESLUMW]-\S|O(?:[|;,+&/#\s]|$))")
 _FEW_TAGS, _NEARLY_ALL = 10, 0.8
 _LEAST_OUTSIDE = 0.2
 _LETTER_STYLES: tuple[StyleName, ...] = ("prefix", "suffix", "letters")
@@ -175,6 +176,21 @@ def nearly_all_once(counts: Mapping[str, int]) -> bool:
     """Whether there are many tags, nearly all of which occur once, as words or ids do."""
     once = sum(count == 1 for count in counts.values())
     return len(counts) >= _FEW_TAGS and once >= _NEARLY_ALL * len(counts)
+
+
+def odd_type(counts: Mapping[str, int]) -> str | None:
+    """What is odd about the type in a tag of spans: it is the tag outside of spans, or contains another tag.
+
+    Such tags come from programs that cut or join tags, and are read as spans of these types.
+    """
+    for tag in sorted(counts):
+        match = _PREFIX.fullmatch(tag)
+        if match and match["type"] in ("O", "o"):
+            return f"`{tag}` is a span of the type `{match['type']}`: is it meant to be `O`?"
+        if match and _TAG_INSIDE.search(match["type"]):
+            note = "these look like several tags, but a word has one"
+            return f"`{tag}` is a span of the type `{match['type']}`: {note}"
+    return None
 
 
 def _are_types(tags: Sequence[str], counts: Mapping[str, int]) -> bool:
