@@ -70,12 +70,23 @@ def write_report(
 
 def _check_output(output: Path) -> None:
     check_folder(output)
-    others = sorted({path.name for path in output.iterdir()} - FILES) if output.exists() else []
+    others = sorted(_others(output)) if output.exists() else []
     if others:
         raise UsageError(
             f"`{output}` contains files that are not part of a report ({', '.join(others[:3])}); "
             "choose another --output"
         )
+
+
+def _others(output: Path) -> Iterator[str]:
+    """What is in a folder and is not part of a report; everything, if the folder holds no report."""
+    is_report = (output / "report.html").exists()
+    known = {kind.name for kind in _KINDS}
+    for path in output.iterdir():
+        if path.name not in FILES or not is_report:
+            yield path.name
+        elif path.is_dir():
+            yield from (f"{path.name}/{figure.name}" for figure in path.iterdir() if figure.stem not in known)
 
 
 def _write_files(tasks: Sequence[StudyTask], notes: Sequence[str], folder: Path) -> None:
