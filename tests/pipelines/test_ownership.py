@@ -35,6 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "corpus/train.conll",
         "checkpoints/best.pt",
         "imports/list.txt",
+        "imports/mine.py",
         "model/model.safetensors",
         "log.jsonl.old",
     ],

@@ -197,9 +197,9 @@ class RunDirectory:
         for path in [*self.folder.glob(".*"), *self.folder.glob("*/.*")]:
             if atomic.is_partial(path.name):
                 atomic.remove(path)
-        write_copies(imports, self.imports, progress.note)
         data = {"data": dict(fingerprints)}
         atomic.write_json(self.environment, environment(spec.seed, model) | _origin(spec.backbone) | data)
+        write_copies(imports, self.imports, progress.note)
         atomic.write_text(self.spec, self._resolved(spec))
         return LoggedProgress(progress, self.log)
 

@@ -36,7 +36,9 @@ def foreign_files(folder: Path) -> list[str]:
         return []
     found: list[str] = []
     for path in folder.iterdir():
-        if path.name in _BEFORE_SPEC:
+        if path.name == "imports" and not (folder / "environment.json").exists():
+            found.append(path.name)  # a run writes its environment first
+        elif path.name in _BEFORE_SPEC:
             found += _foreign_inside(path)
         elif not atomic.is_partial(path.name):
             found.append(path.name)
