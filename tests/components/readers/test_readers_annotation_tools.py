@@ -11,6 +11,7 @@ import pytest
 from sltk.cli import main
 from sltk.components.readers.dataturks import DataturksReader
 from sltk.components.readers.doccano import DoccanoReader
+from sltk.components.readers.dygie import DygieReader
 from sltk.components.readers.gliner import GlinerReader
 from sltk.components.readers.prodigy import ProdigyReader
 from sltk.components.slots import Reader
@@ -360,3 +361,25 @@ def test_the_command_line_reads_all_formats(
     """`convert` writes the spans of each format."""
     assert main(["convert", str(put(tmp_path, value)), "-", "--reader", reader, "--writer", "conll"]) == 0
     assert "Mira\tB-PER\nOkafor\tI-PER\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("reader", "record"),
+    [
+        (GlinerReader, '{"tokenized_text": ["in", "Oslo"], "ner": [[1, END, "place"]]}'),
+        (DygieReader, '{"doc_key": "a", "sentences": [["in", "Oslo"]], "ner": [[[1, END, "place"]]]}'),
+    ],
+    ids=["gliner", "dygie"],
+)
+def test_an_end_after_the_last_word_says_how_ends_are_counted(
+    tmp_path: Path, reader: type[GlinerReader | DygieReader], record: str
+) -> None:
+    """Programs that write the end as the word after the last make all spans too long; only this one can be seen."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(record.replace("END", "2"))
+    assert "are all spans here one word too long?" in error_message(reader(path=path))
+    path.write_text(record.replace("END", "3"))
+    assert "too long" not in error_message(reader(path=path))
+    path.write_text(record.replace("END", "1"))
+    (sentence,) = reader(path=path).read()
+    assert spans_of(sentence) == [("Oslo", "place")]

@@ -11,7 +11,7 @@ from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader
 from .unread_keys import check_unread
-from .word_spans import NerOrEventReader, WordMention
+from .word_spans import NerOrEventReader, WordMention, last_is_inside
 
 _OTHER = (
     *("sentences", "ner", "events", "relations", "clusters"),
@@ -74,7 +74,8 @@ class DygieReader(NerOrEventReader, PartlyAnnotatedReader, JsonReader):
                 raise here.error(f"expected {expected}, found {excerpt(item)}")
         if not first <= start <= last < first + length:
             extent = f"which has words {first} to {first + length - 1}"
-            raise here.error(f"words {start} to {last} of the document are not in this sentence, {extent}")
+            message = f"words {start} to {last} of the document are not in this sentence, {extent}"
+            raise here.error(message, *last_is_inside(last, first + length))
         return WordMention(start - first, last - first + 1, type_, path=here.path)
 
 

@@ -12,6 +12,7 @@ from .json_records import JsonReader, JsonRecord
 from .json_text import excerpt
 from .standoff import PartlyAnnotatedReader, StandoffReader
 from .unread_keys import check_unread
+from .word_spans import last_is_inside
 
 
 @register.reader("gliner")
@@ -49,7 +50,8 @@ def _span(item: tuple[Any, JsonRecord], words: list[str]) -> Span:
         case [int(first), int(last), str(type_)] if not {type(first), type(last)} & {bool}:
             if not 0 <= first <= last < len(words):
                 extent = f"which has words 0 to {len(words) - 1}"
-                raise here.error(f"words {first} to {last} are not in this sentence, {extent}")
+                message = f"words {first} to {last} are not in this sentence, {extent}"
+                raise here.error(message, *last_is_inside(last, len(words)))
             if not type_:
                 raise here.error(f"the span of words {first} to {last} has no type")
             return Span(first, last + 1, type_)

@@ -93,6 +93,13 @@ def entity_sentence(
     return Sentence(words, spans=spans, document=document, **record.origin)
 
 
+def last_is_inside(last: int, length: int) -> tuple[str, ...]:
+    """A note for a span that ends one word after the last: all spans of the file may have such ends."""
+    if last != length:
+        return ()
+    return ("the second number is that of the last word itself: are all spans here one word too long?",)
+
+
 def _problem(mention: WordMention, words: list[str]) -> str | None:
     start, end, type_, text, _ = mention
     if not 0 <= start < end <= len(words):
