@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from sltk.cli import main
@@ -205,3 +207,14 @@ def test_shuffled_rows_of_many_sentences_are_counted(write):
     for numbers, fewest, most in ((ordered, 0, 0), (shuffled, 5_000, 20_000)):
         sentences = CsvReader(path=write(table(" ".join(numbers))), **{**BARE_KEYS, "separator": ","}).read()
         assert fewest <= sum(len(sentence.unused) for sentence in sentences) <= most
+
+
+@pytest.mark.parametrize(("separator", "named"), [("\t", "tab"), (";", '";"'), ("|", '"|"')])
+def test_another_separator_is_named(write, separator, named):
+    """Spreadsheets write semicolons where the comma is the decimal point."""
+    path = write("sentence,word,tag\n1,Ada,B-per\n".replace(",", separator))
+    keys = {key: value for key, value in BARE_KEYS.items() if key != "separator"}
+    with pytest.raises(DataError, match=re.escape(f"is `separator: {named}` meant?")):
+        list(CsvReader(path=path, **keys).read())
+    (sentence,) = CsvReader(path=path, separator=yaml.safe_load(named), **keys).read()
+    assert sentence.words == ["Ada"]

@@ -39,6 +39,8 @@ _OPEN_QUOTE = "a cell that begins with a quote has no closing quote"
 _FEWEST = 3
 """Sentences after which the first number means another document, and not one sentence that goes on."""
 _MOST_NAMES = 1000
+_SEPARATORS = {"\t": "tab", ";": '";"', "|": '"|"', ",": '","'}
+"""Usual separators, as they are written in a spec."""
 
 _Place = tuple[str | None, str, int]
 """Document, sentence, and the number of blank rows before."""
@@ -186,9 +188,12 @@ class CsvReader(TaggedReader, TextFileReader):
             raise DataError.at(f"the header has {header.count(name)} columns `{name}`", self.path, 1)
         if name in header:
             return header.index(name)
-        note = f"columns: {', '.join(header)}; choose with `{key}`"
+        notes = [f"columns: {', '.join(header)}; choose with `{key}`"]
+        other = next((each for each in _SEPARATORS if each in header[0]), None) if len(header) == 1 else None
+        if other is not None:
+            notes = [f"the header is one column: is `separator: {_SEPARATORS[other]}` meant?"]
         suggestion = nearest(name, header)
-        raise DataError.at(f"no column `{name}` in the header", self.path, 1, note, suggestion=suggestion)
+        raise DataError.at(f"no column `{name}` in the header", self.path, 1, *notes, suggestion=suggestion)
 
     def _labels(self, cell: str, line: int) -> list[str]:
         """A list of tags: strings, or numbers that `tag_names` names."""
