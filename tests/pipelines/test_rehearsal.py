@@ -173,9 +173,13 @@ def test_a_model_that_predicts_differently_after_loading_fails(
     """A rehearsal detects a head that is not loaded correctly."""
     from sltk.models import saving
 
-    def reset(modules: Any, _: Any) -> None:
+    load = saving.load_modules
+
+    def reset(build: Any, folder: Path) -> Any:
+        modules = load(build, folder)
         for parameter in modules["head"].parameters():
             parameter.data.normal_(std=5.0)
+        return modules
 
     monkeypatch.setattr(saving, "load_modules", reset)
     with pytest.raises(RunError, match=r"labels .* words differently"):

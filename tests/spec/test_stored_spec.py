@@ -81,7 +81,9 @@ def test_keys_of_later_versions_are_no_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["imports", "environment.json", "checkpoints", "corpus"])
 def test_files_of_a_killed_run_do_not_block_a_new_one(tmp_path: Path, name: str) -> None:
     """Files written before the spec are not mistaken for files of the user, neither by a run nor by a sweep."""
-    (tmp_path / name).mkdir()
+    (tmp_path / "environment.json").touch()  # a run writes it first
+    if name != "environment.json":
+        (tmp_path / name).mkdir()
     loaded = loading.load(tiny.spec())
     assert RunDirectory(tmp_path).prepare(loaded.spec, resume=False, force=False) is None
     assert read_row(PlannedRun("a", {}, loaded), tmp_path, None).state == "waiting"

@@ -63,7 +63,8 @@ def check(
         else:
             for line in checked.summary():
                 print_result(line)
-            _show_data(report)
+            if report is not None:
+                _show_data(report)
             _conclude(warnings)
     if strict and warnings:
         print_info("`--strict` treats warnings as errors.")
@@ -91,7 +92,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     return [*models, *warnings], reports[0] if len(checked.runs) == 1 else None
 
 
-def _show_data(report: DataReport | None) -> None:
+def _show_data(report: DataReport) -> None:
     from ..pretraining.pretraining_preview import TextCounts
     from ..preview.audit import Audit
     from .audit_tables import show_audit
