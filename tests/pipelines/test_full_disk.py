@@ -77,8 +77,10 @@ def test_a_run_on_a_full_disk_can_be_resumed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolated", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.1, 1.6])
+@pytest.mark.parametrize(
+    ("share", "isolated"),
+    [*((share, False) for share in (0.0, 0.1, 0.5, 1.1, 1.6)), (0.1, True), (1.1, True)],
+)
 def test_a_sweep_on_a_full_disk_blames_no_run(
     share: float,
     isolated: bool,
@@ -259,7 +261,7 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [600, 3_000, 100_000, 300_000, 500_000, 550_000])
+@pytest.mark.parametrize("limit", [600, 100_000, 550_000])
 def test_a_limit_for_files_is_recognized(limit: int, complete: Path, tmp_path: Path) -> None:
     """`ulimit -f` is like a full disk, also where torch gives no reason."""
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec()))
