@@ -92,9 +92,10 @@ class RegexSplitter(Splitter):
     def split(self, text: str) -> list[tuple[int, int]]:
         """Half-open offsets of the words."""
         words: list[tuple[int, int]] = []
+        has_apostrophe = any(mark in text for mark in _APOSTROPHES)
         for match in _pattern().finditer(text):
             start, end = match.span()
-            if match.lastgroup == "word":
+            if has_apostrophe and match.lastgroup == "word":
                 for cut in _contractions(text, *match.span("word")):
                     words.append((start, cut))
                     start = cut
