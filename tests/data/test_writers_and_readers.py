@@ -129,10 +129,11 @@ def test_a_byte_order_mark_in_a_word_is_kept_or_reported(tmp_path: Path, form: s
     """Readers of text remove marks at the beginning of a line, and say so."""
     spans = [Span(0, 1, "PER")]
     source = ListReader(sentences=[Sentence(["x\ufeff"], spans=spans), Sentence(["\ufeffKai"], spans=spans)])
-    path, _ = write(form, tmp_path, Conversion(source).predictions())
+    path, changes = write(form, tmp_path, Conversion(source).predictions())
     data = load(reader_of(form, path, "IOB2"), "IOB2")
     assert data.sentences[0].words == ["x\ufeff"]
     assert data.sentences[1].words == ["\ufeffKai"] or data.unused
+    assert (changes.count == 1) == (form == "conll")
 
 
 @pytest.mark.parametrize("form", FORMS)

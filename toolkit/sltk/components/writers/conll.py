@@ -33,18 +33,19 @@ class ConllWriter(Writer):
                 continue
             if gold is not None and gold != (sentence.tags is not None):
                 raise _mixed(sentence)
-            block = _block(sentence, written_tags(prediction))
-            if gold is None and block.startswith("\ufeff"):
-                yield "\ufeff"  # readers treat the first one of a file as a byte-order mark
             gold = sentence.tags is not None
-            yield block
+            yield _block(sentence, written_tags(prediction))
 
     def changes(self, prediction: Prediction) -> Iterator[Unused]:
-        """Words and tags with tabs or line ends, and sentences without words."""
+        """Words and tags with tabs or line ends, words that begin with U+FEFF, and sentences without words."""
         if not prediction.words:
             yield change(
                 prediction.sentence, "a sentence without words is not written: it would be a blank line"
             )
+        for word in prediction.words:
+            if word.startswith("\ufeff"):
+                reason = f"`{word}` begins with U+FEFF, which readers remove as a byte-order mark"
+                yield change(prediction.sentence, reason)
         texts = (*prediction.words, *prediction.tags)
         if breaks_cells(" ".join(texts)):
             for text in filter(breaks_cells, texts):
