@@ -42,15 +42,15 @@ def open_regular(path: Path) -> io.BufferedReader:
         raise
     except OSError as error:
         raise damaged(path, error.strerror or error) from error
-    kind = _irregular(os.fstat(descriptor).st_mode)
+    kind = irregular(os.fstat(descriptor).st_mode)
     if kind is not None:
         os.close(descriptor)
         raise damaged(path, f"expected a file, found {kind}")
     return io.BufferedReader(io.FileIO(descriptor))
 
 
-def _irregular(mode: int) -> str | None:
-    """What is in the place of a regular file; None if it is one."""
+def irregular(mode: int) -> str | None:
+    """What is in the place of a regular file, such as `a folder`; None if it is one."""
     if stat.S_ISREG(mode):
         return None
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -79,7 +79,7 @@ def check_regular(folder: Path, *, deep: bool = True) -> None:
             mode = path.stat().st_mode
         except OSError as error:
             raise damaged(path, error.strerror or error) from error
-        if not stat.S_ISDIR(mode) and (kind := _irregular(mode)) is not None:
+        if not stat.S_ISDIR(mode) and (kind := irregular(mode)) is not None:
             raise damaged(path, f"expected a file, found {kind}")
 
 

@@ -13,17 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError, nearest
+from .damage import irregular
 from .sniffing import HEAD, Content, unexpected
 from .unpacking import unpacked
 
 _STREAM = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|\d+)/fd/\d+")
 """Streams that are open already, such as bash's `<(command)`: they do not wait for a writer."""
-_KINDS = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 @contextmanager
@@ -87,10 +82,8 @@ def check_regular(path: Path, status: os.stat_result) -> None:
     """
     if stat.S_ISDIR(status.st_mode):
         raise DataError.at("this is a folder, not a file", path)
-    if _STREAM.fullmatch(str(path)):
-        return
-    kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), None)
-    if kind is not None:
+    kind = irregular(status.st_mode)
+    if kind is not None and not _STREAM.fullmatch(str(path)):
         raise DataError.at(
             f"this is {kind}, not a file", path, None, "`-` reads standard input: `command | sltk … -`"
         )
