@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from reading import error_message
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.csv import CsvReader
 from sltk.components.readers.text import TextReader
 from sltk.components.writers import ConllWriter
-from sltk.errors import DataError
 from sltk.types import Prediction, Sentence
 
 COLUMNS = "-DOCSTART- X O\n\nAda N I-PER\nsang V O\n\nIn P O\nOslo N I-LOC\n\n-DOCSTART- X O\n\nYes U O\n"
@@ -31,13 +31,6 @@ def write(tmp_path: Path):
         return path
 
     return _write
-
-
-def error_message(reader) -> str:
-    """The error message of a reader."""
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
 
 
 def test_conll_sentences_end_at_blank_lines_and_documents(write):

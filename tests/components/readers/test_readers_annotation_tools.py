@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
+from reading import accounted, error_message
 from sltk.cli import main
 from sltk.components.readers.dataturks import DataturksReader
 from sltk.components.readers.doccano import DoccanoReader
 from sltk.components.readers.dygie import DygieReader
 from sltk.components.readers.gliner import GlinerReader
 from sltk.components.readers.prodigy import ProdigyReader
-from sltk.components.slots import Reader
-from sltk.data.datasets import load
 from sltk.data.statistics import statistics
-from sltk.errors import DataError
 from sltk.types import Sentence
 
 TEXT = "Mira Okafor sailed to Turku."
@@ -35,21 +33,6 @@ def spans_of(sentence: Sentence) -> list[tuple[str, str]]:
 
 def reasons(sentence: Sentence) -> list[str]:
     return [item.reason for item in sentence.unused]
-
-
-def error_message(reader: Reader) -> str:
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
-
-
-def accounted(reader: Reader) -> tuple[int, int]:
-    """Number of used and unused spans; together they are the annotated spans."""
-    data = load(reader, "IOB2")
-    used = sum(len(sentence.spans or ()) for sentence in data)
-    unused = sum(item.type is not None for item in data.unused)
-    assert sum(statistics(reader)["spans"].values()) == used + unused
-    return used, unused
 
 
 # GLiNER

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from reading import error_message
 from sltk.components.readers.ace05 import Ace05Reader
 from sltk.components.readers.maven import MavenReader
-from sltk.errors import DataError
 from sltk.types import Span
 
 WORDS = ["Rebels", "broke", "in", "and", "fled"]
@@ -27,12 +27,6 @@ def ace(tmp_path: Path, *mentions: dict[str, Any], before: int = 0) -> Path:
     path = tmp_path / "ace.json"
     path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
     return path
-
-
-def error_message(reader) -> str:
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

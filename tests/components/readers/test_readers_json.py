@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from reading import accounted, error_message
 from repository import ROOT
 from sltk.components.readers.doccano import DoccanoReader
 from sltk.components.readers.dygie import DygieReader
@@ -19,10 +20,8 @@ from sltk.components.readers.label_studio import LabelStudioReader
 from sltk.components.readers.oneie import OneIEReader
 from sltk.components.readers.spert import SpertReader
 from sltk.components.registry import registry
-from sltk.components.slots import Reader
 from sltk.data.datasets import load
 from sltk.data.statistics import statistics
-from sltk.errors import DataError
 from sltk.types import Sentence, Span
 
 Write = Callable[..., Path]
@@ -54,21 +53,6 @@ def array(tmp_path: Path) -> Write:
 
 def spans_of(sentence: Sentence) -> list[tuple[str, str]]:
     return [(" ".join(sentence.words[s.start : s.end]), s.type) for s in sentence.spans or ()]
-
-
-def error_message(reader: Reader) -> str:
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
-
-
-def accounted(reader: Reader) -> tuple[int, int]:
-    """Number of used and unused spans; together they are the annotated spans."""
-    data = load(reader, "IOB2")
-    used = sum(len(sentence.spans or ()) for sentence in data)
-    unused = sum(item.type is not None for item in data.unused)
-    assert sum(statistics(reader)["spans"].values()) == used + unused
-    return used, unused
 
 
 # doccano

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reading import error_message
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.offsets import CharSpan, annotated_sentence
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.splitters import RegexSplitter, WhitespaceSplitter
 from sltk.components.writers import JsonlWriter
-from sltk.errors import DataError
 from sltk.types import Prediction, Sentence, Span
 
 
@@ -38,12 +38,6 @@ def review(text: str, *terms: tuple[str, int, int, str]) -> str:
         + (f"<aspectTerms>{items}</aspectTerms>" if items else "")
         + "</sentence>"
     )
-
-
-def error_message(reader) -> str:
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
 
 
 def spans_of(sentence: Sentence) -> list[tuple[str, str]]:

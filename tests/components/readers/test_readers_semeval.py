@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from reading import error_message
 from sltk.cli import main
 from sltk.components.readers.semeval14 import SemEval14Reader
 from sltk.components.readers.semeval15 import SemEval15Reader, SemEval16Reader
-from sltk.components.slots import Reader
 from sltk.data.datasets import load
 from sltk.data.statistics import statistics
-from sltk.errors import DataError
 from sltk.types import Sentence
 
 BROTH = '<Opinion target="broth" category="FOOD#QUALITY" polarity="positive" from="7" to="12"/>'
@@ -47,12 +46,6 @@ def spans_of(each: Sentence) -> list[tuple[str, str]]:
 
 def reasons(each: Sentence) -> list[str]:
     return [item.reason for item in each.unused]
-
-
-def error_message(reader: Reader) -> str:
-    with pytest.raises(DataError) as caught:
-        list(reader.read())
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("reader", [SemEval15Reader, SemEval16Reader])
