@@ -82,6 +82,7 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
 LISTENERS = """
 import json, sys
 import psutil
+from contextlib import suppress
 from pathlib import Path
 from sltk import sweeps
 
@@ -92,9 +93,10 @@ class Listening(sweeps.Watcher):
     def show(self, status):
         driver = psutil.Process()
         for process in [driver, *driver.children(recursive=True)]:
-            for each in process.net_connections("inet"):
-                if each.status == psutil.CONN_LISTEN:
-                    self.addresses.add(each.laddr.ip.removeprefix("::ffff:"))
+            with suppress(psutil.NoSuchProcess):  # a worker may end between the list and the look
+                for each in process.net_connections("inet"):
+                    if each.status == psutil.CONN_LISTEN:
+                        self.addresses.add(each.laddr.ip.removeprefix("::ffff:"))
 
 
 watcher = Listening()
