@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -56,22 +57,34 @@ def models() -> Path:
     return Path(folder).resolve()
 
 
-@pytest.fixture(scope="session")
-def datasets_library() -> ModuleType:
-    """The optional `datasets` package; tests that use it are skipped if it is not installed."""
-    return pytest.importorskip("datasets", reason="the extra `huggingface` is not installed")
+def optional(extra: str, *packages: str) -> Callable[[], ModuleType]:
+    """A fixture: the last of these packages; tests that use it are skipped if one of them is not installed."""
+
+    @pytest.fixture(scope="session")
+    def library() -> ModuleType:
+        reason = f"the extra `{extra}` is not installed"
+        return [pytest.importorskip(package, reason=reason) for package in packages][-1]
+
+    return library
+
+
+datasets_library = optional("huggingface", "datasets")
+spacy_library = optional("spacy", "spacy")
+ray_library = optional("ray", "ray")
+mlflow_library = optional("mlflow", "mlflow")
+wandb_library = optional("wandb", "wandb")
+tensorboard_library = optional("tensorboard", "tensorboard")
+onnx_library = optional("onnx", "onnxscript", "onnxruntime", "onnx")
+serve_library = optional("serve", "uvicorn", "fastapi")
+presidio_library = optional("dev", "presidio_analyzer")
 
 
 @pytest.fixture(scope="session")
-def spacy_library() -> ModuleType:
-    """The optional `spacy` package; tests that use it are skipped if it is not installed."""
-    return pytest.importorskip("spacy", reason="the extra `spacy` is not installed")
-
-
-@pytest.fixture(scope="session")
-def ray_library() -> ModuleType:
-    """The optional `ray` package; tests that use it are skipped if it is not installed."""
-    return pytest.importorskip("ray", reason="the extra `ray` is not installed")
+def chromium() -> str:
+    """The path of an installed Chromium that playwright drives; tests that use it are skipped if there is none."""
+    pytest.importorskip("playwright.sync_api", reason="the extra `dev` is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    return path or pytest.skip("no Chromium is installed")
 
 
 class SmallDisk:
