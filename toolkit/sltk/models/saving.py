@@ -8,7 +8,7 @@
     imports/            the files of `imports:` that define its components
     manifest.json       size and SHA-256 of each file, written last: see files/manifest.py
 
-An export (exporting.py) has no adapter: its base has the merged weights.
+An export (exporting/exporter.py) has no adapter: its base has the merged weights.
 All files are safetensors or JSON. A frozen pretrained base is not copied: sltk.json has its name, and its revision or
 a hash of its content, and other weights under the same name are refused.
 """

@@ -1,0 +1,144 @@
+"""`sltk export`: write a model to a folder that needs no base model and, if possible, no sltk.
+
+    model.safetensors, config.json                       merged weights in the format of the family's transformers token
+                                                         classifier (for `type: instruct`, its causal language model)
+    base/                                                merged weights alone, if no token classifier is equivalent
+    tokenizer/, head.safetensors, sltk.json, imports/    as in the `model/` of a run: see models/saving.py
+    manifest.json                                        size and SHA-256 of each file; a README may be added
+
+A custom backbone that is not a transformers model is copied unchanged.
+
+LoRA is merged in float32. Quantized weights are dequantized first. NF4 layers multiply by exactly these values, so
+scores differ only by rounding. LLM.int8() also rounds the inputs of its layers, which an exported model does not,
+so scores differ in about the second decimal.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModel
+
+from ..components.backbones.pretrained import PretrainedBackbone
+from ..errors import Problem, UsageError, nearest
+from ..files import atomic, manifest
+from ..files.writable import check_model_folder
+from ..models import kinds, memory_advice, saving
+from ..models.backbone_files import stored_backbone
+from ..models.description import read_description
+from ..models.instruct.model import InstructModel
+from ..models.tagger_model import TaggerModel
+from ..nn import adapter_merging
+from ..run import model_folder
+from ..runtime.progress import Progress
+from ..spec.imports import ImportPolicy
+from .onnx_exporter import export_onnx
+from .plain_transformers import NotPlainError, save_plain, save_weights
+
+FORMATS = ("transformers", "onnx")
+QUANTIZATIONS = ("int8",)
+"""Number formats of an ONNX export, other than float32."""
+
+
+def export(
+    run: str | Path,
+    target: str | Path,
+    progress: Progress | None = None,
+    *,
+    format: str = "transformers",
+    quantize: str | None = None,
+    trust_code: bool = False,
+) -> None:
+    """Write the model of a run to a new folder, completely or not at all.
+
+    `sltk.load` reads it without the base model. With the format `transformers`, `AutoModelForTokenClassification`
+    reads it too if the blocks of a decoder are all causal, or those of an encoder all unmasked, and the head is linear;
+    it gives the same scores, those of a word at its first (or last) subword. Otherwise, a note gives the reason.
+
+    Args:
+        run: a finished run, or a model that sltk wrote.
+        target: a folder that does not exist or is empty.
+        progress: receives notes.
+        format: `transformers`, or `onnx` for a model that runs without torch.
+        quantize: `int8` for an ONNX model with 8-bit weights.
+        trust_code: run the code of the run even if this machine did not train it.
+
+    Raises:
+        UsageError: `run` is not a finished run, or has code that may not run; `target` is not an empty folder; or
+            the format is unknown.
+        ModelError: the base model is not available.
+    """
+    progress, target = progress or Progress(), Path(target)
+    _check_format(format, quantize)
+    _check_free(target)
+    folder = model_folder(Path(run), ImportPolicy(trust_code, progress.note))
+    if format == "onnx":
+        export_onnx(folder, target, progress, quantize=quantize)
+    else:
+        _export_transformers(folder, target, progress)
+
+
+def _export_transformers(folder: Path, target: Path, progress: Progress) -> None:
+    backbone, about = stored_backbone(folder, read_description(folder)), manifest.read(folder)
+    if not isinstance(backbone, PretrainedBackbone):
+        progress.note(f"only sltk can load this export: its backbone has the type `{backbone.type_name}`")
+        saving.verify(folder, progress)
+        _check_links(folder)
+        with atomic.new_folder(target) as partial:  # its base/ already has all weights
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            manifest.write(partial, **about)
+        return
+    model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
+    with memory_advice.saving():
+        config, state = adapter_merging.plain_weights(model.network.backbone.model)
+    model = replace(model, backbone=_exported_spec(model.backbone))
+    with atomic.new_folder(target) as partial:
+        try:
+            save_plain(model, config, state, partial, folder / "imports")
+        except NotPlainError as reason:
+            progress.note(f"only sltk can load this export: {reason}")
+            for path in list(partial.iterdir()):
+                atomic.remove(path)
+            save_weights(AutoModel, config, state, partial / "base")
+            saving.save_rest(model, partial, {"path": "base"}, folder / "imports")
+        manifest.write(partial, **about)
+
+
+def _check_format(format: str, quantize: str | None) -> None:
+    if format not in FORMATS:
+        raise UsageError(_unknown("format", format, FORMATS))
+    if quantize is not None and quantize not in QUANTIZATIONS:
+        raise UsageError(_unknown("quantization", quantize, QUANTIZATIONS))
+    if quantize is not None and format != "onnx":
+        raise UsageError(Problem(f"`{quantize}` is for ONNX exports only", notes=("add `--format onnx`",)))
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> Problem:
+    note = f"one of: {', '.join(known)}"
+    return Problem(f"unknown {what} `{name}` of an export", suggestion=nearest(name, known), notes=(note,))
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse to copy a file of whoever exports into the export, because a link in the model leads to it."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"`{path}` is a link that leads out of the model: it was not copied")
+
+
+def _check_free(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(f"`{target}` is not empty; choose a new folder")
+    check_model_folder(target)
+
+
+def _exported_spec(spec: Any) -> Any:
+    """The backbone after merging: pretrained and plain, in the precision it was used in."""
+    removed = ("quantization", "lora", "config", "tokenizer", "gguf_file", "revision")
+    changes: dict[str, Any] = dict.fromkeys(removed)
+    changes |= {"init": "pretrained", "name": spec.name or "exported", "freeze": True}
+    if spec.trains_all_weights and spec.dtype == "auto":
+        changes["dtype"] = "float32"
+    return spec.model_copy(update=changes)
