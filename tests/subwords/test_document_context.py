@@ -16,12 +16,12 @@ import sltk
 import tiny
 from sltk import run as pipelines
 from sltk.components.backbones import local_tokenizer
-from sltk.components.backbones.local_tokenizer import LocalTokenizer
 from sltk.components.readers.text import TextReader
 from sltk.errors import InputError
 from sltk.rehearsal import rehearse
 from sltk.spec import loading
 from sltk.subwords.documents import chunks
+from sltk.subwords.plain_tokenizer import PlainTokenizer
 from sltk.subwords.tokenization import Encoding, SubwordEncoder
 from sltk.types import Prediction, Sentence
 
@@ -35,14 +35,14 @@ SENTENCES = st.lists(SENTENCE, min_size=1, max_size=12)
 
 
 @functools.cache
-def tokenizer() -> LocalTokenizer:
+def tokenizer() -> PlainTokenizer:
     """A byte-level BPE with a BOS and an EOS."""
     trained: Tokenizer = local_tokenizer.train([" ".join(WORDS)] * 3, 300)
     ids = {token: trained.token_to_id(token) for token in ("<s>", "</s>")}
     trained.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=list(ids.items())
     )
-    return LocalTokenizer(trained, local_tokenizer.TRAINED_SPECIAL)
+    return PlainTokenizer.with_roles(trained, local_tokenizer.TRAINED_SPECIAL)
 
 
 def encoder(context: int = 0, max_length: int | None = None) -> SubwordEncoder:

@@ -382,9 +382,6 @@ class Misreporting:
         result = self._true.encode_batch(texts, add_special_tokens=add_special_tokens)
         return [SimpleNamespace(ids=each.ids, offsets=self._distort(each.offsets)) for each in result]
 
-    def convert_ids_to_tokens(self, number: int) -> str:
-        return str(self._true.id_to_token(number))
-
 
 DISTORTIONS: dict[str, Callable[[list[tuple[int, int]]], list[tuple[int, int]]]] = {
     "all empty": lambda offsets: [(0, 0) for _ in offsets],

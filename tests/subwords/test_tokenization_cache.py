@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from sltk.components.backbones import local_tokenizer
-from sltk.components.backbones.local_tokenizer import LocalTokenizer
 from sltk.errors import DataError
 from sltk.subwords import token_cache
+from sltk.subwords.plain_tokenizer import PlainTokenizer
 from sltk.subwords.tokenization import SubwordEncoder
 from sltk.types import Sentence
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def encoder(trained: Tokenizer, **changes: Any) -> SubwordEncoder:
     options = {"max_length": 8, **changes}
-    return SubwordEncoder(LocalTokenizer(trained, local_tokenizer.TRAINED_SPECIAL), **options)
+    return SubwordEncoder(PlainTokenizer.with_roles(trained, local_tokenizer.TRAINED_SPECIAL), **options)
 
 
 def encode(trained: Tokenizer, sentences: list[Sentence] = SENTENCES, **changes: Any) -> Any:

@@ -24,7 +24,7 @@ from ..files.damage import damaged, read_json
 from ..nn.token_prediction import Block
 from ..rundir.ownership import CORPUS_FILES
 from ..spec.writing import plain_values
-from ..subwords.word_tokenizer import plain_backend
+from ..subwords.plain_tokenizer import plain_backend
 from ..types import Sentence
 from .corpus_text import texts
 from .pretrain_spec import PretrainSpec
@@ -128,7 +128,7 @@ def _settings_digest(tokenizer: Any, spec: PretrainSpec) -> str:
     values = plain_values(spec)
     settings = [values[key] for key in ("corpus", "validation", "spacing", "boundaries", "block_size")]
     ends = _ends(tokenizer) if spec.boundaries == "both" else None
-    content = json.dumps([settings, ends, plain_backend(tokenizer).to_str()])
+    content = json.dumps([settings, ends, plain_backend(tokenizer.backend_tokenizer).to_str()])
     return hashlib.blake2b(content.encode(), digest_size=20).hexdigest()
 
 
@@ -144,7 +144,9 @@ def _token_ids(batch: Sequence[str], tokenizer: Any, spec: PretrainSpec) -> list
     """The token ids of texts, concatenated."""
     first, last = _ends(tokenizer) if spec.boundaries == "both" else ([], [])
     adds_special = spec.boundaries == "tokenizer"
-    encodings = plain_backend(tokenizer).encode_batch(batch, add_special_tokens=adds_special)
+    encodings = plain_backend(tokenizer.backend_tokenizer).encode_batch(
+        batch, add_special_tokens=adds_special
+    )
     return [number for encoding in encodings for number in (*first, *encoding.ids, *last)]
 
 

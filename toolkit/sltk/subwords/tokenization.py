@@ -11,6 +11,7 @@ from ..errors import DataError, ModelError, Problem, SpecError
 from ..types import Sentence
 from .documents import context_ids
 from .pieces import Flat, Pieces, fit_words, flatten, window_bounds
+from .plain_tokenizer import PlainTokenizer
 from .word_tokenizer import WordTokenizer
 
 
@@ -39,7 +40,7 @@ class SubwordEncoder:
     """Encodes sentences for one tokenizer.
 
     Args:
-        tokenizer: a fast tokenizer of transformers.
+        tokenizer: a fast tokenizer of transformers, or a `PlainTokenizer`.
         spacing: what is between words: `single` spaces, or the original text (`source`).
         max_length: maximum number of subwords per window, including special tokens; None for no limit.
         on_overflow: what to do with longer sentences: `window` or `error`.
@@ -61,7 +62,7 @@ class SubwordEncoder:
         document_context: int = 0,
         vectors: int | None = None,
     ) -> None:
-        self._words = WordTokenizer(tokenizer)
+        self._words = WordTokenizer(PlainTokenizer.of(tokenizer))
         self._vectors = vectors
         self.unknown = self._words.unknown
         self.spacing = spacing

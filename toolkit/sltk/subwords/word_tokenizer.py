@@ -16,30 +16,19 @@ from ..files.safety import encodable
 from ..types import Sentence
 from .alignment import assign_tokens, nearest_with_tokens
 from .pieces import Pieces
+from .plain_tokenizer import PlainTokenizer
 
 _PART, _AROUND = 4000, 100
 """Words of a long sentence that are tokenized at once, and words read around them."""
 
 
 class WordTokenizer:
-    """Tokenizes sentences, and assigns the tokens to their words.
+    """Tokenizes sentences, and assigns the tokens to their words."""
 
-    Args:
-        tokenizer: a fast tokenizer of transformers.
-
-    Raises:
-        ValueError: the tokenizer has no fast implementation, so it reports no offsets.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        if not getattr(tokenizer, "is_fast", False):
-            raise ValueError(
-                f"{type(tokenizer).__name__} reports no character offsets (it is not a fast tokenizer)"
-            )
-        self._backend = plain_backend(tokenizer)
-        self.unknown = _unknown_id(tokenizer)
-        self.prefix, self.suffix = special_ids(tokenizer)
-        reserved = [tokenizer.convert_ids_to_tokens(number) for number in (*self.prefix, *self.suffix)]
+    def __init__(self, tokenizer: PlainTokenizer) -> None:
+        self._backend = tokenizer.backend
+        self.prefix, self.suffix, self.unknown = tokenizer.prefix, tokenizer.suffix, tokenizer.unknown
+        reserved = [self.token(number) for number in (*self.prefix, *self.suffix)]
         self._reserved = re.compile("|".join(map(re.escape, reserved))) if reserved else None
         self._lead = " " if self._needs_leading_space() else ""
 
@@ -134,32 +123,6 @@ class WordTokenizer:
             return list(self._backend.encode(text, add_special_tokens=False).ids)
 
         return tokens("a b") == [*tokens("a"), *tokens(" b")] != [*tokens("a"), *tokens("b")]
-
-
-def plain_backend(tokenizer: Any) -> Any:
-    """The `tokenizers` object of a transformers tokenizer, set up to encode texts unchanged and complete."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True  # a word `</s>` in the text is an ordinary word
-    return backend
-
-
-def special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The special tokens that the model expects before and after a text: [CLS] and [SEP], a BOS, or nothing."""
-    plain = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids
-    full = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True).ids
-    for start in range(len(full) - len(plain) + 1):
-        if full[start : start + len(plain)] == plain:
-            return list(full[:start]), list(full[start + len(plain) :])
-    return [], []
-
-
-def _unknown_id(tokenizer: Any) -> int:
-    """The token for a word that the tokenizer has no token for."""
-    roles = ("unk_token_id", "pad_token_id", "eos_token_id", "bos_token_id")
-    ids = (getattr(tokenizer, role) for role in roles)
-    return next((number for number in ids if number is not None), 0)
 
 
 def _is_long(source: Sentence) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import ModelError, Problem
 from ...families import model_files
 from ...files.damage import check_readable, damaged, is_about_content, open_regular, read_json, reason
+from ...subwords.plain_tokenizer import PlainTokenizer
 from .pretrained import PretrainedBackbone, TrainedTokenizer
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -22,43 +23,19 @@ _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
 """Families whose positions start after the padding index, which makes the earlier ones unusable."""
 
 
-class LocalTokenizer:
-    """The part of a transformers tokenizer that `SubwordEncoder` needs.
-
-    Args:
-        backend: a `tokenizers.Tokenizer`.
-        special: its special tokens by role: `unk_token`, `pad_token`, `bos_token`, `eos_token`.
-    """
-
-    is_fast = True
-
-    def __init__(self, backend: Any, special: dict[str, str]) -> None:
-        def number(role: str) -> int | None:
-            token = special.get(role)
-            return None if token is None else backend.token_to_id(token)
-
-        self.backend_tokenizer = backend
-        self.unk_token_id, self.pad_token_id = number("unk_token"), number("pad_token")
-        self.bos_token_id, self.eos_token_id = number("bos_token"), number("eos_token")
-
-    def convert_ids_to_tokens(self, number: int) -> str:
-        """The token with this id."""
-        return str(self.backend_tokenizer.id_to_token(number))
-
-
-def find(spec: PretrainedBackbone, texts: Iterable[str]) -> LocalTokenizer | None:
+def find(spec: PretrainedBackbone, texts: Iterable[str]) -> PlainTokenizer | None:
     """The tokenizer of a backbone, if it is on this machine or is trained on `texts`; otherwise None.
 
     Raises:
         ModelError: its file is damaged.
     """
     if isinstance(spec.tokenizer, TrainedTokenizer):
-        return LocalTokenizer(train(texts, spec.tokenizer.vocab_size), TRAINED_SPECIAL)
+        return PlainTokenizer.with_roles(train(texts, spec.tokenizer.vocab_size), TRAINED_SPECIAL)
     name = spec.tokenizer or spec.name
     folder = model_files.find(name, None if spec.tokenizer else spec.revision) if name else None
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    return LocalTokenizer(_read(folder / "tokenizer.json"), _special_tokens(folder))
+    return PlainTokenizer.with_roles(_read(folder / "tokenizer.json"), _special_tokens(folder))
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:

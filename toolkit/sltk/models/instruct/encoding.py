@@ -13,7 +13,7 @@ from ...errors import DataError, ModelError, Problem
 from ...nn.packing import Packing
 from ...nn.softmax_head import IGNORED
 from ...nn.token_prediction import TokenBatch
-from ...subwords.word_tokenizer import plain_backend, special_ids
+from ...subwords.plain_tokenizer import plain_backend, special_ids
 from ...types import Sentence
 from .prompt import Prompter
 
@@ -72,7 +72,7 @@ class PromptEncoder:
             about = "the tokenizer has no end-of-text token, which is needed to end a response"
             raise ModelError(Problem(about, path="backbone.name"))
         self._tokenizer = tokenizer
-        self._backend = plain_backend(tokenizer)
+        self._backend = plain_backend(tokenizer.backend_tokenizer)
         self._before = special_ids(tokenizer)[0]
         self.prompter = prompter
         self.max_length = max_length
