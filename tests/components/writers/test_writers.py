@@ -12,11 +12,26 @@ from hypothesis import strategies as st
 
 from sltk.components.readers.conll import ConllReader
 from sltk.components.slots import Writer
-from sltk.components.writers import ConllWriter, HtmlWriter, JsonlWriter, SpansWriter, TextWriter
+from sltk.components.writers import (
+    ConllWriter,
+    HtmlWriter,
+    JsonlWriter,
+    LabelStudioWriter,
+    SpansWriter,
+    TextWriter,
+)
 from sltk.errors import DataError
 from sltk.types import Prediction, Sentence, Span
 
-WRITERS = [TextWriter(), TextWriter(color=True), ConllWriter(), JsonlWriter(), SpansWriter(), HtmlWriter()]
+WRITERS = [
+    TextWriter(),
+    TextWriter(color=True),
+    ConllWriter(),
+    JsonlWriter(),
+    SpansWriter(),
+    HtmlWriter(),
+    LabelStudioWriter(),
+]
 every_writer = pytest.mark.parametrize("writer", WRITERS, ids=repr)
 
 NASTY = "a<&\"'>\t\n\r\x00\x1b\x7f\x9b\u2028\u0085\u200f\ud800[](){}\\é東😀 "

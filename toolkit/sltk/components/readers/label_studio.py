@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -27,9 +27,14 @@ class LabelStudioReader(OffsetReader, JsonReader):
     """Label Studio's JSON export (`annotations[].result[].value`), or JSON-MIN.
 
     One annotation per task is read, see `annotator`; others, and cancelled ones, are reported with their number
-    of spans. A task without one is left out and reported, unless no task of the file has one. Predictions,
-    relations and choices are not read. A task is one sentence and one document.
+    of spans. A task without one is left out and reported, unless no task of the file has one. Relations and choices
+    are not read, predictions only with `kind: predictions`. A task is one sentence and one document.
     """
+
+    kind: Literal["annotations", "predictions"] = Field(
+        default="annotations",
+        description="read the annotations of people, or the predictions of a model, which only the JSON export has",
+    )
 
     text_field: str = Field(default="text", description="key of the text in `data`")
     from_name: str | None = Field(
@@ -37,8 +42,8 @@ class LabelStudioReader(OffsetReader, JsonReader):
     )
     annotator: str | None = Field(
         default=None,
-        description="annotator to read: the id or e-mail in `completed_by`; unset: the annotation marked as "
-        "ground truth, otherwise the first",
+        description="annotator to read: the id or e-mail in `completed_by`, or the `model_version` of predictions; "
+        "unset: the annotation marked as ground truth, otherwise the first",
     )
 
     unannotated: Unannotated | None = Field(
@@ -49,7 +54,7 @@ class LabelStudioReader(OffsetReader, JsonReader):
 
     def annotation_keys(self) -> Sequence[str]:
         """The key of the annotations of a task; JSON-MIN has one for each labelling tag."""
-        return ["annotations"]
+        return [self.kind]
 
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per task; holds those before the first annotated one.
@@ -99,23 +104,27 @@ class LabelStudioReader(OffsetReader, JsonReader):
 
     def _full(self, task: JsonRecord) -> Choice:
         """The annotation to read of a task in the JSON export."""
-        key = "completions" if "completions" in task else "annotations"  # the name in versions before 1.0
+        is_old = self.kind == "annotations" and "completions" in task  # the name in versions before 1.0
+        key = "completions" if is_old else self.kind
         annotations = task.records(key) if key in task else []
         if key not in task:
-            check_unread(self, task, ["data", "predictions", "drafts"])
+            check_unread(self, task, ["data", "annotations", "completions", "predictions", "drafts"])
+        by = "completed_by" if self.kind == "annotations" else "model_version"
         valid = [each for each in annotations if each.value.get("was_cancelled") is not True]
-        candidates = [each for each in valid if self._is_selected(each, "completed_by")]
+        candidates = [each for each in valid if self._is_selected(each, by)]
         ground_truth = [each for each in candidates if each.value.get("ground_truth") is True]
         choice = next(iter(ground_truth or candidates), None)
         reports = []
         for each in annotations:
             if each is not choice:
                 why = _NOT_CHOSEN if each in valid else "it was cancelled"
-                reports.append(_report(each, number_of_spans(each, ["result"]), "completed_by", why))
+                reports.append(_report(each, number_of_spans(each, ["result"]), by, why))
         return choice, reports
 
     def _minimal(self, task: JsonRecord, seen: dict[str, int]) -> Choice:
-        """The same of a task in JSON-MIN, which has one item per annotation."""
+        """The same of a task in JSON-MIN, which has one item per annotation, and no predictions."""
+        if self.kind == "predictions":
+            raise task.error("`kind: predictions` reads the JSON export, in which a task has `data`")
         spans = number_of_spans(task, list(task.value))
         if not spans:
             known = [key for key in task.value if has_regions(task.value[key])]

@@ -4,7 +4,16 @@ from .brat import BratWriter
 from .conll import ConllWriter
 from .html import HtmlWriter
 from .jsonl import JsonlWriter
+from .label_studio import LabelStudioWriter
 from .spans import SpansWriter
 from .text import TextWriter
 
-__all__ = ["BratWriter", "ConllWriter", "HtmlWriter", "JsonlWriter", "SpansWriter", "TextWriter"]
+__all__ = [
+    "BratWriter",
+    "ConllWriter",
+    "HtmlWriter",
+    "JsonlWriter",
+    "LabelStudioWriter",
+    "SpansWriter",
+    "TextWriter",
+]
