@@ -1,0 +1,88 @@
+"""What every route that labels needs: the queue, the limits, and whole texts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from ..models.labeller import Labeller
+from ..models.whole_text import join_lines, text_lines
+from ..types import Prediction
+from .answers import AnswerError
+from .batching_queue import BatchingQueue, Input
+from .request_bodies import BodyMemory, ClientDisconnect, check_media_type, parse_json, read_body
+from .serving_settings import ServingSettings
+
+T = TypeVar("T")
+_INLINE = 2**15
+"""Bytes of a body that are parsed at once; larger ones are parsed in a thread, while others are answered."""
+
+
+class LabellingService:
+    """Labels what requests contain."""
+
+    def __init__(
+        self, labeller: Labeller, settings: ServingSettings, report: Callable[[str], None] | None = None
+    ) -> None:
+        self.labeller, self.settings = labeller, settings
+        self.queue = BatchingQueue(labeller, settings, report)
+        self.memory = BodyMemory(settings.max_receiving)
+        self.streams = 0
+
+    async def read_json(self, request: Request) -> object:
+        """The parsed body of a request.
+
+        Raises:
+            AnswerError: the body is too large, arrives too slowly, or is not JSON.
+            ClientDisconnect: the client is gone.
+        """
+        check_media_type(request, "application/json")
+        body = await read_body(request, self.settings, self.memory)
+        return await self.compute(len(body), lambda: parse_json(body))
+
+    async def compute(self, size: int, work: Callable[[], T]) -> T:
+        """Do work on so many bytes without keeping other requests waiting."""
+        return work() if size < _INLINE else await asyncio.to_thread(work)
+
+    async def predictions(self, request: Request, inputs: Sequence[Input]) -> list[Prediction]:
+        """Label texts of any number of lines, and lists of words; one prediction for each.
+
+        Raises:
+            AnswerError: the queue is full, the server ends, or the time is over.
+            ClientDisconnect: the client is gone; what is not labelled yet is dropped.
+        """
+        lines = [text_lines(item) if isinstance(item, str) else [(0, item)] for item in inputs]
+        flat: list[Input] = [line for part in lines for _, line in part]
+        results = iter(await self._while_connected(request, flat))
+        joined = []
+        for item, part in zip(inputs, lines, strict=True):
+            predictions = [next(results) for _ in part]
+            if isinstance(item, str):
+                joined.append(join_lines(item, [(start, "") for start, _ in part], predictions))
+            else:
+                joined += predictions
+        return joined
+
+    async def _while_connected(self, request: Request, lines: list[Input]) -> list[Prediction]:
+        work = asyncio.ensure_future(self.queue.label(lines))
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return work.result()
+        finally:
+            for task in (work, gone):
+                task.cancel()
+                with suppress(asyncio.CancelledError, AnswerError):
+                    await task
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client is gone; the body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,213 @@
+"""Bodies of requests: read within limits, parsed strictly, and validated."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import ClientDisconnect, Request
+
+from ..errors import nearest
+from .answers import JSON, AnswerError
+from .batching_queue import Input
+from .serving_settings import ServingSettings
+
+_FORMS = ("text", "texts", "words", "sentences")
+MinScore = Annotated[
+    float | None, Field(ge=0, le=1, description="leave out spans with a lower score", examples=[0.5])
+]
+
+
+class PredictRequest(BaseModel):
+    """One text, several texts, the words of one sentence, or the words of several: exactly one of these keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str | None = Field(
+        None, description="a text of any number of lines", examples=["The soup was cold."]
+    )
+    texts: list[str] | None = Field(None, description="several texts")
+    words: list[str] | None = Field(None, description="the words of one sentence")
+    sentences: list[list[str]] | None = Field(None, description="the words of several sentences")
+    min_score: MinScore = None
+
+    @model_validator(mode="after")
+    def _has_one_form(self) -> PredictRequest:
+        given = [name for name in _FORMS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of the keys {', '.join(_FORMS)}; {_listed(given)}")
+        return self
+
+    def inputs(self) -> list[Input]:
+        """The texts or lists of words, one per prediction."""
+        if self.text is not None:
+            return [self.text]
+        if self.words is not None:
+            return [self.words]
+        return list(self.texts if self.texts is not None else self.sentences or ())
+
+    def where(self, number: int) -> str:
+        """The key of an input."""
+        name = next(name for name in _FORMS if getattr(self, name) is not None)
+        return f"`{name}`" if name in ("text", "words") else f"`{name}[{number}]`"
+
+
+def _listed(given: Sequence[str]) -> str:
+    return f"there are {', '.join(given)}" if given else "there is none"
+
+
+class BodyMemory:
+    """Counts the bytes of all bodies that are being received, which are bounded together."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+
+    def add(self, count: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            AnswerError: that would be too many.
+        """
+        if self.used + count > self.most:
+            message = "too many large requests are being received"
+            raise AnswerError(503, "busy", message, {"Retry-After": "1", "Connection": "close"})
+        self.used += count
+
+
+def check_media_type(request: Request, *allowed: str) -> None:
+    """Check the media type of a body: pages of other sites cannot send these without being asked first.
+
+    Raises:
+        AnswerError: it is another one.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in allowed:
+        found = f"`{media_type}`" if media_type else "none"
+        message = f"expected the header `Content-Type: {allowed[0]}`; there is {found}"
+        raise AnswerError(415, "unsupported_media_type", message)
+
+
+async def read_body(request: Request, settings: ServingSettings, memory: BodyMemory) -> bytes:
+    """Read a body.
+
+    Raises:
+        AnswerError: it is too large, or takes too long, or too many are being received.
+        ClientDisconnect: the client is gone.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > settings.max_body:
+        raise _too_large(settings)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.read_timeout):
+            async for chunk in request.stream():
+                memory.add(len(chunk))
+                size += len(chunk)
+                chunks.append(chunk)
+                if size > settings.max_body:
+                    raise _too_large(settings)
+    except TimeoutError:
+        message = f"the body did not arrive within {settings.read_timeout:g} seconds"
+        raise AnswerError(408, "read_timeout", message, {"Connection": "close"}) from None
+    finally:
+        memory.used -= size
+    return b"".join(chunks)
+
+
+def _too_large(settings: ServingSettings) -> AnswerError:
+    message = f"the body has more than {settings.max_body:,} bytes: send less, or use /predict/stream"
+    return AnswerError(413, "body_too_large", message)
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse strict JSON: UTF-8, each key once, no NaN.
+
+    Raises:
+        AnswerError: it is not.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}"
+    except RecursionError:
+        message = "the JSON is nested too deeply"
+    except json.JSONDecodeError as error:
+        message = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    except ValueError as error:
+        message = f"the body is not JSON: {error}"
+    raise AnswerError(400, "invalid_json", message)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:100]!r} occurs twice")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def validated(value: Any, settings: ServingSettings) -> PredictRequest:
+    """Validate a parsed body.
+
+    Raises:
+        AnswerError: it has other keys or types, a character that is none, or a line that is too long.
+    """
+    if not isinstance(value, dict):
+        raise AnswerError(422, "invalid_request", f"expected an object, with one of {', '.join(_FORMS)}")
+    try:
+        request = PredictRequest.model_validate(value)
+    except ValidationError as error:
+        raise AnswerError(422, "invalid_request", _first(error)) from None
+    for number, item in enumerate(request.inputs()):
+        check_input(item, request.where(number), settings)
+    return request
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors(include_url=False, include_input=False)[0]
+    if item["type"] == "extra_forbidden":
+        name = str(item["loc"][-1])
+        near = nearest(name, PredictRequest.model_fields)
+        hint = f"did you mean `{near}`?" if near else f"allowed: {', '.join(PredictRequest.model_fields)}"
+        return f"unknown key `{name[:100]}`: {hint}"
+    text = str(item.get("ctx", {}).get("error") or item["msg"])
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
+    text = text[:1].lower() + text[1:]
+    return f"`{path}`: {text}" if path else text
+
+
+def check_input(item: Input, where: str, settings: ServingSettings) -> None:
+    """Check the characters of a text or of words.
+
+    Raises:
+        AnswerError: a character is half of a surrogate pair, or a line is too long.
+    """
+    for text in [item] if isinstance(item, str) else item:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"{where}: character {error.start} is half of a surrogate pair (\\u{ord(text[error.start]):04x})"
+            raise AnswerError(422, "invalid_text", message) from None
+    if isinstance(item, str):
+        longest = max(map(len, item.split("\n" if "\n" in item or "\r" not in item else "\r")))
+    else:
+        longest = sum(map(len, item)) + len(item)
+    if longest > settings.max_line:
+        message = f"{where}: a line has {longest:,} characters; at most {settings.max_line:,} are allowed"
+        raise AnswerError(413, "line_too_long", message)
+
+
+__all__ = [
+    "JSON", "BodyMemory", "ClientDisconnect", "PredictRequest", "check_input", "check_media_type", "parse_json",
+    "read_body", "validated",
+]  # fmt: skip

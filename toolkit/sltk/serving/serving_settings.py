@@ -1,0 +1,44 @@
+"""The limits of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingSettings:
+    """The limits of a server; the defaults are those of `sltk serve`."""
+
+    batch_tokens: int = 1024
+    """Subwords that the model reads at once."""
+    max_body: int = 2**20
+    """Bytes of a request, except of a stream."""
+    max_line: int = 20_000
+    """Characters of a line of text, or of a list of words."""
+    max_requests: int = 256
+    """Requests that wait or are being labelled."""
+    max_queue: int = 2**22
+    """Characters of all requests that wait or are being labelled."""
+    max_streams: int = 16
+    """Streams at the same time."""
+    stream_window: int = 64
+    """Lines of a stream that wait or are being labelled."""
+    max_receiving: int = 2**26
+    """Bytes of all requests that are being received."""
+    max_connections: int = 4096
+    timeout: float = 30.0
+    """Seconds until a request is answered, counted from its last byte."""
+    read_timeout: float = 20.0
+    """Seconds in which the head of a request, its body, or a line of a stream must arrive."""
+    write_timeout: float = 30.0
+    """Seconds that a client may take to read, while the answer waits for it."""
+    keep_alive: int = 10
+    """Seconds that an idle connection stays open."""
+    shutdown_timeout: int = 20
+    """Seconds in which accepted requests are finished before the server ends."""
+    token: str | None = field(default=None, repr=False)
+    """Clients must send it, unless it is None."""
+    hosts: tuple[str, ...] | None = LOOPBACK
+    """Names of this server that a request may have in its `Host` header; None for any."""
