@@ -45,7 +45,7 @@ def replace_attention() -> Iterator[Any]:
 
 def with_constant_flag(flag: bool) -> Any:
     """sltk's attention with a constant flag, like a mask switch without effect."""
-    module = SimpleNamespace(sltk_unmasked=flag, sltk_drop_window=False)
+    module = SimpleNamespace(sltk_unmasked=flag, sltk_drop_window=False, sltk_inclusive=False)
     return lambda _, *tensors, **options: packed_attention(module, *tensors, **options)  # type: ignore[arg-type]
 
 
@@ -214,7 +214,7 @@ def test_attention_equals_its_definition(
     def sees(i: int, j: int) -> bool:
         return (unmasked or j <= i) and (limit is None or abs(i - j) < limit)
 
-    module: Any = SimpleNamespace(sltk_unmasked=unmasked, sltk_drop_window=drop)
+    module: Any = SimpleNamespace(sltk_unmasked=unmasked, sltk_drop_window=drop, sltk_inclusive=False)
     result, _ = packed_attention(
         module,
         q,

@@ -33,7 +33,7 @@ def build(name: str, mask: Any = None, **settings: Any) -> PackedBackbone:
     kind = Encoder if family.kind == "encoder" else Decoder
     spec = kind(
         init="random",
-        config={"model_type": name, **family.config()},
+        config={"model_type": name, **family.config(**settings.pop("config", {}))},
         tokenizer=TrainedTokenizer(vocab_size=257),
         **({} if mask is None else {"unmask": mask}),
         **{key: value for key, value in settings.items() if key != "gradient_checkpointing"},
@@ -100,6 +100,20 @@ def test_with_its_own_mask_a_family_equals_the_stock_model(name: str) -> None:
     assert close(packed, alone)
     # RoBERTa recognizes padding by its id, the others by the attention mask.
     assert close(packed, padded)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama", "gpt2", *(name for name in WINDOWED if BY_NAME[name].kind == "decoder")]
+)
+def test_a_decoder_that_says_it_is_not_causal_equals_the_stock_model(name: str) -> None:
+    """With `is_causal: false` the mask `all` is the model's own; windows include their ends, as in transformers."""
+    backbone, ids = build(name, "all", config={"is_causal": False}), sentences()
+    with torch.no_grad():
+        packed = run(backbone, ids)
+    assert close(packed, torch.cat([stock(backbone, input_ids=sentence[None])[0] for sentence in ids]))
+    causal = build(name, "none", config={"is_causal": False})
+    with torch.no_grad():
+        assert not close(run(causal, ids), packed)
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 transformers passes the queries, keys and values of *all* tokens of a batch, sentence after sentence, to the function
 registered here. Attention runs within each sentence only, so no layer computes padding, and no token can attend to
-it. Each attention module has its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`.
+it. Each attention module has its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`. A window covers the
+tokens nearer than its width, or up to its width if `module.sltk_inclusive` (see `mask_flags.is_bidirectional`).
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size.
 """
@@ -54,6 +55,8 @@ def packed_attention(
         )
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
     window = None if unmasked and module.sltk_drop_window else sliding_window
+    if window is not None and module.sltk_inclusive:
+        window += 1
     rule = Rule(causal=not unmasked, window=window)
     if softcap is None and s_aux is None:
         if varlen.supports(query, dropout):

@@ -21,6 +21,14 @@ class UnsuitableError(Exception):
     """The model cannot run on sltk's attention; the text gives the reason."""
 
 
+def is_bidirectional(config: Any) -> bool:
+    """Whether a decoder's config says `is_causal: false`, so that transformers runs it without a causal mask.
+
+    Its sliding window then covers the tokens up to its width on both sides, one more than that of a causal model.
+    """
+    return not getattr(config, "is_causal", True)
+
+
 def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
     """The modules that call sltk's attention function, one per block, in the order of their calls.
 
@@ -31,15 +39,17 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
     """
     model: Any = backbone.model
     for module in model.modules():
-        module.sltk_unmasked, module.sltk_drop_window = False, False
+        module.sltk_unmasked, module.sltk_drop_window, module.sltk_inclusive = False, False, False
     try:
         with probe_sentences.recorded_calls() as calls, torch.inference_mode():
             backbone.states(probe_sentences.token_ids(model), probe_sentences.PACKING, all_states=False)
     finally:
         for module in model.modules():
-            del module.sltk_unmasked, module.sltk_drop_window
+            del module.sltk_unmasked, module.sltk_drop_window, module.sltk_inclusive
     _check_rules(model.config, [window for _, window in calls])
     modules = [module for module, _ in calls]
+    for module in modules:
+        module.sltk_inclusive = is_bidirectional(model.config)  # type: ignore[assignment]
     assign_flags(modules, [False] * len(modules), drop_window=False)
     return modules
 
@@ -80,7 +90,7 @@ def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_wi
 
 @contextmanager
 def family_mask(modules: Sequence[nn.Module], *, unmasked: bool) -> Iterator[None]:
-    """Give all blocks the mask of their family inside the context: causal, or `unmasked` in encoders."""
+    """Give all blocks the model's own mask inside the context: causal, or `unmasked` in encoders."""
     before = [(module, module.sltk_unmasked, module.sltk_drop_window) for module in modules]
     assign_flags(modules, [unmasked] * len(modules), drop_window=False)
     try:

@@ -36,7 +36,7 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     Args:
         backbone: the model, and the flags it should obey.
         modules: its attention modules, one per block.
-        own: the flag of the family's own mask: True for an encoder, False for a decoder.
+        own: the flag of the model's own mask: True for an encoder and for a decoder with `is_causal: false`.
 
     Raises:
         ModelError: blocks contradict their flag; the message names them.

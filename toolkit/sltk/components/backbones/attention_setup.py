@@ -11,7 +11,7 @@ from ...errors import ModelError, Problem
 from ...nn import mask_proof, probe_sentences
 from ...nn.attention import NAME
 from ...nn.backbone import BuildContext, PackedBackbone, Proof
-from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules
+from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules, is_bidirectional
 from ...nn.packing import Packing
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def apply_mask(
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
     is_encoder = spec.type_name == "encoder"
     try:
-        _use_own_attention(backbone, spec, context, own=is_encoder)
+        _use_own_attention(backbone, spec, context, own=is_encoder or is_bidirectional(model.config))
     except UnsuitableError as error:
         if not (is_encoder and all(flags)):
             raise ModelError(_cannot_unmask(model, spec, str(error))) from error
