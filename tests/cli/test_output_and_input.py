@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import sltk
 import tiny
+import warm
 from sltk.cli.app import main
 
 COLUMNS = "Ada NNP B-PER\nleft VBD O\n"
@@ -105,7 +107,7 @@ def test_other_files_in_a_run_may_be_replaced(folder: Path, run: Path) -> None:
 def shell(command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the shell, in which `sltk` is this one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    script = f'sltk() {{ "{sys.executable}" -m sltk "$@"; }}\n{command}'
+    script = f'sltk() {{ {shlex.join(warm.python())} -m sltk "$@"; }}\n{command}'
     return subprocess.run(
         ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from sltk.cli import main
 
 HOSTILE = "\x1b]52;c;aGk=\x07\x1b[31m\x9b2J"
@@ -32,6 +33,11 @@ backbone:
 trainer: {max_steps: 1}
 """
 DATA = "sing O\nVera B-PER\n\nKai B-PER\n"
+LOCALES = [
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii:strict"},
+    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+]
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -59,7 +65,8 @@ def sltk(
     *arguments: str, stdin: bytes = b"", redirect: str = "", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command line in its own process; `redirect` is shell text such as `>&-`."""
-    command = ["bash", "-c", f'exec "$@" {redirect}', "bash", sys.executable, "-m", "sltk", *arguments]
+    python = [sys.executable] if environment in LOCALES else warm.python()
+    command = ["bash", "-c", f'exec "$@" {redirect}', "bash", *python, "-m", "sltk", *arguments]
     return subprocess.run(
         command, input=stdin, capture_output=True, env={**os.environ, **environment}, check=False, timeout=300
     )
@@ -67,10 +74,11 @@ def sltk(
 
 def on_terminal(*arguments: str, **environment: str) -> str:
     """What a process writes to a terminal."""
+    command = [*warm.python(), "-m", "sltk", *arguments]
     child, terminal = pty.fork()
     if child == 0:
         os.environ.update(environment)
-        os.execv(sys.executable, [sys.executable, "-m", "sltk", *arguments])
+        os.execv(command[0], command)
     return read_all(terminal, child)
 
 
@@ -155,13 +163,6 @@ def test_data_is_written_byte_for_byte(folder: Path, writer: str) -> None:
         assert done.stdout == (folder / "out").read_bytes()
     if writer == "conll":
         assert done.stdout == data.replace(b" ", b"\t") + b"\n"
-
-
-LOCALES = [
-    {"PYTHONIOENCODING": "latin-1"},
-    {"PYTHONIOENCODING": "ascii:strict"},
-    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
-]
 
 
 @pytest.mark.slow
@@ -277,7 +278,7 @@ def test_a_lost_result_is_no_success(
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run(
-            [sys.executable, "-m", "sltk", *arguments], stdout=writer, stderr=subprocess.PIPE, check=False
+            [*warm.python(), "-m", "sltk", *arguments], stdout=writer, stderr=subprocess.PIPE, check=False
         )
         os.close(writer)
     else:
@@ -361,10 +362,11 @@ def test_an_interrupt_at_any_moment_is_exit_code_130(
 def test_a_progress_bar_does_not_take_predictions_away(run: Path, folder: Path) -> None:
     """With standard output in a file and a bar on the terminal, every line is in the file and none on the terminal."""
     (folder / "many.txt").write_text("Kai sings\n" * 600)
+    command = [*warm.python(), "-m", "sltk", "predict", str(run), "many.txt"]
     child, terminal = pty.fork()
     if child == 0:
         os.dup2(os.open("out.txt", os.O_WRONLY | os.O_CREAT), 1)
-        os.execv(sys.executable, [sys.executable, "-m", "sltk", "predict", str(run), "many.txt"])
+        os.execv(command[0], command)
     shown = read_all(terminal, child)
     assert len((folder / "out.txt").read_text().splitlines()) == 600
     assert "labelling" in shown

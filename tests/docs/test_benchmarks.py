@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+import warm
 from repository import ROOT
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ BENCHMARKS = ROOT / "benchmarks"
 def run_benchmark(*command: str) -> dict[str, Any]:
     """Run a benchmark and return its JSON output."""
     completed = subprocess.run(
-        [sys.executable, str(BENCHMARKS / command[0]), *command[1:], "--json"],
+        [*warm.python(), str(BENCHMARKS / command[0]), *command[1:], "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import sltk
+import warm
 from repository import ROOT
 from sltk import extend, sweeps
 from sltk.cli.app import app
@@ -169,7 +170,7 @@ def readme_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         "data: {train: {count: 40}, validation: {count: 10}, test: {count: 10}}\ntrainer: {max_steps: 2}\n"
     )
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "toolkit"))
-    command = [sys.executable, "-c", code]
+    command = [*warm.python(), "-c", code]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout, folder / "runs" / "quickstart"

@@ -10,11 +10,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import warm
 from repository import ROOT
 from sltk import cli
 from sltk.run import evaluate, load
@@ -38,7 +38,7 @@ def run(
     environment = dict(
         os.environ, PYTHONPATH=os.pathsep.join(map(str, filter(None, [path, ROOT / "toolkit"])))
     )
-    command = [sys.executable, "-m", "sltk", *arguments]
+    command = [*warm.python(), "-m", "sltk", *arguments]
     return subprocess.run(
         command, input=text, text=True, capture_output=True, env=environment, check=False, cwd=cwd
     )

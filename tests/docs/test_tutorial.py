@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import warm
 from repository import ROOT
 
 pytestmark = pytest.mark.slow
@@ -31,8 +32,9 @@ class Step(NamedTuple):
 
 def run(command: str, folder: Path) -> str:
     """Run a shell command in which `sltk` and `python` are those of this test; return all it prints."""
-    program = re.sub(r"(^|\| )sltk ", rf'\1"{sys.executable}" -m sltk ', command)
-    program = re.sub(r"^python ", f'"{sys.executable}" ', program)
+    python = shlex.join(warm.python())
+    program = re.sub(r"(^|\| )sltk ", rf"\1{python} -m sltk ", command)
+    program = re.sub(r"^python ", f"{python} ", program)
     environment = dict(os.environ, PYTHONPATH=str(ROOT / "toolkit"), COLUMNS="100", HF_HUB_OFFLINE="1")
     environment.pop("FORCE_COLOR", None)
     return subprocess.run(

@@ -19,6 +19,7 @@ import yaml
 
 import sltk
 import tiny
+import warm
 from repository import ROOT
 from sltk import sweeps
 from sltk.cli import main
@@ -267,7 +268,7 @@ def test_a_limit_for_files_is_recognized(limit: int, complete: Path, tmp_path: P
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec()))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "SLTK_CACHE": "off"}
     arguments = ["train", str(tmp_path / "spec.yaml"), "--output", str(tmp_path / "run")]
-    command = [sys.executable, "-c", LIMITED, str(limit), *arguments]
+    command = [*warm.python(), "-c", LIMITED, str(limit), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     largest = max(path.stat().st_size for path in complete.rglob("*") if path.is_file())
     assert largest > limit

@@ -19,6 +19,7 @@ import yaml
 
 import sltk
 import tiny
+import warm
 from repository import ROOT
 from sltk.cli import main
 from sltk.files import locking
@@ -187,7 +188,7 @@ print(taken)
 def test_a_lock_that_is_removed_is_held_by_one_process(tmp_path: Path) -> None:
     """Four processes that take and remove a lock without a pause are never inside together."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", RACER, str(tmp_path)]
+    command = [*warm.python(), "-c", RACER, str(tmp_path)]
     racers = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
@@ -208,7 +209,7 @@ def test_two_trainings_of_one_spec_do_not_mix(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     processes = []
     for seed in (3, 4):
-        command = [sys.executable, "-c", script, str(folder), str(seed)]
+        command = [*warm.python(), "-c", script, str(folder), str(seed)]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
         time.sleep(0.05)
     errors = [process.communicate()[1] for process in processes]
