@@ -394,7 +394,7 @@ def test_a_stored_spec_reads_no_environment(
     monkeypatch.setenv("SECRET_TOKEN", SECRET)
     write_imports(run, "[]")
     shutil.rmtree(run / "model" / "imports")
-    text = re.sub(r"(?m)^  epochs: \d+$", "  epochs: 1", (run / "spec.yaml").read_text())
+    text = re.sub(r"(?m)^  epochs: [0-9.]+$", "  epochs: 1", (run / "spec.yaml").read_text())
     name = key.partition(":")[0]
     (run / "spec.yaml").write_text(text.replace(key, f'{name}: "${{SECRET_TOKEN}}"'))
     for command in COMMANDS.values():
