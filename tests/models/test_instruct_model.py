@@ -19,7 +19,7 @@ from sltk.components.readers.grammar import GrammarReader
 from sltk.data.splits import load_splits
 from sltk.errors import DataError, InvalidSpecError, ModelError, RunError, SpecError
 from sltk.exporting import export
-from sltk.models import kinds
+from sltk.models.instruct import model as instruct_type
 from sltk.models.instruct.automaton import Automaton
 from sltk.models.instruct.constraint import ConstrainedResponse, SpanConstraint
 from sltk.models.instruct.encoding import PromptSample, pack_prompts, without_loss
@@ -73,7 +73,7 @@ def model(**instruct: Any) -> Any:
 def _model(instruct: str) -> Any:
     experiment = loading.load(spec(json.loads(instruct))).spec
     training = load_splits(experiment.data, "IOB2")["train"]
-    return kinds.TYPES["instruct"].build(experiment, training)
+    return instruct_type.build(experiment, training)
 
 
 def response_texts(predictions: Iterable[Prediction]) -> list[str]:
@@ -142,10 +142,10 @@ def test_responses_depend_on_the_current_weights() -> None:
     """After training, responses are generated from the first subword of the prompt, without an old cache."""
     experiment = loading.load(spec()).spec
     training = load_splits(experiment.data, "IOB2")["train"]
-    subject = kinds.TYPES["instruct"].build(experiment, training)
+    subject = instruct_type.build(experiment, training)
 
     def responses() -> list[str]:
-        return response_texts(kinds.TYPES["instruct"].predict(subject, sentences(), 4096, 64, Progress()))
+        return response_texts(instruct_type.predict(subject, sentences(), 4096, 64, Progress()))
 
     before = responses()
     with torch.no_grad():
@@ -263,7 +263,7 @@ def test_cache_and_left_padding_do_not_change_scores(family: str) -> None:
     shape = {**tiny.LLAMA, **FAMILIES[family], "model_type": family, "vocab_size": 300, "pad_token_id": 0}
     shape["max_position_embeddings"] = 64
     experiment = loading.load(spec(backbone=tiny.backbone(config=shape, unmask="none"))).spec
-    subject = kinds.TYPES["instruct"].build(
+    subject = instruct_type.build(
         experiment.model_copy(update={"max_length": None}),
         load_splits(experiment.data, "IOB2")["train"],
     )
@@ -287,7 +287,7 @@ def test_cache_and_left_padding_do_not_change_scores(family: str) -> None:
 def test_responses_do_not_depend_on_the_batch(constrained: bool, sampling: Sampling | None) -> None:
     """Greedy, sampled and constrained decoding give the same responses for any batch size."""
     subject = model(constrained=constrained, **({"sampling": sampling.model_dump()} if sampling else {}))
-    kind = kinds.TYPES["instruct"]
+    kind = instruct_type
     together = response_texts(kind.predict(subject, sentences(), 100_000, 2048, Progress()))
     alone = response_texts(kind.predict(subject, sentences(), 1, 3, Progress()))
     assert together == alone
@@ -313,9 +313,7 @@ def test_constrained_responses_are_parsed_completely_for_any_model(limit: int) -
     unusual = [
         Sentence(words) for words in (["a;b", "c"], ["10:30", ":"], ["é", "日本", "</s>"], [], ["x y"])
     ]
-    predictions = list(
-        kinds.TYPES["instruct"].predict(subject, [*sentences(), *unusual], 4096, 2048, Progress())
-    )
+    predictions = list(instruct_type.predict(subject, [*sentences(), *unusual], 4096, 2048, Progress()))
     responses = [each.response for each in predictions if each.response is not None]
     assert len(responses) == 16
     for response in responses:
@@ -350,9 +348,7 @@ def test_the_constraint_works_in_generate_of_transformers() -> None:
 
 def test_a_cut_response_is_counted() -> None:
     """Without a constraint, an untrained model reaches the limit."""
-    predictions = list(
-        kinds.TYPES["instruct"].predict(model(max_response=3), sentences(3), 4096, 2048, Progress())
-    )
+    predictions = list(instruct_type.predict(model(max_response=3), sentences(3), 4096, 2048, Progress()))
     assert all(each.response is not None and each.response.is_cut for each in predictions)
 
 
@@ -361,7 +357,7 @@ def test_a_prompt_longer_than_the_model_is_an_error_before_training(tmp_path: Pa
     with pytest.raises(DataError, match=r"subwords; the model reads 40"):
         sltk.train(spec(max_length=40), tmp_path / "run")
     assert not (tmp_path / "run" / "spec.yaml").exists()
-    predictions = kinds.TYPES["instruct"].predict(model(), [Sentence(["soup"] * 600)], 4096, 2048, Progress())
+    predictions = instruct_type.predict(model(), [Sentence(["soup"] * 600)], 4096, 2048, Progress())
     with pytest.raises(DataError, match="the prompt of this sentence has"):
         list(predictions)
 

@@ -232,7 +232,7 @@ def predict(
     with _progress() as progress:
         labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
         if readers is None:
-            readers = [TextReader(path=Path(path), splitter=labeller.model.splitter) for path in inputs]
+            readers = [TextReader(path=Path(path), splitter=labeller.splitter) for path in inputs]
         # A small window keeps a terminal or a pipe supplied; a large one fills batches.
         window = 64 if output == "-" else 2048
         changes = NotedChanges(progress.note, _MOST_SHOWN)

@@ -26,7 +26,7 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..files import atomic, manifest
 from ..files.writable import check_model_folder
-from ..models import kinds, memory_advice, saving
+from ..models import integrity, kinds, memory_advice, saving
 from ..models.backbone_files import stored_backbone
 from ..models.description import read_description
 from ..models.instruct.model import InstructModel
@@ -85,7 +85,7 @@ def _export_transformers(folder: Path, target: Path, progress: Progress) -> None
     backbone, about = stored_backbone(folder, read_description(folder)), manifest.read(folder)
     if not isinstance(backbone, PretrainedBackbone):
         progress.note(f"only sltk can load this export: its backbone has the type `{backbone.type_name}`")
-        saving.verify(folder, progress)
+        integrity.verify(folder, progress)
         _check_links(folder)
         with atomic.new_folder(target) as partial:  # its base/ already has all weights
             shutil.copytree(folder, partial, dirs_exist_ok=True)

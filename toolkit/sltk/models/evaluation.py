@@ -16,13 +16,12 @@ from ..runtime.progress import Progress
 from ..schemes.names import SchemeName
 from ..spec.experiment import Experiment
 from ..types import Prediction
-from .kinds import type_of
+from .kinds import LabellingModel, type_of
 from .labeller import Labeller
-from .saving import Model
 
 
 def label_dataset(
-    model: Model, dataset: SentenceSource, batch_tokens: int, progress: Progress
+    model: LabellingModel, dataset: SentenceSource, batch_tokens: int, progress: Progress
 ) -> Iterator[Prediction]:
     """Yield the predictions of all sentences, and check that every word gets a tag."""
     stream = Labeller(model, batch_tokens, progress).stream(dataset)
@@ -33,7 +32,7 @@ def label_dataset(
 
 
 def streamed_scores(
-    model: Model, metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
+    model: LabellingModel, metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
 ) -> dict[str, Any]:
     """The scores of `split_scores`; holds the predictions only if a metric or the type of model needs all of them."""
     tallies = [tally_of(metric, scheme) for metric in metrics]
@@ -47,7 +46,7 @@ def streamed_scores(
 
 
 def split_scores(
-    model: Model, metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
+    model: LabellingModel, metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """One split of `metrics.json`: the scores of all metrics, and the extra scores of the type of model."""
     score = partial(metric_scores, metrics, scheme)

@@ -1,31 +1,69 @@
-"""The types of model: `type:` in a spec selects one. Each type is a module with the functions of `ModelType`.
+"""The types of model: `type:` in a spec or in `sltk.json` selects one. Each type is a module, imported on first use.
 
 tagger      tagging.py: word vectors and a head, one tag per word
 instruct    instruct/model.py: a language model that writes the spans of a sentence
+onnx        onnx_tagger.py: a tagger that `sltk export --format onnx` wrote; it only labels, and needs no torch
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..components.slots import Splitter
 from ..data.datasets import Dataset
 from ..runtime.progress import Progress
+from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
 from ..types import Prediction, Sentence
-from . import memory_advice, saving, tagging
+from . import memory_advice
 from .description import read_description
-from .instruct import model as instruct
-from .instruct.responses import Score
-from .saving import Model
+from .integrity import verify
+
+if TYPE_CHECKING:
+    from .instruct.responses import Score
+
+_MODULES = {"tagger": "tagging", "instruct": "instruct.model", "onnx": "onnx_tagger"}
 
 
-class ModelType(Protocol):
-    """The functions of a model type that a run calls. `model` is the result of `build` or `load`."""
+class LabellingModel(Protocol):
+    """What models of all types have."""
+
+    @property
+    def type_name(self) -> str:
+        """The name of its type."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """Its tags."""
+
+    @property
+    def splitter(self) -> Splitter:
+        """Splits texts into the words that it labels."""
+
+
+class LabellingType(Protocol):
+    """The functions of a model type that label with it. `model` is the result of `build` or `load`."""
 
     HAS_EXTRA_SCORES: bool
     """Whether `extra_scores` adds some, for which it needs all predictions at once."""
+
+    def predict(
+        self, model: Any, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+    ) -> Iterator[Prediction]:
+        """Label sentences in order, with at most `window` of them in memory."""
+
+    def extra_scores(self, model: Any, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
+        """Scores of a split in addition to those of the metrics."""
+
+    def load(self, folder: Path, *, merge: bool = True) -> Any:
+        """Load a model for prediction; with `merge`, adapters are merged into float32 weights."""
+
+
+class ModelType(LabellingType, Protocol):
+    """The functions of a model type that a run calls."""
 
     def build(self, experiment: Experiment, training: Dataset) -> Any:
         """Build the untrained model that the spec describes."""
@@ -42,27 +80,22 @@ class ModelType(Protocol):
     def check(self, dataset: Dataset, model: Any) -> None:
         """Raise an error now for sentences that could not be scored after training."""
 
-    def predict(
-        self, model: Any, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
-    ) -> Iterator[Prediction]:
-        """Label sentences in order, with at most `window` of them in memory."""
-
-    def extra_scores(self, model: Any, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
-        """Scores of a split in addition to those of the metrics."""
-
     def save(self, model: Any, folder: Path, imports: Path, about: Mapping[str, Any] | None = None) -> None:
         """Write the model to a folder, which appears completely or not at all; its manifest contains `about`."""
 
-    def load(self, folder: Path, *, merge: bool = True) -> Any:
-        """Load a model for prediction; with `merge`, adapters are merged into float32 weights."""
+
+def of_spec(experiment: Experiment) -> ModelType:
+    """The type of model that a spec trains."""
+    return cast(ModelType, _module(experiment.type))
 
 
-TYPES: dict[str, ModelType] = {"tagger": tagging, "instruct": instruct}
-
-
-def type_of(model: Model) -> ModelType:
+def type_of(model: LabellingModel) -> LabellingType:
     """The type of a model."""
-    return TYPES[model.type_name]
+    return _module(model.type_name)
+
+
+def _module(name: str) -> LabellingType:
+    return cast(LabellingType, import_module(f".{_MODULES[name]}", __package__))
 
 
 def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) -> Any:
@@ -72,6 +105,6 @@ def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) 
         UsageError: `folder` has no model, or one that another version of sltk wrote; or files are missing or damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    saving.verify(folder, progress or Progress())
+    verify(folder, progress or Progress())
     with memory_advice.loading_model():
-        return TYPES[read_description(folder).get("type", "tagger")].load(folder, merge=merge)
+        return _module(read_description(folder).get("type", "tagger")).load(folder, merge=merge)

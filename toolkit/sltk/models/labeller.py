@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..components.slots import Splitter
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence
 from . import kinds, memory_advice
-from .saving import Model
+from .kinds import LabellingModel
 
 _WINDOW = 2048
 """Sentences in memory: enough to fill batches with sentences of equal length."""
@@ -17,7 +18,9 @@ _WINDOW = 2048
 class Labeller:
     """Labels text with a trained model: `sltk.load(RUN).predict(["Some text."])`."""
 
-    def __init__(self, model: Model, batch_tokens: int = 4096, progress: Progress | None = None) -> None:
+    def __init__(
+        self, model: LabellingModel, batch_tokens: int = 4096, progress: Progress | None = None
+    ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self._progress = progress or Progress()
@@ -26,6 +29,11 @@ class Labeller:
     def labels(self) -> LabelSet:
         """The tags of the model."""
         return self.model.labels
+
+    @property
+    def splitter(self) -> Splitter:
+        """Splits texts into words."""
+        return self.model.splitter
 
     def predict(self, inputs: Iterable[str | list[str] | Sentence] | str) -> list[Prediction]:
         """Label texts, which the model's splitter splits into words, lists of words, or sentences."""
@@ -46,5 +54,5 @@ class Labeller:
             return text
         if not isinstance(text, str):
             return Sentence(list(text))
-        offsets = self.model.splitter.split(text)
+        offsets = self.splitter.split(text)
         return Sentence([text[start:end] for start, end in offsets], text=text, offsets=offsets)

@@ -28,17 +28,14 @@ from torch import nn
 from ..components.backbones import precision
 from ..components.backbones.stored_weights import check_finite
 from ..components.slots import Backbone, Splitter
-from ..errors import UsageError
 from ..files import atomic, manifest
 from ..files.damage import check_regular, report_damage
 from ..nn.backbone import PackedBackbone
-from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone
 from .description import DESCRIPTION, read_description, stored_values
+from .integrity import HEAD, check_complete
 from .stored_tensors import check_shapes
-
-_HEAD = "head.safetensors"
 
 
 @dataclass(kw_only=True)
@@ -84,7 +81,7 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     backbone.tokenizer.save_pretrained(folder / "tokenizer")
     if modules := model.head_modules():
         state = nn.ModuleDict(modules).state_dict()
-        save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, str(folder / _HEAD))
+        save_file({k: v.detach().contiguous().cpu() for k, v in state.items()}, str(folder / HEAD))
     for path in sorted(imports.glob("[!.]*.py")):
         if path.resolve().parent == imports.resolve():  # else a link would copy a file of whoever exports
             atomic.write_bytes(folder / "imports" / path.name, path.read_bytes())
@@ -97,22 +94,6 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
         **model.settings(),
     }
     atomic.write_json(folder / DESCRIPTION, description)
-
-
-def verify(folder: Path, progress: Progress) -> None:
-    """Check the files of a saved model, before anything in the folder is used.
-
-    A model without a manifest, from an older version or made by hand, is reported; `load` then checks what it can.
-
-    Raises:
-        UsageError: the folder has no model, or one that another version of sltk wrote; or files are missing or damaged.
-    """
-    check_regular(folder)
-    _check_complete(folder, read_description(folder))
-    if manifest.verify(folder) is None:
-        progress.note(
-            f"warning: `{folder}` has no {manifest.NAME}, so only the form of its files is checked, not their content"
-        )
 
 
 def load(
@@ -129,7 +110,7 @@ def load(
     """
     check_regular(folder)
     description = read_description(folder)
-    _check_complete(folder, description)
+    check_complete(folder, description)
     spec, backbone = load_backbone(folder, description, merge=merge, language_model=language_model)
     if not manifest.exists(folder):
         check_finite(backbone, folder)
@@ -150,7 +131,7 @@ def load_modules(build: Callable[[], dict[str, nn.Module]], folder: Path) -> dic
     Raises:
         UsageError: the file is missing or damaged, or has other weights than the modules.
     """
-    path = folder / _HEAD
+    path = folder / HEAD
     check_shapes(build, path)
     with report_damage(path):
         modules = nn.ModuleDict(build())
@@ -158,16 +139,3 @@ def load_modules(build: Callable[[], dict[str, nn.Module]], folder: Path) -> dic
     if not manifest.exists(folder):
         check_finite(modules, path)
     return dict(modules)
-
-
-def _check_complete(folder: Path, description: dict[str, Any]) -> None:
-    components = description["components"]
-    required = {
-        "tokenizer": True,
-        _HEAD: "head" in components,
-        "adapter": components["backbone"].get("lora"),
-        "base": description["base"].get("path") == "base",
-    }
-    missing = [name for name, is_required in required.items() if is_required and not (folder / name).exists()]
-    if missing:
-        raise UsageError(f"the model in `{folder}` is incomplete: {', '.join(missing)} missing")

@@ -9,14 +9,14 @@ import subprocess
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._version import __version__
 from ..models.description import FORMAT
-from ..nn.fused import onednn
 from ..runtime import processes
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors", "numpy",
@@ -39,6 +39,10 @@ class TrainedModel(Protocol):
 
 def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
     """Collect versions, device, threads, the revision of sltk, seed and the proof of the mask."""
+    import torch
+
+    from ..nn.fused import onednn
+
     proof, device = model.network.backbone.proof, model.device
     return {
         "format": FORMAT,

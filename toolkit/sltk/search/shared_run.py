@@ -144,7 +144,8 @@ def predictions_of_masks(
     """
     order = sorted((flags(mask, switch.blocks), mask) for mask in masks)
     skipped = [0, *(shared_start(one, other) for (one, _), (other, _) in pairwise(order))]
-    blocks = prefix_cache.blocks_of(labeller.model.network.backbone)
+    model: Any = labeller.model
+    blocks = prefix_cache.blocks_of(model.network.backbone)
     if blocks is None:
         skipped, blocks = [0] * len(order), []
     predictions: dict[str, list[Prediction]] = {mask: [] for mask in masks}

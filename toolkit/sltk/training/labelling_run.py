@@ -35,7 +35,7 @@ class LabellingRun(RunKind[Experiment]):
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Read the splits, build the model and encode the training sentences."""
         experiment = self.spec
-        self._type = kinds.TYPES[experiment.type]
+        self._type = kinds.of_spec(experiment)
         with memory_advice.reading_data():
             self._splits = load_splits(experiment)
             report_data(self._splits, progress)
