@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from .. import schemes
 from ..components.slots import Aligner, Head
 from ..data.coverage import report_truncated_words
+from ..decoding import TagDecoder
 from ..nn.batching import Sample, by_token_budget, pack, parts_of
-from ..nn.softmax_head import IGNORED
+from ..nn.softmax_head import IGNORED, as_numpy
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
 from ..subwords.documents import chunks
 from ..subwords.tokenization import Encoding, SubwordEncoder
-from ..types import Prediction, Sentence, Span, span_score
+from ..types import Prediction, Sentence
 from .saving import Model
 
 
@@ -77,16 +76,21 @@ def predict(
         batch_tokens: maximum number of subwords per forward pass; a longer sentence gets its own pass.
         progress: receives a note about truncated words.
     """
+    decoder = TagDecoder(model.labels, model.network.head.transitions())
     truncated = 0
     for chunk in chunks(sentences, window, model.encoder.document_context):
         encodings = model.encoder.encode(chunk.sentences, chunk.before, chunk.after)
         truncated += sum(encoding.cut_words for encoding in encodings)
-        yield from _label(model, chunk.sentences, encodings, batch_tokens)
+        yield from _label(model, decoder, chunk.sentences, encodings, batch_tokens)
     report_truncated_words(truncated, progress)
 
 
 def _label(
-    model: TaggerModel, sentences: Sequence[Sentence], encodings: Sequence[Encoding], batch_tokens: int
+    model: TaggerModel,
+    decoder: TagDecoder,
+    sentences: Sequence[Sentence],
+    encodings: Sequence[Encoding],
+    batch_tokens: int,
 ) -> list[Prediction]:
     samples = [
         Sample(encoding, [IGNORED] * encoding.words, number)
@@ -98,19 +102,31 @@ def _label(
     model.network.eval()
     with torch.inference_mode():
         for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
-            chunk = [samples[position] for position in positions]
-            if sum(sample.tokens for sample in chunk) > batch_tokens:  # one sentence of many windows
-                parts = parts_of(chunk[0], batch_tokens)
-                tags_W, scores_W = model.network.decode_parts(_batch(model, [part]) for part in parts)
-            else:
-                tags_W, scores_W = model.network.decode(_batch(model, chunk))
-            tags, scores = iter(tags_W.tolist()), iter(scores_W.tolist())
-            for sample in chunk:
-                number, words = sample.number, sample.encoding.words
-                numbers, probabilities = list(islice(tags, words)), list(islice(scores, words))
-                predictions[number] = _prediction(model, sentences[number], numbers, probabilities)
+            batch = [samples[position] for position in positions]
+            labelled = [sentences[sample.number] for sample in batch]
+            for sample, prediction in zip(
+                batch, _label_batch(model, decoder, labelled, batch, batch_tokens), strict=True
+            ):
+                predictions[sample.number] = prediction
     model.network.train(was_training)
     return predictions
+
+
+def _label_batch(
+    model: TaggerModel,
+    decoder: TagDecoder,
+    sentences: Sequence[Sentence],
+    samples: Sequence[Sample],
+    batch_tokens: int,
+) -> list[Prediction]:
+    """Label the sentences of one pass; one long sentence of many windows is read in several."""
+    network, is_long = model.network, sum(sample.tokens for sample in samples) > batch_tokens
+    parts = ([part] for part in parts_of(samples[0], batch_tokens)) if is_long else iter([samples])
+    batches = (_batch(model, part) for part in parts)
+    if not network.head.decodes_itself:
+        return decoder.predictions(sentences, as_numpy(network.emissions(batches)))
+    tags_W, scores_W = network.decode_parts(batches) if is_long else network.decode(next(batches))
+    return decoder.labelled(sentences, tags_W.cpu().numpy(), as_numpy(scores_W))
 
 
 def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:
@@ -118,15 +134,3 @@ def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:
         key: value.to(model.device, non_blocking=True) if isinstance(value, Tensor) else value
         for key, value in pack(samples).items()
     }
-
-
-def _prediction(
-    model: TaggerModel, sentence: Sentence, numbers: list[int], scores: list[float]
-) -> Prediction:
-    tags = [model.labels.tags[number] for number in numbers]
-    spans: list[Span] = []
-    if model.labels.scheme != "plain":
-        # Strict scoring counts the spans of mode "drop", so `predict` returns the spans that `evaluate` scores.
-        decoded = schemes.decode(tags, model.labels.scheme, "drop").spans
-        spans = [Span(s.start, s.end, s.type, span_score(scores[s.start : s.end])) for s in decoded]
-    return Prediction(sentence, tags, scores, spans, scheme=model.labels.scheme)

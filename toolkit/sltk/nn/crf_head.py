@@ -2,22 +2,20 @@
 
 The score of a path of tags is the sum of the emissions of its words and of the transitions between its tags.
 Everything is computed in log space, where large emissions do not overflow, and for all sentences of a batch at once,
-without padding.
+without padding. This is the loss; `sltk.decoding` has the best path and the probabilities of tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .softmax_head import IGNORED, HeadModule, Scorer
+from ..decoding import FORBIDDEN, Transitions
+from .softmax_head import IGNORED, HeadModule, Scorer, as_numpy
 from .timesteps import TimeSteps
-
-FORBIDDEN = -1e4
-"""Score of what the scheme forbids: a probability of 0 in float32, and finite gradients."""
 
 
 class Crf(nn.Module):
@@ -108,54 +106,9 @@ class Crf(nn.Module):
             alphas.append((previous_NL.unsqueeze(2) + pairs_LL).logsumexp(1) + emission_NL)
         return alphas
 
-    def _backward(self, emissions: Sequence[Tensor]) -> list[Tensor]:
-        """Log of the summed exponentiated scores of all paths after each tag, [N, L] per step."""
-        _, pairs_LL, end_L = self._scores()
-        betas: list[Tensor] = []
-        next_NL = emissions[0].new_zeros(0, len(end_L))
-        for emission_NL in reversed(emissions):
-            continued = (pairs_LL + next_NL.unsqueeze(1)).logsumexp(2)
-            ended = end_L.expand(len(emission_NL) - len(continued), -1)
-            betas.append(torch.cat([continued, ended]))
-            next_NL = betas[-1] + emission_NL
-        return betas[::-1]
-
-    @torch.no_grad()
-    def marginals(self, emissions_WL: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Probability of each tag at each word, [W, L], over all paths of its sentence."""
-        if not len(emissions_WL):
-            return emissions_WL
-        steps = TimeSteps.of(lengths_S, emissions_WL.device)
-        emissions = steps.split(emissions_WL)
-        alpha_WL, beta_WL = steps.join(self._forward(emissions)), steps.join(self._backward(emissions))
-        return (alpha_WL + beta_WL).softmax(-1)
-
-    @torch.no_grad()
-    def best_paths(self, emissions_WL: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """The tags [W] of each sentence's most probable path (Viterbi)."""
-        if not len(emissions_WL):
-            return torch.zeros(0, dtype=torch.long, device=emissions_WL.device)
-        steps = TimeSteps.of(lengths_S, emissions_WL.device)
-        start_L, pairs_LL, end_L = self._scores()
-        emissions = steps.split(emissions_WL)
-        scores, pointers = [start_L + emissions[0]], []
-        for emission_NL in emissions[1:]:
-            best_NL, pointer_NL = (scores[-1][: len(emission_NL)].unsqueeze(2) + pairs_LL).max(1)
-            scores.append(best_NL + emission_NL)
-            pointers.append(pointer_NL)
-        return steps.join(_backtrace([score_NL + end_L for score_NL in scores], pointers))
-
-
-def _backtrace(final: Sequence[Tensor], pointers: Sequence[Tensor]) -> list[Tensor]:
-    """The tags [N] of each step, traced back from the best last tag of each sentence.
-
-    `final[t]` [N, L] scores paths that end at step t; `pointers[t]` [N, L] leads from step t+1 to step t.
-    """
-    tags = [final[-1].argmax(-1)]
-    for final_NL, pointer_NL in zip(reversed(final[:-1]), reversed(pointers), strict=True):
-        continued = pointer_NL.gather(1, tags[-1].unsqueeze(1)).squeeze(1)
-        tags.append(torch.cat([continued, final_NL[len(continued) :].argmax(-1)]))
-    return tags[::-1]
+    def transitions(self) -> Transitions:
+        """The scores of starts, transitions and ends for decoding, with forbidden ones masked."""
+        return Transitions(*map(as_numpy, self._scores()))
 
 
 class CrfHeadModule(HeadModule):
@@ -166,30 +119,22 @@ class CrfHeadModule(HeadModule):
         self.scorer = scorer
         self.crf = crf
 
-    def _emissions(self, vectors_WH: Tensor) -> Tensor:
-        # Adding a constant to all scores of a word changes no probability. This one keeps the sums of long sentences
-        # near 0, where float32 is most precise.
-        scores_WL: Tensor = self.scorer(vectors_WH)
-        return scores_WL.log_softmax(-1)
-
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
         """Sum over the sentences of -log p(tags); a word whose tag is -100 may have any tag.
 
         Raises:
             ValueError: the scheme forbids a start, a transition or an end of these tags.
         """
-        return self.crf.negative_log_likelihood(self._emissions(vectors_WH), tags_W, lengths_S)
+        # Adding a constant to all scores of a word changes no probability. This one keeps the sums of long sentences
+        # near 0, where float32 is most precise.
+        emissions_WL = self.emissions(vectors_WH).log_softmax(-1)
+        return self.crf.negative_log_likelihood(emissions_WL, tags_W, lengths_S)
 
-    def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The tags of the best path of each sentence, and their marginal probabilities."""
-        return self._decode(self._emissions(vectors_WH), lengths_S)
+    def emissions(self, vectors_WH: Tensor) -> Tensor:
+        """The score of each tag at each word."""
+        scores_WL: Tensor = self.scorer(vectors_WH)
+        return scores_WL
 
-    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """As `decode`; only the emissions of all words are held at once."""
-        emissions_WL = torch.cat([self._emissions(vectors_WH) for vectors_WH in parts])
-        return self._decode(emissions_WL, (len(emissions_WL),))
-
-    def _decode(self, emissions_WL: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        tags_W = self.crf.best_paths(emissions_WL, lengths_S)
-        marginals_WL = self.crf.marginals(emissions_WL, lengths_S)
-        return tags_W, marginals_WL.gather(1, tags_W.unsqueeze(1)).squeeze(1)
+    def transitions(self) -> Transitions:
+        """The transitions of the CRF."""
+        return self.crf.transitions()

@@ -7,30 +7,65 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from ..decoding import Transitions
+from ..decoding.decoder import decode as best_tags
 
 IGNORED = -100
 """Tag number of a word without a loss."""
 
 
 class HeadModule(nn.Module):
-    """Base class of heads: the loss of words with known tags, and the best tag of each word."""
+    """Base class of heads: the loss of words with known tags, and the scores from which the best tags are chosen.
+
+    A head implements `loss`, and either `emissions`, and `transitions` if adjacent tags depend on each other, or
+    `decode` if it chooses tags in a way of its own.
+    """
 
     @abstractmethod
     def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
         """Sum (not mean) of the losses of the words whose tag is not -100; 0 if no word has a loss."""
 
-    @abstractmethod
+    def emissions(self, vectors_WH: Tensor) -> Tensor:
+        """`scores_WL`: the score of each tag at each word, up to a constant per word, such as logits."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither `emissions` nor `decode`")
+
+    def transitions(self) -> Transitions | None:
+        """The scores of adjacent tags, as arrays of numpy; None if tags do not depend on each other."""
+        return None
+
     def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`tags_W` and `scores_W`: the number of each word's best tag and its probability."""
+        """`tags_W` and `scores_W`: the number of each word's best tag and its probability.
+
+        By default, the most probable tags according to `emissions` and `transitions`.
+        """
+        scores_WL = as_numpy(self.emissions(vectors_WH))
+        tags_W, scores_W = best_tags(scores_WL, torch.as_tensor(lengths_S).tolist(), self.transitions())
+        return torch.from_numpy(tags_W).to(vectors_WH.device), torch.from_numpy(scores_W).to(
+            vectors_WH.device
+        )
 
     def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """`decode` for one long sentence whose word vectors come in parts. By default, all vectors are held at once."""
         vectors_WH = torch.cat(list(parts))
         return self.decode(vectors_WH, (len(vectors_WH),))
+
+    @property
+    def decodes_itself(self) -> bool:
+        """Whether the head chooses tags in a way of its own, by a `decode` of its own."""
+        return type(self).decode is not HeadModule.decode
+
+
+def as_numpy(scores: Tensor) -> NDArray[Any]:
+    """Scores as an array of numpy, in float32 or float64."""
+    scores = scores.detach()
+    return (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
 
 
 class Scorer(nn.Module):
@@ -79,13 +114,7 @@ class SoftmaxHead(HeadModule):
         """Sum of the cross-entropies of the words whose tag is not -100."""
         return F.cross_entropy(self.scorer(vectors_WH), tags_W, ignore_index=IGNORED, reduction="sum")
 
-    def decode(self, vectors_WH: Tensor, lengths_S: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The most probable tag of each word, and its probability."""
-        scores_W, tags_W = self.scorer(vectors_WH).softmax(-1).max(-1)
-        return tags_W, scores_W
-
-    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """The tags and probabilities of each part, since words are independent."""
-        decoded = [self.decode(vectors_WH, (len(vectors_WH),)) for vectors_WH in parts]
-        tags, scores = zip(*decoded, strict=True)
-        return torch.cat(tags), torch.cat(scores)
+    def emissions(self, vectors_WH: Tensor) -> Tensor:
+        """The score of each tag at each word, before the softmax."""
+        scores_WL: Tensor = self.scorer(vectors_WH)
+        return scores_WL

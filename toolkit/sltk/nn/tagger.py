@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .backbone import PackedBackbone
@@ -15,7 +16,7 @@ from .trainable import TrainableModule, loss_per_label
 
 
 class Tagger(TrainableModule):
-    """Computes the loss of a packed batch, or the tag of each word."""
+    """Computes the loss of a packed batch, or the scores or the tag of each word."""
 
     def __init__(self, backbone: PackedBackbone, aligner: nn.Module, head: HeadModule) -> None:
         super().__init__()
@@ -48,14 +49,17 @@ class Tagger(TrainableModule):
         vectors: Tensor = self.aligner(self.backbone(ids_T, packing), first_W, last_W)
         return vectors
 
+    def emissions(self, batches: Iterable[Batch]) -> Tensor:
+        """`scores_WL`: the scores of all words of several batches; the vectors of only one are in memory at a time."""
+        return torch.cat([self.head.emissions(self._vectors(batch)) for batch in batches])
+
     def decode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """`tags_W` and `scores_W`: the best tag of each word and its probability."""
-        vectors_WH = self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
-        return self.head.decode(vectors_WH, batch["words_per_sentence"])
+        return self.head.decode(self._vectors(batch), batch["words_per_sentence"])
 
     def decode_parts(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
         """`decode` for one long sentence, whose words come in several batches; only one is in memory at a time."""
-        return self.head.decode_parts(
-            self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
-            for batch in batches
-        )
+        return self.head.decode_parts(map(self._vectors, batches))
+
+    def _vectors(self, batch: Batch) -> Tensor:
+        return self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])

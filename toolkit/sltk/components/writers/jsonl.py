@@ -22,10 +22,11 @@ class JsonlWriter(Writer):
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield one line per sentence."""
         for prediction in predictions:
-            yield json_text(_record(prediction)) + "\n"
+            yield json_text(prediction_record(prediction)) + "\n"
 
 
-def _record(prediction: Prediction) -> dict[str, Any]:
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """The object that the writer writes for a sentence: `text`, `words` and `spans`, with half-open offsets."""
     text, offsets = text_and_offsets(prediction)
     words = [
         {"text": text[start:end], "start": start, "end": end, "tag": tag}
