@@ -27,7 +27,7 @@ from sltk.runtime import run_cache
 from sltk.sweeps.index import Index
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["sltk.run", "sltk.training", "sltk.sweeps"])
+PROCESSES.set_forkserver_preload(["sltk.training.fit", "sltk.training.labelling_run", "sltk.sweeps"])
 KILLS = int(os.environ.get("SLTK_KILLS", "6"))
 
 IN_PROCESS = {"type": "local", "isolated": False}

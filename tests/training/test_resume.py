@@ -20,7 +20,7 @@ from sltk.cli import main
 from sltk.data.fingerprint import fingerprint
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["sltk.run", "sltk.training"])
+PROCESSES.set_forkserver_preload(["sltk.training.fit", "sltk.training.labelling_run"])
 
 DROPOUT = {"type": "linear", "dropout": 0.3}
 
