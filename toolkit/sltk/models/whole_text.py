@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from ..types import Prediction, Sentence
+from ..types import Prediction, Sentence, Span
 from .labeller import Labeller
 
 _MARK = "\ufeff"
@@ -41,7 +41,11 @@ def join_lines(text: str, lines: Sequence[tuple[int, str]], predictions: Sequenc
     """Join the predictions of the lines of a text; `lines` is the result of `text_lines`."""
     if len(predictions) == 1 and predictions[0].sentence.text == text:
         return predictions[0]
-    words, offsets, tags, scores, spans = [], [], [], [], []
+    words: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    tags: list[str] = []
+    scores: list[float] = []
+    spans: list[Span] = []
     for (start, _), prediction in zip(lines, predictions, strict=True):
         first = len(words)
         words += prediction.words

@@ -239,4 +239,4 @@ def _ending() -> AnswerError:
     return AnswerError(503, "shutting_down", "the server is shutting down", {"Connection": "close"})
 
 
-__all__ = ["BatchingQueue", "Input", "LineJob", "Lane"]
+__all__ = ["BatchingQueue", "Input", "Lane", "LineJob"]

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import AnswerError
-from .request_bodies import ClientDisconnect
 from .serving_settings import ServingSettings
 
 OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/health", "/docs", "/openapi.json"})

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ..models.labeller import Labeller
 from ..models.whole_text import join_lines, text_lines
 from ..types import Prediction
 from .answers import AnswerError
 from .batching_queue import BatchingQueue, Input
-from .request_bodies import BodyMemory, ClientDisconnect, check_media_type, parse_json, read_body
+from .request_bodies import BodyMemory, check_media_type, parse_json, read_body
 from .serving_settings import ServingSettings
 
 T = TypeVar("T")
 _INLINE = 2**15
 """Bytes of a body that are parsed at once; larger ones are parsed in a thread, while others are answered."""
+
+
+class WholeInputs:
+    """Texts of any number of lines, and lists of words, as the lines that are labelled."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._inputs = inputs
+        self._parts = [text_lines(item) if isinstance(item, str) else None for item in inputs]
+        self.lines: list[Input] = []
+        for item, part in zip(inputs, self._parts, strict=True):
+            self.lines += [item] if part is None else [line for _, line in part]
+
+    def join(self, predictions: Iterable[Prediction]) -> list[Prediction]:
+        """The predictions of the inputs, from those of the lines."""
+        rest = iter(predictions)
+        return [
+            next(rest) if part is None else join_lines(str(item), part, [next(rest) for _ in part])
+            for item, part in zip(self._inputs, self._parts, strict=True)
+        ]
 
 
 class LabellingService:
@@ -55,17 +74,8 @@ class LabellingService:
             AnswerError: the queue is full, the server ends, or the time is over.
             ClientDisconnect: the client is gone; what is not labelled yet is dropped.
         """
-        lines = [text_lines(item) if isinstance(item, str) else [(0, item)] for item in inputs]
-        flat: list[Input] = [line for part in lines for _, line in part]
-        results = iter(await self._while_connected(request, flat))
-        joined = []
-        for item, part in zip(inputs, lines, strict=True):
-            predictions = [next(results) for _ in part]
-            if isinstance(item, str):
-                joined.append(join_lines(item, [(start, "") for start, _ in part], predictions))
-            else:
-                joined += predictions
-        return joined
+        whole = WholeInputs(inputs)
+        return whole.join(await self._while_connected(request, whole.lines))
 
     async def _while_connected(self, request: Request, lines: list[Input]) -> list[Prediction]:
         work = asyncio.ensure_future(self.queue.label(lines))

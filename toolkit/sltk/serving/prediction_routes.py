@@ -8,11 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from ..components.writers.jsonl import JsonlWriter
+from ..components.writers.jsonl import prediction_record
+from ..files.safety import json_text
 from ..types import Prediction
-from .answers import JSON
+from .answers import JSON, NDJSON
 from .labelling_service import LabellingService
-from .request_bodies import PredictRequest, validated
+from .record_stream import RecordStream
+from .request_bodies import PredictRequest, StreamRequest, validated
 
 
 class WordRecord(BaseModel):
@@ -92,8 +94,9 @@ def prediction_routes(service: LabellingService) -> APIRouter:
 
     async def predict(request: Request) -> Response:
         """Label a text, texts, the words of a sentence, or of several; each line of a text is a sentence."""
-        body = validated(await service.read_json(request), service.settings)
-        predictions = await service.predictions(request, body.inputs())
+        value = await service.read_json(request)
+        body = validated(PredictRequest, value, service.settings)
+        predictions = await service.predictions(request, [item for _, item in body.inputs()])
         size = sum(len(prediction.words) for prediction in predictions) * 64
         return await service.compute(size, lambda: _answer(predictions, body.min_score))
 
@@ -104,6 +107,26 @@ def prediction_routes(service: LabellingService) -> APIRouter:
         response_model=PredictAnswer,
         responses=errors(*ERRORS),
         openapi_extra=body_of(PredictRequest),
+    )
+
+    async def predict_stream(request: Request) -> Response:
+        """Label lines of JSON while they arrive, each with a text or words; answers one line for each, in order.
+
+        A line that cannot be labelled is answered with an error and its number. A client must read while it sends.
+        """
+        return RecordStream(request, service, record_text)
+
+    lines = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("TextRecord", "ErrorAnswer")]}
+    router.add_api_route(
+        "/predict/stream",
+        predict_stream,
+        methods=["POST"],
+        response_class=Response,
+        responses={
+            200: {"description": "one line per line", "content": {NDJSON: {"schema": lines}}},
+            **errors(400, 401, 415, 429, 500, 503),
+        },
+        openapi_extra=body_of(StreamRequest, NDJSON),
     )
     return router
 
@@ -118,4 +141,4 @@ def record_text(prediction: Prediction, min_score: float | None = None) -> str:
     if min_score is not None:
         spans = [span for span in prediction.spans if span.score is None or span.score >= min_score]
         prediction = replace(prediction, spans=spans)
-    return "".join(JsonlWriter().render([prediction])).removesuffix("\n")
+    return json_text(prediction_record(prediction))

@@ -5,58 +5,64 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from ..errors import nearest
-from .answers import JSON, AnswerError
+from .answers import AnswerError
 from .batching_queue import Input
 from .serving_settings import ServingSettings
 
-_FORMS = ("text", "texts", "words", "sentences")
 MinScore = Annotated[
     float | None, Field(ge=0, le=1, description="leave out spans with a lower score", examples=[0.5])
 ]
 
 
-class PredictRequest(BaseModel):
-    """One text, several texts, the words of one sentence, or the words of several: exactly one of these keys."""
-
+class _LabelRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: str | None = Field(
         None, description="a text of any number of lines", examples=["The soup was cold."]
     )
-    texts: list[str] | None = Field(None, description="several texts")
     words: list[str] | None = Field(None, description="the words of one sentence")
-    sentences: list[list[str]] | None = Field(None, description="the words of several sentences")
     min_score: MinScore = None
 
+    @classmethod
+    def forms(cls) -> list[str]:
+        """The keys of which a request has one."""
+        return [name for name in cls.model_fields if name != "min_score"]
+
     @model_validator(mode="after")
-    def _has_one_form(self) -> PredictRequest:
-        given = [name for name in _FORMS if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected one of the keys {', '.join(_FORMS)}; {_listed(given)}")
+    def _has_one_form(self) -> Self:
+        found = [name for name in self.forms() if getattr(self, name) is not None]
+        if len(found) != 1:
+            listed = f"there are {' and '.join(found)}" if found else "there is none"
+            raise ValueError(f"expected one of the keys {', '.join(self.forms())}; {listed}")
         return self
 
-    def inputs(self) -> list[Input]:
-        """The texts or lists of words, one per prediction."""
-        if self.text is not None:
-            return [self.text]
-        if self.words is not None:
-            return [self.words]
-        return list(self.texts if self.texts is not None else self.sentences or ())
-
-    def where(self, number: int) -> str:
-        """The key of an input."""
-        name = next(name for name in _FORMS if getattr(self, name) is not None)
-        return f"`{name}`" if name in ("text", "words") else f"`{name}[{number}]`"
+    def inputs(self) -> list[tuple[str, Input]]:
+        """The texts or lists of words, one per prediction, each with its key."""
+        name = next(name for name in self.forms() if getattr(self, name) is not None)
+        value = getattr(self, name)
+        if name in ("text", "words"):
+            return [(f"`{name}`", value)]
+        return [(f"`{name}[{number}]`", item) for number, item in enumerate(value)]
 
 
-def _listed(given: Sequence[str]) -> str:
-    return f"there are {', '.join(given)}" if given else "there is none"
+class StreamRequest(_LabelRequest):
+    """A line of a stream: a text, or the words of one sentence."""
+
+
+class PredictRequest(_LabelRequest):
+    """One text, several texts, the words of one sentence, or the words of several: exactly one of these keys."""
+
+    texts: list[str] | None = Field(None, description="several texts")
+    sentences: list[list[str]] | None = Field(None, description="the words of several sentences")
+
+
+R = TypeVar("R", bound=_LabelRequest)
 
 
 class BodyMemory:
@@ -133,13 +139,13 @@ def parse_json(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        message = f"the body is not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}"
+        message = f"not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}"
     except RecursionError:
-        message = "the JSON is nested too deeply"
+        message = "not usable: this JSON is nested too deeply"
     except json.JSONDecodeError as error:
-        message = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        message = f"not JSON: {error.msg} (character {error.pos})"
     except ValueError as error:
-        message = f"the body is not JSON: {error}"
+        message = f"not JSON: {error}"
     raise AnswerError(400, "invalid_json", message)
 
 
@@ -153,36 +159,38 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is no number")
 
 
-def validated(value: Any, settings: ServingSettings) -> PredictRequest:
-    """Validate a parsed body.
+def validated(kind: type[R], value: Any, settings: ServingSettings) -> R:
+    """Validate a parsed body, or a parsed line of a stream.
 
     Raises:
         AnswerError: it has other keys or types, a character that is none, or a line that is too long.
     """
     if not isinstance(value, dict):
-        raise AnswerError(422, "invalid_request", f"expected an object, with one of {', '.join(_FORMS)}")
+        message = f"expected an object with one of the keys {', '.join(kind.forms())}"
+        raise AnswerError(422, "invalid_request", message)
     try:
-        request = PredictRequest.model_validate(value)
+        request = kind.model_validate(value)
     except ValidationError as error:
-        raise AnswerError(422, "invalid_request", _first(error)) from None
-    for number, item in enumerate(request.inputs()):
-        check_input(item, request.where(number), settings)
+        raise AnswerError(422, "invalid_request", _first(error, list(kind.model_fields))) from None
+    for where, item in request.inputs():
+        check_input(item, where, settings)
     return request
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, allowed: Sequence[str]) -> str:
+    """The first problem in one line."""
     item = error.errors(include_url=False, include_input=False)[0]
     if item["type"] == "extra_forbidden":
         name = str(item["loc"][-1])
-        near = nearest(name, PredictRequest.model_fields)
-        hint = f"did you mean `{near}`?" if near else f"allowed: {', '.join(PredictRequest.model_fields)}"
+        near = nearest(name[:100], allowed)
+        hint = f"did you mean `{near}`?" if near else f"allowed: {', '.join(allowed)}"
         return f"unknown key `{name[:100]}`: {hint}"
     text = str(item.get("ctx", {}).get("error") or item["msg"])
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
     text = text[:1].lower() + text[1:]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
     return f"`{path}`: {text}" if path else text
 
 
@@ -205,9 +213,3 @@ def check_input(item: Input, where: str, settings: ServingSettings) -> None:
     if longest > settings.max_line:
         message = f"{where}: a line has {longest:,} characters; at most {settings.max_line:,} are allowed"
         raise AnswerError(413, "line_too_long", message)
-
-
-__all__ = [
-    "JSON", "BodyMemory", "ClientDisconnect", "PredictRequest", "check_input", "check_media_type", "parse_json",
-    "read_body", "validated",
-]  # fmt: skip

@@ -23,8 +23,10 @@ class ServingSettings:
     """Characters of all requests that wait or are being labelled."""
     max_streams: int = 16
     """Streams at the same time."""
-    stream_window: int = 64
-    """Lines of a stream that wait or are being labelled."""
+    stream_lines: int = 64
+    """Lines of a stream that are in memory."""
+    stream_bytes: int = 2**18
+    """Bytes of the lines of a stream that are in memory; a longer line is there alone."""
     max_receiving: int = 2**26
     """Bytes of all requests that are being received."""
     max_connections: int = 4096

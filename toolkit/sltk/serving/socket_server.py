@@ -103,6 +103,9 @@ class PatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer something that is not HTTP like every other error."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # the answer has begun, and cannot become another one
+            return
         body = b'{"error": {"code": "invalid_http", "message": "this is not a valid HTTP request"}}'
         head = (
             f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
