@@ -4,7 +4,8 @@
                                                          classifier (for `type: instruct`, its causal language model)
     base/                                                merged weights alone, if no token classifier is equivalent
     tokenizer/, head.safetensors, sltk.json, imports/    as in the `model/` of a run: see models/saving.py
-    manifest.json                                        size and SHA-256 of each file; a README may be added
+    README.md, card.json                                 the model card, and the facts that it was made from
+    manifest.json                                        size and SHA-256 of each file, except README.md
 
 A custom backbone that is not a transformers model is copied unchanged.
 
@@ -22,6 +23,7 @@ from typing import Any
 
 from transformers import AutoModel
 
+from ..cards import base_name, write_card
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..files import atomic, manifest
@@ -78,10 +80,11 @@ def export(
     if format == "onnx":
         export_onnx(folder, target, progress, quantize=quantize)
     else:
-        _export_transformers(folder, target, progress)
+        _export_transformers(folder, Path(run), target, progress)
 
 
-def _export_transformers(folder: Path, target: Path, progress: Progress) -> None:
+def _export_transformers(folder: Path, run: Path, target: Path, progress: Progress) -> None:
+    """Write the model in `folder`, which is that of `run`."""
     backbone, about = stored_backbone(folder, read_description(folder)), manifest.read(folder)
     if not isinstance(backbone, PretrainedBackbone):
         progress.note(f"only sltk can load this export: its backbone has the type `{backbone.type_name}`")
@@ -89,6 +92,7 @@ def _export_transformers(folder: Path, target: Path, progress: Progress) -> None
         _check_links(folder)
         with atomic.new_folder(target) as partial:  # its base/ already has all weights
             shutil.copytree(folder, partial, dirs_exist_ok=True)
+            write_card(partial, run)
             manifest.write(partial, **about)
         return
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
@@ -104,6 +108,7 @@ def _export_transformers(folder: Path, target: Path, progress: Progress) -> None
                 atomic.remove(path)
             save_weights(AutoModel, config, state, partial / "base")
             saving.save_rest(model, partial, {"path": "base"}, folder / "imports")
+        write_card(partial, run)
         manifest.write(partial, **about)
 
 
@@ -136,9 +141,9 @@ def _check_free(target: Path) -> None:
 
 def _exported_spec(spec: Any) -> Any:
     """The backbone after merging: pretrained and plain, in the precision it was used in."""
-    removed = ("quantization", "lora", "config", "tokenizer", "gguf_file", "revision")
+    removed = ("quantization", "lora", "adapter", "config", "tokenizer", "gguf_file", "revision")
     changes: dict[str, Any] = dict.fromkeys(removed)
-    changes |= {"init": "pretrained", "name": spec.name or "exported", "freeze": True}
+    changes |= {"init": "pretrained", "name": base_name(spec.name) or "exported", "freeze": True}
     if spec.trains_all_weights and spec.dtype == "auto":
         changes["dtype"] = "float32"
     return spec.model_copy(update=changes)

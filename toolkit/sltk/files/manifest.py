@@ -2,8 +2,9 @@
 
     {"format": 1, "step": 8, "spec": "…", "files": {"head.safetensors": {"bytes": 1560, "sha256": "…"}, …}}
 
-A folder may gain files that no library reads, such as a README. A manifest detects damage and mix-ups. It is not
-signed, so it does not detect a person who replaces both a file and the manifest.
+A folder may gain files that no library reads. README.md is for people, who may edit it, so no manifest lists it. A
+manifest detects damage and mix-ups. It is not signed, so it does not detect a person who replaces both a file and the
+manifest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from . import atomic
 from .damage import check_regular, damaged, open_regular, read_json, visible
 
 NAME = "manifest.json"
+CARD = "README.md"
+"""The model card."""
 _FORMAT = 1
 _READ_BY_LIBRARIES = frozenset(
     (".json", ".jinja", ".txt", ".model", ".py", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".npz")
@@ -59,7 +62,8 @@ class ManifestWriter:
 
     def finish(self, **about: Any) -> None:
         """Add all other files in the folder, and write the manifest with `about` as further keys."""
-        paths = (path for path in self.folder.rglob("*") if path.is_file() and path != self.folder / NAME)
+        unlisted = (self.folder / NAME, self.folder / CARD)
+        paths = (path for path in self.folder.rglob("*") if path.is_file() and path not in unlisted)
         for path in sorted(paths, key=_size, reverse=True):
             self.add(path)
         files = {}

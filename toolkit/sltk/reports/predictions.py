@@ -1,53 +1,19 @@
-"""Read `predictions/SPLIT.conll`: span counts per sentence, confusions of types, and a digest of the gold."""
+"""What is counted in `predictions/SPLIT.conll`: spans per sentence, confusions of types, a digest of the gold."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
-from pathlib import Path
-from typing import Any
 
 from .. import schemes
 from ..components.metrics import SeqevalMetric
-from ..errors import DataError
-from ..files.text_lines import TextLines
+from ..rundir.scored_predictions import TaggedSentence
 from ..schemes.names import SchemeName
 from .run_records import SentenceCounts
 
-TaggedSentence = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-"""Words, gold tags, predicted tags."""
 Confusion = list[tuple[str, str, int]]
 """Gold type, predicted type, count."""
-
-
-def read_predictions(path: Path) -> list[TaggedSentence]:
-    """Read a predictions file. Columns are split from the right, since a word may contain anything but a tab.
-
-    Raises:
-        DataError: a line does not have three columns; the message names it.
-    """
-    sentences: list[TaggedSentence] = []
-    rows: list[list[str]] = []
-    for number, line in chain(TextLines(path, content="text"), [(0, "")]):
-        if line:
-            rows.append(line.rsplit("\t", 2))
-            if len(rows[-1]) != 3:
-                raise DataError.at("expected tab-separated word, gold tag and predicted tag", path, number)
-        elif rows:
-            words, gold, predicted = zip(*rows, strict=True)
-            sentences.append((words, gold, predicted))
-            rows = []
-    return sentences
-
-
-def span_metric(settings: dict[str, Any]) -> SeqevalMetric | None:
-    """The metric that counted the spans of a resolved spec; None unless `seqeval` comes first, on spans."""
-    first = dict((settings.get("metrics") or [{"type": "seqeval"}])[0])
-    if first.pop("type", None) != "seqeval" or settings.get("scheme") == "plain":
-        return None
-    return SeqevalMetric(**first)
 
 
 def count_spans(

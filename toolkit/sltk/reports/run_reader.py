@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from ..errors import DataError
 from ..rundir.log import read_log
 from ..rundir.pretrained_origin import Origin, origin_of
+from ..rundir.scored_predictions import read_predictions, span_metric
 from ..schemes import SchemeError
 from ..spec.stored import read_mapping
-from .predictions import count_spans, gold_digest, read_predictions, span_metric, tag_confusion
+from .predictions import count_spans, gold_digest, tag_confusion
 from .run_records import LearningCurve, RunRecord
 
 SPLITS = ("validation", "test")
