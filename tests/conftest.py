@@ -110,3 +110,11 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         pytest.skip("this user may not mount a file system")
     yield SmallDisk(folder)
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def names_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a small model that knows four names; do not change it."""
+    import names
+
+    return names.train(tmp_path_factory.mktemp("names"))

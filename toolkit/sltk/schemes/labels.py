@@ -9,6 +9,7 @@ from functools import cached_property
 from .. import schemes
 from .label_text import clean
 from .names import SchemeName
+from .rules import parse_tag
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class LabelSet:
     def index(self) -> dict[str, int]:
         """The number of each tag."""
         return {tag: number for number, tag in enumerate(self.tags)}
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """The types of spans, in the order of the tags; none for plain tags."""
+        if self.scheme == "plain":
+            return ()
+        roles = (parse_tag(tag, self.scheme) for tag in self.tags)
+        return tuple(dict.fromkeys(role[1] for role in roles if role and role[1]))
 
     def __len__(self) -> int:
         return len(self.tags)

@@ -1,0 +1,1 @@
+"""Trained models inside other libraries: the spaCy component `sltk`."""
