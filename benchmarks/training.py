@@ -54,12 +54,12 @@ from sltk import Sentence
 from sltk.data import datasets
 from sltk.data.raw import RawDataset
 from sltk.models import tagging
-from sltk.nn.batching import Sample, pack, without_loss
+from sltk.nn.batching import pack
 from sltk.nn.fused import onednn
-from sltk.nn.softmax_head import IGNORED
 from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment
+from sltk.subwords.samples import IGNORED, Sample, without_loss
 from sltk.training.fit import Task, make_trainer
 from sltk.training.trainer import EpochBatches, Examples
 

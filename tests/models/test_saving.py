@@ -18,8 +18,9 @@ import sltk
 import tiny
 from sltk.models import saving, tagging
 from sltk.models.tagger_model import TaggerModel
-from sltk.nn.batching import Sample, pack
+from sltk.nn.batching import pack
 from sltk.run import load
+from sltk.subwords.samples import Sample
 
 TEXTS = ["The soup, my uncle said, was awful.", "Nobody had booked ahead; it was unremarkably plain", "", "x"]
 FEW_BITS = {"compute_dtype": "float32"}

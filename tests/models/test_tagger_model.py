@@ -20,12 +20,12 @@ from sltk.components.slots import Head
 from sltk.components.splitters.regex import RegexSplitter
 from sltk.models.tagger_model import TaggerModel, predict
 from sltk.nn.backbone import BuildContext
-from sltk.nn.batching import Sample, by_token_budget
 from sltk.nn.softmax_head import HeadModule, SoftmaxHead, linear_scorer
 from sltk.nn.tagger import Tagger
 from sltk.runtime.progress import Progress
 from sltk.schemes.labels import LabelSet
 from sltk.subwords.documents import chunks
+from sltk.subwords.samples import Sample, by_token_budget
 from sltk.subwords.tokenization import Encoding, Window
 from sltk.types import Prediction, Sentence
 from tiny_families import BY_NAME

@@ -12,8 +12,9 @@ import torch
 import sltk
 import tiny
 from sltk import exporting
-from sltk.nn.batching import Sample, pack
+from sltk.nn.batching import pack
 from sltk.run import load
+from sltk.subwords.samples import Sample
 
 SENTENCES = [
     ["The", "soup", "was", "awful", "."],

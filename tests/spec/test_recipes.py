@@ -15,10 +15,11 @@ import sltk
 import tiny
 from sltk.data.splits import load_splits
 from sltk.models.tagging import build, encode
-from sltk.nn.batching import Sample, pack
+from sltk.nn.batching import pack
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.recipes import RECIPES, RecipeName
+from sltk.subwords.samples import Sample
 from sltk.training.trainer import EpochBatches
 
 PAPER = [("NER", 14041, 1100, 4390), ("ACE", 14672, 1150, 4585), ("ABSA", 2737, 215, 860)]

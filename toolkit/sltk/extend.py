@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from .components.backbones.decoder_and_encoder import Decoder, Encoder
     from .components.readers.text_file import TextFileReader
     from .nn.backbone import BuildContext, PackedBackbone
-    from .nn.softmax_head import IGNORED, HeadModule, SoftmaxHead, linear_scorer
+    from .nn.softmax_head import HeadModule, SoftmaxHead, linear_scorer
     from .reports.discovery import collect as collect_runs
     from .reports.figures import checkpoint_curves
     from .reports.plotting import save as save_figure
     from .reports.plotting import style as figure_style
     from .reports.run_records import read_records, write_records
     from .reports.study import Summary
+    from .subwords.samples import IGNORED
     from .sweeps.plan import plan as plan_sweep
 
 __all__ = [
@@ -53,7 +54,7 @@ __getattr__ = on_first_use(
         "Decoder": "components.backbones.decoder_and_encoder",
         "Encoder": "components.backbones.decoder_and_encoder",
         "HeadModule": "nn.softmax_head",
-        "IGNORED": "nn.softmax_head",
+        "IGNORED": "subwords.samples",
         "PackedBackbone": "nn.backbone",
         "SoftmaxHead": "nn.softmax_head",
         "Summary": "reports.study",

@@ -1,11 +1,9 @@
-"""A tagger with everything needed to use it, and prediction with it.
-
-Prediction orders sentences by length within a bounded window, batches them by subwords, and restores their order.
-"""
+"""A tagger with everything needed to use it, and prediction with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -13,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ..components.slots import Aligner, Head
-from ..data.coverage import report_truncated_words
 from ..decoding import TagDecoder
-from ..nn.batching import Sample, by_token_budget, pack, parts_of
-from ..nn.softmax_head import IGNORED, as_numpy
+from ..nn.batching import pack
+from ..nn.softmax_head import as_numpy
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
-from ..subwords.documents import chunks
-from ..subwords.tokenization import Encoding, SubwordEncoder
+from ..subwords.samples import Sample
+from ..subwords.tokenization import SubwordEncoder
 from ..types import Prediction, Sentence
+from .batched_labelling import label
 from .saving import Model
 
 
@@ -70,63 +68,41 @@ def _vectors(model: nn.Module) -> int | None:
 def predict(
     model: TaggerModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
 ) -> Iterator[Prediction]:
-    """Label sentences in order, with at most `window` of them in memory.
+    """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
+    network = model.network
+    decoder = TagDecoder(model.labels, network.head.transitions())
 
-    Args:
-        batch_tokens: maximum number of subwords per forward pass; a longer sentence gets its own pass.
-        progress: receives a note about truncated words.
-    """
-    decoder = TagDecoder(model.labels, model.network.head.transitions())
-    truncated = 0
-    for chunk in chunks(sentences, window, model.encoder.document_context):
-        encodings = model.encoder.encode(chunk.sentences, chunk.before, chunk.after)
-        truncated += sum(encoding.cut_words for encoding in encodings)
-        yield from _label(model, decoder, chunk.sentences, encodings, batch_tokens)
-    report_truncated_words(truncated, progress)
+    def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
+        batches = (_batch(model, part) for part in parts)
+        with torch.inference_mode(), _evaluating(network):
+            if not network.head.decodes_itself:
+                return decoder.predictions(labelled, as_numpy(network.emissions(batches)))
+            is_whole = len(parts) == 1
+            tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
+        return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
-
-def _label(
-    model: TaggerModel,
-    decoder: TagDecoder,
-    sentences: Sequence[Sentence],
-    encodings: Sequence[Encoding],
-    batch_tokens: int,
-) -> list[Prediction]:
-    samples = [
-        Sample(encoding, [IGNORED] * encoding.words, number)
-        for number, encoding in enumerate(encodings)
-        if encoding.words
-    ]
-    predictions = [Prediction(sentence, [], [], scheme=model.labels.scheme) for sentence in sentences]
-    was_training = model.network.training
-    model.network.eval()
-    with torch.inference_mode():
-        for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
-            batch = [samples[position] for position in positions]
-            labelled = [sentences[sample.number] for sample in batch]
-            for sample, prediction in zip(
-                batch, _label_batch(model, decoder, labelled, batch, batch_tokens), strict=True
-            ):
-                predictions[sample.number] = prediction
-    model.network.train(was_training)
-    return predictions
+    return label(
+        sentences,
+        label_batch,
+        encoder=model.encoder,
+        scheme=model.labels.scheme,
+        batch_tokens=batch_tokens,
+        window=window,
+        progress=progress,
+    )
 
 
-def _label_batch(
-    model: TaggerModel,
-    decoder: TagDecoder,
-    sentences: Sequence[Sentence],
-    samples: Sequence[Sample],
-    batch_tokens: int,
-) -> list[Prediction]:
-    """Label the sentences of one pass; one long sentence of many windows is read in several."""
-    network, is_long = model.network, sum(sample.tokens for sample in samples) > batch_tokens
-    parts = ([part] for part in parts_of(samples[0], batch_tokens)) if is_long else iter([samples])
-    batches = (_batch(model, part) for part in parts)
-    if not network.head.decodes_itself:
-        return decoder.predictions(sentences, as_numpy(network.emissions(batches)))
-    tags_W, scores_W = network.decode_parts(batches) if is_long else network.decode(next(batches))
-    return decoder.labelled(sentences, tags_W.cpu().numpy(), as_numpy(scores_W))
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Switch dropout off."""
+    if not network.training:
+        yield
+        return
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train()
 
 
 def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:

@@ -15,13 +15,13 @@ from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
 from ..errors import DataError
 from ..files.data_files import all_files
-from ..nn.batching import Sample, without_loss
 from ..nn.batching import pack as collate
 from ..nn.tagger import Tagger
 from ..runtime import run_cache
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..subwords import token_cache
+from ..subwords.samples import Sample, without_loss
 from ..subwords.tokenization import resolve_spacing
 from ..types import Prediction
 from . import saving

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..decoding import FORBIDDEN, Transitions
-from .softmax_head import IGNORED, HeadModule, Scorer, as_numpy
+from ..subwords.samples import IGNORED
+from .softmax_head import HeadModule, Scorer, as_numpy
 from .timesteps import TimeSteps
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from ..subwords.samples import IGNORED
 from .backbone import PackedBackbone
 from .packing import Packing
-from .softmax_head import IGNORED
 from .trainable import TrainableModule, loss_per_label
 
 _ROWS = 1024

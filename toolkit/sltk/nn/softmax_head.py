@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from ..decoding import Transitions
 from ..decoding.decoder import decode as best_tags
-
-IGNORED = -100
-"""Tag number of a word without a loss."""
+from ..subwords.samples import IGNORED
 
 
 class HeadModule(nn.Module):

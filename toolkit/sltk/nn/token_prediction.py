@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError, Problem
+from ..subwords.samples import IGNORED
 from .packing import Packing
-from .softmax_head import IGNORED
 
 MASKED_SHARE = 0.15
 """Share of the tokens that are predicted (Devlin et al. 2019)."""

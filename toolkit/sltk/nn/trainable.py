@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .softmax_head import IGNORED
+from ..subwords.samples import IGNORED
 
 
 class TrainableModule(nn.Module):

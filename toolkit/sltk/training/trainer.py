@@ -25,10 +25,11 @@ from ..errors import RunError
 from ..files import atomic, manifest
 from ..files.damage import damaged, report_damage
 from ..files.disk_space import disk_errors
-from ..nn import batching
+from ..nn.batching import pack
 from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
+from ..subwords.samples import without_loss as drop_loss
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 
 
@@ -86,8 +87,8 @@ class Examples(torch.utils.data.Dataset[Any]):
     """
 
     samples: Sequence[Any]
-    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = batching.pack
-    without_loss: Callable[[Any], Any] = batching.without_loss
+    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = pack
+    without_loss: Callable[[Any], Any] = drop_loss
     """Returns the same sample without a loss, for a process that the last batch leaves without samples."""
     on_epoch: Callable[[int], None] | None = None
     """Called with the number of each epoch before its samples are read."""

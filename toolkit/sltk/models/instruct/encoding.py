@@ -11,9 +11,9 @@ import torch
 
 from ...errors import DataError, ModelError, Problem
 from ...nn.packing import Packing
-from ...nn.softmax_head import IGNORED
 from ...nn.token_prediction import TokenBatch
 from ...subwords.plain_tokenizer import plain_backend, special_ids
+from ...subwords.samples import IGNORED
 from ...types import Sentence
 from .prompt import Prompter
 

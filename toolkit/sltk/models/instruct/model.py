@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 from ...components.backbones import precision
 from ...data.datasets import Dataset
-from ...nn.batching import by_token_budget
 from ...nn.language_model import LanguageModel
 from ...runtime.progress import Progress
 from ...schemes.labels import LabelSet
 from ...spec.experiment import Experiment
 from ...spec.instruct_settings import InstructSpec
+from ...subwords.samples import by_token_budget
 from ...types import Prediction, Response, Sentence
 from .. import saving
 from ..backbone_files import build_backbone

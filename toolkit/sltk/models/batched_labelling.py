@@ -1,0 +1,72 @@
+"""Label sentences with a tagger, whatever computes its scores: the same windows, batches and order. Imports no torch.
+
+Sentences are ordered by length within a bounded window, batched by subwords, and returned in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ..data.coverage import report_truncated_words
+from ..runtime.progress import Progress
+from ..schemes.names import SchemeName
+from ..subwords.documents import chunks
+from ..subwords.samples import IGNORED, Sample, by_token_budget, parts_of
+from ..subwords.tokenization import Encoding, SubwordEncoder
+from ..types import Prediction, Sentence
+
+LabelBatch = Callable[[Sequence[Sentence], Sequence[Sequence[Sample]]], list[Prediction]]
+"""Labels the sentences of one batch. Their samples come in several parts if there is one long sentence of many windows:
+only one part is to be in memory at a time, and the words of all parts belong to that sentence."""
+
+
+def label(
+    sentences: Iterable[Sentence],
+    label_batch: LabelBatch,
+    *,
+    encoder: SubwordEncoder,
+    scheme: SchemeName,
+    batch_tokens: int,
+    window: int,
+    progress: Progress,
+) -> Iterator[Prediction]:
+    """Label sentences in order, with at most `window` of them in memory.
+
+    Args:
+        sentences: what to label; sentences without words get empty predictions.
+        label_batch: labels the sentences of one batch; all of them have words.
+        encoder: splits words into subwords.
+        scheme: the scheme of the tags.
+        batch_tokens: maximum number of subwords per batch; a longer sentence gets its own batch.
+        window: maximum number of sentences in memory.
+        progress: receives a note about truncated words.
+    """
+    truncated = 0
+    for chunk in chunks(sentences, window, encoder.document_context):
+        encodings = encoder.encode(chunk.sentences, chunk.before, chunk.after)
+        truncated += sum(encoding.cut_words for encoding in encodings)
+        predictions = [Prediction(sentence, [], [], scheme=scheme) for sentence in chunk.sentences]
+        for batch in _batches(encodings, batch_tokens):
+            labelled = [chunk.sentences[sample.number] for sample in batch]
+            for sample, prediction in zip(
+                batch, label_batch(labelled, _parts(batch, batch_tokens)), strict=True
+            ):
+                predictions[sample.number] = prediction
+        yield from predictions
+    report_truncated_words(truncated, progress)
+
+
+def _batches(encodings: Sequence[Encoding], batch_tokens: int) -> Iterator[list[Sample]]:
+    samples = [
+        Sample(encoding, [IGNORED] * encoding.words, number)
+        for number, encoding in enumerate(encodings)
+        if encoding.words
+    ]
+    for positions in by_token_budget([sample.tokens for sample in samples], batch_tokens):
+        yield [samples[position] for position in positions]
+
+
+def _parts(batch: list[Sample], batch_tokens: int) -> list[list[Sample]]:
+    if sum(sample.tokens for sample in batch) <= batch_tokens:
+        return [batch]
+    return [[part] for part in parts_of(batch[0], batch_tokens)]
