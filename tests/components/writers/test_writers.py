@@ -324,7 +324,7 @@ def test_html_runs_nothing_from_its_input() -> None:
 def test_html_marks_the_words_of_a_span() -> None:
     """A mark contains the words and the type of its span, and its title the score."""
     source = written(HtmlWriter(), cut("to Ida Bay now", [Span(1, 3, "LOC", 0.5)]))
-    assert 'to <mark style="--hue:210">Ida Bay<small title="score 0.5000">LOC</small></mark> now' in source
+    assert 'to <mark style="--hue:30;--score:0.5">Ida Bay<small title="score 0.5000">LOC</small></mark> now' in source
 
 
 def test_html_has_a_legend_of_types_in_distinct_colours() -> None:
@@ -332,8 +332,8 @@ def test_html_has_a_legend_of_types_in_distinct_colours() -> None:
     batch = [cut("a b", [Span(0, 1, "X"), Span(1, 2, "Y")]), cut("a", [Span(0, 1, "X")])]
     foot = written(HtmlWriter(), *batch).split("<footer>")[1]
     assert "2 sentences" in foot
-    assert '<mark style="--hue:210">X</mark> 2' in foot
-    assert '<mark style="--hue:347.5">Y</mark> 1' in foot
+    assert '<mark style="--hue:30">X</mark> 2' in foot
+    assert '<mark style="--hue:252.5">Y</mark> 1' in foot
 
 
 def test_html_of_nothing_is_a_page() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
+from pathlib import Path
 
 from .safety import printable
 
@@ -14,12 +16,7 @@ _OPENING = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #6d727b; --rule: #e2e2df; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e6ea; --paper: #17191c; --faint: #9298a2;
-  --rule: #2f3238; }} }}
-body {{ font-family: system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2.5rem auto;
-  padding: 0 1.25rem; }}
-{style}</style>
+{common}{style}</style>
 </head>
 <body>
 """
@@ -27,11 +24,22 @@ ENDING = "</body>\n</html>\n"
 
 
 def opening(title: str, style: str, language: str = "en") -> str:
-    """The page up to its content; `style` may use the colours --ink, --paper, --faint and --rule.
+    """The page up to its content; `style` adds to `common_style`.
 
     The title may be any text. Pictures must be `data:` URLs.
     """
-    return _OPENING.format(title=escape_text(title), style=style, language=language)
+    return _OPENING.format(title=escape_text(title), common=common_style(), style=style, language=language)
+
+
+@cache
+def common_style() -> str:
+    """The style that all pages share: the colours --ink, --paper, --faint and --rule, and `mark` in a `--hue`."""
+    return Path(__file__).with_name("web_page.css").read_text(encoding="utf-8")
+
+
+def hue(index: int) -> float:
+    """The hue of a type, in degrees: steps of the golden angle give consecutive types distant hues."""
+    return (30 - 137.5 * index) % 360
 
 
 def escape_text(text: str) -> str:

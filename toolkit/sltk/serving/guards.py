@@ -14,9 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import AnswerError
+from .page_files import page_files
 from .serving_settings import ServingSettings
 
-OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/health", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({*page_files(), "/health", "/docs", "/openapi.json"})
 """What clients without a token get too: nothing of it is about the model or its texts."""
 
 HEADERS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -13,13 +12,8 @@ from pydantic import BaseModel
 from .answers import json_response
 from .guards import is_authorized
 from .labelling_service import LabellingService
+from .page_files import page_files
 from .prediction_routes import errors
-
-_PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
 
 
 class HealthAnswer(BaseModel):
@@ -102,9 +96,8 @@ def page_routes(app: FastAPI) -> APIRouter:
 
         router.add_api_route(path, page, methods=["GET", "HEAD"])
 
-    folder = files("sltk.serving") / "page"
-    for path, (name, media_type) in _PAGE.items():
-        add(path, (folder / name).read_bytes(), media_type)
+    for path, (content, media_type) in page_files().items():
+        add(path, content, media_type)
 
     async def docs() -> Response:
         return Response("".join(_docs_page(app.openapi())), media_type="text/html; charset=utf-8")
@@ -117,7 +110,8 @@ def _docs_page(schema: Mapping[str, Any]) -> Iterator[str]:
     title = html.escape(schema["info"]["title"])
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f'<title>{title}</title><link rel="stylesheet" href="/page.css"></head><body><main>\n<h1>{title}</h1>'
+    yield '<link rel="stylesheet" href="/web_page.css"><link rel="stylesheet" href="/page.css">'
+    yield f"<title>{title}</title></head><body><main>\n<h1>{title}</h1>"
     yield f"<p>{html.escape(schema['info']['description'])}</p>"
     yield '<p>The schema of every route: <a href="/openapi.json">/openapi.json</a>.</p>\n'
     for path, methods in schema["paths"].items():

@@ -14,19 +14,12 @@ from ..registry import register
 from ..slots import Writer
 from .highlights import Highlight, highlights, text_and_offsets
 
-_STYLE = """:root { --fill: 92%; --edge: 72%; --name: 32%; }
-@media (prefers-color-scheme: dark) { :root { --fill: 22%; --edge: 42%; --name: 78%; } }
-body { font-size: 1.05rem; line-height: 1.9; max-width: 52rem; }
+_STYLE = """body { font-size: 1.05rem; line-height: 1.9; max-width: 52rem; }
 h1 { font-size: 1.3rem; font-weight: 600; }
 ol { list-style: none; padding: 0; counter-reset: s; }
 ol > li { counter-increment: s; position: relative; padding: .35rem 0 .35rem 3.2rem;
   border-top: 1px solid var(--rule); white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.9em; }
 ol > li::before { content: counter(s); position: absolute; left: 0; color: var(--faint); font-size: .8rem; }
-mark { color: inherit; background: hsl(var(--hue) 70% var(--fill)); padding: .15em .3em; border-radius: .3em;
-  border: 1px solid hsl(var(--hue) 50% var(--edge)); -webkit-box-decoration-break: clone;
-  box-decoration-break: clone; }
-mark > small { font-size: .68em; font-weight: 600; letter-spacing: .02em; margin-inline-start: .45em;
-  color: hsl(var(--hue) 70% var(--name)); user-select: none; }
 footer { display: flex; flex-wrap: wrap; gap: .6rem 1rem; padding: 1rem 0; color: var(--faint);
   border-top: 2px solid var(--rule); position: sticky; bottom: 0; background: var(--paper);
   font-size: .9rem; }
@@ -53,26 +46,25 @@ class HtmlWriter(Writer):
             sentences += 1
             spans = highlights(prediction)
             counts.update(span.type for span in spans)
-            opening = {type_: _opening_tag(index) for index, type_ in enumerate(counts)}
-            yield f'<li dir="auto">{_highlighted(text_and_offsets(prediction)[0], spans, opening)}</li>\n'
+            hues = {type_: web_page.hue(index) for index, type_ in enumerate(counts)}
+            yield f'<li dir="auto">{_highlighted(text_and_offsets(prediction)[0], spans, hues)}</li>\n'
         yield _foot(sentences, counts)
 
 
-def _opening_tag(index: int) -> str:
-    """The opening tag of a type; steps of the golden angle give consecutive types distant hues."""
-    return f'<mark style="--hue:{(210 + 137.5 * index) % 360:g}">'
+def _opening_tag(hue: float, score: float | None = None) -> str:
+    return f'<mark style="--hue:{hue:g}{"" if score is None else f";--score:{score:.4g}"}">'
 
 
 def _foot(sentences: int, counts: Counter[str]) -> str:
     total = f"{sentences} sentence{'' if sentences == 1 else 's'}"
     legend = "".join(
-        f"<span>{_opening_tag(index)}{escape_text(type_)}</mark> {count}</span>\n"
+        f"<span>{_opening_tag(web_page.hue(index))}{escape_text(type_)}</mark> {count}</span>\n"
         for index, (type_, count) in enumerate(counts.items())
     )
     return f"</ol>\n<footer><span>{total}</span>\n{legend}</footer>\n{web_page.ENDING}"
 
 
-def _highlighted(text: str, spans: list[Highlight], opening: dict[str, str]) -> str:
+def _highlighted(text: str, spans: list[Highlight], hues: dict[str, float]) -> str:
     """The text with highlighted spans. HTML elements must nest, so a span that crosses another is split."""
     pieces: list[str] = []
     open_spans: list[Highlight] = []  # outermost first
@@ -84,11 +76,12 @@ def _highlighted(text: str, spans: list[Highlight], opening: dict[str, str]) -> 
             cut = open_spans.index(ending[0])
             reopened = [span for span in open_spans[cut:] if span.end > place]
             pieces += [_closing_tag(span, span.end <= place) for span in reversed(open_spans[cut:])]
-            pieces += [opening[span.type] for span in reopened]
+            pieces += [_opening_tag(hues[span.type], span.score) for span in reopened]
             open_spans[cut:] = reopened
         while waiting and waiting[-1].start <= place:
-            open_spans.append(waiting.pop())
-            pieces.append(opening[open_spans[-1].type])
+            span = waiting.pop()
+            open_spans.append(span)
+            pieces.append(_opening_tag(hues[span.type], span.score))
         pieces.append(escape_text(text[place:following]))
     return "".join(pieces)
 

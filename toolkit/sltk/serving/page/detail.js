@@ -1,0 +1,64 @@
+// The detail of the span under the pointer or the focus, and the arrow keys that move from span to span.
+
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+const element = (id) => document.getElementById(id);
+const labelled = element("labelled");
+const detail = element("detail");
+
+let entries = []; // { span, marks }, in reading order
+let entryOf = new Map(); // by mark
+
+labelled.addEventListener("pointerover", ({ target }) => showDetail(target));
+labelled.addEventListener("pointerleave", hideDetail);
+labelled.addEventListener("focusin", ({ target }) => showDetail(target));
+labelled.addEventListener("focusout", hideDetail);
+labelled.addEventListener("keydown", onKey);
+window.addEventListener("scroll", hideDetail, { passive: true });
+
+/** Let the pointer and the keys reach these spans. One of them is a tab stop, the arrow keys lead to the others. */
+export function connect(shown) {
+  hideDetail();
+  for (const { marks } of entries) marks[0].tabIndex = -1;
+  entries = shown;
+  entryOf = new Map(entries.flatMap((entry) => entry.marks.map((mark) => [mark, entry])));
+  if (entries.length) entries[0].marks[0].tabIndex = 0;
+}
+
+function onKey(event) {
+  if (event.key === "Escape") hideDetail();
+  const step = STEPS[event.key];
+  const place = entries.indexOf(entryOf.get(event.target));
+  if (step === undefined || place < 0) return;
+  event.preventDefault();
+  const next = Math.min(Math.max(place + step, 0), entries.length - 1);
+  event.target.tabIndex = -1;
+  entries[next].marks[0].tabIndex = 0;
+  entries[next].marks[0].focus();
+}
+
+function showDetail(target) {
+  const mark = target.closest("mark:not(.off)");
+  const entry = entryOf.get(mark);
+  if (!entry) return hideDetail();
+  const { type, score, start, end } = entry.span;
+  element("detail-type").textContent = type;
+  element("detail-score").textContent = score === null ? "no score" : `score ${score.toFixed(3)}`;
+  element("detail-place").textContent = `characters ${start}–${end}`;
+  hideDetail();
+  detail.hidden = false;
+  mark.setAttribute("aria-describedby", "detail");
+  placeBelow(mark);
+}
+
+function hideDetail() {
+  detail.hidden = true;
+  labelled.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
+}
+
+/** Place the detail below the first line of a mark, inside the window. */
+function placeBelow(mark) {
+  const line = mark.getClientRects()[0];
+  const room = document.documentElement.clientWidth - detail.offsetWidth - 8;
+  detail.style.left = `${Math.max(8, Math.min(line.left, room))}px`;
+  detail.style.top = `${line.bottom + 4}px`;
+}

@@ -1,0 +1,56 @@
+// What the page says of the model.
+
+const element = (id) => document.getElementById(id);
+
+/** Describe the model; `info` is what the server says of it. */
+export function describe(info) {
+  document.title = `${info.name} · sltk`;
+  element("name").textContent = info.name;
+  element("mask").hidden = !info.mask;
+  if (info.mask) drawMask(info.mask);
+  element("facts").replaceChildren(...facts(info).flatMap(rowsOf));
+  element("model").hidden = false;
+}
+
+/** Draw one square per block, and say the same in words. */
+function drawMask({ notation, blocks, unmasked }) {
+  const flags = Array.from({ length: blocks }, (_, block) => unmasked.includes(block));
+  const squares = flags.map((isUnmasked) => {
+    const square = document.createElement("i");
+    square.classList.toggle("unmasked", isUnmasked);
+    return square;
+  });
+  element("blocks").replaceChildren(...squares);
+  element("mask-text").textContent = `mask ${notation} on ${blocks} blocks, input side first: ${rangesOf(flags)}`;
+}
+
+/** Runs of equal flags, such as `0–7 causal, 8–29 unmasked`. */
+function rangesOf(flags) {
+  const starts = flags.flatMap((flag, block) => (flag === flags[block - 1] ? [] : [block]));
+  const ranges = starts.map((first, number) => {
+    const last = (starts[number + 1] ?? flags.length) - 1;
+    return `${first === last ? first : `${first}–${last}`} ${flags[first] ? "unmasked" : "causal"}`;
+  });
+  return ranges.join(", ");
+}
+
+/** Terms with their values; those without a value are left out. */
+function facts({ types, scheme, scores, versions, format }) {
+  const splits = Object.entries(scores ?? {}).filter(([, { f1 }]) => f1 !== undefined);
+  return [
+    [`${types.length} types`, [types.join(", ")]],
+    ["scheme", [scheme]],
+    ["F1", splits.map(([split, { f1 }]) => `${split} ${f1.toFixed(4)}`)],
+    ["format", [format]],
+    ["versions", Object.entries(versions ?? {}).map(([name, version]) => `${name} ${version}`)],
+  ].filter(([, values]) => values.some(Boolean));
+}
+
+function rowsOf([name, values]) {
+  const cells = [["dt", name], ...values.map((value) => ["dd", value])];
+  return cells.map(([tag, value]) => {
+    const cell = document.createElement(tag);
+    cell.textContent = value;
+    return cell;
+  });
+}
