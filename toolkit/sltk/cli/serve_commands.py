@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from .terminal import print_diagnostic
 
 if TYPE_CHECKING:
     from ..serving.serving_settings import ServingSettings
+    from .progress_bar import ProgressBar
 
 _TOKEN = "SLTK_TOKEN"
 _LOOPBACK = ("localhost", "::1")
@@ -79,9 +81,8 @@ def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) 
     from ..serving.model_facts import describe_model
     from ..serving.socket_server import address_of, build_server
     from ..serving.web_app import create_app
-    from .progress_bar import ProgressBar
 
-    with ProgressBar() as progress:
+    with _notes() as progress:
         labeller = pipelines.load(
             run, batch_tokens=settings.batch_tokens, progress=progress, trust_code=trust_code
         )
@@ -97,6 +98,25 @@ def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) 
     print_result(f"listening at {address_of(opened)}   (Ctrl-C ends)")
     server.run(sockets=[opened])
     print_info("the server has ended")
+
+
+def _notes() -> ProgressBar:
+    from .progress_bar import ProgressBar
+
+    class Notes(ProgressBar):
+        """Shows each kind of note once: clients could fill the log with others."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: set[str] = set()
+
+        def note(self, message: str) -> None:
+            kind = re.sub(r"[\d,.]+", "N", message)
+            if kind not in self.seen:
+                self.seen.add(kind)
+                super().note(message)
+
+    return Notes()
 
 
 def _limits(settings: ServingSettings) -> str:

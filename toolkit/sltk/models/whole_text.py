@@ -24,17 +24,18 @@ def label_texts(labeller: Labeller, texts: Iterable[str]) -> list[Prediction]:
 
 
 def text_lines(text: str) -> list[tuple[int, str]]:
-    r"""The lines of a text without their ends, each with the offset of its first character.
+    r"""The lines of a text without their ends, each with the offset of its first character; one at least.
 
     Lines are those of a text file: they end at `\n` or `\r\n`, or at `\r` in a text without `\n`.
-    A byte-order mark at the start of a line is left out.
+    A byte-order mark at the start of a line is left out, and so are blank lines, except the only one of a text.
     """
     lines, start = [], 0
     for line in text.split("\n" if "\n" in text or "\r" not in text else "\r"):
         content = line.lstrip(_MARK) if line.startswith(_MARK) else line
-        lines.append((start + len(line) - len(content), content.rstrip("\r")))
+        if content and not content.isspace():
+            lines.append((start + len(line) - len(content), content.rstrip("\r")))
         start += len(line) + 1
-    return lines
+    return lines or [(0, "")]
 
 
 def join_lines(text: str, lines: Sequence[tuple[int, str]], predictions: Sequence[Prediction]) -> Prediction:

@@ -8,7 +8,9 @@ does not wait for all of a long one.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +25,7 @@ Input = str | list[str]
 
 _CHARACTERS_PER_TOKEN = 4
 """About as many as in English text; the labeller itself divides batches by subwords."""
+_LINE = 32
 _SHARE = 8
 """A lane gets a batch's budget divided by this, then it is the turn of the next."""
 
@@ -33,6 +36,7 @@ class LineJob:
     def __init__(self, inputs: Sequence[Input]) -> None:
         self.inputs = inputs
         self.size = sum(map(size_of, inputs))
+        """Characters, and a number for each line."""
         self.results: list[Prediction | None] = [None] * len(inputs)
         self.position = 0
         self.unfinished = len(inputs)
@@ -66,8 +70,8 @@ class Lane:
 
 
 def size_of(line: Input) -> int:
-    """Characters of a line; a word of a list counts its space too."""
-    return len(line) + 1 if isinstance(line, str) else sum(map(len, line)) + len(line)
+    """Characters of a line or of words; each line and each word counts a few more, for the memory that it takes."""
+    return len(line) + _LINE if isinstance(line, str) else sum(map(len, line)) + len(line) + _LINE
 
 
 class BatchingQueue:
@@ -82,6 +86,8 @@ class BatchingQueue:
         """Whether new requests are refused because the server ends."""
         self.requests = self.characters = self.labelled = self.batches = 0
         self._lanes: deque[Lane] = deque()
+        self._rate = math.inf
+        """Characters per second."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -153,15 +159,21 @@ class BatchingQueue:
     def _admit(self, job: LineJob) -> None:
         if self.is_draining:
             raise _ending()
+        most = self.settings.max_queue
+        if job.size > most:
+            message = f"a request may have {most:,} characters, each line counting {_LINE} more; this has {job.size:,}"
+            raise AnswerError(413, "too_much_text", message)
         with self._changed:
-            is_full = self.requests >= self.settings.max_requests
-            is_long = self.requests > 0 and self.characters + job.size > self.settings.max_queue
-            if is_full or is_long:
+            if self.requests >= self.settings.max_requests or self.characters + job.size > most:
                 message = f"the queue is full: {self.requests} requests, {self.characters:,} characters"
-                raise AnswerError(429, "queue_full", message, {"Retry-After": "1"})
+                raise AnswerError(429, "queue_full", message, {"Retry-After": str(self._seconds_to_wait())})
             job.is_counted = True
             self.requests += 1
             self.characters += job.size
+
+    def _seconds_to_wait(self) -> int:
+        """About how long the queue takes, as fast as the last batch was."""
+        return max(1, min(60, math.ceil(self.characters / self._rate)))
 
     def _work(self) -> None:
         while True:
@@ -208,9 +220,11 @@ class BatchingQueue:
             self._resolve(job, None)
 
     def _predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        begin = time.perf_counter()
         sentences: list[Sentence] = list(map(self.labeller.sentence, inputs))
         predictions = self.labeller.predict(sentences)
         self.labelled += sum(map(len, sentences))
+        self._rate = sum(map(size_of, inputs)) / max(1e-6, time.perf_counter() - begin)
         return predictions
 
     def _fail(self, job: LineJob, error: Exception) -> None:

@@ -137,7 +137,9 @@ def parse_json(body: bytes) -> Any:
         AnswerError: it is not.
     """
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer
+        )
     except UnicodeDecodeError as error:
         message = f"not UTF-8: byte 0x{body[error.start]:02x} at position {error.start}"
     except RecursionError:
@@ -156,6 +158,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice[:100]!r} occurs twice")
     return values
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 100:
+        raise ValueError(f"a number has {len(digits):,} digits")
+    return int(digits)
 
 
 def _no_constant(name: str) -> Any:

@@ -19,8 +19,8 @@ class ServingSettings:
     """Characters of a line of text, or of a list of words."""
     max_requests: int = 256
     """Requests that wait or are being labelled."""
-    max_queue: int = 2**22
-    """Characters of all requests that wait or are being labelled."""
+    max_queue: int = 2**20
+    """Characters of all requests that wait or are being labelled, each line counting 32 more."""
     max_streams: int = 16
     """Streams at the same time."""
     stream_lines: int = 64
