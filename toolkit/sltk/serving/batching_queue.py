@@ -26,6 +26,8 @@ Input = str | list[str]
 _CHARACTERS_PER_TOKEN = 4
 """About as many as in English text; the labeller itself divides batches by subwords."""
 _LINE = 32
+_SHORT = 4096
+"""A request of at most so many characters is accepted although long ones fill the queue: it is labelled between them."""
 _SHARE = 8
 """A lane gets a batch's budget divided by this, then it is the turn of the next."""
 
@@ -164,7 +166,8 @@ class BatchingQueue:
             message = f"a request may have {most:,} characters, each line counting {_LINE} more; this has {job.size:,}"
             raise AnswerError(413, "too_much_text", message)
         with self._changed:
-            if self.requests >= self.settings.max_requests or self.characters + job.size > most:
+            is_long = job.size > _SHORT and self.characters + job.size > most
+            if is_long or self.requests >= self.settings.max_requests:
                 message = f"the queue is full: {self.requests} requests, {self.characters:,} characters"
                 raise AnswerError(429, "queue_full", message, {"Retry-After": str(self._seconds_to_wait())})
             job.is_counted = True
