@@ -44,6 +44,10 @@ SHAPES: dict[str, PretrainedConfig] = {
         hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
         num_key_value_heads=3, vocab_size=49152, max_position_embeddings=2048,
     ),
+    "decoder-30m": LlamaConfig(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=8, num_attention_heads=8, vocab_size=6000,
+        max_position_embeddings=2048,
+    ),
     "minilm": BertConfig(
         hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12, vocab_size=30522,
     ),

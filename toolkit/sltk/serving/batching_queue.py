@@ -26,8 +26,11 @@ Input = str | list[str]
 _CHARACTERS_PER_TOKEN = 4
 """About as many as in English text; the labeller itself divides batches by subwords."""
 _LINE = 32
+_PATIENCE = 0.1
+"""A batch waits for the clients of the last batch this share of the time that the last batch took."""
+_MOST_PATIENCE = 0.005
 _SHORT = 4096
-"""A request of at most so many characters is accepted although long ones fill the queue: it is labelled between them."""
+"""A request of so few characters is accepted although long ones fill the queue: it is labelled between them."""
 _SHARE = 8
 """A lane gets a batch's budget divided by this, then it is the turn of the next."""
 
@@ -88,6 +91,7 @@ class BatchingQueue:
         """Whether new requests are refused because the server ends."""
         self.requests = self.characters = self.labelled = self.batches = 0
         self._lanes: deque[Lane] = deque()
+        self._expected, self._patience = 1, 0.0
         self._rate = math.inf
         """Characters per second."""
         self._changed = threading.Condition()
@@ -183,11 +187,19 @@ class BatchingQueue:
             with self._changed:
                 while not self._lanes and not self._is_closed:
                     self._changed.wait()
+                self._changed.wait_for(self._are_all_back, timeout=self._patience)
                 if self._is_closed:
                     return
+                self._expected = len(self._lanes)
                 lines = self._next_batch()
+            begin = time.perf_counter()
             if lines:
                 self._label(lines)
+            self._patience = min(_MOST_PATIENCE, _PATIENCE * (time.perf_counter() - begin))
+
+    def _are_all_back(self) -> bool:
+        """Whether as many clients wait as there were in the last batch: most ask again when they have an answer."""
+        return self._is_closed or len(self._lanes) >= self._expected
 
     def _next_batch(self) -> list[tuple[LineJob, int]]:
         budget = self.settings.batch_tokens * _CHARACTERS_PER_TOKEN
