@@ -88,6 +88,11 @@ def exists(folder: Path) -> bool:
     return os.path.lexists(folder / NAME)
 
 
+def digest_of(folder: Path) -> str | None:
+    """The SHA-256 of the manifest of a folder, and so of all that it lists; None if there is none."""
+    return hashlib.sha256((folder / NAME).read_bytes()).hexdigest() if exists(folder) else None
+
+
 def is_foreign(folder: Path) -> bool:
     """Whether the file of this name is not a manifest of sltk; other programs use the name too.
 

@@ -7,7 +7,6 @@ spaCy finds the component by the entry point `spacy_factories` of this package, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -160,11 +159,8 @@ class SltkComponent:
 
 
 def _digest(model: str) -> str | None:
-    """The SHA-256 of the manifest of a model in a folder, which has the digests of its files; None if it has none."""
-    for folder in (Path(model), Path(model) / "model"):
-        if manifest.exists(folder):
-            return hashlib.sha256((folder / manifest.NAME).read_bytes()).hexdigest()
-    return None
+    """The digest of the manifest of an export, or of the model of a run; None if there is none."""
+    return manifest.digest_of(Path(model)) or manifest.digest_of(Path(model) / "model")
 
 
 def _use_one_thread() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..files import manifest
 from ..files.damage import read_json
 from ..models.description import is_model, read_description
 
@@ -23,7 +24,8 @@ def describe_model(folder: Path) -> dict[str, Any]:
         UsageError: it has no model, or a damaged one.
     """
     is_export = is_model(folder)
-    description = read_description(folder if is_export else folder / "model")
+    model = folder if is_export else folder / "model"
+    description = read_description(model)
     environment, metrics = ({} if is_export else _stored(folder / f"{name}.json") for name in _FILES)
     scores = {
         split: {name: metrics[split][name] for name in _SCORES if name in metrics[split]}
@@ -32,6 +34,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
     }
     return {
         "name": folder.resolve().name,
+        "digest": manifest.digest_of(model),
         "format": "onnx" if description.get("type") == "onnx" else "sltk",
         "labels": description["labels"],
         "types": _types(description["labels"], description["scheme"]),

@@ -36,9 +36,10 @@ class MaskInfo(BaseModel):
 
 
 class InfoAnswer(BaseModel):
-    """The model that the server uses."""
+    """The model that the server uses; `digest` is the SHA-256 of its manifest."""
 
     name: str
+    digest: str | None
     format: str
     labels: list[str]
     types: list[str]

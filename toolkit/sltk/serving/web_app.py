@@ -13,6 +13,7 @@ from .._version import __version__
 from ..models.labeller import Labeller
 from .answers import AnswerError
 from .guards import Guards
+from .label_studio_backend import label_studio_routes
 from .labelling_service import LabellingService
 from .prediction_routes import prediction_routes
 from .service_routes import page_routes, service_routes
@@ -31,7 +32,7 @@ def create_app(
         labeller: labels all texts, in one thread.
         about: the answer of `/info`, see `describe_model`.
         settings: the limits.
-        report: receives lines for the log of the server, which contain no text of clients.
+        report: receives lines for the log of the server, which contain no text that clients have labelled.
     """
     settings, report = settings or ServingSettings(), report or (lambda message: None)
     service = LabellingService(labeller, settings, report)
@@ -54,6 +55,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(prediction_routes(service))
     app.include_router(service_routes(service, about))
+    app.include_router(label_studio_routes(service, about, report))
     app.include_router(page_routes(app))
     app.add_middleware(Guards, settings=settings, report=report)
     return app

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 from ...errors import DataError, nearest
+from ...files.safe_xml import new_parser, syntax_error
 from ...files.text_lines import open_binary
 from ...types import Unused
 
@@ -84,22 +85,19 @@ class _Parser:
         """Name and line of each open unknown element, and the number of sentences before it."""
         self._sentences = 0
         self._depth = 0  # of elements inside the text, which is the first of them
-        self._expat = parser = expat.ParserCreate()
+        self._expat = parser = new_parser(self._doctype)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
-        # Without a DTD there are no entities to expand or to fetch.
-        parser.StartDoctypeDeclHandler = self._doctype
 
     def feed(self, data: bytes, last: bool = False) -> None:
         """Parse the next bytes."""
         try:
             self._expat.Parse(data, last)
         except expat.ExpatError as error:
-            message = f"not well-formed XML: {expat.errors.messages[error.code]} (column {error.offset + 1})"
-            raise DataError.at(message, self.path, error.lineno) from error
+            raise DataError.at(syntax_error(error), self.path, error.lineno) from error
         except (LookupError, ValueError) as error:  # from an `encoding` that the parser does not know
-            raise self._error(f"not well-formed XML: {error}") from error
+            raise self._error(syntax_error(error)) from error
         if last and self._unknown is not None and not self._sentences:
             raise self._unknown
 
@@ -114,7 +112,7 @@ class _Parser:
         line = line or self._expat.CurrentLineNumber
         return DataError.at(message, self.path, line, *notes, suggestion=suggestion)
 
-    def _doctype(self, *_: Any) -> None:
+    def _doctype(self) -> NoReturn:
         raise self._error("a document type declaration, which this reader refuses for safety")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from ...files.safety import json_text
 from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import Highlight, change, highlights, text_and_offsets
+from .highlights import change, highlights, text_and_offsets
 
 _UNSTORABLE = {0: "␀"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
@@ -60,37 +60,42 @@ class LabelStudioWriter(Writer):
 
     def _task(self, prediction: Prediction) -> dict[str, Any]:
         text, _ = text_and_offsets(prediction)
-        result = regions(prediction, lambda _: (self.from_name, self.to_name), self.offsets)
+        result = regions(prediction, lambda type_: Place(self.from_name, self.to_name, type_), self.offsets)
         content: dict[str, Any] = {"result": result}
         if self.kind == "predictions":
             content = {"model_version": self.model_version, **score(prediction), **content}
         return {"data": {self.text_field: storable(text)}, self.kind: [content]}
 
 
+class Place(NamedTuple):
+    """Where spans of a type go: the names of the `<Labels>` and the `<Text>` tag, and the label."""
+
+    from_name: str
+    to_name: str
+    label: str
+
+
 def regions(
-    prediction: Prediction,
-    names: Callable[[str], tuple[str, str]],
-    offsets: str = "characters",
+    prediction: Prediction, place_of: Callable[[str], Place | None], offsets: str = "characters"
 ) -> list[dict[str, Any]]:
-    """The spans as Label Studio's regions.
-
-    `names` gives the names of the `<Labels>` and the `<Text>` tag for a type.
-    """
+    """The spans as Label Studio's regions; spans of a type without a place are left out."""
     text, _ = text_and_offsets(prediction)
-    places = _places(text) if offsets == "utf16" else range(len(text) + 1)
-    return [
-        _region(f"span-{number}", span, text, (places[span.start], places[span.end]), names(span.type))
-        for number, span in enumerate(highlights(prediction), 1)
-    ]
+    units = _units(text) if offsets == "utf16" else range(len(text) + 1)
+    result: list[dict[str, Any]] = []
+    for span in highlights(prediction):
+        place = place_of(span.type)
+        if place is not None:
+            quoted = storable(text[span.start : span.end])
+            value = {"start": units[span.start], "end": units[span.end], "text": quoted}
+            result.append(_region(f"span-{len(result) + 1}", place, value, span.score))
+    return result
 
 
-def _region(
-    name: str, span: Highlight, text: str, place: tuple[int, int], names: tuple[str, str]
-) -> dict[str, Any]:
-    quoted = storable(text[span.start : span.end])
-    value = {"start": place[0], "end": place[1], "text": quoted, "labels": [storable(span.type)]}
-    region = {"id": name, "from_name": names[0], "to_name": names[1], "type": "labels", "value": value}
-    return region if span.score is None else {**region, "score": span.score}
+def _region(name: str, place: Place, value: dict[str, Any], score: float | None) -> dict[str, Any]:
+    from_name, to_name, label = place
+    value = {**value, "labels": [storable(label)]}
+    region = {"id": name, "from_name": from_name, "to_name": to_name, "type": "labels", "value": value}
+    return region if score is None else {**region, "score": score}
 
 
 def score(prediction: Prediction) -> dict[str, float]:
@@ -104,6 +109,6 @@ def storable(text: str) -> str:
     return text.translate(_UNSTORABLE) if not text.isprintable() else text
 
 
-def _places(text: str) -> list[int]:
+def _units(text: str) -> list[int]:
     """The offset of each character, and of the end, in UTF-16 units."""
     return [0, *accumulate(1 + (char > "\uffff") for char in text)]
