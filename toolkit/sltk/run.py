@@ -19,6 +19,7 @@ from .data.dataset_stream import DatasetStream, open_split
 from .data.datasets import SentenceSource
 from .data.empty_data import check_not_empty
 from .errors import UsageError
+from .families import hub_models
 from .files import manifest
 from .files.disk_space import disk_errors
 from .models import kinds, memory_advice
@@ -187,7 +188,7 @@ def evaluate(
     """Score a finished run on one of its splits, or a run or an exported model on other data.
 
     Args:
-        folder: a run directory or an exported model.
+        folder: a run directory or an exported model, or the name of one on the hub, as for `load`.
         split: the split of the run's data to score, unless there is a `reader`.
         reader: reads the other data; exported models need one, since they contain no data.
         progress: callbacks for notes.
@@ -199,7 +200,7 @@ def evaluate(
         DataError: the run has no such split, or the data cannot be read or has no span (`Reader.allow_empty`).
     """
     progress = progress or Progress()
-    folder, policy = Path(folder), _policy(progress, trust_code)
+    folder, policy = hub_models.locate(folder, trust_code=trust_code), _policy(progress, trust_code)
     if is_model(folder):
         if reader is None:
             raise UsageError(
@@ -240,16 +241,23 @@ def load(
     progress: Progress | None = None,
     trust_code: bool = False,
 ) -> Labeller:
-    """Load a trained model from a run directory or an exported model.
+    """Load a trained model from a run directory, an exported model, or a model on the hub.
 
-    `trust_code` runs the code in its `imports/` even if this machine did not train the run.
+    Args:
+        folder: a run directory or an exported model; if there is none, the name of a model that `sltk push` uploaded,
+            `user/model` or `user/model@revision`.
+        batch_tokens: subwords per forward pass.
+        progress: callbacks for notes.
+        trust_code: run the code in its `imports/` even if this machine did not train the run.
 
     Raises:
         UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
-        ModelError: its base model is not available, or differs from the one it was trained on.
+        ModelError: its base model is not available, or differs from the one it was trained on; or there is neither
+            such a folder nor such a model on the hub.
     """
     progress = progress or Progress()
-    model = model_folder(Path(folder), _policy(progress, trust_code))
+    found = hub_models.locate(folder, trust_code=trust_code)
+    model = model_folder(found, _policy(progress, trust_code))
     return Labeller(kinds.load(model, progress=progress), batch_tokens, progress)
 
 

@@ -3,7 +3,7 @@
     app.py                  the app, options shared by commands, output, errors
     run_commands.py         train, evaluate, predict, export
     serve_commands.py       serve
-    hub_commands.py         card
+    hub_commands.py         card, push
     sweep_commands.py       sweep
     search_commands.py      search
     pretrain_commands.py    pretrain

@@ -43,7 +43,9 @@ app = typer.Typer(
 )
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="spec, a YAML file")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="run directory or exported model")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="run directory, exported model, or model on the hub")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

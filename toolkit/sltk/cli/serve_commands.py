@@ -78,10 +78,12 @@ def serve(
 
 def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) -> None:
     from .. import run as pipelines
+    from ..families import hub_models
     from ..serving.model_facts import describe_model
     from ..serving.socket_server import address_of, build_server
     from ..serving.web_app import create_app
 
+    run = hub_models.locate(run, trust_code=trust_code)
     with _notes() as progress:
         labeller = pipelines.load(
             run, batch_tokens=settings.batch_tokens, progress=progress, trust_code=trust_code

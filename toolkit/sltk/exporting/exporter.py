@@ -26,6 +26,7 @@ from transformers import AutoModel
 from ..cards import base_name, write_card
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
+from ..families import hub_models
 from ..files import atomic, manifest
 from ..files.writable import check_model_folder
 from ..models import integrity, kinds, memory_advice, saving
@@ -61,7 +62,7 @@ def export(
     it gives the same scores, those of a word at its first (or last) subword. Otherwise, a note gives the reason.
 
     Args:
-        run: a finished run, or a model that sltk wrote.
+        run: a finished run, or a model that sltk wrote, in a folder or on the hub.
         target: a folder that does not exist or is empty.
         progress: receives notes.
         format: `transformers`, or `onnx` for a model that runs without torch.
@@ -76,11 +77,12 @@ def export(
     progress, target = progress or Progress(), Path(target)
     _check_format(format, quantize)
     _check_free(target)
-    folder = model_folder(Path(run), ImportPolicy(trust_code, progress.note))
+    source = hub_models.locate(run, trust_code=trust_code)
+    folder = model_folder(source, ImportPolicy(trust_code, progress.note))
     if format == "onnx":
         export_onnx(folder, target, progress, quantize=quantize)
     else:
-        _export_transformers(folder, Path(run), target, progress)
+        _export_transformers(folder, source, target, progress)
 
 
 def _export_transformers(folder: Path, run: Path, target: Path, progress: Progress) -> None:

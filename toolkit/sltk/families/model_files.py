@@ -24,11 +24,17 @@ def find(name: str, revision: str | None = None) -> Path | None:
     if name.startswith(("/", ".", "~")):
         folder = expanded(name)
         return folder if folder.is_dir() else None
+    cached = snapshot(name, revision)
+    return cached if cached is not None and (cached / "config.json").is_file() else None
+
+
+def snapshot(name: str, revision: str | None = None) -> Path | None:
+    """The folder of a model in the hub's cache; None if there is none. It may lack files."""
     repository = hub_cache() / f"models--{name.replace('/', '--')}"
     reference = repository / "refs" / (revision or "main")
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision or ""
-    snapshot = repository / "snapshots" / commit
-    return snapshot if commit and (snapshot / "config.json").is_file() else None
+    folder = repository / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:

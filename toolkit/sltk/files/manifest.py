@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import Location, Problem, UsageError
@@ -25,7 +25,21 @@ CARD = "README.md"
 """The model card."""
 _FORMAT = 1
 _READ_BY_LIBRARIES = frozenset(
-    (".json", ".jinja", ".txt", ".model", ".py", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".npz")
+    (
+        ".onnx",
+        ".data",
+        ".json",
+        ".jinja",
+        ".txt",
+        ".model",
+        ".py",
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".gguf",
+        ".npz",
+    )
 )
 """Suffixes of files that libraries look for, so that one more of them may change the result."""
 _WORKERS = 4
@@ -159,12 +173,22 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, Any
     return files
 
 
+def is_read_by_libraries(path: PurePath) -> bool:
+    """Whether a library might read a file of this name, so that its presence may change the result."""
+    return path.suffix in _READ_BY_LIBRARIES and not path.stem.isupper()
+
+
 def _unlisted(folder: Path, files: Mapping[str, Any], below: str) -> Iterator[Path]:
     """Files that the manifest does not list, and that a library might read; `LICENSE.txt` is none of these."""
     for path in visible(folder):
         name = path.relative_to(folder).as_posix()
-        is_read = path.suffix in _READ_BY_LIBRARIES and not path.stem.isupper()
-        if is_read and path.is_file() and name not in files and name != NAME and name.startswith(below):
+        if (
+            is_read_by_libraries(path)
+            and path.is_file()
+            and name not in files
+            and name != NAME
+            and name.startswith(below)
+        ):
             yield path
 
 
