@@ -24,11 +24,24 @@ def sentences() -> str:
     return "\n".join(rows)
 
 
-def train(folder: Path, **changes: Any) -> Path:
+def train(folder: Path, epochs: int = 10, **changes: Any) -> Path:
     """Train the model on a few sentences; the run directory is in `folder`."""
     data = folder / "names.conll"
     data.write_text(sentences(), encoding="utf-8")
-    trainer = {"epochs": 10, "batch_size": 8, "learning_rate": 0.02}
-    spec = tiny.spec(trainer, name="names", data={"train": {"type": "conll", "path": str(data)}}, **changes)
+    trainer = {"epochs": epochs, "batch_size": 8, "learning_rate": 0.02}
+    reader = {"type": "conll", "path": str(data)}
+    spec = tiny.spec(trainer, **{"name": "names", "data": {"train": reader}, **changes})
     run.train(spec, folder / "names")
     return folder / "names"
+
+
+def save_wordpiece(folder: Path) -> Path:
+    """Save a tokenizer of BERT's kind, which removes control characters: some words have no subwords."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = BertWordPieceTokenizer(lowercase=False)
+    pieces.train_from_iterator([sentences().replace("\t", " ")], 200, min_frequency=1, show_progress=False)
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, **names).save_pretrained(folder)
+    return folder

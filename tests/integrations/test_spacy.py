@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import names
 import sltk
+import tiny
 from sltk.errors import ModelError, UsageError
 
 TEXT = "Kai met Mira in Oslo ."
@@ -189,6 +191,25 @@ def test_words_may_be_anything(nlp: Any, spacy_library: ModuleType) -> None:
     nlp.get_pipe("sltk")(doc)
     assert ("Mira", "PER") in entities(doc)
     assert ("Oslo", "LOC") in entities(doc)
+
+
+def test_tokens_without_subwords_are_words_too(spacy_library: ModuleType, tmp_path: Path) -> None:
+    """A tokenizer of BERT's kind has no subwords for control characters; other words keep their places."""
+    backbone = tiny.backbone(tokenizer=str(names.save_wordpiece(tmp_path / "tokenizer")), unmask="11")
+    nlp = pipeline(spacy_library, names.train(tmp_path, backbone=backbone))
+    words = ["\u200d", "Kai", "\x00", "met", "\u200b", "Mira", "\ufeff", "."]
+    doc = nlp.get_pipe("sltk")(spacy_library.tokens.Doc(nlp.vocab, words=words))
+    assert {(entity.start, entity.label_) for entity in doc.ents} >= {(1, "PER"), (5, "PER")}
+    alone = nlp.get_pipe("sltk")(spacy_library.tokens.Doc(nlp.vocab, words=["\u200d"]))
+    assert len(alone.ents) <= 1
+
+
+def test_models_with_plain_tags_are_refused(spacy_library: ModuleType, tmp_path: Path) -> None:
+    """Part-of-speech tags are no entities."""
+    reader = {"type": "conll", "path": str(tmp_path / "names.conll"), "scheme": "plain"}
+    run = names.train(tmp_path, epochs=1, data={"train": reader}, scheme="plain")
+    with pytest.raises(UsageError, match="gives each word a tag, and has no spans"):
+        pipeline(spacy_library, run)
 
 
 def test_the_pipeline_is_saved_and_loaded(

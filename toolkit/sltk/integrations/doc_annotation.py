@@ -37,8 +37,12 @@ def set_entities(doc: Any, spans: list[Scored], *, overwrite: bool) -> None:
         (new if is_free else left_out).append((span, score))
         taken |= _tokens([span])
     replaced = _tokens([span for span, _ in new])
-    kept = [entity for entity in existing if replaced.isdisjoint(_tokens([entity]))]
-    left_out += [(entity, entity._.get(SCORE)) for entity in existing if entity not in kept]
+    kept: list[Any] = []
+    for entity in existing:
+        if replaced.isdisjoint(_tokens([entity])):
+            kept.append(entity)
+        else:
+            left_out.append((entity, entity._.get(SCORE)))
     doc.set_ents([*kept, *(span for span, _ in new)], blocked=blocked, default="outside")
     _set_scores(new)
     if left_out:

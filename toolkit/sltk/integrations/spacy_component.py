@@ -8,6 +8,7 @@ spaCy finds the component by the entry point `spacy_factories` of this package, 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +62,8 @@ class SltkComponent:
         self.name, self.model, self.target, self.spans_key = name, model, target, spans_key
         self.min_score, self.batch_tokens, self.overwrite = min_score, batch_tokens, overwrite
         self._error_handler: ErrorHandler = _raise
-        self._labeller, self._process = self._load(), os.getpid()
+        self._labeller = self._load()
+        self._process: int | None = os.getpid()
         if self.labeller.labels.scheme == "plain":
             raise UsageError(f"`{model}` gives each word a tag, and has no spans: spaCy entities need spans")
         register_extensions()
@@ -70,7 +72,8 @@ class SltkComponent:
     def labeller(self) -> Labeller:
         """The loaded model; each process loads its own, since threads of a model do not survive a fork."""
         if self._process != os.getpid():
-            _use_one_thread()
+            if self._process is not None or multiprocessing.parent_process() is not None:
+                _use_one_thread()
             self._labeller, self._process = self._load(), os.getpid()
         return self._labeller
 
@@ -164,7 +167,7 @@ def _digest(model: str) -> str | None:
 
 
 def _use_one_thread() -> None:
-    """Stay on one thread in a forked process, in which the threads of libraries do not exist."""
+    """Stay on one thread in a process that was forked, in which the threads of libraries do not exist."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
