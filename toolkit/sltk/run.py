@@ -18,11 +18,13 @@ from .data.data_report import report_summary, summarize
 from .data.dataset_stream import DatasetStream, open_split
 from .data.datasets import SentenceSource
 from .data.empty_data import check_not_empty
+from .decoding.decisions import Measure, Mode, SpanScore
 from .errors import UsageError
 from .families import hub_models
 from .files import manifest
 from .files.disk_space import disk_errors
 from .models import kinds, memory_advice
+from .models.deciding import UseOfThresholds, Wishes, decisions_for
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, split_scores, streamed_scores
 from .models.labeller import Labeller
@@ -240,25 +242,48 @@ def load(
     batch_tokens: int = 4096,
     progress: Progress | None = None,
     trust_code: bool = False,
+    decode: Mode | None = None,
+    span_score: SpanScore | None = None,
+    thresholds: UseOfThresholds = "stored",
+    uncertainty: Measure | None = None,
 ) -> Labeller:
     """Load a trained model from a run directory, an exported model, or a model on the hub.
 
     Args:
         folder: a run directory or an exported model; if there is none, the name of a model that `sltk push` uploaded,
             `user/model` or `user/model@revision`.
-        batch_tokens: subwords per forward pass.
+        batch_tokens: maximum number of subwords per forward pass.
         progress: callbacks for notes.
         trust_code: run the code in its `imports/` even if this machine did not train the run.
+        decode: `head`, or `constrained` for tags that the scheme allows; None for what the model's head says.
+        span_score: `product`, `minimum` or `marginal`; None for what the model's head says.
+        thresholds: `none` keeps all spans, whatever thresholds are stored with the model.
+        uncertainty: `margin` or `entropy` measures the doubt about each sentence.
 
     Raises:
-        UsageError: `folder` has no model, its training is not finished, or it has code that may not run.
+        UsageError: `folder` has no model, its training is not finished, or it has code that may not run; or the model
+            cannot decide as asked.
         ModelError: its base model is not available, or differs from the one it was trained on; or there is neither
             such a folder nor such a model on the hub.
     """
+    wishes = Wishes(decode=decode, span_score=span_score, thresholds=thresholds, uncertainty=uncertainty)
+    return load_deciding(folder, wishes, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
+
+
+def load_deciding(
+    folder: str | Path,
+    wishes: Wishes,
+    *,
+    batch_tokens: int,
+    progress: Progress | None = None,
+    trust_code: bool = False,
+) -> Labeller:
+    """`load`, with all that can be asked for as one value."""
     progress = progress or Progress()
     found = hub_models.locate(folder, trust_code=trust_code)
     model = model_folder(found, _policy(progress, trust_code))
-    return Labeller(kinds.load(model, progress=progress), batch_tokens, progress)
+    loaded = kinds.load(model, progress=progress)
+    return Labeller(loaded, batch_tokens, progress, decisions_for(loaded, model, wishes, progress))
 
 
 def model_folder(folder: Path, policy: ImportPolicy) -> Path:

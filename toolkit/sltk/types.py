@@ -19,7 +19,7 @@ class Span:
     end: int
     type: str
     score: float | None = field(default=None, compare=False)
-    """For predicted spans, the product of the tag probabilities of the words."""
+    """For predicted spans, the model's confidence; by default, the product of the tag probabilities of the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,10 @@ class Prediction:
     """The text that a model of type `instruct` generated."""
     scheme: str | None = None
     """Scheme of the tags, in which writers encode the spans; None: unknown, so that tags are written as they are."""
+    uncertainty: float | None = None
+    """The model's doubt about the sentence, if it was asked for."""
+    as_trained: Prediction | None = field(default=None, repr=False, compare=False)
+    """What the head chose, if constrained decoding was asked to compare itself with it."""
 
     @property
     def words(self) -> list[str]:

@@ -324,7 +324,10 @@ def test_html_runs_nothing_from_its_input() -> None:
 def test_html_marks_the_words_of_a_span() -> None:
     """A mark contains the words and the type of its span, and its title the score."""
     source = written(HtmlWriter(), cut("to Ida Bay now", [Span(1, 3, "LOC", 0.5)]))
-    assert 'to <mark style="--hue:30;--score:0.5">Ida Bay<small title="score 0.5000">LOC</small></mark> now' in source
+    assert (
+        'to <mark style="--hue:30;--score:0.5">Ida Bay<small title="score 0.5000">LOC</small></mark> now'
+        in source
+    )
 
 
 def test_html_has_a_legend_of_types_in_distinct_colours() -> None:

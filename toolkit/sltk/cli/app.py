@@ -79,6 +79,20 @@ TrustOption = Annotated[
         "--trust-code", help="run the `imports:` of a run directory that was not trained on this machine"
     ),
 ]
+DecodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decode",
+        metavar="HOW",
+        help="head, or constrained for tags that the scheme allows  [default: what the head says]",
+    ),
+]
+ThresholdsOption = Annotated[
+    str,
+    typer.Option(
+        "--thresholds", metavar="WHICH", help="stored (by `sltk thresholds`), or none to keep all spans"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

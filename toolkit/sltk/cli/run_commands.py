@@ -1,11 +1,8 @@
-"""`sltk train`, `evaluate`, `predict`, `export`: commands that need a model."""
+"""`sltk train`, `evaluate`, `export`: commands that need a model."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,14 +28,10 @@ from .app import (
     print_result,
     run_imports,
 )
-from .terminal import is_styled, results_are_stored, write_data
+from .terminal import results_are_stored
 
 if TYPE_CHECKING:
-    from ..components.slots import Reader, Writer
-    from ..data.changes import Changes
-    from ..runtime.progress import Progress
     from ..spec.loading import Loaded
-    from ..types import Prediction, Sentence
     from .progress_bar import ProgressBar
 
 ReaderOption = Annotated[
@@ -120,7 +113,7 @@ def train_run(
     from ..runtime import processes
 
     train_kind = run.pretrain if isinstance(loaded.spec, PretrainSpec) else run.train
-    with _progress() as progress:
+    with progress_bar() as progress:
         if rehearse:
             metrics = run_rehearsal(loaded, progress=progress)
         else:
@@ -172,7 +165,7 @@ def evaluate(
     from .score_tables import show_scores
 
     with locked_around(output) if output else nullcontext():
-        with _progress() as progress:
+        with progress_bar() as progress:
             result = pipelines.evaluate(
                 run,
                 split=split,
@@ -190,59 +183,6 @@ def evaluate(
             show_scores(console(), str(data or split), result.scores)
 
 
-@app.command("predict", short_help="Label text.")
-def predict(
-    run: RunArgument,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT…", help="files with one sentence per line; `-` is standard input"),
-    ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="output file; `-` is standard output")
-    ] = "-",
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format", "-f", metavar="WRITER", help="text, conll, jsonl, spans, html, … (`sltk list writer`)"
-        ),
-    ] = "text",
-    batch_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="subwords per forward pass")] = 4096,
-    reader: ReaderOption = None,
-    option: ReaderKeyOption = None,
-    imports: ImportsOption = None,
-    trust_code: TrustOption = False,
-) -> None:
-    """Label text line by line; or, with --reader, label files and keep their words."""
-    run_imports(imports)
-    from ..components.readers.text import TextReader
-    from ..data.changes import NotedChanges, written
-    from ..files.data_files import is_missing
-    from ..rundir.ownership import own_files
-    from .component_options import build_reader, check_output
-
-    writer = _writer(format_, colored=output == "-" and is_styled(sys.stdout))
-    readers = [build_reader(reader, path, option) for path in inputs] if reader else None
-    # Before the model is loaded, which takes long.
-    missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
-    if missing:
-        raise UsageError([Problem(f"no such file: `{name}`") for name in missing])
-    check_output(writer, output, readers or [TextReader(path=Path(path)) for path in inputs], own_files(run))
-    from .. import run as pipelines
-
-    with _progress() as progress:
-        labeller = pipelines.load(run, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
-        if readers is None:
-            readers = [TextReader(path=Path(path), splitter=labeller.splitter) for path in inputs]
-        # A small window keeps a terminal or a pipe supplied; a large one fills batches.
-        window = 64 if output == "-" else 2048
-        changes = NotedChanges(progress.note, _MOST_SHOWN)
-        predictions = written(labeller.stream(_sentences(readers, changes), window), writer, changes)
-        # A progress bar would mix with the output on a terminal.
-        is_on_screen = output == "-" and sys.stdout is not None and sys.stdout.isatty()
-        _write(writer, predictions if is_on_screen else _counted(predictions, progress), output)
-        changes.conclude()
-
-
 @app.command("export", short_help="Write a complete model, for use elsewhere.")
 def export(
     run: RunArgument,
@@ -254,46 +194,14 @@ def export(
     run_imports(imports)
     from .. import exporting
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         exporting.export(run, target, progress=progress, trust_code=trust_code)
     with results_are_stored():
         print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
 
 
-def _progress() -> ProgressBar:
+def progress_bar() -> ProgressBar:
+    """Progress on standard error."""
     from .progress_bar import ProgressBar
 
     return ProgressBar()
-
-
-def _writer(name: str, *, colored: bool) -> Writer:
-    from ..components.slots import Writer
-    from .component_options import build
-
-    writer = build(Writer, name, type_flag="--format")
-    has_color = colored and "color" in type(writer).model_fields
-    return writer.model_copy(update={"color": True}) if has_color else writer
-
-
-def _sentences(readers: list[Reader], changes: Changes) -> Iterator[Sentence]:
-    """The sentences of all readers without their annotation; counts what was replaced or left out."""
-    from ..data.raw import read
-
-    for reader in readers:
-        for sentence in read(reader):
-            changes.add(sentence.unused)
-            yield replace(sentence, tags=None, spans=None)
-
-
-def _counted(predictions: Iterable[Prediction], progress: Progress) -> Iterator[Prediction]:
-    for number, prediction in enumerate(predictions, start=1):
-        if number % 256 == 0:
-            progress.labelled(256)
-        yield prediction
-
-
-def _write(writer: Writer, predictions: Iterable[Prediction], output: str) -> None:
-    if output != "-":
-        writer.save(predictions, Path(output))
-        return
-    write_data(writer.render(predictions), is_safe=getattr(writer, "color", False))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, model_validator
 
+from ..decoding.decisions import Mode, SpanScore
 from ..files import atomic
 from ..files.data_files import data_files, name_within
 from ..files.writable import check_file
@@ -194,6 +195,17 @@ class Head(Component):
     """Turns word vectors into tags."""
 
     slot: ClassVar[str] = "head"
+
+    decode: Mode = Field(
+        default="head",
+        description="how tags are chosen: as the head was trained to (head), or the best ones that the scheme allows "
+        "(constrained)",
+    )
+    span_score: SpanScore = Field(
+        default="product",
+        description="score of a span: the product or the minimum of the probabilities of its tags, or the probability "
+        "of all of them together (marginal)",
+    )
 
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """Build a `sltk.extend.HeadModule`, with `loss` and `decode` over the words of whole sentences."""

@@ -2,10 +2,37 @@
 
 Names of arrays end in their shape, as in `sltk.nn`: W words of a batch, sentence after sentence; S sentences, some of
 which may have no words; L tags; N sentences that still have a word at a time step, longest first.
+
+Names are imported on first use, so that specs are checked without numpy.
 """
 
-from .chains import Chain, best_paths, marginals
-from .decoder import TagDecoder
-from .tag_transitions import FORBIDDEN, Transitions
+from typing import TYPE_CHECKING
 
-__all__ = ["FORBIDDEN", "Chain", "TagDecoder", "Transitions", "best_paths", "marginals"]
+from .._imports import on_first_use
+
+if TYPE_CHECKING:
+    from .chains import Chain, best_paths, marginals
+    from .decisions import Decisions, check_scheme
+    from .decoder import TagDecoder
+    from .span_filter import keep_spans
+    from .tag_choice import best_tags
+    from .tag_transitions import FORBIDDEN, Transitions
+    from .thresholds import Thresholds, copy_thresholds, read_thresholds
+
+__all__ = [
+    "FORBIDDEN", "Chain", "Decisions", "TagDecoder", "Thresholds", "Transitions", "best_paths", "best_tags",
+    "check_scheme", "copy_thresholds", "keep_spans", "marginals", "read_thresholds",
+]  # fmt: skip
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        **dict.fromkeys(("Chain", "best_paths", "marginals"), "decoding.chains"),
+        **dict.fromkeys(("Decisions", "check_scheme"), "decoding.decisions"),
+        **dict.fromkeys(("FORBIDDEN", "Transitions"), "decoding.tag_transitions"),
+        **dict.fromkeys(("Thresholds", "copy_thresholds", "read_thresholds"), "decoding.thresholds"),
+        "TagDecoder": "decoding.decoder",
+        "best_tags": "decoding.tag_choice",
+        "keep_spans": "decoding.span_filter",
+    },
+)

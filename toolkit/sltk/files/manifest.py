@@ -97,6 +97,24 @@ def _digest(path: Path) -> dict[str, Any]:
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
+def update(folder: Path, path: Path) -> None:
+    """List one file anew, or no longer if it is gone. A folder without a manifest gets none.
+
+    Raises:
+        UsageError: the manifest is damaged.
+    """
+    if not exists(folder):
+        return
+    manifest = read_json(folder / NAME)
+    files = {**_files(folder, manifest)}
+    name = path.relative_to(folder).as_posix()
+    before = files.pop(name, None)
+    if path.is_file():
+        files[name] = _digest(path)
+    if files.get(name) != before:
+        atomic.write_json(folder / NAME, {**manifest, "files": dict(sorted(files.items()))})
+
+
 def exists(folder: Path) -> bool:
     """Whether a folder has a manifest; folders written by an older version have none."""
     return os.path.lexists(folder / NAME)

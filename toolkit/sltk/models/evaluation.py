@@ -11,6 +11,7 @@ from ..components.metrics.seqeval import SeqevalMetric
 from ..components.slots import Metric
 from ..data.coverage import check_predictions
 from ..data.datasets import SentenceSource
+from ..decoding import Decisions
 from ..errors import SpecError
 from ..runtime.progress import Progress
 from ..schemes.names import SchemeName
@@ -21,10 +22,14 @@ from .labeller import Labeller
 
 
 def label_dataset(
-    model: LabellingModel, dataset: SentenceSource, batch_tokens: int, progress: Progress
+    model: LabellingModel,
+    dataset: SentenceSource,
+    batch_tokens: int,
+    progress: Progress,
+    decisions: Decisions | None = None,
 ) -> Iterator[Prediction]:
     """Yield the predictions of all sentences, and check that every word gets a tag."""
-    stream = Labeller(model, batch_tokens, progress).stream(dataset)
+    stream = Labeller(model, batch_tokens, progress, decisions).stream(dataset)
     for number, prediction in enumerate(check_predictions(dataset, stream, progress), 1):
         yield prediction
         if number % 256 == 0:

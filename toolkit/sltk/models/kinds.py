@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..components.slots import Splitter
 from ..data.datasets import Dataset
+from ..decoding import Decisions
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
@@ -43,6 +44,10 @@ class LabellingModel(Protocol):
     def splitter(self) -> Splitter:
         """Splits texts into the words that it labels."""
 
+    @property
+    def decisions(self) -> Decisions:
+        """How its scores become predictions, unless something else is asked for."""
+
 
 class LabellingType(Protocol):
     """The functions of a model type that label with it. `model` is the result of `build` or `load`."""
@@ -51,9 +56,22 @@ class LabellingType(Protocol):
     """Whether `extra_scores` adds some, for which it needs all predictions at once."""
 
     def predict(
-        self, model: Any, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+        self,
+        model: Any,
+        sentences: Iterable[Sentence],
+        batch_tokens: int,
+        window: int,
+        progress: Progress,
+        decisions: Decisions | None = None,
     ) -> Iterator[Prediction]:
         """Label sentences in order, with at most `window` of them in memory."""
+
+    def check_decisions(self, model: Any, decisions: Decisions) -> None:
+        """Check that the model can decide like this.
+
+        Raises:
+            UsageError: it cannot.
+        """
 
     def extra_scores(self, model: Any, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
         """Scores of a split in addition to those of the metrics."""

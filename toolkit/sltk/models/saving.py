@@ -28,6 +28,7 @@ from torch import nn
 from ..components.backbones import precision
 from ..components.backbones.stored_weights import check_finite
 from ..components.slots import Backbone, Splitter
+from ..decoding import Decisions
 from ..files import atomic, manifest
 from ..files.damage import check_regular, report_damage
 from ..nn.backbone import PackedBackbone
@@ -53,6 +54,11 @@ class Model(ABC):
     backbone: Backbone
     max_length: int | None
     device: torch.device
+
+    @property
+    def decisions(self) -> Decisions:
+        """How scores become predictions, unless something else is asked for."""
+        return Decisions()
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

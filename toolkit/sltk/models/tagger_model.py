@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..components.slots import Aligner, Head
-from ..decoding import TagDecoder
+from ..decoding import Decisions, TagDecoder, check_scheme
+from ..errors import UsageError
 from ..nn.batching import pack
 from ..nn.softmax_head import as_numpy
 from ..nn.tagger import Tagger
@@ -49,6 +50,11 @@ class TaggerModel(Model):
             _vectors(backbone.model),
         )
 
+    @property
+    def decisions(self) -> Decisions:
+        """How its head decides."""
+        return Decisions(decode=self.head.decode, span_score=self.head.span_score)
+
     def settings(self) -> dict[str, Any]:
         """The settings of the encoder."""
         return {name: getattr(self, name) for name in ("spacing", "on_overflow", "document_context")}
@@ -56,6 +62,23 @@ class TaggerModel(Model):
     def head_modules(self) -> dict[str, nn.Module]:
         """Head and aligner."""
         return {"head": self.network.head, "aligner": self.network.aligner}
+
+
+def check_decisions(model: TaggerModel, decisions: Decisions) -> None:
+    """Check that the model can decide like this.
+
+    Raises:
+        UsageError: its tags are plain, and the decisions need a scheme of spans; or its head has a `decode` of its own,
+            which cannot be constrained, and gives no probabilities of the tags that it does not choose.
+    """
+    check_scheme(model.labels.scheme, decisions)
+    if not model.network.head.decodes_itself:
+        return
+    name = f"the head `{model.head.type_name}` chooses tags in a way of its own (`decode`)"
+    if decisions.decode == "constrained":
+        raise UsageError(f"{name}: they cannot be constrained")
+    if decisions.uncertainty is not None:
+        raise UsageError(f"{name}, and gives no probabilities of other tags: its doubt cannot be measured")
 
 
 def _vectors(model: nn.Module) -> int | None:
@@ -66,11 +89,16 @@ def _vectors(model: nn.Module) -> int | None:
 
 
 def predict(
-    model: TaggerModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+    model: TaggerModel,
+    sentences: Iterable[Sentence],
+    batch_tokens: int,
+    window: int,
+    progress: Progress,
+    decisions: Decisions | None = None,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
     network = model.network
-    decoder = TagDecoder(model.labels, network.head.transitions())
+    decoder = TagDecoder(model.labels, network.head.transitions(), decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         batches = (_batch(model, part) for part in parts)

@@ -28,11 +28,11 @@ from . import saving
 from .backbone_files import build_backbone
 from .description import stored_values
 from .saving import save
-from .tagger_model import TaggerModel, predict
+from .tagger_model import TaggerModel, check_decisions, predict
 
 __all__ = [
-    "HAS_EXTRA_SCORES", "build", "check", "collate", "encode", "extra_scores", "load", "load_splits", "predict",
-    "save", "without_loss",
+    "HAS_EXTRA_SCORES", "build", "check", "check_decisions", "collate", "encode", "extra_scores", "load",
+    "load_splits", "predict", "save", "without_loss",
 ]  # fmt: skip
 
 HAS_EXTRA_SCORES = False

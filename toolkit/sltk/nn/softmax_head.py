@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..decoding import Transitions
-from ..decoding.decoder import decode as best_tags
+from ..decoding import Transitions, best_tags
 from ..subwords.samples import IGNORED
 
 
@@ -44,10 +43,9 @@ class HeadModule(nn.Module):
         By default, the most probable tags according to `emissions` and `transitions`.
         """
         scores_WL = as_numpy(self.emissions(vectors_WH))
-        tags_W, scores_W = best_tags(scores_WL, torch.as_tensor(lengths_S).tolist(), self.transitions())
-        return torch.from_numpy(tags_W).to(vectors_WH.device), torch.from_numpy(scores_W).to(
-            vectors_WH.device
-        )
+        best = best_tags(scores_WL, torch.as_tensor(lengths_S).tolist(), self.transitions())
+        device = vectors_WH.device
+        return torch.from_numpy(best.tags_W).to(device), torch.from_numpy(best.scores_W).to(device)
 
     def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """`decode` for one long sentence whose word vectors come in parts. By default, all vectors are held at once."""

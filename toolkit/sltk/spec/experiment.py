@@ -22,6 +22,7 @@ from pydantic import (
 from ..components.registry import RefusedError, registry
 from ..components.slots import Aligner, Backbone, Head, Metric, Reader, Splitter
 from ..components.strict import StrictModel
+from ..decoding.decisions import NO_CONSTRAINT
 from ..files.safety import printable
 from ..masks import is_causal
 from ..runtime.optional_imports import install_extra, is_installed
@@ -219,6 +220,12 @@ class Experiment(RunSpec):
                 raise RefusedError(
                     f"{about}: leave out `thresholds` and `calibration_bins`", f"metrics.{number}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_head(self) -> Experiment:
+        if self.scheme == "plain" and self.head.decode == "constrained":
+            raise RefusedError(NO_CONSTRAINT, "head.decode")
         return self
 
     @model_validator(mode="after")

@@ -16,7 +16,8 @@ from .highlights import char_range, text_and_offsets, written_tags
 class JsonlWriter(Writer):
     """One object per line: `text`, `words` (text, start, end, tag) and `spans` (start, end, text, type, score).
 
-    Offsets count characters of `text`, and are half-open. `score` is null for spans without a score.
+    Offsets count characters of `text`, and are half-open. `score` is null for spans without a score. `uncertainty` is
+    there if `sltk predict` ranks sentences by it.
     """
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
@@ -26,7 +27,10 @@ class JsonlWriter(Writer):
 
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """The object that the writer writes for a sentence: `text`, `words` and `spans`, with half-open offsets."""
+    """The object that the writer writes for a sentence: `text`, `words` and `spans`, with half-open offsets.
+
+    `uncertainty` is there if it was measured.
+    """
     text, offsets = text_and_offsets(prediction)
     words = [
         {"text": text[start:end], "start": start, "end": end, "tag": tag}
@@ -37,4 +41,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         start, end = char_range(span, offsets)
         place = {"start": start, "end": end, "text": text[start:end]}
         spans.append({**place, "type": span.type, "score": span.score})
-    return {"text": text, "words": words, "spans": spans}
+    record: dict[str, Any] = {"text": text, "words": words, "spans": spans}
+    if prediction.uncertainty is not None:
+        record["uncertainty"] = prediction.uncertainty
+    return record

@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 from ...components.backbones import precision
 from ...data.datasets import Dataset
+from ...decoding import Decisions
+from ...errors import UsageError
 from ...nn.language_model import LanguageModel
 from ...runtime.progress import Progress
 from ...schemes.labels import LabelSet
@@ -174,10 +176,30 @@ def check(dataset: Dataset, model: InstructModel) -> None:
     model.encoder.prompts(dataset.sentences)
 
 
+def check_decisions(model: InstructModel, decisions: Decisions) -> None:
+    """Check that nothing is asked for that needs the scores of tags.
+
+    Raises:
+        UsageError: it is.
+    """
+    if decisions != model.decisions:
+        raise UsageError(
+            "a model of `type: instruct` writes spans and gives no scores: "
+            "there is nothing to constrain, to rank, or to leave out by score"
+        )
+
+
 def predict(
-    model: InstructModel, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+    model: InstructModel,
+    sentences: Iterable[Sentence],
+    batch_tokens: int,
+    window: int,
+    progress: Progress,
+    decisions: Decisions | None = None,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory. `progress` receives no notes.
+
+    There is nothing to decide: the model writes spans, without scores.
 
     Raises:
         DataError: a prompt exceeds the model's maximum length.

@@ -1,0 +1,85 @@
+"""How a model decides: as its head says, as its stored thresholds say, or as a caller asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..decoding import Decisions
+from ..decoding.decisions import Measure, Mode, SpanScore
+from ..decoding.thresholds import NAME, Thresholds, read_thresholds
+from ..errors import Location, Problem, UsageError
+from ..runtime.progress import Progress
+from .kinds import LabellingModel
+
+UseOfThresholds = Literal["stored", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a caller asks for; None leaves it to the model."""
+
+    decode: Mode | None = None
+    span_score: SpanScore | None = None
+    min_score: float = 0.0
+    thresholds: UseOfThresholds = "stored"
+    uncertainty: Measure | None = None
+    compare: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: one is not valid.
+        """
+        if self.thresholds not in ("stored", "none"):
+            raise UsageError(f"unknown `thresholds`: `{self.thresholds}`: one of stored, none")
+        self.over(Decisions())
+
+    @classmethod
+    def checked(cls, **values: Any) -> Wishes:
+        """Wishes from values whose types nobody has checked, such as options of a command.
+
+        Raises:
+            UsageError: a value is not valid.
+        """
+        return cls(**values)
+
+    def over(self, default: Decisions | Thresholds) -> Decisions:
+        """The decisions asked for, and those of `default` for the rest."""
+        return Decisions(
+            decode=self.decode or default.decode,
+            span_score=self.span_score or default.span_score,
+            min_score=self.min_score,
+            thresholds=default.values() if isinstance(default, Thresholds) else {},
+            uncertainty=self.uncertainty,
+            compare=self.compare,
+        )
+
+
+def decisions_for(model: LabellingModel, folder: Path, wishes: Wishes, progress: Progress) -> Decisions:
+    """The decisions of the model in `folder`. A note says which thresholds apply.
+
+    Raises:
+        UsageError: `thresholds.json` is damaged, or its thresholds are for scores of another kind than those asked for.
+    """
+    stored = read_thresholds(folder) if wishes.thresholds == "stored" else None
+    decisions = wishes.over(stored or model.decisions)
+    if stored is not None:
+        _check_kind(stored, decisions, folder)
+        progress.note(f"thresholds apply, chosen for {stored.summary()}")
+    return decisions
+
+
+def _check_kind(stored: Thresholds, decisions: Decisions, folder: Path) -> None:
+    """Thresholds are values of the scores that they were chosen for, and say nothing about others."""
+    for name in ("decode", "span_score"):
+        expected, wished = getattr(stored, name), getattr(decisions, name)
+        if expected != wished:
+            about = f"the stored thresholds are for `{name}: {expected}`, not `{wished}`"
+            notes = (
+                '`--thresholds none` (in Python, `thresholds="none"`) ignores them',
+                "`sltk thresholds` chooses new ones",
+            )
+            raise UsageError(Problem(about, Location(str(folder / NAME)), notes=notes))
