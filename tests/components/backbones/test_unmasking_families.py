@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModel
 
 import sltk.components.backbones  # noqa: F401
 from repository import ROOT
 from sltk.components.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.errors import ModelError
+from sltk.exporting.plain_config import NotPlainError, plain_config
 from sltk.families.model_tables import FAMILIES as SIZED
 from sltk.families.model_tables import REFUSED
 from sltk.nn.backbone import BuildContext, PackedBackbone
@@ -114,6 +117,30 @@ def test_a_decoder_that_says_it_is_not_causal_equals_the_stock_model(name: str) 
     causal = build(name, "none", config={"is_causal": False})
     with torch.no_grad():
         assert not close(run(causal, ids), packed)
+
+
+@pytest.mark.parametrize("mask", ["none", "all"])
+@pytest.mark.parametrize("name", [name for name in PACKED if BY_NAME[name].kind == "decoder"])
+def test_the_config_of_an_export_gives_transformers_the_mask(name: str, mask: str) -> None:
+    """Stock transformers with this config equals sltk on a padded batch, for every family of decoders."""
+    backbone, ids = built(name, mask), sentences()
+    model: Any = backbone.model
+    config = plain_config(model.config, backbone.flags, is_encoder=False, drop_window=False)
+    other = AutoModel.from_config(config, attn_implementation="eager").eval()
+    other.load_state_dict(model.state_dict())
+    lengths = torch.tensor(LENGTHS)
+    batch, real = torch.zeros(len(ids), max(LENGTHS)).long(), torch.arange(max(LENGTHS)) < lengths[:, None]
+    batch[real] = torch.cat(ids)
+    with torch.no_grad():
+        theirs = other(input_ids=batch, attention_mask=real.long()).last_hidden_state[real]
+        assert close(run(backbone, ids), theirs)
+
+
+def test_a_window_of_one_token_has_no_unmasked_equivalent() -> None:
+    """transformers' window of width 0 would be no window."""
+    config = SimpleNamespace(sliding_window=1)
+    with pytest.raises(NotPlainError, match="sliding window of 1 token"):
+        plain_config(config, (True, True), is_encoder=False, drop_window=False)
 
 
 @pytest.mark.slow

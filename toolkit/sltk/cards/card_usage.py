@@ -64,32 +64,73 @@ for prediction in labeller.predict([{_SENTENCE!r}]):
 def _transformers(description: Mapping[str, Any], place: str) -> str:
     if description.get("type", "tagger") == "instruct":
         return "With transformers it is a causal language model; sltk writes its prompts and reads its responses.\n"
-    code = f"""from transformers import pipeline
+    use = description.get("transformers") or {}
+    rules = "".join(f"- {escaped(rule)}\n" for rule in use.get("rules") or ())
+    code = _PIPELINE.format(place=place, text=_SENTENCE)
+    if loader := _tokenizer_class(description):
+        code = _PIPELINE_WITH_TOKENIZER.format(place=place, text=_SENTENCE, loader=loader)
+    exact = exact_words(description, place)
+    return (
+        f"With transformers alone:\n\n{fenced('python', code)}\n{rules}\n"
+        f"The code for exact words labels the words that you choose, as sltk does:\n\n{fenced('python', exact)}"
+    )
+
+
+def exact_words(description: Mapping[str, Any], place: str) -> str:
+    """Code that labels words in transformers by the subword that the model was trained on.
+
+    Args:
+        description: the content of sltk.json.
+        place: the name of the model on the hub, or the path of its folder.
+    """
+    is_last = description["components"].get("aligner", {}).get("type") == "last_subword"
+    blank = (description.get("transformers") or {}).get("blank")
+    code = _EXACT_WORDS.format(
+        place=place, position=-1 if is_last else 0, loader=_tokenizer_class(description) or "AutoTokenizer"
+    )
+    if not blank:
+        return code
+    return code.replace(_BOUNDS, _BOUNDS + _WITHOUT_BLANK.format(blank=blank))
+
+
+def _tokenizer_class(description: Mapping[str, Any]) -> str | None:
+    """The class to load the tokenizer with, if AutoTokenizer reads text differently."""
+    name = (description.get("transformers") or {}).get("tokenizer")
+    return "PreTrainedTokenizerFast" if name == "PreTrainedTokenizerFast" else None
+
+
+_PIPELINE = """from transformers import pipeline
 
 tagger = pipeline("token-classification", {place!r}, aggregation_strategy="first")
-tagger({_SENTENCE!r})"""
-    advice = (
-        'Use `aggregation_strategy="first"`: it gives whole words. `"simple"` may cut them, because the model was '
-        "trained on the first subword of each.\n"
-    )
-    if description["components"].get("aligner", {}).get("type") == "last_subword":
-        advice = (
-            "It was trained on the last subword of each word, which no `aggregation_strategy` reads: use sltk for "
-            "whole words.\n"
-        )
-    rules = "".join(f"- {escaped(rule)}\n" for rule in _rules(description))
-    note = (
-        f"\nsltk reads text by rules that transformers does not have, so results may differ:\n\n{rules}"
-        if rules
-        else ""
-    )
-    return f"With transformers alone:\n\n{fenced('python', code)}\n{advice}{note}"
+tagger({text!r})"""
+_PIPELINE_WITH_TOKENIZER = """from transformers import {loader}, pipeline
+
+tokenizer = {loader}.from_pretrained({place!r})
+tagger = pipeline("token-classification", {place!r}, tokenizer=tokenizer, aggregation_strategy="first")
+tagger({text!r})"""
+_BOUNDS = """    bounds = inputs.pop("offset_mapping")[0].tolist()
+"""
+_WITHOUT_BLANK = """    names = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    bounds = [(0, 0) if name == {blank!r} else pair for name, pair in zip(names, bounds)]
+"""
+_EXACT_WORDS = """import torch
+from transformers import AutoModelForTokenClassification, {loader}
+
+tokenizer = {loader}.from_pretrained({place!r})
+model = AutoModelForTokenClassification.from_pretrained({place!r}).eval()
 
 
-def _rules(description: Mapping[str, Any]) -> list[str]:
-    """The rules of reading that the exported tokenizer could not express."""
-    rules = description.get("reading_rules") or []
-    return [str(rule) for rule in rules] if isinstance(rules, list) else []
+def tags(text, words):
+    \"\"\"The tag of each word; `words` are their half-open offsets in the text.\"\"\"
+    inputs = tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
+    bounds = inputs.pop("offset_mapping")[0].tolist()
+    with torch.inference_mode():
+        best = model(**inputs).logits[0].argmax(-1).tolist()
+    found = []
+    for start, end in words:
+        subwords = [n for n, (a, b) in enumerate(bounds) if a < end and start < b and text[a:b].strip()]
+        found.append(model.config.id2label[best[subwords[{position}]]] if subwords else "O")
+    return found"""
 
 
 def _onnx(onnx: Mapping[str, Any]) -> str:

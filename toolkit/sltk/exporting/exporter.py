@@ -17,10 +17,12 @@ so scores differ in about the second decimal.
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import AutoModel
 
 from ..cards import base_name, write_card
@@ -28,10 +30,11 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..families import hub_models
 from ..files import atomic, manifest
+from ..files.damage import read_json
 from ..files.writable import check_model_folder
 from ..models import integrity, kinds, memory_advice, saving
 from ..models.backbone_files import stored_backbone
-from ..models.description import read_description
+from ..models.description import DESCRIPTION, read_description
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
 from ..nn import adapter_merging
@@ -39,7 +42,9 @@ from ..run import model_folder
 from ..runtime.progress import Progress
 from ..spec.imports import ImportPolicy
 from .onnx_exporter import export_onnx
-from .plain_transformers import NotPlainError, save_plain, save_weights
+from .plain_config import NotPlainError
+from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_weights
+from .quantization_difference import report_difference
 
 FORMATS = ("transformers", "onnx")
 QUANTIZATIONS = ("int8",)
@@ -100,18 +105,64 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
     with memory_advice.saving():
         config, state = adapter_merging.plain_weights(model.network.backbone.model)
-    model = replace(model, backbone=_exported_spec(model.backbone))
+    exported = replace(model, backbone=_exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:
-            save_plain(model, config, state, partial, folder / "imports")
+            about_use = _save_plain(exported, config, state, partial, folder / "imports", progress)
         except NotPlainError as reason:
             progress.note(f"only sltk can load this export: {reason}")
             for path in list(partial.iterdir()):
                 atomic.remove(path)
-            save_weights(AutoModel, config, state, partial / "base")
-            saving.save_rest(model, partial, {"path": "base"}, folder / "imports")
+            about_use = _save_base(exported, config, state, partial, folder / "imports")
+            about_use["reason"] = str(reason)
+        description = partial / DESCRIPTION
+        atomic.write_json(description, {**read_json(description), "transformers": about_use})
+        if getattr(model.backbone, "quantization", None) is not None:
+            report_difference(model, partial, progress)
         write_card(partial, run)
         manifest.write(partial, **about)
+
+
+def _save_plain(
+    model: TaggerModel | InstructModel,
+    config: Any,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    imports: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Save a model that transformers alone can load, and note the rules for using it there.
+
+    Returns:
+        What sltk.json says of its use in transformers.
+
+    Raises:
+        NotPlainError: transformers has no equivalent model.
+    """
+    if isinstance(model, InstructModel):
+        save_language_model(model, config, state, folder, imports)
+        return {"class": "AutoModelForCausalLM"}
+    agreement = save_plain_tagger(model, config, state, folder, imports)
+    progress.note(
+        f"transformers gives the scores of sltk on {agreement.texts} texts and lists of words: they differ by at most "
+        f"{agreement.difference:.1g}"
+    )
+    for rule in agreement.rules:
+        progress.note(f"in transformers: {rule}")
+    return {"class": "AutoModelForTokenClassification", **asdict(agreement)}
+
+
+def _save_base(
+    model: TaggerModel | InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
+) -> dict[str, Any]:
+    """Save a model with its merged weights in `base/`, which `AutoModel` reads if transformers has its mask."""
+    try:
+        config, auto_class = own_mask(model, config), "AutoModel"
+    except NotPlainError:
+        auto_class = None
+    save_weights(AutoModel, config, state, folder / "base")
+    saving.save_rest(model, folder, {"path": "base"}, imports)
+    return {"class": auto_class, "path": "base"}
 
 
 def _check_format(format: str, quantize: str | None) -> None:

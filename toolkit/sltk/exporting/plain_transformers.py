@@ -5,7 +5,6 @@ A tagger becomes the family's token classifier; an instruction-tuned model becom
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,48 +21,71 @@ from ..errors import ModelError
 from ..models import saving, tagging
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
-from ..nn.packing import Packing
-
-_TOLERANCE = 1e-4
-_LENGTHS = (7, 4)
-"""Lengths of the sentences on which an exported classifier is compared with sltk."""
+from .exported_tokenizer import save_tokenizer
+from .plain_config import NotPlainError, plain_config
+from .text_agreement import Agreement, check_agreement
 
 
-class NotPlainError(Exception):
-    """transformers alone cannot do what the model does."""
-
-
-def save_plain(
-    model: TaggerModel | InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
-) -> None:
-    """Save a model that transformers alone can load.
+def save_plain_tagger(
+    model: TaggerModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
+) -> Agreement:
+    """Save a tagger as a token classifier of transformers, and compare both on text.
 
     Raises:
         NotPlainError: transformers has no equivalent model.
     """
-    if isinstance(model, TaggerModel):
-        _save_classifier(model, config, state, folder)
-    else:
-        _save_language_model(model, config, state, folder)
+    _check_head(model)
+    config = own_mask(model, config)
+    if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+        raise NotPlainError(f"transformers has no token classifier for the family `{config.model_type}`")
+    _save_classifier(model, config, state, folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
-    if isinstance(model, TaggerModel):
-        _compare(folder)
-    model.network.backbone.tokenizer.save_pretrained(folder)
+    backbone = model.network.backbone
+    save_tokenizer(
+        backbone.tokenizer, folder, spacing=model.spacing, max_length=model.max_length or backbone.max_length
+    )
+    return check_agreement(tagging.load(folder), folder)
 
 
-def _save_language_model(
-    model: InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path
+def save_language_model(
+    model: InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
 ) -> None:
+    """Save an instruction-tuned model as a causal language model of transformers."""
     whole: Any = model.network.backbone.language_model
     prefix = f"{whole.base_model_prefix}."
     output = {name: value.cpu() for name, value in whole.state_dict().items() if not name.startswith(prefix)}
     base = {f"{prefix}{name}": value for name, value in state.items()}
-    save_weights(AutoModelForCausalLM, config, base | output, folder)
+    save_weights(AutoModelForCausalLM, own_mask(model, config), base | output, folder)
+    saving.save_rest(model, folder, {"path": "."}, imports)
+    model.network.backbone.tokenizer.save_pretrained(folder)
+
+
+def own_mask(model: TaggerModel | InstructModel, config: Any) -> Any:
+    """The config with which transformers gives each block the mask of the model.
+
+    Raises:
+        NotPlainError: transformers has no such mask.
+    """
+    spec: Any = model.backbone
+    return plain_config(
+        config,
+        model.network.backbone.flags,
+        is_encoder=spec.type_name == "encoder",
+        drop_window=spec.unmask_window == "drop",
+    )
+
+
+def _check_head(model: TaggerModel) -> None:
+    """Refuse heads and aligners that transformers' token classifiers do not have."""
+    if model.head.type_name != "linear":
+        raise NotPlainError(
+            f"transformers' token classifiers are linear, and the head is `{model.head.type_name}`"
+        )
+    if model.aligner.type_name not in ("first_subword", "last_subword"):
+        raise NotPlainError(f"it labels subwords, and the aligner is `{model.aligner.type_name}`")
 
 
 def _save_classifier(model: TaggerModel, config: Any, state: Mapping[str, Tensor], folder: Path) -> None:
-    _check_plain(model, config)
-    config = copy.deepcopy(config)
     config.id2label = dict(enumerate(model.labels.tags))
     config.label2id = dict(model.labels.index)
     skeleton = _skeleton(AutoModelForTokenClassification, config)
@@ -76,29 +98,8 @@ def _save_classifier(model: TaggerModel, config: Any, state: Mapping[str, Tensor
     }
     if len(shapes) != 2 or {name: value.shape for name, value in head.items()} != shapes:
         raise NotPlainError(f"the token classifier of the family `{config.model_type}` has other layers")
-    save_weights(
-        AutoModelForTokenClassification,
-        config,
-        {f"{prefix}{name}": value for name, value in state.items()} | head,
-        folder,
-    )
-
-
-def _check_plain(model: TaggerModel, config: Any) -> None:
-    """Refuse models that transformers' token classifiers cannot represent."""
-    flags = model.network.backbone.flags
-    if model.head.type_name != "linear":
-        raise NotPlainError(
-            f"transformers' token classifiers are linear, and the head is `{model.head.type_name}`"
-        )
-    if model.aligner.type_name not in ("first_subword", "last_subword"):
-        raise NotPlainError(f"it labels subwords, and the aligner is `{model.aligner.type_name}`")
-    if model.backbone.type_name == "decoder" and any(flags):
-        raise NotPlainError("plain transformers cannot remove the causal mask of a decoder's blocks")
-    if model.backbone.type_name == "encoder" and not all(flags):
-        raise NotPlainError("plain transformers cannot make an encoder's blocks causal")
-    if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
-        raise NotPlainError(f"transformers has no token classifier for the family `{config.model_type}`")
+    weights = {f"{prefix}{name}": value for name, value in state.items()} | head
+    save_weights(AutoModelForTokenClassification, config, weights, folder)
 
 
 def save_weights(auto_class: Any, config: Any, state: Mapping[str, Tensor], folder: Path) -> None:
@@ -117,31 +118,3 @@ def _skeleton(auto_class: Any, config: Any) -> Any:
     """A model without weights."""
     with torch.device("meta"):
         return auto_class.from_config(config)
-
-
-def _compare(folder: Path) -> None:
-    """Check that transformers gives the same scores as sltk when both load the export.
-
-    Raises:
-        NotPlainError: the scores differ.
-    """
-    model = tagging.load(folder)
-    backbone = model.network.backbone
-    scorer: Any = model.network.head.scorer
-    other = (
-        AutoModelForTokenClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        .to(model.device)
-        .eval()
-    )
-    size = int(other.get_input_embeddings().weight.shape[0])
-    ids = torch.tensor([(5 + 13 * i) % size for i in range(sum(_LENGTHS))], device=model.device)
-    with torch.inference_mode():
-        ours = scorer(backbone(ids, Packing.of_lengths(_LENGTHS)))
-        pieces = [other(input_ids=piece.unsqueeze(0)).logits[0] for piece in torch.split(ids, list(_LENGTHS))]
-    theirs = torch.cat(pieces)
-    is_half = next(backbone.parameters()).dtype != torch.float32
-    if not torch.allclose(ours, theirs.float(), atol=0.05 if is_half else _TOLERANCE):
-        difference = float((ours - theirs).abs().max())
-        raise NotPlainError(f"scores of transformers' token classifier differ (by {difference:.2g})")

@@ -36,6 +36,11 @@ class WordTokenizer:
         """Everything that tokens depend on, except for the sentences."""
         return self._backend.to_str(), self.prefix, self.suffix, self.unknown, self._lead
 
+    @property
+    def lead(self) -> str:
+        """What is put before each text: a space, if a word at the start of a text has other tokens without it."""
+        return self._lead
+
     def token(self, number: int) -> str:
         """The text of a token."""
         return str(self._backend.id_to_token(number))
