@@ -7,13 +7,15 @@ const detail = element("detail");
 
 let entries = []; // { span, marks }, in reading order
 let entryOf = new Map(); // by mark
+let described = null; // the mark whose detail is shown
 
 labelled.addEventListener("pointerover", ({ target }) => showDetail(target));
 labelled.addEventListener("pointerleave", hideDetail);
 labelled.addEventListener("focusin", ({ target }) => showDetail(target));
 labelled.addEventListener("focusout", hideDetail);
-labelled.addEventListener("keydown", onKey);
-window.addEventListener("scroll", hideDetail, { passive: true });
+labelled.addEventListener("keydown", onArrow);
+addEventListener("keydown", ({ key }) => key === "Escape" && hideDetail());
+addEventListener("scroll", () => described && placeDetail(), { passive: true });
 
 /** Let the pointer and the keys reach these spans. One of them is a tab stop, the arrow keys lead to the others. */
 export function connect(shown) {
@@ -24,8 +26,7 @@ export function connect(shown) {
   if (entries.length) entries[0].marks[0].tabIndex = 0;
 }
 
-function onKey(event) {
-  if (event.key === "Escape") hideDetail();
+function onArrow(event) {
   const step = STEPS[event.key];
   const place = entries.indexOf(entryOf.get(event.target));
   if (step === undefined || place < 0) return;
@@ -42,22 +43,24 @@ function showDetail(target) {
   if (!entry) return hideDetail();
   const { type, score, start, end } = entry.span;
   element("detail-type").textContent = type;
-  element("detail-score").textContent = score === null ? "no score" : `score ${score.toFixed(3)}`;
-  element("detail-place").textContent = `characters ${start}–${end}`;
+  const rating = score === null ? "no score" : `score ${score.toFixed(3)}`;
+  element("detail-rest").textContent = `· ${rating} · characters ${start}–${end}`;
   hideDetail();
+  described = mark;
+  described.setAttribute("aria-describedby", "detail");
   detail.hidden = false;
-  mark.setAttribute("aria-describedby", "detail");
-  placeBelow(mark);
+  placeDetail();
 }
 
 function hideDetail() {
+  described?.removeAttribute("aria-describedby");
+  described = null;
   detail.hidden = true;
-  labelled.querySelector("[aria-describedby]")?.removeAttribute("aria-describedby");
 }
 
-/** Place the detail below the first line of a mark, inside the window. */
-function placeBelow(mark) {
-  const line = mark.getClientRects()[0];
+/** Place the detail below the first line of its mark, inside the window. */
+function placeDetail() {
+  const line = described.getClientRects()[0];
   const room = document.documentElement.clientWidth - detail.offsetWidth - 8;
   detail.style.left = `${Math.max(8, Math.min(line.left, room))}px`;
   detail.style.top = `${line.bottom + 4}px`;

@@ -1,5 +1,7 @@
 // What the page says of the model.
 
+import { hue } from "./highlights.js";
+
 const element = (id) => document.getElementById(id);
 
 /** Describe the model; `info` is what the server says of it. */
@@ -8,6 +10,7 @@ export function describe(info) {
   element("name").textContent = info.name;
   element("mask").hidden = !info.mask;
   if (info.mask) drawMask(info.mask);
+  element("proof").hidden = !info.proof?.holds;
   element("facts").replaceChildren(...facts(info).flatMap(rowsOf));
   element("model").hidden = false;
 }
@@ -21,7 +24,8 @@ function drawMask({ notation, blocks, unmasked }) {
     return square;
   });
   element("blocks").replaceChildren(...squares);
-  element("mask-text").textContent = `mask ${notation} on ${blocks} blocks, input side first: ${rangesOf(flags)}`;
+  const name = notation === null ? "mask" : `mask ${notation}`;
+  element("mask-text").textContent = `${name} on ${blocks} blocks: ${rangesOf(flags)}`;
 }
 
 /** Runs of equal flags, such as `0–7 causal, 8–29 unmasked`. */
@@ -37,20 +41,29 @@ function rangesOf(flags) {
 /** Terms with their values; those without a value are left out. */
 function facts({ types, scheme, scores, versions, format }) {
   const splits = Object.entries(scores ?? {}).filter(([, { f1 }]) => f1 !== undefined);
+  const parts = Object.entries(versions ?? {});
   return [
-    [`${types.length} types`, [types.join(", ")]],
+    [types.length === 1 ? "1 type" : `${types.length} types`, [marksOf(types)]],
     ["scheme", [scheme]],
     ["F1", splits.map(([split, { f1 }]) => `${split} ${f1.toFixed(4)}`)],
     ["format", [format]],
-    ["versions", Object.entries(versions ?? {}).map(([name, version]) => `${name} ${version}`)],
+    ["versions", [parts.map(([name, version]) => `${name} ${version}`).join(", ")]],
   ].filter(([, values]) => values.some(Boolean));
 }
 
+function marksOf(types) {
+  const marks = new DocumentFragment();
+  marks.append(...types.map((type, index) => textElement("mark", type, hue(index))));
+  return marks;
+}
+
 function rowsOf([name, values]) {
-  const cells = [["dt", name], ...values.map((value) => ["dd", value])];
-  return cells.map(([tag, value]) => {
-    const cell = document.createElement(tag);
-    cell.textContent = value;
-    return cell;
-  });
+  return [textElement("dt", name), ...values.map((value) => textElement("dd", value))];
+}
+
+function textElement(tag, content, ownHue) {
+  const made = document.createElement(tag);
+  made.append(content);
+  if (ownHue !== undefined) made.style.setProperty("--hue", ownHue);
+  return made;
 }

@@ -9,8 +9,8 @@ import { ask } from "./server.js";
 import { takeFiles } from "./text_files.js";
 
 const EXAMPLE =
-  "The lamb stew that Ana Horvat ordered at Lipa, a small place in Zagreb, was superb, " +
-  "but the wine list turned out ordinary, and on Friday the service seemed hopeless.";
+  "We met Ana Horvat at Lipa in Zagreb on Friday.\n" +
+  "The lamb stew was superb, but the wine list turned out ordinary, and the service was hopeless.";
 const element = (id) => document.getElementById(id);
 const text = element("text");
 
@@ -46,7 +46,7 @@ async function submit() {
 async function label(signal) {
   const start = performance.now();
   if (!info) await getInfo(signal);
-  const body = { text: text.value.toWellFormed(), min_score: 0 };
+  const body = { text: text.value.toWellFormed() };
   const [record] = (await ask("predict", { body, token, signal })).predictions;
   show(record, info);
   const seconds = (performance.now() - start) / 1000;
@@ -78,6 +78,7 @@ function labelText(newText) {
 async function useToken(event) {
   event.preventDefault();
   token = element("token").value.trim();
+  if (/[^\x21-\x7e]/.test(token)) return complain("A token has only ASCII characters, and no spaces.");
   try {
     await getInfo();
     element("access").hidden = true;

@@ -26,11 +26,10 @@ function noAnswer(error) {
 }
 
 /** What is wrong, in the words of the server. */
-function problemIn({ status, statusText }, text) {
-  const code = `${status} ${statusText}`.trim();
+function problemIn({ status }, text) {
   try {
-    return `${JSON.parse(text).error.message} (${code})`;
+    return `${JSON.parse(text).error.message} (HTTP ${status})`;
   } catch {
-    return `The server answered ${code}`;
+    return `The server answered with HTTP status ${status}`;
   }
 }

@@ -1,0 +1,82 @@
+"""A served model and a browser for the tests of the page."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sltk.models.labeller import Labeller
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@contextmanager
+def served(labeller: Labeller, about: dict[str, Any], **settings: Any) -> Iterator[str]:
+    """Serve a model on a free port of the loopback interface; the value is the address of its page."""
+    import uvicorn
+
+    from sltk.serving.serving_settings import ServingSettings
+    from sltk.serving.web_app import create_app
+
+    app = create_app(labeller, about, ServingSettings(**settings))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class Visit:
+    """A page in a window of its own; `problems` has everything that a page must not do."""
+
+    def __init__(self, browser: Browser, url: str, script: str = "", **window: Any) -> None:
+        self.problems: list[str] = []
+        context = browser.new_context(**window)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(10_000)
+        context.add_init_script(script)
+        self.page: Page = context.new_page()
+        self.page.on(
+            "console", lambda message: message.type == "error" and self.problems.append(message.text)
+        )
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.problems.append(dialog.message), dialog.dismiss()))
+        self.page.on(
+            "request", lambda request: request.url.startswith(url) or self.problems.append(request.url)
+        )
+        self.page.goto(url)
+        self.page.wait_for_selector("#model:not([hidden]), #error:not([hidden])")
+
+    def label(self, text: str) -> None:
+        """Label a text, as somebody who has a keyboard only."""
+        self.page.fill("#text", text)
+        with self.page.expect_response("**/predict"):
+            self.page.press("#text", "Control+Enter")
+        self.page.wait_for_selector("#cancel", state="hidden")
+
+    def shown(self) -> list[tuple[str, str]]:
+        """Text and type of each span that is highlighted."""
+        pieces = self.page.locator("#labelled mark:not(.off)").evaluate_all(
+            "marks => marks.map(mark => [mark.firstChild.data, mark.lastChild.textContent])"
+        )
+        return [(text, type_) for text, type_ in pieces]
+
+    def copied(self, button: str) -> str:
+        """The text that a button copies."""
+        self.page.click(button)
+        self.page.get_by_text("Copied as").wait_for()
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
+
+    def text_of(self, selector: str) -> str:
+        """The text of the first element."""
+        return self.page.locator(selector).first.inner_text()
