@@ -233,6 +233,13 @@ def test_the_pipeline_is_saved_and_loaded(
     assert entities(spacy_library.load(tmp_path / "pipeline", config=moved)(TEXT)) == entities(nlp(TEXT))
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b'{"model": 3}'])
+def test_a_damaged_reference_is_one_error(nlp: Any, content: bytes) -> None:
+    """The error names the component."""
+    with pytest.raises(ModelError, match="the component `sltk` of the pipeline is damaged"):
+        nlp.get_pipe("sltk").from_bytes(content)
+
+
 def test_a_component_can_be_pickled(nlp: Any) -> None:
     """A process that receives the component loads the model itself."""
     component = pickle.loads(pickle.dumps(nlp.get_pipe("sltk")))

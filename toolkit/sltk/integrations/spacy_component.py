@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from .. import run
 from ..errors import ModelError, UsageError
+from ..families import hub_models
 from ..files import manifest
 from ..models.labeller import Labeller
 from ..runtime.optional_imports import import_optional
@@ -137,33 +138,36 @@ class SltkComponent:
         """Check that the loaded model is the one that the pipeline was saved with.
 
         Raises:
-            ModelError: it is another model.
+            ModelError: it is another model, or the pipeline is damaged.
         """
         return self.from_bytes((Path(path) / _REFERENCE).read_bytes())
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """The reference of `to_disk`."""
-        return json.dumps({"model": self.model, "manifest": _digest(self.model)}).encode()
+        return json.dumps({"model": self.model, "manifest": self._digest}).encode()
 
     def from_bytes(self, content: bytes, *, exclude: Iterable[str] = ()) -> SltkComponent:
         """The check of `from_disk`."""
-        stored = json.loads(content)
-        if stored["manifest"] is not None and stored["manifest"] != _digest(self.model):
+        try:
+            place, digest = (json.loads(content)[key] for key in ("model", "manifest"))
+        except (ValueError, TypeError, KeyError) as error:
             raise ModelError(
-                f"`{self.model}` is not the model that the pipeline was saved with, which was at `{stored['model']}`"
+                f"the component `{self.name}` of the pipeline is damaged: {_REFERENCE}"
+            ) from error
+        if digest is not None and digest != self._digest:
+            message = (
+                f"`{self.model}` is not the model that the pipeline was saved with, which was at `{place}`"
             )
+            raise ModelError(message)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_labeller": None, "_process": None}
 
     def _load(self) -> Labeller:
-        return run.load(self.model, batch_tokens=self.batch_tokens)
-
-
-def _digest(model: str) -> str | None:
-    """The digest of the manifest of an export, or of the model of a run; None if there is none."""
-    return manifest.digest_of(Path(model)) or manifest.digest_of(Path(model) / "model")
+        folder = hub_models.locate(self.model)
+        self._digest = manifest.digest_of(folder) or manifest.digest_of(folder / "model")
+        return run.load(folder, batch_tokens=self.batch_tokens)
 
 
 def _use_one_thread() -> None:
