@@ -403,8 +403,12 @@ def test_a_cached_digest_counts_only_for_the_same_file(
     monkeypatch.setenv("SLTK_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "weights"
     path.write_bytes(b"a" * 2**21)
+    file_digests.sha256(path)
+    assert not (tmp_path / "cache").exists(), "a file that may still change unseen is read again"
+    monkeypatch.setattr(file_digests, "_RESOLUTION", -(10**12))
     before = path.stat()
     assert file_digests.sha256(path) == file_digests.sha256(path) == hashlib.sha256(b"a" * 2**21).hexdigest()
+    assert (tmp_path / "cache/digests.json").exists()
     path.write_bytes(b"b" * 2**21)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file_digests.sha256(path) == hashlib.sha256(b"b" * 2**21).hexdigest()

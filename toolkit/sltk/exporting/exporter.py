@@ -84,6 +84,8 @@ def export(
     _check_free(target)
     source = hub_models.locate(run, trust_code=trust_code)
     folder = model_folder(source, ImportPolicy(trust_code, progress.note))
+    if read_description(folder).get("type") == "onnx":
+        raise UsageError(f"`{run}` is an ONNX export, which only labels: export the run that it comes from")
     if format == "onnx":
         export_onnx(folder, target, progress, quantize=quantize)
     else:

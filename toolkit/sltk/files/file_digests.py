@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from .paths import expanded, resolved
 _SMALL = 2**20
 """Smaller files are read each time: that is faster than looking them up."""
 _MAX_ENTRIES = 1000
+_RESOLUTION = 2 * 10**9
+"""Nanoseconds in which a file may change twice without a change of its times, on the coarsest file systems."""
+_storing = threading.Lock()
 
 
 def cache_folder() -> Path | None:
@@ -46,9 +51,14 @@ def sha256(path: Path) -> str:
         if isinstance(cached, dict) and cached.get("key") == key:
             return str(cached.get("sha256"))
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not is_small:
+    if not is_small and _is_settled(state):
         _store(str(resolved(path)), {"key": key, "sha256": digest})
     return digest
+
+
+def _is_settled(state: os.stat_result) -> bool:
+    """Whether a further change of the file would certainly change its times, which have the resolution of a clock."""
+    return time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _RESOLUTION
 
 
 def _entries() -> dict[str, Any]:
@@ -62,6 +72,6 @@ def _store(name: str, entry: dict[str, Any]) -> None:
     """Add an entry; of two processes that do so at once, one may lose its entry, which only costs time."""
     folder = cache_folder()
     if folder is not None:
-        entries = {**dict(list(_entries().items())[-_MAX_ENTRIES:]), name: entry}
-        with suppress(OSError):  # a folder that is not writable only costs time
+        with _storing, suppress(OSError):  # a folder that is not writable only costs time
+            entries = {**dict(list(_entries().items())[-_MAX_ENTRIES:]), name: entry}
             atomic.write_json(folder / "digests.json", entries)

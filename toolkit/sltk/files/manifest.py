@@ -17,7 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import Location, Problem, UsageError
-from . import atomic
+from . import atomic, file_digests
 from .damage import check_regular, damaged, open_regular, read_json, visible
 
 NAME = "manifest.json"
@@ -215,4 +215,5 @@ def _check(path: Path, expected: Mapping[str, Any]) -> str | None:
     size = _size(path)
     if size != expected["bytes"]:
         return f"it has {size} bytes, and {expected['bytes']} were saved"
-    return None if _digest(path) == expected else "its content is not what was saved"
+    digest = file_digests.sha256(path)
+    return None if digest == expected["sha256"] else "its content is not what was saved"

@@ -22,6 +22,14 @@ M = TypeVar("M", bound=BaseModel)
 _Count = Annotated[int, Field(strict=True, ge=0)]
 
 
+_REQUIRED = {
+    "tagger": (("splitter", "backbone", "aligner", "head"), ("spacing", "on_overflow")),
+    "instruct": (("splitter", "backbone"), ("instruct", "shots", "seed")),
+    "onnx": (("splitter", "aligner"), ("spacing", "on_overflow", "onnx")),
+}
+"""The components and the keys that a type of model needs, in addition to those of all types."""
+
+
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -44,10 +52,26 @@ class _Example(BaseModel):
     response: str
 
 
+class _TokenIds(_Shape):
+    prefix: list[_Count]
+    suffix: list[_Count]
+    unknown: _Count
+
+
+class _Graph(_Shape):
+    """The graph of an ONNX export: its file, and how it is called."""
+
+    file: str = Field(pattern=r"^[\w.-]+\.onnx$")
+    output: str
+    granularity: Literal["subword", "word"]
+    tokens: _TokenIds
+    vectors: _Count | None
+
+
 class _Description(_Shape):
     """What all of sltk relies on in `sltk.json`; components check their own keys."""
 
-    type: Literal["tagger", "instruct"] = "tagger"
+    type: Literal["tagger", "instruct", "onnx"] = "tagger"
     scheme: SchemeName
     labels: list[str] = Field(min_length=1)
     mask: _Mask
@@ -58,6 +82,8 @@ class _Description(_Shape):
     spacing: Literal["single", "source"] = "single"
     on_overflow: Literal["window", "error"] = "window"
     document_context: _Count = 0
+    # An ONNX export of a tagger:
+    onnx: _Graph | None = None
     # An instruction-tuned model:
     instruct: dict[str, Any] = {}
     shots: list[_Example] = []
@@ -65,10 +91,9 @@ class _Description(_Shape):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> _Description:
-        slots = ("splitter", "backbone", *(("aligner", "head") if self.type == "tagger" else ()))
+        slots, keys = _REQUIRED[self.type]
         missing = [f"components.{slot}" for slot in slots if slot not in self.components]
-        keys = ("spacing", "on_overflow") if self.type == "tagger" else ("instruct", "shots", "seed")
-        missing += [key for key in keys if key not in self.model_fields_set]
+        missing += [key for key in keys if getattr(self, key) is None or key not in self.model_fields_set]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing")
         if len(set(self.labels)) < len(self.labels):

@@ -12,6 +12,8 @@ from ..runtime.progress import Progress
 from .description import read_description
 
 HEAD = "head.safetensors"
+TRANSITIONS = "transitions.json"
+"""Scores of adjacent tags in an ONNX export of a CRF."""
 
 
 def verify(folder: Path, progress: Progress) -> None:
@@ -36,13 +38,22 @@ def check_complete(folder: Path, description: dict[str, Any]) -> None:
     Raises:
         UsageError: some are missing; the error lists them.
     """
-    components = description["components"]
-    required = {
-        "tokenizer": True,
-        HEAD: "head" in components,
-        "adapter": components["backbone"].get("lora"),
-        "base": description["base"].get("path") == "base",
-    }
+    if "onnx" in description:
+        has_chain = description["components"].get("head", {}).get("type") == "crf"
+        required = {description["onnx"]["file"]: True, "tokenizer.json": True, TRANSITIONS: has_chain}
+    else:
+        required = _parts(description)
     missing = [name for name, is_required in required.items() if is_required and not (folder / name).exists()]
     if missing:
         raise UsageError(f"the model in `{folder}` is incomplete: {', '.join(missing)} missing")
+
+
+def _parts(description: dict[str, Any]) -> dict[str, bool]:
+    """The files and folders that a model may have, and whether this one must have them."""
+    components = description["components"]
+    return {
+        "tokenizer": True,
+        HEAD: "head" in components,
+        "adapter": bool(components["backbone"].get("lora")),
+        "base": description["base"].get("path") == "base",
+    }

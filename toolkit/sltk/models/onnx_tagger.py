@@ -1,0 +1,137 @@
+"""`type: onnx`: label with a tagger that `sltk export --format onnx` wrote. Needs onnxruntime, and neither torch nor
+transformers.
+
+    model.onnx          the graph, with masks and head; model.onnx.data has its weights if they are large
+    tokenizer/          the tokenizer of the run; the tokenizer.json beside it is for other programs
+    transitions.json    scores of adjacent tags, with a CRF
+    sltk.json           everything else, as for other models; `onnx` says how the graph is called
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..components.slots import Aligner, Splitter
+from ..decoding import TagDecoder, Transitions
+from ..files.damage import damaged, open_regular, read_json, report_damage
+from ..runtime.progress import Progress
+from ..schemes.labels import LabelSet
+from ..subwords.plain_tokenizer import PlainTokenizer, plain_backend
+from ..subwords.samples import Sample
+from ..subwords.tokenization import SubwordEncoder
+from ..types import Prediction, Sentence
+from .batched_labelling import label
+from .description import DESCRIPTION, read_description, stored_values
+from .integrity import TRANSITIONS
+from .onnx_scorer import OnnxScorer
+
+HAS_EXTRA_SCORES = False
+_OF_ONE_SUBWORD = ("first_subword", "last_subword")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxTagger:
+    """A tagger in an ONNX export, with everything needed to use it."""
+
+    type_name: ClassVar[str] = "onnx"
+    labels: LabelSet
+    splitter: Splitter
+    encoder: SubwordEncoder
+    decoder: TagDecoder
+    scorer: OnnxScorer
+
+
+def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
+    """Load an ONNX export; `merge` has no effect, since it has no adapters.
+
+    Raises:
+        UsageError: onnxruntime is not installed, or files are missing or damaged.
+    """
+    description = read_description(folder)
+    about, components = description["onnx"], description["components"]
+    labels = LabelSet.stored(description["labels"], description["scheme"])
+    return OnnxTagger(
+        labels=labels,
+        splitter=stored_values(Splitter, folder, components["splitter"], "components.splitter"),
+        encoder=SubwordEncoder(
+            _tokenizer(folder, about["tokens"]),
+            description["spacing"],
+            description["max_length"],
+            description["on_overflow"],
+            description.get("document_context", 0),
+            about["vectors"],
+        ),
+        decoder=TagDecoder(labels, _transitions(folder, len(labels.tags))),
+        scorer=OnnxScorer(folder / about["file"], about, len(labels.tags), _takes_last(folder, description)),
+    )
+
+
+def predict(
+    model: OnnxTagger, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+) -> Iterator[Prediction]:
+    """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
+
+    def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
+        return model.decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
+
+    return label(
+        sentences,
+        label_batch,
+        encoder=model.encoder,
+        scheme=model.labels.scheme,
+        batch_tokens=batch_tokens,
+        window=window,
+        progress=progress,
+    )
+
+
+def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: Any) -> dict[str, Any]:
+    """A tagger adds no scores to those of the metrics."""
+    return {}
+
+
+def _takes_last(folder: Path, description: dict[str, Any]) -> bool:
+    """Whether the scores of a word are those of its last subword, and not those of its first."""
+    aligner = stored_values(Aligner, folder, description["components"]["aligner"], "components.aligner")
+    if description["onnx"]["granularity"] == "subword" and aligner.type_name not in _OF_ONE_SUBWORD:
+        about = f"`onnx.granularity`: the graph scores subwords, and the aligner is `{aligner.type_name}`"
+        raise damaged(folder / DESCRIPTION, about)
+    return aligner.type_name == "last_subword"
+
+
+def _tokenizer(folder: Path, tokens: dict[str, Any]) -> PlainTokenizer:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer" / "tokenizer.json"
+    if not path.exists():
+        path = folder / "tokenizer.json"
+    with report_damage(path), open_regular(path) as file:
+        backend = plain_backend(Tokenizer.from_buffer(file.read()))
+    ids = [*tokens["prefix"], *tokens["suffix"], tokens["unknown"]]
+    unknown = [number for number in ids if backend.id_to_token(number) is None]
+    if unknown:
+        about = f"`onnx.tokens` has token {unknown[0]}, and {path.name} has no such token"
+        raise damaged(folder / DESCRIPTION, about)
+    return PlainTokenizer(backend, tokens["prefix"], tokens["suffix"], tokens["unknown"])
+
+
+def _transitions(folder: Path, labels: int) -> Transitions | None:
+    """The transitions of a CRF; None without one."""
+    path = folder / TRANSITIONS
+    if not path.exists():
+        return None
+    values = read_json(path)
+    with report_damage(path):
+        transitions = Transitions.of_values(values)
+        parts = (transitions.start_L, transitions.pairs_LL, transitions.end_L)
+    if not all(np.isfinite(part).all() for part in parts):
+        raise damaged(path, "its scores are not finite numbers")
+    shapes = [part.shape for part in parts]
+    if shapes != [(labels,), (labels, labels), (labels,)]:
+        raise damaged(path, f"its scores have the shapes {shapes}, and there are {labels} labels")
+    return transitions
