@@ -21,6 +21,11 @@ TEXTS = [
     "Ines ate the menu, nobody minded!",
     "Über den Dächern 猫は石の上で眠る。",
 ]
+COMPONENTS = {
+    "splitter": {"type": "regex"},
+    "aligner": {"type": "first_subword"},
+    "head": {"type": "linear"},
+}
 
 
 def tokenizer() -> Tokenizer:
@@ -91,11 +96,7 @@ def describe(tokens: Tokenizer, **changes: Any) -> dict[str, Any]:
         "scheme": "IOB2",
         "labels": LABELS,
         "max_length": 16,
-        "components": {
-            "splitter": {"type": "regex"},
-            "aligner": {"type": "first_subword"},
-            "head": {"type": "linear"},
-        },
+        "components": COMPONENTS,
         "spacing": "source",
         "on_overflow": "window",
         "document_context": 0,

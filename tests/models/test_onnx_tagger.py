@@ -31,6 +31,7 @@ from sltk.types import Sentence
 pytestmark = pytest.mark.usefixtures("onnx_library")
 
 LONG = " ".join(onnx_folder.TEXTS * 8)
+COMPONENTS = onnx_folder.COMPONENTS
 WORD = st.text(min_size=1, max_size=12)
 
 
@@ -300,7 +301,7 @@ def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, location: str
 
 def test_a_chain_of_tags_is_scored_with_its_transitions(tmp_path: Path) -> None:
     """`transitions.json` decides which tags follow each other; it must be there if the head is a CRF."""
-    components = onnx_folder.describe(onnx_folder.tokenizer())["components"] | {"head": {"type": "crf"}}
+    components = COMPONENTS | {"head": {"type": "crf"}}
     lone = onnx_folder.write(tmp_path / "lone", components=components)
     with pytest.raises(sltk.UsageError, match=r"is incomplete: transitions\.json missing"):
         sltk.load(lone)
@@ -336,13 +337,16 @@ DESCRIPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"onnx_tokens": {"prefix": [], "suffix": [], "unknown": 9999}},
         "`onnx.tokens` has token 9999, and tokenizer.json has no such token",
     ),
-    "no aligner": ({"components": {"splitter": {"type": "regex"}}}, "components.aligner missing"),
+    "no aligner": (
+        {"components": {"splitter": {"type": "regex"}, "head": {"type": "linear"}}},
+        "components.aligner missing",
+    ),
     "an unknown splitter": (
-        {"components": {"splitter": {"type": "hyphen"}, "aligner": {"type": "first_subword"}}},
+        {"components": COMPONENTS | {"splitter": {"type": "hyphen"}}},
         "unknown splitter `hyphen`",
     ),
     "an aligner of whole words": (
-        {"components": {"splitter": {"type": "regex"}, "aligner": {"type": "mean"}}},
+        {"components": COMPONENTS | {"aligner": {"type": "mean"}}},
         "scores subwords, and the aligner is `mean`",
     ),
     "too few vectors": ({"onnx_vectors": 3}, "the model has vectors for 3 tokens only"),

@@ -25,7 +25,7 @@ _Count = Annotated[int, Field(strict=True, ge=0)]
 _REQUIRED = {
     "tagger": (("splitter", "backbone", "aligner", "head"), ("spacing", "on_overflow")),
     "instruct": (("splitter", "backbone"), ("instruct", "shots", "seed")),
-    "onnx": (("splitter", "aligner"), ("spacing", "on_overflow", "onnx")),
+    "onnx": (("splitter", "aligner", "head"), ("spacing", "on_overflow", "onnx")),
 }
 """The components and the keys that a type of model needs, in addition to those of all types."""
 

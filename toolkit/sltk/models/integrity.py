@@ -39,7 +39,7 @@ def check_complete(folder: Path, description: dict[str, Any]) -> None:
         UsageError: some are missing; the error lists them.
     """
     if "onnx" in description:
-        has_chain = description["components"].get("head", {}).get("type") == "crf"
+        has_chain = description["components"]["head"].get("type") == "crf"
         required = {description["onnx"]["file"]: True, "tokenizer.json": True, TRANSITIONS: has_chain}
     else:
         required = _parts(description)

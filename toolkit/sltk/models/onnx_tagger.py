@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..components.slots import Aligner, Splitter
-from ..decoding import TagDecoder, Transitions
+from ..components.slots import Aligner, Head, Splitter
+from ..decoding import Decisions, TagDecoder, Transitions, check_scheme
 from ..files.damage import damaged, open_regular, read_json, report_damage
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
@@ -42,8 +42,14 @@ class OnnxTagger:
     labels: LabelSet
     splitter: Splitter
     encoder: SubwordEncoder
-    decoder: TagDecoder
+    head: Head
+    transitions: Transitions | None
     scorer: OnnxScorer
+
+    @property
+    def decisions(self) -> Decisions:
+        """How its head decides."""
+        return Decisions(decode=self.head.decode, span_score=self.head.span_score)
 
 
 def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
@@ -66,18 +72,34 @@ def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
             description.get("document_context", 0),
             about["vectors"],
         ),
-        decoder=TagDecoder(labels, _transitions(folder, len(labels.tags))),
+        head=stored_values(Head, folder, components["head"], "components.head"),
+        transitions=_transitions(folder, len(labels.tags)),
         scorer=OnnxScorer(folder / about["file"], about, len(labels.tags), _takes_last(folder, description)),
     )
 
 
+def check_decisions(model: OnnxTagger, decisions: Decisions) -> None:
+    """Check that the model can decide like this.
+
+    Raises:
+        UsageError: its tags are plain, and the decisions need a scheme of spans.
+    """
+    check_scheme(model.labels.scheme, decisions)
+
+
 def predict(
-    model: OnnxTagger, sentences: Iterable[Sentence], batch_tokens: int, window: int, progress: Progress
+    model: OnnxTagger,
+    sentences: Iterable[Sentence],
+    batch_tokens: int,
+    window: int,
+    progress: Progress,
+    decisions: Decisions | None = None,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
+    decoder = TagDecoder(model.labels, model.transitions, decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
-        return model.decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
+        return decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
 
     return label(
         sentences,
