@@ -113,6 +113,15 @@ def test_the_score_of_a_task_is_the_lowest(
     assert {key: value for key, value in prediction.items() if key == "score"} == expected
 
 
+@pytest.mark.parametrize("doubts", [[0.9, 0.2, 0.0], [1.7, 0.4]])
+def test_ranked_tasks_are_sorted_by_their_score_too(doubts: list[float]) -> None:
+    """The most doubtful task has the lowest score, whatever the measure of doubt."""
+    batch = [Prediction(Sentence(["a"]), ["O"], [0.5], uncertainty=doubt) for doubt in doubts]
+    scores = [task["predictions"][0]["score"] for task in tasks(LabelStudioWriter(), *batch)]
+    assert scores == sorted(scores)
+    assert all(0 < score <= 1 for score in scores)
+
+
 @pytest.mark.parametrize(("offsets", "start", "end"), [("characters", 8, 12), ("utf16", 11, 15)])
 def test_offsets_count_characters_unless_asked(offsets: str, start: int, end: int) -> None:
     """Label Studio counts characters since 1.4, before that UTF-16 units, in which an emoji is two."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -22,8 +23,8 @@ class LabelStudioWriter(Writer):
     """Label Studio's JSON: a list of tasks, each with a text and the labelled spans of a model, with scores.
 
     A sentence is a task. Import the file into a project that labels text: its `<Text>` and `<Labels>` tags have the
-    names `to_name` and `from_name`. The score of a task is the lowest probability of a word's tag: Label Studio can
-    sort tasks by it. Plain tags are spans of one word. NUL, which databases do not store, becomes ␀.
+    names `to_name` and `from_name`. Label Studio can sort tasks by their score: the lowest probability of a word's tag,
+    or exp(-uncertainty) with `sltk predict --rank uncertainty`. Plain tags are spans of one word. NUL, which databases do not store, becomes ␀.
     """
 
     kind: Literal["predictions", "annotations"] = Field(
@@ -99,7 +100,12 @@ def _region(name: str, place: Place, value: dict[str, Any], score: float | None)
 
 
 def score(prediction: Prediction) -> dict[str, float]:
-    """The score of a task: the lowest probability of a word's tag, or of a span; none if there are neither."""
+    """The score of a task: the lowest probability of a word's tag, or of a span; none if there are neither.
+
+    If the doubt about the sentence was measured, the score falls with it, whatever measure it was.
+    """
+    if prediction.uncertainty is not None:
+        return {"score": math.exp(-prediction.uncertainty)}
     scores = prediction.scores or [span.score for span in prediction.spans if span.score is not None]
     return {"score": min(scores)} if scores else {}
 
