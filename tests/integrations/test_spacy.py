@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import names
+import onnx_folder
 import sltk
 import tiny
 from sltk.errors import ModelError, UsageError
@@ -202,6 +203,23 @@ def test_tokens_without_subwords_are_words_too(spacy_library: ModuleType, tmp_pa
     assert {(entity.start, entity.label_) for entity in doc.ents} >= {(1, "PER"), (5, "PER")}
     alone = nlp.get_pipe("sltk")(spacy_library.tokens.Doc(nlp.vocab, words=["\u200d"]))
     assert len(alone.ents) <= 1
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.multiprocess)])
+def test_onnx_exports_work_too(
+    onnx_library: ModuleType, spacy_library: ModuleType, tmp_path: Path, processes: int
+) -> None:
+    """The component gives what sltk gives for the same words, also in several processes."""
+    export = onnx_folder.write(tmp_path / "export")
+    nlp = pipeline(spacy_library, export)
+    texts = ["the soup was awful", "", f"Ines {FAMILY} ate the menu"] * 2
+    docs = list(nlp.pipe(texts, n_process=processes, batch_size=2))
+    predictions = sltk.load(export).predict([[token.text for token in doc] for doc in docs if len(doc)])
+    expected = [(span.start, span.end, span.type, span.score) for each in predictions for span in each.spans]
+    assert expected
+    found = [(e.start, e.end, e.label_, e._.sltk_score) for doc in docs for e in doc.ents]
+    assert [each[:3] for each in found] == [each[:3] for each in expected]
+    assert [each[3] for each in found] == pytest.approx([each[3] for each in expected])
 
 
 def test_models_with_plain_tags_are_refused(spacy_library: ModuleType, tmp_path: Path) -> None:
