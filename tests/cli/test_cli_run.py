@@ -142,6 +142,19 @@ def test_predict_reads_standard_input(
     assert [json.loads(line)["text"] for line in lines] == ["One line .", "", "Two lines ."]
 
 
+def test_predict_sets_keys_of_the_writer(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--writer-option` sets them; an unknown key or value is an error before the model is loaded."""
+    (tmp_path / "in.txt").write_text("The soup was cold.\n")
+    arguments = ["predict", str(run), str(tmp_path / "in.txt"), "--format", "label_studio", "--writer-option"]
+    assert main([*arguments, "text_field=body"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["data"] == {"body": "The soup was cold."}
+    for option, message in (("text_feild=body", "did you mean `text_field`?"), ("offsets=bytes", "`utf16`")):
+        assert main([*arguments, option]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_predict_keeps_the_words_of_an_annotated_file(run: Path, tmp_path: Path) -> None:
     """With `--reader`, words come from the file, not from the splitter."""
     path = tmp_path / "words.conll"

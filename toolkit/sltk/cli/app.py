@@ -67,6 +67,14 @@ ReaderKeyOption = Annotated[
         "--option", metavar="KEY=VALUE", help="set a key of the reader: `sltk show reader TYPE`; repeatable"
     ),
 ]
+WriterKeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--writer-option",
+        metavar="KEY=VALUE",
+        help="set a key of the writer: `sltk show writer TYPE`; repeatable",
+    ),
+]
 ImportsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,6 +12,7 @@ from .app import (
     ImportsOption,
     JsonOption,
     ReaderKeyOption,
+    WriterKeyOption,
     app,
     console,
     print_info,
@@ -116,14 +117,7 @@ def convert(
         str, typer.Option("--writer", metavar="TYPE", help="format of the output: `sltk list writer`")
     ],
     option: ReaderKeyOption = None,
-    writer_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--writer-option",
-            metavar="KEY=VALUE",
-            help="set a key of the writer: `sltk show writer TYPE`; repeatable",
-        ),
-    ] = None,
+    writer_option: WriterKeyOption = None,
     scheme: Annotated[
         str | None,
         typer.Option("--scheme", metavar="NAME", help="scheme of the written tags  [default: as read]"),

@@ -18,6 +18,7 @@ from .app import (
     RunArgument,
     ThresholdsOption,
     TrustOption,
+    WriterKeyOption,
     app,
     run_imports,
 )
@@ -50,6 +51,7 @@ def predict(
             "--format", "-f", metavar="WRITER", help="text, conll, jsonl, spans, html, … (`sltk list writer`)"
         ),
     ] = "text",
+    writer_option: WriterKeyOption = None,
     batch_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="subwords per forward pass")] = 4096,
     reader: ReaderOption = None,
     option: ReaderKeyOption = None,
@@ -101,7 +103,7 @@ def predict(
         thresholds=thresholds,
         uncertainty=uncertainty,
     )
-    writer = _writer(format_, colored=output == "-" and is_styled(sys.stdout))
+    writer = _writer(format_, writer_option, colored=output == "-" and is_styled(sys.stdout))
     readers = [build_reader(reader, path, option) for path in inputs] if reader else None
     # Before the model is loaded, which takes long.
     missing = [name for name in inputs if name != "-" and is_missing(Path(name))]
@@ -147,12 +149,12 @@ def _measure(rank: str | None, measure: str | None, limit: int | None) -> Measur
     return cast("Measure", measure or "margin")
 
 
-def _writer(name: str, *, colored: bool) -> Writer:
+def _writer(name: str, options: list[str] | None, *, colored: bool) -> Writer:
     from ..components.slots import Writer
     from .component_options import build
 
-    writer = build(Writer, name, type_flag="--format")
-    has_color = colored and "color" in type(writer).model_fields
+    writer = build(Writer, name, options, flag="--writer-option", type_flag="--format")
+    has_color = colored and "color" in type(writer).model_fields and "color" not in writer.model_fields_set
     return writer.model_copy(update={"color": True}) if has_color else writer
 
 
