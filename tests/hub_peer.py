@@ -47,6 +47,10 @@ class HubPeer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
         self.repositories: dict[str, Repository] = {}
         self.large: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
@@ -148,16 +152,20 @@ class _Handler(BaseHTTPRequestHandler):
         if action == "branch":
             repository.branches.setdefault(revision, dict(repository.branches["main"]))
             return self._send(200, {})
+        revision, _, below = revision.partition("/")
         files = repository.files(revision)
         if files is None:
             return self._send(404, {"error": "Revision not found"}, code="RevisionNotFound")
+        if below and not any(each.startswith(f"{below}/") for each in files):
+            return self._send(404, {"error": "Entry not found"}, code="EntryNotFound")
         if action == "revision":
             siblings = [{"rfilename": each} for each in sorted(files)]
             values = {"id": name, "private": repository.private, "siblings": siblings, "tags": []}
             branch = next(each for each in repository.branches if repository.branches[each] is files)
             return self._send(200, {**values, "sha": repository.commit(branch)})
         if action == "tree":
-            return self._send(200, [_entry(each, data) for each, data in sorted(files.items())])
+            chosen = {each: data for each, data in sorted(files.items()) if each.startswith(below)}
+            return self._send(200, [_entry(each, data) for each, data in chosen.items()])
         if action == "preupload":
             return self._send(200, {"files": [_mode(each) for each in json.loads(body)["files"]]})
         return self._commit(name, repository, revision, body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,6 @@ from sltk.cli import main
 TAGGER = ROOT / "tests" / "stored_runs" / "tagger"
 CUSTOM = ROOT / "tests" / "stored_runs" / "custom"
 SENTENCES = [["The", "soup", "was", "awful", "."]]
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_peer.HubPeer]:
-    """A hub on loopback that huggingface_hub uses, with an own cache and a valid token."""
-    with hub_peer.running() as peer:
-        monkeypatch.setattr(constants, "ENDPOINT", peer.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", peer.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("HF_TOKEN", hub_peer.TOKEN)
-        yield peer
 
 
 def commits(peer: hub_peer.HubPeer) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,8 +87,13 @@ def push(
 
     settings = CardSettings(license_, language, base_model)
     run_imports(imports)
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
     from ..hub.pushing import push as push_model
     from .progress_bar import ProgressBar
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        disable_progress_bars()
 
     with ProgressBar() as progress:
         address = push_model(

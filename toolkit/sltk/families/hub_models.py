@@ -56,6 +56,21 @@ def locate(place: str | Path, *, trust_code: bool = False) -> Path:
         ) from error
 
 
+def is_export(name: str, revision: str | None = None) -> bool:
+    """Whether the hub says that sltk wrote this model; False also if it cannot be asked."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        info = HfApi(library_name="sltk").model_info(name, revision=revision, timeout=_TIMEOUT)
+    except Exception as error:
+        if explain(error, name) is None:
+            raise
+        return False
+    return {"sltk.json", manifest.NAME} <= {each.rfilename for each in info.siblings or ()}
+
+
 def download(name: str, revision: str | None = None, *, trust_code: bool = False) -> Path:
     """Download a model that sltk wrote, and return its folder in the hub's cache.
 

@@ -18,14 +18,39 @@ from ..files.damage import read_header, read_json
 from ..files.paths import expanded
 from .model_shape import Linear, Shape
 
+BASE = "base"
+"""The folder of an export, or of a run's `model/`, with the weights of its backbone alone."""
+
 
 def find(name: str, revision: str | None = None) -> Path | None:
     """The folder with the files of a model; None if they are not on this machine."""
     if name.startswith(("/", ".", "~")):
         folder = expanded(name)
-        return folder if folder.is_dir() else None
+        return weights_folder(folder) if folder.is_dir() else None
     cached = snapshot(name, revision)
-    return cached if cached is not None and (cached / "config.json").is_file() else None
+    if cached is None:
+        return None
+    folder = weights_folder(cached)
+    return folder if (folder / "config.json").is_file() else None
+
+
+def weights_folder(folder: Path) -> Path:
+    """The folder with config and weights: `base/` of an export that only sltk loads, otherwise the folder itself."""
+    is_apart = (folder / "sltk.json").is_file() and not (folder / "config.json").is_file()
+    return folder / BASE if is_apart and (folder / BASE).is_dir() else folder
+
+
+def export_of(weights: Path) -> Path | None:
+    """The export whose weights `find` found in its `base/`; None for any other folder."""
+    is_apart = weights.name == BASE and weights_folder(weights.parent) == weights
+    return weights.parent if is_apart else None
+
+
+def find_tokenizer(name: str, revision: str | None = None) -> Path | None:
+    """The folder with the tokenizer of a model; None if its files are not on this machine."""
+    folder = find(name, revision)
+    export = None if folder is None else export_of(folder)
+    return folder if export is None else export / "tokenizer"
 
 
 def snapshot(name: str, revision: str | None = None) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, Problem
+from ...families.model_files import weights_folder
 from ...files import file_digests
 from ...files.damage import open_regular
 from ...files.paths import expanded
@@ -27,8 +28,9 @@ def identify_base(name: str, revision: str | None) -> dict[str, Any]:
         return {"name": name, "content": content_hash(folder), "covers": "all"}
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, "config.json", revision=revision)
-    return {"name": name, "revision": Path(config).parent.name if isinstance(config, str) else revision}
+    found = (try_to_load_from_cache(name, file, revision=revision) for file in ("config.json", "sltk.json"))
+    cached = next((path for path in found if isinstance(path, str)), None)
+    return {"name": name, "revision": Path(cached).parent.name if cached else revision}
 
 
 def content_hash(folder: Path) -> str:
@@ -36,7 +38,7 @@ def content_hash(folder: Path) -> str:
 
     Digests of files are cached by their size, time of change and inode, so a 14-GB model is read once.
     """
-    names = {path.name: file_digests.sha256(path) for path in _files(folder)}
+    names = {path.name: file_digests.sha256(path) for path in _files(weights_folder(folder))}
     return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
 
 

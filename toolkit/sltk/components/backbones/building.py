@@ -19,10 +19,11 @@ from ...nn.backbone import BuildContext, PackedBackbone
 from . import local_tokenizer, lora
 from .attention_setup import apply_mask
 from .base_weights import identify_base
+from .exported import download_export, verify_folder
 from .fetching import fetch, from_config_values
 from .pretrained import TrainedTokenizer
 from .stored_weights import check_config, check_finite, check_total
-from .weights import WeightsSource, load_shared_weights, source_of, version_options
+from .weights import WeightsSource, load_shared_weights, source_of, tokenizer_options, version_options
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -34,11 +35,13 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     Raises:
         ModelError: the model cannot be loaded or unmasked, or the mask or LoRA targets do not fit it.
     """
+    if not context.base and context.saved is None:
+        download_export(spec)
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)
     folder = source.folder if source is not None else None
-    if folder is not None and not manifest.is_foreign(folder):
-        manifest.verify(folder)
+    if folder is not None:
+        verify_folder(folder, is_inside_run=source is not None and source.is_inside_run)
     headers = check_config(folder) if folder is not None else {}
     config = _config(spec, source, len(tokenizer))
     flags = _check_shape(spec, config)
@@ -109,7 +112,7 @@ def _tokenizer(spec: PretrainedBackbone, context: BuildContext) -> Any:
         return _saved_tokenizer(context.saved)
     name = spec.tokenizer or spec.name
     assert name is not None
-    options = version_options(spec) if spec.tokenizer is None else {}
+    options = tokenizer_options(spec)
     return fetch(name, lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options))
 
 

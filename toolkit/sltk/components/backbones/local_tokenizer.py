@@ -32,7 +32,7 @@ def find(spec: PretrainedBackbone, texts: Iterable[str]) -> PlainTokenizer | Non
     if isinstance(spec.tokenizer, TrainedTokenizer):
         return PlainTokenizer.with_roles(train(texts, spec.tokenizer.vocab_size), TRAINED_SPECIAL)
     name = spec.tokenizer or spec.name
-    folder = model_files.find(name, None if spec.tokenizer else spec.revision) if name else None
+    folder = model_files.find_tokenizer(name, None if spec.tokenizer else spec.revision) if name else None
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     return PlainTokenizer.with_roles(_read(folder / "tokenizer.json"), _special_tokens(folder))

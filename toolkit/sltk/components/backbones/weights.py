@@ -56,7 +56,23 @@ def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource 
             raise damaged(context.saved / str(context.base["path"]) / "config.json", "it is missing")
     if spec.init == "random" or spec.name is None:
         return None
-    return WeightsSource(locate_base(spec.name, context.base), version_options(spec))
+    name = locate_base(spec.name, context.base)
+    return WeightsSource(name, version_options(spec) | _subfolder(name, spec.revision, model_files.BASE))
+
+
+def _subfolder(name: str, revision: str | None, subfolder: str) -> dict[str, str]:
+    """The argument of `from_pretrained` for an export of sltk whose files transformers does not find by itself."""
+    folder = model_files.find(name, revision)
+    is_apart = folder is not None and model_files.export_of(folder) is not None
+    return {"subfolder": subfolder} if is_apart else {}
+
+
+def tokenizer_options(spec: PretrainedBackbone) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for the tokenizer of a backbone."""
+    name = spec.tokenizer or spec.name
+    assert isinstance(name, str)
+    options = version_options(spec) if spec.tokenizer is None else {}
+    return options | _subfolder(name, options.get("revision"), "tokenizer")
 
 
 def version_options(spec: PretrainedBackbone) -> dict[str, Any]:
