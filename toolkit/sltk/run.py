@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .components.slots import Reader
+from .components.slots import Metric, Reader
 from .data.data_report import report_summary, summarize
 from .data.dataset_stream import DatasetStream, open_split
 from .data.datasets import SentenceSource
@@ -24,15 +24,17 @@ from .families import hub_models
 from .files import manifest
 from .files.disk_space import disk_errors
 from .models import kinds, memory_advice
+from .models.comparison import DecodingComparison
 from .models.deciding import UseOfThresholds, Wishes, decisions_for
 from .models.description import is_model, read_description
-from .models.evaluation import label_dataset, split_scores, streamed_scores
+from .models.evaluation import label_dataset, streamed_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
 from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
 from .runtime import processes
 from .runtime.progress import Progress
+from .schemes.names import SchemeName
 from .spec import loading
 from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
 from .spec.imports import ImportPolicy
@@ -186,6 +188,8 @@ def evaluate(
     progress: Progress | None = None,
     trust_code: bool = False,
     keep_predictions: bool = True,
+    decode: Mode | None = None,
+    thresholds: UseOfThresholds = "stored",
 ) -> Evaluation:
     """Score a finished run on one of its splits, or a run or an exported model on other data.
 
@@ -196,13 +200,47 @@ def evaluate(
         progress: callbacks for notes.
         trust_code: run the code in the folder's `imports/` even if this machine did not train the run.
         keep_predictions: return the predictions too; without them, data and predictions need not be in memory.
+        decode: `constrained` also gives the scores without constraint, as `as_trained`, and the number of changes, as
+            `changed`; both without thresholds. `head` does not constrain. None for what the model's head says.
+        thresholds: `none` keeps all spans, whatever thresholds are stored with the model.
 
     Raises:
-        UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`.
+        UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`;
+            or the model cannot decide as asked.
         DataError: the run has no such split, or the data cannot be read or has no span (`Reader.allow_empty`).
     """
-    progress = progress or Progress()
-    folder, policy = hub_models.locate(folder, trust_code=trust_code), _policy(progress, trust_code)
+    progress, wishes = progress or Progress(), Wishes.for_evaluation(decode, thresholds)
+    folder = hub_models.locate(folder, trust_code=trust_code)
+    task = _scoring_task(folder, split, reader, progress, trust_code)
+    decisions = decisions_for(task.model, task.model_at, wishes, progress)
+    stream = label_dataset(task.model, task.dataset, task.batch_tokens, progress, decisions)
+    comparison = DecodingComparison(task.model, task.metrics, task.scheme) if wishes.compare else None
+    if comparison is not None:
+        stream = comparison.watch(stream)
+    predictions = list(stream) if keep_predictions else []
+    scores = streamed_scores(task.model, task.metrics, task.scheme, predictions or stream)
+    if comparison is not None:
+        scores |= comparison.result()
+    return Evaluation(scores, predictions)
+
+
+@dataclass
+class _ScoringTask:
+    """A model, and data to score it on."""
+
+    model: kinds.LabellingModel
+    model_at: Path
+    dataset: SentenceSource
+    scheme: SchemeName
+    metrics: Sequence[Metric]
+    batch_tokens: int
+
+
+def _scoring_task(
+    folder: Path, split: str, reader: Reader | None, progress: Progress, trust_code: bool
+) -> _ScoringTask:
+    """Open the data, and load the model of a run or an export; see `evaluate`."""
+    policy = _policy(progress, trust_code)
     if is_model(folder):
         if reader is None:
             raise UsageError(
@@ -229,11 +267,7 @@ def evaluate(
     unknown = summary.tags - set(model.labels.tags)
     if unknown:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(unknown))}")
-    stream = label_dataset(model, dataset, batch_tokens, progress)
-    if not keep_predictions:
-        return Evaluation(streamed_scores(model, metrics, scheme, stream), [])
-    predictions = list(stream)
-    return Evaluation(split_scores(model, metrics, scheme, predictions), predictions)
+    return _ScoringTask(model, model_at, dataset, scheme, metrics, batch_tokens)
 
 
 def load(

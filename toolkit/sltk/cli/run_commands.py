@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..errors import Problem, UsageError
 from .app import (
+    DecodeOption,
     ForceOption,
     ImportsOption,
     JsonOption,
@@ -20,6 +21,7 @@ from .app import (
     RunOutputOption,
     SetOption,
     SpecArgument,
+    ThresholdsOption,
     TrustOption,
     app,
     console,
@@ -31,6 +33,8 @@ from .app import (
 from .terminal import results_are_stored
 
 if TYPE_CHECKING:
+    from ..decoding.decisions import Mode
+    from ..models.deciding import UseOfThresholds
     from ..spec.loading import Loaded
     from .progress_bar import ProgressBar
 
@@ -143,6 +147,8 @@ def evaluate(
         typer.Option("--output", "-o", metavar="FILE", help="also write the scores to this file, as JSON"),
     ] = None,
     json: JsonOption = False,
+    decode: DecodeOption = None,
+    thresholds: ThresholdsOption = "stored",
     imports: ImportsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
@@ -173,6 +179,8 @@ def evaluate(
                 progress=progress,
                 trust_code=trust_code,
                 keep_predictions=False,
+                decode=cast("Mode | None", decode),
+                thresholds=cast("UseOfThresholds", thresholds),
             )
         if output is not None:
             atomic.write_json(output, result.scores)

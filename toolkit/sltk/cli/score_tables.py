@@ -30,10 +30,42 @@ def show_scores(console: Console, title: str, scores: Scores) -> None:
     for table in _tables(title, scores):
         console.print(table)
     console.print(shown(scores.get("signature", ""), "dim"), soft_wrap=True)
+    if "as_trained" in scores:
+        console.print()
+        _show_comparison(console, title, scores)
     for name, value in scores.items():
+        if name == "as_trained":
+            continue
         if isinstance(value, Mapping) and "signature" in value:
             console.print()
             show_scores(console, f"{title}: {name}", value)
+
+
+def _show_comparison(console: Console, title: str, scores: Scores) -> None:
+    """Print the scores as trained beside those of constrained decoding, and the number of changes."""
+    before, changed = scores["as_trained"], scores["changed"]
+    table = _table(f"{title}: as trained and constrained", "score", ("as trained", "constrained", "change"))
+    for name, one, other in _compared(before, scores):
+        _row(table, name, _number(one), _number(other), f"{other - one:+.4f}")
+    console.print(table)
+    console.print(
+        shown(
+            f"{changed['tags']:,} tags changed in {changed['sentences']:,} sentences: "
+            f"{changed['spans_removed']:,} spans removed, {changed['spans_added']:,} added; "
+            f"{changed['ill_formed_tags']:,} tags were ill-formed"
+        ),
+        soft_wrap=True,
+    )
+
+
+def _compared(before: Scores, after: Scores) -> Iterable[tuple[str, float, float]]:
+    """The names and values of the scores that both have: overall, then the F1 of each type."""
+    for key in (*_COLUMNS, *_AVERAGES, "accuracy"):
+        if isinstance(before.get(key), int | float):
+            yield key, before[key], after[key]
+    for kind, values in before.get("per_type", {}).items():
+        if kind in after["per_type"]:
+            yield f"f1 of {kind}", values["f1"], after["per_type"][kind]["f1"]
 
 
 def _tables(title: str, scores: Scores) -> Iterable[Table]:

@@ -40,11 +40,9 @@ class Decisions:
             UsageError: one is not valid.
         """
         for name, kind in (("decode", Mode), ("span_score", SpanScore), ("uncertainty", Measure)):
-            value, known = getattr(self, name), get_args(kind)
-            if value not in known and not (name == "uncertainty" and value is None):
-                note = f"one of: {', '.join(known)}"
-                near = nearest(str(value), known)
-                raise UsageError(Problem(f"unknown `{name}`: `{value}`", suggestion=near, notes=(note,)))
+            value = getattr(self, name)
+            if value is not None or name != "uncertainty":
+                check_name(name, value, get_args(kind))
         if not _is_share(self.min_score):
             raise UsageError(f"the minimum score must be a number from 0 to 1, not `{self.min_score}`")
 
@@ -56,6 +54,17 @@ class Decisions:
     def leaves_out_spans(self) -> bool:
         """Whether spans may be left out because of their score."""
         return self.min_score > 0 or bool(self.thresholds)
+
+
+def check_name(key: str, value: object, known: tuple[str, ...]) -> None:
+    """Check that a value is one of the names that are known.
+
+    Raises:
+        UsageError: it is not; the error lists them.
+    """
+    if value not in known:
+        about, note = f"unknown `{key}`: `{value}`", f"one of: {', '.join(known)}"
+        raise UsageError(Problem(about, suggestion=nearest(str(value), known), notes=(note,)))
 
 
 def _is_share(value: object) -> bool:

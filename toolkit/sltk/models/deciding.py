@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..decoding import Decisions
-from ..decoding.decisions import Measure, Mode, SpanScore
+from ..decoding.decisions import Measure, Mode, SpanScore, check_name
 from ..decoding.thresholds import NAME, Thresholds, read_thresholds
 from ..errors import Location, Problem, UsageError
 from ..runtime.progress import Progress
@@ -33,8 +33,7 @@ class Wishes:
         Raises:
             UsageError: one is not valid.
         """
-        if self.thresholds not in ("stored", "none"):
-            raise UsageError(f"unknown `thresholds`: `{self.thresholds}`: one of stored, none")
+        check_name("thresholds", self.thresholds, get_args(UseOfThresholds))
         self.over(Decisions())
 
     @classmethod
@@ -45,6 +44,12 @@ class Wishes:
             UsageError: a value is not valid.
         """
         return cls(**values)
+
+    @classmethod
+    def for_evaluation(cls, decode: Mode | None, thresholds: UseOfThresholds) -> Wishes:
+        """The wishes of an evaluation: `constrained` is compared with what the head chooses, without thresholds."""
+        compare = decode == "constrained"
+        return cls(decode=decode, thresholds="none" if compare else thresholds, compare=compare)
 
     def over(self, default: Decisions | Thresholds) -> Decisions:
         """The decisions asked for, and those of `default` for the rest."""

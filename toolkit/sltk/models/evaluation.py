@@ -40,14 +40,35 @@ def streamed_scores(
     model: LabellingModel, metrics: Sequence[Metric], scheme: SchemeName, predictions: Iterable[Prediction]
 ) -> dict[str, Any]:
     """The scores of `split_scores`; holds the predictions only if a metric or the type of model needs all of them."""
-    tallies = [tally_of(metric, scheme) for metric in metrics]
-    if None in tallies or type_of(model).HAS_EXTRA_SCORES:
-        return split_scores(model, metrics, scheme, list(predictions))
-    counting = [tally for tally in tallies if tally is not None]
+    scores = RunningScores(model, metrics, scheme)
     for prediction in predictions:
-        for tally in counting:
+        scores.add(prediction)
+    return scores.result()
+
+
+class RunningScores:
+    """The scores of predictions that come one by one; see `streamed_scores`."""
+
+    def __init__(self, model: LabellingModel, metrics: Sequence[Metric], scheme: SchemeName) -> None:
+        self._about = model, metrics, scheme
+        tallies = [tally_of(metric, scheme) for metric in metrics]
+        self._needs_all = None in tallies or type_of(model).HAS_EXTRA_SCORES
+        self._tallies = [tally for tally in tallies if tally is not None]
+        self._predictions: list[Prediction] = []
+
+    def add(self, prediction: Prediction) -> None:
+        """Count a prediction."""
+        if self._needs_all:
+            self._predictions.append(prediction)
+            return
+        for tally in self._tallies:
             tally.add(prediction.sentence.tags or (), prediction.tags)
-    return _named(metrics, [tally.scores() for tally in counting])
+
+    def result(self) -> dict[str, Any]:
+        """The scores of all predictions so far."""
+        if self._needs_all:
+            return split_scores(*self._about, self._predictions)
+        return _named(self._about[1], [tally.scores() for tally in self._tallies])
 
 
 def split_scores(
