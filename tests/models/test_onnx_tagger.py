@@ -267,6 +267,27 @@ def test_a_graph_that_does_not_fit_is_one_error(
     assert "model.onnx" in printed
 
 
+def test_a_graph_that_needs_too_much_memory_is_an_error_about_memory(tmp_path: Path) -> None:
+    """onnxruntime's error is not taken for damage of the file."""
+    from onnx import helper, numpy_helper
+
+    model = onnx_folder.graph(onnx_folder.table(onnx_folder.tokenizer().get_vocab_size()))
+    model.graph.node[-1].output[0] = "scores"
+    model.graph.node.extend(
+        [
+            helper.make_node("Shape", ["input_ids"], ["sizes"]),
+            helper.make_node("Mul", ["sizes", "many"], ["huge"]),
+            helper.make_node("ConstantOfShape", ["huge"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+            helper.make_node("Add", ["scores", "zero"], ["logits"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2**22, 2**22]), "many"))
+    folder = onnx_folder.write(tmp_path / "model", model)
+    with pytest.raises(sltk.RunError, match="out of memory while labelling batches of 4096 subwords"):
+        sltk.load(folder).predict([onnx_folder.TEXTS[0]])
+
+
 def external(folder: Path, location: str, **changes: Any) -> Path:
     """Write an export whose weights are in another file, at `location`."""
     from onnx import external_data_helper

@@ -1,6 +1,6 @@
 """Recognize exhausted memory behind any error of a library, and say what needed it and what to lower.
 
-Python, numpy, torch and CUDA report it in different ways, and torch is not imported to find out.
+Python, numpy, torch, CUDA and onnxruntime report it in different ways, and torch is not imported to find out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import OutOfMemoryError, SltkError
 
 _MESSAGES = re.compile(
     "can't allocate memory|cannot allocate memory|not enough memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED"
-    "|Unable to allocate",
+    "|Unable to allocate|std::bad_alloc|failed to allocate memory",
     re.IGNORECASE,
 )
 _SIZE = re.compile(r"(?:tried to allocate|Unable to allocate) ([0-9.]+) ?([A-Za-z]+)", re.IGNORECASE)
@@ -24,10 +24,15 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return True
-        if isinstance(error, RuntimeError | OSError) and _MESSAGES.search(str(error)):
+        if _may_report_memory(error) and _MESSAGES.search(str(error)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False
+
+
+def _may_report_memory(error: BaseException) -> bool:
+    """Whether an exception is of a class with which libraries report exhausted memory; onnxruntime has its own."""
+    return isinstance(error, RuntimeError | OSError) or type(error).__module__.startswith("onnxruntime.")
 
 
 @contextmanager
