@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .progress_bar import ProgressBar
 
 _TOKEN = "SLTK_TOKEN"
-_LOOPBACK = ("localhost", "::1")
 
 
 @app.command("serve", short_help="Label text over HTTP, with a page to try it.")
@@ -57,7 +56,7 @@ def serve(
 
     import_optional("uvicorn", "`sltk serve`", "serve")
     import_optional("fastapi", "`sltk serve`", "serve")
-    from ..serving.serving_settings import ServingSettings
+    from ..serving.serving_settings import ServingSettings, allowed_hosts
     from ..serving.socket_server import allow_many_connections, open_socket
 
     settings = ServingSettings(
@@ -67,7 +66,7 @@ def serve(
         max_requests=max_requests,
         timeout=timeout,
         token=_token(token_env),
-        hosts=_hosts(host, allow_host or ()),
+        hosts=allowed_hosts(host, allow_host or ()),
     )
     allow_many_connections(settings.max_connections)
     opened = open_socket(host, port)  # before the model is loaded, which takes long
@@ -141,13 +140,3 @@ def _token(name: str | None) -> str | None:
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise UsageError(f"the token in `{name or _TOKEN}` has spaces, or characters that are not ASCII")
     return token or None
-
-
-def _hosts(host: str, more: list[str] | tuple[str, ...]) -> tuple[str, ...] | None:
-    """The names that a request may use for this server; None for all, if it listens for other machines."""
-    from ..serving.serving_settings import LOOPBACK
-
-    names = tuple(name.lower() for name in more)
-    if host in _LOOPBACK or host.startswith("127."):
-        return tuple(dict.fromkeys((*LOOPBACK, host, *names)))
-    return tuple(dict.fromkeys((*LOOPBACK, host, *names))) if names else None

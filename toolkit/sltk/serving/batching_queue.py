@@ -25,7 +25,8 @@ Input = str | list[str]
 
 _CHARACTERS_PER_TOKEN = 4
 """About as many as in English text; the labeller itself divides batches by subwords."""
-_LINE = 32
+LINE_COST = 32
+"""Characters that each line counts in addition to its own, for the memory that it takes."""
 _PATIENCE = 0.1
 """A batch waits for the clients of the last batch this share of the time that the last batch took."""
 _MOST_PATIENCE = 0.005
@@ -75,8 +76,8 @@ class Lane:
 
 
 def size_of(line: Input) -> int:
-    """Characters of a line or of words; each line and each word counts a few more, for the memory that it takes."""
-    return len(line) + _LINE if isinstance(line, str) else sum(map(len, line)) + len(line) + _LINE
+    """Characters of a line or of words with their spaces, and what a line costs."""
+    return len(line) + LINE_COST if isinstance(line, str) else sum(map(len, line)) + len(line) + LINE_COST
 
 
 class BatchingQueue:
@@ -167,7 +168,7 @@ class BatchingQueue:
             raise _ending()
         most = self.settings.max_queue
         if job.size > most:
-            message = f"a request may have {most:,} characters, each line counting {_LINE} more; this has {job.size:,}"
+            message = f"a request may have {most:,} characters; this has {job.size:,}, with {LINE_COST} more per line"
             raise AnswerError(413, "too_much_text", message)
         with self._changed:
             is_long = job.size > _SHORT and self.characters + job.size > most

@@ -59,9 +59,18 @@ class LabellingService:
             AnswerError: the body is too large, arrives too slowly, or is not JSON.
             ClientDisconnect: the client is gone.
         """
-        check_media_type(request, "application/json")
-        body = await read_body(request, self.settings, self.memory)
+        body = await self.read_body(request)
         return await self.compute(len(body), lambda: parse_json(body))
+
+    async def read_body(self, request: Request) -> bytes:
+        """The body of a request that declares it as JSON.
+
+        Raises:
+            AnswerError: the body is too large, or arrives too slowly.
+            ClientDisconnect: the client is gone.
+        """
+        check_media_type(request, "application/json")
+        return await read_body(request, self.settings, self.memory)
 
     async def compute(self, size: int, work: Callable[[], T]) -> T:
         """Do work on so many bytes without keeping other requests waiting."""
@@ -74,8 +83,10 @@ class LabellingService:
             AnswerError: the queue is full, the server ends, or the time is over.
             ClientDisconnect: the client is gone; what is not labelled yet is dropped.
         """
-        whole = WholeInputs(inputs)
-        return whole.join(await self._while_connected(request, whole.lines))
+        size = sum(map(len, inputs))
+        whole = await self.compute(size, lambda: WholeInputs(inputs))
+        results = await self._while_connected(request, whole.lines)
+        return await self.compute(size, lambda: whole.join(results))
 
     async def _while_connected(self, request: Request, lines: list[Input]) -> list[Prediction]:
         work = asyncio.ensure_future(self.queue.label(lines))

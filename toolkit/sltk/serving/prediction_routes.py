@@ -14,7 +14,7 @@ from ..types import Prediction
 from .answers import JSON, NDJSON
 from .labelling_service import LabellingService
 from .record_stream import RecordStream
-from .request_bodies import PredictRequest, StreamRequest, validated
+from .request_bodies import PredictRequest, StreamRequest, parse_json, validated
 
 
 class WordRecord(BaseModel):
@@ -94,11 +94,12 @@ def prediction_routes(service: LabellingService) -> APIRouter:
 
     async def predict(request: Request) -> Response:
         """Label a text, texts, the words of a sentence, or of several; each line of a text is a sentence."""
-        value = await service.read_json(request)
-        body = validated(PredictRequest, value, service.settings)
+        content = await service.read_body(request)
+        body = await service.compute(
+            len(content), lambda: validated(PredictRequest, parse_json(content), service.settings)
+        )
         predictions = await service.predictions(request, [item for _, item in body.inputs()])
-        size = sum(len(prediction.words) for prediction in predictions) * 64
-        return await service.compute(size, lambda: _answer(predictions, body.min_score))
+        return await service.compute(len(content), lambda: _answer(predictions, body.min_score))
 
     router.add_api_route(
         "/predict",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -93,18 +92,21 @@ class RecordStream(Response):
         del self.headers["content-length"]
         self.service.streams += 1
         reader = asyncio.ensure_future(self._read(receive))
+        writer = asyncio.ensure_future(self._write_all(send))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await self._write_all(send)
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if not reader.done() or reader.result():
+                await writer
         finally:
             self.service.streams -= 1
-            reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
             for job in self.lane.jobs:
                 self.service.queue.drop(job)
 
-    async def _read(self, receive: Receive) -> None:
+    async def _read(self, receive: Receive) -> bool:
+        """Accept all lines; returns whether the client is still there."""
         number = 0
         try:
             async for line in self._lines(receive):
@@ -114,9 +116,9 @@ class RecordStream(Response):
         except AnswerError as error:
             self.items.put_nowait(_Item(0, number + 1, error))
         except ClientDisconnect:
-            pass
-        finally:
-            self.items.put_nowait(None)
+            return False
+        self.items.put_nowait(None)
+        return True
 
     async def _accept(self, number: int, line: bytes | AnswerError) -> None:
         if isinstance(line, AnswerError):
@@ -182,6 +184,7 @@ class RecordStream(Response):
         raise AnswerError(503, "shutting_down", "the server is shutting down: send the rest again")
 
     async def _write_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         texts: list[str] = []
         size = 0
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ..errors import nearest
 from .answers import AnswerError
-from .batching_queue import Input
+from .batching_queue import LINE_COST, Input
 from .serving_settings import ServingSettings
 
 MinScore = Annotated[
@@ -20,8 +20,14 @@ MinScore = Annotated[
 ]
 
 
+def _one_form(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that a request has one of the keys for what is labelled."""
+    forms = [name for name in schema["properties"] if name != "min_score"]
+    schema["oneOf"] = [{"required": [name]} for name in forms]
+
+
 class _LabelRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_one_form)
 
     text: str | None = Field(
         None, description="a text of any number of lines", examples=["The soup was cold."]
@@ -183,7 +189,11 @@ def validated(kind: type[R], value: Any, settings: ServingSettings) -> R:
         request = kind.model_validate(value)
     except ValidationError as error:
         raise AnswerError(422, "invalid_request", _first(error, list(kind.model_fields))) from None
-    for where, item in request.inputs():
+    inputs = request.inputs()
+    if len(inputs) * LINE_COST > settings.max_queue:
+        message = f"a request may have {settings.max_queue // LINE_COST:,} texts; this has {len(inputs):,}"
+        raise AnswerError(413, "too_much_text", message)
+    for where, item in inputs:
         check_input(item, where, settings)
     return request
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -44,3 +45,17 @@ class ServingSettings:
     """Clients must send it, unless it is None."""
     hosts: tuple[str, ...] | None = LOOPBACK
     """Names of this server that a request may have in its `Host` header; None for any."""
+
+
+def allowed_hosts(host: str, more: Sequence[str]) -> tuple[str, ...] | None:
+    """The names that requests may use for a server that listens at `host`; None for any.
+
+    On loopback these are its names and `more`, so that no page of another site can pass for this server by pointing
+    its own name here. Elsewhere all names are allowed, unless some are given.
+    """
+    names = tuple(name.lower() for name in more)
+    is_loopback = host in ("localhost", "::1") or host.startswith("127.")
+    if not is_loopback and not names:
+        return None
+    own = f"[{host}]" if ":" in host else host
+    return tuple(dict.fromkeys((*LOOPBACK, own, *names)))

@@ -134,6 +134,11 @@ class GracefulServer(uvicorn.Server):
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish accepted requests, whatever the reason to end is."""
+        self.on_exit()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End soon; at once with the second Ctrl-C."""
         self.on_exit()
