@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..components.slots import Aligner, Head, Splitter
+from ..components.slots import Splitter
 from ..decoding import Decisions, TagDecoder, Transitions, check_scheme
 from ..files.damage import damaged, open_regular, read_json, report_damage
 from ..runtime.progress import Progress
@@ -39,17 +40,18 @@ class OnnxTagger:
     """A tagger in an ONNX export, with everything needed to use it."""
 
     type_name: ClassVar[str] = "onnx"
+    folder: Path
+    components: dict[str, dict[str, Any]]
     labels: LabelSet
-    splitter: Splitter
+    decisions: Decisions
     encoder: SubwordEncoder
-    head: Head
     transitions: Transitions | None
     scorer: OnnxScorer
 
-    @property
-    def decisions(self) -> Decisions:
-        """How its head decides."""
-        return Decisions(decode=self.head.decode, span_score=self.head.span_score)
+    @cached_property
+    def splitter(self) -> Splitter:
+        """Splits texts into words. An export has no code, so a custom splitter must be imported before it is used."""
+        return stored_values(Splitter, self.folder, self.components["splitter"], "components.splitter")
 
 
 def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
@@ -60,10 +62,13 @@ def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
     """
     description = read_description(folder)
     about, components = description["onnx"], description["components"]
+    head = components["head"]
     labels = LabelSet.stored(description["labels"], description["scheme"])
     return OnnxTagger(
+        folder=folder,
+        components=components,
         labels=labels,
-        splitter=stored_values(Splitter, folder, components["splitter"], "components.splitter"),
+        decisions=Decisions(head.get("decode", "head"), head.get("span_score", "product")),
         encoder=SubwordEncoder(
             _tokenizer(folder, about["tokens"]),
             description["spacing"],
@@ -72,7 +77,6 @@ def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
             description.get("document_context", 0),
             about["vectors"],
         ),
-        head=stored_values(Head, folder, components["head"], "components.head"),
         transitions=_transitions(folder, len(labels.tags)),
         scorer=OnnxScorer(folder / about["file"], about, len(labels.tags), _takes_last(folder, description)),
     )
@@ -119,11 +123,11 @@ def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: An
 
 def _takes_last(folder: Path, description: dict[str, Any]) -> bool:
     """Whether the scores of a word are those of its last subword, and not those of its first."""
-    aligner = stored_values(Aligner, folder, description["components"]["aligner"], "components.aligner")
-    if description["onnx"]["granularity"] == "subword" and aligner.type_name not in _OF_ONE_SUBWORD:
-        about = f"`onnx.granularity`: the graph scores subwords, and the aligner is `{aligner.type_name}`"
+    aligner = description["components"]["aligner"].get("type")
+    if description["onnx"]["granularity"] == "subword" and aligner not in _OF_ONE_SUBWORD:
+        about = f"`onnx.granularity`: the graph scores subwords, and the aligner is `{aligner}`"
         raise damaged(folder / DESCRIPTION, about)
-    return aligner.type_name == "last_subword"
+    return bool(aligner == "last_subword")
 
 
 def _tokenizer(folder: Path, tokens: dict[str, Any]) -> PlainTokenizer:
