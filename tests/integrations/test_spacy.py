@@ -83,6 +83,16 @@ def test_spans_below_the_minimum_are_left_out(other: Any) -> None:
     assert not other(TEXT).ents
 
 
+def test_decoding_is_a_setting(spacy_library: ModuleType, names_run: Path) -> None:
+    """`decode: constrained` gives what sltk gives with it."""
+    text = "Kai Kai Mira Oslo in in Turku Her the 4111 soup Mira"
+    doc = pipeline(spacy_library, names_run, decode="constrained")(text)
+    (prediction,) = sltk.load(names_run, decode="constrained").predict([text.split()])
+    assert [(e.start, e.end, e.label_) for e in doc.ents] == [
+        (s.start, s.end, s.type) for s in prediction.spans
+    ]
+
+
 def test_pipe_gives_what_single_calls_give(nlp: Any) -> None:
     """Batches change nothing, keep the order, and hold empty, blank and one-word documents."""
     texts = [TEXT, "", " \n ", "Mira", f"{FAMILY} 😀 met Mira", "the soup in Turku was cold ."] * 3
@@ -308,6 +318,7 @@ def test_errors_reach_the_error_handler(other: Any) -> None:
         ({"model": "RUN", "min_score": "high"}, "min_score"),
         ({"model": "RUN", "min_score": 2}, "min_score"),
         ({"model": "RUN", "batch_tokens": 0}, "batch_tokens"),
+        ({"model": "RUN", "decode": "viterbi"}, "decode"),
         ({"model": "RUN", "treshold": 0.5}, "treshold"),
     ],
 )

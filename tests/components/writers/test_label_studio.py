@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from label_studio_format import TASKS, check
+from sltk.cli import main
 from sltk.components.readers.label_studio import LabelStudioReader
 from sltk.components.writers import LabelStudioWriter
 from sltk.errors import DataError
@@ -229,6 +230,16 @@ def test_predictions_are_read_by_model(tmp_path: Path) -> None:
     assert types == {"annotation": [], "first": ["LOC"], "new": ["PER"]}
     (sentence,) = LabelStudioReader(path=path, kind="predictions", annotator="new").read()
     assert "by old with 1 spans" in sentence.unused[0].reason
+
+
+def test_tasks_with_predictions_alone_say_how_to_read_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default annotation is read, of which there is none."""
+    path = tmp_path / "tasks.json"
+    LabelStudioWriter().save([of_text("Kai", (0, 3, "PER", None))], path)
+    assert main(["convert", str(path), "-", "--reader", "label_studio", "--writer", "jsonl"]) == 2
+    assert "`kind: predictions` reads the predictions of a model" in capsys.readouterr().err
 
 
 def test_json_min_has_no_predictions(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import run
+from ..decoding.decisions import Mode
 from ..errors import ModelError, UsageError
 from ..families import hub_models
 from ..files import manifest
@@ -40,6 +41,7 @@ class SltkComponent:
         spans_key: the span group.
         min_score: leave out spans with a lower score.
         batch_tokens: subwords per forward pass.
+        decode: `head`, or `constrained` for tags that the scheme allows; None for what the model's head says.
         overwrite: whether a new entity replaces existing ones that it overlaps; otherwise those stay.
 
     Raises:
@@ -54,6 +56,7 @@ class SltkComponent:
         spans_key: str = "sltk",
         min_score: float = 0.0,
         batch_tokens: int = 4096,
+        decode: Mode | None = None,
         overwrite: bool = False,
     ) -> None:
         if not 0 <= min_score <= 1:
@@ -61,7 +64,12 @@ class SltkComponent:
         if batch_tokens < 1:
             raise UsageError(f"`batch_tokens` is {batch_tokens}: expected a number from 1")
         self.name, self.model, self.target, self.spans_key = name, model, target, spans_key
-        self.min_score, self.batch_tokens, self.overwrite = min_score, batch_tokens, overwrite
+        self.min_score, self.batch_tokens, self.decode, self.overwrite = (
+            min_score,
+            batch_tokens,
+            decode,
+            overwrite,
+        )
         self._error_handler: ErrorHandler = _raise
         self._labeller = self._load()
         self._process: int | None = os.getpid()
@@ -167,7 +175,7 @@ class SltkComponent:
     def _load(self) -> Labeller:
         folder = hub_models.locate(self.model)
         self._digest = manifest.digest_of(folder) or manifest.digest_of(folder / "model")
-        return run.load(folder, batch_tokens=self.batch_tokens)
+        return run.load(folder, batch_tokens=self.batch_tokens, decode=self.decode)
 
 
 def _use_one_thread() -> None:
@@ -189,6 +197,7 @@ def _raise(name: str, component: Any, docs: list[Any], error: Exception) -> None
         "spans_key": "sltk",
         "min_score": 0.0,
         "batch_tokens": 4096,
+        "decode": None,
         "overwrite": False,
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0},
@@ -201,7 +210,8 @@ def create(
     spans_key: str,
     min_score: float,
     batch_tokens: int,
+    decode: Mode | None,
     overwrite: bool,
 ) -> SltkComponent:
     """Create the component: `nlp.add_pipe("sltk", config={"model": "runs/ner"})`; see `SltkComponent`."""
-    return SltkComponent(name, model, target, spans_key, min_score, batch_tokens, overwrite)
+    return SltkComponent(name, model, target, spans_key, min_score, batch_tokens, decode, overwrite)

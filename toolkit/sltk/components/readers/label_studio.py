@@ -56,6 +56,12 @@ class LabelStudioReader(OffsetReader, JsonReader):
         """The key of the annotations of a task; JSON-MIN has one for each labelling tag."""
         return [self.kind]
 
+    def annotation_notes(self, sentence: Sentence) -> Iterator[str]:
+        """The keys of annotation, and how to read the predictions of a model."""
+        yield from super().annotation_notes(sentence)
+        if self.kind == "annotations":
+            yield "`kind: predictions` reads the predictions of a model"
+
     def read_file(self) -> Iterator[Sentence]:
         """Yield one sentence per task; holds those before the first annotated one.
 

@@ -23,8 +23,9 @@ class LabelStudioWriter(Writer):
     """Label Studio's JSON: a list of tasks, each with a text and the labelled spans of a model, with scores.
 
     A sentence is a task. Import the file into a project that labels text: its `<Text>` and `<Labels>` tags have the
-    names `to_name` and `from_name`. Label Studio can sort tasks by their score: the lowest probability of a word's tag,
-    or exp(-uncertainty) with `sltk predict --rank uncertainty`. Plain tags are spans of one word. NUL, which databases do not store, becomes ␀.
+    names `to_name` and `from_name`. Label Studio can sort tasks by their score: the lowest probability of a word's
+    tag, or exp(-uncertainty) with `sltk predict --rank uncertainty`. Plain tags are spans of one word. NUL, which
+    databases do not store, becomes ␀.
     """
 
     kind: Literal["predictions", "annotations"] = Field(
