@@ -144,24 +144,32 @@ def until(condition: Callable[[], Any]) -> None:
 RUN = ROOT / "tests" / "stored_runs" / "tagger"
 
 
-def make_app(labeller: sltk.Labeller, report: Callable[[str], None] | None = None, **limits: Any) -> Any:
+def make_app(
+    labeller: sltk.Labeller,
+    report: Callable[[str], None] | None = None,
+    about: Mapping[str, Any] | None = None,
+    **limits: Any,
+) -> Any:
     """The application for a labeller."""
     from sltk.serving.model_facts import describe_model
     from sltk.serving.serving_settings import ServingSettings
     from sltk.serving.web_app import create_app
 
-    return create_app(labeller, describe_model(RUN), ServingSettings(**limits), report)
+    return create_app(labeller, about or describe_model(RUN), ServingSettings(**limits), report)
 
 
 @contextmanager
 def running(
-    labeller: sltk.Labeller, report: Callable[[str], None] | None = None, **limits: Any
+    labeller: sltk.Labeller,
+    report: Callable[[str], None] | None = None,
+    about: Mapping[str, Any] | None = None,
+    **limits: Any,
 ) -> Iterator[Served]:
     """Run a real server on a loopback port, in a thread."""
     from sltk.serving.serving_settings import ServingSettings
     from sltk.serving.socket_server import build_server, open_socket
 
-    app = make_app(labeller, report, **limits)
+    app = make_app(labeller, report, about, **limits)
     server = build_server(app, ServingSettings(**limits))
     with open_socket("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=lambda: server.run(sockets=[opened]))

@@ -1,14 +1,8 @@
-"""A served model and a browser for the tests of the page."""
+"""A browser for the tests of the page."""
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from sltk.models.labeller import Labeller
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -16,31 +10,12 @@ if TYPE_CHECKING:
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-@contextmanager
-def served(labeller: Labeller, about: dict[str, Any], **settings: Any) -> Iterator[str]:
-    """Serve a model on a free port of the loopback interface; the value is the address of its page."""
-    import uvicorn
-
-    from sltk.serving.serving_settings import ServingSettings
-    from sltk.serving.web_app import create_app
-
-    app = create_app(labeller, about, ServingSettings(**settings))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 class Visit:
     """A page in a window of its own; `problems` has everything that a page must not do."""
 
-    def __init__(self, browser: Browser, url: str, script: str = "", **window: Any) -> None:
+    def __init__(self, browser: Browser, port: int, script: str = "", **window: Any) -> None:
         self.problems: list[str] = []
+        self.url = url = f"http://127.0.0.1:{port}/"
         context = browser.new_context(**window)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(10_000)

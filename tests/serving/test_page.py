@@ -11,13 +11,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import ARGUMENTS, Visit, served
+from browser import ARGUMENTS, Visit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sltk
 import tiny
 from repository import ROOT
+from served import running
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.writers.conll import ConllWriter
@@ -79,10 +80,10 @@ def about(run: Path, serve_library: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def url(labeller: Labeller, about: dict[str, Any]) -> Iterator[str]:
-    """The address of the page."""
-    with served(labeller, about) as address:
-        yield address
+def port(labeller: Labeller, about: dict[str, Any]) -> Iterator[int]:
+    """The port of a server with the model."""
+    with running(labeller, about=about) as server:
+        yield server.port
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +98,9 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, url: str) -> Iterator[Visit]:
+def visit(browser: Browser, port: int) -> Iterator[Visit]:
     """The page as it opens. Whatever the test does, no script of a text runs, and nothing is loaded from elsewhere."""
-    visit = Visit(browser, url)
+    visit = Visit(browser, port)
     yield visit
     assert visit.problems == []
     visit.page.context.close()
@@ -234,9 +235,9 @@ def test_only_what_is_shown_is_copied(visit: Visit) -> None:
     assert "FOOD" not in visit.copied("#copy-conll")
 
 
-def test_copying_needs_no_https(browser: Browser, url: str) -> None:
+def test_copying_needs_no_https(browser: Browser, port: int) -> None:
     """Without `navigator.clipboard`, as on pages from another machine without HTTPS, copying works too."""
-    visit = Visit(browser, url, script="Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    visit = Visit(browser, port, script="Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     visit.label(TEXT)
     visit.page.click("#copy-conll")
     visit.page.get_by_text("Copied as CoNLL").wait_for()
@@ -277,9 +278,9 @@ def test_a_keyboard_is_enough(visit: Visit, prediction: Prediction) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_have_contrast(browser: Browser, url: str, scheme: str) -> None:
+def test_colours_have_contrast(browser: Browser, port: int, scheme: str) -> None:
     """In light and dark mode, all text has at least the contrast of WCAG AA, on highlights in every hue too."""
-    visit = Visit(browser, url, color_scheme=scheme)
+    visit = Visit(browser, port, color_scheme=scheme)
     visit.label(TEXT)
     contrasts = visit.page.evaluate(CONTRASTS)
     assert len(contrasts) > 60
@@ -357,9 +358,9 @@ def test_a_file_can_be_chosen(visit: Visit, prediction: Prediction) -> None:
     assert visit.page.input_value("#text") == TEXT
 
 
-def test_narrow_screens_need_no_sideways_scrolling(browser: Browser, url: str) -> None:
+def test_narrow_screens_need_no_sideways_scrolling(browser: Browser, port: int) -> None:
     """On a screen of 360 pixels everything fits, long words, types and addresses included."""
-    visit = Visit(browser, url, viewport={"width": 360, "height": 640})
+    visit = Visit(browser, port, viewport={"width": 360, "height": 640})
     visit.label(f"{TEXT} {'x' * 300} <{'y' * 200}@example.org>")
     visit.page.locator("#labelled mark").last.hover()
     assert visit.page.evaluate("document.documentElement.scrollWidth") == 360
@@ -412,10 +413,10 @@ def failed(status: int) -> str:
 
 def test_errors_are_those_of_the_server(browser: Browser, labeller: Labeller, about: dict[str, Any]) -> None:
     """The page shows the message of the server: too many requests, a line that is too long, a server that has ended."""
-    with served(labeller, about, max_requests=0) as address:
-        visit = Visit(browser, address)
+    with running(labeller, about=about, max_requests=0) as server:
+        visit = Visit(browser, server.port)
         for text, status in ((TEXT, 429), ("x" * 20_001, 413)):
-            answer = visit.page.request.post(f"{address}predict", data={"text": text})
+            answer = visit.page.request.post(f"{visit.url}predict", data={"text": text})
             assert answer.status == status
             visit.label(text)
             assert visit.text_of("#error") == f"{answer.json()['error']['message']} (HTTP {status})"
@@ -426,8 +427,8 @@ def test_errors_are_those_of_the_server(browser: Browser, labeller: Labeller, ab
 
 def test_a_token_is_asked_for(browser: Browser, labeller: Labeller, about: dict[str, Any]) -> None:
     """A server with a token: the page asks for it, keeps it in memory only, and says if it is wrong."""
-    with served(labeller, about, token="open-sesame") as address:
-        visit = Visit(browser, address)
+    with running(labeller, about=about, token="open-sesame") as server:
+        visit = Visit(browser, server.port)
         assert visit.text_of("#error").endswith("send the header `Authorization: Bearer TOKEN` (HTTP 401)")
         visit.page.keyboard.type("sesame")
         with visit.page.expect_response("**/info"):
@@ -451,8 +452,8 @@ def test_a_token_is_asked_for(browser: Browser, labeller: Labeller, about: dict[
 def test_the_mask_is_drawn(browser: Browser, labeller: Labeller, about: dict[str, Any]) -> None:
     """There is a square per block, input side first; unmasked ones are filled; the text says the same."""
     mask = {"notation": "0011", "blocks": 10, "unmasked": [6, 7, 8, 9]}
-    with served(labeller, {**about, "mask": mask}) as address:
-        visit = Visit(browser, address)
+    with running(labeller, about={**about, "mask": mask}) as server:
+        visit = Visit(browser, server.port)
         squares = visit.page.locator("#blocks i")
         assert squares.evaluate_all("all => all.map(each => each.className)") == [""] * 6 + ["unmasked"] * 4
         assert visit.text_of("#mask-text") == "mask 0011 on 10 blocks: 0–5 causal, 6–9 unmasked"
@@ -463,8 +464,8 @@ def test_stored_thresholds_are_the_default(
     browser: Browser, labeller: Labeller, about: dict[str, Any], prediction: Prediction
 ) -> None:
     """Thresholds that are stored with the model apply by type, until the slider is moved."""
-    with served(labeller, {**about, "thresholds": {"FOOD": 1.0}}) as address:
-        visit = Visit(browser, address)
+    with running(labeller, about={**about, "thresholds": {"FOOD": 1.0}}) as server:
+        visit = Visit(browser, server.port)
         visit.label(TEXT)
         assert visit.page.get_by_label("thresholds of the model").is_checked()
         assert {type_ for _, type_ in visit.shown()} == {EVIL}
@@ -476,8 +477,8 @@ def test_stored_thresholds_are_the_default(
 
 def test_plain_tags_are_highlighted(browser: Browser, labeller: Labeller, about: dict[str, Any]) -> None:
     """Plain tags form no spans, so each word with a tag is highlighted, without a score."""
-    with served(labeller, {**about, "scheme": "plain", "types": about["labels"][1:]}) as address:
-        visit = Visit(browser, address)
+    with running(labeller, about={**about, "scheme": "plain", "types": about["labels"][1:]}) as server:
+        visit = Visit(browser, server.port)
         visit.label("We had lamb stew in Oslo, and left.")
         assert visit.shown()[:2] == [("lamb", "B-FOOD"), ("stew", "I-FOOD")]
         visit.page.locator("#labelled mark").first.hover()
@@ -496,9 +497,9 @@ def spans_in_text(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def painter(browser: Browser, url: str) -> Visit:
+def painter(browser: Browser, port: int) -> Visit:
     """A page whose function for highlights is called directly."""
-    return Visit(browser, url)
+    return Visit(browser, port)
 
 
 @settings(max_examples=10)
@@ -523,9 +524,9 @@ def test_spans_that_cross_are_split(painter: Visit, records: list[dict[str, Any]
         assert pieces == [text[span["start"] : span["end"]] for span in spans]
 
 
-def test_the_policy_is_strict(visit: Visit, url: str) -> None:
+def test_the_policy_is_strict(visit: Visit) -> None:
     """Only what the server itself has may run, be loaded or be asked; nothing in the page is inline."""
-    answer = visit.page.request.get(url)
+    answer = visit.page.request.get(visit.url)
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy.pop("default-src") == "'none'"
     none = dict.fromkeys(("frame-ancestors", "form-action", "base-uri"), "'none'")

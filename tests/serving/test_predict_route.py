@@ -14,13 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sltk
-from served import JSON, make_app
+from served import JSON, RUN, make_app
 from sltk.components.writers.jsonl import prediction_record
 from sltk.models.whole_text import label_texts
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
+STREAMED = {"Content-Type": "application/x-ndjson"}
 TEXT = "The soup was awful .\n\nThe menu , plain !"
 
 
@@ -84,6 +85,26 @@ def test_min_score_leaves_out_doubtful_spans(client: TestClient, labeller: sltk.
         assert sum(word["tag"] != "O" for word in answer["words"]) == (
             sum(span.end - span.start for span in spans) if score == 0 else 0
         )
+
+
+def test_thresholds_of_the_model_apply_unless_none_are_wanted(labeller: sltk.Labeller) -> None:
+    """Requests, and lines of streams, leave out spans below the threshold of their type, or keep all."""
+    from sltk.serving.model_facts import describe_model
+
+    spans = label_texts(labeller, [TEXT])[0].spans
+    hidden = spans[0].type
+    about = {**describe_model(RUN), "thresholds": {hidden: 1.0}}
+    with make_client(labeller, about=about) as client:
+        for body, count in (
+            ({"text": TEXT}, sum(span.type != hidden for span in spans)),
+            ({"text": TEXT, "min_score": 0.0}, sum(span.type != hidden for span in spans)),
+            ({"text": TEXT, "thresholds": "none"}, len(spans)),
+            ({"text": TEXT, "thresholds": "none", "min_score": 1.0}, 0),
+        ):
+            assert len(client.post("/predict", json=body).json()["predictions"][0]["spans"]) == count
+            line = client.post("/predict/stream", content=json.dumps(body), headers=STREAMED).json()
+            assert len(line["spans"]) == count
+        assert client.post("/predict", json={"text": TEXT, "thresholds": "all"}).status_code == 422
 
 
 DEEP = b"[" * 100_000

@@ -89,7 +89,7 @@ def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) 
         )
     about = describe_model(run)
     labeller.predict(["A first text, which takes longest."])
-    server = build_server(create_app(labeller, about, settings, print_diagnostic), settings)
+    server = build_server(create_app(labeller.keeping_all(), about, settings, print_diagnostic), settings)
     if settings.hosts is None and settings.token is None:
         print_diagnostic(
             f"warning: everybody who reaches this machine can use the server: set a token in `{_TOKEN}`"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from ..decoding import Decisions, keep_spans
 from ..models.labeller import Labeller
 from ..models.whole_text import join_lines, text_lines
 from ..types import Prediction
@@ -42,12 +43,20 @@ class WholeInputs:
 
 
 class LabellingService:
-    """Labels what requests contain."""
+    """Labels what requests contain. Unless a request says otherwise, `thresholds` by type decide which spans are kept.
+
+    The labeller keeps them all, since requests with different thresholds share its batches.
+    """
 
     def __init__(
-        self, labeller: Labeller, settings: ServingSettings, report: Callable[[str], None] | None = None
+        self,
+        labeller: Labeller,
+        settings: ServingSettings,
+        report: Callable[[str], None] | None = None,
+        thresholds: Mapping[str, float] | None = None,
     ) -> None:
         self.labeller, self.settings = labeller, settings
+        self.thresholds = thresholds or {}
         self.queue = BatchingQueue(labeller, settings, report)
         self.memory = BodyMemory(settings.max_receiving)
         self.streams = 0
@@ -76,8 +85,10 @@ class LabellingService:
         """Do work on so many bytes without keeping other requests waiting."""
         return work() if size < _INLINE else await asyncio.to_thread(work)
 
-    async def predictions(self, request: Request, inputs: Sequence[Input]) -> list[Prediction]:
-        """Label texts of any number of lines, and lists of words; one prediction for each.
+    async def predictions(
+        self, request: Request, inputs: Sequence[Input], decisions: Decisions | None = None
+    ) -> list[Prediction]:
+        """Label texts of any number of lines, and lists of words; one prediction for each, with the spans to keep.
 
         Raises:
             AnswerError: the queue is full, the server ends, or the time is over.
@@ -86,7 +97,8 @@ class LabellingService:
         size = sum(map(len, inputs))
         whole = await self.compute(size, lambda: WholeInputs(inputs))
         results = await self._while_connected(request, whole.lines)
-        return await self.compute(size, lambda: whole.join(results))
+        kept = decisions or Decisions(thresholds=self.thresholds)
+        return await self.compute(size, lambda: [keep_spans(each, kept) for each in whole.join(results)])
 
     async def _while_connected(self, request: Request, lines: list[Input]) -> list[Prediction]:
         work = asyncio.ensure_future(self.queue.label(lines))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..decoding import read_thresholds
 from ..files import manifest
 from ..files.damage import read_json
 from ..models.description import is_model, read_description
@@ -25,7 +26,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
     """
     is_export = is_model(folder)
     model = folder if is_export else folder / "model"
-    description = read_description(model)
+    description, thresholds = read_description(model), read_thresholds(model)
     environment, metrics = ({} if is_export else _stored(folder / f"{name}.json") for name in _FILES)
     scores = {
         split: {name: metrics[split][name] for name in _SCORES if name in metrics[split]}
@@ -42,7 +43,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
         "mask": _mask(description["mask"]),
         "proof": environment.get("mask_proof"),
         "scores": scores or None,
-        "thresholds": description.get("thresholds"),
+        "thresholds": thresholds.values() if thresholds else None,
         "versions": {"sltk": __version__, "python": platform.python_version(), **_versions()},
     }
 

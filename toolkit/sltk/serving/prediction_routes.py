@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -98,8 +97,9 @@ def prediction_routes(service: LabellingService) -> APIRouter:
         body = await service.compute(
             len(content), lambda: validated(PredictRequest, parse_json(content), service.settings)
         )
-        predictions = await service.predictions(request, [item for _, item in body.inputs()])
-        return await service.compute(len(content), lambda: _answer(predictions, body.min_score))
+        inputs = [item for _, item in body.inputs()]
+        predictions = await service.predictions(request, inputs, body.decisions(service.thresholds))
+        return await service.compute(len(content), lambda: _answer(predictions))
 
     router.add_api_route(
         "/predict",
@@ -132,14 +132,11 @@ def prediction_routes(service: LabellingService) -> APIRouter:
     return router
 
 
-def _answer(predictions: list[Prediction], min_score: float | None) -> Response:
-    text = ", ".join(record_text(prediction, min_score) for prediction in predictions)
+def _answer(predictions: list[Prediction]) -> Response:
+    text = ", ".join(map(record_text, predictions))
     return Response(f'{{"predictions": [{text}]}}'.encode(), media_type=JSON)
 
 
-def record_text(prediction: Prediction, min_score: float | None = None) -> str:
-    """The JSON of a prediction, without spans that have a lower score."""
-    if min_score is not None:
-        spans = [span for span in prediction.spans if span.score is None or span.score >= min_score]
-        prediction = replace(prediction, spans=spans)
+def record_text(prediction: Prediction) -> str:
+    """The JSON of a prediction."""
     return json_text(prediction_record(prediction))

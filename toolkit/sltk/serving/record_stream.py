@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ..decoding import keep_spans
 from ..files.safety import json_text
 from ..types import Prediction
 from .answers import NDJSON, AnswerError
@@ -27,7 +28,7 @@ _FLUSH = 2**15
 _TICK = 1.0
 """Seconds after which a stream without new lines looks whether the server is shutting down."""
 
-Write = Callable[[Prediction, float | None], str]
+Write = Callable[[Prediction], str]
 
 
 @dataclass(slots=True)
@@ -217,7 +218,8 @@ class RecordStream(Response):
         if item.job is not None and item.whole is not None and item.body is not None:
             try:
                 (prediction,) = item.whole.join(await self.service.queue.wait(item.job))
-                return self.write(prediction, item.body.min_score) + "\n"
+                decisions = item.body.decisions(self.service.thresholds)
+                return self.write(keep_spans(prediction, decisions)) + "\n"
             except AnswerError as reason:
                 error = reason
         assert error is not None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 
+from ..decoding import Decisions
 from ..errors import nearest
 from .answers import AnswerError
 from .batching_queue import LINE_COST, Input
@@ -20,9 +21,13 @@ MinScore = Annotated[
 ]
 
 
+_CHOICES = ("min_score", "thresholds")
+"""Keys that say which spans are kept; the others are for what is labelled."""
+
+
 def _one_form(schema: dict[str, Any]) -> None:
     """Say in a JSON Schema that a request has one of the keys for what is labelled."""
-    forms = [name for name in schema["properties"] if name != "min_score"]
+    forms = [name for name in schema["properties"] if name not in _CHOICES]
     schema["oneOf"] = [{"required": [name]} for name in forms]
 
 
@@ -34,11 +39,14 @@ class _LabelRequest(BaseModel):
     )
     words: list[str] | None = Field(None, description="the words of one sentence")
     min_score: MinScore = None
+    thresholds: Literal["stored", "none"] = Field(
+        "stored", description="apply the thresholds that are stored with the model, or none"
+    )
 
     @classmethod
     def forms(cls) -> list[str]:
         """The keys of which a request has one."""
-        return [name for name in cls.model_fields if name != "min_score"]
+        return [name for name in cls.model_fields if name not in _CHOICES]
 
     @model_validator(mode="after")
     def _has_one_form(self) -> Self:
@@ -47,6 +55,11 @@ class _LabelRequest(BaseModel):
             listed = f"there are {' and '.join(found)}" if found else "there is none"
             raise ValueError(f"expected one of the keys {', '.join(self.forms())}; {listed}")
         return self
+
+    def decisions(self, stored: Mapping[str, float]) -> Decisions:
+        """Which spans are kept, if these thresholds are stored with the model."""
+        thresholds = stored if self.thresholds == "stored" else {}
+        return Decisions(min_score=self.min_score or 0.0, thresholds=thresholds)
 
     def inputs(self) -> list[tuple[str, Input]]:
         """The texts or lists of words, one per prediction, each with its key."""

@@ -29,13 +29,13 @@ def create_app(
     """Build the application.
 
     Args:
-        labeller: labels all texts, in one thread.
-        about: the answer of `/info`, see `describe_model`.
+        labeller: labels all texts, in one thread, and keeps all spans (`Labeller.keeping_all`).
+        about: the answer of `/info`, see `describe_model`; its thresholds apply, unless a request says otherwise.
         settings: the limits.
         report: receives lines for the log of the server, which contain no text that clients have labelled.
     """
     settings, report = settings or ServingSettings(), report or (lambda message: None)
-    service = LabellingService(labeller, settings, report)
+    service = LabellingService(labeller, settings, report, about["thresholds"])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
