@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,25 @@ def test_scores_are_the_same_after_weights_were_packed(exported: Path) -> None:
     first = labeller.predict(onnx_folder.TEXTS)
     for _ in range(30):
         assert labeller.predict(onnx_folder.TEXTS) == first
+
+
+def test_a_replaced_file_does_not_change_a_loaded_model(exported: Path, tmp_path: Path) -> None:
+    """A model that is exported again while it is in use stays the one that was loaded."""
+    folder = Path(shutil.copytree(exported, tmp_path / "copy"))
+    labeller = sltk.load(folder)
+    first = labeller.predict(onnx_folder.TEXTS)
+    other = onnx_folder.graph(-onnx_folder.table(onnx_folder.tokenizer().get_vocab_size()))
+    (folder / "new").write_bytes(other.SerializeToString())
+    (folder / "new").replace(folder / "model.onnx")
+    for _ in range(30):
+        assert labeller.predict(onnx_folder.TEXTS) == first
+
+
+def test_a_path_that_is_not_utf8_is_one_error(exported: Path, tmp_path: Path) -> None:
+    """onnxruntime cannot open it."""
+    folder = Path(shutil.copytree(exported, os.fsdecode(os.fsencode(tmp_path / "mod") + b"\xe9l")))
+    with pytest.raises(sltk.UsageError, match="opens only files whose path is valid UTF-8"):
+        sltk.load(folder)
 
 
 @given(lengths=st.lists(st.integers(1, 500), max_size=60))

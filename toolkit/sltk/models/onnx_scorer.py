@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..decoding.tag_transitions import Floats, Integers
+from ..errors import UsageError
 from ..files.damage import damaged, is_about_content, reason
+from ..files.safety import encodable
 from ..runtime.optional_imports import import_optional
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Window
@@ -147,6 +149,10 @@ def padded(rows: Sequence[Sequence[int]]) -> Integers:
 def _session(path: Path, *, packed: bool) -> Any:
     """A session of onnxruntime. Packed weights take memory and time at the start, and make short batches faster."""
     runtime: Any = import_optional("onnxruntime", "this model (ONNX)", "onnx")
+    if encodable(str(path)) != str(path):
+        raise UsageError(
+            f"`{path}`: onnxruntime opens only files whose path is valid UTF-8: rename the folder"
+        )
     options = runtime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 4  # errors are raised too
