@@ -249,6 +249,14 @@ def test_bad_bodies_have_one_answer(backend: Backend, name: str, body: bytes) ->
     assert answer.status_code == 200 or answer.json()["error"]["message"]
 
 
+def test_a_selection_that_is_too_large_is_in_the_log(parts: Any) -> None:
+    """Label Studio sends all selected tasks at once, and shows only the status of the answer."""
+    with client_of(parts, max_body=4000) as (client, log):
+        answer = Backend(client, log).predict(*[task("Kai met Mira") for _ in range(50)])
+    assert answer.status_code == 413
+    assert [line.startswith("Label Studio: the body has more than 4,000 bytes") for line in log] == [True]
+
+
 def test_no_tasks_are_no_predictions(backend: Backend) -> None:
     """An empty list is not an error."""
     assert backend.results() == []

@@ -7,24 +7,17 @@ spaCy finds the component by the entry point `spacy_factories` of this package, 
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import run
 from ..decoding.decisions import Mode
-from ..errors import ModelError, UsageError
-from ..families import hub_models
-from ..files import manifest
-from ..models.labeller import Labeller
+from ..errors import UsageError
 from ..runtime.optional_imports import import_optional
 from .doc_annotation import register_extensions, set_entities, set_group
 from .doc_words import sentences
+from .model_reference import ModelReference
 
 Language = import_optional("spacy.language", "the spaCy component `sltk`", "spacy").Language
 ErrorHandler = Callable[[str, Any, list[Any], Exception], None]
@@ -63,33 +56,18 @@ class SltkComponent:
             raise UsageError(f"`min_score` is {min_score:g}: expected a number from 0 to 1")
         if batch_tokens < 1:
             raise UsageError(f"`batch_tokens` is {batch_tokens}: expected a number from 1")
-        self.name, self.model, self.target, self.spans_key = name, model, target, spans_key
-        self.min_score, self.batch_tokens, self.decode, self.overwrite = (
-            min_score,
-            batch_tokens,
-            decode,
-            overwrite,
-        )
+        self.name, self.target, self.spans_key = name, target, spans_key
+        self.min_score, self.overwrite = min_score, overwrite
         self._error_handler: ErrorHandler = _raise
-        self._labeller = self._load()
-        self._process: int | None = os.getpid()
-        if self.labeller.labels.scheme == "plain":
+        self.model = ModelReference(model, batch_tokens, decode)
+        if self.model.labeller.labels.scheme == "plain":
             raise UsageError(f"`{model}` gives each word a tag, and has no spans: spaCy entities need spans")
         register_extensions()
 
     @property
-    def labeller(self) -> Labeller:
-        """The loaded model; each process loads its own, since threads of a model do not survive a fork."""
-        if self._process != os.getpid():
-            if self._process is not None or multiprocessing.parent_process() is not None:
-                _use_one_thread()
-            self._labeller, self._process = self._load(), os.getpid()
-        return self._labeller
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """The types of the model."""
-        return self.labeller.labels.types
+        return self.model.labeller.labels.types
 
     def __call__(self, doc: Any) -> Any:
         """Label one document."""
@@ -106,7 +84,7 @@ class SltkComponent:
 
     def _labelled(self, docs: list[Any]) -> Iterator[Any]:
         parts = [sentences(doc) for doc in docs]
-        predictions = iter(self.labeller.predict(part.words for doc in parts for part in doc))
+        predictions = iter(self.model.labeller.predict(part.words for doc in parts for part in doc))
         for doc, doc_parts in zip(docs, parts, strict=True):
             spans = [span for part in doc_parts for span in part.spans(doc, next(predictions))]
             self._annotate(doc, [(span, score) for span, score in spans if self._is_sure(score)])
@@ -152,37 +130,12 @@ class SltkComponent:
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """The reference of `to_disk`."""
-        return json.dumps({"model": self.model, "manifest": self._digest}).encode()
+        return self.model.to_bytes()
 
     def from_bytes(self, content: bytes, *, exclude: Iterable[str] = ()) -> SltkComponent:
         """The check of `from_disk`."""
-        try:
-            place, digest = (json.loads(content)[key] for key in ("model", "manifest"))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"the component `{self.name}` of the pipeline is damaged: {_REFERENCE}"
-            ) from error
-        if digest is not None and digest != self._digest:
-            message = (
-                f"`{self.model}` is not the model that the pipeline was saved with, which was at `{place}`"
-            )
-            raise ModelError(message)
+        self.model.check(content)
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_labeller": None, "_process": None}
-
-    def _load(self) -> Labeller:
-        folder = hub_models.locate(self.model)
-        self._digest = manifest.digest_of(folder) or manifest.digest_of(folder / "model")
-        return run.load(folder, batch_tokens=self.batch_tokens, decode=self.decode)
-
-
-def _use_one_thread() -> None:
-    """Stay on one thread in a process that was forked, in which the threads of libraries do not exist."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 def _raise(name: str, component: Any, docs: list[Any], error: Exception) -> None:

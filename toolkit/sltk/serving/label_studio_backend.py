@@ -6,8 +6,8 @@ In Label Studio, the URL of the model is that of the server followed by `/label-
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,8 +18,11 @@ from .labelling_interface import LabellingInterface, read_interface
 from .labelling_service import LabellingService
 from .request_bodies import check_input
 
+T = TypeVar("T")
 PREFIX = "/label-studio"
-_URL = re.compile(r"\s*(?:(?:https?|ftp|s3|gs|azure-blob|azure_spi)://|/data/|data:)\S+\s*", re.IGNORECASE)
+_URL = re.compile(
+    r"\s*(?:(?:https?|ftp|s3|gs|azure-blob|azure_spi)://|/data/|data:[\w.+-]+/)\S+\s*", re.IGNORECASE
+)
 _MOST_REPORTED = 1000
 _TRAIN = "this server does not train: export the annotation, train with `sltk train`, and serve the new run"
 _KINDS = {dict: "object", list: "list", bool: "truth value", int: "number", float: "number"}
@@ -70,13 +73,12 @@ class _Backend:
 
     async def setup(self, request: Request) -> Response:
         """Check the labelling interface of a project that is being connected."""
-        body = _object(await self._service.read_json(request))
-        interface = self._interface(body, "schema")
+        interface = self._interface(await self._body(request), "schema")
         return json_response({"model_version": self._version, "missing_labels": interface.missing})
 
     async def predict(self, request: Request) -> Response:
         """Label tasks; a task that cannot be labelled gets an error in place of a prediction."""
-        body = _object(await self._service.read_json(request))
+        body = await self._body(request)
         interface = self._interface(body, "label_config")
         tasks = body.get("tasks")
         if not isinstance(tasks, list):
@@ -88,16 +90,21 @@ class _Backend:
             self._note(f"a task is not labelled: {error.message}", key=error.code)
         if failed and not sound:
             raise failed[0]
-        labelled = iter(await self._service.predictions(request, sound))
+        labelled = await self._noted(self._service.predictions(request, sound))
+        size = sum(len(prediction.words) for prediction in labelled) * 64
+        return await self._service.compute(size, lambda: self._answer(texts, iter(labelled), interface))
+
+    def _answer(
+        self, texts: list[str | AnswerError], labelled: Iterator[Prediction], interface: LabellingInterface
+    ) -> Response:
         results = [
             {"error": text.message}
             if isinstance(text, AnswerError)
             else self._result(next(labelled), interface)
             for text in texts
         ]
-        return json_response(
-            {"results": results, "model_version": self._version, "missing_labels": interface.missing}
-        )
+        content = {"results": results, "model_version": self._version, "missing_labels": interface.missing}
+        return json_response(content)
 
     async def webhook(self, request: Request) -> Response:
         """Accept the events of a project, and do nothing."""
@@ -107,6 +114,20 @@ class _Backend:
     async def train(self, request: Request) -> Response:
         """Refuse to train, which some versions ask for here."""
         raise AnswerError(501, "not_implemented", _TRAIN)
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        body = await self._noted(self._service.read_json(request))
+        if not isinstance(body, dict):
+            raise AnswerError(422, "invalid_request", "expected an object")
+        return body
+
+    async def _noted(self, work: Awaitable[T]) -> T:
+        """The result of work; its error is in the log too, since Label Studio shows only its status."""
+        try:
+            return await work
+        except AnswerError as error:
+            self._note(error.message, key=error.code)
+            raise
 
     def _interface(self, body: Mapping[str, Any], key: str) -> LabellingInterface:
         xml = body.get(key)
@@ -153,12 +174,6 @@ class _Backend:
         if key not in self._reported and len(self._reported) < _MOST_REPORTED:
             self._reported.add(key)
             self._report(f"Label Studio: {message}")
-
-
-def _object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise AnswerError(422, "invalid_request", "expected an object")
-    return body
 
 
 def _value(data: Mapping[str, Any], key: str) -> Any:
