@@ -195,6 +195,21 @@ def evaluate(
 def export(
     run: RunArgument,
     target: Annotated[Path, typer.Argument(metavar="DIR", help="new folder for the model")],
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="`transformers`, or `onnx`: runs without torch, with onnxruntime",
+        ),
+    ] = "transformers",
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="int8", help="8-bit weights; needs `--format onnx`; reports how many tags change"
+        ),
+    ] = None,
     imports: ImportsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
@@ -203,7 +218,9 @@ def export(
     from .. import exporting
 
     with progress_bar() as progress:
-        exporting.export(run, target, progress=progress, trust_code=trust_code)
+        exporting.export(
+            run, target, progress=progress, format=format_, quantize=quantize, trust_code=trust_code
+        )
     with results_are_stored():
         print_result(f"exported to {target}; load it with `sltk.load({str(target)!r})`")
 

@@ -25,7 +25,7 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoModel
 
-from ..cards import base_name, write_card
+from ..cards import write_card
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..families import hub_models
@@ -41,6 +41,7 @@ from ..nn import adapter_merging
 from ..run import model_folder
 from ..runtime.progress import Progress
 from ..spec.imports import ImportPolicy
+from .exported_backbone import exported_spec
 from .onnx_exporter import export_onnx
 from .plain_config import NotPlainError
 from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_weights
@@ -87,7 +88,7 @@ def export(
     if read_description(folder).get("type") == "onnx":
         raise UsageError(f"`{run}` is an ONNX export, which only labels: export the run that it comes from")
     if format == "onnx":
-        export_onnx(folder, target, progress, quantize=quantize)
+        export_onnx(folder, source, target, progress, quantize=quantize)
     else:
         _export_transformers(folder, source, target, progress)
 
@@ -107,7 +108,7 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
     with memory_advice.saving():
         config, state = adapter_merging.plain_weights(model.network.backbone.model)
-    exported = replace(model, backbone=_exported_spec(model.backbone))
+    exported = replace(model, backbone=exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:
             about_use = _save_plain(exported, config, state, partial, folder / "imports", progress)
@@ -192,13 +193,3 @@ def _check_free(target: Path) -> None:
     if target.is_dir() and any(target.iterdir()):
         raise UsageError(f"`{target}` is not empty; choose a new folder")
     check_model_folder(target)
-
-
-def _exported_spec(spec: Any) -> Any:
-    """The backbone after merging: pretrained and plain, in the precision it was used in."""
-    removed = ("quantization", "lora", "adapter", "config", "tokenizer", "gguf_file", "revision")
-    changes: dict[str, Any] = dict.fromkeys(removed)
-    changes |= {"init": "pretrained", "name": base_name(spec.name) or "exported", "freeze": True}
-    if spec.trains_all_weights and spec.dtype == "auto":
-        changes["dtype"] = "float32"
-    return spec.model_copy(update=changes)

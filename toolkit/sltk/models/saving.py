@@ -91,15 +91,19 @@ def save_rest(model: Model, folder: Path, base: dict[str, Any], imports: Path) -
     for path in sorted(imports.glob("[!.]*.py")):
         if path.resolve().parent == imports.resolve():  # else a link would copy a file of whoever exports
             atomic.write_bytes(folder / "imports" / path.name, path.read_bytes())
-    description = {
-        **describe_backbone(backbone, model.backbone, base),
+    atomic.write_json(folder / DESCRIPTION, describe(model, base))
+
+
+def describe(model: Model, base: dict[str, Any]) -> dict[str, Any]:
+    """The content of sltk.json."""
+    return {
+        **describe_backbone(model.network.backbone, model.backbone, base),
         "scheme": model.labels.scheme,
         "labels": list(model.labels.tags),
         "max_length": model.max_length,
         "components": {slot: getattr(model, slot).model_dump(mode="json") for slot in model.slots},
         **model.settings(),
     }
-    atomic.write_json(folder / DESCRIPTION, description)
 
 
 def load(

@@ -1,0 +1,172 @@
+"""An ONNX export gives the scores of sltk in onnxruntime alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import sltk
+import tiny
+from sltk.extend import HeadModule, register
+from sltk.models.tagger_model import TaggerModel
+from sltk.nn.batching import pack
+from sltk.run import load
+from sltk.subwords.samples import IGNORED, Sample
+from tiny_families import BY_NAME
+
+SENTENCES = [
+    ["The", "soup", "was", "awful", "."],
+    ["Nobody", "called", "the", "goat", "cheese", "plain", ",", "and", "unremarkable-ish", "it", "was"],
+    ["ok"],
+    ["the", "bread", "was", "excellent"],
+]
+
+
+@register.head("test_shifting")
+class _Shifting(sltk.extend.Head):
+    """A custom head that scores words by an operation that is not in ONNX."""
+
+    def build(self, hidden_size: int, labels: Any) -> HeadModule:
+        return _ShiftingModule(hidden_size, len(labels.tags))
+
+
+class _ShiftingModule(HeadModule):
+    def __init__(self, size: int, labels: int) -> None:
+        super().__init__()
+        self.scorer = torch.nn.Linear(size, labels)
+
+    def loss(self, vectors_WH: Any, tags_W: Any, lengths_S: Any) -> Any:
+        return torch.nn.functional.cross_entropy(self.emissions(vectors_WH), tags_W, reduction="sum")
+
+    def emissions(self, vectors_WH: Any) -> Any:
+        return torch.special.bessel_j0(vectors_WH.detach()) @ self.scorer.weight.T
+
+
+@register.head("test_own_way")
+class _OwnWay(sltk.extend.Head):
+    """A custom head that chooses tags itself."""
+
+    def build(self, hidden_size: int, labels: Any) -> HeadModule:
+        return _OwnWayModule(hidden_size, len(labels.tags))
+
+
+class _OwnWayModule(_ShiftingModule):
+    def decode(self, vectors_WH: Any, lengths_S: Any) -> Any:
+        return self.emissions(vectors_WH).argmax(-1), torch.ones(len(vectors_WH))
+
+
+def train_run(folder: Path, **changes: Any) -> Path:
+    """Train for one epoch and return the folder of the run."""
+    sltk.train(tiny.spec({"epochs": 1}, **changes), folder)
+    return folder
+
+
+def export(run: Path, target: Path, **options: Any) -> tiny.RecordingProgress:
+    """Export a run to ONNX, and return what was reported."""
+    progress = tiny.RecordingProgress()
+    sltk.export(run, target, progress, format="onnx", **options)
+    return progress
+
+
+def samples(model: TaggerModel) -> list[Sample]:
+    """The encoded sentences."""
+    encodings = model.encoder.encode([sltk.Sentence(words) for words in SENTENCES])
+    return [Sample(each, [IGNORED] * each.words) for each in encodings]
+
+
+def sltk_scores(model: TaggerModel) -> np.ndarray[Any, Any]:
+    """Scores of all words, [W, C]."""
+    with torch.inference_mode():
+        return model.network.emissions([pack(samples(model))]).numpy()
+
+
+def padded(rows: list[list[int]]) -> np.ndarray[Any, Any]:
+    """Rows of numbers, padded on the right."""
+    longest = max(map(len, rows))
+    return np.array([row + [0] * (longest - len(row)) for row in rows], dtype=np.int64)
+
+
+def onnx_scores(folder: Path, model: TaggerModel, padding: int = 0) -> np.ndarray[Any, Any]:
+    """The scores of all words by onnxruntime, from one padded batch with this many more positions."""
+    import onnxruntime
+
+    about = json.loads((folder / "sltk.json").read_text())
+    windows = [sample.encoding.windows[0] for sample in samples(model)]
+    ids = padded([window.ids for window in windows])
+    ids = np.pad(ids, ((0, 0), (0, padding)), constant_values=3)
+    lengths = np.array([len(window.ids) for window in windows])
+    mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if about["onnx"]["granularity"] == "word":
+        inputs |= {
+            "word_first": padded([w.first for w in windows]),
+            "word_last": padded([w.last for w in windows]),
+        }
+        places = [list(range(len(window.first))) for window in windows]
+    else:
+        is_first = about["components"]["aligner"]["type"] == "first_subword"
+        places = [window.first if is_first else window.last for window in windows]
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    assert list(inputs) == about["onnx"]["inputs"] == [value.name for value in session.get_inputs()]
+    (logits,) = session.run(["logits"], inputs)
+    return np.concatenate([row[place] for row, place in zip(logits, places, strict=True)])
+
+
+def backbone_of(family: str, **changes: Any) -> dict[str, Any]:
+    """A small backbone of a family, with the mask 0110 unless `changes` has another."""
+    kind = BY_NAME[family].kind
+    config = {
+        "model_type": family,
+        **BY_NAME[family].config(vocab_size=None, bos_token_id=None, eos_token_id=None),
+    }
+    return tiny.backbone(**{"type": kind, "config": config, "unmask": "0110", **changes})
+
+
+LONGROPE = {
+    **tiny.LLAMA, "model_type": "phi3", "pad_token_id": 0,
+    "max_position_embeddings": 128, "original_max_position_embeddings": 64,
+    "rope_parameters": {
+        "rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 64,
+        "short_factor": [1.5] * 8, "long_factor": [3.0] * 8,
+    },
+}  # fmt: skip
+CASES: dict[str, Callable[[], dict[str, Any]]] = {
+    "causal llama": lambda: {"backbone": tiny.backbone(unmask="none")},
+    "lora, crf, mean": lambda: {
+        "backbone": tiny.backbone(lora={"r": 4}), "head": {"type": "crf"}, "aligner": {"type": "mean"},
+    },
+    "mlp, max": lambda: {"head": {"type": "mlp", "hidden": [7, 5]}, "aligner": {"type": "max"}},
+    "last subword, all": lambda: {
+        "backbone": tiny.backbone(unmask="all"), "aligner": {"type": "last_subword"},
+    },
+    "encoder, first_last": lambda: {"backbone": backbone_of("roberta"), "aligner": {"type": "first_last"}},
+    "windows, softcap": lambda: {"backbone": backbone_of("gemma2")},
+    "dropped windows": lambda: {"backbone": backbone_of("modernbert", unmask_window="drop")},
+    "sinks, experts": lambda: {"backbone": backbone_of("gpt_oss")},
+    "own mask only": lambda: {"backbone": backbone_of("deberta-v2", unmask="all")},
+    "gpt2": lambda: {"backbone": backbone_of("gpt2")},
+    "longrope": lambda: {"backbone": tiny.backbone(config=LONGROPE)},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_onnxruntime_gives_the_scores_of_sltk(tmp_path: Path, case: str, onnx_library: ModuleType) -> None:
+    """Scores of words agree to 1e-4 on a padded batch of mixed lengths, however much padding there is."""
+    run = train_run(tmp_path / "run", **CASES[case]())
+    progress = export(run, tmp_path / "export")
+    model = load(run).model
+    expected = sltk_scores(model)
+    np.testing.assert_allclose(onnx_scores(tmp_path / "export", model), expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(onnx_scores(tmp_path / "export", model, 9), expected, atol=1e-4, rtol=0)
+    onnx_library.checker.check_model(str(tmp_path / "export" / "model.onnx"))
+    assert progress.has_note(", 0 of ")
+    assert progress.has_note("onnxruntime labels")
+    assert progress.has_note("at most 64 subwords") == (case == "longrope")

@@ -1,0 +1,198 @@
+"""Compare an ONNX export with sltk: scores, tags and speed, on sentences of the run and on unusual ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ModelError, Problem
+from ..models.tagger_model import TaggerModel, predict
+from ..nn import fused
+from ..nn.batching import pack
+from ..nn.softmax_head import as_numpy
+from ..nn.tagger import Tagger
+from ..runtime.progress import Progress
+from ..subwords.samples import IGNORED, Sample
+from ..types import Prediction, Sentence
+from .onnx_quantization import quantize_int8, size
+from .onnx_session import session_of
+from .onnx_tagger import OnnxTagger, Scores
+
+TOLERANCE = 1e-4
+"""Largest difference of scores, unless float32 itself makes larger ones: see `OnnxComparison.check`."""
+
+_BATCH = 8
+"""Sentences of a batch whose scores are compared; they are not sorted, so their lengths differ."""
+_BATCH_TOKENS = 1024
+"""Subwords of a batch that is labelled and timed."""
+_STORED = 100
+"""Sentences of the run that are compared."""
+_ROUNDS = 3
+
+_TEXTS = (
+    "Nobody called the goat cheese plain , and unremarkable-ish it was .",
+    "ok",
+    "The soup was awful .",
+    "In 1999 , Anna O'Neill moved from Ouagadougou to 221B Baker Street , London NW1 , for £ 3,500 a month .",
+    "Straße , naïve , Đà Nẵng , Ελλάδα , Москва , 東京 , עברית , 😀 👩‍👩‍👧 ,",
+    "-- ( [ { \" ' ` ~ ! ? % & / \\ | < > } ] ) --",
+    "Supercalifragilisticexpialidocious pneumonoultramicroscopicsilicovolcanoconiosis",
+    "WHO said that the U.S. and the EU should wait ? The committee , which met on Tuesday , did not : it sent its "
+    "chair , Dr. Lee , to Geneva , where talks on the treaty had begun the week before .",
+)
+
+
+def sample(run: Path) -> list[Sentence]:
+    """Sentences to compare: some that the run has labelled, if they are there, and some with unusual words."""
+    stored = (sentence for path in sorted(run.glob("predictions/*.conll")) for sentence in _sentences(path))
+    return [*islice(stored, _STORED), *(Sentence(text.split()) for text in _TEXTS)]
+
+
+def _sentences(path: Path) -> Iterator[Sentence]:
+    """The words of a file of predictions."""
+    words: list[str] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        if line:
+            words.append(line.partition("\t")[0])
+        elif words:
+            yield Sentence(words)
+            words = []
+
+
+class OnnxComparison:
+    """Compares a graph with the network that it was made of.
+
+    Args:
+        model: the model of the run.
+        network: the same network in float32, with stock modules; `check` replaces them by sltk's faster ones.
+        sentences: what both label.
+        progress: receives the results as notes.
+    """
+
+    def __init__(
+        self, model: TaggerModel, network: Tagger, sentences: Sequence[Sentence], progress: Progress
+    ) -> None:
+        self._run, self._network = model, network
+        self._model = replace(model, network=network, device=torch.device("cpu"))
+        self._sentences, self._progress = sentences, progress
+        self._threads = torch.get_num_threads()
+        self._expected: list[Prediction] = []
+
+    def check(self, file: Path) -> None:
+        """Compare scores, tags and speed.
+
+        Deep networks differ by more than 1e-4 when the same numbers are added in another order. So the limit is the
+        larger of 1e-4 and twice the difference between sltk's faster modules and those of transformers.
+
+        Raises:
+            ModelError: scores differ by more, or tags differ although the scores do not.
+        """
+        tagger, batches = self._tagger(file), self._batches()
+        stock = self._scores(batches)
+        fused.fuse(self._network.backbone)
+        rounding = _difference(self._scores(batches), stock)
+        difference = _difference([tagger.scores(samples) for samples in batches], stock)
+        limit = max(TOLERANCE, 2 * rounding)
+        self._expected = self._predict(self._model)
+        changed = self._changed(tagger)
+        if not difference <= limit or (changed and rounding <= TOLERANCE / 10):
+            about = f"scores of the ONNX model differ from sltk's by {difference:.2g}, and {changed} tags"
+            raise ModelError(Problem(about, notes=(f"the limit is {limit:.2g}; nothing was written",)))
+        self._progress.note(
+            f"scores differ from sltk's by {difference:.1g} at most, {changed} of {self._words} tags differ"
+            + (f" (rounding in sltk itself: {rounding:.1g})" if rounding > TOLERANCE else "")
+        )
+        self._report_run()
+        self._report_speed(tagger, "float32")
+
+    def quantize(self, file: Path) -> None:
+        """Replace the file by one with 8-bit weights, and report what that changes."""
+        before, source = size(file), file.parent / "float32" / file.name
+        source.parent.mkdir()
+        for path in file.parent.glob(f"{file.name}*"):
+            path.rename(source.parent / path.name)
+        quantize_int8(source, file)
+        for path in source.parent.iterdir():
+            path.unlink()
+        source.parent.rmdir()
+        tagger = self._tagger(file)
+        self._progress.note(
+            f"int8 changes {self._changed(tagger)} of {self._words} tags, and the size from {before / 1e6:,.1f} "
+            f"to {size(file) / 1e6:,.1f} MB"
+        )
+        self._report_speed(tagger, "int8")
+
+    @property
+    def _words(self) -> int:
+        return sum(len(sentence) for sentence in self._sentences)
+
+    def _tagger(self, file: Path) -> OnnxTagger:
+        return OnnxTagger(self._model, session_of(file, self._threads))
+
+    def _batches(self) -> list[list[Sample]]:
+        """Batches of sentences with different lengths."""
+        encodings = self._model.encoder.encode(self._sentences)
+        samples = [Sample(each, [IGNORED] * each.words) for each in encodings if each.words]
+        return [samples[start : start + _BATCH] for start in range(0, len(samples), _BATCH)]
+
+    def _scores(self, batches: Sequence[Sequence[Sample]]) -> list[Scores]:
+        """Scores [W, C] of the words of each batch by the packed network."""
+        with torch.inference_mode():
+            return [as_numpy(self._network.emissions([pack(samples)])) for samples in batches]
+
+    def _predict(self, model: TaggerModel) -> list[Prediction]:
+        return list(predict(model, self._sentences, _BATCH_TOKENS, len(self._sentences), Progress()))
+
+    def _changed(self, tagger: OnnxTagger) -> int:
+        return _changed(tagger.predict(self._sentences, _BATCH_TOKENS), self._expected)
+
+    def _report_run(self) -> None:
+        """Report how the float32 weights of the export change the tags of a run in another number format."""
+        weights = {p.dtype for p in self._run.network.parameters()}
+        if weights == {torch.float32}:
+            return
+        changed = _changed(self._predict(self._run), self._expected)
+        self._progress.note(
+            f"the run itself is not in float32; the export is, and changes {changed} of {self._words} tags"
+        )
+
+    def _report_speed(self, tagger: OnnxTagger, form: str) -> None:
+        work: tuple[Callable[[], Any], ...] = (
+            partial(tagger.predict, self._sentences, _BATCH_TOKENS),
+            partial(self._predict, self._model),
+        )
+        onnx, sltk = (self._words / _seconds(each) for each in work)
+        self._progress.note(
+            f"onnxruntime labels {onnx:,.0f} words/s in {form}, sltk {sltk:,.0f} in float32 ({len(self._sentences)} "
+            f"sentences, the same batches, CPU, threads: {self._threads} each)"
+        )
+
+
+def _difference(some: Sequence[Scores], others: Sequence[Scores]) -> float:
+    """The largest difference of two lists of scores; infinite if one is not a number."""
+    largest = max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def _changed(some: Sequence[Prediction], others: Sequence[Prediction]) -> int:
+    """The number of words with different tags."""
+    pairs = zip(some, others, strict=True)
+    return sum(x != y for a, b in pairs for x, y in zip(a.tags, b.tags, strict=True))
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    """The time of a call: the shortest of a few, after one that warms up."""
+    times = []
+    for _ in range(_ROUNDS + 1):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
