@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import torch
 
 import sltk
 import tiny
+from sltk.errors import ModelError, UsageError
 from sltk.extend import HeadModule, register
 from sltk.models.tagger_model import TaggerModel
 from sltk.nn.batching import pack
@@ -170,3 +172,125 @@ def test_onnxruntime_gives_the_scores_of_sltk(tmp_path: Path, case: str, onnx_li
     assert progress.has_note(", 0 of ")
     assert progress.has_note("onnxruntime labels")
     assert progress.has_note("at most 64 subwords") == (case == "longrope")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a CRF and labelled validation and test sentences."""
+    folder = tmp_path_factory.mktemp("crf") / "run"
+    return train_run(folder, data=tiny.all_splits(), head={"type": "crf"})
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, onnx_library: ModuleType) -> Path:
+    """The same run as ONNX."""
+    export(run, run.parent / "onnx")
+    return run.parent / "onnx"
+
+
+TEXTS = ["The soup was awful.", "  Nobody's goat cheese, at our 2nd table: 😀 plain ", "", "東京 naïve ok"]
+
+
+def test_an_export_labels_text_like_the_run(run: Path, exported: Path) -> None:
+    """Words, offsets, tags and spans are those of the run directory; scores agree to 1e-4."""
+    ours, theirs = load(run).predict(TEXTS), load(exported).predict(TEXTS)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.sentence.words, one.sentence.offsets, one.tags) == (
+            other.sentence.words,
+            other.sentence.offsets,
+            other.tags,
+        )
+        assert [(s.start, s.end, s.type) for s in one.spans] == [
+            (s.start, s.end, s.type) for s in other.spans
+        ]
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+
+
+def test_an_export_is_the_same_file_each_time(run: Path, exported: Path, tmp_path: Path) -> None:
+    """Two exports of a run have equal graphs, with standard operators and nothing about the machine."""
+    export(run, tmp_path / "again")
+    content = (exported / "model.onnx").read_bytes()
+    assert content == (tmp_path / "again" / "model.onnx").read_bytes()
+    assert b"site-packages" not in content
+    assert b".py" not in content
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "README.md",
+        "card.json",
+        "config.json",
+        "manifest.json",
+        "model.onnx",
+        "sltk.json",
+        "tokenizer",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "transitions.json",
+    ]
+    assert not list(exported.rglob("*.py"))
+
+
+def test_the_graph_has_standard_operators(exported: Path, onnx_library: ModuleType) -> None:
+    """Any runtime for opset 18 can read it; axes have names."""
+    model = onnx_library.load(exported / "model.onnx")
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
+    assert {node.domain for node in model.graph.node} == {""}
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {
+        "input_ids": ["batch", "length"],
+        "attention_mask": ["batch", "length"],
+        "logits": ["batch", "length", 7],
+    }
+
+
+def test_int8_reports_changed_tags_and_the_size(run: Path, exported: Path, tmp_path: Path) -> None:
+    """The quantized graph is smaller and still labels; the report counts words, tags and megabytes."""
+    progress = export(run, tmp_path / "int8", quantize="int8")
+    assert any(
+        re.search(r"int8 changes \d+ of \d+ tags, and the size from 0\.\d to 0\.\d MB", n)
+        for n in progress.notes
+    )
+    before, after = ((folder / "model.onnx").stat().st_size for folder in (exported, tmp_path / "int8"))
+    assert after < before
+    assert json.loads((tmp_path / "int8" / "sltk.json").read_text())["onnx"]["quantization"] == "int8"
+    words = [len(prediction.tags) for prediction in load(tmp_path / "int8").predict(TEXTS)]
+    assert words == [len(prediction.tags) for prediction in load(run).predict(TEXTS)]
+
+
+def test_an_operation_without_onnx_form_is_named(tmp_path: Path, onnx_library: ModuleType) -> None:
+    """The error names the operation, and what to do instead; nothing is written."""
+    run = train_run(tmp_path / "run", head={"type": "test_shifting"})
+    with pytest.raises(ModelError, match="bessel_j0") as error:
+        export(run, tmp_path / "export")
+    assert "without `--format onnx`" in str(error.value)
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_head_that_decodes_itself_is_refused(tmp_path: Path, onnx_library: ModuleType) -> None:
+    """The error names the head, and the methods that it would need."""
+    run = train_run(tmp_path / "run", head={"type": "test_own_way"})
+    with pytest.raises(UsageError, match="the head `test_own_way` chooses tags in a way of its own") as error:
+        export(run, tmp_path / "export")
+    assert "`emissions`" in str(error.value)
+
+
+def test_an_instruction_tuned_model_is_refused(tmp_path: Path, onnx_library: ModuleType) -> None:
+    """It writes text, which a graph of scores does not do."""
+    run = Path(__file__).parent.parent / "stored_runs" / "instruct"
+    with pytest.raises(UsageError, match="type: instruct"):
+        export(run, tmp_path / "export")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "onx"}, "did you mean `onnx`"),
+        ({"format": "onnx", "quantize": "int-8"}, "did you mean `int8`"),
+        ({"quantize": "int8"}, "add `--format onnx`"),
+    ],
+)
+def test_wrong_options_are_refused(run: Path, tmp_path: Path, options: dict[str, str], message: str) -> None:
+    """An unknown name is an error with the nearest known one."""
+    with pytest.raises(UsageError, match=re.escape(message)):
+        sltk.export(run, tmp_path / "export", **options)

@@ -64,9 +64,9 @@ def export_onnx(
         _write_rest(model, network, partial, quantize, inputs_of(tagger), progress)
         progress.note("comparing its scores and tags with those of sltk")
         comparison = OnnxComparison(model, network, sample(run), progress)
-        comparison.check(partial / FILE)
+        comparison.check(partial)
         if quantize is not None:
-            comparison.quantize(partial / FILE)
+            comparison.quantize(partial, FILE)
         write_card(partial, run)
         manifest.write(partial, **about)
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..errors import ModelError, Problem
-from ..models.tagger_model import TaggerModel, predict
+from ..models import onnx_tagger, tagging
+from ..models.onnx_tagger import OnnxTagger
+from ..models.tagger_model import TaggerModel
 from ..nn import fused
 from ..nn.batching import pack
 from ..nn.softmax_head import as_numpy
@@ -23,8 +26,8 @@ from ..runtime.progress import Progress
 from ..subwords.samples import IGNORED, Sample
 from ..types import Prediction, Sentence
 from .onnx_quantization import quantize_int8, size
-from .onnx_session import session_of
-from .onnx_tagger import OnnxTagger, Scores
+
+Scores = NDArray[np.float32]
 
 TOLERANCE = 1e-4
 """Largest difference of scores, unless float32 itself makes larger ones: see `OnnxComparison.check`."""
@@ -83,10 +86,9 @@ class OnnxComparison:
         self._run, self._network = model, network
         self._model = replace(model, network=network, device=torch.device("cpu"))
         self._sentences, self._progress = sentences, progress
-        self._threads = torch.get_num_threads()
         self._expected: list[Prediction] = []
 
-    def check(self, file: Path) -> None:
+    def check(self, folder: Path) -> None:
         """Compare scores, tags and speed.
 
         Deep networks differ by more than 1e-4 when the same numbers are added in another order. So the limit is the
@@ -95,13 +97,15 @@ class OnnxComparison:
         Raises:
             ModelError: scores differ by more, or tags differ although the scores do not.
         """
-        tagger, batches = self._tagger(file), self._batches()
+        tagger, batches = onnx_tagger.load(folder), self._batches()
         stock = self._scores(batches)
         fused.fuse(self._network.backbone)
         rounding = _difference(self._scores(batches), stock)
-        difference = _difference([tagger.scores(samples) for samples in batches], stock)
+        difference = _difference(
+            [tagger.scorer.word_scores(samples, mixed=True) for samples in batches], stock
+        )
         limit = max(TOLERANCE, 2 * rounding)
-        self._expected = self._predict(self._model)
+        self._expected = self._predict(tagging, self._model)
         changed = self._changed(tagger)
         if not difference <= limit or (changed and rounding <= TOLERANCE / 10):
             about = f"scores of the ONNX model differ from sltk's by {difference:.2g}, and {changed} tags"
@@ -113,9 +117,10 @@ class OnnxComparison:
         self._report_run()
         self._report_speed(tagger, "float32")
 
-    def quantize(self, file: Path) -> None:
-        """Replace the file by one with 8-bit weights, and report what that changes."""
-        before, source = size(file), file.parent / "float32" / file.name
+    def quantize(self, folder: Path, name: str) -> None:
+        """Replace the file of this name by one with 8-bit weights, and report what that changes."""
+        file = folder / name
+        before, source = size(file), folder / "float32" / name
         source.parent.mkdir()
         for path in file.parent.glob(f"{file.name}*"):
             path.rename(source.parent / path.name)
@@ -123,7 +128,7 @@ class OnnxComparison:
         for path in source.parent.iterdir():
             path.unlink()
         source.parent.rmdir()
-        tagger = self._tagger(file)
+        tagger = onnx_tagger.load(folder)
         self._progress.note(
             f"int8 changes {self._changed(tagger)} of {self._words} tags, and the size from {before / 1e6:,.1f} "
             f"to {size(file) / 1e6:,.1f} MB"
@@ -133,9 +138,6 @@ class OnnxComparison:
     @property
     def _words(self) -> int:
         return sum(len(sentence) for sentence in self._sentences)
-
-    def _tagger(self, file: Path) -> OnnxTagger:
-        return OnnxTagger(self._model, session_of(file, self._threads))
 
     def _batches(self) -> list[list[Sample]]:
         """Batches of sentences with different lengths."""
@@ -148,31 +150,36 @@ class OnnxComparison:
         with torch.inference_mode():
             return [as_numpy(self._network.emissions([pack(samples)])) for samples in batches]
 
-    def _predict(self, model: TaggerModel) -> list[Prediction]:
-        return list(predict(model, self._sentences, _BATCH_TOKENS, len(self._sentences), Progress()))
+    def _predict(self, kind: Any, model: Any) -> list[Prediction]:
+        """Label the sentences with a model of a type: `tagging` or `onnx_tagger`."""
+        window = max(1, len(self._sentences))
+        return list(kind.predict(model, self._sentences, _BATCH_TOKENS, window, Progress()))
 
     def _changed(self, tagger: OnnxTagger) -> int:
-        return _changed(tagger.predict(self._sentences, _BATCH_TOKENS), self._expected)
+        return _changed(self._predict(onnx_tagger, tagger), self._expected)
 
     def _report_run(self) -> None:
         """Report how the float32 weights of the export change the tags of a run in another number format."""
         weights = {p.dtype for p in self._run.network.parameters()}
         if weights == {torch.float32}:
             return
-        changed = _changed(self._predict(self._run), self._expected)
+        changed = _changed(self._predict(tagging, self._run), self._expected)
         self._progress.note(
             f"the run itself is not in float32; the export is, and changes {changed} of {self._words} tags"
         )
 
     def _report_speed(self, tagger: OnnxTagger, form: str) -> None:
-        work: tuple[Callable[[], Any], ...] = (
-            partial(tagger.predict, self._sentences, _BATCH_TOKENS),
-            partial(self._predict, self._model),
-        )
-        onnx, sltk = (self._words / _seconds(each) for each in work)
+        threads = torch.get_num_threads()
+        tagger.scorer.prepare()
+        torch.set_num_threads(tagger.scorer.threads)
+        try:
+            onnx = self._words / _seconds(partial(self._predict, onnx_tagger, tagger))
+            sltk = self._words / _seconds(partial(self._predict, tagging, self._model))
+        finally:
+            torch.set_num_threads(threads)
         self._progress.note(
             f"onnxruntime labels {onnx:,.0f} words/s in {form}, sltk {sltk:,.0f} in float32 ({len(self._sentences)} "
-            f"sentences, the same batches, CPU, threads: {self._threads} each)"
+            f"sentences, the same batches, CPU, threads: {tagger.scorer.threads} each)"
         )
 
 

@@ -49,12 +49,20 @@ class OnnxScorer:
         self._takes_last = takes_last
         self._labels = labels
         self._states = _states(path)
+        self.threads = _threads()
+        """Threads of one run."""
         self._session = _session(path, packed=False)
         self._runs = 0
         self._check()
 
-    def word_scores(self, samples: Iterable[Sample]) -> Floats:
+    def prepare(self) -> None:
+        """Pack the weights before the next run, because there will be many."""
+        self._runs = _RUNS_BEFORE_PACKING - 1
+
+    def word_scores(self, samples: Iterable[Sample], *, mixed: bool = False) -> Floats:
         """[W, L]: one score per label for each word of the samples, in order.
+
+        With `mixed`, all windows are padded to one length; otherwise windows of similar length.
 
         Raises:
             UsageError: the graph cannot be run, or its scores have another shape or are no finite numbers.
@@ -63,7 +71,8 @@ class OnnxScorer:
         sizes = [len(window.first) for window in windows]
         starts = np.cumsum([0, *sizes])
         scores_WL = np.empty((starts[-1], self._labels), dtype=np.float32)
-        for rows in similar_lengths([len(window.ids) for window in windows]):
+        groups = [list(range(len(windows)))] if mixed else similar_lengths([len(w.ids) for w in windows])
+        for rows in groups:
             scores_BXL = self._run([windows[row] for row in rows])
             for row, scores_XL in zip(rows, scores_BXL, strict=True):
                 window = windows[row]

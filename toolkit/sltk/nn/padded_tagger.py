@@ -73,7 +73,8 @@ class PaddedTagger(nn.Module):
             return self.model(input_ids=input_ids, position_ids=positions_1L).last_hidden_state  # type: ignore[no-any-return]
 
     def _scores(self, vectors_XH: Tensor, like: Tensor) -> Tensor:
-        return self.head.emissions(vectors_XH).reshape(like.shape[0], like.shape[1], -1)
+        scores_XC = self.head.emissions(vectors_XH)
+        return scores_XC.reshape(like.shape[0], like.shape[1], int(scores_XC.shape[1]))
 
     def _words(self, vectors_BLH: Tensor, first_BW: Tensor, last_BW: Tensor) -> Tensor:
         """Vectors [B * W, H] of words."""
