@@ -10,8 +10,8 @@
 A custom backbone that is not a transformers model is copied unchanged.
 
 LoRA is merged in float32. Quantized weights are dequantized first. NF4 layers multiply by exactly these values, so
-scores differ only by rounding. LLM.int8() also rounds the inputs of its layers, which an exported model does not,
-so scores differ in about the second decimal.
+scores differ only by rounding, that of bfloat16 where the device is fast at it. LLM.int8() also rounds the inputs of
+its layers, which an exported model does not. A note has the measured difference.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ..spec.imports import ImportPolicy
 from .exported_backbone import exported_spec
 from .onnx_exporter import export_onnx
 from .plain_config import NotPlainError
-from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_weights
+from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_reading, save_weights
 from .quantization_difference import report_difference
 
 FORMATS = ("transformers", "onnx")
@@ -64,8 +64,9 @@ def export(
     """Write the model of a run to a new folder, completely or not at all.
 
     `sltk.load` reads it without the base model. With the format `transformers`, `AutoModelForTokenClassification`
-    reads it too if the blocks of a decoder are all causal, or those of an encoder all unmasked, and the head is linear;
-    it gives the same scores, those of a word at its first (or last) subword. Otherwise, a note gives the reason.
+    reads it too if the blocks of a decoder are all causal or all unmasked, or those of an encoder all unmasked, and the
+    head is linear; it gives the scores of sltk for the same subwords, and notes say how to get the same subwords.
+    Otherwise, a note gives the reason.
 
     Args:
         run: a finished run, or a model that sltk wrote, in a folder or on the hub.
@@ -164,6 +165,8 @@ def _save_base(
     except NotPlainError:
         auto_class = None
     save_weights(AutoModel, config, state, folder / "base")
+    if auto_class is not None and isinstance(model, TaggerModel):
+        save_reading(model, folder / "base")
     saving.save_rest(model, folder, {"path": "base"}, imports)
     return {"class": auto_class, "path": "base"}
 

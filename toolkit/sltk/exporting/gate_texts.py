@@ -13,7 +13,8 @@ from ..types import Sentence
 _TEXTS = {
     "words": "The committee asked the mechanic in Berlin for a longer report on Monday",
     "numbers": "The box of 12 cost 25 dollars in 2024",
-    "punctuation": "Anna Kovacs (Zurich) said: \"It's well-known, isn't it?\"",
+    "punctuation": 'Anna Kovacs (Zurich) said: "The map is well-known!"',
+    "contractions": "It's Peter's map and wasn't there",
     "spaces": "  two  spaces,\ta tab and one at the end ",
     "scripts": "Zürich naïve 東京 Москва 😀 ½ x",
     "special": "the words {} are text",
@@ -26,7 +27,7 @@ class Case:
     """A text or a list of words, and what sltk reads."""
 
     difficulty: str
-    """One of `words`, `numbers`, `punctuation`, `spaces`, `scripts`, `special`, `invisible`."""
+    """One of `words`, `numbers`, `punctuation`, `contractions`, `spaces`, `scripts`, `special`, `invisible`."""
     words: list[str]
     offsets: list[tuple[int, int]]
     """Half-open offsets of the words in `text`."""

@@ -40,11 +40,15 @@ def save_plain_tagger(
         raise NotPlainError(f"transformers has no token classifier for the family `{config.model_type}`")
     _save_classifier(model, config, state, folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
-    backbone = model.network.backbone
-    save_tokenizer(
-        backbone.tokenizer, folder, spacing=model.spacing, max_length=model.max_length or backbone.max_length
-    )
+    save_reading(model, folder)
     return check_agreement(tagging.load(folder), folder)
+
+
+def save_reading(model: TaggerModel, folder: Path) -> None:
+    """Save the tokenizer so that transformers reads text as the model does."""
+    backbone = model.network.backbone
+    limit = model.max_length or backbone.max_length
+    save_tokenizer(backbone.tokenizer, folder, spacing=model.spacing, max_length=limit)
 
 
 def save_language_model(

@@ -21,6 +21,7 @@ _VERSION = "use transformers 5.2 or later: earlier versions ignore `is_causal: f
 _DIFFICULTIES = {
     "numbers": "numbers",
     "punctuation": "punctuation next to a word",
+    "contractions": "contractions (`wasn't`)",
     "spaces": "several spaces, tabs",
     "scripts": "other scripts, emoji",
     "special": "names of special tokens (`</s>`)",
@@ -104,6 +105,12 @@ def _model_rules(model: TaggerModel) -> Iterator[str]:
         yield f"the pipeline joins B- and I- tags only: entities come in pieces, because the tags are {scheme}"
     elif scheme == "plain":
         yield "the pipeline joins adjacent words with the same tag"
+    else:
+        yield "the pipeline makes an entity of an ill-formed tag, such as an I- after another type; sltk leaves it out"
+    if model.decisions.decode == "constrained":
+        yield "sltk chooses the best well-formed sequence of tags, transformers the best tag of each word"
+    if model.decisions.thresholds:
+        yield "sltk leaves out spans below the thresholds of the model; transformers knows no thresholds"
     limit = model.max_length or model.network.backbone.max_length
     if limit is not None:
         yield (
