@@ -61,7 +61,7 @@ def test_a_client_that_does_not_read_is_cut(labeller: sltk.Labeller) -> None:
         body = json.dumps({"texts": ["soup" + " " * 15_000] * 30}).encode()
         answer, stream = server.connect_narrow(head(len(body)) + body), server.connect_narrow(STREAM)
         sending = background(
-            lambda: send_all(stream, chunk('{"text": "' + "soup" + " " * 15_000 + '"}\n') * 300)
+            lambda: send_all(stream, chunk('{"text": "' + "soup" + " " * 15_000 + '"}\n') * 200)
         )
         until(lambda: server.health()["streams"] == 1)
         until(lambda: not server.server.server_state.connections)

@@ -136,11 +136,14 @@ class BatchingQueue:
         """
         seconds = self.settings.timeout if timeout is None else timeout
         try:
-            return await asyncio.wait_for(job.future, seconds)
-        except TimeoutError:
+            # `asyncio.wait_for` would lose a cancellation that comes together with the result.
+            await asyncio.wait({job.future}, timeout=seconds)
+            if job.future.done():
+                return job.future.result()
             message = f"not labelled within {seconds:g} seconds: the server is busy, or the text is too long"
-            raise AnswerError(504, "timeout", message) from None
+            raise AnswerError(504, "timeout", message)
         finally:
+            job.future.cancel()
             self.drop(job)
 
     def add(self, lane: Lane, job: LineJob) -> None:
