@@ -46,17 +46,20 @@ if TYPE_CHECKING:
     from .spec.loading import load_data
     from .spec.writing import dump
     from .sweeps.runner import sweep
+    from .thresholds import choose_thresholds
 
 __all__ = [
     "Aligner", "Backbone", "Component", "DataError", "Experiment", "FileReader", "Head", "InputError", "Labeller",
     "Metric", "ModelError", "Prediction", "Reader", "RefusedError", "RunError", "Sentence", "SltkError", "Span",
-    "SpecError", "Splitter", "TaggedReader", "Unused", "UsageError", "Writer", "__version__", "dump", "evaluate",
-    "export", "load", "load_data", "pretrain", "register", "report", "sweep", "train",
+    "SpecError", "Splitter", "TaggedReader", "Unused", "UsageError", "Writer", "__version__",
+    "choose_thresholds", "dump", "evaluate", "export", "load", "load_data", "pretrain", "register", "report",
+    "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
     "Experiment": "spec.experiment",
     "InputError": "errors",
+    "choose_thresholds": "thresholds",
     "RunError": "errors",
     "dump": "spec.writing",
     "export": "exporting",

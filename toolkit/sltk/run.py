@@ -211,7 +211,7 @@ def evaluate(
     """
     progress, wishes = progress or Progress(), Wishes.for_evaluation(decode, thresholds)
     folder = hub_models.locate(folder, trust_code=trust_code)
-    task = _scoring_task(folder, split, reader, progress, trust_code)
+    task = scoring_task(folder, split, reader, progress, trust_code)
     decisions = decisions_for(task.model, task.model_at, wishes, progress)
     stream = label_dataset(task.model, task.dataset, task.batch_tokens, progress, decisions)
     comparison = DecodingComparison(task.model, task.metrics, task.scheme) if wishes.compare else None
@@ -221,11 +221,13 @@ def evaluate(
     scores = streamed_scores(task.model, task.metrics, task.scheme, predictions or stream)
     if comparison is not None:
         scores |= comparison.result()
+    if decisions.thresholds:
+        scores["decisions"] = decisions.summary()
     return Evaluation(scores, predictions)
 
 
 @dataclass
-class _ScoringTask:
+class ScoringTask:
     """A model, and data to score it on."""
 
     model: kinds.LabellingModel
@@ -236,9 +238,9 @@ class _ScoringTask:
     batch_tokens: int
 
 
-def _scoring_task(
+def scoring_task(
     folder: Path, split: str, reader: Reader | None, progress: Progress, trust_code: bool
-) -> _ScoringTask:
+) -> ScoringTask:
     """Open the data, and load the model of a run or an export; see `evaluate`."""
     policy = _policy(progress, trust_code)
     if is_model(folder):
@@ -267,7 +269,7 @@ def _scoring_task(
     unknown = summary.tags - set(model.labels.tags)
     if unknown:
         progress.note(f"tags that the model does not know, scored as errors: {', '.join(sorted(unknown))}")
-    return _ScoringTask(model, model_at, dataset, scheme, metrics, batch_tokens)
+    return ScoringTask(model, model_at, dataset, scheme, metrics, batch_tokens)
 
 
 def load(

@@ -3,6 +3,7 @@
     app.py                  the app, options shared by commands, output, errors
     run_commands.py         train, evaluate, export
     predict_command.py      predict
+    threshold_commands.py   thresholds
     serve_commands.py       serve
     hub_commands.py         card, push
     sweep_commands.py       sweep
@@ -19,7 +20,7 @@ runs, so that `--help` is instant.
 
 # Each module registers its commands on the app, and `sltk --help` lists them in this order.
 from . import run_commands  # noqa: F401  # isort: skip
-from . import predict_command  # noqa: F401  # isort: skip
+from . import predict_command, threshold_commands  # noqa: F401  # isort: skip
 from . import serve_commands, hub_commands, sweep_commands, search_commands, pretrain_commands  # noqa: F401  # isort: skip
 from . import spec_commands, component_commands, data_commands, report_commands  # noqa: F401  # isort: skip
 from .app import main

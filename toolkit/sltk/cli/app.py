@@ -95,6 +95,14 @@ DecodeOption = Annotated[
         help="head, or constrained for tags that the scheme allows  [default: what the head says]",
     ),
 ]
+SpanScoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--span-score",
+        metavar="HOW",
+        help="score of a span: product, minimum or marginal  [default: what the head says]",
+    ),
+]
 ThresholdsOption = Annotated[
     str,
     typer.Option(

@@ -16,6 +16,7 @@ from .app import (
     ImportsOption,
     ReaderKeyOption,
     RunArgument,
+    SpanScoreOption,
     ThresholdsOption,
     TrustOption,
     WriterKeyOption,
@@ -59,14 +60,7 @@ def predict(
         float,
         typer.Option("--min-score", metavar="X", help="leave out spans with a score below X, from 0 to 1"),
     ] = 0.0,
-    span_score: Annotated[
-        str | None,
-        typer.Option(
-            "--span-score",
-            metavar="HOW",
-            help="score of a span: product, minimum or marginal  [default: what the head says]",
-        ),
-    ] = None,
+    span_score: SpanScoreOption = None,
     thresholds: ThresholdsOption = "stored",
     decode: DecodeOption = None,
     rank: Annotated[

@@ -34,7 +34,7 @@ def show_scores(console: Console, title: str, scores: Scores) -> None:
         console.print()
         _show_comparison(console, title, scores)
     for name, value in scores.items():
-        if name == "as_trained":
+        if name in ("as_trained", "decisions"):
             continue
         if isinstance(value, Mapping) and "signature" in value:
             console.print()

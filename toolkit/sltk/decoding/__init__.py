@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .decisions import Decisions, check_scheme
     from .decoder import TagDecoder
     from .span_filter import keep_spans
+    from .stored_thresholds import Thresholds, copy_thresholds, read_thresholds
     from .tag_choice import best_tags
     from .tag_transitions import FORBIDDEN, Transitions
-    from .thresholds import Thresholds, copy_thresholds, read_thresholds
 
 __all__ = [
     "FORBIDDEN", "Chain", "Decisions", "TagDecoder", "Thresholds", "Transitions", "best_paths", "best_tags",
@@ -30,7 +30,7 @@ __getattr__ = on_first_use(
         **dict.fromkeys(("Chain", "best_paths", "marginals"), "decoding.chains"),
         **dict.fromkeys(("Decisions", "check_scheme"), "decoding.decisions"),
         **dict.fromkeys(("FORBIDDEN", "Transitions"), "decoding.tag_transitions"),
-        **dict.fromkeys(("Thresholds", "copy_thresholds", "read_thresholds"), "decoding.thresholds"),
+        **dict.fromkeys(("Thresholds", "copy_thresholds", "read_thresholds"), "decoding.stored_thresholds"),
         "TagDecoder": "decoding.decoder",
         "best_tags": "decoding.tag_choice",
         "keep_spans": "decoding.span_filter",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import Problem, UsageError, nearest
 from ..schemes.names import SchemeName
@@ -49,6 +49,14 @@ class Decisions:
     def threshold(self, type_: str) -> float:
         """The lowest score with which a span of this type is kept."""
         return max(self.min_score, self.thresholds.get(type_, 0.0))
+
+    def summary(self) -> dict[str, Any]:
+        """What scores of these predictions depend on, ready for JSON."""
+        return {
+            "decode": self.decode,
+            "span_score": self.span_score,
+            "thresholds": dict(self.thresholds),
+        }
 
     @property
     def leaves_out_spans(self) -> bool:

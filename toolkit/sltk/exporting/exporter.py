@@ -27,6 +27,7 @@ from transformers import AutoModel
 
 from ..cards import write_card
 from ..components.backbones.pretrained import PretrainedBackbone
+from ..decoding import copy_thresholds
 from ..errors import Problem, UsageError, nearest
 from ..families import hub_models
 from ..files import atomic, manifest
@@ -123,6 +124,7 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
         atomic.write_json(description, {**read_json(description), "transformers": about_use})
         if getattr(model.backbone, "quantization", None) is not None:
             report_difference(model, partial, progress)
+        copy_thresholds(folder, partial)
         write_card(partial, run)
         manifest.write(partial, **about)
 

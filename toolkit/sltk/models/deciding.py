@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..decoding import Decisions
 from ..decoding.decisions import Measure, Mode, SpanScore, check_name
-from ..decoding.thresholds import NAME, Thresholds, read_thresholds
+from ..decoding.stored_thresholds import NAME, Thresholds, read_thresholds
 from ..errors import Location, Problem, UsageError
 from ..runtime.progress import Progress
 from .kinds import LabellingModel
