@@ -50,7 +50,8 @@ async function label(signal) {
   const [record] = (await ask("predict", { body, token, signal })).predictions;
   show(record, info);
   const seconds = (performance.now() - start) / 1000;
-  say(`${record.words.length.toLocaleString("en")} words in ${seconds.toFixed(2)} s`);
+  const words = record.words.length;
+  say(`${words.toLocaleString("en")} word${words === 1 ? "" : "s"} in ${seconds.toFixed(2)} s`);
 }
 
 function setBusy(isBusy) {

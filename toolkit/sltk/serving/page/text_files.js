@@ -24,6 +24,7 @@ function takeDrops(takeFile, onText) {
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) cover.hidden = true; // the pointer has left the window
   });
+  addEventListener("dragend", () => (cover.hidden = true));
   addEventListener("drop", (event) => {
     cover.hidden = true;
     if (!isOurs(event)) return;
