@@ -29,7 +29,11 @@ class Visit:
         self.page.on(
             "request", lambda request: request.url.startswith(url) or self.problems.append(request.url)
         )
-        self.page.goto(url)
+        self.open()
+
+    def open(self) -> None:
+        """Load the page anew."""
+        self.page.goto(self.url)
         self.page.wait_for_selector("#model:not([hidden]), #error:not([hidden])")
 
     def label(self, text: str) -> None:

@@ -97,13 +97,19 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def window(browser: Browser, port: int) -> Visit:
+    """A window of the browser."""
+    return Visit(browser, port)
+
+
 @pytest.fixture
-def visit(browser: Browser, port: int) -> Iterator[Visit]:
+def visit(window: Visit) -> Iterator[Visit]:
     """The page as it opens. Whatever the test does, no script of a text runs, and nothing is loaded from elsewhere."""
-    visit = Visit(browser, port)
-    yield visit
-    assert visit.problems == []
-    visit.page.context.close()
+    window.open()
+    yield window
+    problems, window.problems[:] = list(window.problems), []
+    assert problems == []
 
 
 @pytest.fixture(scope="module")
@@ -496,15 +502,9 @@ def spans_in_text(draw: st.DrawFn) -> dict[str, Any]:
     return {"text": text, "spans": spans}
 
 
-@pytest.fixture(scope="module")
-def painter(browser: Browser, port: int) -> Visit:
-    """A page whose function for highlights is called directly."""
-    return Visit(browser, port)
-
-
 @settings(max_examples=10)
 @given(records=st.lists(spans_in_text(), max_size=30))
-def test_spans_that_cross_are_split(painter: Visit, records: list[dict[str, Any]]) -> None:
+def test_spans_that_cross_are_split(window: Visit, records: list[dict[str, Any]]) -> None:
     """Whatever spans overlap, the text stays the same, and the marks of each span hold its characters."""
     script = """async (records) => {
       const { paint, spansOf } = await import("./highlights.js");
@@ -517,7 +517,7 @@ def test_spans_that_cross_are_split(painter: Visit, records: list[dict[str, Any]
         return [element.textContent, pieces, sorted];
       });
     }"""
-    results = painter.page.evaluate(script, records)
+    results = window.page.evaluate(script, records)
     for record, (text, pieces, spans) in zip(records, results, strict=True):
         assert text == record["text"]
         assert sorted(map(str, spans)) == sorted(map(str, record["spans"]))
@@ -544,6 +544,7 @@ def test_paper_gets_the_result_only(visit: Visit) -> None:
     for selector in ("#text", "#submit", "#copy-json", "#threshold"):
         assert visit.page.locator(selector).is_hidden()
     assert visit.page.evaluate("getComputedStyle(document.querySelector('mark')).printColorAdjust") == "exact"
+    visit.page.emulate_media(media="screen")
 
 
 def test_every_file_of_the_page_is_packaged() -> None:
