@@ -40,6 +40,7 @@ from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
 from .spec.imports import ImportPolicy
 from .spec.loading import Loaded
 from .spec.writing import digest
+from .trackers.tracked_progress import tracked
 from .types import Prediction
 
 if TYPE_CHECKING:
@@ -150,10 +151,12 @@ def _run_in(
     processes.barrier()
     task = kind.task()
     task = replace(task, callbacks=(*task.callbacks, *callbacks), spec_digest=digest(spec))
-    with memory_advice.training(spec.trainer):
-        fitted = fit(task, spec.trainer, run.checkpoints, log, resume=resume)
-    with memory_advice.labelling(spec.trainer.eval_batch_tokens):
-        metrics = {**kind.score(fitted, log), "train": kind.cost(fitted)}
+    with tracked(spec, run.folder, log, resume=resume) as tracking:
+        with memory_advice.training(spec.trainer):
+            fitted = fit(task, spec.trainer, run.checkpoints, tracking, resume=resume)
+        with memory_advice.labelling(spec.trainer.eval_batch_tokens):
+            metrics = {**kind.score(fitted, tracking), "train": kind.cost(fitted)}
+        tracking.scored(metrics)
     if processes.is_main_process():
         kind.save(metrics)
         run.finish(metrics)

@@ -40,17 +40,16 @@ def weights_folder(folder: Path) -> Path:
     return folder / BASE if is_apart and (folder / BASE).is_dir() else folder
 
 
-def export_of(weights: Path) -> Path | None:
-    """The export whose weights `find` found in its `base/`; None for any other folder."""
-    is_apart = weights.name == BASE and weights_folder(weights.parent) == weights
-    return weights.parent if is_apart else None
+def find_export(name: str, revision: str | None = None) -> Path | None:
+    """The folder of an export whose weights are in its `base/`; None for any other model."""
+    root = expanded(name) if name.startswith(("/", ".", "~")) else snapshot(name, revision)
+    return root if root is not None and weights_folder(root) != root else None
 
 
 def find_tokenizer(name: str, revision: str | None = None) -> Path | None:
     """The folder with the tokenizer of a model; None if its files are not on this machine."""
-    folder = find(name, revision)
-    export = None if folder is None else export_of(folder)
-    return folder if export is None else export / "tokenizer"
+    export = find_export(name, revision)
+    return find(name, revision) if export is None else export / "tokenizer"
 
 
 def snapshot(name: str, revision: str | None = None) -> Path | None:

@@ -8,6 +8,7 @@ log.jsonl             loss, learning rate, scores, notes
 model/                see models/saving.py
 predictions/SPLIT.conll
 corpus/, steps/       of `sltk pretrain`: token ids during training, and snapshots of the model
+tensorboard/, …       with `trainer.log_to`: see trackers/
 metrics.json          written last: a run that has it is finished
 """
 
@@ -59,6 +60,7 @@ class RunDirectory:
         """The corpus of a new run until `start` accepts that run; until then `corpus/` stays unchanged."""
         self.steps = folder / "steps"
         self.metrics = folder / "metrics.json"
+        self.trackers = [folder / name for name in ("tensorboard", "wandb", "mlflow", "trackers.json")]
 
     @contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
@@ -209,7 +211,7 @@ class RunDirectory:
         """
         return [
             self.metrics, self.checkpoints, self.model, self.steps, self.predictions, self.log, self.corpus,
-            self.imports, self.spec, self.environment,
+            self.imports, *self.trackers, self.spec, self.environment,
         ]  # fmt: skip
 
     def _clear(self) -> None:

@@ -33,7 +33,7 @@ from .recipes import RecipeName
 
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
 Schedule = Literal["cosine", "linear", "constant"]
-Tracker = Literal["tensorboard", "wandb"]
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
 
 

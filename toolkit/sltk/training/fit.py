@@ -168,7 +168,7 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         metric_for_best_model="score" if follows_best else None,
         greater_is_better=True if follows_best else None,
         restore_callback_states_from_checkpoint=True,
-        report_to=list(spec.log_to) or "none",
+        report_to="none",  # `trackers/` logs more, and into the run directory
         disable_tqdm=True,
         seed=task.seed,
         use_cpu=task.device.type == "cpu",

@@ -19,7 +19,7 @@ from ...nn.backbone import BuildContext, PackedBackbone
 from . import local_tokenizer, lora
 from .attention_setup import apply_mask
 from .base_weights import identify_base
-from .exported import download_export, verify_folder
+from .exported import download_export, verify_source
 from .fetching import fetch, from_config_values
 from .pretrained import TrainedTokenizer
 from .stored_weights import check_config, check_finite, check_total
@@ -40,8 +40,8 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)
     folder = source.folder if source is not None else None
-    if folder is not None:
-        verify_folder(folder, is_inside_run=source is not None and source.is_inside_run)
+    if source is not None and folder is not None:
+        verify_source(source, folder)
     headers = check_config(folder) if folder is not None else {}
     config = _config(spec, source, len(tokenizer))
     flags = _check_shape(spec, config)

@@ -11,6 +11,7 @@ from ...files import manifest
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
+    from .weights import WeightsSource
 
 
 def download_export(spec: PretrainedBackbone) -> None:
@@ -28,17 +29,16 @@ def download_export(spec: PretrainedBackbone) -> None:
         hub_models.download(name, spec.revision)
 
 
-def verify_folder(folder: Path, *, is_inside_run: bool) -> None:
-    """Compare the folder of a base model with its manifest, if sltk wrote one.
-
-    The folder of a model that is being loaded has been compared already, with its `base/`.
+def verify_source(source: WeightsSource, folder: Path) -> None:
+    """Compare a base model, whose weights are in `folder`, with its manifest, if sltk wrote one.
 
     Raises:
         UsageError: a file differs.
         ModelError: it is an ONNX export.
     """
-    export = None if is_inside_run else model_files.export_of(folder)
-    root = export or folder
+    root = folder
+    if not source.is_inside_run:  # else its manifest has been verified, and covers `base/`
+        root = model_files.find_export(source.name, source.options.get("revision")) or folder
     if (root / "model.onnx").exists() and not any(folder.glob("*.safetensors")):
         note = "name the run, or an export of it for transformers"
         about = f"`{root}` is an ONNX export, which has no weights to train from"

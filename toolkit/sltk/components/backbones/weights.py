@@ -62,9 +62,7 @@ def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource 
 
 def _subfolder(name: str, revision: str | None, subfolder: str) -> dict[str, str]:
     """The argument of `from_pretrained` for an export of sltk whose files transformers does not find by itself."""
-    folder = model_files.find(name, revision)
-    is_apart = folder is not None and model_files.export_of(folder) is not None
-    return {"subfolder": subfolder} if is_apart else {}
+    return {} if model_files.find_export(name, revision) is None else {"subfolder": subfolder}
 
 
 def tokenizer_options(spec: PretrainedBackbone) -> dict[str, Any]:
