@@ -72,6 +72,7 @@ def test_a_client_that_does_not_read_is_not_read_from(labeller: sltk.Labeller) -
         records = server.records(connection)
         assert len(list(islice(records, 20))) == 20
         until(lambda: server.health()["words"] > labelled)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def send_until_blocked(connection: socket.socket, data: bytes) -> int:
