@@ -2,6 +2,7 @@
 
     python benchmarks/startup.py
     python benchmarks/startup.py --data eng.train --tokenizer DIR       real data and a real tokenizer
+    python benchmarks/startup.py --run RUN                              predict with this run, and with its ONNX export
 
 Each command runs in a new process and is timed from start to exit. Reading, tokenizing and aligning are timed in
 this process, on a CoNLL file or on synthetic sentences, as many as CoNLL-2003 has for training. Times are medians.
@@ -37,7 +38,12 @@ SENTENCES = 14_041
 
 def time_command(*arguments: str, repetitions: int, text: str = "") -> list[float]:
     """Return the seconds of each run of `sltk ARGUMENTS`, after an untimed run that fills the file cache."""
-    command = [sys.executable, "-m", "sltk", *arguments]
+    return time_program("-m", "sltk", *arguments, repetitions=repetitions, text=text)
+
+
+def time_program(*arguments: str, repetitions: int, text: str = "") -> list[float]:
+    """Return the seconds of each run of `python ARGUMENTS`, after an untimed run."""
+    command = [sys.executable, *arguments]
     run = partial(subprocess.run, command, input=text, check=True, capture_output=True, text=True, cwd=ROOT)
     return [_timed(run)[0] for _ in range(repetitions + 1)][1:]
 
@@ -77,12 +83,18 @@ def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run the benchmark and return the output of `--json`."""
     spec = str(ROOT / "experiments" / "llama_absa_0111.yaml")
-    run = train_small(folder / "run")
+    run = options.run or train_small(folder / "run")
+    exported = folder / "onnx"
+    sltk.export(run, exported, format="onnx")
     time_repeatedly = partial(time_command, repetitions=options.repetitions)
+    text = "The soup was cold.\n"
+    labels = f"import sltk; sltk.load({str(exported)!r}).predict({text!r})"
     times = {
         "sltk --help": time_repeatedly("--help"),
         "sltk check": time_repeatedly("check", spec),
-        "sltk predict": time_repeatedly("predict", str(run), "-", text="The soup was cold.\n"),
+        "sltk predict": time_repeatedly("predict", str(run), "-", text=text),
+        "sltk predict (ONNX)": time_repeatedly("predict", str(exported), "-", text=text),
+        "sltk.load (ONNX)": time_program("-c", labels, repetitions=options.repetitions),
     }
     path, tokenizer = options.data, options.tokenizer
     if path is None or tokenizer is None:
@@ -112,6 +124,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="CoNLL file (default: synthetic sentences)")
     parser.add_argument(
         "--tokenizer", type=Path, help="folder with a tokenizer (default: one trained on the data)"
+    )
+    parser.add_argument(
+        "--run", type=Path, help="run directory to predict with (default: the quickstart after one update)"
     )
     parser.add_argument("--repetitions", type=int, default=5, help="timed runs (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")

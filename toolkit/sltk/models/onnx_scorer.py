@@ -164,6 +164,7 @@ def _session(path: Path, *, packed: bool) -> Any:
         )
     options = runtime.SessionOptions()
     options.intra_op_num_threads = _threads()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 4  # errors are raised too
     # Memory is planned for each shape anew and returned after each run: batches of text differ in shape.
     options.enable_mem_pattern = False
