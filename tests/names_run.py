@@ -38,14 +38,14 @@ def write(path: Path, count: int, seed: int) -> Path:
     return path
 
 
-def train(folder: Path, head: dict[str, Any] | None = None) -> Path:
+def train(folder: Path, head: dict[str, Any] | None = None, epochs: int = 8) -> Path:
     """A run directory, with its data beside it."""
     counts = {"train": 80, "validation": 60, "test": 60}
     data = {
         split: {"type": "conll", "path": str(write(folder / f"{split}.conll", count, seed))}
         for seed, (split, count) in enumerate(counts.items())
     }
-    trainer = {"epochs": 8, "learning_rate": 0.01}
+    trainer = {"epochs": epochs, "learning_rate": 0.01}
     spec = tiny.spec(trainer, data=data, head=head or {"type": "linear", "dropout": 0.0})
     sltk.train(spec, folder / "run")
     return folder / "run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import sltk
 from repository import ROOT
 from sltk import schemes
 from sltk.cli import main
+from sltk.components.metrics.spans import SpansMetric
 from sltk.errors import UsageError
 from sltk.files import manifest
 
@@ -225,6 +227,47 @@ def test_evaluate_compares_constrained_decoding(clumsy_run: Path, capsys: pytest
     shown = capsys.readouterr().out
     assert "as trained" in shown
     assert f"{changed['tags']:,} tags changed in {changed['sentences']:,} sentences" in shown
+
+
+def test_the_metric_spans_scores_what_predict_writes(crf_run: Path, tmp_path: Path) -> None:
+    """Its thresholds count the spans that a minimum score keeps, whatever the score of a span is."""
+    shutil.copytree(crf_run, tmp_path / "run")
+    path = tmp_path / "run" / "model" / "sltk.json"
+    path.write_text(path.read_text().replace('"span_score": "product"', '"span_score": "marginal"'))
+    manifest.update(path.parent, path)
+    labeller = sltk.load(tmp_path / "run")
+    assert labeller.decisions.span_score == "marginal"
+    evaluated = sltk.evaluate(tmp_path / "run").predictions
+    rows = SpansMetric(resamples=0, thresholds=[0.7]).score(evaluated, "IOB2")["thresholds"]
+    kept = labeller.predict([p.words for p in evaluated], min_score=0.7)
+    assert rows[0]["predicted"] == sum(len(p.spans) for p in kept)
+    words_only = [replace(p, spans=[]) for p in evaluated]
+    other = SpansMetric(resamples=0, thresholds=[0.7]).score(words_only, "IOB2")["thresholds"]
+    assert other[0]["predicted"] <= rows[0]["predicted"]
+
+
+def test_a_head_that_decodes_constrained_is_trained_and_scored_so(tmp_path: Path) -> None:
+    """`head.decode: constrained` needs no option later; its predictions file has no ill-formed tag."""
+    run = names_run.train(
+        tmp_path, {"type": "linear", "decode": "constrained", "span_score": "minimum"}, epochs=1
+    )
+    labeller = sltk.load(run)
+    assert (labeller.decisions.decode, labeller.decisions.span_score) == ("constrained", "minimum")
+    blocks = (run / "predictions" / "test.conll").read_text(encoding="utf-8").strip("\n").split("\n\n")
+    for block in blocks:
+        schemes.decode([line.split("\t")[2] for line in block.splitlines()], "IOB2", "error")
+
+
+def test_a_spec_cannot_constrain_plain_tags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`sltk check` reports it at the key of the head."""
+    spec = tmp_path / "plain.yaml"
+    spec.write_text(
+        "name: plain\nscheme: plain\ndata: {train: {type: grammar, count: 3}}\nbackbone: {type: decoder, name: x}\n"
+        "head: {type: linear, decode: constrained}\n"
+    )
+    error = message(capsys, "check", str(spec))
+    assert "constrained decoding needs a scheme of spans" in error
+    assert "(head.decode)" in error
 
 
 def test_a_crf_is_constrained_already(crf_run: Path) -> None:

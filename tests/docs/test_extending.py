@@ -100,7 +100,8 @@ def test_a_moved_run_predicts_without_the_original_files(trained: Path) -> None:
 def test_options_of_a_component_are_saved(trained: Path) -> None:
     """sltk.json has the type and options of the head."""
     saved = json.loads((trained / "model" / "sltk.json").read_text())
-    assert saved["components"]["head"] == {"type": "weighted", "outside": 0.2}
+    of_every_head = {"decode": "head", "span_score": "product"}
+    assert saved["components"]["head"] == {"type": "weighted", "outside": 0.2, **of_every_head}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -18,6 +19,10 @@ from sltk.components.backbones import Decoder, TrainedTokenizer
 from sltk.components.heads import CrfHead, LinearHead, MlpHead
 from sltk.components.slots import Head
 from sltk.components.splitters.regex import RegexSplitter
+from sltk.decoding import Decisions
+from sltk.errors import UsageError
+from sltk.extend import Transitions
+from sltk.models.labeller import Labeller
 from sltk.models.tagger_model import TaggerModel, predict
 from sltk.nn.backbone import BuildContext
 from sltk.nn.softmax_head import HeadModule, SoftmaxHead, linear_scorer
@@ -186,6 +191,61 @@ def test_a_long_sentence_is_labelled_in_parts(model: TaggerModel, head: Head) ->
     assert equal(whole, predictions(model, inputs, batch_tokens=1))
     assert max(sizes) <= 64  # a window
     handle.remove()
+
+
+class ChainModule(HeadModule):
+    """A head of a user that only gives scores: of words, and of tags that follow each other."""
+
+    def __init__(self, labels):
+        super().__init__()
+        self.layer = torch.nn.Linear(32, labels)
+
+    def emissions(self, vectors_WH):
+        return self.layer(vectors_WH)
+
+    def transitions(self):
+        size = len(self.layer.bias)
+        zeros, stay = np.zeros(size, dtype=np.float32), 50 * np.eye(size, dtype=np.float32)
+        return Transitions(zeros, stay, zeros)
+
+
+class ChainHead(LinearHead):
+    """A custom head with transitions."""
+
+    def build(self, hidden_size, labels):
+        return ChainModule(len(labels.tags))
+
+
+def test_a_custom_head_may_give_only_scores(model: TaggerModel) -> None:
+    """sltk decides by `emissions` and `transitions`: here, all words of a sentence get the same tag."""
+    model = with_head(model, ChainHead())
+    labeller = Labeller(model, decisions=Decisions(uncertainty="margin", span_score="marginal"))
+    for prediction in labeller.predict([sentence for sentence in sentences() if sentence.words]):
+        assert len(set(prediction.tags)) == 1
+        assert prediction.uncertainty is not None
+
+
+@pytest.mark.parametrize("head", [OwnHead(), SentenceHead()])
+@pytest.mark.parametrize("decisions", [{"decode": "constrained"}, {"uncertainty": "entropy"}])
+def test_a_head_that_chooses_itself_cannot_be_constrained_or_ranked(
+    model: TaggerModel, head: Head, decisions: dict[str, str]
+) -> None:
+    """A `decode` of its own gives no scores of other tags; the error says so before anything is labelled."""
+    with pytest.raises(UsageError, match="chooses tags in a way of its own"):
+        Labeller(with_head(model, head), decisions=Decisions(**decisions))
+
+
+@pytest.mark.parametrize("head", [OwnHead(), SentenceHead()])
+def test_the_span_scores_of_a_head_that_chooses_itself(model: TaggerModel, head: Head) -> None:
+    """Marginal is the product of the probabilities that it gives."""
+    product, marginal = (
+        Labeller(with_head(model, head), decisions=Decisions(span_score=name)).predict(sentences())
+        for name in ("product", "marginal")
+    )
+    assert equal(product, marginal)
+    assert [[span.score for span in p.spans] for p in product] == [
+        [s.score for s in p.spans] for p in marginal
+    ]
 
 
 def test_a_chunk_has_a_bounded_number_of_words() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .components.backbones.building import tokenizer_for
     from .components.backbones.decoder_and_encoder import Decoder, Encoder
     from .components.readers.text_file import TextFileReader
+    from .decoding.tag_transitions import Transitions
     from .nn.backbone import BuildContext, PackedBackbone
     from .nn.softmax_head import HeadModule, SoftmaxHead, linear_scorer
     from .reports.discovery import collect as collect_runs
@@ -42,7 +43,7 @@ __all__ = [
     "IGNORED", "Aligner", "Backbone", "BuildContext", "Component", "DataError", "Decoder", "Encoder",
     "FileReader", "Head", "HeadModule", "LabelSet", "Metric", "ModelError", "PackedBackbone", "Prediction",
     "Reader", "RefusedError", "Sentence", "SltkError", "SoftmaxHead", "Span", "SpecError", "Splitter",
-    "Summary", "TaggedReader", "TextFileReader", "Unused", "UsageError", "Writer", "checkpoint_curves",
+    "Summary", "TaggedReader", "TextFileReader", "Transitions", "Unused", "UsageError", "Writer", "checkpoint_curves",
     "collect_runs", "figure_style", "linear_scorer", "plan_sweep", "read_records", "register",
     "save_figure", "tokenizer_for", "write_records",
 ]  # fmt: skip
@@ -59,6 +60,7 @@ __getattr__ = on_first_use(
         "SoftmaxHead": "nn.softmax_head",
         "Summary": "reports.study",
         "TextFileReader": "components.readers.text_file",
+        "Transitions": "decoding.tag_transitions",
         "checkpoint_curves": "reports.figures",
         "collect_runs": "reports.discovery:collect",
         "figure_style": "reports.plotting:style",

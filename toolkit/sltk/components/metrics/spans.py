@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from ...errors import SpecError
+from ...schemes import Chunk
 from ...schemes.names import SchemeName
 from ...types import Prediction, span_score
 from ..registry import register
@@ -18,6 +19,8 @@ from .span_metric import SpanMetric
 
 WordScores = Sequence[Sequence[float] | None]
 """The probability of each word's tag, sentence by sentence."""
+OwnScores = Sequence[Mapping[Chunk, float | None]]
+"""The model's score of each span, sentence by sentence."""
 
 
 @register.metric("spans")
@@ -27,7 +30,8 @@ class SpansMetric(SpanMetric):
     A span is correct if both ends and the type are, in any scheme. `boundaries` ignores types, and `confusion` counts
     which types were predicted for which, for spans with correct ends. `intervals` are confidence intervals of the
     scores (percentile bootstrap over sentences). `thresholds` and `calibration_bins` use the model's probabilities,
-    so they need the predictions of a model. A span's score is the product of its words' tag probabilities.
+    so they need the predictions of a model. A span's score is the one that `sltk predict` writes (`span_score` of the
+    head), or the product of its words' tag probabilities if that has none.
     """
 
     resamples: int = Field(
@@ -53,7 +57,11 @@ class SpansMetric(SpanMetric):
         """As `compute`, with the probabilities of the predictions."""
         gold = [prediction.sentence.tags or () for prediction in predictions]
         predicted = [prediction.tags for prediction in predictions]
-        return self.compute(gold, predicted, scheme, [prediction.scores for prediction in predictions])
+        own = [
+            {(span.start, span.end, span.type): span.score for span in prediction.spans}
+            for prediction in predictions
+        ]
+        return self.compute(gold, predicted, scheme, [prediction.scores for prediction in predictions], own)
 
     def compute(
         self,
@@ -61,6 +69,7 @@ class SpansMetric(SpanMetric):
         predicted: TagSequences,
         scheme: SchemeName,
         scores: WordScores | None = None,
+        own: OwnScores | None = None,
     ) -> dict[str, Any]:
         """The scores of `seqeval`, `boundaries`, `confusion`, and what the options select.
 
@@ -75,7 +84,7 @@ class SpansMetric(SpanMetric):
             "boundaries": _boundaries(sentences),
             "confusion": _confusion(sentences),
             **self._intervals(sentences),
-            **self._probability_scores(gold, predicted, sentences, scores),
+            **self._probability_scores(gold, predicted, sentences, scores, own),
             "signature": self._signature(scheme),
         }
 
@@ -101,7 +110,12 @@ class SpansMetric(SpanMetric):
         return {"intervals": intervals(sentences, self.resamples, self.confidence, self.seed)}
 
     def _probability_scores(
-        self, gold: TagSequences, predicted: TagSequences, sentences: SpanPairs, scores: WordScores | None
+        self,
+        gold: TagSequences,
+        predicted: TagSequences,
+        sentences: SpanPairs,
+        scores: WordScores | None,
+        own: OwnScores | None,
     ) -> dict[str, Any]:
         if not self.needs_probabilities:
             return {}
@@ -111,7 +125,7 @@ class SpansMetric(SpanMetric):
                 "tags alone have none"
             )
         result: dict[str, Any] = {}
-        spans = _scored_spans(sentences, scores)
+        spans = _scored_spans(sentences, scores, own or [{}] * len(sentences))
         if self.thresholds:
             support = sum(len(right) for right, _ in sentences)
             result["thresholds"] = above_thresholds(spans, support, self.thresholds)
@@ -124,12 +138,18 @@ class SpansMetric(SpanMetric):
         return result
 
 
-def _scored_spans(sentences: SpanPairs, scores: WordScores) -> list[tuple[float, bool]]:
+def _scored_spans(sentences: SpanPairs, scores: WordScores, own: OwnScores) -> list[tuple[float, bool]]:
     return [
-        (span_score((words or ())[span[0] : span[1]]), span in gold)
-        for (gold, predicted), words in zip(sentences, scores, strict=True)
+        (_score(span, words or (), spans), span in gold)
+        for (gold, predicted), words, spans in zip(sentences, scores, own, strict=True)
         for span in predicted
     ]
+
+
+def _score(span: Chunk, words: Sequence[float], own: Mapping[Chunk, float | None]) -> float:
+    """The model's own score of a span; one that it does not predict, as in another scheme, has none."""
+    score = own.get(span)
+    return span_score(words[span[0] : span[1]]) if score is None else score
 
 
 def _scored_words(
