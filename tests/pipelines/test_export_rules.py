@@ -112,6 +112,20 @@ def test_base_weights_and_head_are_enough_where_there_is_no_token_classifier(tmp
     assert best.tolist() == pytest.approx(prediction.scores, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("length", "class_name"),
+    [(24, "AutoModelForTokenClassification"), (1, "AutoModel")],
+    ids=["short", "none"],
+)
+def test_a_maximum_length_limits_the_texts_of_the_comparison(
+    tmp_path: Path, length: int, class_name: str
+) -> None:
+    """Texts that do not fit are not compared; if none fits, the export is for sltk only."""
+    model = untrained.save(tmp_path / "model", tiny.backbone(unmask="none"), max_length=length)
+    export(model, tmp_path / "export")
+    assert read_json(tmp_path / "export" / "sltk.json")["transformers"]["class"] == class_name
+
+
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_the_difference_from_a_quantized_run_is_measured(tmp_path: Path, kind: str) -> None:
     """A note has the number of tags that differ, and the largest difference of a probability."""

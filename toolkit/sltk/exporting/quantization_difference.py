@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..nn.batching import pack
 from ..runtime.progress import Progress
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
-from .gate_texts import cases
+from .gate_texts import Case, cases
 
 
 def report_difference(model: TaggerModel | InstructModel, folder: Path, progress: Progress) -> None:
@@ -24,7 +25,10 @@ def report_difference(model: TaggerModel | InstructModel, folder: Path, progress
     if isinstance(model, InstructModel):
         progress.note(f"warning: the run is quantized ({kind}) and its export is not: responses may differ")
         return
-    before, after = _labels(model), _labels(tagging.load(folder))
+    texts = list(cases(model))
+    if not texts:
+        return
+    before, after = _labels(model, texts), _labels(tagging.load(folder), texts)
     changed = int((before[0] != after[0]).sum())
     difference = float((before[1] - after[1]).abs().max())
     progress.note(
@@ -33,11 +37,9 @@ def report_difference(model: TaggerModel | InstructModel, folder: Path, progress
     )
 
 
-def _labels(model: TaggerModel) -> tuple[Tensor, Tensor]:
+def _labels(model: TaggerModel, texts: Sequence[Case]) -> tuple[Tensor, Tensor]:
     """`tags_W` and `scores_W` of the words of all texts."""
-    samples = [
-        Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in cases(model)
-    ]
+    samples = [Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in texts]
     batch: Any = pack(samples)
     moved = {
         key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in batch.items()

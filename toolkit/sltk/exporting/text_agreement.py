@@ -60,6 +60,8 @@ def check_agreement(model: TaggerModel, folder: Path) -> Agreement:
         NotPlainError: transformers reads no text as sltk does, or gives other scores.
     """
     every = list(cases(model))
+    if not every:
+        raise NotPlainError("its maximum length is too short for the texts of the comparison")
     tokenizer, alike, needs_generic = _best_tokenizer(folder, every)
     if not any(case.difficulty == "words" for case in alike):
         raise NotPlainError("transformers' tokenizers cannot read text as it does")

@@ -19,6 +19,7 @@ GENERIC_TOKENIZER = (
 )
 _VERSION = "use transformers 5.2 or later: earlier versions ignore `is_causal: false`, and give other labels silently"
 _DIFFICULTIES = {
+    "words": "other words",
     "numbers": "numbers",
     "punctuation": "punctuation next to a word",
     "contractions": "contractions (`wasn't`)",
@@ -73,10 +74,12 @@ def _loading_rules(model: TaggerModel, needs_generic_tokenizer: bool) -> Iterato
 
 def _text_rules(model: TaggerModel, unlike: Mapping[bool, Collection[str]]) -> Iterator[str]:
     """Which form of input is read as sltk reads it, and what no form can express."""
-    both = [name for name in unlike[False] if name in unlike[True]]
-    texts, lists = ([name for name in unlike[is_split] if name not in both] for is_split in (False, True))
+    both = [name for name in dict.fromkeys(unlike[False]) if name in unlike[True]]
+    texts, lists = (
+        [name for name in dict.fromkeys(unlike[is_split]) if name not in both] for is_split in (False, True)
+    )
     if texts:
-        where = "with " + ", ".join(_DIFFICULTIES[name] for name in texts if name in _DIFFICULTIES)
+        where = "with " + ", ".join(_DIFFICULTIES[name] for name in texts)
         if model.spacing == "single" and "punctuation" in texts:
             where = (
                 "where words are not separated by a space, because it was trained on words joined by spaces"
