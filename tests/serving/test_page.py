@@ -403,6 +403,9 @@ def test_a_request_can_be_cancelled(visit: Visit) -> None:
         visit.page.press("#text", "Control+Enter")
         visit.page.click("#submit", force=True)
     assert visit.text_of("#status") == "Labelling…"
+    visit.page.click("#example")
+    assert visit.text_of("#status") == "Cancel the running request first."
+    assert visit.page.input_value("#text") == TEXT
     visit.page.click("#cancel")
     assert visit.text_of("#status") == "Cancelled"
     assert len(held) == 1

@@ -1,7 +1,8 @@
 // The detail of the span under the pointer or the focus, and the arrow keys that move from span to span.
 
+import { element } from "./dom.js";
+
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
-const element = (id) => document.getElementById(id);
 const labelled = element("labelled");
 const detail = element("detail");
 
@@ -29,7 +30,7 @@ export function connect(shown) {
 function onArrow(event) {
   const step = STEPS[event.key];
   const place = entries.indexOf(entryOf.get(event.target));
-  if (step === undefined || place < 0) return;
+  if (step === undefined || place < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const next = Math.min(Math.max(place + step, 0), entries.length - 1);
   event.target.tabIndex = -1;
@@ -58,10 +59,12 @@ function hideDetail() {
   detail.hidden = true;
 }
 
-/** Place the detail below the first line of its mark, inside the window. */
+/** Place the detail below the first line of its mark, or above it where there is no room. */
 function placeDetail() {
-  const line = described.getClientRects()[0];
-  const room = document.documentElement.clientWidth - detail.offsetWidth - 8;
-  detail.style.left = `${Math.max(8, Math.min(line.left, room))}px`;
-  detail.style.top = `${line.bottom + 4}px`;
+  const { left, top, bottom } = described.getClientRects()[0];
+  const { clientWidth, clientHeight } = document.documentElement;
+  const { offsetWidth, offsetHeight } = detail;
+  const isBelow = bottom + offsetHeight + 8 < clientHeight;
+  detail.style.left = `${Math.max(8, Math.min(left, clientWidth - offsetWidth - 8))}px`;
+  detail.style.top = `${isBelow ? bottom + 4 : top - offsetHeight - 4}px`;
 }

@@ -1,6 +1,7 @@
 // A text with its spans marked.
 
 import { unitOffsets } from "./code_points.js";
+import { make } from "./dom.js";
 
 /** The hue of a type, in degrees, as in files/web_page.py: steps of the golden angle give distant hues. */
 export function hue(index) {
@@ -21,7 +22,7 @@ export function spansOf({ spans, words }, scheme) {
  */
 export function paint(parent, text, spans, hueOf) {
   const units = unitOffsets(text);
-  const slice = (start, end) => document.createTextNode(text.slice(units[start], units[end]));
+  const slice = (start, end) => text.slice(units[start], units[end]);
   const marks = new Map(spans.map((span) => [span, []]));
   const waiting = spans.map((span) => ({ span, start: span.start, end: span.end }));
 
@@ -40,25 +41,19 @@ export function paint(parent, text, spans, hueOf) {
   }
 
   function markOf({ span, start, end }) {
-    const mark = document.createElement("mark");
+    const mark = make("mark");
     mark.tabIndex = -1;
     mark.style.setProperty("--hue", hueOf(span.type));
     if (span.score !== null) mark.style.setProperty("--score", span.score);
     marks.get(span).push(mark);
     fill(mark, start, end);
-    if (end === span.end) mark.append(nameOf(span));
+    if (end === span.end) mark.append(make("small", span.type));
     return mark;
   }
 
   parent.replaceChildren();
   fill(parent, 0, units.length - 1);
   return marks;
-}
-
-function nameOf({ type }) {
-  const name = document.createElement("small");
-  name.textContent = type;
-  return name;
 }
 
 /** By their first character, longer ones first. */

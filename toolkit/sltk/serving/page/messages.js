@@ -1,7 +1,9 @@
 // The line below the text: what has happened, or what is wrong.
 
-const status = document.getElementById("status");
-const problem = document.getElementById("error");
+import { element } from "./dom.js";
+
+const status = element("status");
+const problem = element("error");
 
 /** State what has happened. */
 export function say(message) {

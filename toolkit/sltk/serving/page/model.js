@@ -1,8 +1,7 @@
 // What the page says of the model.
 
+import { element, make } from "./dom.js";
 import { hue } from "./highlights.js";
-
-const element = (id) => document.getElementById(id);
 
 /** Describe the model; `info` is what the server says of it. */
 export function describe(info) {
@@ -19,7 +18,7 @@ export function describe(info) {
 function drawMask({ notation, blocks, unmasked }) {
   const flags = Array.from({ length: blocks }, (_, block) => unmasked.includes(block));
   const squares = flags.map((isUnmasked) => {
-    const square = document.createElement("i");
+    const square = make("i");
     square.classList.toggle("unmasked", isUnmasked);
     return square;
   });
@@ -52,18 +51,14 @@ function facts({ types, scheme, scores, versions, format }) {
 }
 
 function marksOf(types) {
-  const marks = new DocumentFragment();
-  marks.append(...types.map((type, index) => textElement("mark", type, hue(index))));
-  return marks;
+  const marks = types.map((type, index) => {
+    const mark = make("mark", type);
+    mark.style.setProperty("--hue", hue(index));
+    return mark;
+  });
+  return make("div", ...marks);
 }
 
 function rowsOf([name, values]) {
-  return [textElement("dt", name), ...values.map((value) => textElement("dd", value))];
-}
-
-function textElement(tag, content, ownHue) {
-  const made = document.createElement(tag);
-  made.append(content);
-  if (ownHue !== undefined) made.style.setProperty("--hue", ownHue);
-  return made;
+  return [make("dt", name), ...values.map((value) => make("dd", value))];
 }

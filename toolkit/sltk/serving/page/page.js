@@ -1,6 +1,7 @@
 // The page: sends text to the server, and shows the spans of the answer.
 
 import { copy } from "./clipboard.js";
+import { element } from "./dom.js";
 import { toConll, toJson } from "./formats.js";
 import { complain, say } from "./messages.js";
 import { describe } from "./model.js";
@@ -11,7 +12,6 @@ import { takeFiles } from "./text_files.js";
 const EXAMPLE =
   "We met Ana Horvat at Lipa in Zagreb on Friday.\n" +
   "The lamb stew was superb, but the wine list turned out ordinary, and the service was hopeless.";
-const element = (id) => document.getElementById(id);
 const text = element("text");
 
 let info = null; // what the server says of its model
@@ -72,6 +72,7 @@ function report(error) {
 }
 
 function labelText(newText) {
+  if (running) return say("Cancel the running request first.");
   text.value = newText;
   submit();
 }

@@ -1,11 +1,11 @@
 // The result: the text with its spans, a legend, a table, and which of the spans are shown.
 
 import { connect } from "./detail.js";
+import { element, make } from "./dom.js";
 import { restricted } from "./formats.js";
 import { hue, paint, spansOf } from "./highlights.js";
 
 const FEW_TYPES = 20; // legends of more types have only those that occur
-const element = (id) => document.getElementById(id);
 
 let info = null;
 let record = null;
@@ -52,10 +52,8 @@ function hueOf(type) {
 }
 
 function rowOf({ text, type, score, start, end }) {
-  const row = document.createElement("tr");
-  for (const value of [text, type, score?.toFixed(3) ?? "", `${start}–${end}`]) {
-    row.insertCell().textContent = value;
-  }
+  const values = [text, type, score?.toFixed(3) ?? "", `${start}–${end}`];
+  const row = make("tr", ...values.map((value) => make("td", value)));
   row.cells[0].dir = row.cells[1].dir = "auto";
   return row;
 }
@@ -68,11 +66,10 @@ function drawLegend() {
 }
 
 function keyOf(type) {
-  const [button, name, count] = ["button", "bdi", "span"].map((tag) => document.createElement(tag));
+  const count = make("span");
+  const button = make("button", make("bdi", type), " ", count);
   button.type = "button";
   button.style.setProperty("--hue", hueOf(type));
-  name.textContent = type;
-  button.append(name, " ", count);
   button.addEventListener("click", () => {
     if (!hiddenTypes.delete(type)) hiddenTypes.add(type);
     update();

@@ -1,12 +1,14 @@
 // Text that is dropped on the page, or in a file.
 
+import { element } from "./dom.js";
+
 const LARGEST = 10e6; // bytes
 
 /** Call `onText` with the text of each file that is dropped or chosen, `onError` with what is wrong with it. */
 export function takeFiles(onText, onError) {
   const take = (file) => read(file).then(onText, onError);
-  const input = document.getElementById("file");
-  document.getElementById("open").addEventListener("click", () => input.click());
+  const input = element("file");
+  element("open").addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     if (input.files.length) take(input.files[0]);
     input.value = ""; // so that the same file can be chosen again
@@ -15,7 +17,7 @@ export function takeFiles(onText, onError) {
 }
 
 function takeDrops(takeFile, onText) {
-  const cover = document.getElementById("drop");
+  const cover = element("drop");
   addEventListener("dragover", (event) => {
     if (!isOurs(event)) return;
     event.preventDefault();
@@ -42,7 +44,9 @@ function isOurs({ dataTransfer, target }) {
 }
 
 async function read(file) {
-  if (file.size > LARGEST) throw new Error(`${file.name} has ${megabytes(file.size)}; the limit is ${megabytes(LARGEST)}`);
+  if (file.size > LARGEST) {
+    throw new Error(`${file.name} has ${megabytes(file.size)}; the limit is ${megabytes(LARGEST)}`);
+  }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch (error) {
