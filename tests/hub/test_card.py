@@ -180,6 +180,7 @@ def test_an_export_that_only_sltk_loads_says_so(tmp_path: Path) -> None:
     sltk.export(TAGGER, tmp_path / "model")
     card = ModelCard.load(tmp_path / "model" / "README.md")
     assert card.data.library_name == "sltk"
+    assert "Only sltk can load it: " in card.text
     assert "pipeline(" not in card.text
     assert "input  ░█  output" in card.text
 

@@ -211,6 +211,9 @@ def test_fully_trained_and_quantized_models_are_saved_and_loaded(tmp_path: Path)
         ]
         predictions = evaluate(tmp_path / name).predictions
         assert [tag for prediction in predictions for tag in prediction.tags] == tags
+    progress = tiny.RecordingProgress()
+    export(tmp_path / "quantized", tmp_path / "exported", progress)
+    assert progress.has_note("(nf4) and its export is not: probabilities of the next token differ by at most")
 
 
 def test_a_frozen_model_is_prompted_without_training(tmp_path: Path) -> None:

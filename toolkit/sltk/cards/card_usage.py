@@ -47,7 +47,7 @@ def usage_text(description: Mapping[str, Any], form: Form, place: str) -> str:
     elif form == "run":
         parts.append("`sltk export` writes it for transformers or as ONNX, without its base model.\n")
     else:
-        parts.append("transformers alone cannot load it: its mask, head or aligner exists in sltk only.\n")
+        parts.append(_sltk_only(description.get("transformers") or {}))
     return "\n".join(parts)
 
 
@@ -74,6 +74,15 @@ def _transformers(description: Mapping[str, Any], place: str) -> str:
         f"With transformers alone:\n\n{fenced('python', code)}\n{rules}\n"
         f"The code for exact words labels the words that you choose, as sltk does:\n\n{fenced('python', exact)}"
     )
+
+
+def _sltk_only(use: Mapping[str, Any]) -> str:
+    """Why transformers cannot load a model, and what of it transformers can load."""
+    reason = escaped(use.get("reason") or "its mask, head or aligner exists in sltk only")
+    base = (
+        " `AutoModel` of transformers loads the folder `base/`, without the head." if use.get("class") else ""
+    )
+    return f"Only sltk can load it: {reason}.{base}\n"
 
 
 def exact_words(description: Mapping[str, Any], place: str) -> str:

@@ -10,41 +10,69 @@ import torch
 from torch import Tensor
 
 from ..models import tagging
+from ..models.instruct import model as instructing
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
 from ..nn.batching import pack
+from ..nn.packing import Packing
 from ..runtime.progress import Progress
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
 from .gate_texts import Case, cases
 
+_PROMPT = "The committee asked the mechanic in Berlin for a longer report on Monday, but nobody was there."
+
 
 def report_difference(model: TaggerModel | InstructModel, folder: Path, progress: Progress) -> None:
-    """Note how far the tags and probabilities of a quantized model and of its export in `folder` differ."""
-    kind = model.backbone.quantization.type  # type: ignore[attr-defined]
-    if isinstance(model, InstructModel):
-        progress.note(f"warning: the run is quantized ({kind}) and its export is not: responses may differ")
-        return
-    texts = list(cases(model))
+    """Note how far the labels and probabilities of a quantized model and of its export in `folder` differ."""
+    spec: Any = model.backbone
+    measured = (
+        _next_tokens(model, instructing.load(folder))
+        if isinstance(model, InstructModel)
+        else _tags(model, tagging.load(folder), list(cases(model)))
+    )
+    if measured is not None:
+        progress.note(f"the run is quantized ({spec.quantization.type}) and its export is not: {measured}")
+
+
+def _tags(model: TaggerModel, exported: TaggerModel, texts: Sequence[Case]) -> str | None:
     if not texts:
-        return
-    before, after = _labels(model, texts), _labels(tagging.load(folder), texts)
-    changed = int((before[0] != after[0]).sum())
-    difference = float((before[1] - after[1]).abs().max())
-    progress.note(
-        f"the run is quantized ({kind}) and its export is not: on {len(before[0])} words that both labelled, "
-        f"{changed} tags differ, and probabilities of the best tag by at most {difference:.2g}"
+        return None
+    (tags_W, scores_W), (other_tags_W, other_scores_W) = _labels(model, texts), _labels(exported, texts)
+    changed = int((tags_W != other_tags_W).sum())
+    difference = float((scores_W - other_scores_W).abs().max())
+    return (
+        f"on {len(tags_W)} words that both labelled, {changed} tags differ, "
+        f"and probabilities of the best tag by at most {difference:.2g}"
     )
 
 
 def _labels(model: TaggerModel, texts: Sequence[Case]) -> tuple[Tensor, Tensor]:
     """`tags_W` and `scores_W` of the words of all texts."""
     samples = [Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in texts]
-    batch: Any = pack(samples)
-    moved = {
-        key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in batch.items()
+    batch: Any = {
+        key: value.to(model.device) if isinstance(value, Tensor) else value
+        for key, value in pack(samples).items()
     }
     model.network.eval()
     with torch.inference_mode():
-        tags_W, scores_W = model.network.decode(moved)  # type: ignore[arg-type]
+        tags_W, scores_W = model.network.decode(batch)
     return tags_W.cpu(), scores_W.cpu()
+
+
+def _next_tokens(model: InstructModel, exported: InstructModel) -> str:
+    before_TV, after_TV = _probabilities(model), _probabilities(exported)
+    return (
+        f"probabilities of the next token differ by at most {float((before_TV - after_TV).abs().max()):.2g}"
+    )
+
+
+def _probabilities(model: InstructModel) -> Tensor:
+    """Probabilities of the next token after each token of a prompt, [T, V]."""
+    backbone: Any = model.network.backbone
+    ids_T = torch.tensor(backbone.tokenizer(_PROMPT)["input_ids"], device=model.device)
+    backbone.eval()
+    with torch.inference_mode():
+        vectors_TH = backbone(ids_T, Packing.of_lengths([len(ids_T)]))
+        logits_TV: Tensor = backbone.language_model.get_output_embeddings()(vectors_TH)
+    return logits_TV.float().softmax(-1).cpu()
