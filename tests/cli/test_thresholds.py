@@ -150,6 +150,22 @@ def test_an_export_has_the_thresholds_of_the_run(
     assert "give --data and --reader" in " ".join(capsys.readouterr().err.split())
 
 
+def test_an_onnx_export_has_the_thresholds_of_the_run(
+    run: Path, tmp_path: Path, onnx_library: object
+) -> None:
+    """It decides like the run: thresholds, span scores and constrained decoding."""
+    sltk.choose_thresholds(run, precision=0.9, decode="constrained", span_score="minimum")
+    sltk.export(run, tmp_path / "onnx", format="onnx")
+    words = [[word for word, _ in rows] for rows in names_run.sentences(30, 9)]
+    ours, theirs = (sltk.load(folder).predict(words) for folder in (run, tmp_path / "onnx"))
+    assert [p.tags for p in ours] == [p.tags for p in theirs]
+    scores = [[span.score for p in side for span in p.spans] for side in (ours, theirs)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+    whole = sltk.load(tmp_path / "onnx", thresholds="none", uncertainty="entropy").predict(words)
+    assert sum(len(p.spans) for p in whole) > len(scores[1])
+    assert all(p.uncertainty is not None for p in whole)
+
+
 def test_what_cannot_be_reached_is_said(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..cards import write_card
 from ..components.backbones.pretrained import PretrainedBackbone
+from ..decoding import copy_thresholds
 from ..errors import Problem, UsageError
 from ..files import atomic, manifest
 from ..models import kinds, memory_advice, saving
@@ -67,6 +68,7 @@ def export_onnx(
         comparison.check(partial)
         if quantize is not None:
             comparison.quantize(partial, FILE)
+        copy_thresholds(folder, partial)
         write_card(partial, run)
         manifest.write(partial, **about)
 
