@@ -73,13 +73,13 @@ class _Backend:
 
     async def setup(self, request: Request) -> Response:
         """Check the labelling interface of a project that is being connected."""
-        interface = self._interface(await self._body(request), "schema")
+        interface = await self._interface(await self._body(request), "schema")
         return json_response({"model_version": self._version, "missing_labels": interface.missing})
 
     async def predict(self, request: Request) -> Response:
         """Label tasks; a task that cannot be labelled gets an error in place of a prediction."""
         body = await self._body(request)
-        interface = self._interface(body, "label_config")
+        interface = await self._interface(body, "label_config")
         tasks = body.get("tasks")
         if not isinstance(tasks, list):
             raise AnswerError(422, "invalid_request", "expected `tasks`, a list")
@@ -129,12 +129,12 @@ class _Backend:
             self._note(error.message, key=error.code)
             raise
 
-    def _interface(self, body: Mapping[str, Any], key: str) -> LabellingInterface:
+    async def _interface(self, body: Mapping[str, Any], key: str) -> LabellingInterface:
         xml = body.get(key)
         if not isinstance(xml, str):
             raise AnswerError(422, "invalid_request", f"expected `{key}`, the XML of the labelling interface")
         try:
-            interface = read_interface(xml, self._types)
+            interface = await self._service.compute(len(xml), lambda: read_interface(xml, self._types))
         except AnswerError as error:
             self._note(error.message, key=error.message)
             raise
