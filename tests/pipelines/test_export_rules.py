@@ -17,6 +17,7 @@ import untrained
 from repository import ROOT
 from sltk.cards.card_usage import exact_words
 from sltk.cli.app import app
+from sltk.decoding.stored_thresholds import Thresholds, TypeThreshold, write_thresholds
 from sltk.exporting import export
 from sltk.files.damage import read_json
 
@@ -66,6 +67,17 @@ def test_the_tokenizer_class_that_transformers_forces_on_a_family_is_a_rule(tmp_
     ids = sltk.load(folder).model.encoder.encode([sltk.Sentence(WORDS)])[0].windows[0].ids
     assert PreTrainedTokenizerFast.from_pretrained(folder)(" ".join(WORDS))["input_ids"] == ids
     assert AutoTokenizer.from_pretrained(folder)(" ".join(WORDS))["input_ids"] != ids
+
+
+def test_stored_thresholds_are_a_rule(tmp_path: Path) -> None:
+    """Thresholds belong to sltk: the export has them, and transformers ignores them."""
+    model = untrained.save(tmp_path / "model", tiny.backbone(unmask="none"))
+    kept = TypeThreshold(threshold=0.5, precision=1.0, recall=0.5, kept=1, predicted=2, support=2)
+    chosen = {"target": {"precision": 0.9}, "chosen_on": "validation", "types": {"positive": kept}}
+    write_thresholds(model, Thresholds(decode="head", span_score="product", **chosen))
+    export(model, tmp_path / "export")
+    rules = read_json(tmp_path / "export" / "sltk.json")["transformers"]["rules"]
+    assert any("thresholds of the model" in rule for rule in rules)
 
 
 def test_words_that_the_pipeline_cuts_are_a_rule(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from transformers import AutoModel
 
 from ..cards import write_card
 from ..components.backbones.pretrained import PretrainedBackbone
-from ..decoding import copy_thresholds
+from ..decoding import copy_thresholds, read_thresholds
 from ..errors import Problem, UsageError, nearest
 from ..families import hub_models
 from ..files import atomic, manifest
@@ -47,6 +47,7 @@ from .onnx_exporter import export_onnx
 from .plain_config import NotPlainError
 from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_reading, save_weights
 from .quantization_difference import report_difference
+from .usage_rules import THRESHOLDS
 
 FORMATS = ("transformers", "onnx")
 QUANTIZATIONS = ("int8",)
@@ -113,7 +114,7 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
     exported = replace(model, backbone=exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:
-            about_use = _save_plain(exported, config, state, partial, folder / "imports", progress)
+            about_use = _save_plain(exported, config, state, partial, folder, progress)
         except NotPlainError as reason:
             progress.note(f"only sltk can load this export: {reason}")
             for path in list(partial.iterdir()):
@@ -134,10 +135,10 @@ def _save_plain(
     config: Any,
     state: Mapping[str, Tensor],
     folder: Path,
-    imports: Path,
+    source: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Save a model that transformers alone can load, and note the rules for using it there.
+    """Save a model from `source` that transformers alone can load, and note the rules for using it there.
 
     Returns:
         What sltk.json says of its use in transformers.
@@ -146,9 +147,11 @@ def _save_plain(
         NotPlainError: transformers has no equivalent model.
     """
     if isinstance(model, InstructModel):
-        save_language_model(model, config, state, folder, imports)
+        save_language_model(model, config, state, folder, source / "imports")
         return {"class": "AutoModelForCausalLM"}
-    agreement = save_plain_tagger(model, config, state, folder, imports)
+    agreement = save_plain_tagger(model, config, state, folder, source / "imports")
+    if read_thresholds(source) is not None:
+        agreement = replace(agreement, rules=[*agreement.rules, THRESHOLDS])
     progress.note(
         f"transformers gives the scores of sltk on {agreement.texts} texts and lists of words: they differ by at most "
         f"{agreement.difference:.1g}"

@@ -18,6 +18,7 @@ GENERIC_TOKENIZER = (
     "replaces that of the family `{}` by one that reads text differently"
 )
 _VERSION = "use transformers 5.2 or later: earlier versions ignore `is_causal: false`, and give other labels silently"
+THRESHOLDS = "sltk leaves out spans below the thresholds of the model; transformers knows no thresholds"
 _DIFFICULTIES = {
     "words": "other words",
     "numbers": "numbers",
@@ -112,8 +113,6 @@ def _model_rules(model: TaggerModel) -> Iterator[str]:
         yield "the pipeline makes an entity of an ill-formed tag, such as an I- after another type; sltk leaves it out"
     if model.decisions.decode == "constrained":
         yield "sltk chooses the best well-formed sequence of tags, transformers the best tag of each word"
-    if model.decisions.thresholds:
-        yield "sltk leaves out spans below the thresholds of the model; transformers knows no thresholds"
     limit = model.max_length or model.network.backbone.max_length
     if limit is not None:
         yield (
