@@ -111,10 +111,10 @@ def _docs_page(schema: Mapping[str, Any]) -> Iterator[str]:
     title = html.escape(schema["info"]["title"])
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield '<link rel="stylesheet" href="web_page.css"><link rel="stylesheet" href="page.css">'
+    yield '<link rel="stylesheet" href="/web_page.css"><link rel="stylesheet" href="/page.css">'
     yield f"<title>{title}</title></head><body><main>\n<h1>{title}</h1>"
     yield f"<p>{html.escape(schema['info']['description'])}</p>"
-    yield '<p>The schema of every route: <a href="openapi.json">/openapi.json</a>.</p>\n'
+    yield '<p>The schema of every route: <a href="/openapi.json">/openapi.json</a>.</p>\n'
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             yield f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>\n"
