@@ -113,8 +113,8 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture(scope="session")
-def names_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def known_names_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a small model that knows four names; do not change it."""
-    import names
+    import known_names
 
-    return names.train(tmp_path_factory.mktemp("names"))
+    return known_names.train(tmp_path_factory.mktemp("names"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import names
+import known_names
 from label_studio_format import TASKS, check
 from repository import ROOT
 from sltk.cli import main
@@ -79,7 +79,7 @@ def test_the_loop_works_as_shown(
     monkeypatch.chdir(tmp_path)
     for name, content in TITLED.findall(PAGE):
         Path(name).write_text(textwrap.dedent(content), encoding="utf-8")
-    Path("first.conll").write_text(names.sentences(), encoding="utf-8")
+    Path("first.conll").write_text(known_names.sentences(), encoding="utf-8")
     Path("data").mkdir()
     run("sltk convert first.conll data/first.jsonl --reader conll --writer jsonl", capsys)
     for block in CONSOLE.findall(PAGE):

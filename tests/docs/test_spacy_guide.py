@@ -20,12 +20,12 @@ BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.MULT
 
 @pytest.fixture(autouse=True)
 def _surroundings(
-    spacy_library: ModuleType, names_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spacy_library: ModuleType, known_names_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder with the run of the page, and no network."""
     importlib.import_module("sltk.integrations.spacy_component")
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "names").symlink_to(names_run)
+    (tmp_path / "runs" / "names").symlink_to(known_names_run)
     monkeypatch.chdir(tmp_path)
 
     def refuse(*_: Any) -> NoReturn:

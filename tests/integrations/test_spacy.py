@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import names
+import known_names
 import onnx_folder
 import sltk
 import tiny
@@ -32,9 +32,9 @@ def _factory(spacy_library: ModuleType) -> None:
 
 
 @pytest.fixture(scope="module")
-def nlp(spacy_library: ModuleType, names_run: Path) -> Any:
+def nlp(spacy_library: ModuleType, known_names_run: Path) -> Any:
     """A blank pipeline with the component."""
-    return pipeline(spacy_library, names_run)
+    return pipeline(spacy_library, known_names_run)
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def entities(doc: Any) -> list[tuple[str, str]]:
     return [(entity.text, entity.label_) for entity in doc.ents]
 
 
-def test_entities_are_those_of_the_model(nlp: Any, names_run: Path) -> None:
+def test_entities_are_those_of_the_model(nlp: Any, known_names_run: Path) -> None:
     """`doc.ents` has the spans that sltk predicts for the same words, with their scores."""
     doc = nlp(TEXT)
     assert entities(doc) == [("Kai", "PER"), ("Mira", "PER"), ("Oslo", "LOC")]
-    (prediction,) = sltk.load(names_run).predict([[token.text for token in doc]])
+    (prediction,) = sltk.load(known_names_run).predict([[token.text for token in doc]])
     assert [entity._.sltk_score for entity in doc.ents] == [span.score for span in prediction.spans]
     assert [token.ent_iob_ for token in doc] == ["B", "O", "B", "O", "B", "O"]
     assert nlp.pipe_labels["sltk"] == ["LOC", "PER"]
@@ -84,11 +84,11 @@ def test_spans_below_the_minimum_are_left_out(other: Any) -> None:
     assert not other(TEXT).ents
 
 
-def test_decoding_is_a_setting(spacy_library: ModuleType, names_run: Path) -> None:
+def test_decoding_is_a_setting(spacy_library: ModuleType, known_names_run: Path) -> None:
     """`decode: constrained` gives what sltk gives with it."""
     text = "Kai Kai Mira Oslo in in Turku Her the 4111 soup Mira"
-    doc = pipeline(spacy_library, names_run, decode="constrained")(text)
-    (prediction,) = sltk.load(names_run, decode="constrained").predict([text.split()])
+    doc = pipeline(spacy_library, known_names_run, decode="constrained")(text)
+    (prediction,) = sltk.load(known_names_run, decode="constrained").predict([text.split()])
     assert [(e.start, e.end, e.label_) for e in doc.ents] == [
         (s.start, s.end, s.type) for s in prediction.spans
     ]
@@ -119,14 +119,16 @@ def test_pipe_fills_batches_across_documents(other: Any) -> None:
     assert [len(call) for call in calls] == [5, 5]
 
 
-def test_sentences_are_labelled_one_by_one(spacy_library: ModuleType, nlp: Any, names_run: Path) -> None:
+def test_sentences_are_labelled_one_by_one(
+    spacy_library: ModuleType, nlp: Any, known_names_run: Path
+) -> None:
     """With sentence boundaries, the model reads each sentence by itself, with its own text."""
     component = nlp.get_pipe("sltk")
     doc = spacy_library.blank("en")("Kai met Mira . Oslo  is cold .")
     for token in doc:
         token.is_sent_start = token.text in ("Kai", "Oslo")
     component(doc)
-    labeller = sltk.load(names_run)
+    labeller = sltk.load(known_names_run)
     predictions = labeller.predict([["Kai", "met", "Mira", "."], ["Oslo", "is", "cold", "."]])
     assert [entity._.sltk_score for entity in doc.ents] == [
         span.score for prediction in predictions for span in prediction.spans
@@ -207,8 +209,8 @@ def test_words_may_be_anything(nlp: Any, spacy_library: ModuleType) -> None:
 
 def test_tokens_without_subwords_are_words_too(spacy_library: ModuleType, tmp_path: Path) -> None:
     """A tokenizer of BERT's kind has no subwords for control characters; other words keep their places."""
-    backbone = tiny.backbone(tokenizer=str(names.save_wordpiece(tmp_path / "tokenizer")), unmask="11")
-    nlp = pipeline(spacy_library, names.train(tmp_path, backbone=backbone))
+    backbone = tiny.backbone(tokenizer=str(known_names.save_wordpiece(tmp_path / "tokenizer")), unmask="11")
+    nlp = pipeline(spacy_library, known_names.train(tmp_path, backbone=backbone))
     words = ["\u200d", "Kai", "\x00", "met", "\u200b", "Mira", "\ufeff", "."]
     doc = nlp.get_pipe("sltk")(spacy_library.tokens.Doc(nlp.vocab, words=words))
     assert {(entity.start, entity.label_) for entity in doc.ents} >= {(1, "PER"), (5, "PER")}
@@ -236,16 +238,16 @@ def test_onnx_exports_work_too(
 def test_models_with_plain_tags_are_refused(spacy_library: ModuleType, tmp_path: Path) -> None:
     """Part-of-speech tags are no entities."""
     reader = {"type": "conll", "path": str(tmp_path / "names.conll"), "scheme": "plain"}
-    run = names.train(tmp_path, epochs=1, data={"train": reader}, scheme="plain")
+    run = known_names.train(tmp_path, epochs=1, data={"train": reader}, scheme="plain")
     with pytest.raises(UsageError, match="gives each word a tag, and has no spans"):
         pipeline(spacy_library, run)
 
 
 def test_the_pipeline_is_saved_and_loaded(
-    spacy_library: ModuleType, nlp: Any, names_run: Path, tmp_path: Path
+    spacy_library: ModuleType, nlp: Any, known_names_run: Path, tmp_path: Path
 ) -> None:
     """`to_disk` and `to_bytes` store a reference to the model; another model in its place is refused."""
-    run = shutil.copytree(names_run, tmp_path / "run")
+    run = shutil.copytree(known_names_run, tmp_path / "run")
     mine = pipeline(spacy_library, run, min_score=0.5)
     mine.to_disk(tmp_path / "pipeline")
     again = spacy_library.load(tmp_path / "pipeline")
@@ -258,7 +260,7 @@ def test_the_pipeline_is_saved_and_loaded(
     shutil.rmtree(run)
     with pytest.raises(UsageError, match="run"):
         spacy_library.load(tmp_path / "pipeline")
-    moved = {"components": {"sltk": {"model": str(names_run)}}}
+    moved = {"components": {"sltk": {"model": str(known_names_run)}}}
     assert entities(spacy_library.load(tmp_path / "pipeline", config=moved)(TEXT)) == entities(nlp(TEXT))
 
 
@@ -324,10 +326,10 @@ def test_errors_reach_the_error_handler(other: Any) -> None:
     ],
 )
 def test_bad_settings_are_named(
-    spacy_library: ModuleType, names_run: Path, config: dict[str, Any], message: str
+    spacy_library: ModuleType, known_names_run: Path, config: dict[str, Any], message: str
 ) -> None:
     """A missing model, and unknown or impossible settings, are errors that name the key."""
-    settings = {key: str(names_run) if value == "RUN" else value for key, value in config.items()}
+    settings = {key: str(known_names_run) if value == "RUN" else value for key, value in config.items()}
     with pytest.raises(Exception, match=message):
         spacy_library.blank("en").add_pipe("sltk", config=settings)
 

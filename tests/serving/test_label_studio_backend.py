@@ -54,11 +54,11 @@ class Backend:
 
 
 @pytest.fixture(scope="module")
-def parts(serve_library: ModuleType, names_run: Path) -> tuple[Any, dict[str, Any]]:
+def parts(serve_library: ModuleType, known_names_run: Path) -> tuple[Any, dict[str, Any]]:
     """The labeller, and what the server says of it."""
     from sltk.serving.model_facts import describe_model
 
-    return sltk.load(names_run), describe_model(names_run)
+    return sltk.load(known_names_run), describe_model(known_names_run)
 
 
 @pytest.fixture
