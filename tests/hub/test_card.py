@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -173,6 +174,39 @@ def test_an_export_has_its_card(plain_export: Path, trained_run: Path) -> None:
     assert 'aggregation_strategy="first"' in card.text
     assert card.data.eval_results == ModelCard(render_card(trained_run)).data.eval_results
     assert render_card(plain_export) == (plain_export / "README.md").read_text("utf-8")
+
+
+def test_the_code_of_the_card_runs(plain_export: Path) -> None:
+    """Its snippets run as they are, and the tags of transformers are those of sltk."""
+    card = (plain_export / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block.replace("path/to/this/folder", str(plain_export)), names)
+    text = "The soup was awful , but nobody left ."
+    (prediction,) = sltk.load(plain_export).predict([text.split()])
+    words = [match.span() for match in re.finditer(r"\S+", text)]
+    assert names["tags"](text, words) == list(prediction.tags)
+
+
+def test_the_card_of_an_onnx_export_names_its_graph(plain_export: Path, tmp_path: Path) -> None:
+    """It says what the graph takes and gives, and that int8 weights may change tags."""
+    graph = {
+        "file": "model.onnx", "inputs": ["input_ids", "attention_mask"], "output": "logits",
+        "granularity": "subword", "tokens": {"prefix": [], "suffix": [], "unknown": 0}, "vectors": None,
+        "quantization": "int8", "opset": 18,
+    }  # fmt: skip
+    for name in ("sltk.json", "card.json"):
+        shutil.copy(plain_export / name, tmp_path / name)
+    edited(
+        tmp_path / "sltk.json",
+        lambda values: {**values, "type": "onnx", "onnx": graph},
+    )
+    card = ModelCard(render_card(tmp_path))
+    assert card.data.tags == ["sltk", "sequence-labelling", "onnx"]
+    assert "takes input_ids, attention_mask, padded on the right" in card.text
+    assert "Its weights are int8" in card.text
 
 
 def test_an_export_that_only_sltk_loads_says_so(tmp_path: Path) -> None:

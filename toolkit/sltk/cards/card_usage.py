@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .markdown import escaped, fenced
+from .markdown import escaped, fenced, with_code
 
 Form = Literal["run", "sltk", "transformers", "onnx"]
 """A run directory; an export that only sltk loads; one that transformers loads too; an ONNX model."""
 
-_SENTENCE = "Some text in the language of the training data."
+_SENTENCE = "Text in the training language."
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def usage_text(description: Mapping[str, Any], form: Form, place: str) -> str:
     if form == "transformers":
         parts.append(_transformers(description, place))
     elif form == "onnx":
-        parts.append(_onnx(description["onnx"]))
+        parts.append(_onnx(description, description["onnx"]))
     elif form == "run":
         parts.append("`sltk export` writes it for transformers or as ONNX, without its base model.\n")
     else:
-        parts.append(_sltk_only(description.get("transformers") or {}))
+        parts.append(_sltk_only(_note(description)))
     return "\n".join(parts)
 
 
@@ -64,11 +64,14 @@ for prediction in labeller.predict([{_SENTENCE!r}]):
 def _transformers(description: Mapping[str, Any], place: str) -> str:
     if description.get("type", "tagger") == "instruct":
         return "With transformers it is a causal language model; sltk writes its prompts and reads its responses.\n"
-    use = description.get("transformers") or {}
-    rules = "".join(f"- {escaped(rule)}\n" for rule in use.get("rules") or ())
-    code = _PIPELINE.format(place=place, text=_SENTENCE)
+    listed = _note(description).get("rules")
+    rules = "".join(f"- {with_code(rule)}\n" for rule in listed) if isinstance(listed, list) else ""
+    text = repr(_SENTENCE)
+    if description.get("spacing") == "single":
+        text = f"{[*_SENTENCE[:-1].split(), '.']}, is_split_into_words=True"
+    code = _PIPELINE.format(place=place, text=text)
     if loader := _tokenizer_class(description):
-        code = _PIPELINE_WITH_TOKENIZER.format(place=place, text=_SENTENCE, loader=loader)
+        code = _PIPELINE_WITH_TOKENIZER.format(place=place, text=text, loader=loader)
     exact = exact_words(description, place)
     return (
         f"With transformers alone:\n\n{fenced('python', code)}\n{rules}\n"
@@ -76,9 +79,15 @@ def _transformers(description: Mapping[str, Any], place: str) -> str:
     )
 
 
+def _note(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What sltk.json says of the use in transformers."""
+    note = description.get("transformers")
+    return note if isinstance(note, dict) else {}
+
+
 def _sltk_only(use: Mapping[str, Any]) -> str:
     """Why transformers cannot load a model, and what of it transformers can load."""
-    reason = escaped(use.get("reason") or "its mask, head or aligner exists in sltk only")
+    reason = with_code(use.get("reason") or "its mask, head or aligner exists in sltk only")
     base = (
         " `AutoModel` of transformers loads the folder `base/`, without the head." if use.get("class") else ""
     )
@@ -93,7 +102,7 @@ def exact_words(description: Mapping[str, Any], place: str) -> str:
         place: the name of the model on the hub, or the path of its folder.
     """
     is_last = description["components"].get("aligner", {}).get("type") == "last_subword"
-    blank = (description.get("transformers") or {}).get("blank")
+    blank = _note(description).get("blank")
     code = _EXACT_WORDS.format(
         place=place, position=-1 if is_last else 0, loader=_tokenizer_class(description) or "AutoTokenizer"
     )
@@ -104,19 +113,19 @@ def exact_words(description: Mapping[str, Any], place: str) -> str:
 
 def _tokenizer_class(description: Mapping[str, Any]) -> str | None:
     """The class to load the tokenizer with, if AutoTokenizer reads text differently."""
-    name = (description.get("transformers") or {}).get("tokenizer")
+    name = _note(description).get("tokenizer")
     return "PreTrainedTokenizerFast" if name == "PreTrainedTokenizerFast" else None
 
 
 _PIPELINE = """from transformers import pipeline
 
 tagger = pipeline("token-classification", {place!r}, aggregation_strategy="first")
-tagger({text!r})"""
+print(tagger({text}))"""
 _PIPELINE_WITH_TOKENIZER = """from transformers import {loader}, pipeline
 
 tokenizer = {loader}.from_pretrained({place!r})
 tagger = pipeline("token-classification", {place!r}, tokenizer=tokenizer, aggregation_strategy="first")
-tagger({text!r})"""
+print(tagger({text}))"""
 _BOUNDS = """    bounds = inputs.pop("offset_mapping")[0].tolist()
 """
 _WITHOUT_BLANK = """    names = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
@@ -142,16 +151,24 @@ def tags(text, words):
     return found"""
 
 
-def _onnx(onnx: Mapping[str, Any]) -> str:
-    inputs = ", ".join(map(str, onnx.get("inputs") or ()))
-    unit = "word" if onnx.get("granularity") == "word" else "subword"
+def _onnx(description: Mapping[str, Any], onnx: Mapping[str, Any]) -> str:
+    """What the graph takes and gives."""
+    components, unit = description["components"], onnx["granularity"]
     lines = [
-        f"sltk runs it through onnxruntime, without torch. The graph takes {escaped(inputs)} and gives "
-        f"{escaped(onnx.get('output', 'logits'))}: one score per {unit} and label, "
-        "in the order of `id2label` in config.json."
+        "sltk runs it through onnxruntime, without torch and transformers.",
+        f"The graph takes {escaped(', '.join(onnx['inputs']))}, padded on the right, and gives "
+        f"{escaped(onnx['output'])}: one score per {escaped(unit)} and label, in the order of `id2label` in config.json.",
     ]
-    if onnx.get("quantization"):
+    if unit == "subword":
+        is_last = components.get("aligner", {}).get("type") == "last_subword"
+        lines.append(f"The scores of a word are those of its {'last' if is_last else 'first'} subword.")
+    if components.get("head", {}).get("type") == "crf":
         lines.append(
-            f"Its weights are quantized to {escaped(onnx['quantization'])}, which changes some tags."
+            "The best tags of a sentence also need transitions.json, the scores of adjacent tags (Viterbi)."
+        )
+    if onnx.get("quantization"):
+        kind = escaped(onnx["quantization"])
+        lines.append(
+            f"Its weights are {kind}, so some tags may differ from those of the model that was scored."
         )
     return " ".join(lines) + "\n"

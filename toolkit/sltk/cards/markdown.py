@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ..files.safety import printable
 
-_SPECIAL = re.compile(r"[\\`*\[\]|$~]|(?<!\w)[_#]|_(?!\w)")
+_SPECIAL = re.compile(r"[\\`*\[\]|$~]|(?<!\w)#|(?<![^\W_])_|_(?![^\W_])")
 _LINKS = re.compile(r"(?<=[a-z]):(?=//)|(?<=www)\.|@", re.IGNORECASE)
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -18,6 +18,12 @@ def escaped(text: object) -> str:
     line = re.sub("[&<>]", lambda match: _ENTITIES[match[0]], line)
     line = _SPECIAL.sub(lambda match: f"\\{match[0]}", line)
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", line)
+
+
+def with_code(text: object) -> str:
+    """Like `escaped`, but what is between two backticks is shown as code."""
+    parts = re.split("`([^`]+)`", printable(str(text)))
+    return "".join(f"`{part}`" if number % 2 else escaped(part) for number, part in enumerate(parts))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -94,14 +94,18 @@ def download(name: str, revision: str | None = None, *, trust_code: bool = False
     files = read_json(listed).get("files")
     if not isinstance(files, dict):
         raise damaged(listed, "it does not list the files of a model")
-    patterns = [glob.escape(file) for file in _allowed(name, files, trust_code)]
-    commit = listed.parent.name  # the same version, even if the branch moves meanwhile
-    with _explained(name, revision):
-        folder = snapshot_download(
-            name, revision=commit, allow_patterns=[*patterns, manifest.NAME], local_files_only=is_local
-        )
-    _replace_links(Path(folder))
-    return Path(folder)
+    names = [*_allowed(name, files, trust_code), manifest.NAME]
+    folder = listed.parent  # named by its commit: the same version, even if the branch moves meanwhile
+    if not all((folder / each).is_file() for each in names):
+        with _explained(name, revision):
+            snapshot_download(
+                name,
+                revision=folder.name,
+                allow_patterns=[glob.escape(each) for each in names],
+                local_files_only=is_local,
+            )
+    _replace_links(folder)
+    return folder
 
 
 @contextmanager
