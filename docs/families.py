@@ -1,11 +1,15 @@
 """Write docs/reference/families.md: `python docs/families.py`. A test fails if the page is out of date.
 
-tests/tiny_families.py lists the families and their properties, and tests verify them.
+tests/tiny_families.py lists the families and their properties, and tests verify them. `python docs/families.py onnx`
+also exports a model of each family to ONNX, which takes a minute, and records the results in families_onnx.json.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -14,11 +18,15 @@ from transformers import AutoConfig, AutoModel, __version__
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import sltk  # noqa: E402
 from sltk.components.backbones import lora  # noqa: E402
 from sltk.nn import silence_libraries  # noqa: E402, F401  (`quiet` acts when imported)
+from sltk.runtime.progress import Progress  # noqa: E402
 from tiny_families import FAMILIES, Family  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "families.md"
+_ONNX = ROOT / "docs" / "families_onnx.json"
+"""The largest difference of scores by family, measured by `check_onnx`."""
 _HEAD = """\
 # Model families
 
@@ -38,6 +46,8 @@ padded batches of the stock model, and gradients with and without checkpointing.
 A family that is not listed is verified in the same way when it is used.
 
 *Adapters* are the layers that get an adapter if `lora.target_modules` is unset.
+*ONNX* is the largest difference between the scores of sltk and of onnxruntime after `sltk export --format onnx`,
+with weights after one update and the mask 0110, or `all` where blocks cannot differ.
 """
 _SECTIONS = (
     (
@@ -85,8 +95,12 @@ def _table(families: list[Family], refused: bool) -> str:
             *(f"| `{family.name}` | {family.note} |" for family in families),
         ]
     else:
-        lines = ["| family | adapters | notes |", "|---|---|---|"]
-        lines += [f"| `{family.name}` | {_adapters(family)} | {family.note} |" for family in families]
+        onnx = json.loads(_ONNX.read_text(encoding="utf-8"))
+        lines = ["| family | adapters | ONNX | notes |", "|---|---|---|---|"]
+        lines += [
+            f"| `{family.name}` | {_adapters(family)} | {onnx.get(family.name, 'not tried')} | {family.note} |"
+            for family in families
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -96,5 +110,43 @@ def _adapters(family: Family) -> str:
     return ", ".join(f"`{name}`" for name in lora.targets(model, None))
 
 
+def check_onnx() -> None:
+    """Export a small model of each family to ONNX, and record the largest difference of its scores from sltk's."""
+    found = {}
+    for family in (each for each in FAMILIES if each.support != "none"):
+        with tempfile.TemporaryDirectory() as folder:
+            notes: list[str] = []
+            progress = Progress()
+            progress.note = notes.append  # type: ignore[method-assign]
+            try:
+                sltk.train(_small_run(family), f"{folder}/run", progress=progress)
+                sltk.export(f"{folder}/run", f"{folder}/onnx", progress, format="onnx")
+                (found[family.name],) = re.findall(r"scores differ from sltk's by (\S+)", "\n".join(notes))
+            except sltk.SltkError as error:
+                found[family.name] = f"no: {error}"
+        print(family.name, found[family.name], flush=True)
+    _ONNX.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _small_run(family: Family) -> dict[str, object]:
+    """A spec that trains a small model for one update."""
+    masks = {"any mask": "0110", "one mask for all": "all", "own mask only": "all"}
+    config = family.config(vocab_size=None, bos_token_id=None, eos_token_id=None)
+    return {
+        "name": family.name,
+        "data": {"train": {"type": "grammar", "count": 8}},
+        "backbone": {
+            "type": family.kind,
+            "init": "random",
+            "config": {"model_type": family.name, **config},
+            "tokenizer": {"type": "train", "vocab_size": 300},
+            "unmask": masks[family.support],
+        },
+        "trainer": {"max_steps": 1},
+    }
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["onnx"]:
+        check_onnx()
     PAGE.write_text(page(), encoding="utf-8")

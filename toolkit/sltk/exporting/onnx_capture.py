@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..errors import ModelError, Problem
 from ..nn.padded_tagger import PaddedTagger
 from ..runtime.progress import Progress
+from . import onnx_operations
 from .onnx_graph import OPSET, OUTPUT, simplified
 from .onnx_session import session_of
 
@@ -108,6 +109,7 @@ def _traced(tagger: PaddedTagger, batch: tuple[Tensor, ...]) -> Any:
     import onnx
     import onnx_ir as ir
 
+    onnx_operations.register()
     axes, file = _axes(tagger), io.BytesIO()
     stream: Any = file  # torch's types do not name it
     torch.onnx.export(
