@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from served import PATIENCE
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -18,7 +20,7 @@ class Visit:
         self.url = url = f"http://127.0.0.1:{port}/"
         context = browser.new_context(**window)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE * 1000)
         context.add_init_script(script)
         self.page: Page = context.new_page()
         self.page.on(
@@ -50,10 +52,10 @@ class Visit:
         )
         return [(text, type_) for text, type_ in pieces]
 
-    def copied(self, button: str) -> str:
-        """The text that a button copies."""
-        self.page.click(button)
-        self.page.get_by_text("Copied as").wait_for()
+    def copied(self, name: str) -> str:
+        """What is copied as JSON or CoNLL."""
+        self.page.get_by_role("button", name=f"Copy {name}").click()
+        self.page.get_by_text(f"Copied as {name}").wait_for()
         return str(self.page.evaluate("navigator.clipboard.readText()"))
 
     def text_of(self, selector: str) -> str:

@@ -208,7 +208,7 @@ def test_copied_json_is_the_record_of_the_writer(
 ) -> None:
     """Copied JSON is what the server sent; the reader `jsonl` reads its spans again."""
     visit.label(TEXT)
-    copied = visit.copied("#copy-json")
+    copied = visit.copied("JSON")
     assert json.loads(copied) == prediction_record(prediction)
     (tmp_path / "a.jsonl").write_text(copied, encoding="utf-8")
     (sentence,) = load(JsonlReader(path=tmp_path / "a.jsonl"), "IOB2")
@@ -221,7 +221,7 @@ def test_copied_conll_is_the_output_of_the_writer(
 ) -> None:
     """Copied CoNLL is what `sltk predict` writes for the lines of the text; the reader `conll` reads it again."""
     visit.label(TEXT)
-    copied = visit.copied("#copy-conll")
+    copied = visit.copied("CoNLL")
     assert copied == "".join(ConllWriter().render(labeller.predict(TEXT.split("\n"))))
     (tmp_path / "a.conll").write_text(copied, encoding="utf-8")
     reader = ConllReader(path=tmp_path / "a.conll", separator="tab", document_marker=None)
@@ -235,10 +235,10 @@ def test_only_what_is_shown_is_copied(visit: Visit) -> None:
     """Spans that are not shown are neither in the JSON nor in the tags."""
     visit.label(TEXT)
     visit.page.get_by_role("button", name="FOOD").click()
-    record = json.loads(visit.copied("#copy-json"))
+    record = json.loads(visit.copied("JSON"))
     assert {span["type"] for span in record["spans"]} == {EVIL}
     assert {word["tag"] for word in record["words"]} == {"O", f"B-{EVIL}", f"I-{EVIL}"}
-    assert "FOOD" not in visit.copied("#copy-conll")
+    assert "FOOD" not in visit.copied("CoNLL")
 
 
 def test_copying_needs_no_https(browser: Browser, port: int) -> None:
@@ -492,7 +492,7 @@ def test_plain_tags_are_highlighted(browser: Browser, labeller: Labeller, about:
         assert visit.shown()[:2] == [("lamb", "B-FOOD"), ("stew", "I-FOOD")]
         visit.page.locator("#labelled mark").first.hover()
         assert visit.text_of("#detail") == "B-FOOD · no score · characters 7–11"
-        record = json.loads(visit.copied("#copy-json"))
+        record = json.loads(visit.copied("JSON"))
         assert [word["tag"] for word in record["words"]][2:4] == ["B-FOOD", "I-FOOD"]
 
 
