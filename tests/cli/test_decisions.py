@@ -87,6 +87,24 @@ def test_min_score_leaves_out_spans_in_every_format(
     for record in records:
         tags = [word["tag"] for word in record["words"]]
         assert len(schemes.decode(tags, "IOB2", "error").spans) == len(record["spans"])
+    assert (
+        main(
+            [
+                "predict",
+                str(run),
+                str(pool),
+                "-f",
+                "brat",
+                "-o",
+                str(pool.with_name("brat")),
+                "--min-score",
+                repr(limit),
+            ]
+        )
+        == 0
+    )
+    (annotations,) = pool.with_name("brat").glob("*.ann")
+    assert len(annotations.read_text(encoding="utf-8").splitlines()) == len(kept)
     marks = {"conll": "\tB-", "text": "](", "html": "<small title=", "label_studio": '"labels": ['}
     for writer in (*marks, "spans"):
         output = pool.with_name("out")
