@@ -13,7 +13,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel, __version__
+from transformers import (
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForTokenClassification,
+    __version__,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -46,6 +52,8 @@ padded batches of the stock model, and gradients with and without checkpointing.
 A family that is not listed is verified in the same way when it is used.
 
 *Adapters* are the layers that get an adapter if `lora.target_modules` is unset.
+*In transformers* says what `sltk export` writes for it, with the masks and heads in [export](../guides/export.md):
+a token classifier, or base weights that `AutoModel` loads.
 *ONNX* is the largest difference between the scores of sltk and of onnxruntime after `sltk export --format onnx`,
 with weights after one update and the mask 0110, or `all` where blocks cannot differ.
 """
@@ -96,9 +104,10 @@ def _table(families: list[Family], refused: bool) -> str:
         ]
     else:
         onnx = json.loads(_ONNX.read_text(encoding="utf-8"))
-        lines = ["| family | adapters | ONNX | notes |", "|---|---|---|---|"]
+        lines = ["| family | adapters | in transformers | ONNX | notes |", "|---|---|---|---|---|"]
         lines += [
-            f"| `{family.name}` | {_adapters(family)} | {onnx.get(family.name, 'not tried')} | {family.note} |"
+            f"| `{family.name}` | {_adapters(family)} | {_exported(family)} | {onnx.get(family.name, 'not tried')} "
+            f"| {family.note} |"
             for family in families
         ]
     return "\n".join(lines) + "\n"
@@ -108,6 +117,17 @@ def _adapters(family: Family) -> str:
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.for_model(family.name, **family.config()))
     return ", ".join(f"`{name}`" for name in lora.targets(model, None))
+
+
+def _exported(family: Family) -> str:
+    config = AutoConfig.for_model(family.name, **family.config())
+    if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+        return "base weights"
+    with torch.device("meta"):
+        model = AutoModelForTokenClassification.from_config(config)
+    prefix = f"{model.base_model_prefix}."
+    head = [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
+    return "token classifier" if len(head) == 2 else "base weights"
 
 
 def check_onnx() -> None:

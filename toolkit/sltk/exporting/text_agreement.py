@@ -31,7 +31,7 @@ from .usage_rules import usage_rules
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 0.05
 """Differences of scores (logits) that rounding may cause in float32 and in 16-bit formats, by the largest score.
 
-Measured in float32 with 30 blocks: 1e-5. A wrong mask, window or position changes scores by several percent.
+Measured in float32 with 30 blocks: 3e-5. A wrong mask, window or position changes scores by several percent.
 """
 _PROBABILITY, _HALF_PROBABILITY = 1e-3, 0.05
 """The same for probabilities in the pipeline."""
