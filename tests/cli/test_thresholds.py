@@ -12,6 +12,7 @@ import pytest
 
 import names_run
 import sltk
+import tiny
 from repository import ROOT
 from sltk import schemes
 from sltk.cli import main
@@ -197,7 +198,9 @@ def test_thresholds_are_only_for_the_scores_they_were_chosen_for(
     ):
         sltk.load(run, span_score="product")
     assert sltk.load(run, span_score="product", thresholds="none").decisions.decode == "head"
-    assert "as_trained" in sltk.evaluate(run, decode="constrained").scores
+    progress = tiny.RecordingProgress()
+    assert "as_trained" in sltk.evaluate(run, decode="constrained", progress=progress).scores
+    assert progress.has_note("the stored thresholds are left out of the comparison")
     assert main(["evaluate", str(run), "--decode", "head"]) == 2
     assert "`--thresholds none`" in " ".join(capsys.readouterr().err.split())
 

@@ -70,6 +70,8 @@ def decisions_for(model: LabellingModel, folder: Path, wishes: Wishes, progress:
         UsageError: `thresholds.json` is damaged, or its thresholds are for scores of another kind than those asked for.
     """
     stored = read_thresholds(folder) if wishes.thresholds == "stored" else None
+    if wishes.compare and read_thresholds(folder) is not None:
+        progress.note("the stored thresholds are left out of the comparison")
     decisions = wishes.over(stored or model.decisions)
     if stored is not None:
         _check_kind(stored, decisions, folder)

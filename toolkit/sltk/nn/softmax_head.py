@@ -114,3 +114,9 @@ class SoftmaxHead(HeadModule):
         """The score of each tag at each word, before the softmax."""
         scores_WL: Tensor = self.scorer(vectors_WH)
         return scores_WL
+
+    def decode_parts(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """The tags and probabilities of each part, since words are independent."""
+        decoded = [self.decode(vectors_WH, (len(vectors_WH),)) for vectors_WH in parts]
+        tags, scores = zip(*decoded, strict=True)
+        return torch.cat(tags), torch.cat(scores)
