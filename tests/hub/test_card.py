@@ -162,6 +162,17 @@ def test_any_text_is_a_cell(text: str) -> None:
     assert page.cells[2].split() == printable(text).split()
 
 
+def test_stored_thresholds_are_named(run: Path) -> None:
+    """The card says which spans sltk leaves out, and that the scores are without thresholds."""
+    score = {"threshold": 0.41, "precision": 0.91, "recall": 0.8, "kept": 5, "predicted": 6, "support": 6}
+    values = {
+        "format": 1, "target": {"precision": 0.9}, "chosen_on": "validation", "decode": "head",
+        "span_score": "product", "types": {"positive": score},
+    }  # fmt: skip
+    (run / "model" / "thresholds.json").write_text(json.dumps(values), "utf-8")
+    assert "below its thresholds (precision 0.9 on validation: positive 0.41)" in render_card(run)
+
+
 def test_the_same_run_gives_the_same_card() -> None:
     """A card has no date and nothing random."""
     assert render_card(TAGGER) == render_card(TAGGER)
@@ -265,7 +276,9 @@ def test_only_finished_runs_have_a_card(run: Path, capsys: pytest.CaptureFixture
     (run / "metrics.json").unlink()
     assert main(["card", str(run)]) == 2
     assert main(["card", str(run.parent)]) == 2
+    assert main(["card", str(TAGGER.parent / "pretraining")]) == 2
     errors = capsys.readouterr().err
     assert "records of the run are damaged" in errors
     assert "is not finished" in errors
     assert "neither a run directory" in errors
+    assert "is a run of `sltk pretrain`" in errors

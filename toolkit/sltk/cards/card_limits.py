@@ -12,11 +12,13 @@ _FEW_SPANS = 30
 """The F1 of a type with fewer gold spans says little."""
 
 
-def limits(facts: CardFacts | None, description: Mapping[str, Any]) -> Iterator[str]:
-    """Limitations that follow from the settings and the scores."""
+def limits(facts: CardFacts | None, description: Mapping[str, Any], thresholds: str | None) -> Iterator[str]:
+    """Limitations that follow from the settings and the scores; `thresholds` are those that sltk applies."""
     if description["scheme"] != "plain":
         yield "Spans neither overlap nor nest: each word has one tag."
     yield from _limits_of_reading(description)
+    if thresholds is not None:
+        yield f"sltk leaves out spans below its thresholds ({escaped(thresholds)}); the scores above are without them."
     if facts is None:
         yield "Nothing is recorded about its training and its scores."
         return

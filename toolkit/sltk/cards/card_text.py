@@ -21,7 +21,7 @@ def card_text(facts: CardFacts | None, description: Mapping[str, Any], usage: Us
         "Data": _data(facts),
         "Scores": _scores(facts),
         "Training": _training(facts),
-        "Limitations": "".join(f"- {line}\n" for line in limits(facts, description)),
+        "Limitations": "".join(f"- {line}\n" for line in limits(facts, description, usage.thresholds)),
         "Licence": _license(facts, usage),
     }
     parts = [f"# {escaped(title)}\n", _summary(facts, description)]

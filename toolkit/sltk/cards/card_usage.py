@@ -16,10 +16,11 @@ _SENTENCE = "Text in the training language."
 
 @dataclass(frozen=True)
 class Usage:
-    """The section on use, and the licence."""
+    """The section on use, the licence, and the thresholds that sltk applies."""
 
     text: str
     license: str | None
+    thresholds: str | None = None
 
 
 def form_of(description: Mapping[str, Any], *, is_run: bool) -> Form:
@@ -157,7 +158,8 @@ def _onnx(description: Mapping[str, Any], onnx: Mapping[str, Any]) -> str:
     lines = [
         "sltk runs it through onnxruntime, without torch and transformers.",
         f"The graph takes {escaped(', '.join(onnx['inputs']))}, padded on the right, and gives "
-        f"{escaped(onnx['output'])}: one score per {escaped(unit)} and label, in the order of `id2label` in config.json.",
+        f"{escaped(onnx['output'])}: one score per {escaped(unit)} and label, in the order "
+        "of `id2label` in config.json.",
     ]
     if unit == "subword":
         is_last = components.get("aligner", {}).get("type") == "last_subword"

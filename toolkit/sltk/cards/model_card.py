@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..decoding.stored_thresholds import read_thresholds
 from ..errors import Problem, UsageError
 from ..files import atomic
 from ..files.manifest import CARD
@@ -60,8 +61,7 @@ def render_card(source: str | Path, settings: CardSettings | None = None) -> str
     folder = Path(source)
     facts = read_facts(folder)
     is_run = not is_model(folder)
-    description = read_description(folder / "model" if is_run else folder)
-    return _render(facts, description, form_of(description, is_run=is_run), settings or CardSettings())
+    return _render(facts, folder / "model" if is_run else folder, settings or CardSettings(), is_run=is_run)
 
 
 def write_card(folder: Path, source: str | Path) -> None:
@@ -79,15 +79,18 @@ def write_card(folder: Path, source: str | Path) -> None:
     facts = read_facts(Path(source))
     if facts is not None:
         atomic.write_json(folder / FACTS, facts.model_dump(mode="json", exclude_none=True))
-    description = read_description(folder)
-    text = _render(facts, description, form_of(description, is_run=False), CardSettings())
-    atomic.write_text(folder / CARD, text)
+    atomic.write_text(folder / CARD, _render(facts, folder, CardSettings(), is_run=False))
 
 
-def _render(
-    facts: CardFacts | None, description: Mapping[str, Any], form: Form, settings: CardSettings
-) -> str:
-    usage = Usage(usage_text(description, form, settings.repository or _NOWHERE), settings.license)
+def _render(facts: CardFacts | None, model: Path, settings: CardSettings, *, is_run: bool) -> str:
+    """The card of the model in the folder `model`, which is that of a run or an export."""
+    description, thresholds = read_description(model), read_thresholds(model)
+    form = form_of(description, is_run=is_run)
+    usage = Usage(
+        usage_text(description, form, settings.repository or _NOWHERE),
+        settings.license,
+        None if thresholds is None else thresholds.summary(),
+    )
     is_instruct = description.get("type", "tagger") == "instruct"
     values = metadata(
         facts or CardFacts(name=""),

@@ -13,7 +13,7 @@ from ..files.damage import read_json
 from ..files.paths import expanded, resolved
 from ..models.description import is_model
 from ..spec.stored import read_mapping
-from ..yamltree.extends import is_stored_spec
+from ..yamltree.extends import is_stored_spec, spec_kind
 from .card_facts import BaseFacts, CardFacts, ProofFacts, ScoreFacts, SplitFacts
 from .card_intervals import f1_intervals
 
@@ -39,6 +39,8 @@ def read_facts(source: Path) -> CardFacts | None:
         return _stored(source / NAME) if (source / NAME).exists() else None
     if not is_stored_spec(source / "spec.yaml"):
         raise UsageError(f"`{source}` is neither a run directory (no spec.yaml) nor an exported model")
+    if spec_kind(source / "spec.yaml") == "pretraining":
+        raise UsageError(f"`{source}` is a run of `sltk pretrain`: cards are for models that label text")
     if not (source / "metrics.json").exists():
         raise UsageError(f"the run in `{source}` is not finished; `sltk train … --resume` continues it")
     return _facts_of_run(source)

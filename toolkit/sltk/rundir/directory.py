@@ -36,7 +36,7 @@ from ..spec.import_copies import read_copies, run_copies, write_copies
 from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
 from ..spec.stored import differences, parse_stored_spec, read_mapping, with_new_keys
 from ..types import Prediction
-from ..yamltree.extends import is_stored_spec
+from ..yamltree.extends import is_stored_spec, spec_kind
 from .environment import TrainedModel, environment
 from .log import LoggedProgress
 from .ownership import foreign_files, read_from
@@ -275,6 +275,10 @@ class RunDirectory:
         if not self.spec.exists():
             raise UsageError(f"`{self.folder}` is not a run directory (no spec.yaml)")
         self.check_format()
+        if spec_kind(self.spec) == "pretraining":
+            note = f"`backbone.name: {self.model}` in the spec of a labelling run starts from its model"
+            message = f"`{self.folder}` is a run of `sltk pretrain`, which labels nothing"
+            raise UsageError(Problem(message, notes=(note,)))
         if not self.metrics.exists():
             raise UsageError(
                 f"the run in `{self.folder}` is not finished; `sltk train … --resume` continues it"
