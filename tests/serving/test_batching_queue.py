@@ -97,6 +97,21 @@ def test_work_of_a_request_that_is_over_is_dropped(gated: GatedLabeller) -> None
         assert gated.seen == ["first", "last"]
 
 
+def test_every_request_of_every_client_is_answered_once(gated: GatedLabeller) -> None:
+    """Clients that ask again and again get all their answers, and each line reaches the model once."""
+
+    def ask(number: int) -> list[str]:
+        answers = [server.request({"text": text(10 * number + again)})[1] for again in range(5)]
+        return [answer["predictions"][0]["text"] for answer in answers]
+
+    gated.gate.set()
+    with running(gated) as server:
+        clients = [background(lambda n=n: ask(n)) for n in range(6)]
+        answers = [client() for client in clients]
+    assert answers == [[text(10 * number + again) for again in range(5)] for number in range(6)]
+    assert sorted(gated.seen) == sorted(each for part in answers for each in part)
+
+
 def test_a_line_that_fails_fails_alone(gated: GatedLabeller) -> None:
     """The other requests of its batch are answered, and the log has no text of clients."""
     lines: list[str] = []

@@ -90,17 +90,22 @@ def test_there_is_a_limit_of_connections(labeller: sltk.Labeller) -> None:
             connection.close()
 
 
-def test_received_bodies_share_a_limit(labeller: sltk.Labeller) -> None:
-    """Bodies that stop before their end take memory, which is bounded for all of them together."""
-    with running(labeller, max_receiving=10_000) as server:
-        stopped = server.connect(head(9_900) + b"x" * 9_800)
-        until(lambda: server.app.state.service.memory.used > 9_000)
-        status, answer = server.request({"text": "soup " * 100})
+def test_received_bodies_share_a_limit(gated: GatedLabeller) -> None:
+    """Bodies take memory until their request is answered or over; all of them together are bounded."""
+    long = {"text": "soup " * 1000}
+    with running(gated, max_receiving=10_000) as server:
+        stopped = server.connect(head(5000) + b"x" * 4900)
+        until(lambda: server.app.state.service.memory.used == 4900)
+        waiting = background(lambda: server.request(long))
+        until(gated.entered.is_set)
+        status, answer = server.request(long)
         assert (status, answer["error"]["code"]) == (503, "busy")
-        assert server.request({"text": "soup"})[0] == 200
         stopped.close()
+        until(lambda: server.app.state.service.memory.used < 6000)
+        gated.gate.set()
+        assert waiting()[0] == 200
+        assert server.request(long)[0] == 200
         until(lambda: server.app.state.service.memory.used == 0)
-        assert server.request({"text": "soup " * 100})[0] == 200
 
 
 @pytest.mark.parametrize(

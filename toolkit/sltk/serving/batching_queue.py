@@ -63,15 +63,17 @@ class Lane:
         lines: list[tuple[LineJob, int]] = []
         while self.jobs:
             job = self.jobs[0]
-            if job.is_over or job.position == len(job.inputs):
+            if job.is_over:
                 self.jobs.popleft()
                 continue
             size = size_of(job.inputs[job.position])
             if lines and size > budget:
                 break
             lines.append((job, job.position))
-            job.position += 1
             budget -= size
+            job.position += 1
+            if job.position == len(job.inputs):
+                self.jobs.popleft()
         return lines
 
 
@@ -143,7 +145,6 @@ class BatchingQueue:
             message = f"not labelled within {seconds:g} seconds: the server is busy, or the text is too long"
             raise AnswerError(504, "timeout", message)
         finally:
-            job.future.cancel()
             self.drop(job)
 
     def add(self, lane: Lane, job: LineJob) -> None:
@@ -159,6 +160,8 @@ class BatchingQueue:
 
     def drop(self, job: LineJob) -> None:
         """Forget a job: it no longer counts, and its lines that have not been labelled never are."""
+        if not job.future.cancel() and not job.future.cancelled():
+            job.future.exception()  # nobody waits for it any more, and asyncio would report that
         with self._changed:
             job.is_over = True
             if job.is_counted:
@@ -222,7 +225,7 @@ class BatchingQueue:
         self.batches += 1
         try:
             predictions = self._predict([job.inputs[number] for job, number in lines])
-        except Exception as error:
+        except BaseException as error:  # libraries in Rust raise errors that are no `Exception`
             if len(lines) > 1:
                 for line in lines:
                     self._label([line])
@@ -246,7 +249,7 @@ class BatchingQueue:
         self._rate = sum(map(size_of, inputs)) / max(1e-6, time.perf_counter() - begin)
         return predictions
 
-    def _fail(self, job: LineJob, error: Exception) -> None:
+    def _fail(self, job: LineJob, error: BaseException) -> None:
         if isinstance(error, InputError):
             answer = AnswerError(422, "cannot_label", error.problems[0].message)
         else:

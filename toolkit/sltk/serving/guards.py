@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import AnswerError
 from .page_files import page_files
+from .request_bodies import BodyMemory
 from .serving_settings import ServingSettings
 
 OPEN_PATHS = frozenset({*page_files(), "/health", "/docs", "/openapi.json"})
@@ -35,8 +36,10 @@ HEADERS = {
 class Guards:
     """ASGI middleware: refuses requests for other hosts or without the token, and answers every error as JSON."""
 
-    def __init__(self, app: ASGIApp, settings: ServingSettings, report: Callable[[str], None]) -> None:
-        self.app, self.settings, self.report = app, settings, report
+    def __init__(
+        self, app: ASGIApp, settings: ServingSettings, memory: BodyMemory, report: Callable[[str], None]
+    ) -> None:
+        self.app, self.settings, self.memory, self.report = app, settings, memory, report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -56,7 +59,8 @@ class Guards:
 
         try:
             self._check(Headers(scope=scope), scope["path"])
-            await self.app(scope, receive, send_with_headers)
+            with self.memory.counting(scope):
+                await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
         except AnswerError as error:

@@ -103,8 +103,10 @@ class RecordStream(Response):
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
-            for job in self.lane.jobs:
-                self.service.queue.drop(job)
+            while not self.items.empty():
+                item = self.items.get_nowait()
+                if item is not None and item.job is not None:
+                    self.service.queue.drop(item.job)
 
     async def _read(self, receive: Receive) -> bool:
         """Accept all lines; returns whether the client is still there."""

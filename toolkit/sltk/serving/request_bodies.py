@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -85,14 +86,25 @@ R = TypeVar("R", bound=_LabelRequest)
 
 
 class BodyMemory:
-    """Counts the bytes of all bodies that are being received, which are bounded together."""
+    """Counts the bytes of the bodies of all requests that are not answered yet, which are bounded together."""
+
+    _KEY = "sltk.received"
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
 
-    def add(self, count: int) -> None:
-        """Count more bytes.
+    @contextmanager
+    def counting(self, scope: MutableMapping[str, Any]) -> Iterator[None]:
+        """Count the body of this request until it is answered."""
+        received = scope[self._KEY] = [0]
+        try:
+            yield
+        finally:
+            self.used -= received[0]
+
+    def add(self, request: Request, count: int) -> None:
+        """Count more bytes of a request.
 
         Raises:
             AnswerError: that would be too many.
@@ -101,6 +113,7 @@ class BodyMemory:
             message = "too many large requests are being received"
             raise AnswerError(503, "busy", message, {"Retry-After": "1", "Connection": "close"})
         self.used += count
+        request.scope[self._KEY][0] += count
 
 
 def check_media_type(request: Request, *allowed: str) -> None:
@@ -131,7 +144,7 @@ async def read_body(request: Request, settings: ServingSettings, memory: BodyMem
     try:
         async with asyncio.timeout(settings.read_timeout):
             async for chunk in request.stream():
-                memory.add(len(chunk))
+                memory.add(request, len(chunk))
                 size += len(chunk)
                 chunks.append(chunk)
                 if size > settings.max_body:
@@ -139,8 +152,6 @@ async def read_body(request: Request, settings: ServingSettings, memory: BodyMem
     except TimeoutError:
         message = f"the body did not arrive within {settings.read_timeout:g} seconds"
         raise AnswerError(408, "read_timeout", message, {"Connection": "close"}) from None
-    finally:
-        memory.used -= size
     return b"".join(chunks)
 
 

@@ -57,7 +57,7 @@ def create_app(
     app.include_router(service_routes(service, about))
     app.include_router(label_studio_routes(service, about, report))
     app.include_router(page_routes(app))
-    app.add_middleware(Guards, settings=settings, report=report)
+    app.add_middleware(Guards, settings=settings, memory=service.memory, report=report)
     return app
 
 
