@@ -89,7 +89,12 @@ class StrictModel(BaseModel):
     """A group of typed keys: immutable, and unknown keys, `1_0` for a number and `on` for true are errors."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,  # a component is built when it is registered, and not before that too
     )
 
     requires: ClassVar[Mapping[str, str]] = {}
