@@ -15,6 +15,7 @@ import torch
 
 import sltk
 import tiny
+from sltk.cli import main
 from sltk.errors import ModelError, UsageError
 from sltk.extend import HeadModule, register
 from sltk.models.tagger_model import TaggerModel
@@ -154,6 +155,13 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "sinks, experts": lambda: {"backbone": backbone_of("gpt_oss")},
     "own mask only": lambda: {"backbone": backbone_of("deberta-v2", unmask="all")},
     "gpt2": lambda: {"backbone": backbone_of("gpt2")},
+    "nf4": lambda: {
+        "backbone": tiny.backbone(
+            config={**tiny.LLAMA, "hidden_size": 64},
+            quantization={"type": "nf4", "compute_dtype": "float32"},
+            lora={"r": 4},
+        )
+    },
     "longrope": lambda: {"backbone": tiny.backbone(config=LONGROPE)},
 }  # fmt: skip
 
@@ -172,6 +180,7 @@ def test_onnxruntime_gives_the_scores_of_sltk(tmp_path: Path, case: str, onnx_li
     assert progress.has_note(", 0 of ")
     assert progress.has_note("onnxruntime labels")
     assert progress.has_note("at most 64 subwords") == (case == "longrope")
+    assert progress.has_note("the run itself is not in float32") == (case == "nf4")
 
 
 @pytest.fixture(scope="module")
@@ -244,23 +253,26 @@ def test_the_graph_has_standard_operators(exported: Path, onnx_library: ModuleTy
     }
 
 
-def test_int8_reports_changed_tags_and_the_size(run: Path, exported: Path, tmp_path: Path) -> None:
-    """The quantized graph is smaller and still labels; the report counts words, tags and megabytes."""
-    progress = export(run, tmp_path / "int8", quantize="int8")
-    assert any(
-        re.search(r"int8 changes \d+ of \d+ tags, and the size from 0\.\d to 0\.\d MB", n)
-        for n in progress.notes
-    )
-    before, after = ((folder / "model.onnx").stat().st_size for folder in (exported, tmp_path / "int8"))
+def test_int8_reports_changed_tags_and_the_size(
+    run: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line reports changed tags, megabytes and both speeds; the graph is smaller, and still labels."""
+    target = tmp_path / "int8"
+    assert main(["export", str(run), str(target), "--format", "onnx", "--quantize", "int8"]) == 0
+    report = capsys.readouterr().err
+    assert re.search(r"int8 changes \d+ of \d+ tags, and the size from 0\.\d to 0\.\d MB", report)
+    assert re.search(r"onnxruntime labels [\d,]+ words/s in int8, sltk [\d,]+ in float32", report)
+    before, after = ((folder / "model.onnx").stat().st_size for folder in (exported, target))
     assert after < before
-    assert json.loads((tmp_path / "int8" / "sltk.json").read_text())["onnx"]["quantization"] == "int8"
-    words = [len(prediction.tags) for prediction in load(tmp_path / "int8").predict(TEXTS)]
+    assert json.loads((target / "sltk.json").read_text())["onnx"]["quantization"] == "int8"
+    words = [len(prediction.tags) for prediction in load(target).predict(TEXTS)]
     assert words == [len(prediction.tags) for prediction in load(run).predict(TEXTS)]
 
 
 def test_an_operation_without_onnx_form_is_named(tmp_path: Path, onnx_library: ModuleType) -> None:
     """The error names the operation, and what to do instead; nothing is written."""
-    run = train_run(tmp_path / "run", head={"type": "test_shifting"})
+    backbone = tiny.backbone(config={**tiny.LLAMA, "num_hidden_layers": 1}, unmask="1")
+    run = train_run(tmp_path / "run", backbone=backbone, head={"type": "test_shifting"})
     with pytest.raises(ModelError, match="bessel_j0") as error:
         export(run, tmp_path / "export")
     assert "without `--format onnx`" in str(error.value)
@@ -285,12 +297,14 @@ def test_an_instruction_tuned_model_is_refused(tmp_path: Path, onnx_library: Mod
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "onx"}, "did you mean `onnx`"),
-        ({"format": "onnx", "quantize": "int-8"}, "did you mean `int8`"),
-        ({"quantize": "int8"}, "add `--format onnx`"),
+        (["--format", "onx"], "did you mean `onnx`"),
+        (["--format", "onnx", "--quantize", "int-8"], "did you mean `int8`"),
+        (["--quantize", "int8"], "add `--format onnx`"),
     ],
 )
-def test_wrong_options_are_refused(run: Path, tmp_path: Path, options: dict[str, str], message: str) -> None:
-    """An unknown name is an error with the nearest known one."""
-    with pytest.raises(UsageError, match=re.escape(message)):
-        sltk.export(run, tmp_path / "export", **options)
+def test_wrong_options_are_refused(
+    run: Path, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown name is an error with the nearest known one, and exit code 2."""
+    assert main(["export", str(run), str(tmp_path / "export"), *options]) == 2
+    assert message in capsys.readouterr().err

@@ -38,6 +38,8 @@ _BATCH_TOKENS = 1024
 """Subwords of a batch that is labelled and timed."""
 _STORED = 100
 """Sentences of the run that are compared."""
+_TIMED = 40
+"""Sentences that are timed."""
 _ROUNDS = 3
 
 _TEXTS = (
@@ -105,7 +107,7 @@ class OnnxComparison:
             [tagger.scorer.word_scores(samples, mixed=True) for samples in batches], stock
         )
         limit = max(TOLERANCE, 2 * rounding)
-        self._expected = self._predict(tagging, self._model)
+        self._expected = _predict(tagging, self._model, self._sentences)
         changed = self._changed(tagger)
         if not difference <= limit or (changed and rounding <= TOLERANCE / 10):
             about = f"scores of the ONNX model differ from sltk's by {difference:.2g}, and {changed} tags"
@@ -150,37 +152,40 @@ class OnnxComparison:
         with torch.inference_mode():
             return [as_numpy(self._network.emissions([pack(samples)])) for samples in batches]
 
-    def _predict(self, kind: Any, model: Any) -> list[Prediction]:
-        """Label the sentences with a model of a type: `tagging` or `onnx_tagger`."""
-        window = max(1, len(self._sentences))
-        return list(kind.predict(model, self._sentences, _BATCH_TOKENS, window, Progress()))
-
     def _changed(self, tagger: OnnxTagger) -> int:
-        return _changed(self._predict(onnx_tagger, tagger), self._expected)
+        return _changed(_predict(onnx_tagger, tagger, self._sentences), self._expected)
 
     def _report_run(self) -> None:
         """Report how the float32 weights of the export change the tags of a run in another number format."""
         weights = {p.dtype for p in self._run.network.parameters()}
         if weights == {torch.float32}:
             return
-        changed = _changed(self._predict(tagging, self._run), self._expected)
+        changed = _changed(_predict(tagging, self._run, self._sentences), self._expected)
         self._progress.note(
             f"the run itself is not in float32; the export is, and changes {changed} of {self._words} tags"
         )
 
     def _report_speed(self, tagger: OnnxTagger, form: str) -> None:
-        threads = torch.get_num_threads()
+        sentences = self._sentences[:_TIMED]
+        words, threads = sum(map(len, sentences)), torch.get_num_threads()
         tagger.scorer.prepare()
         torch.set_num_threads(tagger.scorer.threads)
         try:
-            onnx = self._words / _seconds(partial(self._predict, onnx_tagger, tagger))
-            sltk = self._words / _seconds(partial(self._predict, tagging, self._model))
+            onnx, sltk = _seconds(
+                partial(_predict, onnx_tagger, tagger, sentences),
+                partial(_predict, tagging, self._model, sentences),
+            )
         finally:
             torch.set_num_threads(threads)
         self._progress.note(
-            f"onnxruntime labels {onnx:,.0f} words/s in {form}, sltk {sltk:,.0f} in float32 ({len(self._sentences)} "
-            f"sentences, the same batches, CPU, threads: {tagger.scorer.threads} each)"
+            f"onnxruntime labels {words / onnx:,.0f} words/s in {form}, sltk {words / sltk:,.0f} in float32 "
+            f"({len(sentences)} sentences, the same batches, CPU, threads: {tagger.scorer.threads} each)"
         )
+
+
+def _predict(kind: Any, model: Any, sentences: Sequence[Sentence]) -> list[Prediction]:
+    """Label sentences with a model of a type: `tagging` or `onnx_tagger`."""
+    return list(kind.predict(model, sentences, _BATCH_TOKENS, max(1, len(sentences)), Progress()))
 
 
 def _difference(some: Sequence[Scores], others: Sequence[Scores]) -> float:
@@ -195,11 +200,12 @@ def _changed(some: Sequence[Prediction], others: Sequence[Prediction]) -> int:
     return sum(x != y for a, b in pairs for x, y in zip(a.tags, b.tags, strict=True))
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    """The time of a call: the shortest of a few, after one that warms up."""
-    times = []
+def _seconds(*contenders: Callable[[], Any]) -> list[float]:
+    """The shortest time of each of several calls in turn, after one that warms up."""
+    times: list[list[float]] = [[] for _ in contenders]
     for _ in range(_ROUNDS + 1):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        for work, own in zip(contenders, times, strict=True):
+            start = time.perf_counter()
+            work()
+            own.append(time.perf_counter() - start)
+    return [min(own[1:]) for own in times]
