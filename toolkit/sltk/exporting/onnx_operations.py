@@ -12,8 +12,9 @@ from .onnx_graph import OPSET
 
 def register() -> None:
     """Let the exporter use them."""
-    torch.onnx.register_custom_op_symbolic("aten::repeat_interleave", _repeat_interleave, OPSET)
-    torch.onnx.register_custom_op_symbolic("aten::expm1", _expm1, OPSET)
+    exporter: Any = torch.onnx  # torch's types leave out the function, and a later version may too
+    exporter.register_custom_op_symbolic("aten::repeat_interleave", _repeat_interleave, OPSET)
+    exporter.register_custom_op_symbolic("aten::expm1", _expm1, OPSET)
 
 
 def _repeat_interleave(graph: Any, x: Any, repeats: Any, dim: Any = None, output_size: Any = None) -> Any:
