@@ -25,7 +25,7 @@ from .files import manifest
 from .files.disk_space import disk_errors
 from .models import kinds, memory_advice
 from .models.comparison import DecodingComparison
-from .models.deciding import UseOfThresholds, Wishes, decisions_for
+from .models.decision_options import DecisionOptions, UseOfThresholds, decisions_for
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, streamed_scores
 from .models.labeller import Labeller
@@ -212,12 +212,12 @@ def evaluate(
             or the model cannot decide as asked.
         DataError: the run has no such split, or the data cannot be read or has no span (`Reader.allow_empty`).
     """
-    progress, wishes = progress or Progress(), Wishes.for_evaluation(decode, thresholds)
+    progress, options = progress or Progress(), DecisionOptions.for_evaluation(decode, thresholds)
     folder = hub_models.locate(folder, trust_code=trust_code)
     task = scoring_task(folder, split, reader, progress, trust_code)
-    decisions = decisions_for(task.model, task.model_at, wishes, progress)
+    decisions = decisions_for(task.model, task.model_at, options, progress)
     stream = label_dataset(task.model, task.dataset, task.batch_tokens, progress, decisions)
-    comparison = DecodingComparison(task.model, task.metrics, task.scheme) if wishes.compare else None
+    comparison = DecodingComparison(task.model, task.metrics, task.scheme) if options.compare else None
     if comparison is not None:
         stream = comparison.watch(stream)
     predictions = list(stream) if keep_predictions else []
@@ -297,7 +297,7 @@ def load(
         decode: `head`, or `constrained` for tags that the scheme allows; None for what the model's head says.
         span_score: `product`, `minimum` or `marginal`; None for what the model's head says.
         thresholds: `none` keeps all spans, whatever thresholds are stored with the model.
-        uncertainty: `margin` or `entropy` measures the doubt about each sentence.
+        uncertainty: `margin` or `entropy` measures the uncertainty about each sentence.
 
     Raises:
         UsageError: `folder` has no model, its training is not finished, or it has code that may not run; or the model
@@ -305,13 +305,17 @@ def load(
         ModelError: its base model is not available, or differs from the one it was trained on; or there is neither
             such a folder nor such a model on the hub.
     """
-    wishes = Wishes(decode=decode, span_score=span_score, thresholds=thresholds, uncertainty=uncertainty)
-    return load_deciding(folder, wishes, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code)
+    options = DecisionOptions(
+        decode=decode, span_score=span_score, thresholds=thresholds, uncertainty=uncertainty
+    )
+    return load_with_options(
+        folder, options, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code
+    )
 
 
-def load_deciding(
+def load_with_options(
     folder: str | Path,
-    wishes: Wishes,
+    options: DecisionOptions,
     *,
     batch_tokens: int,
     progress: Progress | None = None,
@@ -322,7 +326,7 @@ def load_deciding(
     found = hub_models.locate(folder, trust_code=trust_code)
     model = model_folder(found, _policy(progress, trust_code))
     loaded = kinds.load(model, progress=progress)
-    return Labeller(loaded, batch_tokens, progress, decisions_for(loaded, model, wishes, progress))
+    return Labeller(loaded, batch_tokens, progress, decisions_for(loaded, model, options, progress))
 
 
 def model_folder(folder: Path, policy: ImportPolicy) -> Path:

@@ -12,7 +12,7 @@ from .decoding.decisions import Mode, SpanScore
 from .decoding.stored_thresholds import NAME, Thresholds, read_thresholds, write_thresholds
 from .errors import UsageError
 from .files import manifest
-from .models.deciding import Wishes, decisions_for
+from .models.decision_options import DecisionOptions, decisions_for
 from .models.description import is_model, read_description
 from .models.evaluation import label_dataset
 from .models.threshold_choice import Goal, choose
@@ -50,13 +50,13 @@ def choose_thresholds(
         DataError: the run has no validation data, or the data cannot be read or has no span.
     """
     target = _target(precision, recall)
-    wishes = Wishes(decode=decode, span_score=span_score, thresholds="none", min_score=0.0)
+    options = DecisionOptions(decode=decode, span_score=span_score, thresholds="none")
     progress, folder = progress or Progress(), Path(folder)
     with _writing(folder):
         at = _model_at(folder)
         manifest.update(at, at / NAME)  # in case the last time was interrupted between the two files
         task = scoring_task(folder, "validation", reader, progress, trust_code)
-        decisions = decisions_for(task.model, task.model_at, wishes, progress)
+        decisions = decisions_for(task.model, task.model_at, options, progress)
         _check_scores(task.model.type_name, task.scheme)
         stream = label_dataset(task.model, task.dataset, task.batch_tokens, progress, decisions)
         chosen_on = "validation" if reader is None else "other data"

@@ -122,7 +122,7 @@ class Prediction:
     scheme: str | None = None
     """Scheme of the tags, in which writers encode the spans; None: unknown, so that tags are written as they are."""
     uncertainty: float | None = None
-    """The model's doubt about the sentence, if it was asked for."""
+    """The model's uncertainty about the sentence, if it was asked for."""
     as_trained: Prediction | None = field(default=None, repr=False, compare=False)
     """What the head chose, if constrained decoding was asked to compare itself with it."""
 

@@ -66,7 +66,9 @@ def predict(
     rank: Annotated[
         str | None,
         typer.Option(
-            "--rank", metavar="BY", help="uncertainty: write the sentences that the model doubts most first"
+            "--rank",
+            metavar="BY",
+            help="uncertainty: write the sentences that the model is least sure of first",
         ),
     ] = None,
     measure: Annotated[
@@ -86,11 +88,11 @@ def predict(
     from ..components.readers.text import TextReader
     from ..data.changes import NotedChanges, written
     from ..files.data_files import is_missing
-    from ..models.deciding import Wishes
+    from ..models.decision_options import DecisionOptions
     from ..rundir.ownership import own_files
     from .component_options import build_reader, check_output
 
-    wishes = Wishes.checked(
+    options = DecisionOptions.checked(
         decode=decode,
         span_score=span_score,
         min_score=min_score,
@@ -108,8 +110,8 @@ def predict(
     from ..models.ranking import most_uncertain
 
     with progress_bar() as progress:
-        labeller = pipelines.load_deciding(
-            run, wishes, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code
+        labeller = pipelines.load_with_options(
+            run, options, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code
         )
         if readers is None:
             readers = [TextReader(path=Path(path), splitter=labeller.splitter) for path in inputs]
@@ -128,7 +130,7 @@ def predict(
 
 
 def _measure(rank: str | None, measure: str | None, limit: int | None) -> Measure | None:
-    """The measure of doubt that `--rank` asks for.
+    """The measure of uncertainty that `--rank` asks for.
 
     Raises:
         UsageError: the options do not go together, or have an unknown value.

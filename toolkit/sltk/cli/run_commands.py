@@ -34,7 +34,7 @@ from .terminal import results_are_stored
 
 if TYPE_CHECKING:
     from ..decoding.decisions import Mode
-    from ..models.deciding import UseOfThresholds
+    from ..models.decision_options import UseOfThresholds
     from ..spec.loading import Loaded
     from .progress_bar import ProgressBar
 

@@ -29,7 +29,7 @@ class Decisions:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """The same by type; the higher of the two counts."""
     uncertainty: Measure | None = None
-    """How to measure the doubt about a sentence, if at all."""
+    """How to measure the uncertainty about a sentence; None: not at all."""
     compare: bool = False
     """With `constrained`, also return what the head chooses without constraint."""
 

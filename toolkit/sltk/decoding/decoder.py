@@ -12,9 +12,9 @@ from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence, Span
 from .chains import Chain
 from .decisions import Decisions, check_scheme
-from .doubt import uncertainties
 from .tag_choice import best_tags
 from .tag_transitions import Floats, Integers, Transitions
+from .uncertainty import uncertainties
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class TagDecoder:
         best = best_tags(scores_WL, lengths, transitions)
         predictions = self._with_spans(sentences, best.tags_W, best.scores_W, best.chain)
         if self.decisions.uncertainty is not None:
-            doubts = uncertainties(best.probabilities(), lengths, self.decisions.uncertainty)
-            for prediction, doubt in zip(predictions, doubts, strict=True):
-                prediction.uncertainty = doubt
+            values = uncertainties(best.probabilities(), lengths, self.decisions.uncertainty)
+            for prediction, value in zip(predictions, values, strict=True):
+                prediction.uncertainty = value
         return predictions
 
     def _with_spans(

@@ -1,4 +1,4 @@
-"""Order labelled sentences by the doubt of the model, for active learning."""
+"""Order labelled sentences by the uncertainty of the model, for active learning."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def most_uncertain(predictions: Iterable[Prediction], limit: int | None = None) 
     Only `limit` predictions are in memory at a time; without a limit, all of them.
     """
     if limit is None:
-        return sorted(predictions, key=_doubt, reverse=True)
-    return heapq.nlargest(limit, predictions, key=_doubt)
+        return sorted(predictions, key=_uncertainty, reverse=True)
+    return heapq.nlargest(limit, predictions, key=_uncertainty)
 
 
-def _doubt(prediction: Prediction) -> float:
+def _uncertainty(prediction: Prediction) -> float:
     return prediction.uncertainty or 0.0

@@ -78,7 +78,7 @@ def check_decisions(model: TaggerModel, decisions: Decisions) -> None:
     if decisions.decode == "constrained":
         raise UsageError(f"{name}: they cannot be constrained")
     if decisions.uncertainty is not None:
-        raise UsageError(f"{name}, and gives no probabilities of other tags: its doubt cannot be measured")
+        raise UsageError(f"{name}, and gives no probabilities of other tags: its uncertainty is unknown")
 
 
 def _vectors(model: nn.Module) -> int | None:

@@ -17,7 +17,7 @@ UseOfThresholds = Literal["stored", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class DecisionOptions:
     """What a caller asks for; None leaves it to the model."""
 
     decode: Mode | None = None
@@ -37,8 +37,8 @@ class Wishes:
         self.over(Decisions())
 
     @classmethod
-    def checked(cls, **values: Any) -> Wishes:
-        """Wishes from values whose types nobody has checked, such as options of a command.
+    def checked(cls, **values: Any) -> DecisionOptions:
+        """Options from values whose types nobody has checked, such as those of a command.
 
         Raises:
             UsageError: a value is not valid.
@@ -46,16 +46,16 @@ class Wishes:
         return cls(**values)
 
     @classmethod
-    def for_evaluation(cls, decode: Mode | None, thresholds: UseOfThresholds) -> Wishes:
-        """The wishes of an evaluation: `constrained` is compared with what the head chooses, without thresholds."""
+    def for_evaluation(cls, decode: Mode | None, thresholds: UseOfThresholds) -> DecisionOptions:
+        """The options of an evaluation: `constrained` is compared with what the head chooses, without thresholds."""
         compare = decode == "constrained"
         return cls(decode=decode, thresholds="none" if compare else thresholds, compare=compare)
 
     def over(self, default: Decisions | Thresholds) -> Decisions:
         """The decisions asked for, and those of `default` for the rest."""
         return Decisions(
-            decode=self.decode or default.decode,
-            span_score=self.span_score or default.span_score,
+            decode=default.decode if self.decode is None else self.decode,
+            span_score=default.span_score if self.span_score is None else self.span_score,
             min_score=self.min_score,
             thresholds=default.values() if isinstance(default, Thresholds) else {},
             uncertainty=self.uncertainty,
@@ -63,16 +63,18 @@ class Wishes:
         )
 
 
-def decisions_for(model: LabellingModel, folder: Path, wishes: Wishes, progress: Progress) -> Decisions:
+def decisions_for(
+    model: LabellingModel, folder: Path, options: DecisionOptions, progress: Progress
+) -> Decisions:
     """The decisions of the model in `folder`. A note says which thresholds apply.
 
     Raises:
         UsageError: `thresholds.json` is damaged, or its thresholds are for scores of another kind than those asked for.
     """
-    stored = read_thresholds(folder) if wishes.thresholds == "stored" else None
-    if wishes.compare and read_thresholds(folder) is not None:
+    stored = read_thresholds(folder) if options.thresholds == "stored" else None
+    if options.compare and read_thresholds(folder) is not None:
         progress.note("the stored thresholds are left out of the comparison")
-    decisions = wishes.over(stored or model.decisions)
+    decisions = options.over(stored or model.decisions)
     if stored is not None:
         _check_kind(stored, decisions, folder)
         progress.note(f"thresholds apply, chosen for {stored.summary()}")

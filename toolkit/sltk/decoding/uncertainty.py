@@ -1,4 +1,4 @@
-"""How much a model doubts its tags of a sentence, for active learning."""
+"""Uncertainty of a model about the tags of a sentence, for active learning."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def uncertainties(probabilities_WL: Floats, lengths_S: Sequence[int], measure: M
     margin: 1 minus the difference between the probabilities of the two best tags, of the word where it is smallest.
     entropy: the mean over words of the entropy of their tags, in nats (Settles and Craven 2008, "token entropy").
     """
-    doubt_W = _margins(probabilities_WL) if measure == "margin" else _entropies(probabilities_WL)
+    values_W = _margins(probabilities_WL) if measure == "margin" else _entropies(probabilities_WL)
     ends = np.cumsum(np.asarray(lengths_S, dtype=np.int64))
     combine = np.max if measure == "margin" else np.mean
     return [
-        float(combine(doubt_W[end - length : end])) if length else 0.0
+        float(combine(values_W[end - length : end])) if length else 0.0
         for end, length in zip(ends.tolist(), lengths_S, strict=True)
     ]
 
