@@ -128,7 +128,8 @@ def write(
         (folder / "model.onnx.data").write_bytes(data)
     if transitions is not None:
         (folder / "transitions.json").write_text(json.dumps(transitions), encoding="utf-8")
-    (folder / "tokenizer.json").write_text(tokens.to_str(), encoding="utf-8")
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "tokenizer.json").write_text(tokens.to_str(), encoding="utf-8")
     (folder / "sltk.json").write_text(json.dumps(description), encoding="utf-8")
     if with_manifest:
         manifest.write(folder)

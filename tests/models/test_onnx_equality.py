@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import sltk
 import tiny
 import tokenizer_kinds
 import untrained
+from sltk.components.readers.grammar import GrammarReader
 from sltk.models.labeller import Labeller
 from sltk.types import Prediction
 
@@ -48,22 +51,24 @@ INPUTS = st.lists(st.one_of(TEXT, WORDS), min_size=1, max_size=5)
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Loads a model with random weights, and its ONNX export."""
+def folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model with random weights, and its ONNX export."""
     kind, backbone, changes = MODELS[request.param]
     folder = tmp_path_factory.mktemp("pair")
     tokenizer_kinds.build(kind).save_pretrained(folder / "tokenizer")
     backbone = tiny.backbone(**backbone, tokenizer=str(folder / "tokenizer"))
     model = untrained.save(folder / "model", backbone, **changes)
     sltk.export(model, folder / "onnx", format="onnx")
-    loaded: dict[int, list[Labeller]] = {}
+    return model, folder / "onnx"
 
+
+@pytest.fixture(scope="module")
+def pair(folders: tuple[Path, Path]) -> Callable[[int], list[Labeller]]:
+    """Loads both with a number of subwords per batch."""
+
+    @functools.cache
     def load(batch_tokens: int) -> list[Labeller]:
-        if batch_tokens not in loaded:
-            loaded[batch_tokens] = [
-                sltk.load(each, batch_tokens=batch_tokens) for each in (model, folder / "onnx")
-            ]
-        return loaded[batch_tokens]
+        return [sltk.load(folder, batch_tokens=batch_tokens) for folder in folders]
 
     return load
 
@@ -82,16 +87,24 @@ def check_equal(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> Non
 @settings(max_examples=25, deadline=None)
 @given(inputs=INPUTS, batch_tokens=st.sampled_from([1, 60, 4096]))
 def test_an_export_labels_any_text_like_its_model(
-    pair: Callable[..., Any], inputs: list[str | list[str]], batch_tokens: int
+    pair: Callable[[int], list[Labeller]], inputs: list[str | list[str]], batch_tokens: int
 ) -> None:
     """Written text and lists of words, in windows and batches of any size."""
     model, export = pair(batch_tokens)
     check_equal(model.predict(inputs), export.predict(inputs))
 
 
-def test_an_export_reads_documents_like_its_model(pair: Callable[..., Any]) -> None:
+def test_an_export_reads_documents_like_its_model(pair: Callable[[int], list[Labeller]]) -> None:
     """With `document_context`, a sentence is read with its neighbours; without, documents change nothing."""
     model, export = pair(60)
     words = [sentence.split() for sentence in tokenizer_kinds.SENTENCES * 3]
     sentences = [sltk.Sentence(part, document=str(number // 4)) for number, part in enumerate(words)]
     check_equal(model.predict(sentences), export.predict(sentences))
+
+
+def test_an_export_is_scored_like_its_model(folders: tuple[Path, Path]) -> None:
+    """`evaluate` gives the same scores."""
+    reader = GrammarReader(part="test", count=8)
+    ours, theirs = (sltk.evaluate(folder, reader=reader).scores for folder in folders)
+    assert ours == theirs
+    assert ours["words"] > 0

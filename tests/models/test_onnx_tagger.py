@@ -157,7 +157,7 @@ def test_any_damage_to_any_file_is_an_error_that_names_it(
     """Without a manifest, a flipped bit may not be seen."""
     before = sltk.load(exported).predict(onnx_folder.TEXTS)
     for file in damage.files(exported):
-        folder = Path(shutil.copytree(exported, tmp_path / file))
+        folder = Path(shutil.copytree(exported, tmp_path / file.replace("/", "-")))
         if not with_manifest:
             (folder / manifest.NAME).unlink()
             if file == manifest.NAME:
@@ -171,7 +171,7 @@ def test_any_damage_to_any_file_is_an_error_that_names_it(
         if error is None:
             assert (name == "bit flipped" and not with_manifest) or (file, name) == (manifest.NAME, "deleted")
         else:
-            assert file in error
+            assert Path(file).name in error
             assert before
 
 

@@ -12,6 +12,8 @@ from ..runtime.progress import Progress
 from .description import read_description
 
 HEAD = "head.safetensors"
+TOKENIZER = "tokenizer/tokenizer.json"
+"""The tokenizer of an ONNX export that sltk reads: that of the run. Other programs read the one beside `tokenizer/`."""
 TRANSITIONS = "transitions.json"
 """Scores of adjacent tags in an ONNX export of a CRF."""
 
@@ -40,7 +42,7 @@ def check_complete(folder: Path, description: dict[str, Any]) -> None:
     """
     if "onnx" in description:
         has_chain = description["components"]["head"].get("type") == "crf"
-        required = {description["onnx"]["file"]: True, "tokenizer.json": True, TRANSITIONS: has_chain}
+        required = {description["onnx"]["file"]: True, TOKENIZER: True, TRANSITIONS: has_chain}
     else:
         required = _parts(description)
     missing = [name for name, is_required in required.items() if is_required and not (folder / name).exists()]

@@ -28,7 +28,7 @@ from ..subwords.tokenization import SubwordEncoder
 from ..types import Prediction, Sentence
 from .batched_labelling import label
 from .description import DESCRIPTION, read_description, stored_values
-from .integrity import TRANSITIONS
+from .integrity import TOKENIZER, TRANSITIONS
 from .onnx_scorer import OnnxScorer
 
 HAS_EXTRA_SCORES = False
@@ -133,9 +133,7 @@ def _takes_last(folder: Path, description: dict[str, Any]) -> bool:
 def _tokenizer(folder: Path, tokens: dict[str, Any]) -> PlainTokenizer:
     from tokenizers import Tokenizer
 
-    path = folder / "tokenizer" / "tokenizer.json"
-    if not path.exists():
-        path = folder / "tokenizer.json"
+    path = folder / TOKENIZER
     with report_damage(path), open_regular(path) as file:
         backend = plain_backend(Tokenizer.from_buffer(file.read()))
     ids = [*tokens["prefix"], *tokens["suffix"], tokens["unknown"]]
