@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..runtime.optional_imports import import_optional
+from ..errors import Problem, UsageError
+from ..runtime.optional_imports import import_optional, is_installed
 
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _LONGEST_VALUE = 6000
 _MOST_AT_ONCE = 100
 _NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_\-. :/]")
@@ -30,6 +32,7 @@ class MlflowTracker:
             self._metric, self._param = entities.Metric, entities.Param
             own = (folder / "mlflow").absolute().as_uri()
             uri = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else own
+            _check_database(uri)
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri, registry_uri=own)
             known = None if run_id is None else self._known(run_id, mlflow.MlflowException)
             if known is None:
@@ -77,6 +80,18 @@ class MlflowTracker:
         status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
         with _quiet():
             self._client.set_terminated(self.run_id, status=status)
+
+
+def _check_database(uri: str) -> None:
+    """Check that the package can use the database that an address names, if it names one.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if uri.partition(":")[0].partition("+")[0] in _DATABASES and not is_installed("sqlalchemy"):
+        note = "`pip install mlflow`, or name a server (http://…) or a folder"
+        message = "MLFLOW_TRACKING_URI names a database, which the package mlflow-skinny cannot use"
+        raise UsageError(Problem(message, notes=(note,)))
 
 
 @contextmanager
