@@ -175,7 +175,7 @@ def _deberta() -> Tokenizer:
 
 
 _BUILDERS: dict[str, tuple[Callable[[], Tokenizer], dict[str, str]]] = {
-    "gpt2": (_gpt2, {"eos_token": "<|endoftext|>"}),
+    "gpt2": (_gpt2, {}),
     "roberta": (
         _roberta,
         {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"},

@@ -290,6 +290,7 @@ DESCRIPTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "base elsewhere": ("whole", "sltk.json", lambda d: d.update(base={"path": "../../.."})),
     "a negative length": ("whole", "sltk.json", lambda d: d.update(max_length=-1)),
     "another type": ("whole", "sltk.json", lambda d: d.update(type="novel")),
+    "rules are text": ("whole", "sltk.json", lambda d: d.update(transformers={"rules": "none"})),
     "a tagger as instruct": ("whole", "sltk.json", lambda d: d.update(type="instruct")),
     "a huge head": (
         "whole", "sltk.json", lambda d: d["components"].update(head={"type": "mlp", "hidden": [10**11]}),

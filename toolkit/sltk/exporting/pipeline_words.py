@@ -75,7 +75,7 @@ class PipelineCheck:
                 yield Disagreement("blank", _next_word(case, word.start))
             inside = [(a, b) for a, b in case.offsets if word.start < b and a < word.end]
             if len(inside) > 1:
-                yield Disagreement("joined", case.text[word.start : word.end])
+                yield Disagreement("joined", case.text[inside[0][0] : inside[1][1]])
         by_bounds = {(word.start, word.end): word for word in found}
         for (start, end), scores_L in zip(case.offsets, probabilities_WL, strict=True):
             match = by_bounds.get((start, end))

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from ..files import atomic
@@ -161,8 +162,13 @@ def _classifier_scores(
     """Scores of the words of each text in a padded batch, and of the first text alone without an attention mask."""
     is_first = model.aligner.type_name == "first_subword"
     ids = [case.window.ids for case in texts]
-    batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(model.device)
-    alone = torch.tensor(ids[:1], device=model.device)
+    padding = int(tokenizer.pad_token_id or 0)
+    rows = [torch.tensor(row, device=model.device) for row in ids]
+    batch = {
+        "input_ids": pad_sequence(rows, batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
+    }
+    alone = rows[0].unsqueeze(0)
     with torch.inference_mode():
         logits = [*classifier(**batch).logits, classifier(input_ids=alone).logits[0]]
     windows = [case.window for case in (*texts, texts[0])]

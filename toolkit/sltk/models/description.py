@@ -68,6 +68,15 @@ class _Graph(_Shape):
     vectors: _Count | None
 
 
+class _InTransformers(_Shape):
+    """How transformers uses an export: see `exporting/text_agreement.py`."""
+
+    rules: list[str] = []
+    tokenizer: Literal["AutoTokenizer", "PreTrainedTokenizerFast"] = "AutoTokenizer"
+    blank: str | None = None
+    reason: str | None = None
+
+
 class _Description(_Shape):
     """What all of sltk relies on in `sltk.json`; components check their own keys."""
 
@@ -78,6 +87,7 @@ class _Description(_Shape):
     base: _Base
     max_length: Annotated[int, Field(strict=True, ge=1)] | None
     components: dict[str, dict[str, Any]]
+    transformers: _InTransformers = _InTransformers()
     # A tagger:
     spacing: Literal["single", "source"] = "single"
     on_overflow: Literal["window", "error"] = "window"
