@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from sltk.files import atomic
 
@@ -112,3 +114,14 @@ def test_a_failure_leaves_the_target_of_a_link_unchanged(tmp_path: Path) -> None
 def test_leftovers_are_recognized(name: str, expected: bool) -> None:
     """The names of this and of earlier versions are, other hidden files are not."""
     assert atomic.is_partial(name) is expected
+
+
+def test_the_umask_decides_who_can_read_the_files_of_a_folder(tmp_path: Path) -> None:
+    """As safetensors writes them, only the owner can read weights: not a server that runs as another user."""
+    with atomic.new_folder(tmp_path / "model") as partial:
+        (partial / "base").mkdir()
+        save_file({"a": torch.zeros(1)}, str(partial / "base" / "model.safetensors"))
+        (partial / "config.json").write_text("{}")
+        expected = (partial / "config.json").stat().st_mode
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").rglob("*.*")}
+    assert modes == {"model.safetensors": expected, "config.json": expected}

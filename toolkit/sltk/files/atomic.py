@@ -108,8 +108,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def publish(partial: Path, folder: Path) -> None:
-    """Sync a finished folder to disk, and move it to `folder`."""
+    """Sync a finished folder to disk, and move it to `folder`. The umask decides who can read its files."""
+    readers = partial.stat().st_mode & 0o444
     for path in [*partial.rglob("*"), partial]:
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | readers)  # safetensors writes files that only the owner can read
         sync(path)
     if folder.exists():
         retired = _sibling(folder, "old")
