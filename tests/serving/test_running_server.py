@@ -44,6 +44,35 @@ def test_slow_clients_are_cut_and_block_nobody(labeller: sltk.Labeller) -> None:
             connection.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/predict", {**JSON, "Authorization": "Bearer secret"}, 413),
+        ("/predict", {**JSON, "Authorization": "Bearer other"}, 401),
+        ("/nowhere", {**JSON, "Authorization": "Bearer secret"}, 404),
+    ],
+)
+def test_a_client_that_sends_10_mb_gets_its_error(
+    labeller: sltk.Labeller, path: str, headers: dict[str, str], status: int
+) -> None:
+    """Also one that sends everything before it reads, on a connection that ends with the answer."""
+    with running(labeller, token="secret") as server, server.connect() as connection:
+        body = b'{"text": "' + b"soup " * 2_000_000 + b'"}'
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{''.join(lines)}"
+        connection.sendall(request.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        answer = b"".join(iter(lambda: connection.recv(10_000), b""))
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+
+
+def test_a_client_that_waits_with_its_body_gets_its_error(labeller: sltk.Labeller) -> None:
+    """One that asks before it sends is not asked to send what nobody would read."""
+    request = head(10**7).removesuffix(b"\r\n") + b"Expect: 100-continue\r\n\r\n"
+    with running(labeller) as server, server.connect(request) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def test_idle_connections_are_closed(labeller: sltk.Labeller) -> None:
     """A connection that asked once, and then sends part of a head, is closed as one that never asked."""
     with running(labeller, read_timeout=0.3) as server, server.connect() as connection:

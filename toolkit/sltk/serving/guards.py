@@ -17,6 +17,7 @@ from .answers import AnswerError
 from .page_files import page_files
 from .request_bodies import BodyMemory
 from .serving_settings import ServingSettings
+from .unread_body import UnreadBody
 
 OPEN_PATHS = frozenset({*page_files(), "/health", "/docs", "/openapi.json"})
 """What clients without a token get too: nothing of it is about the model or its texts."""
@@ -47,6 +48,7 @@ class Guards:
             await self.app(scope, receive, send)
             return
         is_started = False
+        body = UnreadBody(scope, receive)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal is_started
@@ -55,12 +57,14 @@ class Guards:
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if message["status"] >= 400 and headers.get("connection") != "close":
+                    await body.drop()
             await send(message)
 
         try:
             self._check(Headers(scope=scope), scope["path"])
             with self.memory.counting(scope):
-                await self.app(scope, receive, send_with_headers)
+                await self.app(scope, body.receive, send_with_headers)
         except ClientDisconnect:
             pass
         except AnswerError as error:
