@@ -287,11 +287,17 @@ def test_a_head_that_decodes_itself_is_refused(tmp_path: Path, onnx_library: Mod
     assert "`emissions`" in str(error.value)
 
 
-def test_an_instruction_tuned_model_is_refused(tmp_path: Path, onnx_library: ModuleType) -> None:
-    """It writes text, which a graph of scores does not do."""
-    run = Path(__file__).parent.parent / "stored_runs" / "instruct"
-    with pytest.raises(UsageError, match="type: instruct"):
-        export(run, tmp_path / "export")
+@pytest.mark.parametrize(
+    ("stored", "message"), [("instruct", "type: instruct"), ("custom", "the custom backbone `lstm`")]
+)
+def test_other_models_are_refused_by_name(
+    tmp_path: Path, stored: str, message: str, onnx_library: ModuleType
+) -> None:
+    """One that writes text, or has a backbone of its own, is no graph of scores; the error says what to do instead."""
+    run = Path(__file__).parent.parent / "stored_runs" / stored
+    with pytest.raises(UsageError, match=message) as error:
+        export(run, tmp_path / "export", trust_code=True)
+    assert "without `--format onnx`" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,6 @@ from ..run import model_folder
 from ..runtime.progress import Progress
 from ..spec.imports import ImportPolicy
 from .exported_backbone import exported_spec
-from .onnx_exporter import export_onnx
 from .plain_config import NotPlainError
 from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_reading, save_weights
 from .quantization_difference import report_difference
@@ -91,6 +90,8 @@ def export(
     if read_description(folder).get("type") == "onnx":
         raise UsageError(f"`{run}` is an ONNX export, which only labels: export the run that it comes from")
     if format == "onnx":
+        from .onnx_exporter import export_onnx  # needs an extra
+
         export_onnx(folder, source, target, progress, quantize=quantize)
     else:
         _export_transformers(folder, source, target, progress)
