@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -52,3 +53,14 @@ def test_pipeline_and_sltk_predict_the_same_labels(shape: str) -> None:
     )
     assert result["contenders"].keys() == {"pipeline_default", "pipeline_best", "sltk"}
     assert result["words_with_other_labels"] == {"pipeline_default": 0, "pipeline_best": 0}
+
+
+def test_the_server_loses_no_request_of_a_load_test(serve_library: ModuleType) -> None:
+    """Each request of 1, 8 and 32 clients is answered once, with the spans of `predict`."""
+    options = ("--shape", "tiny", "--requests", "48", "--repetitions", "1")
+    result = run_benchmark("serving.py", *options)
+    for loads in result["servers"].values():
+        assert [load["clients"] for load in loads] == [1, 8, 32]
+        assert all(load["requests"] == 48 for load in loads)
+        assert all(load["not_answered_once"] == 0 and not load["failures"] for load in loads)
+    assert all(load["different_answers"] == 0 for load in result["servers"]["sltk"])

@@ -182,6 +182,8 @@ def test_only_json_is_accepted(client: TestClient) -> None:
         assert answer.status_code == 415
         assert "Content-Type: application/json" in answer.json()["error"]["message"]
     assert client.post("/predict/stream", content=b"{}", headers=JSON).status_code == 415
+    answer = client.post("/predict", content=b"{}", headers=JSON | {"Content-Encoding": "gzip"})
+    assert (answer.status_code, "gzip" in answer.json()["error"]["message"]) == (415, True)
 
 
 def test_other_sites_get_no_answers(client: TestClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +58,7 @@ def serve(
     import_optional("uvicorn", "`sltk serve`", "serve")
     import_optional("fastapi", "`sltk serve`", "serve")
     from ..serving.serving_settings import ServingSettings, allowed_hosts
-    from ..serving.socket_server import allow_many_connections, open_socket
+    from ..serving.socket_server import allowed_connections, open_socket
 
     settings = ServingSettings(
         batch_tokens=batch_tokens,
@@ -68,7 +69,7 @@ def serve(
         token=_token(token_env),
         hosts=allowed_hosts(host, allow_host or ()),
     )
-    allow_many_connections(settings.max_connections)
+    settings = replace(settings, max_connections=allowed_connections(settings.max_connections))
     opened = open_socket(host, port)  # before the model is loaded, which takes long
     run_imports(imports)
     with opened:
@@ -94,7 +95,8 @@ def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) 
         print_diagnostic(
             f"warning: everybody who reaches this machine can use the server: set a token in `{_TOKEN}`"
         )
-    print_info(f"model: {about['name']}, {len(about['types'])} types, {about['format']}")
+    device = getattr(labeller.model, "device", "cpu")
+    print_info(f"model: {about['name']}, {len(about['types'])} types, {about['format']}, on {device}")
     print_info(_limits(settings))
     print_result(f"listening at {address_of(opened)}   (Ctrl-C ends)")
     server.run(sockets=[opened])

@@ -127,6 +127,10 @@ def check_media_type(request: Request, *allowed: str) -> None:
         found = f"`{media_type}`" if media_type else "none"
         message = f"expected the header `Content-Type: {allowed[0]}`; there is {found}"
         raise AnswerError(415, "unsupported_media_type", message)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        message = f"the body is compressed with `{encoding[:100]}`: send it as it is"
+        raise AnswerError(415, "unsupported_media_type", message)
 
 
 async def read_body(request: Request, settings: ServingSettings, memory: BodyMemory) -> bytes:

@@ -21,6 +21,8 @@ from .serving_settings import ServingSettings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _HEAD_BYTES = 16 * 1024
+_OTHER_FILES = 128
+"""Open files that are no connections."""
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -169,16 +171,23 @@ def build_server(app: FastAPI, settings: ServingSettings) -> GracefulServer:
     return GracefulServer(config, drain)
 
 
-def allow_many_connections(count: int) -> None:
-    """Raise the limit of open files, where the system has one, so that slow clients cannot use it up."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
+def allowed_connections(count: int) -> int:
+    """How many connections of `count` the system allows, after raising the limit of open files as far as it lets us.
 
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = count + 256
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    Slow clients cannot use up all files then.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return count
+    most = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES)
 
 
 def address_of(opened: socket.socket) -> str:
