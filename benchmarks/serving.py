@@ -139,12 +139,12 @@ def running(*command: str) -> Iterator[int]:
 
 def serve_pipeline(folder: Path) -> None:
     """Serve the pipeline of transformers, one text at a time."""
-    import socket
-
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel
     from transformers import AutoModelForTokenClassification, AutoTokenizer, TokenClassificationPipeline
+
+    from sltk.serving.socket_server import address_of, open_socket
 
     pipeline = TokenClassificationPipeline(
         model=AutoModelForTokenClassification.from_pretrained(folder),
@@ -170,8 +170,10 @@ def serve_pipeline(folder: Path) -> None:
 
     predict.__annotations__["body"] = Body
     app.post("/predict")(predict)
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(f"listening at http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    listener = open_socket(
+        "127.0.0.1", 0
+    )  # as `sltk serve`, so that neither waits for delayed acknowledgements
+    print(f"listening at {address_of(listener)}", flush=True)
     config = uvicorn.Config(app, http="h11", ws="none", log_level="critical", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
 
