@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ class OnnxScorer:
         """The session; one with packed weights, which start slower and run faster, once that pays."""
         self._runs += 1
         if self._runs == _RUNS_BEFORE_PACKING and _states(self.path) == self._states:
-            self._session = _session(self.path, packed=True)
+            with suppress(Exception):  # the session does without: there may be too little memory for both
+                self._session = _session(self.path, packed=True)
         return self._session
 
     def _check(self) -> None:
