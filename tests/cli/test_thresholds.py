@@ -236,6 +236,22 @@ def test_damaged_thresholds_are_an_error_until_they_are_chosen_again(
     assert main(["evaluate", str(run)]) == 0
 
 
+def test_a_link_in_a_model_from_elsewhere_is_not_followed(run: Path, tmp_path: Path) -> None:
+    """Neither choosing nor removing thresholds changes a file outside of the model."""
+    outside = tmp_path / "outside.json"
+    outside.write_text("{}")
+    for again in (
+        lambda: sltk.choose_thresholds(run, recall=0.5),
+        lambda: main(["thresholds", str(run), "--clear"]),
+    ):
+        path = run / "model" / "thresholds.json"
+        path.unlink(missing_ok=True)
+        path.symlink_to(outside)
+        again()
+        assert not path.is_symlink()
+        assert outside.read_text() == "{}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

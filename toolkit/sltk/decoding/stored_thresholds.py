@@ -93,9 +93,9 @@ def write_thresholds(folder: Path, thresholds: Thresholds | None) -> None:
     A process that ends between the two files leaves a manifest that does not fit; doing it again repairs it.
     """
     path = folder / NAME
-    if thresholds is None:
-        path.unlink(missing_ok=True)
-    else:
+    if thresholds is None or path.is_symlink() or not path.is_file():
+        atomic.remove(path)  # a link is removed, not followed: it may lead out of a model from elsewhere
+    if thresholds is not None:
         atomic.write_json(path, thresholds.model_dump(mode="json"))
     manifest.update(folder, path)
 

@@ -112,6 +112,8 @@ def update(folder: Path, path: Path) -> None:
     if path.is_file():
         files[name] = _digest(path)
     if files.get(name) != before:
+        if (folder / NAME).is_symlink():  # not followed: it may lead out of a folder from elsewhere
+            (folder / NAME).unlink()
         atomic.write_json(folder / NAME, {**manifest, "files": dict(sorted(files.items()))})
 
 
