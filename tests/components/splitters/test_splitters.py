@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from sltk.components.slots import Splitter
 from sltk.components.splitters import RegexSplitter, SpacySplitter, WhitespaceSplitter
+from sltk.components.splitters import regex
 from sltk.components.splitters import spacy as spacy_splitter
 from sltk.errors import UsageError
 
@@ -206,3 +208,8 @@ def test_without_spacy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(UsageError, match=r"pip install 'sltk\[spacy\]'"):
         SpacySplitter().split("a b")
+
+
+def test_no_group_is_repeated_possessively() -> None:
+    """Python before 3.11.5 (Debian 12 has 3.11.2) matches `(?:ab?c)*+` wrongly, and every word lost its last letter."""
+    assert not re.search(r"\)(?:[*+?]|\{\d*,?\d*\})\+", regex._pattern().pattern)

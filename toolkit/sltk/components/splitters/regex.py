@@ -1,7 +1,8 @@
 """The `regex` splitter: words, numbers and punctuation of any script, by one regular expression.
 
 Every alternative either fails after a bounded number of characters or consumes the characters that it examined, so
-the time is linear in the length of any text. Possessive quantifiers (`*+`) do not backtrack.
+the time is linear in the length of any text. Possessive quantifiers (`*+`) and atomic groups (`(?>`) do not
+backtrack. Groups are repeated in atomic groups: Python before 3.11.5, as in Debian 12, matches possessive ones wrongly.
 """
 
 from __future__ import annotations
@@ -55,23 +56,23 @@ def _pattern() -> re.Pattern[str]:
     extend = f"[{marks}\u00ad\u200c\u200d\u2060]"
     # For emoji also skin tones and the letters of subdivision flags.
     emoji_extend = f"[{marks}\u00ad\u200c\u200d\u2060\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
-    run = f"{_WORD}(?:{_WORD}++|{extend}++)*+"
+    run = f"{_WORD}(?>(?:{_WORD}++|{extend}++)*)"
     sign = r"(?:(?<![^\s(\[{])(?:[-+−]\.?|\.)(?=\d))?"  # of a number: -5, +.5; not a hyphen after a word
     join = rf"(?:(?<=\d)[.,:/٫٬](?=\d)|[-‐‑_·״׳](?={_WORD})|[{_APOSTROPHES}](?={_LETTER}))"
     alternatives = (
         rf"(?:(?i:https?|ftp)://|(?i:www)\.){_URL}*{_URL_END}",
         rf"(?<!{_WORD})(?<![_@])(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}\.){{1,8}}"
         rf"{_TOP}(?!{_WORD}|[-@])(?:[/?#]{_URL}*{_URL_END}|/)?",
-        r"[\w.+%-]{1,64}+@[^\W_][\w-]{0,62}+(?:\.[^\W_][\w-]{0,62}+){1,8}+",
+        r"[\w.+%-]{1,64}+@[^\W_][\w-]{0,62}+(?>(?:\.[^\W_][\w-]{0,62}+){1,8})",
         f"[{_APOSTROPHES}](?i:{'|'.join(_CLITICS)})(?!{_WORD})",
         r"[0-9#*]\ufe0f?\u20e3",
-        rf"(?<!{_WORD})[#＃@]_*+(?:{run}_*+)++",
-        rf"(?:{_LETTER}\.){{2,}}+(?:{_LETTER}(?!{_WORD}))?",
-        f"(?P<word>{sign}{run}(?:{join}{run})*+)",
+        rf"(?<!{_WORD})[#＃@]_*+(?>(?:{run}_*+)+)",
+        rf"(?>(?:{_LETTER}\.){{2,}})(?:{_LETTER}(?!{_WORD}))?",
+        f"(?P<word>{sign}{run}(?>(?:{join}{run})*))",
         f"[{_SPACELESS}]{extend}*+",
         r"\.{3,}+",
         "[\U0001f1e6-\U0001f1ff]{2}",
-        rf"\S{emoji_extend}*+(?:(?<=\u200d)[^\w\s\x00-\x7f]{emoji_extend}*+)*+",
+        rf"\S{emoji_extend}*+(?>(?:(?<=\u200d)[^\w\s\x00-\x7f]{emoji_extend}*+)*)",
     )
     return re.compile(f"{_FORMAT}*+(?:{'|'.join(alternatives)}){_FORMAT}*+|{_FORMAT}++")
 
