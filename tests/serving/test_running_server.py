@@ -246,6 +246,7 @@ def test_a_port_in_use_is_an_error_before_the_model_is_loaded(
     ("arguments", "message"),
     [
         (["--host", "no.such.host.invalid"], "`--host no.such.host.invalid` is no address of this machine"),
+        (["--host", ""], "`--host` is empty"),
         (["--token-env", "NO_SUCH_TOKEN"], "`NO_SUCH_TOKEN` of --token-env is not set"),
         (["--port", "70000"], "`--port`: Input should be less than or equal to 65535"),
         (["--port", "0"], "no-such-run"),
@@ -276,11 +277,13 @@ def test_names_of_the_server_depend_on_where_it_listens(serve_library: ModuleTyp
     """On loopback only its names are allowed; elsewhere any, or those that are given."""
     from sltk.serving.serving_settings import LOOPBACK, allowed_hosts
 
-    assert allowed_hosts("127.0.0.1", ()) == LOOPBACK
-    assert allowed_hosts("localhost", ["Models.example"]) == (*LOOPBACK, "models.example")
-    assert allowed_hosts("0.0.0.0", ()) is None
-    assert allowed_hosts("0.0.0.0", ["models.example"]) == (*LOOPBACK, "0.0.0.0", "models.example")
-    assert "[::1]" in (allowed_hosts("::1", ()) or ())
+    assert allowed_hosts("127.0.0.1", "127.0.0.1", ()) == LOOPBACK
+    assert allowed_hosts("localhost", "127.0.0.1", ["Models.example"]) == (*LOOPBACK, "models.example")
+    assert allowed_hosts("here.example", "127.0.0.2", ()) == (*LOOPBACK, "here.example", "127.0.0.2")
+    assert allowed_hosts("::1", "::1", ()) == LOOPBACK
+    assert allowed_hosts("0.0.0.0", "0.0.0.0", ()) is None
+    assert allowed_hosts("127.evil.example", "192.0.2.1", ()) is None
+    assert allowed_hosts("0.0.0.0", "0.0.0.0", ["models.example"]) == (*LOOPBACK, "0.0.0.0", "models.example")
 
 
 def test_the_server_runs_an_export(labeller: sltk.Labeller, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,19 +59,19 @@ def serve(
     from ..serving.serving_settings import ServingSettings, allowed_hosts
     from ..serving.socket_server import allowed_connections, open_socket
 
-    settings = ServingSettings(
-        batch_tokens=batch_tokens,
-        max_body=max_body,
-        max_line=max_line,
-        max_requests=max_requests,
-        timeout=timeout,
-        token=_token(token_env),
-        hosts=allowed_hosts(host, allow_host or ()),
-    )
-    settings = replace(settings, max_connections=allowed_connections(settings.max_connections))
-    opened = open_socket(host, port)  # before the model is loaded, which takes long
-    run_imports(imports)
-    with opened:
+    token = _token(token_env)
+    with open_socket(host, port) as opened:  # before the model is loaded, which takes long
+        settings = ServingSettings(
+            batch_tokens=batch_tokens,
+            max_body=max_body,
+            max_line=max_line,
+            max_requests=max_requests,
+            max_connections=allowed_connections(ServingSettings.max_connections),
+            timeout=timeout,
+            token=token,
+            hosts=allowed_hosts(host, opened.getsockname()[0], allow_host or ()),
+        )
+        run_imports(imports)
         _serve(run, opened, settings, trust_code)
 
 

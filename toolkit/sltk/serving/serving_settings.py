@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -47,15 +48,14 @@ class ServingSettings:
     """Names of this server that a request may have in its `Host` header; None for any."""
 
 
-def allowed_hosts(host: str, more: Sequence[str]) -> tuple[str, ...] | None:
-    """The names that requests may use for a server that listens at `host`; None for any.
+def allowed_hosts(host: str, address: str, more: Sequence[str]) -> tuple[str, ...] | None:
+    """The names that requests may use for a server that listens at `address`, the address of `host`; None for any.
 
     On loopback these are its names and `more`, so that no page of another site can pass for this server by pointing
     its own name here. Elsewhere all names are allowed, unless some are given.
     """
     names = tuple(name.lower() for name in more)
-    is_loopback = host in ("localhost", "::1") or host.startswith("127.")
-    if not is_loopback and not names:
+    if not ip_address(address).is_loopback and not names:
         return None
-    own = f"[{host}]" if ":" in host else host
-    return tuple(dict.fromkeys((*LOOPBACK, own, *names)))
+    own = (f"[{each}]" if ":" in each else each.lower() for each in (host, address))
+    return tuple(dict.fromkeys((*LOOPBACK, *own, *names)))

@@ -31,6 +31,10 @@ def open_socket(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: the port is in use, or this host or port cannot be used.
     """
+    if not host:
+        raise UsageError(
+            "`--host` is empty: `--host 0.0.0.0` listens on all interfaces"
+        )  # as an empty one would
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
