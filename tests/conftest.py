@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sltk.components.registry import registry
 from sltk.spec import imports
@@ -18,6 +19,10 @@ from sltk.spec import imports
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("sltk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sltk")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -172,7 +172,6 @@ def edits(draw: st.DrawFn) -> tuple[ValidFile, bytes]:
 @settings(
     max_examples=400,
     derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_edited_files(case: tuple[ValidFile, bytes], tmp_path: Path) -> None:

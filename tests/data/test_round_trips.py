@@ -90,7 +90,7 @@ def contents(data: Dataset, *, text: bool = False) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize(("form", "other"), list(combinations_with_replacement(SUFFIXES, 2)))
 @given(sentences=sentences_of(), scheme=st.sampled_from(["IOB1", "IOB2", "BIOES", "BILOU", "BMES"]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_words_and_tags_are_the_same_after_a_round_trip(tmp_path_factory, form, other, sentences, scheme):
     """Words without white space and their tags survive every pair of formats, in any scheme."""
     folder = tmp_path_factory.mktemp("formats")
@@ -103,7 +103,7 @@ def test_words_and_tags_are_the_same_after_a_round_trip(tmp_path_factory, form, 
 
 
 @given(sentences=sentences_of(WORDS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_words_of_white_space_are_the_same_in_formats_that_separate_words(tmp_path_factory, sentences):
     """`conll` with tabs and `jsonl` support any word without tab or line end."""
     folder = tmp_path_factory.mktemp("blank")
@@ -129,7 +129,7 @@ def annotated_texts(draw) -> list[dict[str, object]]:
 
 
 @given(records=annotated_texts())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_texts_and_offsets_are_the_same_after_a_round_trip(tmp_path_factory, records):
     """Text with spans, split into words by the default splitter, is converted to brat and JSON lines."""
     path = tmp_path_factory.mktemp("texts") / "in.jsonl"
@@ -161,7 +161,7 @@ def test_a_span_across_lines_is_the_same_after_a_round_trip(tmp_path):
 
 
 @given(st.lists(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tables_of_lists_convert_to_other_formats(tmp_path_factory, rows):
     """Words of a CSV file, including those with line ends, are the same in JSON lines."""
     path = tmp_path_factory.mktemp("csv") / "in.csv"
@@ -173,7 +173,7 @@ def test_tables_of_lists_convert_to_other_formats(tmp_path_factory, rows):
 
 
 @given(st.lists(st.lists(SOLID_WORDS.filter(lambda word: word != "_"), min_size=1), min_size=1, max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_plain_tags_convert_to_other_formats(tmp_path_factory, rows):
     """Parts of speech of CoNLL-U are plain tags in columns and in JSON lines; JSON lines also keep the text."""
     path = tmp_path_factory.mktemp("conllu") / "in.conllu"

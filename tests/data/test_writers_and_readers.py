@@ -91,7 +91,7 @@ def visible(text: str, form: str) -> str:
 @given(sentences=annotated(), scheme=st.sampled_from(SCHEMES))
 @example(sentences=[Sentence(["Vera", ""], spans=[Span(0, 1, "PER"), Span(1, 2, "PER")])], scheme="IOB2")
 @example(sentences=[Sentence([" ", "\t"], spans=[Span(0, 2, "PER")]), Sentence([], spans=[])], scheme="BIOES")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, form: str, sentences: list[Sentence], scheme: SchemeName
 ) -> None:
@@ -192,7 +192,7 @@ def predicted(draw: st.DrawFn) -> Prediction:
 
 
 @given(prediction=predicted())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_prediction_has_the_same_spans_in_every_format(
     tmp_path_factory: pytest.TempPathFactory, prediction: Prediction
 ) -> None:
@@ -227,7 +227,7 @@ def test_plain_tags_are_shown_as_they_are() -> None:
 
 
 @given(predictions=st.lists(predicted(), min_size=1, max_size=5), data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_predictions_of_a_run_score_as_its_metrics(
     tmp_path_factory: pytest.TempPathFactory, predictions: list[Prediction], data: st.DataObject
 ) -> None:

@@ -61,7 +61,7 @@ def split(scores_WL: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
 
 @every_scheme
 @given(sizes=lengths, seed=seeds, has_crf=st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_marginal_is_the_probability_of_the_span(
     scheme: str, sizes: list[int], seed: int, has_crf: bool
 ) -> None:
@@ -88,7 +88,7 @@ def test_marginal_is_the_probability_of_the_span(
 
 
 @given(sizes=lengths, seed=seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_scores_of_independent_tags(sizes: list[int], seed: int) -> None:
     """With a softmax, `marginal` and `product` are the product of the tags' probabilities, `minimum` their minimum."""
     scores = random_scores(sizes, LABELS, seed)
@@ -111,7 +111,7 @@ def test_scores_of_independent_tags(sizes: list[int], seed: int) -> None:
     seed=seeds,
     scale=st.sampled_from([1.0, 300.0]),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_constrained_tags_are_well_formed(scheme: str, sizes: list[int], seed: int, scale: float) -> None:
     """Whatever the scores are, constrained decoding never gives a sequence that the scheme forbids."""
     labels = LabelSet.of_types(["A", "B"], scheme)
@@ -153,7 +153,7 @@ def test_a_batch_gives_what_its_sentences_give() -> None:
 
 
 @given(sizes=lengths, seed=seeds, has_crf=st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_uncertainty_follows_its_formula(sizes: list[int], seed: int, has_crf: bool) -> None:
     """Margin is that of the most doubtful word, entropy the mean over words, from probabilities by enumeration."""
     learnt = random_transitions(LABELS, seed) if has_crf else None
@@ -179,7 +179,7 @@ def test_uncertainty_follows_its_formula(sizes: list[int], seed: int, has_crf: b
 
 @every_scheme
 @given(seed=seeds, lowest=st.floats(0, 1), of_a=st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_spans_below_a_threshold_leave_no_trace(scheme: str, seed: int, lowest: float, of_a: float) -> None:
     """The spans kept are those at or above the higher threshold, and the tags mark exactly these."""
     labels = LabelSet.of_types(["A", "B"], scheme)

@@ -154,7 +154,7 @@ def test_labels_cannot_format_the_card(run: Path) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_is_a_cell(text: str) -> None:
     """Whatever a label is, its cell shows it, with control characters as symbols."""
     page = Page(table(("name", "end"), [(text, "end")]))

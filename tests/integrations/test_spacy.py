@@ -187,7 +187,7 @@ def test_blocked_tokens_get_no_entity(other: Any, overwrite: bool) -> None:
         max_size=8,
     )
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_can_be_labelled(nlp: Any, pieces: list[str]) -> None:
     """Emoji, direction marks, NUL, blanks and words without subwords: entities are whole tokens, never blank."""
     doc = nlp("".join(pieces))

@@ -166,7 +166,7 @@ def annotated_sentences(draw: st.DrawFn) -> tuple[list[str], list[Span]]:
     return sentence, [span for span in spans if draw(st.booleans())]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(annotated_sentences(), st.sampled_from(["tolerant", "paper"]))
 def test_correct_responses_are_parsed_with_all_spans(pair: tuple[list[str], list[Span]], mode: Any) -> None:
     """Without separators in words, nothing is malformed and no span is lost; a span may be matched earlier."""
@@ -177,7 +177,7 @@ def test_correct_responses_are_parsed_with_all_spans(pair: tuple[list[str], list
     assert [(sentence[span.start : span.end], span.type) for span in spans] == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="ab:; \ngood", max_size=40), words, st.sampled_from(["tolerant", "paper"]))
 def test_any_response_can_be_parsed(text: str, sentence: list[str], mode: Any) -> None:
     """Any text gives spans without overlap, and every piece is used or counted."""

@@ -99,7 +99,7 @@ def test_a_sentence_without_words_allows_only_the_empty_response() -> None:
 sentences = st.lists(st.text("aé:;b ", max_size=3) | st.sampled_from(["good", "a", "soup"]), max_size=7)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sentences, st.randoms(use_true_random=False))
 def test_every_allowed_response_is_parsed_completely(words: list[str], draw: random.Random) -> None:
     """A random walk never gets stuck, and no piece of its response is malformed, unknown or unmatched."""
@@ -123,7 +123,7 @@ def test_every_allowed_response_is_parsed_completely(words: list[str], draw: ran
         assert (response.malformed, response.unknown_type, response.unmatched) == (0, 0, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text("aéb:", min_size=1, max_size=3), min_size=1, max_size=7), st.data())
 def test_every_correct_response_is_allowed(words: list[str], data: st.DataObject) -> None:
     """The model can generate the responses that it is trained on."""

@@ -84,7 +84,7 @@ def check_equal(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> Non
         assert all(left.score == pytest.approx(right.score, abs=1e-4) for left, right in spans)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(inputs=INPUTS, batch_tokens=st.sampled_from([1, 60, 4096]))
 def test_an_export_labels_any_text_like_its_model(
     pair: Callable[[int], list[Labeller]], inputs: list[str | list[str]], batch_tokens: int

@@ -69,7 +69,7 @@ def test_words_get_their_scores_in_windows_and_batches_of_any_size(tmp_path: Pat
             assert prediction.tags == (expected_tags(prediction.sentence) if prediction.words else [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sentences=st.lists(st.lists(WORD, max_size=30), max_size=8))
 def test_any_words_get_the_scores_of_their_subwords(exported: Path, sentences: list[list[str]]) -> None:
     """Words without subwords, of control characters or of any script have one tag each."""

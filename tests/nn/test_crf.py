@@ -62,7 +62,7 @@ def sentences(lengths: list[int], labels: int, scale: float = 1.0) -> list[torch
     st.integers(0, 9999),
     st.sampled_from([0, 0.4]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_likelihood_equals_enumeration(lengths: list[int], labels: int, seed: int, forbid: float) -> None:
     """The loss of a batch of different lengths is the sum of -log p(path) over its sentences, by enumeration."""
     crf = random_crf(labels, seed, forbid)
@@ -80,7 +80,7 @@ def test_likelihood_equals_enumeration(lengths: list[int], labels: int, seed: in
 
 
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_ignored_words_are_summed_over(seed: int, forbid: float) -> None:
     """A word whose tag is -100 may have any tag, so all paths that agree with the known tags count."""
     crf = random_crf(3, seed, forbid)
@@ -100,7 +100,7 @@ def test_ignored_words_are_summed_over(seed: int, forbid: float) -> None:
 
 
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]), st.sampled_from([1.0, 300.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_best_path_equals_enumeration(seed: int, forbid: float, scale: float) -> None:
     """The decoded path of each sentence has the highest score of all allowed paths."""
     crf = random_crf(3, seed, forbid)
@@ -113,7 +113,7 @@ def test_best_path_equals_enumeration(seed: int, forbid: float, scale: float) ->
 
 
 @given(st.integers(0, 9999), st.sampled_from([0, 0.4]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_marginals_equal_enumeration(seed: int, forbid: float) -> None:
     """The marginal of a tag at a word is the total probability of the paths through it."""
     crf = random_crf(3, seed, forbid)

@@ -46,7 +46,7 @@ def test_every_registered_aligner_is_tested_here() -> None:
     assert own == set(NAIVE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     words=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=1, max_size=8),
     seed=st.integers(0, 9),

@@ -39,7 +39,7 @@ def run(
 
 
 @given(lengths=LENGTHS, rule=RULES, heads=st.sampled_from([(2, 2), (4, 2), (3, 1)]), is_sorted=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_groups_give_the_results_of_single_sentences(
     lengths: list[int], rule: Rule, heads: tuple[int, int], is_sorted: bool
 ) -> None:

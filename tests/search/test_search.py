@@ -45,7 +45,7 @@ def run_search(name: str, budget: float, seed: int = 0, failing: str = "") -> se
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(NAMES),
     budget=st.floats(2.5, 16),

@@ -51,7 +51,7 @@ def _rounded(value: Any) -> Any:
     return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=4))
 @example(texts=[TEXT, "", "🙂 soup\r\nmenu", "a\x00b\x1b[31m<b>\u2028"])
 def test_texts_are_labelled_line_by_line(

@@ -23,7 +23,7 @@ from sltk.sweeps.run_state import read_row
 DOLLARS = st.text(st.sampled_from("${}a: -\"'\n"))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @example({"a": "\x85", "b": "x\u2028y", "c": ["\u2029"]})
 @given(st.dictionaries(st.sampled_from("abc"), st.text() | DOLLARS | st.lists(DOLLARS)))
 def test_stored_values_round_trip(values: dict[str, object]) -> None:

@@ -67,7 +67,7 @@ def around(encoding: Encoding, plain: Encoding) -> tuple[list[int], list[int]]:
     return window.ids[1:start], window.ids[end:-1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sentences=SENTENCES, size=st.integers(1, 40), limit=st.one_of(st.none(), st.integers(8, 60)))
 def test_context_is_whole_words_of_the_document_and_never_too_much(
     sentences: list[Sentence], size: int, limit: int | None
@@ -133,7 +133,7 @@ def test_the_context_is_as_long_as_requested() -> None:
     assert 10 - longest < len(after) <= 10
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sentences=SENTENCES, size=st.integers(1, 13), context=st.integers(0, 30))
 def test_the_context_does_not_depend_on_the_chunk_size(
     sentences: list[Sentence], size: int, context: int

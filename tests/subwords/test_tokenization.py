@@ -288,7 +288,7 @@ WORD = st.one_of(st.sampled_from(STRANGE), st.sampled_from(" ".join(TEXT[:5]).sp
 
 
 @EVERY
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(words=st.lists(WORD, max_size=9))
 @example(words=STRANGE)
 @example(words=[" ", "a", " ", " ", "b", ""])
@@ -299,7 +299,7 @@ def test_any_words_get_their_own_pieces_in_order(kind: str, words: list[str]) ->
 
 
 @EVERY
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.one_of(st.text(max_size=30), st.lists(WORD, max_size=6).map("".join)), data=st.data())
 def test_any_words_of_any_text_get_their_own_pieces(kind: str, text: str, data: st.DataObject) -> None:
     """With `source` spacing, words may touch, be parts of a token, or have text between them."""
@@ -311,7 +311,7 @@ def test_any_words_of_any_text_get_their_own_pieces(kind: str, text: str, data: 
 
 
 @EVERY
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(words=st.lists(WORD, min_size=1, max_size=25), size=st.integers(6, 14))
 def test_windows_label_every_word_once_and_are_never_too_long(kind: str, words: list[str], size: int) -> None:
     """In sentences of any length, each word is labelled by one window, in order, and cut words are counted."""
@@ -406,7 +406,7 @@ def test_invalid_offsets_are_not_used(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "xlm-roberta"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(words=st.lists(WORD, max_size=9), data=st.data())
 def test_with_any_offsets_each_word_has_its_own_pieces(
     kind: str, words: list[str], data: st.DataObject

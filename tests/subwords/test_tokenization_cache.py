@@ -60,7 +60,7 @@ def test_encodings_are_read_back_unchanged(folder: Path, trained: Tokenizer) -> 
     assert sum(encoding.cut_words for encoding in encodings) == 1
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(st.text(max_size=4), max_size=5), max_size=5))
 def test_encodings_of_any_words_are_read_back(
     folder: Path, trained: Tokenizer, lists: list[list[str]]
@@ -109,7 +109,7 @@ def test_another_tokenizer_uses_another_file(folder: Path, trained: Tokenizer) -
     assert encode(other)[1] is None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_replaced(folder: Path, trained: Tokenizer, data: st.DataObject) -> None:
     """If a file is truncated, overwritten or emptied, the encodings are correct and the file is written again."""

@@ -173,7 +173,7 @@ def test_only_selects_runs_by_settings(tmp_path: Path) -> None:
 
 
 @given(of=st.integers(1, 12))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_shards_are_the_plan(of: int) -> None:
     """Every run is in exactly one shard."""
     plan = sweeps.plan({**tiny.spec(), "sweep": {"grid": {"seed": list(range(7))}}})
@@ -199,7 +199,7 @@ GRIDS = st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=4, unique
 
 
 @given(grid=GRIDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_written_plan_is_the_same_plan(grid: dict[str, list[Any]]) -> None:
     """`sweep.yaml` alone gives the same names, in the same order, and the same resolved specs."""
     try:
@@ -212,7 +212,7 @@ def test_a_written_plan_is_the_same_plan(grid: dict[str, list[Any]]) -> None:
 
 
 @given(grid=GRIDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_names_of_runs_are_folder_names(grid: dict[str, list[Any]]) -> None:
     """Names are safe in file systems and shells, short, and unique even if case is ignored."""
     try:

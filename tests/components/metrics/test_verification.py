@@ -37,7 +37,7 @@ def tagged(draw):
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 @given(tagged())
 @example(("IOB2", [], []))
 @example(("IOB2", [["O"]], [["O"]]))

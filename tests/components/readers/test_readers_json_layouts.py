@@ -82,7 +82,7 @@ OBJECTS = st.lists(st.dictionaries(st.text(max_size=3), VALUES, max_size=4), max
 
 
 @given(items=OBJECTS, layout=st.sampled_from(sorted(LAYOUTS)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_objects_are_read_in_any_layout(items: list[Any], layout: str, tmp_path_factory: Any) -> None:
     """Values are those of the file, and each line is that where its object begins."""
     path = tmp_path_factory.mktemp("layouts") / "a.json"

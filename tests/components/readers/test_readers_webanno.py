@@ -274,7 +274,7 @@ def escaped(value: str) -> str:
     is_escaped=st.booleans(),
     data=st.data(),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_spans_are_read(
     words: list[str], types: list[str], is_escaped: bool, data: st.DataObject, tmp_path_factory: Any
 ) -> None:

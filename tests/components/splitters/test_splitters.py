@@ -9,12 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sltk.components.slots import Splitter
-from sltk.components.splitters import RegexSplitter, SpacySplitter, WhitespaceSplitter
-from sltk.components.splitters import regex
+from sltk.components.splitters import RegexSplitter, SpacySplitter, WhitespaceSplitter, regex
 from sltk.components.splitters import spacy as spacy_splitter
 from sltk.errors import UsageError
 
@@ -163,7 +162,6 @@ def test_hostile_text_is_split_in_linear_time(unit: str) -> None:
 
 
 @given(text=TEXTS)
-@settings(deadline=None)  # the first text loads spaCy
 def test_words_of_spacy_partition_the_text(spacy_library: ModuleType, text: str) -> None:
     """The splitter `spacy` has the same guarantees: any text, and no white space in words."""
     assert_partition(SpacySplitter(), text)

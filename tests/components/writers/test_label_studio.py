@@ -174,7 +174,7 @@ def test_what_databases_refuse_is_replaced_and_reported() -> None:
 @pytest.mark.parametrize("offsets", ["characters", "utf16"])
 @given(batch=st.lists(predictions(), min_size=1, max_size=3))
 @example(batch=[of_text("😀\r\nMira", (3, 7, "PER", 0.5)), of_text("")])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_spans_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, kind: str, offsets: str, batch: list[Prediction]
 ) -> None:
