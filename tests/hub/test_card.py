@@ -173,6 +173,14 @@ def test_stored_thresholds_are_named(run: Path) -> None:
     assert "below its thresholds (precision 0.9 on validation: positive 0.41)" in render_card(run)
 
 
+def test_the_model_of_a_run_has_its_scores(run: Path) -> None:
+    """`sltk card RUN/model` finds the run around it; the model alone has a card without scores."""
+    assert render_card(run / "model") == render_card(run)
+    alone = run.parent / "alone"
+    (run / "model").rename(alone)
+    assert "Nothing is recorded about its training and its scores." in render_card(alone)
+
+
 def test_the_same_run_gives_the_same_card() -> None:
     """A card has no date and nothing random."""
     assert render_card(TAGGER) == render_card(TAGGER)

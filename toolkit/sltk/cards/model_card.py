@@ -17,7 +17,7 @@ from .card_metadata import check_language, check_license, front_matter, is_hub_n
 from .card_text import card_text
 from .card_usage import Form, Usage, form_of, usage_text
 from .run_facts import NAME as FACTS
-from .run_facts import read_facts
+from .run_facts import read_facts, run_of
 
 _NOWHERE = "path/to/this/folder"
 
@@ -59,6 +59,7 @@ def render_card(source: str | Path, settings: CardSettings | None = None) -> str
         DataError: a file of the run is damaged.
     """
     folder = Path(source)
+    folder = run_of(folder) or folder
     facts = read_facts(folder)
     is_run = not is_model(folder)
     return _render(facts, folder / "model" if is_run else folder, settings or CardSettings(), is_run=is_run)

@@ -35,6 +35,7 @@ def read_facts(source: Path) -> CardFacts | None:
         UsageError: the run is not finished.
         DataError: a file of the run, or card.json, is damaged.
     """
+    source = run_of(source) or source
     if is_model(source):
         return _stored(source / NAME) if (source / NAME).exists() else None
     if not is_stored_spec(source / "spec.yaml"):
@@ -44,6 +45,12 @@ def read_facts(source: Path) -> CardFacts | None:
     if not (source / "metrics.json").exists():
         raise UsageError(f"the run in `{source}` is not finished; `sltk train … --resume` continues it")
     return _facts_of_run(source)
+
+
+def run_of(model: Path) -> Path | None:
+    """The run directory that a folder is the `model/` of; None for an export and for anything else."""
+    is_inside = is_model(model) and model.name == "model" and not (model / NAME).exists()
+    return model.parent if is_inside and (model.parent / "metrics.json").exists() else None
 
 
 def _stored(path: Path) -> CardFacts:
