@@ -135,13 +135,11 @@ def _write_rest(
     config.save_pretrained(folder)
     backbone.tokenizer.save_pretrained(folder / "tokenizer")
     save_tokenizer(backbone.tokenizer, folder, spacing=model.spacing, max_length=max_length)
-    for slot in ("splitter", "aligner"):
-        component = getattr(model, slot)
-        if not type(component).__module__.startswith("sltk."):
-            progress.note(
-                f"the {slot} `{component.type_name}` is custom: this export has no code, so reading raw text needs "
-                "`--imports` with the file that defines it"
-            )
+    if not type(model.splitter).__module__.startswith("sltk."):
+        progress.note(
+            f"the splitter `{model.splitter.type_name}` is custom, and this export has no code: to label raw text, give "
+            "`--imports` the file that defines it"
+        )
 
 
 def _max_length(model: TaggerModel, config: Any, progress: Progress) -> int | None:

@@ -24,8 +24,9 @@ _WORD_INPUTS = ("word_first", "word_last")
 _RUNS_BEFORE_PACKING = 25
 """Runs after which packed weights have paid for themselves: packing takes as long as it saves in about 25 runs."""
 _CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?(Fatal error: )?")
-_FREE_PADDING = 64
-"""Positions of padding in a batch that cost less than another batch."""
+_FREE_PADDING, _SHARE = 16, 20
+"""Positions of padding in a batch that cost less than another batch: that many, or one per `_SHARE` tokens. Measured
+with 6 and with 30 blocks, on sentences of 3 to 40 words and one thread: 20 % faster than with 64 and 4."""
 
 
 class OnnxScorer:
@@ -134,13 +135,13 @@ class OnnxScorer:
 
 
 def similar_lengths(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group sequences for padding, longest first: at most a quarter of the tokens of a group are added as padding."""
+    """Group sequences for padding, longest first: at most a twentieth of the tokens of a group, or 16, are added."""
     group: list[int] = []
     tokens = 0
     for position in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         tokens += lengths[position]
         padding = lengths[group[0]] * (len(group) + 1) - tokens if group else 0
-        if padding > max(_FREE_PADDING, tokens // 4):
+        if padding > max(_FREE_PADDING, tokens // _SHARE):
             yield group
             group, tokens = [], lengths[position]
         group.append(position)
