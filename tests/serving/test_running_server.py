@@ -251,6 +251,8 @@ def test_a_port_in_use_is_an_error_before_the_model_is_loaded(
         (["--port", "70000"], "`--port`: Input should be less than or equal to 65535"),
         (["--port", "0"], "no-such-run"),
         (["--timeout", "0"], "--timeout"),
+        (["--timeout", "nan"], "--timeout"),
+        (["--timeout", "inf"], "--timeout"),
     ],
 )
 def test_wrong_options_are_errors(

@@ -43,7 +43,7 @@ def serve(
     max_line: Annotated[int, typer.Option(min=1, metavar="N", help="characters of a line of text")] = 20_000,
     max_requests: Annotated[int, typer.Option(min=1, metavar="N", help="requests that may wait")] = 256,
     timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="time until a request is answered")
+        float, typer.Option(min=0.001, max=86_400, metavar="SECONDS", help="time until a request is answered")
     ] = 30.0,
     imports: ImportsOption = None,
     trust_code: TrustOption = False,
