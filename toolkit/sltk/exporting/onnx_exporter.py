@@ -137,8 +137,8 @@ def _write_rest(
     save_tokenizer(backbone.tokenizer, folder, spacing=model.spacing, max_length=max_length)
     if not type(model.splitter).__module__.startswith("sltk."):
         progress.note(
-            f"the splitter `{model.splitter.type_name}` is custom, and this export has no code: to label raw text, give "
-            "`--imports` the file that defines it"
+            f"the splitter `{model.splitter.type_name}` is custom, and this export has no code: to label raw text, "
+            "give `--imports` the file that defines it"
         )
 
 
