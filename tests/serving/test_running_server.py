@@ -275,6 +275,15 @@ def test_a_token_that_no_header_can_hold_is_an_error(
         assert token.strip() not in error
 
 
+def test_an_empty_token_does_not_open_the_server(
+    serve_library: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that is missing where it is passed on from is an error, not a server without a token."""
+    monkeypatch.setenv("SLTK_TOKEN", "")
+    assert main(["serve", "no-such-run", "--port", "0"]) == 2
+    assert "the token in `SLTK_TOKEN` is empty" in capsys.readouterr().err
+
+
 def test_names_of_the_server_depend_on_where_it_listens(serve_library: ModuleType) -> None:
     """On loopback only its names are allowed; elsewhere any, or those that are given."""
     from sltk.serving.serving_settings import LOOPBACK, allowed_hosts

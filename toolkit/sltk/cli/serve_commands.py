@@ -133,11 +133,17 @@ def _token(name: str | None) -> str | None:
     """The token that clients must send.
 
     Raises:
-        UsageError: a variable was named and is not set, or a token has characters that no header can hold.
+        UsageError: a variable was named and is not set, a token is empty, or has characters that no header can hold.
     """
-    token = os.environ.get(name or _TOKEN, "")
-    if name is not None and not token:
-        raise UsageError(f"the environment variable `{name}` of --token-env is not set")
-    if token and not (token.isascii() and token.isprintable() and " " not in token):
+    token = os.environ.get(name or _TOKEN)
+    if token is None:
+        if name is not None:
+            raise UsageError(f"the environment variable `{name}` of --token-env is not set")
+        return None
+    if not token:  # a secret that is missing somewhere else must not open the server
+        raise UsageError(
+            f"the token in `{name or _TOKEN}` is empty: remove the variable to serve without a token"
+        )
+    if not (token.isascii() and token.isprintable() and " " not in token):
         raise UsageError(f"the token in `{name or _TOKEN}` has spaces, or characters that are not ASCII")
-    return token or None
+    return token
