@@ -147,6 +147,20 @@ print(sorted({{"torch", "transformers", "peft", "accelerate", "onnx", "datasets"
     assert {path.name for path in (tmp_path / "cache").glob("*")} <= {"sltk"}
 
 
+def test_a_model_that_needs_torch_says_so_without_it() -> None:
+    """A small installation runs ONNX exports only; other models name the missing package."""
+    run = ROOT / "tests" / "stored_runs" / "tagger"
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from sltk.cli import main
+raise SystemExit(main(["predict", {str(run)!r}, {str(ROOT / "README.md")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "\nerror: the package `torch` is not installed\n" in done.stderr
+
+
 def test_a_missing_onnxruntime_is_an_error_with_the_command_that_installs_it(
     exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,8 @@ from .terminal import OutputClosedError, print_diagnostic, print_info
 
 PROGRAM = "sltk"
 _BROKEN_PIPE = 141
+_MODEL_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "seqeval")
+"""Requirements of sltk that ONNX exports run without, so a small installation may lack them."""
 _IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 
 
@@ -59,6 +61,9 @@ def _text_and_code(error: Exception) -> tuple[str, int]:
         return _unicode_text(error), 2
     if isinstance(error, RecursionError):
         return "error: something in the input is nested too deeply\n   = `--debug` shows where", 2
+    if isinstance(error, ModuleNotFoundError) and error.name in _MODEL_PACKAGES:
+        note = "install sltk with all its requirements; without this package it runs ONNX exports only"
+        return f"error: the package `{error.name}` is not installed\n   = {note}", 2
     return (
         f"error: {type(error).__name__}: {error}\n"
         "   = this is a bug in sltk: run the command again with `--debug` and report the traceback"
