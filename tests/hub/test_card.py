@@ -226,6 +226,8 @@ def test_the_card_of_an_onnx_export_names_its_graph(plain_export: Path, tmp_path
     assert card.data.tags == ["sltk", "sequence-labelling", "onnx"]
     assert "takes input_ids, attention_mask, padded on the right" in card.text
     assert "Its weights are int8" in card.text
+    assert "pip install '.[onnx]'" in card.text
+    assert not re.search(r"pip install '?sltk", card.text), "another project has this name on PyPI"
 
 
 def test_an_export_that_only_sltk_loads_says_so(tmp_path: Path) -> None:

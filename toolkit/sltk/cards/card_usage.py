@@ -53,8 +53,8 @@ def usage_text(description: Mapping[str, Any], form: Form, place: str) -> str:
 
 
 def _sltk(form: Form, place: str) -> str:
-    install = "pip install 'sltk[onnx]'" if form == "onnx" else "pip install sltk"
-    code = f"""import sltk  # {install}
+    install = "pip install '.[onnx]'" if form == "onnx" else "pip install ."
+    code = f"""import sltk  # in a checkout of sltk: {install}  (on PyPI, another project has this name)
 
 labeller = sltk.load({place!r})
 for prediction in labeller.predict([{_SENTENCE!r}]):
