@@ -52,6 +52,32 @@ class _ShiftingModule(HeadModule):
         return torch.special.bessel_j0(vectors_WH.detach()) @ self.scorer.weight.T
 
 
+@register.head("test_doubling")
+class _Doubling(sltk.extend.Head):
+    """A custom head that scores words."""
+
+    def build(self, hidden_size: int, labels: Any) -> HeadModule:
+        return _DoublingModule(hidden_size, len(labels.tags))
+
+
+class _DoublingModule(_ShiftingModule):
+    def emissions(self, vectors_WH: Any) -> Any:
+        return 2 * torch.tanh(self.scorer(vectors_WH))
+
+
+@register.aligner("test_weighing")
+class _Weighing(sltk.extend.Aligner):
+    """A custom aligner that reads two subwords of a word."""
+
+    def build(self) -> torch.nn.Module:
+        return _WeighingModule()
+
+
+class _WeighingModule(torch.nn.Module):
+    def forward(self, vectors_TH: Any, first_W: Any, last_W: Any) -> Any:
+        return vectors_TH.index_select(0, first_W) / 3 + vectors_TH.index_select(0, last_W)
+
+
 @register.head("test_own_way")
 class _OwnWay(sltk.extend.Head):
     """A custom head that chooses tags itself."""
@@ -155,6 +181,10 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "sinks, experts": lambda: {"backbone": backbone_of("gpt_oss")},
     "own mask only": lambda: {"backbone": backbone_of("deberta-v2", unmask="all")},
     "gpt2": lambda: {"backbone": backbone_of("gpt2")},
+    "custom head and aligner": lambda: {
+        "head": {"type": "test_doubling"},
+        "aligner": {"type": "test_weighing"},
+    },
     "nf4": lambda: {
         "backbone": tiny.backbone(
             config={**tiny.LLAMA, "hidden_size": 64},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import ModelError, Problem
+from ..files.damage import open_regular
 from ..models import onnx_tagger, tagging
 from ..models.onnx_tagger import OnnxTagger
 from ..models.tagger_model import TaggerModel
@@ -66,12 +68,13 @@ def sample(run: Path) -> list[Sentence]:
 def _sentences(path: Path) -> Iterator[Sentence]:
     """The words of a file of predictions."""
     words: list[str] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        if line:
-            words.append(line.partition("\t")[0])
-        elif words:
-            yield Sentence(words)
-            words = []
+    with open_regular(path) as file:
+        for line in io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="\n"):
+            if line != "\n":
+                words.append(line.rstrip("\n").partition("\t")[0])
+            elif words:
+                yield Sentence(words)
+                words = []
 
 
 class OnnxComparison:
