@@ -26,10 +26,14 @@ settings.load_profile("sltk")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_components() -> Iterator[None]:
-    """Components that the tests of a module register are unknown to the tests of other modules."""
+def _own_components(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Components that a module registers, when it is imported or in its tests, are unknown to the tests of others."""
     registry.slots()  # registers the built-in components before the copy
-    slots = {slot: dict(components) for slot, components in registry._slots.items()}
+    homes = ("sltk", request.module.__name__)
+    slots = {
+        slot: {name: each for name, each in components.items() if each.__module__.startswith(homes)}
+        for slot, components in registry._slots.items()
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_slots", slots)
         patch.setattr(imports, "_loaded", {})  # else files that another module has imported register nothing

@@ -78,7 +78,7 @@ def test_a_list_gives_settings_one_by_one_and_may_name_them(tmp_path: Path) -> N
     plan = plan_of(tmp_path, "list: [{name: small, data.train.limit: 5}, {name: crf, head.type: crf}]")
     small, crf = plan.runs
     assert (small.name, small.experiment.name, small.experiment.data.train.limit) == ("small", "small", 5)
-    assert small.experiment.head.model_dump() == {"type": "linear", "dropout": 0.2}
+    assert small.experiment.head.model_dump(exclude_defaults=True) == {"type": "linear", "dropout": 0.2}
     assert crf.experiment.head.type_name == "crf"
 
 
