@@ -203,7 +203,7 @@ def test_the_command_serves_until_a_signal(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It prints its address, model and limits, answers, and ends with exit code 0."""
+    """It prints its address, model and limits, answers, logs one line per problem, and ends with exit code 0."""
     monkeypatch.delenv("SLTK_TOKEN", raising=False)
     output: list[str] = []
 
@@ -217,6 +217,11 @@ def test_the_command_serves_until_a_signal(
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("POST", "/predict", '{"text": "The soup was awful ."}', JSON)
         answer = json.loads(connection.getresponse().read())
+        config = """<View><Labels name="l" toName="t"><Label value="negative"/></Labels>
+            <Text name="t" value="$a&#10;forged line"/></View>"""
+        body = json.dumps({"tasks": [{"id": 1, "data": {}}], "label_config": config})
+        connection.request("POST", "/label-studio/predict", body, JSON)
+        connection.getresponse().read()
         connection.close()
         os.kill(os.getpid(), number)
         return answer
@@ -227,6 +232,7 @@ def test_the_command_serves_until_a_signal(
     shown = "".join([*output, *capsys.readouterr()])
     assert "3 types" in shown
     assert "1,000 bytes" in shown
+    assert "`a␊forged line`" in shown
     assert threading.active_count() < 20
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..files.safety import printable
 from .app import ImportsOption, RunArgument, TrustOption, app, print_info, print_result, run_imports
 from .terminal import print_diagnostic
 
@@ -89,17 +90,24 @@ def _serve(run: Path, opened: Any, settings: ServingSettings, trust_code: bool) 
         )
     about = describe_model(run)
     labeller.predict(["A first text, which takes longest."])
-    server = build_server(create_app(labeller.keeping_all(), about, settings, print_diagnostic), settings)
+    server = build_server(create_app(labeller.keeping_all(), about, settings, _log), settings)
     if settings.hosts is None and settings.token is None:
         print_diagnostic(
             f"warning: everybody who reaches this machine can use the server: set a token in `{_TOKEN}`"
         )
     device = getattr(labeller.model, "device", "cpu")
-    print_info(f"model: {about['name']}, {len(about['types'])} types, {about['format']}, on {device}")
+    print_info(
+        f"model: {printable(about['name'])}, {len(about['types'])} types, {about['format']}, on {device}"
+    )
     print_info(_limits(settings))
     print_result(f"listening at {address_of(opened)}   (Ctrl-C ends)")
     server.run(sockets=[opened])
     print_info("the server has ended")
+
+
+def _log(message: str) -> None:
+    """Print one line, whatever line ends are in names that clients and models chose."""
+    print_diagnostic(printable(message))
 
 
 def _notes() -> ProgressBar:
