@@ -134,7 +134,7 @@ def print_timing(timing: dict[str, Any], unit: str) -> None:
 
 @app.command("evaluate", short_help="Score a trained model.")
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="run directory")],
+    run: RunArgument,
     split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test")] = "test",
     data: Annotated[
         Path | None,
