@@ -6,6 +6,8 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import onnx_folder
 import sltk
 from served import JSON, RUN, make_app
 from sltk.components.writers.jsonl import prediction_record
@@ -264,3 +267,20 @@ def test_answers_match_their_documentation(client: TestClient) -> None:
     for wrong in ({"txet": TEXT}, {"text": TEXT, "words": ["a"]}, {"min_score": 0.5}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, body)
+
+
+def test_an_onnx_export_is_served(
+    onnx_library: ModuleType, serve_library: ModuleType, tmp_path: Path
+) -> None:
+    """Answers are those of `sltk.load`, and `/info` names the format."""
+    from starlette.testclient import TestClient
+
+    from sltk.serving.model_facts import describe_model
+
+    folder = onnx_folder.write(tmp_path / "model")
+    labeller = sltk.load(folder)
+    with TestClient(make_app(labeller, about=describe_model(folder)), base_url="http://localhost") as client:
+        answer = client.post("/predict", json={"texts": onnx_folder.TEXTS})
+        about = client.get("/info").json()
+    assert same(answer.json()["predictions"], label_texts(labeller, onnx_folder.TEXTS))
+    assert (about["format"], about["labels"]) == ("onnx", onnx_folder.LABELS)
