@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UsageError
 from ..runtime.optional_imports import import_optional, is_installed
+from .environment_defaults import environment_defaults
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _LONGEST_VALUE = 6000
@@ -26,7 +27,7 @@ class MlflowTracker:
     """
 
     def __init__(self, folder: Path, run: str, parameters: Mapping[str, str], run_id: str | None) -> None:
-        with _quiet():
+        with _with_files():
             mlflow = import_optional("mlflow", "`log_to: [mlflow]`", "mlflow")
             entities = import_optional("mlflow.entities", "`log_to: [mlflow]`", "mlflow")
             self._metric, self._param = entities.Metric, entities.Param
@@ -70,7 +71,7 @@ class MlflowTracker:
         entries = [
             self._metric(_NOT_IN_NAMES.sub("_", name), value, now, step) for name, value in values.items()
         ]
-        with _quiet():
+        with _with_files():
             for start in range(0, len(entries), _MOST_AT_ONCE):
                 self._client.log_batch(self.run_id, metrics=entries[start : start + _MOST_AT_ONCE])
 
@@ -78,7 +79,7 @@ class MlflowTracker:
         """End the run."""
         is_stopped = isinstance(error, KeyboardInterrupt)
         status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
-        with _quiet():
+        with _with_files():
             self._client.set_terminated(self.run_id, status=status)
 
 
@@ -94,14 +95,6 @@ def _check_database(uri: str) -> None:
         raise UsageError(Problem(message, notes=(note,)))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Allow a store in files, which needs no database, and send no usage data."""
-    own = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    added = {name: value for name, value in own.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+def _with_files() -> AbstractContextManager[None]:
+    """Allow a store in files, which needs no database."""
+    return environment_defaults({"MLFLOW_ALLOW_FILE_STORE": "true"})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UsageError
 from ..runtime.optional_imports import import_optional
+from .environment_defaults import environment_defaults
 
 _CACHES = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR")
 
@@ -51,14 +52,6 @@ class WandbTracker:
         self._run.finish(exit_code=0 if error is None else 1)
 
 
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def _inside(folder: Path) -> AbstractContextManager[None]:
     """Keep caches and logs of the library below `folder`, and its error reports on this machine."""
-    own = {**dict.fromkeys(_CACHES, str(folder)), "WANDB_ERROR_REPORTING": "false"}
-    added = {name: value for name, value in own.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    return environment_defaults({**dict.fromkeys(_CACHES, str(folder)), "WANDB_ERROR_REPORTING": "false"})
