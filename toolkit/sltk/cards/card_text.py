@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..schemes.labels import LabelSet
 from .card_facts import CardFacts, ScoreFacts
 from .card_limits import limits
 from .card_usage import Usage
@@ -27,14 +28,6 @@ def card_text(facts: CardFacts | None, description: Mapping[str, Any], usage: Us
     parts = [f"# {escaped(title)}\n", _summary(facts, description)]
     parts += [f"## {name}\n\n{text}" for name, text in sections.items() if text]
     return "\n".join(parts)
-
-
-def types_of(description: Mapping[str, Any]) -> list[str]:
-    """The span types of a model, or the tags of one with plain tags."""
-    tags = description["labels"]
-    if description["scheme"] == "plain":
-        return list(tags)
-    return list(dict.fromkeys(tag.partition("-")[2] for tag in tags if "-" in tag))
 
 
 def _summary(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
@@ -60,9 +53,9 @@ def _base(facts: CardFacts) -> str:
 
 
 def _labels(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
-    types, tags = types_of(description), description["labels"]
+    tags, types = description["labels"], LabelSet(tuple(description["labels"]), description["scheme"]).types
     if description["scheme"] == "plain":
-        return f"{len(types)} plain tags: {', '.join(map(escaped, types))}.\n"
+        return f"{len(tags)} plain tags: {', '.join(map(escaped, tags))}.\n"
     about = f"{len(types)} types of spans, as {len(tags)} tags in the scheme {escaped(description['scheme'])}"
     split = next((name for name in ("test", "validation") if facts and name in facts.scores), None)
     if facts is None or split is None or not facts.scores[split].per_type:

@@ -13,6 +13,7 @@ from ..decoding import read_thresholds
 from ..files import manifest
 from ..files.damage import read_json
 from ..models.description import is_model, read_description
+from ..schemes.labels import LabelSet
 
 _SCORES = ("precision", "recall", "f1", "accuracy", "support", "signature")
 _PACKAGES = ("torch", "transformers", "onnxruntime", "tokenizers", "fastapi", "uvicorn")
@@ -38,7 +39,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
         "digest": manifest.digest_of(model),
         "format": "onnx" if description.get("type") == "onnx" else "sltk",
         "labels": description["labels"],
-        "types": _types(description["labels"], description["scheme"]),
+        "types": _types(LabelSet(tuple(description["labels"]), description["scheme"])),
         "scheme": description["scheme"],
         "mask": _mask(description["mask"]),
         "proof": environment.get("mask_proof"),
@@ -55,10 +56,9 @@ def _stored(path: Path) -> dict[str, Any]:
     return read_json(path) if os.path.lexists(path) else {}
 
 
-def _types(labels: list[str], scheme: Any) -> list[str]:
-    if scheme == "plain":
-        return [label for label in labels if label != "O"]
-    return list(dict.fromkeys(label.partition("-")[2] for label in labels if "-" in label))
+def _types(labels: LabelSet) -> list[str]:
+    """The types that a client can show: those of spans, or plain tags except `O`."""
+    return list(labels.types) or [tag for tag in labels.tags if tag != "O"]
 
 
 def _mask(mask: dict[str, Any]) -> dict[str, Any] | None:
