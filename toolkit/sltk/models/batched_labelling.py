@@ -6,10 +6,11 @@ Sentences are ordered by length within a bounded window, batched by subwords, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from ..data.coverage import report_truncated_words
 from ..runtime.progress import Progress
-from ..schemes.names import SchemeName
+from ..schemes.labels import LabelSet
 from ..subwords.documents import chunks
 from ..subwords.samples import IGNORED, Sample, by_token_budget, parts_of
 from ..subwords.tokenization import Encoding, SubwordEncoder
@@ -20,12 +21,22 @@ LabelBatch = Callable[[Sequence[Sentence], Sequence[Sequence[Sample]]], list[Pre
 only one part is to be in memory at a time, and the words of all parts belong to that sentence."""
 
 
+class WordTagger(Protocol):
+    """A model that tags words: what is needed of it besides its scores."""
+
+    @property
+    def encoder(self) -> SubwordEncoder:
+        """Splits words into subwords."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """Its tags, with their scheme."""
+
+
 def label(
+    model: WordTagger,
     sentences: Iterable[Sentence],
     label_batch: LabelBatch,
-    *,
-    encoder: SubwordEncoder,
-    scheme: SchemeName,
     batch_tokens: int,
     window: int,
     progress: Progress,
@@ -33,19 +44,20 @@ def label(
     """Label sentences in order, with at most `window` of them in memory.
 
     Args:
+        model: the tagger.
         sentences: what to label; sentences without words get empty predictions.
         label_batch: labels the sentences of one batch; all of them have words.
-        encoder: splits words into subwords.
-        scheme: the scheme of the tags.
         batch_tokens: maximum number of subwords per batch; a longer sentence gets its own batch.
         window: maximum number of sentences in memory.
         progress: receives a note about truncated words.
     """
-    truncated = 0
+    encoder, truncated = model.encoder, 0
     for chunk in chunks(sentences, window, encoder.document_context):
         encodings = encoder.encode(chunk.sentences, chunk.before, chunk.after)
         truncated += sum(encoding.cut_words for encoding in encodings)
-        predictions = [Prediction(sentence, [], [], scheme=scheme) for sentence in chunk.sentences]
+        predictions = [
+            Prediction(sentence, [], [], scheme=model.labels.scheme) for sentence in chunk.sentences
+        ]
         for batch in _batches(encodings, batch_tokens):
             labelled = [chunk.sentences[sample.number] for sample in batch]
             for sample, prediction in zip(

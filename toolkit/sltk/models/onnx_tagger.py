@@ -105,15 +105,7 @@ def predict(
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         return decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
 
-    return label(
-        sentences,
-        label_batch,
-        encoder=model.encoder,
-        scheme=model.labels.scheme,
-        batch_tokens=batch_tokens,
-        window=window,
-        progress=progress,
-    )
+    return label(model, sentences, label_batch, batch_tokens, window, progress)
 
 
 def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: Any) -> dict[str, Any]:

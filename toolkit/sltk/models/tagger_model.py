@@ -109,15 +109,7 @@ def predict(
             tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
         return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
-    return label(
-        sentences,
-        label_batch,
-        encoder=model.encoder,
-        scheme=model.labels.scheme,
-        batch_tokens=batch_tokens,
-        window=window,
-        progress=progress,
-    )
+    return label(model, sentences, label_batch, batch_tokens, window, progress)
 
 
 @contextmanager
