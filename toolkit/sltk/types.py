@@ -9,6 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""The number format of matrix products."""
+PrecisionSetting = Literal["auto", "bf16", "fp16", "fp32"]
+"""What a spec or a caller asks for; the device decides what `auto` is."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -15,6 +15,7 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import Location, ModelError, Problem
 from ..files.damage import report_damage
+from ..nn.autocast import use_tf32
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..spec.experiment import RunSpec
 from .description import DESCRIPTION, FORMAT, stored_values
@@ -31,15 +32,21 @@ def build_backbone(
     Raises:
         ModelError: the backbone is not available, or cannot do what the spec requires.
     """
-    return spec.backbone.build(
+    device = precision.device()
+    use_tf32(device)
+    number_format = precision.resolve(spec.trainer.precision, device)
+    backbone = spec.backbone.build(
         BuildContext(
-            device=precision.device(),
+            device=device,
+            precision=number_format,
             seed=spec.seed,
             texts=texts,
             gradient_checkpointing=spec.trainer.gradient_checkpointing,
             language_model=language_model,
         )
     )
+    backbone.precision = number_format
+    return backbone
 
 
 def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..types import Precision
+from . import autocast, fused
 from .packing import Packing
 
 
@@ -29,6 +32,8 @@ class BuildContext:
     prove: bool = True
     language_model: bool = False
     """Whether to load the output embedding too, for a model that generates text."""
+    precision: Precision = "fp32"
+    """The number format of the products of the model."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class PackedBackbone(nn.Module):
         self.tokenizer = tokenizer
         self.flags = flags
         self.packs = packs
+        self._precision: Precision = "fp32"
+        self._autocast: torch.dtype | None = None
         self.language_model: nn.Module | None = None
         """With an output embedding: the language model that contains `model` and shares its weights."""
         self.proof: Proof | None = None
@@ -78,6 +85,27 @@ class PackedBackbone(nn.Module):
         self.max_length: int | None = limit - self.position_offset if limit else None
         """Number of subwords that the model has positions for; None if unlimited."""
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    @property
+    def precision(self) -> Precision:
+        """The number format of matrix products: with autocast on a GPU, in the fused modules on a CPU."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, value: Precision) -> None:
+        self._precision = value
+        self._autocast = autocast.autocast_dtype(value, self.device)
+        if self.device.type == "cpu" and self._autocast is None:
+            fused.set_precision(self, value)
+
+    def computing(self) -> AbstractContextManager[object]:
+        """Compute in `precision` inside the context; everything that runs the model does so in here."""
+        return autocast.computing_in(self.device, self._autocast)
+
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm."""
         return self.states(ids_T, packing, all_states=False)[-1][0]
@@ -87,11 +115,11 @@ class PackedBackbone(nn.Module):
 
         They are the tensors that the model computes with, so gradients flow between them.
         """
-        if not self.packs:
-            return [self._padded(ids_T, packing).unsqueeze(0)]
-        out = self.model(
-            **self.inputs(ids_T, packing), **({"output_hidden_states": True} if all_states else {})
-        )
+        options = {"output_hidden_states": True} if all_states else {}
+        with self.computing():
+            if not self.packs:
+                return [self._padded(ids_T, packing).unsqueeze(0)]
+            out = self.model(**self.inputs(ids_T, packing), **options)
         return list(out.hidden_states) if all_states else [out.last_hidden_state]
 
     def inputs(self, ids_T: Tensor, packing: Packing) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class LanguageModel(TrainableModule):
 
     def scores(self, vectors_NH: Tensor) -> Tensor:
         """[N, V]: one score per entry of the vocabulary."""
-        out = self._output[0](inputs_embeds=vectors_NH.unsqueeze(0))
+        with self.backbone.computing():
+            out = self._output[0](inputs_embeds=vectors_NH.unsqueeze(0))
         logits: Tensor = out.logits[0]
         return logits
 

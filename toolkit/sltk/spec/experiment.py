@@ -27,6 +27,7 @@ from ..files.safety import printable
 from ..masks import is_causal
 from ..runtime.optional_imports import install_extra, is_installed
 from ..schemes.names import SchemeName
+from ..types import PrecisionSetting
 from ..yamltree.scalars import resolve_import
 from .instruct_settings import InstructSpec
 from .recipes import RecipeName
@@ -82,6 +83,11 @@ class TrainerSpec(StrictModel):
     )
     gradient_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass: less memory, more time"
+    )
+    precision: PrecisionSetting = Field(
+        default="auto",
+        description="number format of matrix products: `auto` is bf16 on GPUs that have it, fp32 elsewhere; trained "
+        "weights, the head and the loss are float32 in each",
     )
     select: Literal["last", "best"] = Field(
         default="last", description="keep the model of the last epoch, or the one with the best validation F1"

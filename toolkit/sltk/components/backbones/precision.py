@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...errors import ModelError, Problem
+from ...types import Precision, PrecisionSetting
+
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone, Quantization
 
@@ -28,6 +31,39 @@ def is_fast_in_bfloat16(target: torch.device) -> bool:
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         )
     return False
+
+
+def resolve(setting: PrecisionSetting, target: torch.device, key: str = "trainer.precision") -> Precision:
+    """The number format of products on a device: `auto` is bf16 on GPUs that have it, and fp32 elsewhere.
+
+    Args:
+        key: what holds the setting, for error messages: a key of a spec, or an option.
+
+    Raises:
+        ModelError: the device does not have the format.
+    """
+    if setting == "auto":
+        return "bf16" if target.type == "cuda" and is_fast_in_bfloat16(target) else "fp32"
+    if setting == "bf16" and not is_fast_in_bfloat16(target):
+        raise ModelError(
+            Problem(f"`{setting}`: {_without_bfloat16(target)}", path=key, notes=_advice(target))
+        )
+    if setting == "fp16" and target.type != "cuda":
+        about = f"`{setting}` is for CUDA GPUs, and the model runs on `{target.type}`"
+        raise ModelError(Problem(about, path=key, notes=_advice(target)))
+    return setting
+
+
+def _without_bfloat16(target: torch.device) -> str:
+    if target.type == "cpu":
+        return "this CPU has no bfloat16 instructions (AVX512-BF16 or AMX)"
+    name = torch.cuda.get_device_name(target) if target.type == "cuda" else f"`{target.type}`"
+    return f"{name} does not multiply in bfloat16"
+
+
+def _advice(target: torch.device) -> tuple[str, ...]:
+    options = ["fp16", "fp32"] if target.type == "cuda" else ["fp32"]
+    return (f"`auto` takes what the device has; here also: {', '.join(options)}",)
 
 
 def weights_dtype(spec: PretrainedBackbone, target: torch.device) -> torch.dtype:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...types import Precision
 from .adapter import FusedAdapter
 from .cpu_float32 import in_float32_on_cpu
 from .dropout import FusedDropout
@@ -46,6 +47,16 @@ def fuse(network: nn.Module) -> None:
             verdicts[key] = fused is FusedDropout or _computes_the_same(module, fused)
         if verdicts[key]:
             module.__class__ = _fused_class(type(module), fused)
+
+
+def set_precision(network: nn.Module, precision: Precision) -> None:
+    """Select the number format of the products of the fused modules of a network on a CPU.
+
+    Raises:
+        NotImplementedError: `precision` is not `fp32`.
+    """
+    if precision != "fp32":
+        raise NotImplementedError(f"products in {precision} on a CPU")
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:
