@@ -95,6 +95,22 @@ def test_a_module_that_differs_from_others_of_its_class_is_not_replaced() -> Non
     assert [type(layer.mlp).__module__ == fused.__name__ for layer in model.layers] == [True, False]
 
 
+def test_an_exception_in_a_fused_module_keeps_the_stock_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of a library, or a processor without an instruction, must not end the run."""
+    from sltk.nn.fused import FusedGatedMLP
+
+    def fail(*_: Any) -> None:
+        raise NotImplementedError("not on this processor")
+
+    monkeypatch.setattr(FusedGatedMLP, "forward", fail)
+    mlp = LlamaMLP(AutoConfig.for_model("llama", hidden_size=8, intermediate_size=16, num_attention_heads=2))
+    x = torch.randn(3, 8)
+    expected = mlp(x)
+    fused.fuse(mlp)
+    assert type(mlp) is LlamaMLP
+    torch.testing.assert_close(mlp(x), expected)
+
+
 def test_trained_norms_get_their_gradient() -> None:
     model = frozen("llama").requires_grad_(True)
     twin = copy.deepcopy(model)

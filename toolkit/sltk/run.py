@@ -129,6 +129,7 @@ def _run_in(
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, Any]:
     """Prepare → train → score → save."""
+    from .training.attention_record import AttentionRecord
     from .training.fit import fit  # transformers' Trainer takes seconds to import
 
     spec: RunSpec = loaded.spec
@@ -149,13 +150,14 @@ def _run_in(
     finally:
         run.discard_incoming()
     processes.barrier()
-    task = kind.task()
-    task = replace(task, callbacks=(*task.callbacks, *callbacks), spec_digest=digest(spec))
+    task, attention = kind.task(), AttentionRecord(run, kind.model, log)
+    task = replace(task, callbacks=(*task.callbacks, attention, *callbacks), spec_digest=digest(spec))
     with tracked(spec, run.folder, log, resume=resume) as tracking:
         with memory_advice.training(spec.trainer):
             fitted = fit(task, spec.trainer, run.checkpoints, tracking, resume=resume)
         with memory_advice.labelling(spec.trainer.eval_batch_tokens):
             metrics = {**kind.score(fitted, tracking), "train": kind.cost(fitted)}
+        attention.write()
         tracking.scored(metrics)
     if processes.is_main_process():
         kind.save(metrics)

@@ -109,7 +109,9 @@ def predict(
             tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
         return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
-    return label(model, sentences, label_batch, batch_tokens, window, progress)
+    yield from label(model, sentences, label_batch, batch_tokens, window, progress)
+    for note in network.backbone.kernels.new_notes():
+        progress.note(note)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from . import kernels, short_sentences, varlen
+from . import kernel_choice
 from .packing import Packing, Rule
 
 NAME = "sltk"
@@ -58,12 +58,9 @@ def packed_attention(
     if window is not None and module.sltk_inclusive:
         window += 1
     rule = Rule(causal=not unmasked, window=window)
-    if softcap is None and s_aux is None:
-        if varlen.supports(query, dropout):
-            return varlen.attend(query, key, value, packing, rule, scaling), None
-        if short_sentences.supports(query, packing):
-            return short_sentences.attend(query, key, value, packing, rule, scaling, dropout), None
-    return kernels.by_length(query, key, value, packing, rule, scaling, dropout, softcap, s_aux), None
+    record = getattr(module, "sltk_kernels", None)
+    out = kernel_choice.attend(record, query, key, value, packing, rule, scaling, dropout, softcap, s_aux)
+    return out, None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..types import Precision
 from . import autocast, fused
+from .kernel_choice import KernelRecord
 from .packing import Packing
 
 
@@ -50,8 +51,8 @@ class Proof:
     packed: bool = True
     """False for an encoder that runs on padded batches with its own attention."""
     holds: bool = True
-    kernel: str = "by length"
-    """The attention kernel: one for many lengths (`varlen.py`), or one call per length."""
+    kernel: str = "eager"
+    """The attention kernels that ran during the proof; training may use others (`PackedBackbone.kernels`)."""
 
 
 class PackedBackbone(nn.Module):
@@ -75,6 +76,8 @@ class PackedBackbone(nn.Module):
         self.language_model: nn.Module | None = None
         """With an output embedding: the language model that contains `model` and shares its weights."""
         self.proof: Proof | None = None
+        self.kernels = KernelRecord()
+        """The attention kernels that ran since the mask was proven."""
         self.base: dict[str, Any] = {}
         """The source of the weights: name, and revision or content hash."""
         config: Any = model.config

@@ -1,17 +1,27 @@
-"""Attention within packed sentences, one call per length: torch's fused kernel, or explicit operations.
+"""Attention within packed sentences in torch's own operations: one call per length, or per padded group of lengths.
 
-It runs on every device and supports everything that any family needs. `varlen.py` is faster where it works.
+Both run on every device and support everything that any family needs. `varlen.py` is faster where it works.
+`by_length` needs no padding; `by_group` needs fewer calls, which is what counts on a GPU.
 
-Shapes: T tokens of the batch, H query heads, K key and value heads, D head size, N sentences of one length L.
+Shapes: T tokens of the batch, H query heads, K key and value heads, D head size, N sentences of a call, L tokens of
+the longest of them.
 """
 
 from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .length_groups import groups_of
 from .packing import Packing, Rule
+
+_GROUP_COST = 20_000
+"""Cost of one more group on a GPU, as the number of scores of one head that could be computed in that time: about 15
+launches, each as long as it takes to read and write a megabyte a few times. An estimate, not measured."""
 
 
 def by_length(
@@ -26,20 +36,92 @@ def by_length(
     sinks: Tensor | None = None,
 ) -> Tensor:
     """Attention within each sentence. query [1, H, T, D], key and value [1, K, T, D] → [1, T, H, D]."""
-    if query.shape[1] != key.shape[1]:
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    key, value = _repeated(key, value, query.shape[1])
     pieces = []
     of_runs = zip(*(_by_run(x, packing) for x in (query, key, value)), strict=True)
     for (_, count, length), qkv_HTD in zip(packing.runs, of_runs, strict=True):
         q_NHLD, k_NHLD, v_NHLD = (_sentences(x_HTD, count, length) for x_HTD in qkv_HTD)
         inner_rule = rule.within(length)
-        if softcap is None and sinks is None:
-            out = _fused(q_NHLD, k_NHLD, v_NHLD, inner_rule, scaling, dropout)
-        else:
-            out = _explicit(q_NHLD, k_NHLD, v_NHLD, inner_rule, scaling, dropout, softcap, sinks)
+        mask = None if _is_simple(inner_rule, softcap, sinks) else inner_rule.mask(length, query.device)
+        is_causal = mask is None and inner_rule.causal
+        out = _attention(q_NHLD, k_NHLD, v_NHLD, mask, is_causal, scaling, dropout, softcap, sinks)
         pieces.append(out.transpose(1, 2).reshape(1, count * length, out.shape[1], out.shape[3]))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+
+
+def by_group(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    rule: Rule,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> Tensor:
+    """The same as `by_length`; neighbouring lengths share a call in which the shorter sentences are padded."""
+    key, value = _repeated(key, value, query.shape[1])
+    parts, positions_T = _plan(packing, rule, query.device)
+    pieces = []
+    for part in parts:
+        q_NHLD, k_NHLD, v_NHLD = (
+            _sentences(x[0].index_select(1, part.rows), *part.shape) for x in (query, key, value)
+        )
+        out = _attention(q_NHLD, k_NHLD, v_NHLD, part.mask, False, scaling, dropout, softcap, sinks)
+        pieces.append(out.transpose(1, 2).flatten(0, 1))
+    return torch.cat(pieces).index_select(0, positions_T).unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class _Part:
+    rows: Tensor
+    """[N * L]: the token in each row; padding repeats the last token of its sentence."""
+    shape: tuple[int, int]
+    """N and L."""
+    mask: Tensor | None
+    """[N, 1, L, L], True where the row may attend to the column; None if it may attend everywhere."""
+
+
+@functools.lru_cache(maxsize=4)
+def _plan(packing: Packing, rule: Rule, device: torch.device) -> tuple[tuple[_Part, ...], Tensor]:
+    """The groups of a batch, and the row of each token in them; cached, because every block needs them."""
+    with torch.inference_mode(False):  # what evaluation has cached is also used in training
+        parts, positions, offset = [], torch.empty(packing.tokens, dtype=torch.long), 0
+        for starts_N, lengths_N in groups_of(packing, _GROUP_COST):
+            longest = int(lengths_N.max())
+            place_L = torch.arange(longest)
+            real_NL = place_L < lengths_N[:, None]
+            tokens_NL = starts_N[:, None] + torch.minimum(place_L, lengths_N[:, None] - 1)
+            rows_NL = offset + torch.arange(real_NL.numel()).view(real_NL.shape)
+            positions[tokens_NL[real_NL]] = rows_NL[real_NL]
+            mask = _padded_mask(rule, real_NL)
+            shape = (len(starts_N), longest)
+            parts.append(
+                _Part(tokens_NL.flatten().to(device), shape, None if mask is None else mask.to(device))
+            )
+            offset += real_NL.numel()
+        return tuple(parts), positions.to(device)
+
+
+def _padded_mask(rule: Rule, real_NL: Tensor) -> Tensor | None:
+    longest = real_NL.shape[1]
+    visible_LL = rule.within(longest).mask(longest, real_NL.device)
+    if visible_LL is None and bool(real_NL.all()):
+        return None
+    visible_NLL = real_NL[:, None, :].expand(len(real_NL), longest, longest)
+    if visible_LL is not None:
+        # A padded row attends to itself only, so that its softmax is finite.
+        visible_NLL = visible_NLL & visible_LL | torch.eye(longest, dtype=torch.bool)
+    return visible_NLL.unsqueeze(1).contiguous()
+
+
+def _repeated(key: Tensor, value: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """Keys and values with as many heads as the query."""
+    share = heads // key.shape[1]
+    if share == 1:
+        return key, value
+    return key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
 
 
 def _by_run(x: Tensor, packing: Packing) -> tuple[Tensor, ...]:
@@ -55,14 +137,27 @@ def _sentences(run_HTD: Tensor, count: int, length: int) -> Tensor:
     return run_HTD.reshape(run_HTD.shape[0], count, length, run_HTD.shape[2]).transpose(0, 1)
 
 
-def _fused(q: Tensor, k: Tensor, v: Tensor, rule: Rule, scaling: float | None, dropout: float) -> Tensor:
-    """torch's fused attention, which is enough for most families."""
-    if rule.window is None:
-        return F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=rule.causal and q.shape[2] > 1, scale=scaling
-        )
+def _is_simple(rule: Rule, softcap: float | None, sinks: Tensor | None) -> bool:
+    """Whether torch's fused attention needs no mask for this rule."""
+    return rule.window is None and softcap is None and sinks is None
+
+
+def _attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    is_causal: bool,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    if softcap is not None or sinks is not None:
+        return _explicit(q, k, v, mask, scaling, dropout, softcap, sinks)
+    is_causal = is_causal and q.shape[2] > 1
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=rule.mask(q.shape[2], q.device), dropout_p=dropout, scale=scaling
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, scale=scaling
     )
 
 
@@ -70,7 +165,7 @@ def _explicit(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    rule: Rule,
+    mask: Tensor | None,
     scaling: float | None,
     dropout: float,
     softcap: float | None,
@@ -80,7 +175,6 @@ def _explicit(
     scores = q @ k.transpose(2, 3) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    mask = rule.mask(q.shape[2], q.device)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     if sinks is not None:

@@ -50,6 +50,7 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
     modules = [module for module, _ in calls]
     for module in modules:
         module.sltk_inclusive = is_bidirectional(model.config)  # type: ignore[assignment]
+        module.sltk_kernels = backbone.kernels  # type: ignore[assignment]
     assign_flags(modules, [False] * len(modules), drop_window=False)
     return modules
 

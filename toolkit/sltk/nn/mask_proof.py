@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, Problem
-from . import probe_sentences, varlen
+from . import probe_sentences
 from .attention import NAME
 from .backbone import PackedBackbone, Proof
 from .mask_flags import UnsuitableError, family_mask
@@ -46,6 +46,7 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     model: Any = backbone.model
     flags, was_training = backbone.flags, model.training
     model.eval()
+    backbone.kernels.clear()
     with probe_sentences.recorded_calls() as calls, _tracked_embedding(model) as embedded:
         states = backbone.states(probe_sentences.token_ids(model), probe_sentences.PACKING, all_states=True)
     if [id(module) for module, _ in calls] != [id(module) for module in modules]:
@@ -56,8 +57,8 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     model.train(was_training)
     unmasked = [block for block, flag in enumerate(flags) if flag]
     seconds = round(time.perf_counter() - start_time, 3)
-    weight = next(p for p in model.parameters() if p.is_floating_point())
-    kernel = varlen.usable_kernel(weight.device, weight.dtype) or Proof.kernel
+    kernel = ", ".join(backbone.kernels.kernels)
+    backbone.kernels.clear()
     return Proof(len(flags), unmasked, len(calls), difference, seconds, kernel=kernel)
 
 

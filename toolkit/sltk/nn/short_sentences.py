@@ -11,7 +11,6 @@ N sentences of a group, L tokens of its longest sentence. Rows of queries are or
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from .fused.cpu_float32 import in_float32_on_cpu
 from .fused.dropout import dropout_factors
+from .length_groups import groups_of
 from .packing import Packing, Rule
 
 _LONGEST = 128
@@ -87,7 +87,7 @@ def _plan(packing: Packing, rule: Rule, heads: int, key_heads: int) -> _Plan:
     key_rows: list[Tensor] = []
     real_queries: list[Tensor] = []
     real_keys: list[Tensor] = []
-    for starts_N, lengths_N in _groups(packing):
+    for starts_N, lengths_N in groups_of(packing, _GROUP_COST):
         size, longest = len(starts_N), int(lengths_N.max())
         position_L = torch.arange(longest)
         real_NL = position_L < lengths_N[:, None]
@@ -138,30 +138,6 @@ def _mask(rule: Rule, real_NL: Tensor, key_heads: int, share: int) -> Tensor | N
     mask_NLL = torch.zeros(size, longest, longest).masked_fill_(~visible_NLL, -torch.inf)
     mask = mask_NLL[None, :, None].expand(key_heads, size, share, longest, longest)
     return mask.reshape(key_heads * size, share * longest, longest)
-
-
-def _groups(packing: Packing) -> Iterator[tuple[Tensor, Tensor]]:
-    """Starts and lengths of the sentences of each group: neighbouring runs, grouped to minimize the total cost."""
-    runs = packing.runs
-    # cheapest[i]: the lowest cost of the runs from i on, and the end of the group that starts at i.
-    cheapest = [(0, 0)] * (len(runs) + 1)
-    for first in reversed(range(len(runs))):
-        choices: list[tuple[int, int]] = []
-        count = longest = 0
-        for last in range(first, len(runs)):
-            _, run_count, length = runs[last]
-            count, longest = count + run_count, max(longest, length)
-            if choices and _GROUP_COST + count * longest**2 > min(choices)[0]:
-                break  # longer groups cost even more
-            choices.append((_GROUP_COST + count * longest**2 + cheapest[last + 1][0], last + 1))
-        cheapest[first] = min(choices)
-    first = 0
-    while first < len(runs):
-        last = cheapest[first][1]
-        sentences = [(start + i * n, n) for start, count, n in runs[first:last] for i in range(count)]
-        starts, lengths = zip(*sentences, strict=True)
-        yield torch.tensor(starts), torch.tensor(lengths)
-        first = last
 
 
 class _Attention(torch.autograd.Function):

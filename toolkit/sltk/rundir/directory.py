@@ -37,7 +37,7 @@ from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
 from ..spec.stored import differences, parse_stored_spec, read_mapping, with_new_keys
 from ..types import Prediction
 from ..yamltree.extends import is_stored_spec, spec_kind
-from .environment import TrainedModel, environment
+from .environment import TrainedModel, attention, environment
 from .log import LoggedProgress
 from .ownership import foreign_files, read_from
 from .pretrained_origin import origin_of
@@ -204,6 +204,12 @@ class RunDirectory:
         write_copies(imports, self.imports, progress.note)
         atomic.write_text(self.spec, self._resolved(spec))
         return LoggedProgress(progress, self.log)
+
+    def record_attention(self, model: TrainedModel) -> None:
+        """Add the attention kernels that ran to `environment.json`: known only after they have run."""
+        if processes.is_main_process():
+            recorded = read_mapping(self.environment)
+            atomic.write_json(self.environment, recorded | {"attention": attention(model)})
 
     def parts(self) -> list[Path]:
         """What a run writes. A run removed up to some part can neither be resumed nor be taken for finished, and as

@@ -60,6 +60,16 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
     }
 
 
+def attention(model: TrainedModel) -> dict[str, Any]:
+    """The attention kernels that ran so far, by kind of block, as `KernelRecord.as_json` describes."""
+    backbone = model.network.backbone
+    if not getattr(backbone, "packs", True):
+        reason = "the family runs on its own attention, on padded batches"
+        return {"padded": {"kernel": "eager", "reason": reason}}
+    record: dict[str, Any] = backbone.kernels.as_json()
+    return record
+
+
 def _git_revision() -> str | None:
     """The revision of sltk's own repository, with `-dirty` if its files were changed; None for an installed sltk.
 
