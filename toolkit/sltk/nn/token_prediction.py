@@ -32,6 +32,11 @@ class Block:
     epoch: int = 0
     has_loss: bool = True
 
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return len(self.ids)
+
 
 class TokenBatch(TypedDict):
     """Arguments of `LanguageModel`: blocks or prompts end to end, T tokens."""

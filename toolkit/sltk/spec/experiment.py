@@ -60,6 +60,11 @@ class TrainerSpec(StrictModel):
     gradient_accumulation: int = Field(
         default=1, ge=1, description="forward passes per update; the paper uses 4"
     )
+    micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="subwords per forward pass, into which the sentences of an update are packed anew; `auto` for as "
+        "many as fit on a GPU, and for the batches as they are on a CPU; not with `recipe: as_released`",
+    )
     learning_rate: float = Field(default=2e-4, gt=0, description="peak learning rate")
     optimizer: Optimizer = Field(
         default="adamw", description="the 8-bit optimizers need a GPU; without one, `adamw` is used"

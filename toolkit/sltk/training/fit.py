@@ -137,6 +137,8 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
         callbacks=callbacks,
         recipe=RECIPES[spec.recipe],
         spec_digest=task.spec_digest,
+        micro_batch_tokens=None if spec.micro_batch_tokens == "auto" else spec.micro_batch_tokens,
+        note=progress.note,
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer
@@ -175,7 +177,9 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         average_tokens_across_devices=True,
-        ddp_find_unused_parameters=_has_unused_parameters(task.network),
+        # Gradients are exchanged by `average_gradients`, and no buffer changes in training.
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
         **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
     )
     _ = arguments.device  # sets `_n_gpu`
@@ -189,11 +193,6 @@ def _usable_optimizer(name: str, device: torch.device, progress: Progress) -> st
         return name
     progress.note(f"{name} needs a GPU: using adamw")
     return "adamw"
-
-
-def _has_unused_parameters(network: TrainableModule) -> bool:
-    """Whether some trained weights never get a gradient, such as BERT's pooler, which taggers do not use."""
-    return any("pooler" in name for name, p in network.named_parameters() if p.requires_grad)
 
 
 class Saving(TrainerCallback):  # type: ignore[misc]

@@ -12,12 +12,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
@@ -31,6 +33,8 @@ from ..runtime import processes
 from ..spec.recipes import Recipe
 from ..subwords.samples import without_loss as drop_loss
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
+from .gradient_average import average_gradients
+from .micro_batches import MicroBatches, Update
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -110,6 +114,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         describe: returns a name for the training sample with a number, for error messages.
         recipe: which gradients form an update, and what the schedule counts.
         spec_digest: recorded in the manifest of each checkpoint.
+        micro_batch_tokens: most subwords per forward pass; None for the batches of the spec.
+        note: receives a line when memory runs out and an update is repeated.
     """
 
     def __init__(
@@ -124,6 +130,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         callbacks: list[TrainerCallback],
         recipe: Recipe,
         spec_digest: str | None = None,
+        micro_batch_tokens: int | None = None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._recipe = recipe
         self._spec_digest = spec_digest
@@ -133,8 +141,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._partial: str | None = None
         self._manifest: manifest.ManifestWriter | None = None
         self.control: Any
-        self._numbers: list[int] = []
-        """Numbers of this process's samples in the current update."""
+        self._update = Update([], [])
+        """The current update of this process."""
         self.session = Session()
         super().__init__(
             model=network,
@@ -144,9 +152,16 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             data_collator=examples.collate,
             callbacks=callbacks,
         )
+        self.micro_batches = MicroBatches(
+            examples.collate,
+            micro_batch_tokens,
+            can_change=recipe.accumulates,
+            device=arguments.device,
+            note=note,
+        )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Packed batches of this process."""
+        """Batches of the samples of this process; `MicroBatches` packs them."""
         args, examples = self.args, self.train_dataset
         batches = EpochBatches(
             len(examples),
@@ -156,33 +171,43 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             args.world_size,
             examples.on_epoch,
         )
-        return DataLoader(examples, batch_sampler=batches, collate_fn=examples.collate)
+        return DataLoader(examples, batch_sampler=batches, collate_fn=list)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The batches of one update, and the divisor of its loss: their words with a tag, in all processes."""
-        batches, words = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counted = batches if self._recipe.accumulates else batches[-1:]
+        """The update in place of its last batch, None in place of the others, and the divisor of its loss.
+
+        The divisor is the number of words with a tag, in all processes.
+        """
+        batches = list(islice(epoch_iterator, num_batches))
+        if not batches:
+            return [], None
+        self._update = self.micro_batches.update(batches if self._recipe.accumulates else batches[-1:])
+        words = sum(processes.gather_objects(self._update.labels))
+        self.session.words += words
         if not self._recipe.accumulates:
-            words = self._get_num_items_in_batch(counted, device)
-        self._numbers = [number for batch in counted for number in batch["numbers"]]
-        self.session.words += int(words or 0)
-        if not self._recipe.accumulates:
-            words = words * self.args.gradient_accumulation_steps
-        return batches, words
+            words *= self.args.gradient_accumulation_steps
+        return [*[None] * (len(batches) - 1), self._update], max(1, words)
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Do one forward and backward pass; a loss that is not finite ends the run.
-
-        A gradient that the recipe would discard is not computed.
-        """
-        if not self._recipe.accumulates and not self.accelerator.gradient_state.sync_gradients:
+        """Do all forward and backward passes of an update when its last batch is due. Returns their loss."""
+        if inputs is None:
             return torch.zeros((), device=self.args.device)
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not self._recipe.accumulates:
-            loss = loss * self.args.gradient_accumulation_steps  # the log has the mean over words
-        if not math.isfinite(loss.item()):
-            self._fail(f"the loss became {loss.item()}", inputs["numbers"])
-        return loss
+
+        def one_pass(batch: Mapping[str, Any]) -> Tensor:
+            with self.accelerator.no_sync(model):  # see `average_gradients`
+                loss: Tensor = Trainer.training_step(self, model, batch, num_items_in_batch)
+            return loss
+
+        self.micro_batches.compute(inputs, one_pass, model.zero_grad)
+        if isinstance(model, DistributedDataParallel):
+            average_gradients([p for p in model.parameters() if p.requires_grad])
+        loss = torch.stack(inputs.losses).sum()
+        # The log has the mean over words.
+        return loss if self._recipe.accumulates else loss * self.args.gradient_accumulation_steps
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted."""
+        return 0
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Create the schedule over the number of steps that the recipe counts."""
@@ -192,10 +217,17 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return super().create_scheduler(horizon, optimizer)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        """The norm of the gradient; one that is not finite would ruin the weights, and ends the run."""
+        """The norm of the gradient. A loss or a norm that is not finite would ruin the weights, and ends the run.
+
+        The losses are read here, where the norm is needed anyway, because each reading waits for the device.
+        """
         norm = super()._get_grad_norm(model, grad_norm)
+        losses = torch.stack(self._update.losses).tolist()
+        for loss, batch in zip(losses, self._update.passes, strict=True):
+            if not math.isfinite(loss):
+                self._fail(f"the loss became {loss}", batch["numbers"])
         if not math.isfinite(float(norm)):
-            self._fail(f"the norm of the gradient became {float(norm)}", self._numbers)
+            self._fail(f"the norm of the gradient became {float(norm)}", self._update.numbers)
         return norm
 
     def _fail(self, what: str, numbers: Sequence[int]) -> None:
