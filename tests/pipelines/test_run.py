@@ -93,10 +93,13 @@ def test_the_environment_is_recorded(run: Path) -> None:
         "device",
         "products",
         "threads",
+        "cpus",
         "processes",
         "git_revision",
     } <= environment.keys()
     assert environment["mask_proof"]["unmasked"] == [1]
+    assert environment["openmp"].keys() == {"library", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "in_effect"}
+    assert environment["openmp"]["in_effect"]
 
 
 def test_the_stored_spec_reproduces_the_run(run: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ._imports import on_first_use, redirect_moved_modules
 from ._version import __version__
+from .runtime import cpus, openmp
 
 if TYPE_CHECKING:
     from .errors import InputError, RunError
@@ -70,6 +71,9 @@ _HOMES = {
 }
 __getattr__ = on_first_use(__name__, {**dict.fromkeys(__all__, "extend"), **_HOMES})
 redirect_moved_modules()
+# Libraries read these settings when they are loaded, so they are made before torch is imported.
+openmp.limit_spinning()
+cpus.respect_quota()
 
 
 def __dir__() -> list[str]:

@@ -116,8 +116,7 @@ def test_one_worker_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each worker sees its own GPU; without a GPU there is one worker."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
     devices = local.visible_gpus()
-    executor = local.LocalExecutor(threads=3)
-    seen = [executor._environment(number, devices) for number in range(2)]
+    seen = [local._environment(number, devices, threads=3) for number in range(2)]
     assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["2", "5"]
     assert {each["OMP_NUM_THREADS"] for each in seen} == {"3"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

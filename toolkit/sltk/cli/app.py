@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from .. import _interrupt
 from ..files.safety import json_text
+from ..runtime import cpus
 from .error_messages import PROGRAM, print_error, print_warning, working_directory
 from .terminal import prepare, print_diagnostic, print_info, print_result, write_data
 
@@ -109,6 +110,26 @@ ThresholdsOption = Annotated[
         "--thresholds", metavar="WHICH", help="stored (by `sltk thresholds`), or none to keep all spans"
     ),
 ]
+
+
+def _use_threads(count: int | None) -> int | None:
+    """Set the number of threads while the command line is read, before torch is imported."""
+    if count is not None:
+        if count > (usable := cpus.usable_cpus()):
+            print_diagnostic(
+                f"warning: --threads {count}: this process may use {usable} CPUs, and more threads are slower"
+            )
+        cpus.use_threads(count)
+    return count
+
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=cpus.MAX_THREADS, metavar="N", callback=_use_threads,
+        help="CPU threads of a process  [default: OMP_NUM_THREADS, or the CPUs that it may use]",
+    ),
+]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

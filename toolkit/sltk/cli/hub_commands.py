@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import ImportsOption, RunArgument, TrustOption, app, print_info, print_result, run_imports
+from .app import (
+    ImportsOption,
+    RunArgument,
+    ThreadsOption,
+    TrustOption,
+    app,
+    print_info,
+    print_result,
+    run_imports,
+)
 from .terminal import print_diagnostic, results_are_stored, write_data
 
 if TYPE_CHECKING:
@@ -80,6 +89,7 @@ def push(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be uploaded")] = False,
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Export a run, write its model card, and upload both to the Hugging Face hub in one commit."""

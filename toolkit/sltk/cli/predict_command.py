@@ -17,6 +17,7 @@ from .app import (
     ReaderKeyOption,
     RunArgument,
     SpanScoreOption,
+    ThreadsOption,
     ThresholdsOption,
     TrustOption,
     WriterKeyOption,
@@ -80,6 +81,7 @@ def predict(
         typer.Option("--limit", min=1, metavar="N", help="of --rank: write only the first N sentences"),
     ] = None,
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""

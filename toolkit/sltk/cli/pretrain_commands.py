@@ -13,6 +13,7 @@ from .app import (
     RunOutputOption,
     SetOption,
     SpecArgument,
+    ThreadsOption,
     TrustOption,
     app,
     import_policy,
@@ -30,6 +31,7 @@ def pretrain(
     resume: ResumeOption = False,
     force: ForceOption = False,
     rehearse: RehearseOption = False,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Train a language model on text as described in SPEC, and write a run directory.

@@ -21,6 +21,7 @@ from .app import (
     RunOutputOption,
     SetOption,
     SpecArgument,
+    ThreadsOption,
     ThresholdsOption,
     TrustOption,
     app,
@@ -54,6 +55,7 @@ def train(
     resume: ResumeOption = False,
     force: ForceOption = False,
     rehearse: RehearseOption = False,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Train a model as described in SPEC, score it, and write a run directory."""
@@ -150,6 +152,7 @@ def evaluate(
     decode: DecodeOption = None,
     thresholds: ThresholdsOption = "stored",
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Score a trained model on a split of its data, or on other data."""
@@ -211,6 +214,7 @@ def export(
         ),
     ] = None,
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Write a complete model that does not need its base model: merged weights, tokenizer, labels and mask."""

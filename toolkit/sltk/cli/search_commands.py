@@ -13,6 +13,7 @@ from .app import (
     RetryOption,
     SetOption,
     SpecArgument,
+    ThreadsOption,
     TrustOption,
     app,
     import_policy,
@@ -43,6 +44,7 @@ def search(
     ] = False,
     json: JsonOption = False,
     set_: SetOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Find the mask with the best validation score within the budget of SPEC's `search:`.

@@ -11,7 +11,16 @@ import typer
 
 from ..errors import UsageError
 from ..files.safety import printable
-from .app import ImportsOption, RunArgument, TrustOption, app, print_info, print_result, run_imports
+from .app import (
+    ImportsOption,
+    RunArgument,
+    ThreadsOption,
+    TrustOption,
+    app,
+    print_info,
+    print_result,
+    run_imports,
+)
 from .terminal import print_diagnostic
 
 if TYPE_CHECKING:
@@ -47,6 +56,7 @@ def serve(
         float, typer.Option(min=0.001, max=86_400, metavar="SECONDS", help="time until a request is answered")
     ] = 30.0,
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Label text over HTTP, until the command is interrupted.

@@ -13,6 +13,7 @@ from .app import (
     RetryOption,
     SetOption,
     SpecArgument,
+    ThreadsOption,
     TrustOption,
     app,
     import_policy,
@@ -60,6 +61,7 @@ def sweep(
         bool, typer.Option("--old-plan", help="if the spec has changed: continue with the old plan")
     ] = False,
     set_: SetOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Train every run of SPEC's `sweep:`, each in its own run directory.

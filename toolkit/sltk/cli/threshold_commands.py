@@ -15,6 +15,7 @@ from .app import (
     ReaderKeyOption,
     RunArgument,
     SpanScoreOption,
+    ThreadsOption,
     TrustOption,
     app,
     print_json,
@@ -58,6 +59,7 @@ def thresholds(
     span_score: SpanScoreOption = None,
     json: JsonOption = False,
     imports: ImportsOption = None,
+    threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
     """Choose the lowest score of each type by a target precision or recall on the validation data, and store them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from ..decoding.tag_transitions import Floats, Integers
 from ..errors import UsageError
 from ..files.damage import damaged, is_about_content, reason
 from ..files.safety import encodable
+from ..runtime.cpus import threads
 from ..runtime.optional_imports import import_optional
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Window
@@ -50,7 +50,7 @@ class OnnxScorer:
         self._takes_last = takes_last
         self._labels = labels
         self._states = _states(path)
-        self.threads = _threads()
+        self.threads = threads()
         """Threads of one run."""
         self._session = _session(path, packed=False)
         self._runs = 0
@@ -165,7 +165,7 @@ def _session(path: Path, *, packed: bool) -> Any:
             f"`{path}`: onnxruntime opens only files whose path is valid UTF-8: rename the folder"
         )
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 4  # errors are raised too
     # Memory is planned for each shape anew and returned after each run: batches of text differ in shape.
@@ -187,14 +187,6 @@ def _report_errors(path: Path) -> Iterator[None]:
         if not is_about_content(error):
             raise
         raise damaged(path, _CODES.sub("", reason(error))) from error
-
-
-def _threads() -> int:
-    """The threads of one run: `OMP_NUM_THREADS`, as for torch, or all processors that this process may use."""
-    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if setting.isdecimal() and int(setting) > 0:
-        return int(setting)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _states(path: Path) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._version import __version__
 from ..models.description import FORMAT
-from ..runtime import processes
+from ..runtime import cpus, openmp, processes
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +52,8 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
+        "cpus": cpus.usable_cpus(),
+        "openmp": openmp.settings(),
         "products": "oneDNN" if device.type == "cpu" and onednn.is_faster() else "torch",
         "processes": processes.world_size(),
         "git_revision": _git_revision(),

@@ -16,6 +16,7 @@ from typing import IO, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ...runtime import cpus
 from ...runtime.jobs import Job, Work, dispatch
 from ..registry import register
 from ..slots import Executor
@@ -35,7 +36,9 @@ class LocalExecutor(Executor):
         default="auto", description="number of runs in parallel; `auto`: one per GPU, or one without a GPU"
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads per worker; null: as for a single run"
+        default=None,
+        ge=1,
+        description="CPU threads per worker; null: as for a single run, and at most the CPUs divided by the workers",
     )
 
     isolated: bool = Field(
@@ -49,7 +52,9 @@ class LocalExecutor(Executor):
             return
         devices = visible_gpus()
         count = (len(devices) or 1) if self.workers == "auto" else self.workers
-        workers = [_Worker(self._environment(number, devices)) for number in range(count)]
+        threads = self.threads or cpus.threads_per_worker(count)
+        _report_oversubscription(count, threads, work)
+        workers = [_Worker(_environment(number, devices, threads)) for number in range(count)]
         try:
             with selectors.DefaultSelector() as selector:
                 _serve(workers, work, selector)
@@ -57,14 +62,22 @@ class LocalExecutor(Executor):
             for worker in workers:
                 worker.kill()
 
-    def _environment(self, number: int, devices: list[str]) -> dict[str, str]:
-        """The environment variables of a worker: its GPU, and its number of threads."""
-        own = dict(os.environ)
-        if devices:
-            own["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-        if self.threads is not None:
-            own |= {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        return own
+
+def _environment(number: int, devices: list[str], threads: int | None) -> dict[str, str]:
+    """The environment variables of a worker: its GPU, and its number of threads."""
+    own = dict(os.environ)
+    if devices:
+        own["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    return own if threads is None else own | cpus.thread_variables(threads)
+
+
+def _report_oversubscription(workers: int, threads: int | None, work: Work) -> None:
+    """Report that the spec asks for more threads than there are processors."""
+    usable = cpus.usable_cpus()
+    if workers * (threads or 1) > usable:
+        work.note(
+            f"{workers} workers with {threads or 1} threads each share {usable} CPUs: the runs slow each other down"
+        )
 
 
 def _run_here(work: Work) -> None:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from ...errors import Problem, UsageError
+from ...runtime import cpus
 from ...runtime.jobs import Failure, Job, Work, dispatch
 from ...runtime.optional_imports import import_optional, install_extra
 from ..registry import register
@@ -47,7 +48,11 @@ class RayExecutor(Executor):
         description="address of a cluster, or `auto` for that of this node; null: that in RAY_ADDRESS, or start Ray "
         "here, for this machine alone",
     )
-    cpus: float = Field(default=1, ge=0, description="CPUs per run; also the number of threads of the run")
+    cpus: float = Field(
+        default=1,
+        ge=0,
+        description="CPUs per run; also its number of threads, unless `OMP_NUM_THREADS` or `--threads` is smaller",
+    )
     gpus: float | None = Field(
         default=None, ge=0, description="GPUs per run; null: one if the cluster has any"
     )
@@ -63,7 +68,9 @@ class RayExecutor(Executor):
             cluster = ray.cluster_resources()
             gpus = self.gpus if self.gpus is not None else min(1.0, cluster.get("GPU", 0.0))
             task = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=0)(run_job)
-            _serve(ray, task, _capacity(cluster, {"CPU": self.cpus, "GPU": gpus}), work)
+            threads = max(1, math.floor(self.cpus))
+            threads = min(threads, cpus.requested_threads() or threads)
+            _serve(ray, task, _capacity(cluster, {"CPU": self.cpus, "GPU": gpus}), threads, work)
 
 
 @contextmanager
@@ -122,8 +129,10 @@ def _capacity(cluster: dict[str, float], resources: dict[str, float]) -> int:
     return capacity
 
 
-def run_job(job: dict[str, Any], working_directory: str) -> dict[str, Any]:
+def run_job(job: dict[str, Any], working_directory: str, threads: int) -> dict[str, Any]:
     """Execute one run as a Ray task, in the working directory of the sweep if this node has it.
+
+    The number of threads is set here because workers inherit that of the process that started Ray.
 
     Returns:
         The last event of the run.
@@ -134,17 +143,18 @@ def run_job(job: dict[str, Any], working_directory: str) -> dict[str, Any]:
     if not (folder / "sweep.yaml").exists():
         message = f"node {platform.node()} does not see `{folder}`: the folder of a sweep must be shared by all nodes"
         return {"event": "failed", "kind": "error", "message": message}
+    cpus.use_threads(threads)
     from .execution import execute
 
     return execute(Job(**job), lambda event: None)
 
 
-def _serve(ray: Any, task: Any, capacity: int, work: Work) -> None:
+def _serve(ray: Any, task: Any, capacity: int, threads: int, work: Work) -> None:
     running: dict[Any, _LogFollower] = {}
     try:
         while True:
             while len(running) < capacity and (job := work.next()) is not None:
-                running[task.remote(asdict(job), os.getcwd())] = _LogFollower(job)
+                running[task.remote(asdict(job), os.getcwd(), threads)] = _LogFollower(job)
             if not running:
                 return
             ready, _ = ray.wait(list(running), timeout=_TICK)

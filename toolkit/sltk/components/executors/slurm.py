@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 
 from ...errors import UsageError
 from ...files import atomic
+from ...runtime import cpus
 from ...runtime.jobs import Work
 from ..registry import register
 from ..slots import Executor
@@ -75,10 +76,13 @@ class SlurmExecutor(Executor):
         python = [sys.executable, "-P", "-m", "sltk"]
         sweep = ["sweep", "--trust-code", str(folder / "sweep.yaml"), "--output", str(folder)]
         command = shlex.join([*python, *sweep, *arguments])
+        threads = min(self.cpus, cpus.requested_threads() or self.cpus)
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH --{option}" for option in self._options(folder, count)),
             "set -eu",
+            # Not every cluster confines a task to its processors.
+            f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{threads}}}"',
         ]
         return "\n".join([*lines, *self.setup, f'{command} --shard "$SLURM_ARRAY_TASK_ID/{count}"', ""])
 
