@@ -32,9 +32,12 @@ from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
 from ..subwords.samples import without_loss as drop_loss
+from . import trainer_methods
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 from .gradient_average import average_gradients
 from .micro_batches import MicroBatches, Update
+
+trainer_methods.check(Trainer)
 
 
 class EpochBatches(Sampler[list[int]]):
