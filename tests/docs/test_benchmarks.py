@@ -64,3 +64,13 @@ def test_the_server_loses_no_request_of_a_load_test(serve_library: ModuleType) -
         assert all(load["requests"] == 48 for load in loads)
         assert all(load["not_answered_once"] == 0 and not load["failures"] for load in loads)
     assert all(load["different_answers"] == 0 for load in result["servers"]["sltk"])
+
+
+def test_an_update_of_a_7b_model_stays_within_its_number_of_gpu_operations() -> None:
+    """64 sentences in one forward pass, NF4 with double quantization, LoRA, no checkpointing; nothing waits for them."""
+    result = run_benchmark("operations.py")
+    assert (result["blocks"], result["sentences"], result["checkpointing"]) == (32, 64, False)
+    per_block = {part: sum(e["per_block"] for e in each.values()) for part, each in result["parts"].items()}
+    assert per_block["4-bit layers"] >= 7 * 8  # seven layers, dequantized and multiplied in both passes
+    assert result["operations"] <= 6_500
+    assert result["synchronizations"] == 0
