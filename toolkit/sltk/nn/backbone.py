@@ -103,7 +103,7 @@ class PackedBackbone(nn.Module):
         self._precision = value
         self._autocast = autocast.autocast_dtype(value, self.device)
         if self.device.type == "cpu" and self._autocast is None:
-            fused.set_precision(self, value)
+            fused.set_precision(self.model, value)  # an output layer computes in float32
 
     def computing(self) -> AbstractContextManager[object]:
         """Compute in `precision` inside the context; everything that runs the model does so in here."""

@@ -35,7 +35,8 @@ def apply_mask(
     """
     model.config.use_cache = False
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
-    backbone.precision = context.precision  # the proof is for the format in which the model runs
+    if context.device.type != "cpu":  # there, modules are only replaced after the proof
+        backbone.precision = context.precision  # the proof is for the format in which the model runs
     is_encoder = spec.type_name == "encoder"
     try:
         _use_own_attention(backbone, spec, context, own=is_encoder or is_bidirectional(model.config))

@@ -4,7 +4,8 @@ A batch of short sentences packed end to end has a few hundred subwords. On a CP
 is spent between the matrix products. There transformers, peft and torch run many small operations, each of which
 reads and writes the whole batch and keeps tensors for the backward pass that are cheap to recompute. Here each such
 sequence is one function with a hand-written gradient. `fuse` replaces modules only if a test shows that the results
-are the same. On a GPU and in half precision, the original modules compute.
+are the same. On a GPU and for tensors in half precision, the original modules compute; `set_precision` lets linear
+layers multiply in bfloat16 from float32 tensors.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ from torch import Tensor, nn
 
 from ...types import Precision
 from .adapter import FusedAdapter
+from .bfloat16 import forget
 from .cpu_float32 import in_float32_on_cpu
 from .dropout import FusedDropout
 from .gated_mlp import FusedGatedMLP
+from .linear_layer import PLAIN_LINEAR, FusedLinear
 from .norm import FusedRMSNorm
-from .onednn import FusedLinear
+from .quantized import is_quantized
 
 _FUSED_CLASSES: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
 _TOLERANCE = 1e-5
 """Largest difference, relative to the largest number."""
+_ROUNDED_TOLERANCE = 0.03
+"""The same for products in bfloat16, which has 8 significant bits."""
 _LARGE = 100.0
 """Scale of the second test input, large enough to reveal limits on activations."""
 
@@ -35,7 +40,8 @@ def fuse(network: nn.Module) -> None:
     """Replace modules of a network by the fused classes, where this changes only the time.
 
     One module of each class with each setting is tested first, forwards and backwards, on small and on large numbers.
-    Modules that compute something else (Gemma's norms, MLPs with another activation or with a limit) are not replaced.
+    Modules that compute something else (Gemma's norms, MLPs with another activation or with a limit) are not replaced,
+    nor are modules that cannot be tested because an exception is raised.
     """
     verdicts: dict[tuple[Any, ...], bool] = {}
     for module in network.modules():
@@ -50,13 +56,30 @@ def fuse(network: nn.Module) -> None:
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Select the number format of the products of the fused modules of a network on a CPU.
+    """Multiply in bfloat16 (`bf16`), or in float32 again (`fp32`), in the linear and LoRA layers of a fused network.
+
+    Inputs, outputs, gradients and weights stay float32. Layers that fail the test of `fuse` at the precision of
+    bfloat16 continue in float32. Call it after adapters have been merged; `network` is the backbone without its head.
 
     Raises:
-        NotImplementedError: `precision` is not `fp32`.
+        ValueError: the precision is none of these.
     """
-    if precision != "fp32":
-        raise NotImplementedError(f"products in {precision} on a CPU")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"unknown precision on a CPU: {precision!r}")
+    verdicts: dict[tuple[Any, ...], bool] = {}
+    for module in network.modules():
+        if type(module) in PLAIN_LINEAR and precision == "bf16" and _computes_the_same(module, FusedLinear):
+            module.__class__ = _fused_class(type(module), FusedLinear)
+        if not isinstance(module, FusedLinear | FusedAdapter):
+            continue
+        for weight in module.parameters():
+            forget(weight)
+        module.product_dtype = torch.float32
+        key = (type(module), *_settings(module))
+        if precision == "bf16" and key not in verdicts:
+            verdicts[key] = _computes_the_same(module, type(module), torch.bfloat16)
+        if precision == "bf16" and verdicts[key]:
+            module.product_dtype = torch.bfloat16
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:
@@ -66,38 +89,69 @@ def _settings(module: nn.Module) -> list[tuple[str, Any]]:
 
 
 def _fused_class(stock: type[nn.Module], fused: type[nn.Module]) -> type[nn.Module]:
-    return type(stock.__name__, (fused, stock), {"__module__": __name__})
+    """The class of both; one per pair, so that modules of one class keep one class."""
+    if (stock, fused) not in _made:
+        _made[stock, fused] = type(stock.__name__, (fused, stock), {"__module__": __name__})
+    return _made[stock, fused]
 
 
-def _computes_the_same(module: nn.Module, fused: type[nn.Module]) -> bool:
-    """Compare results and gradients, both with the weights that will be trained and with all weights frozen."""
-    weight = next(module.parameters(), None)
-    if weight is None or not in_float32_on_cpu(weight):
+_made: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]] = {}
+
+
+def _computes_the_same(
+    module: nn.Module, fused: type[nn.Module], product_dtype: torch.dtype = torch.float32
+) -> bool:
+    """Compare results and gradients with those of the stock module.
+
+    They are compared with the weights that will be trained, and with all weights frozen.
+    """
+    if not any(True for _ in module.parameters()) or not all(map(_is_supported, module.parameters())):
         return False
-    stock, was_training = type(module), module.training
-    width = getattr(module, "in_features", getattr(module, "nx", weight.shape[-1]))
+    current, was_training = type(module), module.training
+    stock: type[nn.Module] = current.__bases__[1] if issubclass(current, fused) else current
+    is_rounded = product_dtype == torch.bfloat16 or any(map(is_quantized, module.modules()))
+    tolerance = _ROUNDED_TOLERANCE if is_rounded else _TOLERANCE
+    width = _width(module)
     x = torch.linspace(-2.0, 2.0, 3 * width).sin().reshape(1, 3, width)
     try:
         module.eval()
         with _no_zeros(module):
+            module.__class__ = stock
             expected = _values_and_gradients(module, x)
-            module.__class__ = _fused_class(stock, fused)
+            module.__class__ = _fused_class(stock, fused) if current is stock else current
+            module.product_dtype = product_dtype  # type: ignore[assignment]
             results = _values_and_gradients(module, x)
     except Exception:  # a module with a forward of its own: the stock one computes
         return False
     finally:
-        module.__class__ = stock
+        module.__class__ = current
+        vars(module).pop("product_dtype", None)
         module.train(was_training)
     return all(
-        bool((a - b).abs().max() <= _TOLERANCE * b.abs().max())
-        for a, b in zip(results, expected, strict=True)
+        bool((a - b).abs().max() <= tolerance * b.abs().max()) for a, b in zip(results, expected, strict=True)
     )
+
+
+def _is_supported(parameter: nn.Parameter) -> bool:
+    """Whether a weight is on the CPU, and float32 or quantized."""
+    return in_float32_on_cpu(parameter) or (
+        parameter.device.type == "cpu" and not parameter.is_floating_point()
+    )
+
+
+def _width(module: nn.Module) -> int:
+    """The number of inputs of a module."""
+    for each in module.modules():
+        for name in ("in_features", "nx"):
+            if isinstance(size := getattr(each, name, None), int):
+                return size
+    return int(next(module.parameters()).shape[-1])
 
 
 @contextmanager
 def _no_zeros(module: nn.Module) -> Iterator[None]:
     """Fill weights that are all zero, as in fresh adapters, because their use would not show in the output."""
-    zeros = [p for p in module.parameters() if not p.any()]
+    zeros = [p for p in module.parameters() if p.is_floating_point() and not p.any()]
     try:
         for parameter in zeros:
             wave = torch.linspace(-1.0, 1.0, parameter.numel()).cos()

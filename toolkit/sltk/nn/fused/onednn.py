@@ -1,4 +1,4 @@
-"""Linear layers on a CPU with oneDNN, where it is faster than torch's usual library, in the same precision.
+"""Matrix products on a CPU with oneDNN: in float32 where it is faster than torch's usual library, and in bfloat16.
 
 On x86, torch multiplies float32 matrices with Intel's MKL, which does not use the wide registers (AVX-512) of other
 manufacturers' processors. oneDNN, which is part of torch, uses them and is twice as fast on an AMD EPYC of 2024.
@@ -13,15 +13,14 @@ import functools
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
-from .cpu_float32 import in_float32_on_cpu
+from .bfloat16 import rounded_input, rounded_weight
+from .quantized import dequantized, is_quantized
 
 _KERNELS = 32
 """Number of compiled kernels to cache: more than a model with adapters has shapes, forwards and backwards."""
@@ -58,34 +57,22 @@ if is_faster():
     _keep_few_kernels()
 
 
+@functools.cache
+def _is_available() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
-    """x [*, I] · weight [O, I]ᵀ + bias [O] + added [*, O] → [*, O], without a gradient."""
-    if not is_faster():
-        out = F.linear(x, weight, bias)
+    """x [*, I] · weight [O, I]ᵀ + bias [O] + added [*, O] → [*, O], without a gradient.
+
+    `x`, `weight` and `added` have one dtype, float32 or bfloat16, which the result gets too. The bias is float32.
+    """
+    if not (is_faster() if x.dtype == torch.float32 else _is_available()):
+        out = F.linear(x, weight, None if bias is None else bias.to(x.dtype))
         return out if added is None else out.add_(added)
     if added is None:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, bias, "add")  # type: ignore[no-any-return]
-
-
-class _Linear(torch.autograd.Function):
-    """x [*, I] · weight [O, I]ᵀ + bias [O] → [*, O], with its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return product(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        return (
-            product(gradient, weight.T) if needs_x else None,
-            weight_gradient(gradient, x) if needs_weight else None,
-            gradient.flatten(0, -2).sum(0) if needs_bias else None,
-        )
 
 
 def weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
@@ -103,26 +90,16 @@ def stores_transposed(layer: nn.Module) -> bool:
     return isinstance(layer, Conv1D)
 
 
-def weight_of(layer: nn.Module) -> Tensor:
-    """The weight [O, I] of a linear layer of torch or of GPT-2."""
+def operand(layer: nn.Module, dtype: torch.dtype) -> Tensor:
+    """The weight [O, I] of a linear layer as products take it: in `dtype`, or in that of a 4-bit layer."""
+    if is_quantized(layer):
+        return dequantized(layer)
     weight: Tensor = layer.weight  # type: ignore[assignment]
+    if dtype == torch.bfloat16:
+        weight = rounded_weight(weight)
     return weight.T if stores_transposed(layer) else weight
 
 
-class FusedLinear(nn.Module):
-    """Replaces `nn.Linear` and GPT-2's linear layer."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    @classmethod
-    def resembles(cls, module: nn.Module) -> bool:
-        """Whether this class may be able to replace `module`."""
-        return type(module) in (nn.Linear, Conv1D) and is_faster()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[*, I] → [*, O]."""
-        if not in_float32_on_cpu(x, self.weight):
-            return super().forward(x)  # type: ignore[no-any-return]
-        multiply = _Linear.apply if torch.is_grad_enabled() else product
-        return multiply(x, weight_of(self), self.bias)  # type: ignore[no-any-return, operator]
+def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A float32 input in the dtype of a product."""
+    return rounded_input(x) if dtype == torch.bfloat16 else x
