@@ -297,7 +297,6 @@ def count_blocks(options: argparse.Namespace, blocks: int) -> tuple[OperationCou
     step = math.ceil(options.sentences / options.micro_batches)
     sentences = samples(options.sentences)
     batches = [pack(sentences[start : start + step]) for start in range(0, len(sentences), step)]
-    varlen._bounds.cache_clear()
     with pretended_gpu():
         start_on_fake_gpu(network)
         return count_passes(network, batches), sum(p.requires_grad for p in network.parameters())

@@ -44,7 +44,14 @@ from ..runtime.progress import Progress
 from ..spec.imports import ImportPolicy
 from .exported_backbone import exported_spec
 from .plain_config import NotPlainError
-from .plain_transformers import own_mask, save_language_model, save_plain_tagger, save_reading, save_weights
+from .plain_transformers import (
+    Weights,
+    own_mask,
+    save_language_model,
+    save_plain_tagger,
+    save_reading,
+    save_weights,
+)
 from .quantization_difference import report_difference
 from .usage_rules import THRESHOLDS
 
@@ -110,17 +117,22 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
             manifest.write(partial, **about)
         return
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
-    with memory_advice.saving():
-        config, state = adapter_merging.plain_weights(model.network.backbone.model)
+    trained = model.network.backbone.model
+    config = adapter_merging.plain_config(trained)
+
+    def weights() -> Mapping[str, Tensor]:
+        with memory_advice.saving():
+            return adapter_merging.plain_weights(trained)[1]
+
     exported = replace(model, backbone=exported_spec(model.backbone))
     with atomic.new_folder(target) as partial:
         try:
-            about_use = _save_plain(exported, config, state, partial, folder, progress)
+            about_use = _save_plain(exported, config, weights, partial, folder, progress)
         except NotPlainError as reason:
             progress.note(f"only sltk can load this export: {reason}")
             for path in list(partial.iterdir()):
                 atomic.remove(path)
-            about_use = _save_base(exported, config, state, partial, folder / "imports")
+            about_use = _save_base(exported, config, weights, partial, folder / "imports")
             about_use["reason"] = str(reason)
         description = partial / DESCRIPTION
         atomic.write_json(description, {**read_json(description), "transformers": about_use})
@@ -134,7 +146,7 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
 def _save_plain(
     model: TaggerModel | InstructModel,
     config: Any,
-    state: Mapping[str, Tensor],
+    weights: Weights,
     folder: Path,
     source: Path,
     progress: Progress,
@@ -148,9 +160,9 @@ def _save_plain(
         NotPlainError: transformers has no equivalent model.
     """
     if isinstance(model, InstructModel):
-        save_language_model(model, config, state, folder, source / "imports")
+        save_language_model(model, config, weights, folder, source / "imports")
         return {"class": "AutoModelForCausalLM"}
-    agreement = save_plain_tagger(model, config, state, folder, source / "imports")
+    agreement = save_plain_tagger(model, config, weights, folder, source / "imports")
     if read_thresholds(source) is not None:
         agreement = replace(agreement, rules=[*agreement.rules, THRESHOLDS])
     progress.note(
@@ -163,14 +175,14 @@ def _save_plain(
 
 
 def _save_base(
-    model: TaggerModel | InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
+    model: TaggerModel | InstructModel, config: Any, weights: Weights, folder: Path, imports: Path
 ) -> dict[str, Any]:
     """Save a model with its merged weights in `base/`, which `AutoModel` reads if transformers has its mask."""
     try:
         config, auto_class = own_mask(model, config), "AutoModel"
     except NotPlainError:
         auto_class = None
-    save_weights(AutoModel, config, state, folder / "base")
+    save_weights(AutoModel, config, weights(), folder / "base")
     if auto_class is not None and isinstance(model, TaggerModel):
         save_reading(model, folder / "base")
     saving.save_rest(model, folder, {"path": "base"}, imports)

@@ -5,7 +5,7 @@ A tagger becomes the family's token classifier; an instruction-tuned model becom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from .exported_tokenizer import save_tokenizer
 from .plain_config import NotPlainError, plain_config
 from .text_agreement import Agreement, check_agreement
 
+Weights = Callable[[], Mapping[str, Tensor]]
+"""Computes the merged weights, which are not kept: they may be a second copy of the model."""
+
 
 def save_plain_tagger(
-    model: TaggerModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
+    model: TaggerModel, config: Any, weights: Weights, folder: Path, imports: Path
 ) -> Agreement:
     """Save a tagger as a token classifier of transformers, and compare both on text.
 
@@ -38,7 +41,7 @@ def save_plain_tagger(
     config = own_mask(model, config)
     if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
         raise NotPlainError(f"transformers has no token classifier for the family `{config.model_type}`")
-    _save_classifier(model, config, state, folder)
+    _save_classifier(model, config, weights(), folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
     save_reading(model, folder)
     return check_agreement(tagging.load(folder), folder)
@@ -52,13 +55,13 @@ def save_reading(model: TaggerModel, folder: Path) -> None:
 
 
 def save_language_model(
-    model: InstructModel, config: Any, state: Mapping[str, Tensor], folder: Path, imports: Path
+    model: InstructModel, config: Any, weights: Weights, folder: Path, imports: Path
 ) -> None:
     """Save an instruction-tuned model as a causal language model of transformers."""
     whole: Any = model.network.backbone.language_model
     prefix = f"{whole.base_model_prefix}."
     output = {name: value.cpu() for name, value in whole.state_dict().items() if not name.startswith(prefix)}
-    base = {f"{prefix}{name}": value for name, value in state.items()}
+    base = {f"{prefix}{name}": value for name, value in weights().items()}
     save_weights(AutoModelForCausalLM, own_mask(model, config), base | output, folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
     model.network.backbone.tokenizer.save_pretrained(folder)

@@ -13,7 +13,7 @@ from ..models import tagging
 from ..models.instruct import model as instructing
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
-from ..nn.batching import pack
+from ..nn.batching import batch_on, pack
 from ..nn.packing import Packing
 from ..runtime.progress import Progress
 from ..subwords.samples import Sample
@@ -50,10 +50,7 @@ def _tags(model: TaggerModel, exported: TaggerModel, texts: Sequence[Case]) -> s
 def _labels(model: TaggerModel, texts: Sequence[Case]) -> tuple[Tensor, Tensor]:
     """`tags_W` and `scores_W` of the words of all texts."""
     samples = [Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in texts]
-    batch: Any = {
-        key: value.to(model.device) if isinstance(value, Tensor) else value
-        for key, value in pack(samples).items()
-    }
+    batch: Any = batch_on(pack(samples), model.device)
     model.network.eval()
     with torch.inference_mode():
         tags_W, scores_W = model.network.decode(batch)

@@ -15,18 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..files import atomic
 from ..files.damage import read_json
 from ..models.tagger_model import TaggerModel
-from ..nn.batching import pack
+from ..nn.autocast import without_tf32
+from ..nn.batching import batch_on, pack
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
 from .exported_tokenizer import blank_subword
 from .gate_texts import Case, cases
 from .pipeline_words import PipelineCheck
 from .plain_config import NotPlainError
+from .shared_classifier import shared_classifier
 from .usage_rules import usage_rules
 
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 0.05
@@ -54,6 +56,7 @@ class Agreement:
     """A subword that is never the first of a word: see `exported_tokenizer.blank_subword`."""
 
 
+@without_tf32()
 def check_agreement(model: TaggerModel, folder: Path) -> Agreement:
     """Compare a model that sltk loaded from an export with what transformers loads from it.
 
@@ -113,12 +116,11 @@ def _alike(tokenizer: Any, every: Sequence[Case]) -> list[Case]:
 def _scores(model: TaggerModel, texts: Sequence[Case]) -> list[Tensor]:
     """sltk's scores of the tags of each word, [W, L] for each text."""
     samples = [Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in texts]
-    batch: Any = pack(samples)
-    tensors = {key: value.to(model.device) for key, value in batch.items() if isinstance(value, Tensor)}
+    batch = batch_on(pack(samples), model.device)
     scorer: Any = model.network.head.scorer
     with torch.inference_mode():
         vectors_WH = model.network.word_vectors(
-            tensors["ids_T"], batch["packing"], tensors["first_W"], tensors["last_W"]
+            batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"]
         )
         scores_WL: Tensor = scorer(vectors_WH)
     return list(torch.split(scores_WL, [len(case.words) for case in texts]))
@@ -145,10 +147,7 @@ def _equal_classifier(
         if attention is not None:
             path = folder / "config.json"
             atomic.write_json(path, {**read_json(path), "attn_implementation": attention})
-        classifier: Any = AutoModelForTokenClassification.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
-        classifier = classifier.to(model.device).eval()
+        classifier = shared_classifier(folder, model.network.backbone)
         theirs = _classifier_scores(classifier, model, tokenizer, texts)
         difference = max(float((x - y).abs().max()) for x, y in zip(theirs, (*ours, ours[0]), strict=True))
         if difference <= tolerance:

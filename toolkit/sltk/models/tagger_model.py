@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..components.slots import Aligner, Head
 from ..decoding import Decisions, TagDecoder, check_scheme
 from ..errors import UsageError
-from ..nn.batching import pack
+from ..nn.batching import batch_on, pack
 from ..nn.softmax_head import as_numpy
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
@@ -101,7 +101,7 @@ def predict(
     decoder = TagDecoder(model.labels, network.head.transitions(), decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
-        batches = (_batch(model, part) for part in parts)
+        batches: Iterator[Any] = (batch_on(pack(part), model.device) for part in parts)
         with torch.inference_mode(), _evaluating(network):
             if not network.head.decodes_itself:
                 return decoder.predictions(labelled, as_numpy(network.emissions(batches)))
@@ -125,10 +125,3 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.train()
-
-
-def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:
-    return {
-        key: value.to(model.device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in pack(samples).items()
-    }

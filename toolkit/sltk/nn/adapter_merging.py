@@ -27,18 +27,28 @@ def plain_weights(model: Any) -> tuple[Any, dict[str, Tensor]]:
 
     Adapters are added to the base weights in float32; all weights get the dtype of those that are not quantized.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    config = copy.deepcopy(base.config)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config.dtype = dtype = _dtype(base)
-    transposed = _stored_transposed(config)
+    base, config = _base(model), plain_config(model)
+    dtype, transposed = config.dtype, _stored_transposed(config)
     state: dict[str, Tensor] = {}
     for name, module in base.named_modules():
         if not set(name.split(".")) & set(_ADAPTER_MODULES):
             own = _own(module, name in transposed)
             state |= {f"{name}.{key}" if name else key: value.to(dtype).cpu() for key, value in own.items()}
     return config, state
+
+
+def plain_config(model: Any) -> Any:
+    """The config of the weights that `plain_weights` returns."""
+    base = _base(model)
+    config = copy.deepcopy(base.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.dtype = _dtype(base)
+    return config
+
+
+def _base(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _dtype(base: nn.Module) -> torch.dtype:

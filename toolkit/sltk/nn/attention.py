@@ -14,7 +14,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
 
 from . import kernel_choice
 from .packing import Packing, Rule
@@ -63,10 +62,6 @@ def packed_attention(
     return out, None
 
 
-def _no_mask(*_: Any, **__: Any) -> None:
-    """Keep transformers from building a mask: the packing and the flags are enough."""
-    return None
-
-
+# Not registered with `AttentionMaskInterface`: the packing and the flags are enough, so transformers need neither build
+# a mask nor look for the ends of sentences in the positions.
 AttentionInterface.register(NAME, packed_attention)
-AttentionMaskInterface.register(NAME, _no_mask)

@@ -127,24 +127,25 @@ class PackedBackbone(nn.Module):
 
     def inputs(self, ids_T: Tensor, packing: Packing) -> dict[str, Any]:
         """Keyword arguments of the transformers model for a packed batch."""
-        positions_1T = (positions(packing, ids_T.device) + self.position_offset).unsqueeze(0)
+        positions_T = packing.positions(ids_T.device)
+        if self.position_offset:
+            positions_T = positions_T + self.position_offset
+        positions_1T = positions_T.unsqueeze(0)
         positions_1T.sltk_packing = packing  # type: ignore[attr-defined]  # see `packed_attention`
         return {"input_ids": ids_T.unsqueeze(0), "position_ids": positions_1T, "packing": packing}
 
     def _padded(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors [T, H] from a family with its own attention: pad, run, and remove the padding."""
-        lengths_N = torch.tensor(packing.lengths, device=ids_T.device)
-        real_NL = torch.arange(int(lengths_N.max()), device=ids_T.device)[None, :] < lengths_N[:, None]
-        padding_NL = torch.full(real_NL.shape, self._padding, dtype=ids_T.dtype, device=ids_T.device)
-        out = self.model(input_ids=padding_NL.masked_scatter(real_NL, ids_T), attention_mask=real_NL.long())
+        count, longest = sum(count for _, count, _ in packing.runs), packing.longest
+        places_T = packing.padded_places(ids_T.device)
+        padded = torch.full((count * longest,), self._padding, dtype=ids_T.dtype, device=ids_T.device)
+        is_real = torch.zeros_like(padded).index_fill(0, places_T, 1)
+        out = self.model(
+            input_ids=padded.index_copy(0, places_T, ids_T).view(count, longest),
+            attention_mask=is_real.view(count, longest),
+        )
         states: Tensor = out.last_hidden_state
-        return states.flatten(0, 1).index_select(0, real_NL.flatten().nonzero().squeeze(1))
-
-
-def positions(packing: Packing, device: torch.device) -> Tensor:
-    """[T]: the position of each token in its sentence."""
-    runs = [torch.arange(length, device=device).repeat(count) for _, count, length in packing.runs]
-    return torch.cat(runs)
+        return states.flatten(0, 1).index_select(0, places_T)
 
 
 def _position_offset(model: nn.Module) -> int:

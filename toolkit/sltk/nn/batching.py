@@ -6,14 +6,15 @@ length; words stay in the order of the sentences.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
 from ..subwords.samples import Sample
 from .packing import Packing
+from .transfer import to_device
 
 
 class Batch(TypedDict):
@@ -47,3 +48,11 @@ def pack(samples: Sequence[Sample]) -> Batch:
         words_per_sentence=tuple(sample.encoding.words for sample in samples),
         numbers=tuple(sample.number for sample in samples),
     )
+
+
+def batch_on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """The arguments of a network for a batch, on its device: the only transfer of a pass."""
+    batch["packing"].to_device(device)
+    return {
+        key: to_device(value, device) if isinstance(value, Tensor) else value for key, value in batch.items()
+    }

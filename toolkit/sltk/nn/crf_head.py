@@ -17,6 +17,7 @@ from ..decoding import FORBIDDEN, Transitions
 from ..subwords.samples import IGNORED
 from .softmax_head import HeadModule, Scorer, as_numpy
 from .timesteps import TimeSteps
+from .transfer import on_host, to_device
 
 
 class Crf(nn.Module):
@@ -34,10 +35,11 @@ class Crf(nn.Module):
         self.start = nn.Parameter(torch.zeros(labels))
         self.pairs = nn.Parameter(torch.zeros(labels, labels))
         self.end = nn.Parameter(torch.zeros(labels))
+        self._allowed = tuple(torch.tensor(each, dtype=torch.bool) for each in (start, pairs, end))
+        """In main memory, to check tags there."""
         # Not saved: the labels determine these buffers.
-        self.register_buffer("no_start", ~torch.tensor(start, dtype=torch.bool), persistent=False)
-        self.register_buffer("no_pair", ~torch.tensor(pairs, dtype=torch.bool), persistent=False)
-        self.register_buffer("no_end", ~torch.tensor(end, dtype=torch.bool), persistent=False)
+        for name, allowed in zip(("no_start", "no_pair", "no_end"), self._allowed, strict=True):
+            self.register_buffer(name, ~allowed, persistent=False)
 
     def _forbidden(self) -> tuple[Tensor, ...]:
         """Whether each start [L], transition [L, L] and end [L] is forbidden."""
@@ -58,21 +60,22 @@ class Crf(nn.Module):
         """
         if not len(tags_W):
             return emissions_WL.sum()
-        steps = TimeSteps.of(lengths_S, emissions_WL.device)
-        counts = self._counts(tags_W, steps)
+        device, known_W = emissions_WL.device, on_host(tags_W)
+        steps = TimeSteps.of(lengths_S, device)
+        counts = self._counts(known_W, on_host(steps.first), on_host(steps.last))
         partition = self._log_partition(emissions_WL, steps)
-        observed_W = tags_W != IGNORED
-        if bool(observed_W.all()):
-            return partition - self._path_score(emissions_WL, tags_W, counts)
-        other_WL = torch.arange(emissions_WL.shape[1], device=tags_W.device) != tags_W.unsqueeze(1)
-        excluded_WL = other_WL & observed_W.unsqueeze(1)
+        if bool((known_W != IGNORED).all()):
+            on_device = tuple(to_device(count, device) for count in counts)
+            return partition - self._path_score(emissions_WL, tags_W, on_device)
+        other_WL = torch.arange(emissions_WL.shape[1], device=device) != tags_W.unsqueeze(1)
+        excluded_WL = other_WL & (tags_W != IGNORED).unsqueeze(1)
         return partition - self._log_partition(emissions_WL.masked_fill(excluded_WL, FORBIDDEN), steps)
 
-    def _counts(self, tags_W: Tensor, steps: TimeSteps) -> tuple[Tensor, Tensor, Tensor]:
-        """The counts of each start [L], transition [L, L] and end [L] among the known tags."""
+    def _counts(self, tags_W: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, ...]:
+        """The counts of each start [L], transition [L, L] and end [L] among the known tags, in main memory."""
         size = len(self.start)
-        starts, ends = tags_W.index_select(0, steps.first), tags_W.index_select(0, steps.last)
-        inner_W = torch.ones_like(tags_W, dtype=torch.bool).index_fill(0, steps.first, False)[1:]
+        starts, ends = tags_W.index_select(0, first), tags_W.index_select(0, last)
+        inner_W = torch.ones_like(tags_W, dtype=torch.bool).index_fill(0, first, False)[1:]
         known = inner_W & (tags_W[:-1] != IGNORED) & (tags_W[1:] != IGNORED)
         pairs = (tags_W[:-1] * size + tags_W[1:])[known]
         counts = (
@@ -80,13 +83,11 @@ class Crf(nn.Module):
             torch.bincount(pairs, minlength=size * size).view(size, size),
             torch.bincount(ends[ends != IGNORED], minlength=size),
         )
-        if any(bool((count > 0)[no].any()) for count, no in zip(counts, self._forbidden(), strict=True)):
+        if any(bool((count > 0)[~yes].any()) for count, yes in zip(counts, self._allowed, strict=True)):
             raise ValueError("these tags break their scheme, so a CRF gives them probability 0")
         return counts
 
-    def _path_score(
-        self, emissions_WL: Tensor, tags_W: Tensor, counts: tuple[Tensor, Tensor, Tensor]
-    ) -> Tensor:
+    def _path_score(self, emissions_WL: Tensor, tags_W: Tensor, counts: Sequence[Tensor]) -> Tensor:
         """Sum of the scores of all gold paths. The backward pass of counts is reproducible; that of look-ups is not."""
         score = -F.nll_loss(emissions_WL, tags_W, reduction="sum")
         for count, scores in zip(counts, (self.start, self.pairs, self.end), strict=True):

@@ -17,8 +17,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from ..subwords.samples import IGNORED
 from .backbone import PackedBackbone
+from .batching import batch_on
 from .packing import Packing
 from .trainable import TrainableModule, loss_per_label
+from .transfer import on_host, to_device
 
 _ROWS = 1024
 """Tokens whose scores are in memory at a time: about 50,000 numbers per token, and as many in the gradient."""
@@ -55,7 +57,7 @@ class LanguageModel(TrainableModule):
     def total_loss(self, ids_T: Tensor, packing: Packing, labels: Tensor) -> Tensor:
         """The sum over tokens with a label; scores are computed for these tokens only."""
         vectors_TH = self.backbone(ids_T, packing)
-        labelled_N = (labels != IGNORED).nonzero().squeeze(1)
+        labelled_N = to_device((on_host(labels) != IGNORED).nonzero().squeeze(1), labels.device)
         vectors_NH, labels_N = vectors_TH.index_select(0, labelled_N), labels.index_select(0, labelled_N)
         total: Tensor = vectors_TH[:0].sum().float()  # has a gradient even if nothing is labelled
         pieces = zip(torch.split(vectors_NH, _ROWS), torch.split(labels_N, _ROWS), strict=True)  # type: ignore[no-untyped-call]
@@ -106,8 +108,8 @@ def mean_loss(network: LanguageModel, batches: Any, device: torch.device) -> tup
     network.eval()
     total, count = 0.0, 0
     for batch in batches:
-        labels = batch["labels"].to(device)
-        total += float(network.total_loss(batch["ids_T"].to(device), batch["packing"], labels))
-        count += int((labels != IGNORED).sum())
+        inputs = batch_on(batch, device)
+        total += float(network.total_loss(inputs["ids_T"], inputs["packing"], inputs["labels"]))
+        count += int((batch["labels"] != IGNORED).sum())
     network.train(was_training)
     return total / max(count, 1), count

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
+
+from .transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class Packing:
 
     runs: tuple[tuple[int, int, int], ...]
     """(start, count, length) of each run."""
+    _tensors: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Tensors below, by name and device: computed once in main memory, and moved once."""
 
     @classmethod
     def of_lengths(cls, lengths: Sequence[int]) -> Packing:
@@ -38,6 +43,47 @@ class Packing:
     def tokens(self) -> int:
         """The number of tokens in the batch."""
         return sum(count * length for _, count, length in self.runs)
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest sentence."""
+        return max(length for *_, length in self.runs)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """[T]: the position of each token in its sentence."""
+        return self._on("positions", device, self._positions)
+
+    def bounds(self, device: torch.device) -> Tensor:
+        """[N + 1], int32: the first token of each sentence, and the number of tokens."""
+        return self._on("bounds", device, self._bounds)
+
+    def padded_places(self, device: torch.device) -> Tensor:
+        """[T]: the place of each token among N · `longest`, if all sentences were padded to the longest."""
+        return self._on("places", device, self._padded_places)
+
+    def to_device(self, device: torch.device) -> None:
+        """Move the tensors that every model needs; the others move when they are first needed."""
+        self.positions(device)
+        if device.type == "cuda":
+            self.bounds(device)
+
+    def _on(self, name: str, device: torch.device, build: Callable[[], Tensor]) -> Tensor:
+        if (name, device) not in self._tensors:
+            # What evaluation has cached may also be used in training, where autograd saves it.
+            with torch.inference_mode(False):
+                self._tensors[name, device] = to_device(build(), device)
+        return self._tensors[name, device]
+
+    def _positions(self) -> Tensor:
+        return torch.cat([torch.arange(length).repeat(count) for _, count, length in self.runs])
+
+    def _bounds(self) -> Tensor:
+        return torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
+
+    def _padded_places(self) -> Tensor:
+        lengths = torch.tensor(self.lengths)
+        rows_T = torch.arange(len(lengths)).repeat_interleave(lengths)
+        return rows_T * self.longest + self._positions()
 
 
 @dataclass(frozen=True)

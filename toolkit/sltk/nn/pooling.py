@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .transfer import on_host, to_device
+
 
 class FirstSubwordPooling(nn.Module):
     """A word's vector is that of its first subword."""
@@ -59,8 +61,10 @@ class MaxPooling(nn.Module):
 
 def _members(first_W: Tensor, last_W: Tensor) -> tuple[Tensor, Tensor]:
     """The positions of the P subwords of all words, and the word that each belongs to."""
-    sizes_W = last_W - first_W + 1
-    word_P = torch.repeat_interleave(torch.arange(len(sizes_W), device=sizes_W.device), sizes_W)
+    first, last = on_host(first_W), on_host(last_W)
+    sizes_W = last - first + 1
+    word_P = torch.repeat_interleave(torch.arange(len(sizes_W)), sizes_W)
     start_W = sizes_W.cumsum(0) - sizes_W
-    within_P = torch.arange(len(word_P), device=sizes_W.device) - start_W.index_select(0, word_P)
-    return first_W.index_select(0, word_P) + within_P, word_P
+    within_P = torch.arange(len(word_P)) - start_W.index_select(0, word_P)
+    positions_P = first.index_select(0, word_P) + within_P
+    return to_device(positions_P, first_W.device), to_device(word_P, first_W.device)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .transfer import to_device
+
 
 @dataclass(frozen=True)
 class TimeSteps:
@@ -38,7 +40,7 @@ class TimeSteps:
         time_W = torch.arange(int(lengths.sum())) - first.repeat_interleave(lengths)
         order_W = torch.argsort(time_W * len(lengths) + rank.repeat_interleave(lengths))
         indices = (order_W, torch.argsort(order_W), first, first + lengths - 1)
-        return cls(torch.bincount(time_W).tolist(), *(index.to(device) for index in indices))
+        return cls(torch.bincount(time_W).tolist(), *(to_device(index, device) for index in indices))
 
     def split(self, packed_W: Tensor) -> tuple[Tensor, ...]:
         """Split a packed tensor [W, …] into one tensor [N, …] per step."""

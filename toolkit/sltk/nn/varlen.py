@@ -196,7 +196,7 @@ def attend(
 ) -> Tensor:
     """Attention within each sentence by a usable kernel. [1, H, T, D], [1, K, T, D] → [1, T, H, D]."""
     q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
-    bounds, longest = _bounds(packing, query.device)
+    bounds, longest = packing.bounds(query.device), packing.longest
     options = {} if softcap is None else {"softcap": softcap}
     out_THD = kernel.compute(q_THD, k_TKD, v_TKD, bounds, longest, _window(rule), scaling, **options)
     return out_THD.unsqueeze(0)
@@ -206,16 +206,6 @@ def _window(rule: Rule) -> tuple[int, int]:
     """Number of visible tokens on the left and on the right, without the token itself; -1 for all."""
     reach = -1 if rule.window is None else rule.window - 1
     return reach, 0 if rule.causal else reach
-
-
-@functools.lru_cache(maxsize=4)
-def _bounds(packing: Packing, device: torch.device) -> tuple[Tensor, int]:
-    """Bounds of the sentences, [N + 1], and the length of the longest; cached, because every block needs them."""
-    lengths = packing.lengths
-    # Bounds that evaluation has cached are also used in training, where autograd saves them.
-    with torch.inference_mode(False):
-        bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
-    return bounds, max(lengths)
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from ..errors import RunError
 from ..files import atomic, manifest
 from ..files.damage import damaged, report_damage
 from ..files.disk_space import disk_errors
-from ..nn.batching import pack
+from ..nn.batching import batch_on, pack
 from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
@@ -193,18 +193,20 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Do all forward and backward passes of an update when its last batch is due. Returns their loss."""
-        if inputs is None:
+        update: Update | None = inputs
+        if update is None:
             return torch.zeros((), device=self.args.device)
 
-        def one_pass(batch: Mapping[str, Any]) -> Tensor:
+        def run_pass(batch: Mapping[str, Any]) -> Tensor:
             with self.accelerator.no_sync(model):  # see `average_gradients`
-                loss: Tensor = Trainer.training_step(self, model, batch, num_items_in_batch)
+                inputs = batch_on(batch, self.args.device)
+                loss: Tensor = Trainer.training_step(self, model, inputs, num_items_in_batch)
             return loss
 
-        self.micro_batches.compute(inputs, one_pass, model.zero_grad)
+        self.micro_batches.compute(update, run_pass, model.zero_grad)
         if isinstance(model, DistributedDataParallel):
             average_gradients([p for p in model.parameters() if p.requires_grad])
-        loss = torch.stack(inputs.losses).sum()
+        loss = torch.stack(update.losses).sum()
         # The log has the mean over words.
         return loss if self._recipe.accumulates else loss * self.args.gradient_accumulation_steps
 

@@ -129,12 +129,13 @@ def _load_weights(
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
     if "gguf_file" in options:
         return _plain(_load(source.name, model_class, **options)).to(context.device)
-    options |= {"config": config, "use_safetensors": True}
+    # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
+    options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
     if spec.quantization is None:
-        return _load(source.name, model_class, **options).to(context.device)
+        return _load(source.name, model_class, **options)
     if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-    return _differentiable(_load(source.name, model_class, device_map={"": context.device}, **options))
+    return _differentiable(_load(source.name, model_class, **options))
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
