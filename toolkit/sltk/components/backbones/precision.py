@@ -67,10 +67,13 @@ def _advice(target: torch.device) -> tuple[str, ...]:
 
 
 def weights_dtype(spec: PretrainedBackbone, target: torch.device) -> torch.dtype:
-    """The dtype of weights that are not quantized; trained weights stay float32."""
+    """The dtype of weights that are not quantized; trained weights stay float32.
+
+    On a CPU, a 4-bit layer multiplies in its compute dtype, and everything around it is float32.
+    """
     if spec.dtype != "auto":
         return _named(spec.dtype)
-    if spec.quantization is not None:
+    if spec.quantization is not None and not (target.type == "cpu" and spec.quantization.type != "int8"):
         return compute_dtype(spec.quantization, target)
     if spec.trains_all_weights or target.type == "cpu":
         return torch.float32

@@ -25,7 +25,7 @@ from .dropout import FusedDropout
 from .gated_mlp import FusedGatedMLP
 from .linear_layer import PLAIN_LINEAR, FusedLinear
 from .norm import FusedRMSNorm
-from .quantized import is_quantized
+from .quantized import multiplies_rounded
 
 _FUSED_CLASSES: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
 _TOLERANCE = 1e-5
@@ -109,7 +109,7 @@ def _computes_the_same(
         return False
     current, was_training = type(module), module.training
     stock: type[nn.Module] = current.__bases__[1] if issubclass(current, fused) else current
-    is_rounded = product_dtype == torch.bfloat16 or any(map(is_quantized, module.modules()))
+    is_rounded = product_dtype == torch.bfloat16 or any(map(multiplies_rounded, module.modules()))
     tolerance = _ROUNDED_TOLERANCE if is_rounded else _TOLERANCE
     width = _width(module)
     x = torch.linspace(-2.0, 2.0, 3 * width).sin().reshape(1, 3, width)

@@ -24,11 +24,17 @@ def _is_4bit(layer_class: type[nn.Module]) -> bool:
     return "bitsandbytes.nn.modules.Linear4bit" in names
 
 
+def multiplies_rounded(layer: Any) -> bool:
+    """Whether a layer is a 4-bit layer that multiplies in half precision."""
+    return is_quantized(layer) and layer.compute_dtype in (torch.bfloat16, torch.float16)
+
+
 def can_dequantize(layer: Any) -> bool:
-    """Whether the weight of a 4-bit layer is on a CPU, in the layout that `dequantized` reads."""
+    """Whether a 4-bit layer is on a CPU, in the layout that `dequantized` reads, and multiplies as `product` can."""
     state = getattr(layer.weight, "quant_state", None)
     is_packed = bool(getattr(state, "packing_format_for_cpu", False))
-    return state is not None and not is_packed and layer.weight.device.type == "cpu"
+    is_supported = layer.compute_dtype in (None, torch.float32, torch.bfloat16)
+    return state is not None and not is_packed and is_supported and layer.weight.device.type == "cpu"
 
 
 def dequantized(layer: Any) -> Tensor:
