@@ -159,6 +159,7 @@ def _run_in(
             metrics = {**kind.score(fitted, tracking), "train": kind.cost(fitted)}
         attention.write()
         tracking.scored(metrics)
+    kind.collect()
     if processes.is_main_process():
         kind.save(metrics)
         run.finish(metrics)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import Location, ModelError, Problem
 from ..files.damage import report_damage
+from ..nn import sharding
 from ..nn.autocast import use_tf32
 from ..nn.backbone import BuildContext, PackedBackbone
+from ..runtime import processes
 from ..spec.experiment import RunSpec
 from .description import DESCRIPTION, FORMAT, stored_values
 
@@ -34,19 +38,28 @@ def build_backbone(
     """
     device = precision.device()
     use_tf32(device)
-    number_format = precision.resolve(spec.trainer.precision, device)
-    backbone = spec.backbone.build(
-        BuildContext(
-            device=device,
-            precision=number_format,
-            seed=spec.seed,
-            texts=texts,
-            gradient_checkpointing=spec.trainer.gradient_checkpointing,
-            language_model=language_model,
-        )
+    context = BuildContext(
+        device=device,
+        precision=precision.resolve(spec.trainer.precision, device),
+        seed=spec.seed,
+        texts=texts,
+        gradient_checkpointing=spec.trainer.gradient_checkpointing,
+        language_model=language_model,
     )
-    backbone.precision = number_format
+    if spec.trainer.sharding != "none" and processes.world_size() > 1:
+        build = functools.partial(_build_in_main_memory, spec.backbone, context)
+        return sharding.build_sharded(build, device, context.precision)
+    backbone = spec.backbone.build(context)
+    backbone.precision = context.precision
     return backbone
+
+
+def _build_in_main_memory(spec: Backbone, context: BuildContext) -> PackedBackbone:
+    """Build a backbone with the dtypes of its device, but not on it; its mask is proven on the device."""
+    assert isinstance(spec, PretrainedBackbone)
+    dtype = str(precision.weights_dtype(spec, context.device)).removeprefix("torch.")
+    spec = spec.model_copy(update={"dtype": dtype})
+    return spec.build(replace(context, device=torch.device("cpu"), precision="fp32", prove=False))
 
 
 def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:

@@ -15,6 +15,7 @@ from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
 from ..errors import DataError
 from ..files.data_files import all_files
+from ..nn import sharding
 from ..nn.batching import pack as collate
 from ..nn.tagger import Tagger
 from ..runtime import run_cache
@@ -69,8 +70,9 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
     torch.manual_seed(experiment.seed)  # the initial head does not depend on the backbone's random numbers
     head = experiment.head.build(backbone.hidden_size, labels)
     device = precision.device()
+    network = Tagger(backbone, experiment.aligner.build().to(device), head.to(device))
     return TaggerModel(
-        network=Tagger(backbone, experiment.aligner.build(), head).to(device),
+        network=network if sharding.is_sharded(backbone) else network.to(device),
         labels=labels,
         splitter=experiment.splitter,
         aligner=experiment.aligner,

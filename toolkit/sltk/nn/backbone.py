@@ -78,6 +78,8 @@ class PackedBackbone(nn.Module):
         self.proof: Proof | None = None
         self.kernels = KernelRecord()
         """The attention kernels that ran since the mask was proven."""
+        self.prove: Callable[[], Proof] | None = None
+        """Proves the mask again, for example on another device; None if the model runs on its own attention."""
         self.base: dict[str, Any] = {}
         """The source of the weights: name, and revision or content hash."""
         config: Any = model.config

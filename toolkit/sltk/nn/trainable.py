@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..runtime import processes
 from ..subwords.samples import IGNORED
+from . import sharding
 
 
 class TrainableModule(nn.Module):
     """A network whose trained weights can be saved and restored: adapter and head, or every weight."""
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The trained weights by name, on the CPU; a tied weight appears once."""
-        trained = ((name, p) for name, p in self.named_parameters() if p.requires_grad)
-        return {name: parameter.detach().contiguous().cpu() for name, parameter in trained}
+        """The trained weights by name, on the CPU; a tied weight appears once.
+
+        All processes of a sharded network call this together, and only the main process gets weights.
+        """
+        state: dict[str, Tensor] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                whole = sharding.full(parameter)
+                if processes.is_main_process():
+                    state[name] = whole.contiguous()
+        return state
 
     def trainable_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the trained weights by name."""
@@ -33,7 +43,7 @@ class TrainableModule(nn.Module):
                 shapes = f"{list(value.shape)}, expected {list(parameters[name].shape)}"
                 raise ValueError(f"`{name}` has the shape {shapes}")
         for name, value in state.items():
-            parameters[name].data.copy_(value)
+            sharding.assign(parameters[name], value)
 
 
 def loss_per_label(

@@ -10,6 +10,7 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
 from ..masks import is_causal
+from ..spec import sharding_rules
 from ..spec.experiment import RunSpec, TrainerSpec
 
 Objective = Literal["clm", "mlm"]
@@ -99,6 +100,8 @@ class PretrainSpec(RunSpec):
             raise RefusedError("pre-training keeps the last model: `select: last`", "trainer.select")
         if self.trainer.early_stopping is not None:
             raise RefusedError("pre-training does not stop early", "trainer.early_stopping")
+        if self.trainer.sharding != "none":
+            sharding_rules.check_model("pre-training", self.backbone)
         if self.snapshots is not None and self.trainer.max_steps is not None:
             raise RefusedError(
                 "`snapshots` are counted per epoch: leave out `max_steps`", "trainer.max_steps"

@@ -29,6 +29,7 @@ from ..runtime.optional_imports import install_extra, is_installed
 from ..schemes.names import SchemeName
 from ..types import PrecisionSetting
 from ..yamltree.scalars import resolve_import
+from . import sharding_rules
 from .instruct_settings import InstructSpec
 from .recipes import RecipeName
 
@@ -94,6 +95,11 @@ class TrainerSpec(StrictModel):
         description="number format of matrix products: `auto` is bf16 on GPUs that have it, fp32 elsewhere; trained "
         "weights, the head and the loss are float32 in each",
     )
+    sharding: Literal["none", "full"] = Field(
+        default="none",
+        description="with several processes: `full` keeps only a part of the weights, gradients and optimizer state "
+        "on each GPU, for models that do not fit one",
+    )
     select: Literal["last", "best"] = Field(
         default="last", description="keep the model of the last epoch, or the one with the best validation F1"
     )
@@ -123,6 +129,12 @@ class TrainerSpec(StrictModel):
             for name in self.log_to
             if not (name == "tensorboard" and has_tensorboard)
         }
+
+    @model_validator(mode="after")
+    def _check_sharding(self) -> TrainerSpec:
+        if self.sharding != "none":
+            sharding_rules.check_training(self.optimizer, self.precision, self.micro_batch_tokens)
+        return self
 
     @model_validator(mode="after")
     def _check_warmup(self) -> TrainerSpec:
@@ -295,6 +307,14 @@ class Experiment(RunSpec):
         if not is_causal(getattr(self.backbone, "unmask", "none")):
             about = "a model that generates text must not see later tokens: its blocks must be causal"
             raise RefusedError(about, "backbone.unmask", notes=["set `unmask: none`, or leave it out"])
+        return self
+
+    @model_validator(mode="after")
+    def _check_sharding(self) -> Experiment:
+        if self.trainer.sharding != "none":
+            sharding_rules.check_model(
+                "tagger" if self.type == "tagger" else "instruction tuning", self.backbone
+            )
         return self
 
     @model_validator(mode="after")

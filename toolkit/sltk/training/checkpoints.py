@@ -32,7 +32,8 @@ from ..runtime.progress import Progress
 TRAINED = "trained.safetensors"
 STATE = "trainer_state.json"
 SESSION = "session.json"
-_TORCH_FILES = ("optimizer.pt", "scheduler.pt")
+OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
+_TORCH_FILES = (OPTIMIZER, SCHEDULER)
 _REQUIRED_FILES = frozenset({TRAINED, STATE, SESSION, *_TORCH_FILES})
 
 M = TypeVar("M", bound=BaseModel)

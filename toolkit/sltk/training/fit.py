@@ -72,6 +72,10 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
     if not len(task.examples):
         return Fitted(_cost(task), is_evaluated=False)
     newest = None
+    if spec.sharding != "none" and processes.world_size() == 1:
+        progress.note(
+            f"sharding: {spec.sharding} has no effect in one process: start several with `torchrun`"
+        )
     if resume:
         point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
         newest = point.newest(folder, progress)

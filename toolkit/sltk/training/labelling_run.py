@@ -11,8 +11,11 @@ from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
 from ..data.splits import readers_of
 from ..models import kinds, memory_advice, saving
+from ..models.backbone_files import base_of
 from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
+from ..nn import sharding
+from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..spec.writing import digest
@@ -82,6 +85,11 @@ class LabellingRun(RunKind[Experiment]):
             self.run.write_predictions(name, predictions)
             metrics[name] = split_scores(self.model, self.spec.metrics, self.spec.scheme, predictions)
         return metrics
+
+    def collect(self) -> None:
+        """Collect what `save` writes: the trained weights, and frozen ones that no hub has."""
+        is_own = base_of(self.model.network.backbone, self.model.backbone) == {"path": "base"}
+        sharding.collect(self.model.network, frozen=is_own, keep=processes.is_main_process())
 
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the model, with a copy of its `imports/`."""

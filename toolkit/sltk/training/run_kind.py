@@ -59,6 +59,9 @@ class RunKind(ABC, Generic[S]):
         """The cost of training: `train` in `metrics.json`."""
         return fitted.cost
 
+    def collect(self) -> None:
+        """Collect sharded weights for `save`. All processes call this, and none computes with the model afterwards."""
+
     @abstractmethod
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the trained model to `model/`. Only the main process calls this."""

@@ -27,12 +27,13 @@ from ..errors import RunError
 from ..files import atomic, manifest
 from ..files.damage import damaged, report_damage
 from ..files.disk_space import disk_errors
+from ..nn import sharding
 from ..nn.batching import batch_on, pack
 from ..nn.trainable import TrainableModule
 from ..runtime import processes
 from ..spec.recipes import Recipe
 from ..subwords.samples import without_loss as drop_loss
-from . import trainer_methods
+from . import sharded_optimizer, trainer_methods
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 from .gradient_average import average_gradients
 from .micro_batches import MicroBatches, Update
@@ -147,6 +148,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self._update = Update([], [])
         """The current update of this process."""
         self.session = Session()
+        self._is_sharded = sharding.is_sharded(network)
+        # The Trainer then neither moves the model nor wraps it for data parallelism.
+        network.is_distributed_loading_by_transformers = self._is_sharded  # type: ignore[assignment]
         super().__init__(
             model=network,
             args=arguments,
@@ -158,7 +162,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.micro_batches = MicroBatches(
             examples.collate,
             micro_batch_tokens,
-            can_change=recipe.accumulates,
+            can_change=recipe.accumulates and not self._is_sharded,
             device=arguments.device,
             note=note,
         )
@@ -203,9 +207,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
                 loss: Tensor = Trainer.training_step(self, model, inputs, num_items_in_batch)
             return loss
 
-        self.micro_batches.compute(update, run_pass, model.zero_grad)
-        if isinstance(model, DistributedDataParallel):
-            average_gradients([p for p in model.parameters() if p.requires_grad])
+        if self._is_sharded:  # the processes compute in step, so none can repeat an update
+            update.losses = [run_pass(batch) for batch in update.passes]
+        else:
+            self.micro_batches.compute(update, run_pass, model.zero_grad)
+        if self._is_sharded or isinstance(model, DistributedDataParallel):
+            average_gradients([p for p in sharding.whole(model) if p.requires_grad])
         loss = torch.stack(update.losses).sum()
         # The log has the mean over words.
         return loss if self._recipe.accumulates else loss * self.args.gradient_accumulation_steps
@@ -300,12 +307,24 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             if step not in keep:
                 atomic.remove(path)
 
+    def _sync_replicated_trainable_parameters(self, model: nn.Module) -> None:
+        """Head and aligner start equal in all processes, and `training_step` averages their gradients."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._is_sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+        else:
+            sharded_optimizer.save(self.optimizer, self.lr_scheduler, Path(output_dir))
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not (self._is_sharded or self.args.should_save):
+            return
+        trained = self.accelerator.unwrap_model(self.model).trainable_state()
         if self.args.should_save:
             assert output_dir is not None
             assert self._manifest is not None
             path = Path(output_dir) / TRAINED
-            save_file(self.accelerator.unwrap_model(self.model).trainable_state(), str(path))
+            save_file(trained, str(path))
             self._manifest.add(path)  # while the optimizer is written
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
@@ -321,7 +340,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             return
         path = Path(checkpoint) / "optimizer.pt"
         with report_damage(path):
-            super()._load_optimizer_and_scheduler(checkpoint)
+            if self._is_sharded:
+                sharded_optimizer.load(self.optimizer, self.lr_scheduler, path.parent)
+            else:
+                super()._load_optimizer_and_scheduler(checkpoint)
         check_optimizer(self.optimizer, path)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

@@ -27,6 +27,8 @@ METHODS: Mapping[str, Sequence[str]] = {
     "_load_rng_state": ("checkpoint",),
     "_save": ("output_dir", "state_dict"),
     "_save_checkpoint": ("model", "trial"),
+    "_save_optimizer_and_scheduler": ("output_dir",),
+    "_sync_replicated_trainable_parameters": ("model",),
     "create_scheduler": ("num_training_steps", "optimizer"),
     "floating_point_ops": ("inputs",),
     "get_batch_samples": ("epoch_iterator", "num_batches", "device"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,9 @@ def _use_own_attention(
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         raise UnsuitableError(reason) from error
     assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
+    backbone.prove = functools.partial(mask_proof.prove, backbone, modules, own=own)
     if context.prove:
-        backbone.proof = mask_proof.prove(backbone, modules, own=own)
+        backbone.proof = backbone.prove()
 
 
 def _cannot_unmask(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
