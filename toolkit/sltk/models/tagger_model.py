@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..components.slots import Aligner, Head
 from ..decoding import Decisions, TagDecoder, check_scheme
 from ..errors import UsageError
-from ..nn.batching import batch_on, pack
+from ..nn.batching import Batch, batch_on, pack
+from ..nn.frozen_vectors import FrozenVectors
 from ..nn.softmax_head import as_numpy
 from ..nn.tagger import Tagger
 from ..runtime.progress import Progress
@@ -37,6 +38,8 @@ class TaggerModel(Model):
     on_overflow: Literal["window", "error"] = "window"
     document_context: int = 0
     encoder: SubwordEncoder = field(init=False)
+    frozen_vectors: FrozenVectors | None = None
+    """Keeps what a frozen backbone has computed, for further evaluations of the same data."""
 
     def __post_init__(self) -> None:
         backbone = self.network.backbone
@@ -101,7 +104,7 @@ def predict(
     decoder = TagDecoder(model.labels, network.head.transitions(), decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
-        batches: Iterator[Any] = (batch_on(pack(part), model.device) for part in parts)
+        batches: Iterator[Any] = (_batch(model, part) for part in parts)
         with torch.inference_mode(), _evaluating(network):
             if not network.head.decodes_itself:
                 return decoder.predictions(labelled, as_numpy(network.emissions(batches)))
@@ -112,6 +115,20 @@ def predict(
     yield from label(model, sentences, label_batch, batch_tokens, window, progress)
     for note in network.backbone.kernels.new_notes():
         progress.note(note)
+
+
+def _batch(model: TaggerModel, samples: Sequence[Sample]) -> Any:
+    """A batch on the device of the model, with the vectors of its frozen backbone if they are kept."""
+    batch, network = pack(samples), model.network
+    if model.frozen_vectors is None:
+        return batch_on(batch, model.device)
+
+    def compute(_: Batch) -> Tensor:
+        return network.frozen_vectors(batch_on(batch, model.device))  # type: ignore[arg-type]
+
+    vectors = model.frozen_vectors.of(batch, network.backbone.flags, compute)
+    key = "vectors_WH" if network.has_own_aligner else "vectors_TH"
+    return batch_on({**batch, key: vectors}, model.device)
 
 
 @contextmanager

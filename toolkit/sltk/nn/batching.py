@@ -7,7 +7,7 @@ length; words stay in the order of the sentences.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -28,6 +28,10 @@ class Batch(TypedDict):
     """Gold tag numbers, [W]; transformers' Trainer counts items by this name."""
     words_per_sentence: tuple[int, ...]
     numbers: tuple[int, ...]
+    vectors_WH: NotRequired[Tensor]
+    """Vectors of the words, [W, H], if they have been computed before; see `frozen_vectors`."""
+    vectors_TH: NotRequired[Tensor]
+    """Vectors of the subwords, [T, H], if they have been computed before."""
 
 
 def pack(samples: Sequence[Sample]) -> Batch:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from . import pooling
 from .backbone import PackedBackbone
 from .batching import Batch
 from .packing import Packing
@@ -24,6 +25,18 @@ class Tagger(TrainableModule):
         self.aligner = aligner
         self.head = head
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether no weight of the backbone is trained."""
+        return not any(parameter.requires_grad for parameter in self.backbone.parameters())
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; a frozen backbone stays in evaluation, without dropout."""
+        super().train(mode)
+        if mode and self.is_frozen:
+            self.backbone.eval()
+        return self
+
     def forward(
         self,
         ids_T: Tensor,
@@ -33,21 +46,45 @@ class Tagger(TrainableModule):
         labels: Tensor,
         words_per_sentence: tuple[int, ...],
         num_items_in_batch: Tensor | int | None = None,
+        vectors_WH: Tensor | None = None,
+        vectors_TH: Tensor | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
         """`{"loss"}`: the mean over labelled words, of this batch or of all batches of one update.
 
         Trainer passes `num_items_in_batch` only to a forward with `**kwargs`. Without it, accumulated batches
-        would be averaged as if they had equal numbers of words.
+        would be averaged as if they had equal numbers of words. Vectors of words, or of subwords, are those of a
+        frozen backbone that were computed before.
         """
-        vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W)
+        if vectors_WH is None:
+            vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W, vectors_TH)
         total = self.head.loss(vectors_WH, labels, words_per_sentence)
         return loss_per_label(total, labels, num_items_in_batch)
 
-    def word_vectors(self, ids_T: Tensor, packing: Packing, first_W: Tensor, last_W: Tensor) -> Tensor:
-        """[W, H]: one vector per word."""
-        vectors: Tensor = self.aligner(self.backbone(ids_T, packing), first_W, last_W)
+    def word_vectors(
+        self,
+        ids_T: Tensor,
+        packing: Packing,
+        first_W: Tensor,
+        last_W: Tensor,
+        vectors_TH: Tensor | None = None,
+    ) -> Tensor:
+        """[W, H]: one vector per word; from those of subwords, if they are given."""
+        if vectors_TH is None:
+            vectors_TH = self.backbone(ids_T, packing)
+        vectors: Tensor = self.aligner(vectors_TH, first_W, last_W)
         return vectors
+
+    @property
+    def has_own_aligner(self) -> bool:
+        """Whether its aligner is one of sltk, which has no weights and no randomness."""
+        return type(self.aligner).__module__ == pooling.__name__
+
+    def frozen_vectors(self, batch: Batch) -> Tensor:
+        """What a frozen backbone contributes to a batch: word vectors, or vectors of subwords for another aligner."""
+        return (
+            self._vectors(batch) if self.has_own_aligner else self.backbone(batch["ids_T"], batch["packing"])
+        )
 
     def emissions(self, batches: Iterable[Batch]) -> Tensor:
         """`scores_WL`: the scores of all words of several batches; the vectors of only one are in memory at a time."""
@@ -62,4 +99,8 @@ class Tagger(TrainableModule):
         return self.head.decode_parts(map(self._vectors, batches))
 
     def _vectors(self, batch: Batch) -> Tensor:
-        return self.word_vectors(batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"])
+        if "vectors_WH" in batch:
+            return batch["vectors_WH"]
+        return self.word_vectors(
+            batch["ids_T"], batch["packing"], batch["first_W"], batch["last_W"], batch.get("vectors_TH")
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from .. import masks
@@ -12,7 +12,14 @@ from ..components.slots import Backbone
 from ..families.model_shape import Linear, Shape
 from ..families.model_tables import GATED, QUERY_AND_VALUE
 from ..spec.experiment import Experiment, TrainerSpec
-from .memory import TrainedWeights, TrainingMemory, largest_batch, prompt_subwords
+from .memory import (
+    VECTORS_IN_MEMORY,
+    TrainedWeights,
+    TrainingMemory,
+    largest_batch,
+    number_bytes,
+    prompt_subwords,
+)
 from .model_info import ModelInfo
 
 GIB = 2**30
@@ -34,6 +41,9 @@ class Estimate:
     memory_cpu_bytes: int | None = None
     """Memory of the whole process, in float32."""
     download_bytes: int | None = None
+    frozen_gpu_bytes: int | None = None
+    """Of the vectors of 100,000 words, if those of a frozen backbone are computed once and reused."""
+    frozen_cpu_bytes: int | None = None
     has_head: bool = True
     """Whether a head is trained too."""
     notes: tuple[str, ...] = ()
@@ -58,6 +68,10 @@ class Estimate:
         if self.memory_gpu_bytes is not None and self.memory_cpu_bytes is not None:
             gpu, cpu = size_text(self.memory_gpu_bytes), size_text(self.memory_cpu_bytes)
             yield "memory", f"about {gpu} on a GPU, {cpu} of main memory on a CPU"
+        if self.frozen_gpu_bytes is not None and self.frozen_cpu_bytes is not None:
+            gpu, cpu = size_text(self.frozen_gpu_bytes), size_text(self.frozen_cpu_bytes)
+            place = f"in main memory, above {size_text(VECTORS_IN_MEMORY)} in a temporary file in the run directory"
+            yield "word vectors", f"about {gpu} per 100,000 words on a GPU, {cpu} on a CPU, {place}"
         if self.download_bytes is not None:
             size = size_text(self.download_bytes)
             local = "nothing: the model is on this machine, or built from its config"
@@ -84,7 +98,8 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     trainer, instruct = experiment.trainer, experiment.instruct
     batch_tokens = largest_batch(trainer.batch_size, experiment.max_length)
     if instruct is None:
-        return estimate(experiment.backbone, trainer, batch_tokens)
+        found = estimate(experiment.backbone, trainer, batch_tokens)
+        return found if found is None else _with_frozen_vectors(found, experiment)
     prompt = prompt_subwords(instruct)
     return estimate(
         experiment.backbone,
@@ -144,6 +159,22 @@ def estimate(
         has_head=not language_model,
         notes=tuple(notes),
     )
+
+
+def _with_frozen_vectors(found: Estimate, experiment: Experiment) -> Estimate:
+    """Add the size of the vectors of a frozen backbone, if they are reused in further epochs."""
+    backbone, trainer = experiment.backbone, experiment.trainer
+    if not isinstance(backbone, PretrainedBackbone) or found.trained_parameters != 0:
+        return found
+    model = ModelInfo.of(backbone).shape
+    is_repeated = trainer.max_steps is not None or trainer.epochs > 1
+    if model is None or "hidden" not in model.sizes or not (trainer.reuse_frozen and is_repeated):
+        return found
+
+    def size(device: Literal["gpu", "cpu"]) -> int:
+        return 100_000 * model.sizes["hidden"] * number_bytes(backbone, device)
+
+    return replace(found, frozen_gpu_bytes=size("gpu"), frozen_cpu_bytes=size("cpu"))
 
 
 def _trained(backbone: PretrainedBackbone, model: Shape) -> list[TrainedWeights] | None:

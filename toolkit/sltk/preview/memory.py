@@ -27,6 +27,8 @@ Device = Literal["gpu", "cpu"]
 
 PROCESS_BYTES = 620_000_000
 """Python, torch, transformers and the data of a small run: the measured peak of a run with a 0.5M model."""
+VECTORS_IN_MEMORY = 2**30
+"""Bytes of vectors of a frozen backbone that are kept in main memory; more are in a file."""
 SENTENCE_MEAN, SENTENCE_SPREAD = 24, 14
 """Subwords per sentence of news or reviews: mean and standard deviation. The mean of CoNLL-2003 is 23."""
 RESPONSE_MEAN = 8
@@ -66,6 +68,16 @@ def prompt_subwords(spec: InstructSpec) -> int:
     return round(prompt) + RESPONSE_MEAN + spec.shots * (SENTENCE_MEAN + RESPONSE_MEAN)
 
 
+def number_bytes(backbone: PretrainedBackbone, device: Device) -> int:
+    """Bytes per weight and per activation; `auto` is float32 on a CPU and where all weights are trained."""
+    if backbone.dtype != "auto":
+        return DTYPE_BYTES[backbone.dtype]
+    if device == "cpu" or backbone.trains_all_weights:
+        return 4
+    quantization = backbone.quantization
+    return DTYPE_BYTES.get(quantization.compute_dtype if quantization is not None else "auto", 2)
+
+
 @dataclass(frozen=True)
 class TrainingMemory:
     """Memory of one training run on one device; all sizes are in bytes."""
@@ -97,13 +109,7 @@ class TrainingMemory:
 
     @property
     def _number(self) -> int:
-        """Bytes per weight and per activation; `auto` is float32 on a CPU and where all weights are trained."""
-        if self.backbone.dtype != "auto":
-            return DTYPE_BYTES[self.backbone.dtype]
-        if self.device == "cpu" or self.backbone.trains_all_weights:
-            return 4
-        quantization = self.backbone.quantization
-        return DTYPE_BYTES.get(quantization.compute_dtype if quantization is not None else "auto", 2)
+        return number_bytes(self.backbone, self.device)
 
     def _weights(self) -> float:
         """The backbone's weights: linear layers quantized if the spec says so, the rest in its dtype."""

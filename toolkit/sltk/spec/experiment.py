@@ -100,6 +100,11 @@ class TrainerSpec(StrictModel):
         description="with several processes: `full` keeps only a part of the weights, gradients and optimizer state "
         "on each GPU, for models that do not fit one",
     )
+    reuse_frozen: bool = Field(
+        default=True,
+        description="with `backbone.freeze: true`, compute the vectors of the backbone once and reuse them in every "
+        "epoch",
+    )
     select: Literal["last", "best"] = Field(
         default="last", description="keep the model of the last epoch, or the one with the best validation F1"
     )

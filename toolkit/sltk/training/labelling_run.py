@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ..components.slots import Reader
@@ -21,6 +22,7 @@ from ..spec.experiment import Experiment
 from ..spec.writing import digest
 from ..types import Prediction
 from .fit import Fitted, Task
+from .frozen_training import FrozenTraining
 from .run_kind import RunKind
 from .trainer import Examples
 
@@ -37,7 +39,7 @@ class LabellingRun(RunKind[Experiment]):
 
     def prepare(self, progress: Progress, *, resume: bool) -> None:
         """Read the splits, build the model and encode the training sentences."""
-        experiment = self.spec
+        experiment, self._progress = self.spec, progress
         self._type = kinds.of_spec(experiment)
         with memory_advice.reading_data():
             self._splits = load_splits(experiment)
@@ -56,13 +58,17 @@ class LabellingRun(RunKind[Experiment]):
     def task(self) -> Task:
         """Train on the encoded sentences; evaluate on validation."""
         training = self._splits["train"].sentences
+        frozen = FrozenTraining.of(self.model, self._samples, self.spec, self.run.folder, self._progress)
+        self._frozen = frozen
+        collate = self._type.collate if frozen is None else frozen.vectors.collate
         return Task(
             self.model.network,
-            Examples(self._samples, self._type.collate, self._type.without_loss),
+            Examples(self._samples, collate, self._type.without_loss),
             self.model.device,
             self.spec.seed,
             evaluate=self._evaluate if "validation" in self._splits else None,
             describe=lambda number: describe_sentence(training[number]),
+            callbacks=() if frozen is None else (frozen,),
         )
 
     def _evaluate(self) -> dict[str, float]:
@@ -71,7 +77,9 @@ class LabellingRun(RunKind[Experiment]):
 
     def _predictions(self, split: str, progress: Progress) -> list[Prediction]:
         batch_tokens = self.spec.trainer.eval_batch_tokens
-        return list(label_dataset(self.model, self._splits[split], batch_tokens, progress))
+        frozen = self._frozen if split == "validation" else None  # which is labelled in every epoch
+        with nullcontext() if frozen is None else frozen.reused():
+            return list(label_dataset(self.model, self._splits[split], batch_tokens, progress))
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""
