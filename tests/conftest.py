@@ -86,6 +86,7 @@ wandb_library = optional("wandb", "wandb")
 tensorboard_library = optional("tensorboard", "tensorboard")
 onnx_library = optional("onnx", "onnxscript", "onnxruntime", "onnx")
 serve_library = optional("serve", "uvicorn", "fastapi")
+gguf_library = optional("gguf", "gguf")
 presidio_library = optional("dev", "presidio_analyzer")
 
 

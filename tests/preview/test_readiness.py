@@ -136,7 +136,7 @@ def test_what_is_missing_is_an_error_of_the_spec(monkeypatch, capsys, command, c
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "./model/weights.gguf"])
+@pytest.mark.parametrize("name", ["./nowhere", "./nowhere/weights.gguf"])
 def test_a_missing_model_directory_is_a_warning_and_then_an_error(capsys, name):
     """`check` may run on another machine, as for missing data; `train` needs the directory."""
     path = write(backbone=f"{{type: decoder, name: {name}}}")

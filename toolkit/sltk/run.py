@@ -33,7 +33,7 @@ from .pretraining.pretrain_spec import PretrainSpec
 from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
 from .runtime import processes
-from .runtime.progress import Progress
+from .runtime.progress import Progress, reporting_to
 from .schemes.names import SchemeName
 from .spec import loading
 from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
@@ -116,7 +116,7 @@ def _run(
     progress = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
     advice = "free some space, then run the same command with `--resume`"
-    with disk_errors(run.folder, advice), run.locked():
+    with disk_errors(run.folder, advice), run.locked(), reporting_to(progress):
         return _run_in(run, loaded, resume, force, progress, callbacks)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..components.slots import Splitter
 from ..data.datasets import Dataset
 from ..decoding import Decisions
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, reporting_to
 from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
 from ..types import Prediction, Sentence
@@ -123,6 +123,7 @@ def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) 
         UsageError: `folder` has no model, or one that another version of sltk wrote; or files are missing or damaged.
         ModelError: its base model is not available, or differs from the one it was trained on.
     """
-    verify(folder, progress or Progress())
-    with memory_advice.loading_model():
+    progress = progress or Progress()
+    verify(folder, progress)
+    with memory_advice.loading_model(), reporting_to(progress):
         return _module(read_description(folder).get("type", "tagger")).load(folder, merge=merge)

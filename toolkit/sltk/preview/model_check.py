@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .. import masks
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
-from ..errors import InvalidSpecError, Problem, nearest
+from ..errors import InvalidSpecError, ModelError, Problem, nearest
+from ..families.gguf_header import read_gguf
 from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED
 from ..files.paths import expanded
@@ -26,7 +28,8 @@ def check_model(backbone: Backbone) -> None:
     """
     if not isinstance(backbone, PretrainedBackbone):
         return
-    problems = list(_problems(backbone, ModelInfo.of(backbone)))
+    gguf = _gguf_problem(backbone)
+    problems = [gguf] if gguf is not None else list(_problems(backbone, ModelInfo.of(backbone)))
     if problems:
         raise InvalidSpecError(problems)
 
@@ -36,29 +39,31 @@ def missing_model(backbone: Backbone) -> Problem | None:
     name = backbone.name if isinstance(backbone, PretrainedBackbone) else None
     if name is None or not name.startswith(("/", ".", "~")) or expanded(name).is_dir():
         return None
-    if Path(name).suffix == ".gguf":
-        notes = (f"`name` is the directory, and `gguf_file: {Path(name).name}` the file in it",)
-        return Problem(f"`{name}` is a file, not a model directory", path="backbone.name", notes=notes)
     return Problem(f"there is no model directory `{name}`", path="backbone.name")
 
 
 def _gguf_problem(backbone: PretrainedBackbone) -> Problem | None:
-    """The problem that the GGUF file is not in the directory of the model, or None."""
+    """The problem that the GGUF file is not in the directory of the model, or damaged; or None."""
     file, name = backbone.gguf_file, backbone.name
-    if file is None or name is None or not Path(name).is_dir() or (Path(name) / file).is_file():
+    if file is None or name is None or not Path(name).is_dir():
+        return None
+    path = "backbone.gguf_file" if "gguf_file" in backbone.model_fields_set else "backbone.name"
+    if (Path(name) / file).is_file():
+        try:
+            read_gguf(Path(name) / file)
+        except ModelError as error:  # to be reported with the other problems of the spec
+            return replace(error.problems[0], path=path)
         return None
     known = sorted(path.name for path in Path(name).glob("*.gguf"))
     return Problem(
         f"there is no file `{file}` in the model directory `{name}`",
-        path="backbone.gguf_file",
+        path=path,
         suggestion=nearest(Path(file).name, known),
         notes=(f"GGUF files there: {', '.join(known) or 'none'}; the path starts from `name`",),
     )
 
 
 def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem]:
-    if (problem := _gguf_problem(backbone)) is not None:
-        yield problem
     if info.family in REFUSED:
         yield Problem(
             f"the family `{info.family}` cannot be unmasked: its attention cannot be replaced",

@@ -1,17 +1,21 @@
 """The shape and size of a pretrained model, found without loading it.
 
 The shape comes from the spec, from a directory or the hub's cache on this machine (config.json, headers of safetensors
-files), or from the table of known models.
+files; the header of a GGUF file), or from the table of known models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..components.backbones.gguf_cache import size_text
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..families import model_files
+from ..families.gguf_header import GgufHeader, read_gguf
+from ..families.gguf_shape import config_of, find_gguf, has_scaled_positions, shape_of_gguf
 from ..families.model_shape import Shape, shape
 from ..families.model_tables import FAMILIES, REFUSED, known_config
 
@@ -38,8 +42,8 @@ class ModelInfo:
             ModelError: the model's files on this machine are damaged.
         """
         name = backbone.name
-        if backbone.gguf_file:
-            return cls(name, notes=("the shape of a GGUF file is read when it is loaded",))
+        if backbone.gguf_file is not None and name is not None:
+            return cls._of_gguf(backbone, name, backbone.gguf_file)
         folder = model_files.find(name, backbone.revision) if name else None
         config = model_files.read_config(folder) if folder else known_config(name) if name else {}
         if config is None:
@@ -56,6 +60,32 @@ class ModelInfo:
         is_local = folder is not None or backbone.init == "random"
         download = 0 if is_local else _published_bytes(config, model)
         return cls(name, family, model, download, notes, config)
+
+    @classmethod
+    def _of_gguf(cls, backbone: PretrainedBackbone, name: str, gguf_file: str) -> ModelInfo:
+        path = find_gguf(name, gguf_file, backbone.revision)
+        if path is None:
+            return cls(
+                name, notes=(f"`{gguf_file}` is not on this machine: the size of its model is unknown",)
+            )
+        header = read_gguf(path)
+        config, model = config_of(header), shape_of_gguf(header)
+        if backbone.init == "random":
+            config = config | (backbone.config or {})
+            model = shape(config) or model
+        return cls(name, config["model_type"], model, 0, tuple(_gguf_notes(header, gguf_file, model)), config)
+
+
+def _gguf_notes(header: GgufHeader, gguf_file: str, model: Shape | None) -> Iterator[str]:
+    numbers = sum(tensor.numbers for tensor in header.tensors)
+    sizes = ", ".join(
+        f"{size_text(numbers * DTYPE_BYTES[name])} in {name}" for name in ("float32", "bfloat16")
+    )
+    yield f"`{gguf_file}` is converted to safetensors once: {sizes}"
+    if model is None or not model.sizes:
+        yield f"memory is unknown: the family `{header.architecture}` is not in the built-in table"
+    if has_scaled_positions(header):
+        yield f"`{gguf_file}` scales rotary positions, which transformers does not read: vectors differ slightly"
 
 
 def _vocabulary(backbone: PretrainedBackbone) -> dict[str, Any]:

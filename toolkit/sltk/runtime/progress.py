@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -22,3 +25,21 @@ class Progress:
 
     def labelled(self, sentences: int) -> None:
         """Report that this many more sentences have been labelled."""
+
+
+_current: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def reporting_to(progress: Progress) -> Iterator[None]:
+    """Let `current` return these callbacks inside."""
+    token = _current.set(progress)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Progress:
+    """The callbacks of the run or command that is executing; outside, callbacks that do nothing."""
+    return _current.get() or Progress()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import ModelError, Problem
@@ -31,6 +31,14 @@ def identify_base(name: str, revision: str | None) -> dict[str, Any]:
     found = (try_to_load_from_cache(name, file, revision=revision) for file in ("config.json", "sltk.json"))
     cached = next((path for path in found if isinstance(path, str)), None)
     return {"name": name, "revision": Path(cached).parent.name if cached else revision}
+
+
+def identify_gguf(name: str, gguf_file: str, revision: str | None, path: Path) -> dict[str, Any]:
+    """Identify a model in the GGUF file at `path`: by its commit on the hub, or by the SHA-256 of the file."""
+    if name.startswith(("/", ".", "~")):
+        return {"name": name, "gguf_file": gguf_file, "content": file_digests.sha256(path), "covers": "file"}
+    depth = len(PurePosixPath(gguf_file).parts)  # …/snapshots/COMMIT/FILE
+    return {"name": name, "gguf_file": gguf_file, "revision": path.parents[depth - 1].name or revision}
 
 
 def content_hash(folder: Path) -> str:
@@ -67,7 +75,10 @@ def sampled_hash(folder: Path) -> str:
 
 
 def has_content(folder: Path, base: Mapping[str, Any]) -> bool:
-    """Whether a model directory has the content that was recorded, with a hash of everything or of samples."""
+    """Whether a model directory has the content that was recorded: all of it, samples, or one file."""
+    if base.get("covers") == "file":
+        path = folder / str(base.get("gguf_file"))
+        return path.is_file() and file_digests.sha256(path) == base["content"]
     return str(base["content"]) == (content_hash if base.get("covers") == "all" else sampled_hash)(folder)
 
 
@@ -76,6 +87,31 @@ def is_same_base(trained_on: Mapping[str, Any], base: Mapping[str, Any]) -> bool
     if "content" in trained_on and "content" in base:
         return trained_on["content"] == base["content"] or has_content(Path(str(base["name"])), trained_on)
     return all(trained_on.get(key) == base.get(key) for key in ("name", "revision"))
+
+
+def locate_gguf(name: str, gguf_file: str, base: Mapping[str, Any]) -> Path:
+    """Find the GGUF file of a saved model: in its original place, or in `$SLTK_MODELS`, alone or in its folder.
+
+    Models of earlier versions recorded the content of the whole folder.
+
+    Raises:
+        ModelError: the file is in none of these places, or its content is different.
+    """
+    if base.get("covers") != "file":
+        return Path(locate_base(name, base)) / gguf_file
+    models = _models_folder()
+    places = (Path(name), models / Path(name).name, models)
+    folders = [folder for folder in places if (folder / gguf_file).is_file()]
+    match = next((folder for folder in folders if has_content(folder, base)), None)
+    if match is not None:
+        return match / gguf_file
+    if folders:
+        raise _other_weights(folders[0] / gguf_file)
+    raise _missing_base(str(Path(name) / gguf_file), models / gguf_file)
+
+
+def _models_folder() -> Path:
+    return expanded(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models"))
 
 
 def locate_base(name: str, base: Mapping[str, Any]) -> str:
@@ -90,26 +126,26 @@ def locate_base(name: str, base: Mapping[str, Any]) -> str:
     """
     if "content" not in base:
         return name
-    elsewhere = expanded(os.environ.get("SLTK_MODELS", "~/.cache/sltk-models")) / Path(name).name
+    elsewhere = _models_folder() / Path(name).name
     folders = [folder for folder in (Path(name), elsewhere) if folder.is_dir()]
     match = next((folder for folder in folders if has_content(folder, base)), None)
     if match is not None:
         return str(match)
     if folders:
-        raise ModelError(
-            Problem(
-                f"the weights in `{folders[0]}` are not those this model was trained on",
-                path="backbone.name",
-                notes=("restore the original weights, or train again on the new ones",),
-            )
-        )
-    raise ModelError(
-        Problem(
-            f"the base model `{name}` is not on this machine",
-            path="backbone.name",
-            notes=(
-                f"copy it to `{elsewhere}`, or set SLTK_MODELS to the folder that contains `{Path(name).name}`",
-                "`sltk export RUN DIR` writes a model that needs no base",
-            ),
-        )
+        raise _other_weights(folders[0])
+    raise _missing_base(name, elsewhere)
+
+
+def _other_weights(path: Path) -> ModelError:
+    note = "restore the original weights, or train again on the new ones"
+    about = f"the weights in `{path}` are not those this model was trained on"
+    return ModelError(Problem(about, path="backbone.name", notes=(note,)))
+
+
+def _missing_base(name: str, elsewhere: Path) -> ModelError:
+    notes = (
+        f"copy it to `{elsewhere}`, or set SLTK_MODELS to the folder that contains `{elsewhere.name}`",
+        "`sltk export RUN DIR` writes a model that needs no base",
     )
+    about = f"the base model `{name}` is not on this machine"
+    return ModelError(Problem(about, path="backbone.name", notes=notes))

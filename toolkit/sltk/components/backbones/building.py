@@ -21,6 +21,7 @@ from .attention_setup import apply_mask
 from .base_weights import identify_base
 from .exported import download_export, verify_source
 from .fetching import fetch, from_config_values
+from .gguf_conversion import converted
 from .pretrained import TrainedTokenizer
 from .stored_weights import check_config, check_finite, check_total
 from .weights import WeightsSource, load_shared_weights, source_of, tokenizer_options, version_options
@@ -37,6 +38,14 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     """
     if not context.base and context.saved is None:
         download_export(spec)
+    with converted(spec, context) as (readable, at, gguf_base):
+        return _build(readable, at, gguf_base)
+
+
+def _build(
+    spec: PretrainedBackbone, context: BuildContext, gguf_base: dict[str, Any] | None
+) -> PackedBackbone:
+    """Build a model from a directory, from the hub, or with fresh weights; `gguf_base` identifies a converted one."""
     tokenizer = _tokenizer(spec, context)
     source = source_of(spec, context)
     folder = source.folder if source is not None else None
@@ -56,7 +65,7 @@ def build_backbone(spec: PretrainedBackbone, context: BuildContext) -> PackedBac
     backbone = apply_mask(base_model, tokenizer, flags, spec, context)
     backbone.language_model = model if context.language_model else None
     if source is not None and not source.is_inside_run:
-        backbone.base = identify_base(source.name, source.options.get("revision"))
+        backbone.base = gguf_base or identify_base(source.name, source.options.get("revision"))
     _set_trainable(backbone, spec, context)
     fused.fuse(backbone)
     return backbone

@@ -12,8 +12,10 @@ from typing import Any
 
 from ...errors import ModelError, Problem
 from ...families import model_files
+from ...families.gguf_shape import find_gguf
 from ...files.damage import check_readable, damaged, is_about_content, open_regular, read_json, reason
 from ...subwords.plain_tokenizer import PlainTokenizer
+from .gguf_cache import find_conversion
 from .pretrained import PretrainedBackbone, TrainedTokenizer
 
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
@@ -31,11 +33,21 @@ def find(spec: PretrainedBackbone, texts: Iterable[str]) -> PlainTokenizer | Non
     """
     if isinstance(spec.tokenizer, TrainedTokenizer):
         return PlainTokenizer.with_roles(train(texts, spec.tokenizer.vocab_size), TRAINED_SPECIAL)
-    name = spec.tokenizer or spec.name
-    folder = model_files.find_tokenizer(name, None if spec.tokenizer else spec.revision) if name else None
+    folder = _folder_of(spec)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     return PlainTokenizer.with_roles(_read(folder / "tokenizer.json"), _special_tokens(folder))
+
+
+def _folder_of(spec: PretrainedBackbone) -> Path | None:
+    """The folder with the tokenizer; for a GGUF file, its conversion, if it has been loaded before."""
+    name = spec.tokenizer or spec.name
+    if not isinstance(name, str):
+        return None
+    if spec.tokenizer is None and spec.gguf_file is not None:
+        path = find_gguf(name, spec.gguf_file, spec.revision)
+        return None if path is None else find_conversion(path)
+    return model_files.find_tokenizer(name, None if spec.tokenizer else spec.revision)
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:

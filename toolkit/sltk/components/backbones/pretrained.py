@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -62,10 +63,13 @@ class PretrainedBackbone(Backbone):
     required_by: ClassVar[str] = "gguf_file"
 
     name: ModelName | None = Field(
-        default=None, description="hub name, or a directory (starts with `.`, `/` or `~`)"
+        default=None,
+        description="hub name, or a directory or a GGUF file (starts with `.`, `/` or `~`)",
     )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
-    gguf_file: str | None = Field(default=None, description="load weights from this GGUF file in `name`")
+    gguf_file: str | None = Field(
+        default=None, description="the GGUF file in `name`, if `name` is a directory or on the hub"
+    )
     init: Literal["pretrained", "random"] = Field(
         default="pretrained", description="`random`: fresh weights, shaped by `config`"
     )
@@ -98,8 +102,7 @@ class PretrainedBackbone(Backbone):
     def _check_combination(self) -> PretrainedBackbone:
         if self.init == "pretrained" and self.name is None:
             raise ValueError("needs `name`, or `init: random` with a `config`")
-        if self.gguf_file is not None and self.name is None:
-            raise RefusedError("`gguf_file` needs `name`: the directory, or the name on the hub", "gguf_file")
+        self._split_gguf_name()
         if self.init == "random" and self.config is None and self.name is None:
             raise ValueError("`init: random` needs a `config`, or a `name` whose config to use")
         if self.config is not None and self.name is None and "model_type" not in self.config:
@@ -115,6 +118,32 @@ class PretrainedBackbone(Backbone):
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
         return self
+
+    def _split_gguf_name(self) -> None:
+        """Make `name: DIR/x.gguf` the same as `name: DIR` with `gguf_file: x.gguf`.
+
+        Raises:
+            RefusedError: both are set, or `gguf_file` is set alone; or the file could be taken for a name on the hub.
+        """
+        if self.name is None:
+            if self.gguf_file is not None:
+                about = "`gguf_file` needs `name`: the directory, or the name on the hub"
+                raise RefusedError(about, "gguf_file")
+            return
+        path = Path(self.name)
+        is_hub_name = not self.name.startswith((".", "/", "~"))
+        if path.suffix.lower() != ".gguf" or (self.gguf_file is not None and (is_hub_name or path.is_dir())):
+            return
+        if is_hub_name:
+            about = f"a file starts with `.`, `/` or `~`: `./{self.name}`; one on the hub needs `name` and `gguf_file`"
+            raise RefusedError(about, "name")
+        if path.is_dir():
+            return
+        if self.gguf_file is not None:
+            raise RefusedError("`name` is a GGUF file already: leave out `gguf_file`", "gguf_file")
+        self.__dict__.update(
+            name=str(path.parent), gguf_file=path.name
+        )  # the model is frozen once it is valid
 
     def required_packages(self) -> Mapping[str, str]:
         """The package that reads GGUF files, if there is one."""

@@ -1,4 +1,7 @@
-"""Load or create the weights of a model: from a hub, a directory, a GGUF file or a run, or fresh ones."""
+"""Load or create the weights of a model: from a hub, a directory or a run, or fresh ones.
+
+A GGUF file is converted to a directory first (`gguf_conversion.py`).
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,8 @@ class WeightsSource:
 
     @property
     def folder(self) -> Path | None:
-        """The folder with the safetensors files, if they are on this machine; None for GGUF."""
-        return (
-            None if "gguf_file" in self.options else model_files.find(self.name, self.options.get("revision"))
-        )
+        """The folder with the safetensors files, if they are on this machine."""
+        return model_files.find(self.name, self.options.get("revision"))
 
 
 def source_of(spec: PretrainedBackbone, context: BuildContext) -> WeightsSource | None:
@@ -74,9 +75,8 @@ def tokenizer_options(spec: PretrainedBackbone) -> dict[str, Any]:
 
 
 def version_options(spec: PretrainedBackbone) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that select the version and the file."""
-    options = {"revision": spec.revision, "gguf_file": spec.gguf_file}
-    return {key: value for key, value in options.items() if value is not None}
+    """Arguments of `from_pretrained` that select the version."""
+    return {} if spec.revision is None else {"revision": spec.revision}
 
 
 def load_shared_weights(
@@ -127,15 +127,13 @@ def _load_weights(
         return _create(spec, config, context)
     model_class = _model_class(spec, context)
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
-    if "gguf_file" in options:
-        return _plain(_load(source.name, model_class, **options)).to(context.device)
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
     if spec.quantization is None:
-        return _load(source.name, model_class, **options)
+        return load_complete(source.name, model_class, **options)
     if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
-    return _differentiable(_load(source.name, model_class, **options))
+    return _differentiable(load_complete(source.name, model_class, **options))
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
@@ -159,7 +157,13 @@ def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
     return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
 
 
-def _load(name: str, model_class: Any, **options: Any) -> Any:
+def load_complete(name: str, model_class: Any, **options: Any) -> Any:
+    """Load a model with the auto class `model_class`, and check that no weights are missing.
+
+    Raises:
+        ModelError: it cannot be loaded, or weights are missing.
+        UsageError: a file is damaged.
+    """
     load = functools.partial(
         model_class.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
     )
@@ -210,12 +214,4 @@ def _differentiable(model: Any) -> Any:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    return model
-
-
-def _plain(model: Any) -> Any:
-    """Mark a model loaded from GGUF as not quantized: its weights are dequantized, even if its config disagrees."""
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.is_quantized, model.hf_quantizer = False, None
     return model
