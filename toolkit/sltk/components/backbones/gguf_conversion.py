@@ -230,7 +230,8 @@ def _parsed_once() -> Iterator[None]:
 
     def read(path: Any, return_tensors: bool = False, **options: Any) -> dict[str, Any]:
         if return_tensors:
-            return read_all(path, return_tensors=True, **options)
+            everything: dict[str, Any] = read_all(path, return_tensors=True, **options)
+            return everything
         metadata = read_metadata(path)
         return {**metadata, "config": copy.deepcopy(metadata["config"])}
 
