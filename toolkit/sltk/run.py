@@ -41,7 +41,7 @@ from .spec.imports import ImportPolicy
 from .spec.loading import Loaded
 from .spec.writing import digest
 from .trackers.tracked_progress import tracked
-from .types import Prediction
+from .types import PrecisionSetting, Prediction
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -196,6 +196,7 @@ def evaluate(
     keep_predictions: bool = True,
     decode: Mode | None = None,
     thresholds: UseOfThresholds = "stored",
+    precision: PrecisionSetting | None = None,
 ) -> Evaluation:
     """Score a finished run on one of its splits, or a run or an exported model on other data.
 
@@ -209,6 +210,7 @@ def evaluate(
         decode: `constrained` also gives the scores without constraint, as `as_trained`, and the number of changes, as
             `changed`; both without thresholds. `head` does not constrain. None for what the model's head says.
         thresholds: `none` keeps all spans, whatever thresholds are stored with the model.
+        precision: number format of matrix products, as for `load`.
 
     Raises:
         UsageError: `folder` has no finished run, or code that may not run, or an exported model is given no `reader`;
@@ -217,7 +219,7 @@ def evaluate(
     """
     progress, options = progress or Progress(), DecisionOptions.for_evaluation(decode, thresholds)
     folder = hub_models.locate(folder, trust_code=trust_code)
-    task = scoring_task(folder, split, reader, progress, trust_code)
+    task = scoring_task(folder, split, reader, progress, trust_code, precision)
     decisions = decisions_for(task.model, task.model_at, options, progress)
     stream = label_dataset(task.model, task.dataset, task.batch_tokens, progress, decisions)
     comparison = DecodingComparison(task.model, task.metrics, task.scheme) if options.compare else None
@@ -245,7 +247,12 @@ class ScoringTask:
 
 
 def scoring_task(
-    folder: Path, split: str, reader: Reader | None, progress: Progress, trust_code: bool
+    folder: Path,
+    split: str,
+    reader: Reader | None,
+    progress: Progress,
+    trust_code: bool,
+    precision: PrecisionSetting | None = None,
 ) -> ScoringTask:
     """Open the data, and load the model of a run or an export; see `evaluate`."""
     policy = _policy(progress, trust_code)
@@ -270,7 +277,7 @@ def scoring_task(
     with memory_advice.reading_data():
         check_not_empty(dataset, source)
         summary = summarize(dataset)  # before the model is loaded, in case the data is malformed
-    model = kinds.load(model_at, progress=progress)
+    model = kinds.load(model_at, progress=progress, precision=precision)
     report_summary(summary, dataset.name, progress)
     unknown = summary.tags - set(model.labels.tags)
     if unknown:
@@ -288,6 +295,7 @@ def load(
     span_score: SpanScore | None = None,
     thresholds: UseOfThresholds = "stored",
     uncertainty: Measure | None = None,
+    precision: PrecisionSetting | None = None,
 ) -> Labeller:
     """Load a trained model from a run directory, an exported model, or a model on the hub.
 
@@ -301,18 +309,25 @@ def load(
         span_score: `product`, `minimum` or `marginal`; None for what the model's head says.
         thresholds: `none` keeps all spans, whatever thresholds are stored with the model.
         uncertainty: `margin` or `entropy` measures the uncertainty about each sentence.
+        precision: number format of matrix products: `auto` (bf16 on GPUs that have it, fp32 elsewhere), `bf16`, `fp16`
+            or `fp32`; None for that of training if the model was trained on such a device, and otherwise `auto`.
 
     Raises:
         UsageError: `folder` has no model, its training is not finished, or it has code that may not run; or the model
             cannot decide as asked.
-        ModelError: its base model is not available, or differs from the one it was trained on; or there is neither
-            such a folder nor such a model on the hub.
+        ModelError: its base model is not available, or differs from the one it was trained on; the device cannot
+            compute in the `precision`; or there is neither such a folder nor such a model on the hub.
     """
     options = DecisionOptions(
         decode=decode, span_score=span_score, thresholds=thresholds, uncertainty=uncertainty
     )
     return load_with_options(
-        folder, options, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code
+        folder,
+        options,
+        batch_tokens=batch_tokens,
+        progress=progress,
+        trust_code=trust_code,
+        precision=precision,
     )
 
 
@@ -323,12 +338,13 @@ def load_with_options(
     batch_tokens: int,
     progress: Progress | None = None,
     trust_code: bool = False,
+    precision: PrecisionSetting | None = None,
 ) -> Labeller:
     """`load`, with all that can be asked for as one value."""
     progress = progress or Progress()
     found = hub_models.locate(folder, trust_code=trust_code)
     model = model_folder(found, _policy(progress, trust_code))
-    loaded = kinds.load(model, progress=progress)
+    loaded = kinds.load(model, progress=progress, precision=precision)
     return Labeller(loaded, batch_tokens, progress, decisions_for(loaded, model, options, progress))
 
 

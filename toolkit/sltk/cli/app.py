@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast, get_args
 
 import typer
 from typer.main import get_command
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..spec.imports import ImportPolicy
+    from ..types import PrecisionSetting
 
 __all__ = ["app", "console", "main", "print_info", "print_result", "print_warning"]
 
@@ -94,6 +95,14 @@ DecodeOption = Annotated[
         "--decode",
         metavar="HOW",
         help="head, or constrained for tags that the scheme allows  [default: what the head says]",
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="FORMAT",
+        help="of matrix products: auto, bf16, fp16 or fp32  [default: as trained on such a device, otherwise auto]",
     ),
 ]
 SpanScoreOption = Annotated[
@@ -234,6 +243,20 @@ def run_imports(items: Sequence[str] | None) -> None:
     from ..yamltree.scalars import resolve_import
 
     load_imports([resolve_import(item) for item in items or ()], import_policy())
+
+
+def checked_precision(name: str | None) -> PrecisionSetting | None:
+    """The value of `--precision`.
+
+    Raises:
+        UsageError: it is not the name of a number format.
+    """
+    from ..decoding.decisions import check_name
+    from ..types import PrecisionSetting
+
+    if name is not None:
+        check_name("precision", name, get_args(PrecisionSetting))
+    return cast("PrecisionSetting | None", name)
 
 
 def import_policy(trust_code: bool = False) -> ImportPolicy:

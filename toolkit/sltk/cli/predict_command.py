@@ -14,6 +14,7 @@ from ..errors import Problem, UsageError
 from .app import (
     DecodeOption,
     ImportsOption,
+    PrecisionOption,
     ReaderKeyOption,
     RunArgument,
     SpanScoreOption,
@@ -22,6 +23,7 @@ from .app import (
     TrustOption,
     WriterKeyOption,
     app,
+    checked_precision,
     run_imports,
 )
 from .run_commands import ReaderOption, progress_bar
@@ -64,6 +66,7 @@ def predict(
     span_score: SpanScoreOption = None,
     thresholds: ThresholdsOption = "stored",
     decode: DecodeOption = None,
+    precision: PrecisionOption = None,
     rank: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +89,7 @@ def predict(
 ) -> None:
     """Label text line by line; or, with --reader, label files and keep their words."""
     uncertainty = _measure(rank, measure, limit)
+    number_format = checked_precision(precision)
     run_imports(imports)
     from ..components.readers.text import TextReader
     from ..data.changes import NotedChanges, written
@@ -113,7 +117,12 @@ def predict(
 
     with progress_bar() as progress:
         labeller = pipelines.load_with_options(
-            run, options, batch_tokens=batch_tokens, progress=progress, trust_code=trust_code
+            run,
+            options,
+            batch_tokens=batch_tokens,
+            progress=progress,
+            trust_code=trust_code,
+            precision=number_format,
         )
         if readers is None:
             readers = [TextReader(path=Path(path), splitter=labeller.splitter) for path in inputs]

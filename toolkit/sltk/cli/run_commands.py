@@ -14,6 +14,7 @@ from .app import (
     ForceOption,
     ImportsOption,
     JsonOption,
+    PrecisionOption,
     ReaderKeyOption,
     RehearseOption,
     ResumeOption,
@@ -25,6 +26,7 @@ from .app import (
     ThresholdsOption,
     TrustOption,
     app,
+    checked_precision,
     console,
     import_policy,
     print_json,
@@ -151,6 +153,7 @@ def evaluate(
     json: JsonOption = False,
     decode: DecodeOption = None,
     thresholds: ThresholdsOption = "stored",
+    precision: PrecisionOption = None,
     imports: ImportsOption = None,
     threads: ThreadsOption = None,
     trust_code: TrustOption = False,
@@ -158,6 +161,7 @@ def evaluate(
     """Score a trained model on a split of its data, or on other data."""
     if (data is None) != (reader is None):
         raise UsageError("--data and --reader must be given together")
+    number_format = checked_precision(precision)
     run_imports(imports)
     from ..files import atomic
     from ..files.writable import check_file, check_not_read
@@ -184,6 +188,7 @@ def evaluate(
                 keep_predictions=False,
                 decode=cast("Mode | None", decode),
                 thresholds=cast("UseOfThresholds", thresholds),
+                precision=number_format,
             )
         if output is not None:
             atomic.write_json(output, result.scores)

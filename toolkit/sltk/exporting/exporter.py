@@ -39,6 +39,7 @@ from ..models.description import DESCRIPTION, read_description
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
 from ..nn import adapter_merging
+from ..nn.autocast import full_float32
 from ..run import model_folder
 from ..runtime.progress import Progress
 from ..spec.imports import ImportPolicy
@@ -96,12 +97,13 @@ def export(
     folder = model_folder(source, ImportPolicy(trust_code, progress.note))
     if read_description(folder).get("type") == "onnx":
         raise UsageError(f"`{run}` is an ONNX export, which only labels: export the run that it comes from")
-    if format == "onnx":
-        from .onnx_exporter import export_onnx  # needs an extra
+    with full_float32():
+        if format == "onnx":
+            from .onnx_exporter import export_onnx  # needs an extra
 
-        export_onnx(folder, source, target, progress, quantize=quantize)
-    else:
-        _export_transformers(folder, source, target, progress)
+            export_onnx(folder, source, target, progress, quantize=quantize)
+        else:
+            _export_transformers(folder, source, target, progress)
 
 
 def _export_transformers(folder: Path, run: Path, target: Path, progress: Progress) -> None:
@@ -117,6 +119,7 @@ def _export_transformers(folder: Path, run: Path, target: Path, progress: Progre
             manifest.write(partial, **about)
         return
     model: TaggerModel | InstructModel = kinds.load(folder, merge=False, progress=progress)
+    model.network.backbone.precision = "fp32"  # with the weights of the precision in which it was trained
     trained = model.network.backbone.model
     config = adapter_merging.plain_config(trained)
 

@@ -55,6 +55,7 @@ def export_onnx(
     _check_exportable(folder)
     about = manifest.read(folder)
     model: TaggerModel = kinds.load(folder, merge=False, progress=progress)
+    model.network.backbone.precision = "fp32"
     _check_head(model)
     with memory_advice.saving(), atomic.new_folder(target) as partial:
         network = merged_network(model)

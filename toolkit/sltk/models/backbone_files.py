@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_model, save_file, save_model
 
 from .._version import __version__
-from ..components.backbones import precision
+from ..components.backbones import precision as devices
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import Location, ModelError, Problem
@@ -22,6 +22,7 @@ from ..nn.autocast import use_tf32
 from ..nn.backbone import BuildContext, PackedBackbone
 from ..runtime import processes
 from ..spec.experiment import RunSpec
+from ..types import PrecisionSetting
 from .description import DESCRIPTION, FORMAT, stored_values
 
 _CUSTOM_WEIGHTS = Path("base") / "weights.safetensors"
@@ -36,11 +37,11 @@ def build_backbone(
     Raises:
         ModelError: the backbone is not available, or cannot do what the spec requires.
     """
-    device = precision.device()
+    device = devices.device()
     use_tf32(device)
     context = BuildContext(
         device=device,
-        precision=precision.resolve(spec.trainer.precision, device),
+        precision=devices.resolve(spec.trainer.precision, device),
         seed=spec.seed,
         texts=texts,
         gradient_checkpointing=spec.trainer.gradient_checkpointing,
@@ -129,11 +130,17 @@ def stored_backbone(folder: Path, description: dict[str, Any]) -> Backbone:
 
 
 def load_backbone(
-    folder: Path, description: dict[str, Any], *, merge: bool, language_model: bool = False
+    folder: Path,
+    description: dict[str, Any],
+    *,
+    merge: bool,
+    precision: PrecisionSetting | None,
+    language_model: bool = False,
 ) -> tuple[Backbone, PackedBackbone]:
     """Load the backbone of a saved model. Returns its spec and the model.
 
-    With `merge`, adapters become part of the float32 weights that they adapt.
+    With `merge`, adapters become part of the float32 weights that they adapt. Without a `precision`, the model
+    computes as in training, if it was trained on such a device.
 
     Raises:
         UsageError: files of the model are missing or damaged.
@@ -142,8 +149,17 @@ def load_backbone(
     spec, base = stored_backbone(folder, description), description["base"]
     if base.get("revision"):  # the revision of the hub model that it was trained on
         spec = spec.model_copy(update={"revision": base["revision"]})
+    device = devices.device()
+    if merge:  # an export is compared in full precision
+        use_tf32(device)
+    setting = precision or devices.as_trained(description.get("precision", {}), device)
     context = BuildContext(
-        device=precision.device(), seed=0, saved=folder, base=base, language_model=language_model
+        device=device,
+        seed=0,
+        saved=folder,
+        base=base,
+        language_model=language_model,
+        precision=devices.resolve(setting, device, "precision"),
     )
     backbone = spec.build(context)
     if not isinstance(spec, PretrainedBackbone):
@@ -162,6 +178,7 @@ def load_backbone(
     # Only float32 weights can be merged without loss.
     if merge and hasattr(model, "merge_and_unload") and dtypes == {torch.float32}:
         backbone.model = model.merge_and_unload()
+    backbone.precision = context.precision
     return spec, backbone
 
 

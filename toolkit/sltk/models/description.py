@@ -14,6 +14,7 @@ from .._version import __version__
 from ..errors import Location, Problem, UsageError
 from ..files.damage import damaged, read_json
 from ..schemes.names import SchemeName
+from ..types import PrecisionSetting
 
 FORMAT = 1
 DESCRIPTION = "sltk.json"
@@ -44,6 +45,13 @@ class _Base(_Shape):
     revision: str | None = None
     content: str | None = None
     path: Literal["base", "."] | None = None
+
+
+class _TrainedIn(_Shape):
+    """The precision of training; see `saving.Model.trained_in`."""
+
+    setting: PrecisionSetting = "auto"
+    device: str | None = None
 
 
 class _Example(BaseModel):
@@ -87,6 +95,7 @@ class _Description(_Shape):
     base: _Base
     max_length: Annotated[int, Field(strict=True, ge=1)] | None
     components: dict[str, dict[str, Any]]
+    precision: _TrainedIn = _TrainedIn()
     transformers: _InTransformers = _InTransformers()
     # A tagger:
     spacing: Literal["single", "source"] = "single"

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
 from ..components.slots import Splitter
 from ..data.datasets import Dataset
 from ..decoding import Decisions
+from ..decoding.decisions import check_name
 from ..runtime.progress import Progress, reporting_to
 from ..schemes.labels import LabelSet
 from ..spec.experiment import Experiment
-from ..types import Prediction, Sentence
+from ..types import PrecisionSetting, Prediction, Sentence
 from . import memory_advice
 from .description import read_description
 from .integrity import verify
@@ -76,7 +77,7 @@ class LabellingType(Protocol):
     def extra_scores(self, model: Any, predictions: Sequence[Prediction], score: Score) -> dict[str, Any]:
         """Scores of a split in addition to those of the metrics."""
 
-    def load(self, folder: Path, *, merge: bool = True) -> Any:
+    def load(self, folder: Path, *, merge: bool = True, precision: PrecisionSetting | None = None) -> Any:
         """Load a model for prediction; with `merge`, adapters are merged into float32 weights."""
 
 
@@ -116,14 +117,27 @@ def _module(name: str) -> LabellingType:
     return cast(LabellingType, import_module(f".{_MODULES[name]}", __package__))
 
 
-def load(folder: Path, *, merge: bool = True, progress: Progress | None = None) -> Any:
+def load(
+    folder: Path,
+    *,
+    merge: bool = True,
+    progress: Progress | None = None,
+    precision: PrecisionSetting | None = None,
+) -> Any:
     """Verify and load a saved model of any type for prediction; with `merge`, adapters become part of float32 weights.
+
+    Without a `precision`, it computes as in training, if it was trained on such a device.
 
     Raises:
         UsageError: `folder` has no model, or one that another version of sltk wrote; or files are missing or damaged.
-        ModelError: its base model is not available, or differs from the one it was trained on.
+        ModelError: its base model is not available, or differs from the one it was trained on; or the device, or an
+            ONNX export, cannot compute in the `precision`.
     """
+    if precision is not None:
+        check_name("precision", precision, get_args(PrecisionSetting))
     progress = progress or Progress()
     verify(folder, progress)
     with memory_advice.loading_model(), reporting_to(progress):
-        return _module(read_description(folder).get("type", "tagger")).load(folder, merge=merge)
+        return _module(read_description(folder).get("type", "tagger")).load(
+            folder, merge=merge, precision=precision
+        )

@@ -19,13 +19,14 @@ import numpy as np
 
 from ..components.slots import Splitter
 from ..decoding import Decisions, TagDecoder, Transitions, check_scheme
+from ..errors import Problem, UsageError
 from ..files.damage import damaged, open_regular, read_json, report_damage
 from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..subwords.plain_tokenizer import PlainTokenizer, plain_backend
 from ..subwords.samples import Sample
 from ..subwords.tokenization import SubwordEncoder
-from ..types import Prediction, Sentence
+from ..types import PrecisionSetting, Prediction, Sentence
 from .batched_labelling import label
 from .description import DESCRIPTION, read_description, stored_values
 from .integrity import TOKENIZER, TRANSITIONS
@@ -54,12 +55,18 @@ class OnnxTagger:
         return stored_values(Splitter, self.folder, self.components["splitter"], "components.splitter")
 
 
-def load(folder: Path, *, merge: bool = True) -> OnnxTagger:
+def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None = None) -> OnnxTagger:
     """Load an ONNX export; `merge` has no effect, since it has no adapters.
 
     Raises:
-        UsageError: onnxruntime is not installed, or files are missing or damaged.
+        UsageError: onnxruntime is not installed, or files are missing or damaged; or a `precision` is asked for.
     """
+    if precision not in (None, "auto"):
+        about = (
+            f"an ONNX export cannot compute in {precision}: its number format was fixed when it was exported"
+        )
+        note = "leave out the precision; `sltk export --quantize int8` writes a smaller and faster one"
+        raise UsageError(Problem(about, notes=(note,)))
     description = read_description(folder)
     about, components = description["onnx"], description["components"]
     head = components["head"]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..components.backbones import precision
+from ..components.backbones.precision import device
 from ..components.backbones.stored_weights import check_finite
 from ..components.slots import Backbone, Splitter
 from ..decoding import Decisions
@@ -33,6 +33,7 @@ from ..files import atomic, manifest
 from ..files.damage import check_regular, report_damage
 from ..nn.backbone import PackedBackbone
 from ..schemes.labels import LabelSet
+from ..types import PrecisionSetting
 from .backbone_files import base_of, describe_backbone, load_backbone, save_backbone
 from .description import DESCRIPTION, read_description, stored_values
 from .integrity import HEAD, check_complete
@@ -54,6 +55,8 @@ class Model(ABC):
     backbone: Backbone
     max_length: int | None
     device: torch.device
+    trained_in: Mapping[str, str] = field(default_factory=dict)
+    """`setting` of the precision, and type of the `device`, in training."""
 
     @property
     def decisions(self) -> Decisions:
@@ -101,15 +104,18 @@ def describe(model: Model, base: dict[str, Any]) -> dict[str, Any]:
         "scheme": model.labels.scheme,
         "labels": list(model.labels.tags),
         "max_length": model.max_length,
+        **({"precision": dict(model.trained_in)} if model.trained_in else {}),
         "components": {slot: getattr(model, slot).model_dump(mode="json") for slot in model.slots},
         **model.settings(),
     }
 
 
 def load(
-    folder: Path, *, merge: bool, language_model: bool = False
+    folder: Path, *, merge: bool, precision: PrecisionSetting | None, language_model: bool = False
 ) -> tuple[dict[str, Any], PackedBackbone, dict[str, Any]]:
     """Load the parts that models of all types have; `merge` adds adapters to the float32 weights they adapt.
+
+    See `load_backbone` for `precision`.
 
     Returns:
         The content of sltk.json, the backbone, and the fields of `Model` except the network.
@@ -121,7 +127,9 @@ def load(
     check_regular(folder)
     description = read_description(folder)
     check_complete(folder, description)
-    spec, backbone = load_backbone(folder, description, merge=merge, language_model=language_model)
+    spec, backbone = load_backbone(
+        folder, description, merge=merge, precision=precision, language_model=language_model
+    )
     if not manifest.exists(folder):
         check_finite(backbone, folder)
     splitter = description["components"]["splitter"]
@@ -130,7 +138,8 @@ def load(
         "splitter": stored_values(Splitter, folder, splitter, "components.splitter"),
         "backbone": spec,
         "max_length": description["max_length"],
-        "device": precision.device(),
+        "device": device(),
+        "trained_in": description.get("precision", {}),
     }
     return description, backbone, fields
 

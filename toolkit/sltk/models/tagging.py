@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..components.backbones import precision
+from ..components.backbones import precision as devices
 from ..components.slots import Aligner, Head, Reader
 from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
@@ -24,7 +24,7 @@ from ..spec.experiment import Experiment
 from ..subwords import token_cache
 from ..subwords.samples import Sample, without_loss
 from ..subwords.tokenization import resolve_spacing
-from ..types import Prediction
+from ..types import PrecisionSetting, Prediction
 from . import saving
 from .backbone_files import build_backbone
 from .description import stored_values
@@ -69,7 +69,7 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
     backbone = build_backbone(experiment, lambda: (f" {sentence.with_text().text}" for sentence in training))
     torch.manual_seed(experiment.seed)  # the initial head does not depend on the backbone's random numbers
     head = experiment.head.build(backbone.hidden_size, labels)
-    device = precision.device()
+    device = devices.device()
     network = Tagger(backbone, experiment.aligner.build().to(device), head.to(device))
     return TaggerModel(
         network=network if sharding.is_sharded(backbone) else network.to(device),
@@ -83,17 +83,19 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
         on_overflow=experiment.on_overflow,
         document_context=experiment.document_context,
         device=device,
+        trained_in={"setting": experiment.trainer.precision, "device": device.type},
     )
 
 
-def load(folder: Path, *, merge: bool = True) -> TaggerModel:
+def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None = None) -> TaggerModel:
     """Load a tagger for prediction. With `merge`, adapters become part of the float32 weights that they adapt.
 
     Raises:
         UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
-        ModelError: its base model is not available, or differs from the one it was trained on.
+        ModelError: its base model is not available, or differs from the one it was trained on; or the device does not
+            have the `precision`.
     """
-    description, backbone, fields = saving.load(folder, merge=merge)
+    description, backbone, fields = saving.load(folder, merge=merge, precision=precision)
     components = description["components"]
     aligner = stored_values(Aligner, folder, components["aligner"], "components.aligner")
     head = stored_values(Head, folder, components["head"], "components.head")

@@ -14,12 +14,17 @@ from ..types import Precision
 
 AUTOCAST_DEVICES = {"cuda"}
 """The types of devices on which products in half precision are those of autocast."""
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
     """The dtype that autocast multiplies in on this device; None if it is off."""
-    return _DTYPES.get(precision) if device.type in AUTOCAST_DEVICES else None
+    is_half = precision != "fp32" and device.type in AUTOCAST_DEVICES
+    return DTYPES[precision] if is_half else None
 
 
 def computing_in(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:

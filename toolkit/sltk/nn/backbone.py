@@ -51,6 +51,8 @@ class Proof:
     packed: bool = True
     """False for an encoder that runs on padded batches with its own attention."""
     holds: bool = True
+    precision: Precision = "fp32"
+    """The number format of the products in these checks."""
     kernel: str = "eager"
     """The attention kernels that ran during the proof; training may use others (`PackedBackbone.kernels`)."""
 
@@ -96,6 +98,11 @@ class PackedBackbone(nn.Module):
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     @property
+    def is_float32(self) -> bool:
+        """Whether all weights are float32, and their products too (on CUDA perhaps in TF32)."""
+        return self._precision == "fp32" and {p.dtype for p in self.model.parameters()} == {torch.float32}
+
+    @property
     def precision(self) -> Precision:
         """The number format of matrix products: with autocast on a GPU, in the fused modules on a CPU."""
         return self._precision
@@ -112,8 +119,12 @@ class PackedBackbone(nn.Module):
         return autocast.computing_in(self.device, self._autocast)
 
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
-        """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm."""
-        return self.states(ids_T, packing, all_states=False)[-1][0]
+        """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm.
+
+        With autocast they are float32, like everything that is computed from them.
+        """
+        vectors_TH = self.states(ids_T, packing, all_states=False)[-1][0]
+        return vectors_TH if self._autocast is None else vectors_TH.float()
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
         """The last hidden state, or the embedding and the hidden state of every block; each [1, T, H].

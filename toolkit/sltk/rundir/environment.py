@@ -41,9 +41,11 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
     """Collect versions, device, threads, the revision of sltk, seed and the proof of the mask."""
     import torch
 
+    from ..nn.autocast import uses_tf32
     from ..nn.fused import onednn
 
-    proof, device = model.network.backbone.proof, model.device
+    backbone, device = model.network.backbone, model.device
+    proof = backbone.proof
     return {
         "format": FORMAT,
         "sltk": __version__,
@@ -51,6 +53,8 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": backbone.precision,
+        "tf32": uses_tf32(device),
         "threads": torch.get_num_threads(),
         "cpus": cpus.usable_cpus(),
         "openmp": openmp.settings(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import ModelError, Problem
-from ...nn import mask_proof, probe_sentences
+from ...nn import autocast, mask_proof, probe_sentences
 from ...nn.attention import NAME
 from ...nn.backbone import BuildContext, PackedBackbone, Proof
 from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules, is_bidirectional
@@ -36,8 +36,8 @@ def apply_mask(
     """
     model.config.use_cache = False
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
-    if context.device.type != "cpu":  # there, modules are only replaced after the proof
-        backbone.precision = context.precision  # the proof is for the format in which the model runs
+    if autocast.autocast_dtype(context.precision, context.device) is not None:
+        backbone.precision = context.precision  # so the proof is for the format in which the model runs
     is_encoder = spec.type_name == "encoder"
     try:
         _use_own_attention(backbone, spec, context, own=is_encoder or is_bidirectional(model.config))
@@ -96,9 +96,11 @@ def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
         message = f"{family} cannot be run as an encoder: {error}"
         raise ModelError(Problem(message, path="backbone.name")) from error
     difference = mask_proof.relative_difference(together_TH, alone_TH)
-    if not difference <= mask_proof.tolerance(model):
+    if not difference <= mask_proof.tolerance(backbone):
         message = f"{family} does not ignore padding: it changes the output by {difference:.1%}"
         raise ModelError(Problem(message, path="backbone.name"))
     blocks = list(range(len(backbone.flags)))
     seconds = round(time.perf_counter() - start_time, 3)
-    backbone.proof = Proof(len(blocks), blocks, 0, difference, seconds, packed=False)
+    backbone.proof = Proof(
+        len(blocks), blocks, 0, difference, seconds, packed=False, precision=backbone.precision
+    )

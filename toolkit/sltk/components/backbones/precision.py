@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...errors import ModelError, Problem
+from ...nn.autocast import AUTOCAST_DEVICES, DTYPES
 from ...types import Precision, PrecisionSetting
 
 if TYPE_CHECKING:
+    from ...nn.backbone import BuildContext
     from .pretrained import PretrainedBackbone, Quantization
+
+_NAMES: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
 
 
 def device() -> torch.device:
@@ -44,50 +49,63 @@ def resolve(setting: PrecisionSetting, target: torch.device, key: str = "trainer
     """
     if setting == "auto":
         return "bf16" if target.type == "cuda" and is_fast_in_bfloat16(target) else "fp32"
-    if setting == "bf16" and not is_fast_in_bfloat16(target):
-        raise ModelError(
-            Problem(f"`{setting}`: {_without_bfloat16(target)}", path=key, notes=_advice(target))
-        )
-    if setting == "fp16" and target.type != "cuda":
-        about = f"`{setting}` is for CUDA GPUs, and the model runs on `{target.type}`"
-        raise ModelError(Problem(about, path=key, notes=_advice(target)))
+    reason = missing(setting, target)
+    if reason is not None:
+        others = [name for name in _NAMES if missing(name, target) is None]
+        note = f"possible here: auto (which is {resolve('auto', target)}), {', '.join(others)}"
+        raise ModelError(Problem(f"cannot compute in {setting}: {reason}", path=key, notes=(note,)))
     return setting
 
 
-def _without_bfloat16(target: torch.device) -> str:
-    if target.type == "cpu":
-        return "this CPU has no bfloat16 instructions (AVX512-BF16 or AMX)"
-    name = torch.cuda.get_device_name(target) if target.type == "cuda" else f"`{target.type}`"
-    return f"{name} does not multiply in bfloat16"
+def missing(precision: Precision, target: torch.device) -> str | None:
+    """The reason why a device cannot compute in a number format; None if it can."""
+    if precision == "bf16" and not is_fast_in_bfloat16(target):
+        if target.type == "cpu":
+            return "this CPU has no bfloat16 instructions (AVX512-BF16 or AMX)"
+        name = torch.cuda.get_device_name(target) if target.type == "cuda" else f"the device `{target.type}`"
+        return f"{name} does not multiply in bfloat16"
+    if precision == "fp16" and target.type not in AUTOCAST_DEVICES:
+        return f"fp16 is for CUDA GPUs, and the model runs on the device `{target.type}`"
+    return None
 
 
-def _advice(target: torch.device) -> tuple[str, ...]:
-    options = ["fp16", "fp32"] if target.type == "cuda" else ["fp32"]
-    return (f"`auto` takes what the device has; here also: {', '.join(options)}",)
+def as_trained(stored: Mapping[str, Any], target: torch.device) -> PrecisionSetting:
+    """The setting with which a model was trained, if it was trained on such a device; `auto` otherwise.
+
+    Args:
+        stored: `setting` and `device` in the description of the model; empty in models of earlier versions.
+    """
+    setting: PrecisionSetting = stored.get("setting", "auto")
+    if setting == "auto" or stored.get("device") != target.type or missing(setting, target) is not None:
+        return "auto"
+    return setting
 
 
-def weights_dtype(spec: PretrainedBackbone, target: torch.device) -> torch.dtype:
+def weights_dtype(spec: PretrainedBackbone, context: BuildContext) -> torch.dtype:
     """The dtype of weights that are not quantized; trained weights stay float32.
 
     On a CPU, a 4-bit layer multiplies in its compute dtype, and everything around it is float32.
     """
+    is_cpu, quantization = context.device.type == "cpu", spec.quantization
     if spec.dtype != "auto":
         return _named(spec.dtype)
-    if spec.quantization is not None and not (target.type == "cpu" and spec.quantization.type != "int8"):
-        return compute_dtype(spec.quantization, target)
-    if spec.trains_all_weights or target.type == "cpu":
+    if quantization is not None and not (is_cpu and quantization.type != "int8"):
+        return compute_dtype(quantization, context)
+    if spec.trains_all_weights or is_cpu:
         return torch.float32
-    return torch.bfloat16 if is_fast_in_bfloat16(target) else torch.float32
+    return DTYPES[context.precision]
 
 
-def compute_dtype(spec: Quantization, target: torch.device) -> torch.dtype:
+def compute_dtype(spec: Quantization, context: BuildContext) -> torch.dtype:
     """The dtype of quantized matrix products: as in the spec, but float32 on a CPU that only emulates bfloat16."""
-    if target.type == "cpu" and not is_fast_in_bfloat16(target):
-        return torch.float32
-    return torch.bfloat16 if spec.compute_dtype == "auto" else _named(spec.compute_dtype)
+    if context.device.type == "cpu":
+        if not is_fast_in_bfloat16(context.device):
+            return torch.float32
+        return torch.bfloat16 if spec.compute_dtype == "auto" else _named(spec.compute_dtype)
+    return DTYPES[context.precision] if spec.compute_dtype == "auto" else _named(spec.compute_dtype)
 
 
-def bitsandbytes_config(spec: Quantization, target: torch.device) -> Any:
+def bitsandbytes_config(spec: Quantization, context: BuildContext) -> Any:
     """The quantization settings as transformers takes them."""
     from transformers import BitsAndBytesConfig
 
@@ -97,7 +115,7 @@ def bitsandbytes_config(spec: Quantization, target: torch.device) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type=spec.type,
         bnb_4bit_use_double_quant=spec.double,
-        bnb_4bit_compute_dtype=compute_dtype(spec, target),
+        bnb_4bit_compute_dtype=compute_dtype(spec, context),
     )
 
 

@@ -89,7 +89,7 @@ def load_shared_weights(
     is_changed = spec.trains_all_weights or (quantization is not None and quantization.type == "int8")
     if source is None or source.is_inside_run or is_changed or context.language_model:
         return make()
-    dtype = precision.weights_dtype(spec, context.device)
+    dtype = precision.weights_dtype(spec, context)
     key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device))
     return _shared(key, make, context.device)
 
@@ -126,19 +126,19 @@ def _load_weights(
     if source is None:
         return _create(spec, config, context)
     model_class = _model_class(spec, context)
-    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context.device), **source.options}
+    options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context), **source.options}
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
     if spec.quantization is None:
         return load_complete(source.name, model_class, **options)
     if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
-        options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context.device)
+        options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context)
     return _differentiable(load_complete(source.name, model_class, **options))
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
     """Create random weights. transformers quantizes only what it loads, so quantized weights are saved first."""
-    dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context.device)
+    dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context)
     make = functools.partial(
         _model_class(spec, context).from_config, config, attn_implementation="eager", dtype=dtype
     )

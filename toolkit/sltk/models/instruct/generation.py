@@ -87,7 +87,7 @@ class Generator:
         constraint = SpanConstraint(constraints) if constraints else None
         cache, ids_BL, mask_BL = self._start(requests)
         while rows:
-            scores_BV = forward(self._model, ids_BL, mask_BL, cache).float()
+            scores_BV = forward(self.network, ids_BL, mask_BL, cache).float()
             last_B1 = ids_BL[:, -1:]
             if constraint is not None:
                 scores_BV = constraint(last_B1, scores_BV)
@@ -141,7 +141,7 @@ class Generator:
         if self._prefix_cache is None:
             self._prefix_cache = DynamicCache(config=self._model.config)
             ids_1L = torch.tensor([self.prefix], device=self._device)
-            forward(self._model, ids_1L, torch.ones_like(ids_1L), self._prefix_cache)
+            forward(self.network, ids_1L, torch.ones_like(ids_1L), self._prefix_cache)
         cache = copy.deepcopy(self._prefix_cache)
         cache.batch_repeat_interleave(rows)
         return cache
@@ -155,14 +155,16 @@ def left_padded(rows: Sequence[Sequence[int]], padding: int, device: torch.devic
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def forward(model: Any, ids_BL: Tensor, mask_BM: Tensor, cache: Any) -> Tensor:
+def forward(network: LanguageModel, ids_BL: Tensor, mask_BM: Tensor, cache: Any) -> Tensor:
     """[B, V]: scores of the subword after the last one; `mask_BM` covers the cache too."""
+    model: Any = network.backbone.language_model
     positions_BL = (mask_BM.cumsum(-1) - 1).clamp(min=0)[:, -ids_BL.shape[1] :]
     options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    logits: Tensor = model(
-        input_ids=ids_BL, attention_mask=mask_BM, position_ids=positions_BL, past_key_values=cache, use_cache=True,
-        **options,
-    ).logits  # fmt: skip
+    with network.backbone.computing():
+        logits: Tensor = model(
+            input_ids=ids_BL, attention_mask=mask_BM, position_ids=positions_BL, past_key_values=cache, use_cache=True,
+            **options,
+        ).logits  # fmt: skip
     return logits[:, -1]
 
 
@@ -200,12 +202,12 @@ def prove(network: LanguageModel) -> float:
         with attending_with_cache(network):
             cache = DynamicCache(config=model.config)
             ids_BL, mask_BL = left_padded([row[:-1] for row in rows], rows[0][0], ids_T.device)
-            forward(model, ids_BL, mask_BL, cache)
+            forward(network, ids_BL, mask_BL, cache)
             last_B1 = torch.tensor([row[-1:] for row in rows], device=ids_T.device)
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(2, 1)], dim=1)
-            cached_BV = forward(model, last_B1, mask_BL, cache)
+            cached_BV = forward(network, last_B1, mask_BL, cache)
     difference = mask_proof.relative_difference(cached_BV, packed_BV)
-    if not difference <= mask_proof.tolerance(model):
+    if not difference <= mask_proof.tolerance(network.backbone):
         about = (
             f"the family `{model.config.model_type}` generates with scores that differ by {difference:.1%} "
             "from those in training"

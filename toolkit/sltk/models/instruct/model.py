@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...components.backbones import precision
+from ...components.backbones import precision as devices
 from ...data.datasets import Dataset
 from ...decoding import Decisions
 from ...errors import UsageError
@@ -24,7 +24,7 @@ from ...schemes.labels import LabelSet
 from ...spec.experiment import Experiment
 from ...spec.instruct_settings import InstructSpec
 from ...subwords.samples import by_token_budget
-from ...types import Prediction, Response, Sentence
+from ...types import PrecisionSetting, Prediction, Response, Sentence
 from .. import saving
 from ..backbone_files import build_backbone
 from ..description import stored_values
@@ -100,7 +100,7 @@ def build(experiment: Experiment, training: Dataset) -> InstructModel:
     backbone = build_backbone(experiment, lambda: _texts(training, prompter), language_model=True)
     network = LanguageModel(backbone)
     generation.prove(network)
-    device = precision.device()
+    device = devices.device()
     model = InstructModel(
         network=network.to(device),
         labels=LabelSet.of_types(spec.options, experiment.scheme),
@@ -110,6 +110,7 @@ def build(experiment: Experiment, training: Dataset) -> InstructModel:
         max_length=experiment.max_length,
         seed=experiment.seed,
         device=device,
+        trained_in={"setting": experiment.trainer.precision, "device": device.type},
     )
     if spec.constrained:
         _ = model.vocabulary  # raises its errors before training
@@ -127,14 +128,15 @@ def _check_types(dataset: Dataset, spec: InstructSpec, name: str) -> None:
     check_types((span.type for sentence in dataset for span in sentence.spans or ()), spec.options, name)
 
 
-def load(folder: Path, *, merge: bool = True) -> InstructModel:
+def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None = None) -> InstructModel:
     """Load a model for prediction. With `merge`, adapters become part of the float32 weights that they adapt.
 
     Raises:
         UsageError: the folder has no model, or one that another version of sltk wrote; or files are damaged.
-        ModelError: its base model is not available, or differs from the one it was trained on.
+        ModelError: its base model is not available, or differs from the one it was trained on; or the device does not
+            have the `precision`.
     """
-    description, backbone, fields = saving.load(folder, merge=merge, language_model=True)
+    description, backbone, fields = saving.load(folder, merge=merge, precision=precision, language_model=True)
     network = LanguageModel(backbone).eval()
     generation.prove(network)
     spec = stored_values(InstructSpec, folder, description["instruct"], "instruct")
