@@ -281,7 +281,7 @@ def test_cache_and_left_padding_do_not_change_scores(family: str) -> None:
         packed = network.scores(vectors[[8, 22, 26]])
         with attending_with_cache(network):
             ids, mask = left_padded(rows, 0, torch.device("cpu"))
-            padded = forward(whole, ids, mask, DynamicCache(config=whole.config))
+            padded = forward(network, ids, mask, DynamicCache(config=whole.config))
     assert torch.allclose(packed, padded, atol=1e-4)
 
 

@@ -58,7 +58,7 @@ def build_backbone(
 def _build_in_main_memory(spec: Backbone, context: BuildContext) -> PackedBackbone:
     """Build a backbone with the dtypes of its device, but not on it; its mask is proven on the device."""
     assert isinstance(spec, PretrainedBackbone)
-    dtype = str(precision.weights_dtype(spec, context.device)).removeprefix("torch.")
+    dtype = str(devices.weights_dtype(spec, context)).removeprefix("torch.")
     spec = spec.model_copy(update={"dtype": dtype})
     return spec.build(replace(context, device=torch.device("cpu"), precision="fp32", prove=False))
 

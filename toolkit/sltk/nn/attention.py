@@ -57,6 +57,8 @@ def packed_attention(
     if window is not None and module.sltk_inclusive:
         window += 1
     rule = Rule(causal=not unmasked, window=window)
+    # Rotary positions in float32 turn q and k into float32 under autocast, which no fast kernel takes.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     record = getattr(module, "sltk_kernels", None)
     out = kernel_choice.attend(record, query, key, value, packing, rule, scaling, dropout, softcap, s_aux)
     return out, None

@@ -19,6 +19,7 @@ from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
 from .checkpoints import ResumePoint
+from .loss_scaling import LossScaler
 from .trainer import Examples, PackedTrainer
 
 _OPTIMIZERS = {
@@ -108,6 +109,8 @@ def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
             "steps": state.global_step,
             "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
         }
+        if trainer.scaler is not None:
+            cost["skipped_updates"] = trainer.scaler.skipped
     return cost | {
         "peak_memory_bytes": peak_memory(task.device),
         "parameters": sum(p.numel() for p in parameters),
@@ -143,10 +146,17 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
         spec_digest=task.spec_digest,
         micro_batch_tokens=None if spec.micro_batch_tokens == "auto" else spec.micro_batch_tokens,
         note=progress.note,
+        scaler=_scaler(task, progress),
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer
     return trainer
+
+
+def _scaler(task: Task, progress: Progress) -> LossScaler | None:
+    """The loss scaler of a model that computes in float16."""
+    is_float16 = getattr(task.network.backbone, "precision", "fp32") == "fp16"
+    return LossScaler(task.device.type, progress.note) if is_float16 else None
 
 
 def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> TrainingArguments:

@@ -36,6 +36,7 @@ from ..subwords.samples import without_loss as drop_loss
 from . import sharded_optimizer, trainer_methods
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 from .gradient_average import average_gradients
+from .loss_scaling import ADVICE, LossScaler
 from .micro_batches import MicroBatches, Update
 
 trainer_methods.check(Trainer)
@@ -120,6 +121,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         spec_digest: recorded in the manifest of each checkpoint.
         micro_batch_tokens: most subwords per forward pass; None for the batches of the spec.
         note: receives a line when memory runs out and an update is repeated.
+        scaler: scales the loss, for float16.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         spec_digest: str | None = None,
         micro_batch_tokens: int | None = None,
         note: Callable[[str], None] = lambda _: None,
+        scaler: LossScaler | None = None,
     ) -> None:
         self._recipe = recipe
         self._spec_digest = spec_digest
@@ -159,6 +162,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             data_collator=examples.collate,
             callbacks=callbacks,
         )
+        self.scaler = self.accelerator.scaler = scaler  # saved and restored by the Trainer
         self.micro_batches = MicroBatches(
             examples.collate,
             micro_batch_tokens,
@@ -233,14 +237,43 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
         The losses are read here, where the norm is needed anyway, because each reading waits for the device.
         """
+        if grad_norm is None:
+            self._unscale()
         norm = super()._get_grad_norm(model, grad_norm)
         losses = torch.stack(self._update.losses).tolist()
         for loss, batch in zip(losses, self._update.passes, strict=True):
             if not math.isfinite(loss):
-                self._fail(f"the loss became {loss}", batch["numbers"])
+                advice = f"; numbers of float16 end at 65,504: {ADVICE}" if self.scaler is not None else ""
+                self._fail(f"the loss became {loss}{advice}", batch["numbers"])
         if not math.isfinite(float(norm)):
+            if self.scaler is not None and self._is_skipped(self.scaler):
+                return None
             self._fail(f"the norm of the gradient became {float(norm)}", self._update.numbers)
         return norm
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        self._unscale()
+        return super()._clip_grad_norm(model)
+
+    def _unscale(self) -> None:
+        """Divide the gradient by the scale of the loss, before its norm is computed."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer.optimizer)
+
+    def _is_skipped(self, scaler: LossScaler) -> bool:
+        """Whether this update is skipped because its gradient overflowed float16."""
+        is_skipped = scaler.overflows(self.optimizer.optimizer, self.state.global_step + 1)
+        if scaler.has_collapsed:
+            what = (
+                f"the gradient overflows float16 even without scaling ({scaler.skipped} updates were skipped)"
+            )
+            self._fail(f"{what}: {ADVICE}, or a lower learning rate", self._update.numbers)
+        return is_skipped
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            with report_damage(Path(checkpoint) / "scaler.pt"):
+                super()._load_scaler(checkpoint)
 
     def _fail(self, what: str, numbers: Sequence[int]) -> None:
         sentences = "\n".join(f"  {self._describe(number)}" for number in numbers)

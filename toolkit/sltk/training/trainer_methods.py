@@ -17,6 +17,7 @@ TESTED = "5.23"
 """The minor version of transformers that sltk is tested with, as in `pyproject.toml`."""
 
 METHODS: Mapping[str, Sequence[str]] = {
+    "_clip_grad_norm": ("model",),
     "_determine_best_metric": ("metrics", "trial"),
     "_get_grad_norm": ("model", "grad_norm"),
     "_get_num_items_in_batch": ("batch_samples", "device"),
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Sequence[str]] = {
     "_load_from_checkpoint": ("resume_from_checkpoint", "model"),
     "_load_optimizer_and_scheduler": ("checkpoint",),
     "_load_rng_state": ("checkpoint",),
+    "_load_scaler": ("checkpoint",),
     "_save": ("output_dir", "state_dict"),
     "_save_checkpoint": ("model", "trial"),
     "_save_optimizer_and_scheduler": ("output_dir",),
