@@ -61,7 +61,7 @@ def converted(
     path = _find(spec, context)
     header = read_gguf(path)
     base = identify_gguf(spec.name, spec.gguf_file, spec.revision, path)
-    with _folder(path, header, precision.weights_dtype(spec, context.device)) as folder:
+    with _folder(path, header, precision.weights_dtype(spec, context)) as folder:
         changes = {"name": str(folder), "gguf_file": None, "revision": None}
         yield spec.model_copy(update=changes), replace(context, base={}), base
 
