@@ -22,8 +22,10 @@ def run() -> NoReturn:
         if sys.stderr is not None:
             print("interrupted", file=sys.stderr)
         code = _INTERRUPTED
-    if code == _INTERRUPTED:
-        # Python would end with the signal instead if the interrupt came while it executed generated code.
+    is_failed_rank = bool(code) and "LOCAL_RANK" in os.environ
+    if code == _INTERRUPTED or is_failed_rank:
+        # Python would end with the signal instead if the interrupt came while it executed generated code, and torch
+        # would abort the process if other processes of the run are gone.
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):  # nobody reads it any more
                 stream.flush()

@@ -2,7 +2,8 @@
 
     SltkError                      exit code 1
     ├── RunError                   a run failed: a loss that is not a number, …
-    │   └── DiskFullError          there is no space to write; also an OSError
+    │   ├── DiskFullError          there is no space to write; also an OSError
+    │   └── PeerError              another process of the run failed; has its exit code
     └── InputError                 exit code 2: the input is wrong
         ├── SpecError              in a spec, or in a `--set`
         │   └── InvalidSpecError   a spec that does not validate
@@ -104,6 +105,15 @@ class DiskFullError(RunError, OSError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.errno = code
+
+
+class PeerError(RunError):
+    """Another process of the run failed, and reports why; `exit_code` is that of its error, `host` its machine."""
+
+    def __init__(self, message: str, exit_code: int = 1, host: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.host = host
 
 
 class OutOfMemoryError(RunError):

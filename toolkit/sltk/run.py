@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
 from .components.slots import Metric, Reader
 from .data.data_report import report_summary, summarize
 from .data.dataset_stream import DatasetStream, open_split
@@ -32,7 +34,7 @@ from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
 from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
-from .runtime import processes
+from .runtime import agreement, departures, launch_settings, processes
 from .runtime.progress import Progress, reporting_to
 from .schemes.names import SchemeName
 from .spec import loading
@@ -113,10 +115,16 @@ def _run(
 ) -> dict[str, Any]:
     """Execute a run of any kind, while no other process writes to its directory."""
     spec: RunSpec = loaded.spec
+    launch_settings.check(spec.trainer.launch_settings())
     progress = progress if progress and processes.is_main_process() else Progress()
     run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
     advice = "free some space, then run the same command with `--resume`"
-    with disk_errors(run.folder, advice), run.locked(), reporting_to(progress):
+    with (
+        departures.all_or_none(),
+        disk_errors(run.folder, advice),
+        run.locked(),
+        reporting_to(progress),
+    ):
         return _run_in(run, loaded, resume, force, progress, callbacks)
 
 
@@ -133,8 +141,8 @@ def _run_in(
     from .training.fit import fit  # transformers' Trainer takes seconds to import
 
     spec: RunSpec = loaded.spec
-    finished = run.prepare(spec, resume=resume, force=force)
-    processes.barrier()
+    finished = processes.broadcast(run.prepare(spec, resume=resume, force=force))
+    run.check_shared()
     if finished is not None:
         run.discard_corpus()
         progress.note(f"{run.folder} is finished; nothing to resume")
@@ -146,6 +154,7 @@ def _run_in(
             if force:
                 run.check_inputs(kind.readers, spec.backbone)
             kind.prepare(progress, resume=resume)
+            agreement.check_same_values(_shared_values(kind, loaded))
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:
         run.discard_incoming()
@@ -156,7 +165,7 @@ def _run_in(
         with memory_advice.training(spec.trainer):
             fitted = fit(task, spec.trainer, run.checkpoints, tracking, resume=resume)
         with memory_advice.labelling(spec.trainer.eval_batch_tokens):
-            metrics = {**kind.score(fitted, tracking), "train": kind.cost(fitted)}
+            metrics = processes.broadcast({**kind.score(fitted, tracking), "train": kind.cost(fitted)})
         attention.write()
         tracking.scored(metrics)
     kind.collect()
@@ -165,6 +174,18 @@ def _run_in(
         run.finish(metrics)
     processes.barrier()
     return metrics
+
+
+def _shared_values(kind: Any, loaded: Loaded[Any]) -> dict[str, Any]:
+    """What must be the same in all processes of a run before it starts."""
+    packages = ("torch", "transformers", "peft")
+    return {
+        "the version of sltk": __version__,
+        **{f"the version of {name}": version(name) for name in packages},
+        "the spec": digest(loaded.spec),
+        **{f"the data of `{name}`": dict(value) for name, value in kind.fingerprints.items()},
+        "the kind of device": kind.model.device.type,
+    }
 
 
 def _kind_of(spec: RunSpec) -> Any:

@@ -19,8 +19,10 @@ from typer.main import get_command
 
 from .. import _interrupt
 from ..files.safety import json_text
-from ..runtime import cpus
-from .error_messages import PROGRAM, print_error, print_warning, working_directory
+from ..runtime import cpus, launch_settings
+from ..runtime.departures import is_reported
+from .error_messages import PROGRAM, print_warning, working_directory
+from .process_errors import print_once
 from .terminal import prepare, print_diagnostic, print_info, print_result, write_data
 
 if TYPE_CHECKING:
@@ -159,6 +161,7 @@ def _start(
     if context.invoked_subcommand is None:
         print_result(context.get_help())
         raise typer.Exit(2)
+    launch_settings.check_command(context.invoked_subcommand)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -169,19 +172,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
-    debug = "--debug" in options
+    debug, is_silent = "--debug" in options, False
     words = [word for word in options if word != "--debug"] + words[len(options) :]
     try:
         with _own_warnings():
             # Typer turns Ctrl-C into an exit with 130, and returns the code of an exit.
             code = get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
-    except KeyboardInterrupt:
-        code = _INTERRUPTED
+    except KeyboardInterrupt as error:
+        code, is_silent = _INTERRUPTED, is_reported(error)
     except (Exception, SystemExit) as error:
+        is_silent = is_reported(error)
         if debug:
             print_info("".join(traceback.format_exception(error)).rstrip("\n"))
-        code = _INTERRUPTED if _interrupt.happened() else print_error(error)
-    if code == _INTERRUPTED:
+        code = _INTERRUPTED if _interrupt.happened() else print_once(error)
+    if code == _INTERRUPTED and not is_silent:
         print_info("interrupted")
     return code if isinstance(code, int) else 0
 

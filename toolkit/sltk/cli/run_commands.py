@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import Problem, UsageError
+from ..runtime import processes
 from .app import (
     DecodeOption,
     ForceOption,
@@ -86,6 +87,9 @@ def check_rehearsal(rehearse: bool, output: Path | None, *, resume: bool, force:
     Raises:
         UsageError: one of the options was given.
     """
+    if rehearse and processes.world_size() > 1:
+        note = "a rehearsal runs in one process: start it without `torchrun` or `accelerate launch`"
+        raise UsageError(Problem("`--rehearse` in several processes", notes=(note,)))
     options = {"--output": output is not None, "--resume": resume, "--force": force}
     unfit = [option for option, is_given in options.items() if is_given]
     if rehearse and unfit:
@@ -118,7 +122,6 @@ def train_run(
     from .. import run
     from ..pretraining.pretrain_spec import PretrainSpec
     from ..rehearsal import rehearse as run_rehearsal
-    from ..runtime import processes
 
     train_kind = run.pretrain if isinstance(loaded.spec, PretrainSpec) else run.train
     with progress_bar() as progress:

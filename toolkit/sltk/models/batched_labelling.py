@@ -15,6 +15,7 @@ from ..subwords.documents import chunks
 from ..subwords.samples import IGNORED, Sample, by_token_budget, parts_of
 from ..subwords.tokenization import Encoding, SubwordEncoder
 from ..types import Prediction, Sentence
+from .kinds import Apply
 
 LabelBatch = Callable[[Sequence[Sentence], Sequence[Sequence[Sample]]], list[Prediction]]
 """Labels the sentences of one batch. Their samples come in several parts if there is one long sentence of many windows:
@@ -40,6 +41,7 @@ def label(
     batch_tokens: int,
     window: int,
     progress: Progress,
+    apply: Apply = map,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory.
 
@@ -50,6 +52,7 @@ def label(
         batch_tokens: maximum number of subwords per batch; a longer sentence gets its own batch.
         window: maximum number of sentences in memory.
         progress: receives a note about truncated words.
+        apply: applies a function to all batches.
     """
     encoder, truncated = model.encoder, 0
     for chunk in chunks(sentences, window, encoder.document_context):
@@ -58,11 +61,17 @@ def label(
         predictions = [
             Prediction(sentence, [], [], scheme=model.labels.scheme) for sentence in chunk.sentences
         ]
-        for batch in _batches(encodings, batch_tokens):
-            labelled = [chunk.sentences[sample.number] for sample in batch]
-            for sample, prediction in zip(
-                batch, label_batch(labelled, _parts(batch, batch_tokens)), strict=True
-            ):
+        batches = list(_batches(encodings, batch_tokens))
+
+        def label_one(
+            batch: list[Sample], sentences: Sequence[Sentence] = chunk.sentences
+        ) -> list[Prediction]:
+            labelled = [sentences[sample.number] for sample in batch]
+            return label_batch(labelled, _parts(batch, batch_tokens))
+
+        for batch, labelled in zip(batches, apply(label_one, batches), strict=True):
+            for sample, prediction in zip(batch, labelled, strict=True):
+                prediction.sentence = chunk.sentences[sample.number]  # a copy, if another process labelled it
                 predictions[sample.number] = prediction
         yield from predictions
     report_truncated_words(truncated, progress)

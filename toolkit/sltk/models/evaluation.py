@@ -17,7 +17,7 @@ from ..runtime.progress import Progress
 from ..schemes.names import SchemeName
 from ..spec.experiment import Experiment
 from ..types import Prediction
-from .kinds import LabellingModel, type_of
+from .kinds import Apply, LabellingModel, type_of
 from .labeller import Labeller
 
 
@@ -27,9 +27,13 @@ def label_dataset(
     batch_tokens: int,
     progress: Progress,
     decisions: Decisions | None = None,
+    apply: Apply = map,
 ) -> Iterator[Prediction]:
-    """Yield the predictions of all sentences, and check that every word gets a tag."""
-    stream = Labeller(model, batch_tokens, progress, decisions).stream(dataset)
+    """Yield the predictions of all sentences, and check that every word gets a tag.
+
+    `apply` applies a function to all batches: `processes.divide` leaves a share of them to each process.
+    """
+    stream = Labeller(model, batch_tokens, progress, decisions, apply).stream(dataset)
     for number, prediction in enumerate(check_predictions(dataset, stream, progress), 1):
         yield prediction
         if number % 256 == 0:

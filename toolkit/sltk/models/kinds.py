@@ -7,7 +7,7 @@ onnx        onnx_tagger.py: a tagger that `sltk export --format onnx` wrote; it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
@@ -26,6 +26,9 @@ from .integrity import verify
 
 if TYPE_CHECKING:
     from .instruct.responses import Score
+
+Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Applies a function to all batches, in order: `map`, or `processes.divide`, of which each process computes a share."""
 
 _MODULES = {"tagger": "tagging", "instruct": "instruct.model", "onnx": "onnx_tagger"}
 
@@ -64,6 +67,7 @@ class LabellingType(Protocol):
         window: int,
         progress: Progress,
         decisions: Decisions | None = None,
+        apply: Apply = map,
     ) -> Iterator[Prediction]:
         """Label sentences in order, with at most `window` of them in memory."""
 

@@ -12,7 +12,7 @@ from ..runtime.progress import Progress
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence
 from . import kinds, memory_advice
-from .kinds import LabellingModel
+from .kinds import Apply, LabellingModel
 
 _WINDOW = 2048
 """Sentences in memory: enough to fill batches with sentences of equal length."""
@@ -31,10 +31,12 @@ class Labeller:
         batch_tokens: int = 4096,
         progress: Progress | None = None,
         decisions: Decisions | None = None,
+        apply: Apply = map,
     ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self._progress = progress or Progress()
+        self._apply = apply
         self.decisions = decisions or model.decisions
         self._check(self.decisions)
 
@@ -89,7 +91,7 @@ class Labeller:
         dropped: Counter[str] = Counter()
         with memory_advice.labelling(self.batch_tokens):
             for prediction in predict(
-                self.model, sentences, self.batch_tokens, window, self._progress, decisions
+                self.model, sentences, self.batch_tokens, window, self._progress, decisions, self._apply
             ):
                 if decisions.uncertainty is not None and not prediction.words:
                     prediction.uncertainty = 0.0

@@ -30,6 +30,7 @@ from ..types import PrecisionSetting, Prediction, Sentence
 from .batched_labelling import label
 from .description import DESCRIPTION, read_description, stored_values
 from .integrity import TOKENIZER, TRANSITIONS
+from .kinds import Apply
 from .onnx_scorer import OnnxScorer
 
 HAS_EXTRA_SCORES = False
@@ -105,6 +106,7 @@ def predict(
     window: int,
     progress: Progress,
     decisions: Decisions | None = None,
+    apply: Apply = map,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
     decoder = TagDecoder(model.labels, model.transitions, decisions or model.decisions)
@@ -112,7 +114,7 @@ def predict(
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         return decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
 
-    return label(model, sentences, label_batch, batch_tokens, window, progress)
+    return label(model, sentences, label_batch, batch_tokens, window, progress, apply)
 
 
 def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ..subwords.samples import Sample
 from ..subwords.tokenization import SubwordEncoder
 from ..types import Prediction, Sentence
 from .batched_labelling import label
+from .kinds import Apply
 from .saving import Model
 
 
@@ -98,6 +99,7 @@ def predict(
     window: int,
     progress: Progress,
     decisions: Decisions | None = None,
+    apply: Apply = map,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
     network = model.network
@@ -112,7 +114,7 @@ def predict(
             tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
         return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
-    yield from label(model, sentences, label_batch, batch_tokens, window, progress)
+    yield from label(model, sentences, label_batch, batch_tokens, window, progress, apply)
     for note in network.backbone.kernels.new_notes():
         progress.note(note)
 

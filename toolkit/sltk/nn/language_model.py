@@ -102,14 +102,24 @@ def _without_base(language_model: Any) -> Any:
 
 
 @torch.inference_mode()
-def mean_loss(network: LanguageModel, batches: Any, device: torch.device) -> tuple[float, int]:
-    """The mean loss per label over batches of an objective, and the number of labels."""
+def mean_loss(
+    network: LanguageModel, batches: Any, device: torch.device, apply: Any = map
+) -> tuple[float, int]:
+    """The mean loss per label over batches of an objective, and the number of labels.
+
+    `apply` applies a function to all batches: `processes.divide` leaves a share of them to each process.
+    """
     was_training = network.training
     network.eval()
-    total, count = 0.0, 0
-    for batch in batches:
+
+    def measure(batch: Any) -> tuple[float, int]:
         inputs = batch_on(batch, device)
-        total += float(network.total_loss(inputs["ids_T"], inputs["packing"], inputs["labels"]))
-        count += int((batch["labels"] != IGNORED).sum())
+        loss = float(network.total_loss(inputs["ids_T"], inputs["packing"], inputs["labels"]))
+        return loss, int((batch["labels"] != IGNORED).sum())
+
+    total, count = 0.0, 0
+    for loss, labels in apply(measure, batches):
+        total += loss
+        count += labels
     network.train(was_training)
     return total / max(count, 1), count

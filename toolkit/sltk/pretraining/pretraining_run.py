@@ -115,7 +115,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
         blocks = iter(self._validation)
         size = max(1, self.spec.trainer.eval_batch_tokens // self.spec.block_size)
         batches = map(self.model.objective, iter(lambda: list(islice(blocks, size)), []))
-        loss, count = mean_loss(self.model.network, batches, self.model.device)
+        loss, count = mean_loss(self.model.network, batches, self.model.device, processes.divide)
         return {"loss": loss, "perplexity": _perplexity(loss), "predicted_tokens": count}
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:

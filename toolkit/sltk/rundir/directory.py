@@ -28,7 +28,7 @@ from ..files import atomic, locking
 from ..files.damage import damaged
 from ..files.writable import check_model_folder
 from ..models.description import check_format
-from ..runtime import processes
+from ..runtime import agreement, processes
 from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment, RunSpec
@@ -85,6 +85,15 @@ class RunDirectory:
             with suppress(OSError):
                 for folder in new:
                     folder.rmdir()
+
+    def check_shared(self) -> None:
+        """Check that all processes of a run see this folder, which the main process has locked.
+
+        Raises:
+            UsageError: some process does not.
+        """
+        advice = "start them in the same working directory, or give `--output` on a file system that all machines share"
+        agreement.check_same_file(self.folder / ".lock", "the run directory", advice)
 
     def prepare(self, spec: RunSpec, *, resume: bool, force: bool) -> dict[str, Any] | None:
         """Check that the run may be written here, and return its metrics if it is finished. Changes nothing.

@@ -25,6 +25,7 @@ from ..components.strict import StrictModel
 from ..decoding.decisions import NO_CONSTRAINT
 from ..files.safety import printable
 from ..masks import is_causal
+from ..runtime.launch_settings import SpecSettings
 from ..runtime.optional_imports import install_extra, is_installed
 from ..schemes.names import SchemeName
 from ..types import PrecisionSetting
@@ -134,6 +135,10 @@ class TrainerSpec(StrictModel):
             for name in self.log_to
             if not (name == "tensorboard" and has_tensorboard)
         }
+
+    def launch_settings(self) -> SpecSettings:
+        """The settings that a launcher may contradict."""
+        return SpecSettings(self.precision, self.gradient_accumulation, self.clip)
 
     @model_validator(mode="after")
     def _check_sharding(self) -> TrainerSpec:

@@ -76,10 +76,13 @@ class LabellingRun(RunKind[Experiment]):
         return selection_scores(self.spec, self._latest)
 
     def _predictions(self, split: str, progress: Progress) -> list[Prediction]:
-        batch_tokens = self.spec.trainer.eval_batch_tokens
+        """The predictions of a split, in every process."""
+        trainer, data = self.spec.trainer, self._splits[split]
+        # All processes must compute the same batches if each holds only a part of the weights.
+        apply = processes.divide if trainer.sharding == "none" else map
         frozen = self._frozen if split == "validation" else None  # which is labelled in every epoch
         with nullcontext() if frozen is None else frozen.reused():
-            return list(label_dataset(self.model, self._splits[split], batch_tokens, progress))
+            return list(label_dataset(self.model, data, trainer.eval_batch_tokens, progress, apply=apply))
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""

@@ -284,7 +284,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """Score the validation data with the `evaluate` of the task."""
         assert self._score is not None
         start_time = time.perf_counter()
-        scores = {f"eval_{key}": value for key, value in self._score().items()}
+        shared = processes.broadcast(
+            self._score()
+        )  # all processes select the same epoch, and stop at the same
+        scores = {f"eval_{key}": value for key, value in shared.items()}
         self.session.evaluating += time.perf_counter() - start_time
         self.log(dict(scores))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)

@@ -54,6 +54,7 @@ def _train(job: Job, emit: Emit) -> dict[str, Any]:
     module, _, name = job.function.partition(":")
     function = getattr(importlib.import_module(module), name)
     _freeze_objects()
+    os.environ.pop("SLURM_STEP_NUM_TASKS", None)  # the tasks share the runs of a sweep: each has a lock
     folder = Path(job.folder)
     # A worker of a killed sweep may hold the lock for a moment longer.
     with locking.lock(Path(job.lock), wait=60), run_cache.enabled():

@@ -28,6 +28,7 @@ from ...types import PrecisionSetting, Prediction, Response, Sentence
 from .. import saving
 from ..backbone_files import build_backbone
 from ..description import stored_values
+from ..kinds import Apply
 from ..saving import save
 from . import generation
 from .automaton import Automaton
@@ -198,6 +199,7 @@ def predict(
     window: int,
     progress: Progress,
     decisions: Decisions | None = None,
+    apply: Apply = map,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory. `progress` receives no notes.
 
@@ -210,26 +212,37 @@ def predict(
     generator = Generator(model.network, model.encoder.end, model.encoder.prefix, model.spec.sampling)
     remaining, first = iter(sentences), 0
     while chunk := list(islice(remaining, window)):
-        yield from _label(model, generator, chunk, batch_tokens, first)
+        yield from _label(model, generator, chunk, batch_tokens, first, apply)
         first += len(chunk)
 
 
 def _label(
-    model: InstructModel, generator: Generator, sentences: Sequence[Sentence], batch_tokens: int, first: int
+    model: InstructModel,
+    generator: Generator,
+    sentences: Sequence[Sentence],
+    batch_tokens: int,
+    first: int,
+    apply: Apply,
 ) -> list[Prediction]:
     """Label sentences, of which the first has the number `first` in the input."""
     numbers = [number for number, sentence in enumerate(sentences) if sentence.words]
     prompts = model.encoder.prompts([sentences[number] for number in numbers])
     scheme = model.labels.scheme
     predictions = [Prediction(sentence, ["O"] * len(sentence), scheme=scheme) for sentence in sentences]
-    for positions in by_token_budget([len(ids) for ids in prompts], batch_tokens):
+
+    def respond(positions: Sequence[int]) -> list[Response]:
         start_time = time.perf_counter()
         batch = [(numbers[position], prompts[position]) for position in positions]
         requests = [_request(model, prompt, sentences[number], first + number) for number, prompt in batch]
         responses = generator.generate(requests)
         seconds = (time.perf_counter() - start_time) / len(batch)
-        for (number, _), ids in zip(batch, responses, strict=True):
-            response = Response(model.encoder.text(ids), ids[-1] != model.encoder.end, seconds=seconds)
+        end = model.encoder.end
+        return [Response(model.encoder.text(ids), ids[-1] != end, seconds=seconds) for ids in responses]
+
+    batches = list(by_token_budget([len(ids) for ids in prompts], batch_tokens))
+    for positions, responses in zip(batches, apply(respond, batches), strict=True):
+        for position, response in zip(positions, responses, strict=True):
+            number = numbers[position]
             predictions[number] = read_response(response, sentences[number], model.spec, scheme)
     return predictions
 
