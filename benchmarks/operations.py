@@ -36,7 +36,7 @@ from pretended_gpu import GPU, operating, pretended_gpu
 from shared import SHAPES, sentences
 from sltk.components.backbones import lora
 from sltk.components.backbones.pretrained import LoRA
-from sltk.nn import attention, fused, varlen
+from sltk.nn import attention, fused
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import Batch, pack
 from sltk.nn.mask_flags import assign_flags
@@ -167,7 +167,7 @@ def _is_view(call: Any) -> bool:
 def meta_network(config: PretrainedConfig, double: bool, checkpointing: bool) -> Tagger:
     """The tagger of sltk around an NF4 model with adapters, without memory for its weights."""
     with torch.device("meta"):
-        model = nf4.empty_model(config, double)
+        model = nf4.empty_model(config, double=double)
         model.config.use_cache = False
         backbone = PackedBackbone(model, None, (False,) * config.num_hidden_layers)
         model.set_attn_implementation(attention.NAME)

@@ -2,11 +2,13 @@
 
     python benchmarks/prediction.py                        decoder with 135M parameters
     python benchmarks/prediction.py --shape minilm --data eng.testb
+    python benchmarks/prediction.py --precision bf16       sltk in bf16; the pipeline in both formats
 
 Both run the same exported model in one process, in turn, and the number of words with different labels is reported.
 
     pipeline_default   batches of one sentence, the default of the pipeline
     pipeline_best      the batch size that was fastest in a first round
+    pipeline_bf16      with `--precision bf16`: a model in bfloat16, with the batch size that is fastest for it
     sltk               `sltk.load(DIR).predict(sentences)`
 """
 
@@ -37,6 +39,7 @@ from shared import (
     machine,
     make_model,
     matmul_rates,
+    of_machine,
     of_rates,
     parameters_outside_embedding,
     parser,
@@ -46,6 +49,7 @@ from shared import (
     take_turns,
 )
 from sltk import Sentence
+from sltk.components.backbones.precision import resolve
 
 BATCH_SIZES = (1, 4, 8, 16, 32)
 
@@ -82,10 +86,12 @@ class Pipeline:
     `prefix` is the text before each sentence: a blank, if the tokenizer expects one before each word.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, device: torch.device, dtype: torch.dtype) -> None:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForTokenClassification.from_pretrained(folder)
-        self.pipeline = TokenClassificationPipeline(model=model, tokenizer=tokenizer, ignore_labels=[])
+        model = AutoModelForTokenClassification.from_pretrained(folder, dtype=dtype).to(device)
+        self.pipeline = TokenClassificationPipeline(
+            model=model, tokenizer=tokenizer, ignore_labels=[], device=device
+        )
         self.prefix = prefix
 
     def labels(self, corpus: list[Sentence], batch_size: int) -> list[list[str]]:
@@ -111,30 +117,37 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     corpus = sentences(options.sentences, options.data)
     exported = export_model(options.shape, folder, corpus)
     labeller = sltk.load(exported)
-    pipeline = Pipeline(exported, "" if isinstance(SHAPES[options.shape], BertConfig) else " ")
-    device = labeller.model.device
-    first_rates = matmul_rates(device)
-    best = _best_batch_size(pipeline, corpus[: options.search], device)
+    device, backbone = labeller.model.device, labeller.model.network.backbone
+    backbone.precision = resolve(options.precision, device, "--precision")
+    prefix = "" if isinstance(SHAPES[options.shape], BertConfig) else " "
+    first_rates = matmul_rates(device, options.precision, options.shape)
+    pipeline = Pipeline(exported, prefix, device, torch.float32)
+    best = {"pipeline_best": _best_batch_size(pipeline, corpus[: options.search], device)}
     contenders: dict[str, Callable[[], list[list[str]]]] = {
         "pipeline_default": lambda: pipeline.labels(corpus, 1),
-        "pipeline_best": lambda: pipeline.labels(corpus, best),
+        "pipeline_best": lambda: pipeline.labels(corpus, best["pipeline_best"]),
         "sltk": lambda: [prediction.tags for prediction in labeller.predict(corpus)],
     }
+    if options.precision == "bf16":
+        in_bf16 = Pipeline(exported, prefix, device, torch.bfloat16)
+        best["pipeline_bf16"] = _best_batch_size(in_bf16, corpus[: options.search], device)
+        contenders["pipeline_bf16"] = lambda: in_bf16.labels(corpus, best["pipeline_bf16"])
     measurements, labels = measure_contenders(contenders, corpus, options.repetitions, device)
-    weights = parameters_outside_embedding(labeller.model.network.backbone)
+    weights = parameters_outside_embedding(backbone)
     tokens = sum(len(w.ids) for e in labeller.model.encoder.encode(corpus) for w in e.windows)
     operations = 2 * weights * tokens
-    rates = Rates.best([first_rates, matmul_rates(device)])
+    rates = Rates.best([first_rates, matmul_rates(device, options.precision, options.shape)])
     return {
         "contenders": {name: measurement.to_json() for name, measurement in measurements.items()},
         "rates": rates.to_json(operations / statistics.median(measurements["sltk"].seconds)),
-        "best_batch_size": best,
+        "best_batch_size": best["pipeline_best"],
+        "best_batch_sizes": best,
         "words": sum(map(len, corpus)),
         "words_with_other_labels": {
-            name: _count_different(labels[name], labels["sltk"])
-            for name in ("pipeline_default", "pipeline_best")
+            name: _count_different(labels[name], labels["sltk"]) for name in contenders if name != "sltk"
         },
         "shape": options.shape,
+        "precision": options.precision,
         "machine": machine(device),
     }
 
@@ -173,16 +186,20 @@ def main() -> None:
     arguments.add_argument(
         "--search", type=int, default=100, help="sentences for choosing the batch size (default: 100)"
     )
+    arguments.add_argument(
+        "--precision", choices=["fp32", "bf16"], default="fp32", help="of sltk (default: fp32)"
+    )
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(options, Path(folder))
     different = ", ".join(f"{name} {count}" for name, count in result["words_with_other_labels"].items())
     notes = [
+        of_machine(result),
         f"best batch size of the pipeline: {result['best_batch_size']}",
         f"square matrix products: {of_rates(result['rates'])}",
         f"words labelled differently from sltk, of {result['words']:,}: {different}",
     ]
-    report(result, f"Prediction, {options.shape}", notes, options.json)
+    report(result, f"Prediction, {options.shape}, {options.precision}", notes, options.json)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ SHAPES: dict[str, PretrainedConfig] = {
         hidden_size=64, intermediate_size=172, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=2, vocab_size=2000, max_position_embeddings=2048,
     ),
+    "encoder-large": BertConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, vocab_size=30522,
+    ),
     "tiny-encoder": BertConfig(
         hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=2000,
     ),
@@ -95,7 +98,7 @@ def make_model(shape: str, folder: Path, corpus: Iterable[Sentence], seed: int =
     config = SHAPES[shape]
     texts = [" ".join(sentence.words) for sentence in corpus]
     train = _wordpiece if isinstance(config, BertConfig) else _byte_level
-    train(texts, min(config.vocab_size, 6000)).save_pretrained(folder)
+    train(texts, min(config.vocab_size - 8, 6000)).save_pretrained(folder)  # room for special tokens
     torch.manual_seed(seed)
     config.pad_token_id = 0
     AutoModel.from_config(config).save_pretrained(folder)
@@ -156,9 +159,14 @@ class Rates:
         return cls(*map(max, zip(*pairs, strict=True)))
 
 
-def matmul_rates(device: torch.device, repetitions: int = 12) -> Rates:
-    """The rates of this machine, each the best of several products."""
-    dtype, size = (torch.bfloat16, 8192) if device.type == "cuda" else (torch.float32, 1536)
+def matmul_rates(device: torch.device, precision: str = "fp32", shape: str = "") -> Rates:
+    """The rates of this machine, each the best of several products; a GPU's are in bfloat16.
+
+    For the tiny shapes, whose figures say nothing, it is one product.
+    """
+    repetitions = 1 if shape.startswith("tiny") else 12
+    in_bfloat16 = device.type == "cuda" or precision == "bf16"
+    dtype, size = torch.bfloat16 if in_bfloat16 else torch.float32, 8192 if device.type == "cuda" else 1536
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
 
     def rate(multiply: Callable[[Tensor, Tensor], Tensor]) -> float:
@@ -166,7 +174,7 @@ def matmul_rates(device: torch.device, repetitions: int = 12) -> Rates:
         return max(2 * size**3 / seconds(lambda: multiply(left, right), device) for _ in range(repetitions))
 
     of_torch = rate(torch.matmul)
-    return Rates(of_torch, max(of_torch, rate(product)) if device.type == "cpu" else of_torch)
+    return Rates(of_torch, of_torch if in_bfloat16 else max(of_torch, rate(product)))
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -279,15 +287,45 @@ def machine(device: torch.device) -> dict[str, Any]:
     """The hardware and software, to report with the figures."""
     import transformers
 
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
         "transformers": transformers.__version__, "python": platform.python_version(),
     }  # fmt: skip
+
+
+def of_machine(result: dict[str, Any]) -> str:
+    """One line: what the figures were measured on."""
+    facts = result["machine"]
+    return f"measured on {facts['device']}, {facts['threads']} threads, torch {facts['torch']}"
+
+
+_AMD_FAMILIES = {
+    (23, range(0x00, 0x30)): "Zen", (23, range(0x30, 0x100)): "Zen 2",
+    (25, range(0x00, 0x10)): "Zen 3", (25, range(0x10, 0x20)): "Zen 4", (25, range(0x20, 0x60)): "Zen 3",
+    (25, range(0x60, 0x80)): "Zen 4", (25, range(0xA0, 0xB0)): "Zen 4", (26, range(0x00, 0x100)): "Zen 5",
+}  # fmt: skip
+"""Generations of AMD's processors by `cpu family` and `model`."""
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The name of the processor, with its generation where that is known, since figures depend on it."""
+    facts: dict[str, str] = {}
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    for line in text.partition("\n\n")[0].splitlines():
+        key, _, value = line.partition(":")
+        facts[key.strip()] = value.strip()
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    family, model = facts.get("cpu family", ""), facts.get("model", "")
+    if facts.get("vendor_id") != "AuthenticAMD" or not (family.isdecimal() and model.isdecimal()):
+        return f"{name} (family {family}, model {model})" if family and model else name
+    known = (
+        g for (number, models), g in _AMD_FAMILIES.items() if number == int(family) and int(model) in models
+    )
+    return f"{name} ({next(known, f'family {family}, model {model}')})"
 
 
 def report(result: dict[str, Any], title: str, notes: Iterable[str], as_json: bool) -> None:

@@ -58,7 +58,7 @@ from sltk.nn.batching import pack
 from sltk.nn.fused import onednn
 from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
-from sltk.spec.experiment import Experiment
+from sltk.spec.experiment import Experiment, TrainerSpec
 from sltk.subwords.samples import IGNORED, Sample, without_loss
 from sltk.training.fit import Task, make_trainer
 from sltk.training.trainer import EpochBatches, Examples
@@ -83,7 +83,6 @@ class StepRecorder:
         self.times: list[float] = []
         self._step: Callable[..., torch.Tensor] = trainer.training_step
         trainer.training_step = self.training_step
-        trainer.pop_callback(PrinterCallback)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         self.times.append(time.perf_counter())
@@ -146,9 +145,9 @@ def transformers_model(options: argparse.Namespace, base: Path, model: Any, drop
     )
     classifier = get_peft_model(classifier, lora).to(model.device)
     _share_frozen_weights(classifier, model.network.backbone.model)
-    _copy_trained_weights(classifier, model.network)
+    copy_trained_weights(classifier, model.network)
     if not dropout:
-        _disable_dropout(classifier)
+        disable_dropout(classifier)
     return classifier
 
 
@@ -164,7 +163,7 @@ def _share_frozen_weights(classifier: Any, backbone: Any) -> None:
             setattr(classifier.get_submodule(module), leaf, shared)
 
 
-def _copy_trained_weights(classifier: torch.nn.Module, tagger: torch.nn.Module) -> None:
+def copy_trained_weights(classifier: torch.nn.Module, tagger: torch.nn.Module) -> None:
     """Copy adapters and head of sltk's model; parameter names agree from the block on."""
     adapters = {_name_in_block(n): p for n, p in tagger.named_parameters() if "lora_" in n}
     weight, bias = (p for n, p in tagger.head.named_parameters())
@@ -182,7 +181,7 @@ def _name_in_block(name: str) -> str:
     return name[name.index("layer") :]
 
 
-def _disable_dropout(model: torch.nn.Module) -> None:
+def disable_dropout(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -191,23 +190,26 @@ def _disable_dropout(model: torch.nn.Module) -> None:
 
 
 def padded_trainer(
-    options: argparse.Namespace, model: Any, samples: list[Sample], tokenizer: Any, spec: Experiment
+    model: Any, samples: list[Sample], tokenizer: Any, settings: TrainerSpec, *, bf16: bool
 ) -> Any:
-    """A Trainer with padded batches of the subwords that sltk trains on."""
+    """A Trainer with padded batches of the subwords that sltk trains on; `bf16` is autocast, as in its examples."""
     arguments = TrainingArguments(
-        output_dir=tempfile.gettempdir(), per_device_train_batch_size=options.batch_size,
-        max_steps=spec.trainer.max_steps, learning_rate=LEARNING_RATE, adam_beta1=0.9, adam_beta2=0.95,
+        output_dir=tempfile.gettempdir(), per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation, max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate, adam_beta1=0.9, adam_beta2=0.95,
         adam_epsilon=1e-5, weight_decay=0.1, lr_scheduler_type="cosine", max_grad_norm=1.0, seed=SEED,
         save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False,
-        remove_unused_columns=False,
+        remove_unused_columns=False, bf16=bf16,
     )  # fmt: skip
     collator = DataCollatorForTokenClassification(tokenizer)
-    return SameBatchesTrainer(
-        model, arguments, train_dataset=[_features(s) for s in samples], data_collator=collator
+    trainer = SameBatchesTrainer(
+        model, arguments, train_dataset=[features(s) for s in samples], data_collator=collator
     )
+    trainer.pop_callback(PrinterCallback)
+    return trainer
 
 
-def _features(sample: Sample) -> dict[str, list[int]]:
+def features(sample: Sample) -> dict[str, list[int]]:
     """One sentence in the format of transformers, with a label at the first subword of each word."""
     (window,) = sample.encoding.windows
     labels = [IGNORED] * len(window.ids)
@@ -226,10 +228,12 @@ class Comparison:
         self.spec = experiment(options, folder / "base", updates, dropout)
         self.model, self.samples = sltk_model(self.spec, corpus)
         if not dropout:
-            _disable_dropout(self.model.network)
+            disable_dropout(self.model.network)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "base")
         self.classifier = transformers_model(options, folder / "base", self.model, dropout)
-        self.state = self.model.network.trainable_state()
+        # On a CPU, the state is the weights themselves.
+        state = self.model.network.trainable_state()
+        self.state = {name: value.clone() for name, value in state.items()}
         batches = EpochBatches(len(self.samples), options.batch_size, SEED)
         self.batches = [[self.samples[index] for index in batch] for batch in batches]
         if len(self.batches) < updates:
@@ -244,13 +248,15 @@ class Comparison:
             task = Task(self.model.network, examples, self.model.device, SEED, None, str)
             trainer: Any = make_trainer(task, self.spec.trainer, self.folder / "run", Progress())
         else:
-            _copy_trained_weights(self.classifier, self.model.network)
-            _set_gradient_checkpointing(self.classifier, contender == "authors")
-            trainer = padded_trainer(self.options, self.classifier, self.samples, self.tokenizer, self.spec)
+            copy_trained_weights(self.classifier, self.model.network)
+            set_gradient_checkpointing(self.classifier, contender == "authors")
+            trainer = padded_trainer(
+                self.classifier, self.samples, self.tokenizer, self.spec.trainer, bf16=False
+            )
         return trainer, StepRecorder(trainer)
 
 
-def _set_gradient_checkpointing(model: Any, enabled: bool) -> None:
+def set_gradient_checkpointing(model: Any, enabled: bool) -> None:
     if enabled:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -288,9 +294,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     make_model(options.shape, folder / "base", corpus)
     comparison = Comparison(options, folder, corpus, options.updates + 2, dropout=0.1)
     device = comparison.model.device
-    first_rates = matmul_rates(device)
+    first_rates = matmul_rates(device, shape=options.shape)
     measurements = measure_contenders(comparison, options.repetitions)
-    rates = Rates.best([first_rates, matmul_rates(device)])
+    rates = Rates.best([first_rates, matmul_rates(device, shape=options.shape)])
     tokens = sum(sample.tokens for batch in comparison.timed_batches for sample in batch)
     # The forward pass and the gradient of the input: two operations per weight each. Frozen weights need no gradient.
     operations = 4 * parameters_outside_embedding(comparison.model.network.backbone) * tokens
