@@ -22,6 +22,7 @@ from sltk.errors import UsageError
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import pack
 from sltk.nn.frozen_vectors import FrozenVectors, TrainingVectors
+from sltk.nn.mask_flags import MaskSwitch
 from sltk.preview.estimate import estimate_run
 from sltk.runtime import run_cache
 from sltk.runtime.progress import Progress
@@ -268,6 +269,18 @@ def test_several_processes_share_the_work_and_get_the_same_vectors(tmp_path: Pat
     expected = alone.collate(chosen)[key]
     assert expected[:, 0].tolist() == compute(pack(chosen))[:, 0].tolist()  # in the order of the batch
     assert all(torch.equal(finished[rank].collate(chosen)[key], expected) for rank in range(2))
+
+
+class ChangedMask(TrainerCallback):  # type: ignore[misc]
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        MaskSwitch(model.backbone).set((True, True))
+
+
+def test_a_mask_that_changes_during_training_is_refused(tmp_path: Path) -> None:
+    """The vectors would be those of another mask; without reuse, the mask may change."""
+    with pytest.raises(RuntimeError, match="computed under another mask"):
+        sltk.train(spec(), tmp_path / "run", callbacks=[ChangedMask()])
+    sltk.train(spec({"reuse_frozen": False, "max_steps": 4}), tmp_path / "anew", callbacks=[ChangedMask()])
 
 
 @pytest.fixture

@@ -117,6 +117,7 @@ class TrainingVectors:
         groups = by_token_budget([sample.tokens for sample in samples], batch_tokens)
         self._groups = [[samples[position] for position in group] for group in groups]
         self._rows: dict[int, list[_Rows]] = {}
+        self._flags: tuple[bool, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -129,6 +130,7 @@ class TrainingVectors:
     ) -> None:
         """Compute all vectors that are not kept yet; each process its share, so all must call this."""
         self._rows.clear()
+        self._flags = tuple(flags)
         batches = [pack(group) for group in self._groups]
         missing = [number for number, batch in enumerate(batches) if kept.known(batch, flags) is None]
         while missing:
@@ -139,9 +141,7 @@ class TrainingVectors:
                 kept.put(batches[number], flags, vectors)
             missing = missing[len(computed) :]
         for group, batch in zip(self._groups, batches, strict=True):
-            vectors = kept.known(batch, flags)
-            assert vectors is not None
-            self._index(group, batch, vectors)
+            self._index(group, batch, kept.of(batch, flags, compute))
 
     def _index(self, group: Iterable[Sample], batch: Batch, vectors: Tensor) -> None:
         first_W, word = batch["first_W"].tolist(), 0
@@ -162,4 +162,5 @@ class TrainingVectors:
         if not self.by_word:  # windows are in the order of `pack`
             rows = sorted(rows, key=lambda row: row.stop - row.start)
         vectors = torch.cat([row.vectors[row.start : row.stop] for row in rows])
-        return {**pack(samples), "vectors_WH" if self.by_word else "vectors_TH": vectors}
+        key = "vectors_WH" if self.by_word else "vectors_TH"
+        return {**pack(samples), key: vectors, "flags": self._flags}

@@ -48,14 +48,20 @@ class Tagger(TrainableModule):
         num_items_in_batch: Tensor | int | None = None,
         vectors_WH: Tensor | None = None,
         vectors_TH: Tensor | None = None,
+        flags: tuple[bool, ...] | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
         """`{"loss"}`: the mean over labelled words, of this batch or of all batches of one update.
 
         Trainer passes `num_items_in_batch` only to a forward with `**kwargs`. Without it, accumulated batches
         would be averaged as if they had equal numbers of words. Vectors of words, or of subwords, are those of a
-        frozen backbone that were computed before.
+        frozen backbone that were computed before, under the mask with these flags.
+
+        Raises:
+            RuntimeError: the mask has been changed since.
         """
+        if flags is not None and flags != tuple(self.backbone.flags):
+            raise RuntimeError("the vectors of the frozen backbone were computed under another mask")
         if vectors_WH is None:
             vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W, vectors_TH)
         total = self.head.loss(vectors_WH, labels, words_per_sentence)

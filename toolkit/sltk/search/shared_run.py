@@ -102,6 +102,8 @@ def train_shared(
 ) -> dict[str, Any]:
     """Train one model whose batches alternate between masks, score each mask, and write `scores.json`."""
     experiment = loading.load(spec).spec
+    if getattr(experiment.backbone, "freeze", False):  # its vectors change with the mask, from batch to batch
+        spec = {**spec, "trainer": {**spec.get("trainer", {}), "reuse_frozen": False}}
     callback = _DrawMasks(masks, experiment)
     metrics = run.train(spec, folder, resume=resume, force=force, progress=progress, callbacks=(callback,))
     start_time = time.perf_counter()
