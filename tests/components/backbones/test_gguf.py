@@ -30,6 +30,7 @@ from sltk.families.gguf_header import BLOCKS, read_gguf
 from sltk.families.gguf_shape import shape_of_gguf
 from sltk.files import locking, manifest
 from sltk.nn.backbone import BuildContext
+from sltk.preview.model_info import ModelInfo
 from sltk.runtime.progress import reporting_to
 
 CPU = torch.device("cpu")
@@ -191,9 +192,12 @@ def test_a_damaged_conversion_is_made_again(model: Path, cache: Path) -> None:
     (weights,) = (path for path in cache.glob("gguf/*float32*/model.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-4] + b"\x00\x01\x02\x03")
+    left = weights.parent.with_name(f".{weights.parent.name}.partial-of-a-killed-process")
+    left.mkdir()
     _, notes = build(model)
     assert "is made again" in notes[0]
     assert weights.read_bytes() == content
+    assert not left.exists()
     assert not [path for path in cache.glob("gguf/*") if path.name.endswith(".lock")]
 
 
@@ -387,6 +391,18 @@ def test_changed_files_are_read_or_refused(original: Path, data: st.DataObject) 
     changed.write_bytes(content[:size])
     with suppress(ModelError):  # any other exception fails
         shape_of_gguf(read_gguf(changed))
+
+
+def test_what_transformers_does_not_read_is_reported(
+    gguf_library: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scaled positions are a note of `check` and of the conversion; an unknown architecture is an error."""
+    model = tiny_gguf.write(tmp_path / "a.gguf", llama__rope__scaling__type="linear")
+    assert any("scales rotary positions" in note for note in build(model)[1])
+    assert any("scales rotary positions" in note for note in ModelInfo.of(Decoder(name=str(model))).notes)
+    for architecture, message in (("phi2", "architecture phi2 is not supported"), ("t5", "is neither")):
+        with pytest.raises(ModelError, match=message):
+            build(tiny_gguf.write(tmp_path / f"{architecture}.gguf", architecture=architecture))
 
 
 def test_an_incomplete_download_is_named(original: Path, tmp_path: Path) -> None:

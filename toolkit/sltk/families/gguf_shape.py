@@ -6,6 +6,7 @@ model is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,12 @@ def shape_of_gguf(header: GgufHeader) -> Shape | None:
     return Shape(str(config["model_type"]), blocks, parameters, (), {}, tied) if blocks else None
 
 
-def has_scaled_positions(header: GgufHeader) -> bool:
-    """Whether the model scales its rotary positions, which transformers does not read from a GGUF file."""
+def reading_notes(header: GgufHeader, name: str) -> Iterator[str]:
+    """What transformers does not read from the GGUF file `name`, although it changes the vectors of the model."""
     is_scaled = header.value("rope.scaling.type") not in (None, "none")
-    return is_scaled or any(each.name.startswith("rope_f") for each in header.tensors)
+    if is_scaled or any(each.name.startswith("rope_f") for each in header.tensors):
+        about = "so its vectors are not those of the original model"
+        yield f"`{name}` scales rotary positions, which transformers does not read, {about}"
 
 
 def _has_output(header: GgufHeader) -> bool:

@@ -15,7 +15,7 @@ from ..components.backbones.gguf_cache import size_text
 from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokenizer
 from ..families import model_files
 from ..families.gguf_header import GgufHeader, read_gguf
-from ..families.gguf_shape import config_of, find_gguf, has_scaled_positions, shape_of_gguf
+from ..families.gguf_shape import config_of, find_gguf, reading_notes, shape_of_gguf
 from ..families.model_shape import Shape, shape
 from ..families.model_tables import FAMILIES, REFUSED, known_config
 
@@ -84,8 +84,7 @@ def _gguf_notes(header: GgufHeader, gguf_file: str, model: Shape | None) -> Iter
     yield f"`{gguf_file}` is converted to safetensors once: {sizes}"
     if model is None or not model.sizes:
         yield f"memory is unknown: the family `{header.architecture}` is not in the built-in table"
-    if has_scaled_positions(header):
-        yield f"`{gguf_file}` scales rotary positions, which transformers does not read: vectors differ slightly"
+    yield from reading_notes(header, gguf_file)
 
 
 def _vocabulary(backbone: PretrainedBackbone) -> dict[str, Any]:

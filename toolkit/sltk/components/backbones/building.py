@@ -24,7 +24,14 @@ from .fetching import fetch, from_config_values
 from .gguf_conversion import converted
 from .pretrained import TrainedTokenizer
 from .stored_weights import check_config, check_finite, check_total
-from .weights import WeightsSource, load_shared_weights, source_of, tokenizer_options, version_options
+from .weights import (
+    WeightsSource,
+    check_family,
+    load_shared_weights,
+    source_of,
+    tokenizer_options,
+    version_options,
+)
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -77,13 +84,7 @@ def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
     Raises:
         ModelError: the mask or the LoRA targets do not fit the model.
     """
-    blocks = getattr(config, "num_hidden_layers", None)
-    if not isinstance(blocks, int) or getattr(config, "is_encoder_decoder", False):
-        message = (
-            f"the family `{config.model_type}` is neither a text encoder nor a decoder-only language model"
-        )
-        note = "supported families: docs/reference/families.md"
-        raise ModelError(Problem(message, path="backbone.name", notes=(note,)))
+    blocks = check_family(config)
     try:
         flags = masks.flags(spec.unmask, blocks)
     except masks.MaskError as error:

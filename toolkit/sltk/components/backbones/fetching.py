@@ -106,6 +106,8 @@ def _has_no_safetensors(name: str) -> bool:
 def _advice(name: str, text: str) -> str:
     if any(sign in text for sign in ("gated", "Gated", "401", "403", "restricted")):
         return f"accept its licence at huggingface.co/{name}, then `hf auth login`"
+    if name.endswith(".gguf"):
+        return "transformers reads only some architectures from GGUF files; use the model's safetensors files"
     if _is_folder(name):
         return "expected config.json, model.safetensors and tokenizer.json in the directory"
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):

@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 
 from ...errors import ModelError, Problem, UsageError
 from ...families.gguf_header import GgufHeader, read_gguf
-from ...families.gguf_shape import has_scaled_positions
+from ...families.gguf_shape import reading_notes
 from ...files import atomic, locking, manifest
 from ...files.file_digests import sha256
 from ...nn.backbone import BuildContext
@@ -34,7 +34,7 @@ from . import precision
 from .base_weights import identify_gguf, locate_gguf
 from .fetching import fetch
 from .gguf_cache import check_space, conversion_folder, converted_bytes, size_text
-from .weights import load_complete
+from .weights import check_family, load_complete
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -167,19 +167,20 @@ def _convert(
     size = size_text(converted_bytes(header, dtype.itemsize))
     where = f"in `{stays_at}`, for later starts too" if stays_at else "in a temporary folder, each time"
     notes.note(f"converting `{path.name}` to safetensors ({size}) {where}")
-    if has_scaled_positions(header):
-        notes.note(
-            f"`{path.name}` scales rotary positions, which transformers does not read: vectors differ slightly"
-        )
+    for about in reading_notes(header, path.name):
+        notes.note(about)
     began = time.monotonic()
     options = {"gguf_file": path.name, "trust_remote_code": False, "local_files_only": True}
     with _parsed_once():
         at = str(path.parent)
-        config = fetch(at, lambda: AutoConfig.from_pretrained(at, **options))
-        tokenizer = fetch(at, lambda: AutoTokenizer.from_pretrained(at, **options))
+        config = fetch(path.name, lambda: AutoConfig.from_pretrained(at, **options))
+        check_family(config)
+        tokenizer = fetch(path.name, lambda: AutoTokenizer.from_pretrained(at, **options))
         is_generative = type(config) in AutoModelForCausalLM._model_mapping
         model_class = AutoModelForCausalLM if is_generative else AutoModel
-        model = load_complete(at, model_class, config=config, dtype=dtype, gguf_file=path.name)
+        model = load_complete(
+            path.name, model_class, path.parent, config=config, dtype=dtype, gguf_file=path.name
+        )
     if hasattr(model.config, "quantization_config"):  # the weights are plain numbers now
         del model.config.quantization_config
     model.is_quantized, model.hf_quantizer = False, None

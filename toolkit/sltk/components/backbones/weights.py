@@ -157,15 +157,33 @@ def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
     return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
 
 
-def load_complete(name: str, model_class: Any, **options: Any) -> Any:
+def check_family(config: Any) -> int:
+    """Check that a model is a stack of blocks that sltk can use, and return their number.
+
+    Raises:
+        ModelError: it has an encoder and a decoder, or no blocks.
+    """
+    blocks = getattr(config, "num_hidden_layers", None)
+    if not isinstance(blocks, int) or getattr(config, "is_encoder_decoder", False):
+        message = (
+            f"the family `{config.model_type}` is neither a text encoder nor a decoder-only language model"
+        )
+        note = "supported families: docs/reference/families.md"
+        raise ModelError(Problem(message, path="backbone.name", notes=(note,)))
+    return blocks
+
+
+def load_complete(name: str, model_class: Any, folder: Path | None = None, **options: Any) -> Any:
     """Load a model with the auto class `model_class`, and check that no weights are missing.
+
+    `folder` is where its files are, if not at `name`.
 
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
         UsageError: a file is damaged.
     """
     load = functools.partial(
-        model_class.from_pretrained, name, attn_implementation="eager", trust_remote_code=False
+        model_class.from_pretrained, str(folder or name), attn_implementation="eager", trust_remote_code=False
     )
     model, info = fetch(name, lambda: load(output_loading_info=True, **options))
     _check_keys(name, model, model_class, info)
