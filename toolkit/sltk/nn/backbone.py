@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..types import Precision
 from . import autocast, fused
+from .fused import autocast_modules
 from .kernel_choice import KernelRecord
 from .packing import Packing
 
@@ -111,7 +112,9 @@ class PackedBackbone(nn.Module):
     def precision(self, value: Precision) -> None:
         self._precision = value
         self._autocast = autocast.autocast_dtype(value, self.device)
-        if self.device.type == "cpu" and self._autocast is None:
+        if self._autocast is not None:
+            autocast_modules.prepare(self.model, self._autocast)
+        elif self.device.type == "cpu":
             fused.set_precision(self.model, value)  # an output layer computes in float32
 
     def computing(self) -> AbstractContextManager[object]:

@@ -39,7 +39,7 @@ class FusedAdapter(nn.Module):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """[*, I] → [*, O]."""
-        name, base = self._only_adapter(), self.base_layer
+        name, base = only_adapter(self), self.base_layer
         is_plain = not args and not kwargs and can_multiply(base, x)
         if name is None or not is_plain or not in_float32_on_cpu(self.lora_A[name].weight):
             return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
@@ -48,16 +48,6 @@ class FusedAdapter(nn.Module):
         is_on = isinstance(dropout, nn.Dropout) and dropout.training and dropout.p > 0
         factor = dropout_factors(x, dropout.p) if is_on else None
         return _Adapted.apply(x, factor, base.bias, down, up, self.scaling[name], self)  # type: ignore[no-any-return, no-untyped-call]
-
-    def _only_adapter(self) -> str | None:
-        """Name of the active adapter, if it is the only one, is of the plain kind, and the base layer is frozen."""
-        layer: Any = self
-        if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
-            return None
-        (name,) = layer.active_adapters
-        is_plain = name in self.lora_A and name not in layer.lora_variant and self.lora_B[name].bias is None
-        is_frozen = not any(p.requires_grad for p in self.base_layer.parameters())
-        return name if is_plain and is_frozen else None
 
     def merge(self, *args: Any, **kwargs: Any) -> None:
         """Merge as peft does, which changes `weight.data`."""
@@ -68,6 +58,16 @@ class FusedAdapter(nn.Module):
         """Undo `merge`."""
         super().unmerge()  # type: ignore[misc]
         forget(self.base_layer.weight)
+
+
+def only_adapter(layer: Any) -> str | None:
+    """Name of the active adapter, if it is the only one, is of the plain kind, and the base layer is frozen."""
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
+    (name,) = layer.active_adapters
+    is_plain = name in layer.lora_A and name not in layer.lora_variant and layer.lora_B[name].bias is None
+    is_frozen = not any(p.requires_grad for p in layer.base_layer.parameters())
+    return name if is_plain and is_frozen else None
 
 
 _ADAPTED = ("peft.tuners.lora.layer.Linear", "peft.tuners.lora.bnb.Linear4bit")
