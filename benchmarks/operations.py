@@ -39,6 +39,7 @@ from sltk.components.backbones.pretrained import LoRA
 from sltk.nn import attention, fused
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import Batch, pack
+from sltk.nn.fused import autocast_modules
 from sltk.nn.mask_flags import assign_flags
 from sltk.nn.pooling import LastSubwordPooling
 from sltk.nn.softmax_head import SoftmaxHead, linear_scorer
@@ -186,6 +187,7 @@ def start_on_fake_gpu(network: Tagger) -> None:
     """Move a network from the meta device to the fake GPU, and prepare it for training as sltk does."""
     to_fake_gpu(network)
     network.backbone.precision = "bf16"
+    autocast_modules.prepare(network.backbone.model, torch.bfloat16, trial=lambda *_: True)
     fused.fuse(network.backbone)
     network.train()
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from . import _fused_class, _no_zeros, _settings, _values_and_gradients, _width
 from .autocast_adapter import AutocastAdapter, AutocastLinear
 
+Trial = Callable[[nn.Module, torch.dtype], bool]
 _TOLERANCE = 0.03
 """Largest difference, relative to the largest number; bfloat16 has 8 significant bits."""
 
 
-def prepare(network: nn.Module, dtype: torch.dtype) -> None:
+def prepare(network: nn.Module, dtype: torch.dtype, *, trial: Trial | None = None) -> None:
     """Replace layers of a network that will run under autocast in `dtype`; without autocast they compute as before.
 
     One LoRA layer with each setting and size is tried first, forwards and backwards, under autocast. One that differs
     from peft's, or raises an exception, is not replaced.
+
+    Args:
+        trial: says whether a LoRA layer can be replaced, where layers cannot compute because they have no data.
     """
+    trial = trial or _computes_the_same
     verdicts: dict[tuple[object, ...], bool] = {}
     for module in network.modules():
         if AutocastLinear.resembles(module):
@@ -26,7 +33,7 @@ def prepare(network: nn.Module, dtype: torch.dtype) -> None:
             continue
         key = (type(module), type(module.base_layer), *_settings(module))
         if key not in verdicts:
-            verdicts[key] = _computes_the_same(module, dtype)
+            verdicts[key] = trial(module, dtype)
         if verdicts[key]:
             module.__class__ = _fused_class(type(module), AutocastAdapter)
 
