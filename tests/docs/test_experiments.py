@@ -112,7 +112,7 @@ def test_the_recipe_is_the_papers(name: str) -> None:
     assert (trainer.epochs, trainer.batch_size, trainer.gradient_accumulation) == (5, 16, 4)
     assert (trainer.learning_rate, trainer.schedule, trainer.warmup, trainer.clip) == (2e-4, "cosine", 0, 1.0)
     assert (trainer.optimizer, trainer.betas, trainer.eps) == ("paged_adamw_8bit", (0.9, 0.95), 1e-5)
-    assert (trainer.weight_decay, trainer.gradient_checkpointing, trainer.select) == (0.1, True, "last")
+    assert (trainer.weight_decay, trainer.gradient_checkpointing, trainer.select) == (0.1, "auto", "last")
     assert (trainer.early_stopping, trainer.recipe) == (None, "corrected")
     assert model.quantization is not None
     assert model.quantization.model_dump() == {"type": "nf4", "double": True, "compute_dtype": "bfloat16"}

@@ -205,7 +205,7 @@ label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTAR
          5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
            |                                                             ^
 
-        error: expected true or false, found `maybe`
+        error: expected `auto` or true or false, found `maybe`
           --> spec.yaml:5:88   (trainer.gradient_checkpointing)
            |
          5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}

@@ -161,8 +161,8 @@ def test_values_of_the_right_type_stay(values, expected):
     [
         ("trainer: {batch_size: true}", "expected a whole number, found `true`", 23),
         ("trainer: {epochs: 1_0}", "expected a number, found `1_0`", 19),
-        ("trainer: {gradient_checkpointing: on}", "expected true or false, found `on`", 35),
-        ("trainer: {gradient_checkpointing: 1}", "expected true or false, found `1`", 35),
+        ("trainer: {gradient_checkpointing: on}", "expected `auto` or true or false, found `on`", 35),
+        ("trainer: {gradient_checkpointing: 1}", "expected `auto` or true or false, found `1`", 35),
         ("trainer: {warmup: false}", "expected a number, found `false`", 19),
         ("head: {type: linear, dropout: true}", "expected a number, found `true`", 31),
         ("head: {type: crf, dropout: 0_1}", "expected a number, found `0_1`", 28),

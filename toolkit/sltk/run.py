@@ -160,7 +160,13 @@ def _run_in(
         run.discard_incoming()
     processes.barrier()
     task, attention = kind.task(), AttentionRecord(run, kind.model, log)
-    task = replace(task, callbacks=(*task.callbacks, attention, *callbacks), spec_digest=digest(spec))
+    task = replace(
+        task,
+        callbacks=(*task.callbacks, attention, *callbacks),
+        spec_digest=digest(spec),
+        backbone=spec.backbone,
+        record=run.record_training,
+    )
     with tracked(spec, run.folder, log, resume=resume) as tracking:
         with memory_advice.training(spec.trainer):
             fitted = fit(task, spec.trainer, run.checkpoints, tracking, resume=resume)

@@ -44,7 +44,7 @@ def build_backbone(
         precision=devices.resolve(spec.trainer.precision, device),
         seed=spec.seed,
         texts=texts,
-        gradient_checkpointing=spec.trainer.gradient_checkpointing,
+        gradient_checkpointing=spec.trainer.gradient_checkpointing is True,  # `auto` is decided later
         language_model=language_model,
     )
     if spec.trainer.sharding != "none" and processes.world_size() > 1:

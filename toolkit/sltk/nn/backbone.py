@@ -121,6 +121,12 @@ class PackedBackbone(nn.Module):
         """Compute in `precision` inside the context; everything that runs the model does so in here."""
         return autocast.computing_in(self.device, self._autocast)
 
+    def enable_checkpointing(self) -> None:
+        """Recompute activations in the backward pass."""
+        model: Any = self.model
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base.activation_checkpointing_enable({"use_reentrant": False})
+
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm.
 

@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from ..runtime import processes
 from ..subwords.samples import IGNORED
 from . import sharding
+from .backbone import PackedBackbone
 
 
 class TrainableModule(nn.Module):
     """A network whose trained weights can be saved and restored: adapter and head, or every weight."""
+
+    backbone: PackedBackbone
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The trained weights by name, on the CPU; a tied weight appears once.

@@ -63,8 +63,9 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
     def estimate(self) -> Estimate | None:
         """Estimate the model size and memory; each batch has `batch_size` blocks."""
         spec = self.loaded.spec
-        tokens = spec.trainer.batch_size * spec.block_size
-        return estimate(spec.backbone, spec.trainer, tokens, language_model=True)
+        return estimate(
+            spec.backbone, spec.trainer, lambda blocks: blocks * spec.block_size, language_model=True
+        )
 
     def audit(self) -> TextCounts:
         """Count sentences and words, without holding the text in memory."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from .. import masks
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
@@ -14,9 +14,11 @@ from ..families.model_tables import GATED, QUERY_AND_VALUE
 from ..spec.experiment import Experiment, TrainerSpec
 from .memory import (
     VECTORS_IN_MEMORY,
+    Device,
     TrainedWeights,
     TrainingMemory,
     largest_batch,
+    largest_pass,
     number_bytes,
     prompt_subwords,
 )
@@ -38,6 +40,8 @@ class Estimate:
     trained_parameters: int | None = None
     """Trained parameters of the backbone: its adapters, all of it, or none. Those of the head are not included."""
     memory_gpu_bytes: int | None = None
+    memory_gpu_checkpointing_bytes: int | None = None
+    """With gradient checkpointing; None unless it is `auto`."""
     memory_cpu_bytes: int | None = None
     """Memory of the whole process, in float32."""
     download_bytes: int | None = None
@@ -67,7 +71,9 @@ class Estimate:
             yield "trained", f"{self.trained_parameters:,} ({self.share:.2%}){head}"
         if self.memory_gpu_bytes is not None and self.memory_cpu_bytes is not None:
             gpu, cpu = size_text(self.memory_gpu_bytes), size_text(self.memory_cpu_bytes)
-            yield "memory", f"about {gpu} on a GPU, {cpu} of main memory on a CPU"
+            less = self.memory_gpu_checkpointing_bytes
+            saving = f" ({size_text(less)} with gradient checkpointing)" if less is not None else ""
+            yield "memory", f"about {gpu} on a GPU{saving}, {cpu} of main memory on a CPU"
         if self.frozen_gpu_bytes is not None and self.frozen_cpu_bytes is not None:
             gpu, cpu = size_text(self.frozen_gpu_bytes), size_text(self.frozen_cpu_bytes)
             place = f"in main memory, above {size_text(VECTORS_IN_MEMORY)} in a temporary file in the run directory"
@@ -95,25 +101,25 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     Raises:
         ModelError: the model's files on this machine are damaged.
     """
-    trainer, instruct = experiment.trainer, experiment.instruct
-    batch_tokens = largest_batch(trainer.batch_size, experiment.max_length)
-    if instruct is None:
-        found = estimate(experiment.backbone, trainer, batch_tokens)
-        return found if found is None else _with_frozen_vectors(found, experiment)
-    prompt = prompt_subwords(instruct)
-    return estimate(
+    instruct, prompt = experiment.instruct, 0
+    notes: tuple[str, ...] = ()
+    if instruct is not None:
+        prompt = prompt_subwords(instruct)
+        notes = (f"prompts have about {prompt} subwords in addition to the sentence",)
+    found = estimate(
         experiment.backbone,
-        trainer,
-        batch_tokens + trainer.batch_size * prompt,
-        language_model=True,
-        notes=(f"prompts have about {prompt} subwords in addition to the sentence",),
+        experiment.trainer,
+        lambda sentences: largest_batch(sentences, experiment.max_length) + sentences * prompt,
+        language_model=instruct is not None,
+        notes=notes,
     )
+    return found if found is None or instruct is not None else _with_frozen_vectors(found, experiment)
 
 
 def estimate(
     backbone: Backbone,
     trainer: TrainerSpec,
-    batch_tokens: int,
+    largest: Callable[[int], int],
     *,
     language_model: bool = False,
     notes: Sequence[str] = (),
@@ -123,7 +129,7 @@ def estimate(
     Args:
         backbone: the model, its mask, LoRA and quantization.
         trainer: batches, optimizer and checkpointing.
-        batch_tokens: subwords in the largest batch.
+        largest: subwords in the largest of many batches with this number of sentences.
         language_model: whether tokens are predicted, by the model's own output layer, instead of tags by a head.
         notes: further notes for the estimate.
 
@@ -139,13 +145,12 @@ def estimate(
     model = info.shape
     if model is None:
         return Estimate(info.family, download_bytes=info.download_bytes, notes=tuple(notes))
-    trained = _trained(backbone, model)
+    trained, checkpointing = _trained(backbone, model), trainer.gradient_checkpointing
+    pass_tokens = largest_pass(trainer, largest)
 
-    def memory(device: Literal["gpu", "cpu"]) -> int | None:
-        if trained is None or not model.sizes:
-            return None
-        training = TrainingMemory(model, backbone, trainer, trained, device)
-        return training.peak(batch_tokens, language_model=language_model)
+    def memory(device: Device, checkpointing: bool) -> int | None:
+        training = _memory(backbone, trainer, model, device, language_model)
+        return None if training is None else training.peak(pass_tokens, checkpointing=checkpointing)
 
     return Estimate(
         family=model.family,
@@ -153,8 +158,9 @@ def estimate(
         mask=_mask_text(backbone, model),
         parameters=model.parameters,
         trained_parameters=None if trained is None else sum(group.parameters for group in trained),
-        memory_gpu_bytes=memory("gpu"),
-        memory_cpu_bytes=memory("cpu"),
+        memory_gpu_bytes=memory("gpu", checkpointing is True),
+        memory_gpu_checkpointing_bytes=memory("gpu", True) if checkpointing == "auto" and trained else None,
+        memory_cpu_bytes=memory("cpu", checkpointing is True),
         download_bytes=info.download_bytes,
         has_head=not language_model,
         notes=tuple(notes),
@@ -171,10 +177,34 @@ def _with_frozen_vectors(found: Estimate, experiment: Experiment) -> Estimate:
     if model is None or "hidden" not in model.sizes or not (trainer.reuse_frozen and is_repeated):
         return found
 
-    def size(device: Literal["gpu", "cpu"]) -> int:
+    def size(device: Device) -> int:
         return 100_000 * model.sizes["hidden"] * number_bytes(backbone, device)
 
     return replace(found, frozen_gpu_bytes=size("gpu"), frozen_cpu_bytes=size("cpu"))
+
+
+def training_memory(
+    backbone: Backbone, trainer: TrainerSpec, device: Device, *, language_model: bool
+) -> TrainingMemory | None:
+    """The memory of training a backbone; None for a custom backbone, or a model of unknown size.
+
+    Raises:
+        ModelError: the model's files on this machine are damaged.
+    """
+    model = ModelInfo.of(backbone).shape if isinstance(backbone, PretrainedBackbone) else None
+    if model is None:
+        return None
+    assert isinstance(backbone, PretrainedBackbone)
+    return _memory(backbone, trainer, model, device, language_model)
+
+
+def _memory(
+    backbone: PretrainedBackbone, trainer: TrainerSpec, model: Shape, device: Device, language_model: bool
+) -> TrainingMemory | None:
+    trained = _trained(backbone, model)
+    if trained is None or not model.sizes:
+        return None
+    return TrainingMemory(model, backbone, trainer, trained, device, language_model)
 
 
 def _trained(backbone: PretrainedBackbone, model: Shape) -> list[TrainedWeights] | None:

@@ -2,7 +2,7 @@
 
 Held throughout: the process itself (on a CPU), the weights in their dtype or quantized, and the optimizer's averages
 of the trained weights. Added during an update: one gradient per trained weight, the activations kept for the backward
-pass, and the optimizer's temporary copies. The largest batch sets the peak.
+pass, and the optimizer's temporary copies. The largest forward pass sets the peak.
 
 Measured on a CPU (peak of the process, batches of 16 restaurant reviews, one epoch) and estimated here: a 135M Llama
 with LoRA of rank 64 on q and v, 1.78 GB and 1.75 GB; a 22.7M MiniLM with all weights trained, 1.12 GB and 1.11 GB.
@@ -11,7 +11,7 @@ Not counted: the memory of the GPU driver (about 0.5 GiB).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
@@ -21,6 +21,7 @@ from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec
+from ..spec.recipes import RECIPES
 from .model_info import DTYPE_BYTES
 
 Device = Literal["gpu", "cpu"]
@@ -52,14 +53,28 @@ class TrainedWeights:
     """Numbers in the largest tensor of the group."""
 
 
-def largest_batch(sentences: int, max_length: int | None) -> int:
+def largest_batch(
+    sentences: int, max_length: int | None, mean: float = SENTENCE_MEAN, spread: float = SENTENCE_SPREAD
+) -> int:
     """Subwords in the largest batch of a run.
 
     Sentences are packed without padding, so B sentences have about B · 24 subwords, and the largest of many batches
-    about B · 24 + 3 · 14 · √B.
+    about B · 24 + 3 · 14 · √B, with another `mean` and `spread` if they are known.
     """
-    tokens = sentences * SENTENCE_MEAN + 3 * SENTENCE_SPREAD * sqrt(sentences)
+    tokens = sentences * mean + 3 * spread * sqrt(sentences)
     return round(min(tokens, sentences * (max_length or tokens)))
+
+
+def largest_pass(trainer: TrainerSpec, largest: Callable[[int], int]) -> int:
+    """Subwords in the largest forward pass of a run: those of a batch, or as many as `micro_batch_tokens` allows.
+
+    Args:
+        largest: subwords in the largest of many batches with this number of sentences.
+    """
+    most = trainer.micro_batch_tokens
+    if most == "auto" or not RECIPES[trainer.recipe].accumulates:
+        return largest(trainer.batch_size)
+    return min(most, largest(trainer.batch_size * trainer.gradient_accumulation))
 
 
 def prompt_subwords(spec: InstructSpec) -> int:
@@ -69,7 +84,7 @@ def prompt_subwords(spec: InstructSpec) -> int:
 
 
 def number_bytes(backbone: PretrainedBackbone, device: Device) -> int:
-    """Bytes per weight and per activation; `auto` is float32 on a CPU and where all weights are trained."""
+    """Bytes per weight; `auto` is float32 on a CPU and where all weights are trained."""
     if backbone.dtype != "auto":
         return DTYPE_BYTES[backbone.dtype]
     if device == "cpu" or backbone.trains_all_weights:
@@ -87,21 +102,39 @@ class TrainingMemory:
     trainer: TrainerSpec
     trained: Sequence[TrainedWeights]
     device: Device
+    language_model: bool = False
+    """Whether tokens are predicted, so that scores over the vocabulary are held."""
 
-    def peak(self, batch_tokens: int, *, language_model: bool) -> int:
+    def peak(self, pass_tokens: int, *, checkpointing: bool) -> int:
         """Peak memory: on a GPU as torch counts its allocations, on a CPU of the whole process.
 
         Args:
-            batch_tokens: subwords in the largest batch.
-            language_model: whether tokens are predicted, so that scores over the vocabulary are held.
+            pass_tokens: subwords in the largest forward pass.
+            checkpointing: whether activations are recomputed.
         """
-        update = batch_tokens * self._activations() + 4 * self._trained_parameters + self._temporary()
-        if language_model:
-            # float32 scores, their softmax and its gradient
-            update += 3 * 4 * min(batch_tokens, _SCORED_TOKENS) * self.shape.sizes.get("vocabulary", 0)
+        update = pass_tokens * self._activations(checkpointing) + self._update()
+        update += self._scores() * min(pass_tokens, _SCORED_TOKENS)
         evaluation = self.trainer.eval_batch_tokens * self._forward_width() * self._number
         process = PROCESS_BYTES if self.device == "cpu" else 0
-        return round(self._weights() + self._optimizer() + max(update, evaluation) + process)
+        return round(self.weights() + self._optimizer() + max(update, evaluation) + process)
+
+    def fitting_tokens(self, free: float, *, checkpointing: bool) -> int:
+        """The subwords of a forward pass that fit into free memory, after the weights have been loaded; 0 or more.
+
+        Args:
+            free: bytes, of which optimizer and gradients need their part.
+            checkpointing: whether activations are recomputed.
+        """
+        room = free - self._optimizer() - self._update() - self._scores() * _SCORED_TOKENS
+        return max(0, int(room / max(self._activations(checkpointing), 1)))
+
+    def _update(self) -> float:
+        """Memory of an update that does not depend on its subwords: gradients and copies of weights."""
+        return 4 * self._trained_parameters + self._half_copies() + self._temporary()
+
+    def _scores(self) -> int:
+        """Scores over the vocabulary, per scored token: float32, with their softmax and its gradient."""
+        return 3 * 4 * self.shape.sizes.get("vocabulary", 0) if self.language_model else 0
 
     @property
     def _trained_parameters(self) -> int:
@@ -109,16 +142,36 @@ class TrainingMemory:
 
     @property
     def _number(self) -> int:
+        """Bytes per activation: on a GPU by the precision of its products, on a CPU that of the weights."""
+        return 2 if self.device == "gpu" and self._in_half else self._weight
+
+    @property
+    def _weight(self) -> int:
         return number_bytes(self.backbone, self.device)
 
-    def _weights(self) -> float:
+    def weights(self) -> float:
         """The backbone's weights: linear layers quantized if the spec says so, the rest in its dtype."""
         quantization = self.backbone.quantization
         if quantization is None:
-            return self.shape.parameters * self._number
-        quantized = sum(layer.count * layer.inputs * layer.outputs for layer in self.shape.linear)
-        rest = self.shape.parameters - quantized
-        return quantized * _bytes_per_quantized_weight(quantization) + rest * self._number
+            return self.shape.parameters * self._weight
+        rest = self.shape.parameters - self._linear
+        return self._linear * _bytes_per_quantized_weight(quantization) + rest * self._weight
+
+    @property
+    def _linear(self) -> int:
+        """Number of weights in linear layers."""
+        return sum(layer.count * layer.inputs * layer.outputs for layer in self.shape.linear)
+
+    @property
+    def _in_half(self) -> bool:
+        """Whether products are in 16 bits; `auto` is so on a GPU."""
+        precision = self.trainer.precision
+        return precision in ("bf16", "fp16") or (precision == "auto" and self.device == "gpu")
+
+    def _half_copies(self) -> float:
+        """16-bit copies of float32 weights, for products in 16 bits."""
+        needed = self._in_half and self._weight == 4 and self.backbone.quantization is None
+        return 2.0 * self._linear if needed else 0.0
 
     def _optimizer(self) -> float:
         """Two averages per trained weight (8-bit on a GPU only), and the adapters themselves, which are float32."""
@@ -135,16 +188,16 @@ class TrainingMemory:
         copies = 0 if self.trainer.optimizer == "adamw" else 8 * largest  # fused AdamW makes no copies
         if self.backbone.quantization is None:
             return copies
-        return copies + self._number * max(
+        return copies + self._weight * max(
             (layer.inputs * layer.outputs for layer in self.shape.linear), default=0
         )
 
-    def _activations(self) -> float:
+    def _activations(self, checkpointing: bool) -> float:
         """Bytes per subword kept for the backward pass; with checkpointing one vector per block, and one block."""
         if not self.trained:
             return 0.0
         block = self._block() + self._adapters()
-        if self.trainer.gradient_checkpointing:
+        if checkpointing:
             return self.shape.blocks * self.shape.sizes["hidden"] * self._number + block
         return self.shape.blocks * block
 
@@ -176,7 +229,10 @@ class TrainingMemory:
         if self.backbone.lora is None:
             return 0.0
         mask = 1 if self.backbone.lora.dropout else 0
-        kept = sum((group.inputs * (4 + mask) + group.rank * 4) * group.count for group in self.trained)
+        number = 2 if self.device == "gpu" and self._in_half else 4
+        kept = sum(
+            (group.inputs * (number + mask) + group.rank * number) * group.count for group in self.trained
+        )
         return kept / self.shape.blocks
 
     def _forward_width(self) -> float:

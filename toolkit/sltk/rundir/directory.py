@@ -216,9 +216,15 @@ class RunDirectory:
 
     def record_attention(self, model: TrainedModel) -> None:
         """Add the attention kernels that ran to `environment.json`: known only after they have run."""
+        self._record({"attention": attention(model)})
+
+    def record_training(self, values: Mapping[str, Any]) -> None:
+        """Add the settings that `auto` stands for to `environment.json`: known only once the model is loaded."""
+        self._record({"training": dict(values)})
+
+    def _record(self, values: dict[str, Any]) -> None:
         if processes.is_main_process():
-            recorded = read_mapping(self.environment)
-            atomic.write_json(self.environment, recorded | {"attention": attention(model)})
+            atomic.write_json(self.environment, read_mapping(self.environment) | values)
 
     def parts(self) -> list[Path]:
         """What a run writes. A run removed up to some part can neither be resumed nor be taken for finished, and as

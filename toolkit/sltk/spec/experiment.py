@@ -55,6 +55,8 @@ class TrainerSpec(StrictModel):
     """Training settings."""
 
     required_by: ClassVar[str] = "log_to"
+    earlier_defaults: ClassVar[Mapping[str, Any]] = {"gradient_checkpointing": False}
+    """Defaults of earlier versions whose effect on a run is that of today's default."""
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
     max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
@@ -88,8 +90,10 @@ class TrainerSpec(StrictModel):
     clip: float | None = Field(
         default=1.0, gt=0, description="maximum norm of the gradient; null for no clipping"
     )
-    gradient_checkpointing: bool = Field(
-        default=False, description="recompute activations in the backward pass: less memory, more time"
+    gradient_checkpointing: Literal["auto"] | bool = Field(
+        default="auto",
+        description="recompute activations in the backward pass: less memory, more time; `auto` does so on a GPU if "
+        "the estimate says that a forward pass does not fit otherwise",
     )
     precision: PrecisionSetting = Field(
         default="auto",

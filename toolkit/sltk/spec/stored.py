@@ -56,7 +56,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def with_new_keys(stored: Any, now: Any, part: Any) -> Any:
     """The values of a stored spec, with the keys that it lacks because an earlier version of sltk wrote it.
 
-    Such a key is added if it has its default in `now`, the values of the same spec as this version writes them.
+    Such a key is added if it has its default in `now`, the values of the same spec as this version writes them. A key
+    with a default of an earlier version that has the same effect (`earlier_defaults`) is replaced likewise.
 
     Args:
         stored: the values of a part of the stored spec.
@@ -69,10 +70,11 @@ def with_new_keys(stored: Any, now: Any, part: Any) -> Any:
         return stored
     if stored.get("type") != now.get("type"):
         return stored
-    filled = dict(stored)
+    filled, earlier = dict(stored), getattr(type(part), "earlier_defaults", {})
     for key, field in type(part).model_fields.items():
         value = getattr(part, key)
-        if key in stored and key in now:
+        is_old_default = key in stored and key in earlier and stored[key] == earlier[key]
+        if key in stored and key in now and not is_old_default:
             filled[key] = with_new_keys(stored[key], now[key], value)
         elif key in now and value == field.get_default(call_default_factory=True, validated_data=vars(part)):
             filled[key] = now[key]

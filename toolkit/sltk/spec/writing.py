@@ -40,9 +40,15 @@ def plain_values(spec: BaseModel) -> dict[str, Any]:
 def digest(spec: BaseModel) -> str:
     """Identify what a spec says: the same for equal specs. Keys with their default do not count, nor do `imports:`.
 
-    So the digest stays the same if a later version adds keys.
+    So the digest stays the same if a later version adds keys, or replaces a default by one with the same effect.
     """
     values = spec.model_dump(serialize_as_any=True, exclude_defaults=True, exclude={"imports"})
+    for part, value in vars(spec).items():
+        for key, default in getattr(value, "earlier_defaults", {}).items():
+            if part in values and values[part].get(key) == default:
+                del values[part][key]
+        if values.get(part) == {}:
+            del values[part]
     return hashlib.sha256(json.dumps(plain(values), sort_keys=True).encode()).hexdigest()
 
 

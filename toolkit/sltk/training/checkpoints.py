@@ -69,6 +69,7 @@ class _Session(BaseModel):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     evaluating: float = Field(ge=0, allow_inf_nan=False)
     processes: Annotated[int, Field(strict=True, ge=1)]
+    micro_batch_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 def _validated(kind: type[M], path: Path, values: Any) -> M:
@@ -83,8 +84,16 @@ def _validated(kind: type[M], path: Path, values: Any) -> M:
 class Session:
     """Words and time that a run has taken so far, including those before it was resumed."""
 
-    def __init__(self, words: int = 0, seconds: float = 0.0, evaluating: float = 0.0) -> None:
+    def __init__(
+        self,
+        words: int = 0,
+        seconds: float = 0.0,
+        evaluating: float = 0.0,
+        micro_batch_tokens: int | None = None,
+    ) -> None:
         self.words = words
+        self.micro_batch_tokens = micro_batch_tokens
+        """Most subwords per forward pass; None for the batches of the spec."""
         self.words_before = words
         self.evaluating = evaluating
         self._before = seconds
@@ -105,7 +114,7 @@ class Session:
                 f"`{checkpoint}` is from a run with {stored.processes} processes, and this one has {now}: "
                 "resume it with the same number"
             )
-        return cls(stored.words, stored.seconds, stored.evaluating)
+        return cls(stored.words, stored.seconds, stored.evaluating, stored.micro_batch_tokens)
 
     @property
     def seconds(self) -> float:
@@ -117,13 +126,14 @@ class Session:
         """Words trained on per second, without the time of evaluations."""
         return self.words / max(self.seconds - self.evaluating, 1e-9)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float | None]:
         """The values that a checkpoint stores."""
         return {
             "words": self.words,
             "seconds": self.seconds,
             "evaluating": self.evaluating,
             "processes": processes.world_size(),
+            "micro_batch_tokens": self.micro_batch_tokens,
         }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,17 @@ from typing import Any
 import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
 
-from ..nn.trainable import TrainableModule
+from ..preview import pass_plan
+from ..preview.pass_plan import PassPlan
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
+from . import pass_choice
 from .checkpoints import ResumePoint
 from .loss_scaling import LossScaler
-from .trainer import Examples, PackedTrainer
+from .task import Task
+from .trainer import PackedTrainer
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -29,25 +31,6 @@ _OPTIMIZERS = {
     "sgd": "sgd",
 }
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-
-
-@dataclass(frozen=True)
-class Task:
-    """A network, its training examples, and how it is evaluated."""
-
-    network: TrainableModule
-    examples: Examples
-    device: torch.device
-    seed: int
-    evaluate: Callable[[], dict[str, float]] | None
-    """Returns the current scores of the network, with the one that selects the best epoch as `score`; None without
-    validation data."""
-    describe: Callable[[int], str]
-    """Returns a name for the training sample with this number, for error messages."""
-    callbacks: tuple[TrainerCallback, ...] = ()
-    """Additional callbacks of the Trainer."""
-    spec_digest: str | None = None
-    """Identifies the spec in checkpoints, so that none of another spec is used."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +64,8 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
         newest = point.newest(folder, progress)
         progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
-    trainer = make_trainer(task, spec, folder, progress)
+    plan = pass_choice.choose(task, spec, newest, progress)
+    trainer = make_trainer(task, spec, folder, progress, plan)
     trainer.resume(newest)
     final_step = trainer.state.global_step
     if spec.select == "best" and trainer.state.best_global_step:
@@ -126,8 +110,16 @@ def peak_memory(device: torch.device) -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress) -> PackedTrainer:
-    """Make the Trainer that a spec describes; it writes checkpoints to `folder`."""
+def make_trainer(
+    task: Task, spec: TrainerSpec, folder: Path, progress: Progress, plan: PassPlan | None = None
+) -> PackedTrainer:
+    """Make the Trainer that a spec describes; it writes checkpoints to `folder`.
+
+    Without a plan of its forward passes, `auto` means the batches of the spec.
+    """
+    plan = plan or pass_plan.as_in_spec(spec)
+    if plan.gradient_checkpointing and spec.gradient_checkpointing == "auto":
+        task.network.backbone.enable_checkpointing()
     batches = math.ceil(len(task.examples) / (spec.batch_size * processes.world_size()))
     saving = Saving(spec.save_every, math.ceil(batches / spec.gradient_accumulation))
     reporter = _Reporter(progress)
@@ -144,9 +136,10 @@ def make_trainer(task: Task, spec: TrainerSpec, folder: Path, progress: Progress
         callbacks=callbacks,
         recipe=RECIPES[spec.recipe],
         spec_digest=task.spec_digest,
-        micro_batch_tokens=None if spec.micro_batch_tokens == "auto" else spec.micro_batch_tokens,
+        plan=plan,
         note=progress.note,
         scaler=_scaler(task, progress),
+        record=task.record,
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer

@@ -21,9 +21,10 @@ from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..spec.writing import digest
 from ..types import Prediction
-from .fit import Fitted, Task
+from .fit import Fitted
 from .frozen_training import FrozenTraining
 from .run_kind import RunKind
+from .task import Task
 from .trainer import Examples
 
 

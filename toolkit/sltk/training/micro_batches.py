@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..files.memory_shortage import is_out_of_memory
+from ..preview.pass_plan import PassPlan
 from ..runtime import processes
 from ..subwords.samples import IGNORED, by_token_budget
 
@@ -49,24 +50,28 @@ class MicroBatches:
 
     Args:
         collate: packs samples into one batch.
-        budget: most subwords per pass; a longer sample has its own pass. None for the batches of the spec.
+        plan: its budget is the most subwords per pass; a longer sample has its own pass.
         can_change: whether another division gives the same update.
         device: of the network, whose random numbers a repeated update draws again.
         note: receives a line when the budget is halved.
+        record: receives the plan now, and again when the budget is halved.
     """
 
     def __init__(
         self,
         collate: Callable[[Samples], Batch],
-        budget: int | None,
+        plan: PassPlan,
         *,
         can_change: bool,
         device: torch.device,
         note: Callable[[str], None],
+        record: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.budget = budget if can_change else None
-        self._collate, self._device, self._note = collate, device, note
+        self.budget = plan.micro_batch_tokens if can_change else None
+        self._checkpointing = plan.gradient_checkpointing
+        self._collate, self._device, self._note, self._record = collate, device, note, record
         self._can_halve = can_change
+        self._recorded()
 
     def update(self, batches: Sequence[Samples]) -> Update:
         """The update of these batches."""
@@ -79,6 +84,9 @@ class MicroBatches:
         groups = by_token_budget([sample.tokens for sample in samples], self.budget)
         # Without a need to divide them, samples keep their order.
         return [[samples[position] for position in sorted(group)] for group in groups]
+
+    def _recorded(self) -> None:
+        self._record({"micro_batch_tokens": self.budget, "gradient_checkpointing": self._checkpointing})
 
     def compute(self, update: Update, step: Callable[[Batch], Tensor], clear: Callable[[], None]) -> None:
         """Run the passes of an update and keep their losses. If memory runs out, once per run, halve the budget.

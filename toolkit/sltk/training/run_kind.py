@@ -13,7 +13,8 @@ from ..rundir.environment import TrainedModel
 from ..runtime.progress import Progress
 from ..spec.experiment import RunSpec
 from ..spec.loading import Loaded
-from .fit import Fitted, Task
+from .fit import Fitted
+from .task import Task
 
 S = TypeVar("S", bound=RunSpec)
 

@@ -30,6 +30,7 @@ from ..files.disk_space import disk_errors
 from ..nn import sharding
 from ..nn.batching import batch_on, pack
 from ..nn.trainable import TrainableModule
+from ..preview.pass_plan import PassPlan
 from ..runtime import processes
 from ..spec.recipes import Recipe
 from ..subwords.samples import without_loss as drop_loss
@@ -119,9 +120,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         describe: returns a name for the training sample with a number, for error messages.
         recipe: which gradients form an update, and what the schedule counts.
         spec_digest: recorded in the manifest of each checkpoint.
-        micro_batch_tokens: most subwords per forward pass; None for the batches of the spec.
+        plan: how updates are divided into forward passes.
         note: receives a line when memory runs out and an update is repeated.
         scaler: scales the loss, for float16.
+        record: receives the plan, again if it changes.
     """
 
     def __init__(
@@ -135,9 +137,10 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         describe: Callable[[int], str],
         callbacks: list[TrainerCallback],
         recipe: Recipe,
+        plan: PassPlan,
+        note: Callable[[str], None],
+        record: Callable[[dict[str, Any]], None],
         spec_digest: str | None = None,
-        micro_batch_tokens: int | None = None,
-        note: Callable[[str], None] = lambda _: None,
         scaler: LossScaler | None = None,
     ) -> None:
         self._recipe = recipe
@@ -165,10 +168,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.scaler = self.accelerator.scaler = scaler  # saved and restored by the Trainer
         self.micro_batches = MicroBatches(
             examples.collate,
-            micro_batch_tokens,
+            plan,
             can_change=recipe.accumulates and not self._is_sharded,
             device=arguments.device,
             note=note,
+            record=record,
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -362,6 +366,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             path = Path(output_dir) / TRAINED
             save_file(trained, str(path))
             self._manifest.add(path)  # while the optimizer is written
+            self.session.micro_batch_tokens = self.micro_batches.budget
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:

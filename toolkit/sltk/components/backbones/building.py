@@ -187,7 +187,7 @@ def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: 
     if not spec.trains_all_weights:
         (backbone.language_model or model).requires_grad_(False)
     if context.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        backbone.enable_checkpointing()
     if spec.lora is not None:
         adapter = context.saved / "adapter" if context.saved else None
         backbone.model = lora.with_adapters(model, spec.lora, adapter)

@@ -1,0 +1,73 @@
+"""What `auto` means on a GPU: the subwords of a forward pass, and whether activations are recomputed.
+
+On a CPU, `auto` leaves batches as they are and keeps activations: a CPU is busy with any batch, larger passes would
+only take more memory, and free memory depends on other programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..spec.experiment import TrainerSpec
+from ..spec.recipes import RECIPES
+from .memory import TrainingMemory, largest_pass
+
+DRIVER_BYTES = 2**29
+"""What a GPU driver takes, and torch does not see."""
+_SHARE = 0.8
+"""Share of the free memory to plan for: estimates are rough, and freed memory is in pieces."""
+_MOST_TOKENS = 8192
+"""Larger passes make no GPU faster."""
+_FEWEST_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """How a run divides its updates into forward passes."""
+
+    micro_batch_tokens: int | None = None
+    """Most subwords per pass; None for the batches of the spec."""
+    gradient_checkpointing: bool = False
+    reason: str | None = None
+    """Why activations are recomputed although the spec does not say so."""
+
+
+def as_in_spec(trainer: TrainerSpec) -> PassPlan:
+    """The plan without a GPU, or with a model of unknown size."""
+    most = None if trainer.micro_batch_tokens == "auto" else trainer.micro_batch_tokens
+    return PassPlan(most, trainer.gradient_checkpointing is True)
+
+
+def for_gpu(memory: TrainingMemory, largest: Callable[[int], int], free: float) -> PassPlan:
+    """The plan for a GPU with `free` bytes after the weights have been loaded.
+
+    Args:
+        memory: of the run, for a GPU.
+        largest: subwords in the largest of many batches with this number of sentences.
+    """
+    trainer = memory.trainer
+    needed = largest_pass(trainer, largest)
+
+    def fitting(checkpointing: bool) -> int:
+        return memory.fitting_tokens(free * _SHARE, checkpointing=checkpointing)
+
+    checkpointing, reason = trainer.gradient_checkpointing, None
+    if checkpointing == "auto":
+        checkpointing = fitting(False) < needed
+        if checkpointing:
+            reason = f"{needed} subwords in one forward pass need it, because only about {fitting(False)} fit"
+    most = trainer.micro_batch_tokens
+    if most != "auto":
+        return PassPlan(most, checkpointing, reason)
+    if not RECIPES[trainer.recipe].accumulates:
+        return PassPlan(None, checkpointing, reason)
+    return PassPlan(max(_FEWEST_TOKENS, min(_MOST_TOKENS, fitting(checkpointing))), checkpointing, reason)
+
+
+def for_card(memory: TrainingMemory, largest: Callable[[int], int], size: float) -> PassPlan | None:
+    """The plan for a GPU with `size` bytes and no other program; None if the model or an update does not fit."""
+    free = size - DRIVER_BYTES - memory.weights()
+    plan = for_gpu(memory, largest, free)
+    fits = memory.fitting_tokens(free * _SHARE, checkpointing=plan.gradient_checkpointing)
+    return plan if fits >= _FEWEST_TOKENS else None

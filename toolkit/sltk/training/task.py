@@ -1,0 +1,41 @@
+"""What is trained: a network, its training examples, and how it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from ..components.slots import Backbone
+from ..nn.trainable import TrainableModule
+from .trainer import Examples
+
+
+def _no_record(_: dict[str, Any]) -> None:
+    """Record nothing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, its training examples, and how it is evaluated."""
+
+    network: TrainableModule
+    examples: Examples
+    device: torch.device
+    seed: int
+    evaluate: Callable[[], dict[str, float]] | None
+    """Returns the current scores of the network, with the one that selects the best epoch as `score`; None without
+    validation data."""
+    describe: Callable[[int], str]
+    """Returns a name for the training sample with this number, for error messages."""
+    callbacks: tuple[TrainerCallback, ...] = ()
+    """Additional callbacks of the Trainer."""
+    spec_digest: str | None = None
+    """Identifies the spec in checkpoints, so that none of another spec is used."""
+    backbone: Backbone | None = None
+    """The spec of the backbone, from which the memory of training is estimated."""
+    record: Callable[[dict[str, Any]], None] = _no_record
+    """Receives how updates are divided into forward passes, for `environment.json`."""
