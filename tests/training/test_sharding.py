@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import torch
 
 import sltk
 import tiny
+import warm
 from sltk.components.backbones import precision
 from sltk.nn import autocast
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
+import torch
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 import sltk
@@ -27,6 +29,7 @@ from sltk.components.backbones import precision
 from sltk.nn import autocast
 
 folder = Path(sys.argv[1])
+torch.set_num_threads(1)
 
 
 class Watch(TrainerCallback):
@@ -121,13 +124,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.save_base(folder / "base")
     (folder / "specs.json").write_text(json.dumps({name: spec(folder, name, 2) for name in TRAINERS}))
     (folder / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    completed = subprocess.run(
-        [*command, str(folder / "script.py"), str(folder)],
-        env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert completed.returncode == 0, completed.stderr[-3000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    started = [
+        subprocess.Popen(
+            [*warm.python(), str(folder / "script.py"), str(folder)],
+            env={**os.environ, **address, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    errors = [process.communicate(timeout=240)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors[0][-3000:] + errors[1][-3000:]
     with pytest.MonkeyPatch.context() as patch:
         for name in TRAINERS:
             if name == "autocast":
