@@ -120,6 +120,7 @@ def _run(
     run = RunDirectory(Path(output) if output else Path("runs") / spec.name)
     advice = "free some space, then run the same command with `--resume`"
     with (
+        launch_settings.own_precision(),
         departures.all_or_none(),
         disk_errors(run.folder, advice),
         run.locked(),
@@ -138,7 +139,8 @@ def _run_in(
 ) -> dict[str, Any]:
     """Prepare → train → score → save."""
     from .training.attention_record import AttentionRecord
-    from .training.fit import fit  # transformers' Trainer takes seconds to import
+    from .training.collective import SharedControl  # transformers' Trainer takes seconds to import
+    from .training.fit import fit
 
     spec: RunSpec = loaded.spec
     finished = processes.broadcast(run.prepare(spec, resume=resume, force=force))
@@ -160,9 +162,10 @@ def _run_in(
         run.discard_incoming()
     processes.barrier()
     task, attention = kind.task(), AttentionRecord(run, kind.model, log)
+    shared = [SharedControl()] if callbacks and processes.world_size() > 1 else []
     task = replace(
         task,
-        callbacks=(*task.callbacks, attention, *callbacks),
+        callbacks=(*task.callbacks, attention, *callbacks, *shared),
         spec_digest=digest(spec),
         backbone=spec.backbone,
         record=run.record_training,

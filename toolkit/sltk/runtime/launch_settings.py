@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -73,6 +74,20 @@ def check(spec: SpecSettings, environment: Mapping[str, str] | None = None) -> N
     ]
     if problems:
         raise UsageError(problems)
+
+
+@contextmanager
+def own_precision() -> Iterator[None]:
+    """Keep `accelerate` from computing all of a model in the precision of a checked environment: a run has its own."""
+    before = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    if before is None:
+        yield
+        return
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
+    try:
+        yield
+    finally:
+        os.environ["ACCELERATE_MIXED_PRECISION"] = before
 
 
 def check_command(command: str, environment: Mapping[str, str] | None = None) -> None:

@@ -20,6 +20,7 @@ from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
 from . import pass_choice
 from .checkpoints import ResumePoint
+from .collective import check_setup, newest_checkpoint
 from .loss_scaling import LossScaler
 from .task import Task
 from .trainer import PackedTrainer
@@ -62,7 +63,7 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         )
     if resume:
         point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
-        newest = point.newest(folder, progress)
+        newest = newest_checkpoint(point, folder, progress)
         progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
     plan = pass_choice.choose(task, spec, newest, progress)
     trainer = make_trainer(task, spec, folder, progress, plan)
@@ -190,6 +191,7 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
     )
     _ = arguments.device  # sets `_n_gpu`
+    check_setup(arguments, task.device)
     arguments._n_gpu = min(1, arguments._n_gpu)  # one GPU per process: several need a launcher
     return arguments
 

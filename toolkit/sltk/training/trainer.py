@@ -252,6 +252,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         if not math.isfinite(float(norm)):
             if self.scaler is not None and self._is_skipped(self.scaler):
                 return None
+            processes.barrier()  # ends here if the loss of another process, which names its sentences, is the reason
             self._fail(f"the norm of the gradient became {float(norm)}", self._update.numbers)
         return norm
 

@@ -1,0 +1,132 @@
+"""Settings of a launcher that a run would ignore, or that contradict its spec, are refused before anything is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tiny
+import warm
+from sltk import UsageError
+from sltk.runtime.launch_settings import SpecSettings, check, check_command, own_precision
+
+TORCHRUN = {
+    "RANK": "1",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
+ACCELERATE = {
+    "ACCELERATE_MIXED_PRECISION": "no",
+    "ACCELERATE_DYNAMO_BACKEND": "NO",
+    "ACCELERATE_DYNAMO_MODE": "default",
+    "ACCELERATE_DYNAMO_USE_FULLGRAPH": "False",
+    "ACCELERATE_CPU_AFFINITY": "1",
+    "ACCELERATE_USE_CPU": "True",
+    "ACCELERATE_DEBUG_MODE": "true",
+}
+"""What `accelerate launch` sets for plain data parallelism."""
+
+REFUSED = {
+    "ACCELERATE_USE_FSDP": ("true", "trainer.sharding: full"),
+    "FSDP_SHARDING_STRATEGY": ("FULL_SHARD", "trainer.sharding: full"),
+    "ACCELERATE_USE_DEEPSPEED": ("true", "trainer.sharding: full"),
+    "ACCELERATE_DEEPSPEED_ZERO_STAGE": ("3", "trainer.sharding: full"),
+    "ACCELERATE_USE_MEGATRON_LM": ("True", "trainer.sharding: full"),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": ("true", "trainer.sharding: full"),
+    "PARALLELISM_CONFIG_TP_SIZE": ("2", "trainer.sharding: full"),
+    "ACCELERATE_MIXED_PRECISION": ("bf16", "trainer.precision: bf16"),
+    "ACCELERATE_FP8_BACKEND": ("TE", "trainer.precision"),
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("4", "trainer.gradient_accumulation: 4"),
+    "ACCELERATE_GRADIENT_CLIPPING": ("0.5", "trainer.clip: 0.5"),
+    "ACCELERATE_DYNAMO_BACKEND": ("INDUCTOR", "--dynamo_backend no"),
+    "ACCELERATE_TORCH_DEVICE": ("cuda:3", "CUDA_VISIBLE_DEVICES"),
+    "XLA_USE_BF16": ("1", "TPU"),
+    "PJRT_DEVICE": ("TPU", "TPU"),
+    "RANK": ("4", "WORLD_SIZE=4"),
+    "LOCAL_RANK": ("2", "LOCAL_WORLD_SIZE=2"),
+    "WORLD_SIZE": ("two", "whole number"),
+    "LOCAL_WORLD_SIZE": ("8", "WORLD_SIZE=4"),
+    "MASTER_ADDR": ("", "MASTER_ADDR"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_setting_that_a_run_would_ignore_is_refused(name: str) -> None:
+    """The error names the variable, and the key of the spec, or the option, to use instead."""
+    value, instead = REFUSED[name]
+    with pytest.raises(UsageError) as caught:
+        check(SpecSettings(clip=1.0), {**TORCHRUN, **ACCELERATE, name: value})
+    assert name in str(caught.value)
+    assert instead in str(caught.value)
+
+
+@pytest.mark.parametrize("environment", [{}, TORCHRUN, ACCELERATE, {**TORCHRUN, **ACCELERATE}])
+def test_plain_launches_are_accepted(environment: dict[str, str]) -> None:
+    """One process, `torchrun`, and `accelerate launch` in its plain configuration."""
+    check(SpecSettings(), environment)
+
+
+def test_settings_that_agree_with_the_spec_are_accepted() -> None:
+    """The environment may repeat what the spec says."""
+    same = {
+        "ACCELERATE_MIXED_PRECISION": "bf16",
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
+        "ACCELERATE_GRADIENT_CLIPPING": "1",
+    }
+    check(SpecSettings("bf16", 4, 1.0), {**TORCHRUN, **same})
+
+
+def test_a_run_computes_in_its_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During the run, `accelerate` does not see the precision of the environment, even if the spec has the same."""
+    import os
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with own_precision():
+        assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "bf16"
+
+
+@pytest.mark.parametrize("name", ["SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_tasks_that_know_nothing_of_each_other_are_refused(name: str) -> None:
+    """Several tasks without `torchrun` would write one run directory; one task per machine with it is fine."""
+    with pytest.raises(UsageError, match="torchrun"):
+        check(SpecSettings(), {name: "8"})
+    check(SpecSettings(), {name: "1"})
+    check(SpecSettings(), {name: "2", **TORCHRUN})
+
+
+@pytest.mark.parametrize("missing", ["WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"])
+def test_a_part_of_the_variables_of_a_launcher_is_refused(missing: str) -> None:
+    """A process that does not know its rank would train alone, or write nothing."""
+    part = {name: value for name, value in TORCHRUN.items() if name != missing}
+    with pytest.raises(UsageError, match=missing):
+        check(SpecSettings(), part)
+
+
+def test_other_commands_run_in_one_process() -> None:
+    """`sltk sweep` in several processes would do everything several times."""
+    check_command("train", TORCHRUN)
+    check_command("sweep", {})
+    with pytest.raises(UsageError, match="not `sltk sweep`"):
+        check_command("sweep", TORCHRUN)
+
+
+def test_a_launch_with_fsdp_ends_with_one_message(tmp_path: Path) -> None:
+    """Exit code 2 in the main process, with the only message; nothing is written."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(tiny.spec()))
+    launched = {**TORCHRUN, "RANK": "0", "LOCAL_RANK": "0", "ACCELERATE_USE_FSDP": "true"}
+    completed = subprocess.run(
+        [*warm.python(), "-m", "sltk", "train", str(spec), "--output", str(tmp_path / "run")],
+        env={**launched}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("error: `ACCELERATE_USE_FSDP=true`")
+    assert completed.stderr.count("error") == 1
+    assert not (tmp_path / "run").exists()
