@@ -1,4 +1,4 @@
-"""Settings of a launcher that a run would ignore, or that contradict its spec, are refused before anything is loaded."""
+"""Settings of a launcher that a run would ignore, or that contradict its spec, are refused before it loads anything."""
 
 from __future__ import annotations
 
