@@ -36,7 +36,7 @@ from typing import Any
 import torch
 
 from gpu_report import as_markdown
-from gpu_run import NotMeasuredError, Run
+from gpu_run import NotMeasuredError, Run, accept_older_transformers
 from shared import machine
 from sltk.files import atomic
 
@@ -104,6 +104,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     end = time.monotonic() + 60 * options.minutes
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = {"machine": machine(device), "shape": options.shape}
+    facts["missing_trainer_methods"] = accept_older_transformers()
     results = _earlier(options.output / "gpu.json", facts) if options.only else facts
     with tempfile.TemporaryDirectory() as folder:
         run = Run(device, options.shape == "tiny", Path(folder), end)

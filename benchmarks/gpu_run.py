@@ -11,12 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from shared import Peak, matmul_rates, seconds
 from sltk.files.memory_shortage import is_out_of_memory
+from sltk.training import trainer_methods
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "flash-attn", "triton")
+
+
+def accept_older_transformers() -> list[str]:
+    """Let sltk train in one process with a version of transformers before the tested one.
+
+    Such a version lacks methods that matter to several processes only; the benchmark checks losses against those of
+    transformers itself. Returns the names of the methods.
+    """
+    missing = [name for name in trainer_methods.METHODS if not hasattr(Trainer, name)]
+    known = {name: each for name, each in trainer_methods.METHODS.items() if name not in missing}
+    trainer_methods.METHODS = known
+    return missing
 
 
 class NotMeasuredError(Exception):

@@ -2,14 +2,21 @@
 
     python benchmarks/training.py                          decoder with 135M parameters
     python benchmarks/training.py --shape minilm           encoder with 6 blocks
-    python benchmarks/training.py --shape decoder-7b --quantization nf4        on a GPU
+    python benchmarks/training.py --precision bf16         sltk in bf16; transformers in both formats
+    python benchmarks/training.py --same-products          the same library multiplies for all
 
 All three train the same weights on the same batches of sentences, in one process, with the `Trainer` of transformers.
 They run in turn, so that other load on the machine affects all of them. They differ as follows:
 
     authors        batches padded to their longest sentence, gradient checkpointing
     transformers   AutoModelForTokenClassification, DataCollatorForTokenClassification: padded batches
+    transformers_bf16   with `--precision bf16`: the same with `bf16=True`, that is, autocast
     sltk           sentences packed without padding
+
+The speed-up by packing is limited by the padding that it saves, so both are reported, and their quotient. It tells how
+fast packed batches are in themselves if the same library multiplies for all: with `--same-products`, transformers'
+linear layers use the products of sltk, and with `--torch-products`, sltk uses those of torch. `gpu.py` compares them on
+a GPU.
 """
 
 from __future__ import annotations
@@ -43,6 +50,7 @@ from shared import (
     machine,
     make_model,
     matmul_rates,
+    of_machine,
     of_rates,
     parameters_outside_embedding,
     parser,
@@ -53,9 +61,12 @@ from shared import (
 from sltk import Sentence
 from sltk.data import datasets
 from sltk.data.raw import RawDataset
+from sltk.errors import ModelError
 from sltk.models import tagging
+from sltk.nn import fused
 from sltk.nn.batching import pack
 from sltk.nn.fused import onednn
+from sltk.nn.fused.linear_layer import FusedLinear
 from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment, TrainerSpec
@@ -110,6 +121,7 @@ def experiment(options: argparse.Namespace, base: Path, updates: int, dropout: f
             },
             "head": {"type": "linear", "dropout": dropout},
             "trainer": {
+                "precision": options.precision,
                 "batch_size": options.batch_size,
                 "max_steps": updates,
                 "learning_rate": LEARNING_RATE,
@@ -149,7 +161,16 @@ def transformers_model(options: argparse.Namespace, base: Path, model: Any, drop
     copy_trained_weights(classifier, model.network)
     if not dropout:
         disable_dropout(classifier)
+    if options.same_products:
+        use_products_of_sltk(classifier)
     return classifier
+
+
+def use_products_of_sltk(model: Any) -> None:
+    """Let the linear layers of a model multiply with the library that sltk uses in float32, and change nothing else."""
+    for module in model.modules():
+        if type(module) is torch.nn.Linear:
+            module.__class__ = fused._fused_class(torch.nn.Linear, FusedLinear)
 
 
 def _share_frozen_weights(classifier: Any, backbone: Any) -> None:
@@ -201,6 +222,7 @@ def padded_trainer(
         adam_epsilon=1e-5, weight_decay=0.1, lr_scheduler_type="cosine", max_grad_norm=1.0, seed=SEED,
         save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False,
         remove_unused_columns=False, bf16=bf16,
+        use_cpu=all(p.device.type == "cpu" for p in model.parameters()),
     )  # fmt: skip
     collator = DataCollatorForTokenClassification(tokenizer)
     trainer = SameBatchesTrainer(
@@ -251,9 +273,11 @@ class Comparison:
         else:
             copy_trained_weights(self.classifier, self.model.network)
             set_gradient_checkpointing(self.classifier, contender == "authors")
+            vars(self.classifier).pop("forward", None)  # autocast of an earlier trainer
             trainer = padded_trainer(
-                self.classifier, self.samples, self.tokenizer, self.spec.trainer, bf16=False
-            )
+                self.classifier, self.samples, self.tokenizer, self.spec.trainer,
+                bf16=contender == "transformers_bf16",
+            )  # fmt: skip
         return trainer, StepRecorder(trainer)
 
 
@@ -274,7 +298,10 @@ def measure_contenders(comparison: Comparison, repetitions: int) -> dict[str, Me
         return recorder.times[-1] - recorder.times[1]
 
     words = sum(len(sample.tags) for batch in comparison.timed_batches for sample in batch)
-    contenders = {name: partial(seconds_of, name) for name in ("authors", "transformers", "sltk")}
+    names = ["authors", "transformers", "sltk"]
+    if comparison.options.precision == "bf16":
+        names.insert(2, "transformers_bf16")
+    contenders = {name: partial(seconds_of, name) for name in names}
     return take_turns(contenders, repetitions, words, comparison.model.device)
 
 
@@ -295,9 +322,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     make_model(options.shape, folder / "base", corpus)
     comparison = Comparison(options, folder, corpus, options.updates + 2, dropout=0.1)
     device = comparison.model.device
-    first_rates = matmul_rates(device, shape=options.shape)
+    first_rates = matmul_rates(device, options.precision, options.shape)
     measurements = measure_contenders(comparison, options.repetitions)
-    rates = Rates.best([first_rates, matmul_rates(device, shape=options.shape)])
+    rates = Rates.best([first_rates, matmul_rates(device, options.precision, options.shape)])
     tokens = sum(sample.tokens for batch in comparison.timed_batches for sample in batch)
     # The forward pass and the gradient of the input: two operations per weight each. Frozen weights need no gradient.
     operations = 4 * parameters_outside_embedding(comparison.model.network.backbone) * tokens
@@ -314,7 +341,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "rates": rates.to_json(operations / statistics.median(measurements["sltk"].seconds)),
         "loss_difference": difference,
         "padding": padding,
+        "speedup_to_padding": speedup_to_padding(measurements, padding["timed"]),
         "shape": options.shape,
+        "precision": options.precision,
         "machine": machine(device),
     }
 
@@ -323,6 +352,16 @@ def padding_ratio(batches: list[list[Sample]]) -> float:
     """Return the length of padded batches divided by that of packed ones."""
     padded = sum(len(batch) * max(sample.tokens for sample in batch) for batch in batches)
     return round(padded / sum(sample.tokens for batch in batches for sample in batch), 2)
+
+
+def speedup_to_padding(measurements: dict[str, Measurement], padding: float) -> dict[str, float]:
+    """How many times faster sltk is than each other contender, divided by the padding that it saves."""
+    sltk = measurements["sltk"].words_per_second
+    return {
+        name: round(sltk / measurement.words_per_second / padding, 3)
+        for name, measurement in measurements.items()
+        if name != "sltk"
+    }
 
 
 def main() -> None:
@@ -344,13 +383,30 @@ def main() -> None:
         action="store_true",
         help="use the matrix products of torch in sltk, even if others are faster",
     )
+    arguments.add_argument(
+        "--same-products",
+        action="store_true",
+        help="use the matrix products of sltk in transformers",
+    )
+    arguments.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="of sltk; with bf16, transformers trains in both (default: fp32)",
+    )
     options = arguments.parse_args()
     if options.torch_products:
         onednn.is_faster = lambda: False
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(options, Path(folder))
+        try:
+            result = measure(options, Path(folder))
+        except ModelError as error:  # this processor has no bfloat16
+            raise SystemExit(str(error)) from None
     difference = result["loss_difference"]
+    quotients = ", ".join(f"{name} {value}" for name, value in result["speedup_to_padding"].items())
     notes = [
+        of_machine(result),
+        f"speed ratio divided by padding: {quotients}",
         f"with padding, the timed batches are {result['padding']['timed']} times as long, and those of an epoch "
         f"{result['padding']['all']} times",
         f"square matrix products: {of_rates(result['rates'])}",
@@ -358,7 +414,8 @@ def main() -> None:
         if difference is None
         else f"largest relative difference between losses: {difference:.1e}",
     ]
-    report(result, f"Training, {options.shape}, batches of {options.batch_size}", notes, options.json)
+    title = f"Training, {options.shape}, {options.precision}, batches of {options.batch_size}"
+    report(result, title, notes, options.json)
 
 
 if __name__ == "__main__":
