@@ -105,6 +105,10 @@ def test_a_run_has_the_files_of_every_run_and_counts_its_responses(run: Path) ->
     assert {"pieces", "malformed", "unknown_type", "unmatched", "lost_sentences", "cut"} <= responses.keys()
     assert responses["ceiling"]["f1"] > 0.9
     assert responses["sentences_per_second"] > 0
+    kernels = json.loads((run / "environment.json").read_text())["attention"]
+    assert {"kernel": "sdpa", "reason": "keys and values are in a cache"}.items() <= kernels[
+        "generation"
+    ].items()
     lines = (run / "predictions/test.conll").read_text().splitlines()
     assert sum(map(bool, lines)) == metrics["test"]["words"]
     names = {path.name for path in (run / "model").iterdir()}

@@ -23,6 +23,7 @@ from transformers import DynamicCache, TemperatureLogitsWarper, TopPLogitsWarper
 from ...errors import ModelError, Problem
 from ...nn import mask_proof, probe_sentences
 from ...nn.attention import NAME
+from ...nn.kernel_choice import Choice
 from ...nn.language_model import LanguageModel
 from ...nn.packing import Packing
 from ...spec.instruct_settings import Sampling
@@ -174,8 +175,10 @@ def attending_with_cache(network: LanguageModel) -> Iterator[None]:
     model: Any = network.backbone.language_model
     was_training = network.training
     soft_cap = getattr(model.config, "attn_logit_softcapping", None)
+    name = "sdpa" if model._supports_sdpa and soft_cap is None else "eager"
     network.eval()
-    model.set_attn_implementation("sdpa" if model._supports_sdpa and soft_cap is None else "eager")
+    model.set_attn_implementation(name)
+    network.backbone.kernels.add("generation", Choice(name, "keys and values are in a cache", False))
     try:
         yield
     finally:
@@ -206,6 +209,7 @@ def prove(network: LanguageModel) -> float:
             last_B1 = torch.tensor([row[-1:] for row in rows], device=ids_T.device)
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(2, 1)], dim=1)
             cached_BV = forward(network, last_B1, mask_BL, cache)
+    network.backbone.kernels.clear()  # which names those of training and generation
     difference = mask_proof.relative_difference(cached_BV, packed_BV)
     if not difference <= mask_proof.tolerance(network.backbone):
         about = (
