@@ -79,6 +79,17 @@ def test_states_and_gradients_are_near_those_of_float32_and_float32_themselves(
         assert 1e-5 < difference(ours, theirs) < TOLERANCE  # equal ones would not come from rounded products
 
 
+@pytest.mark.parametrize("family", ["llama", "bert", "gpt2"])
+def test_predictions_are_near_those_of_float32(family: str) -> None:
+    """Gated MLPs have another path without gradients."""
+    network = model(family)
+    fast = in_bf16(network)
+    with torch.inference_mode():
+        ours, theirs = (each(torch.arange(1, 13)[None]).last_hidden_state for each in (fast, network))
+    assert ours.dtype == torch.float32
+    assert 1e-5 < difference(ours, theirs) < TOLERANCE
+
+
 @pytest.mark.parametrize(("make", "family"), MODELS)
 def test_weights_are_not_rounded_and_float32_can_return(make: Callable[[str], Any], family: str) -> None:
     network = make(family)

@@ -58,23 +58,52 @@ def test_a_fused_model_gives_the_same_states_and_gradients(family: str) -> None:
     model = frozen(family)
     plain = output_and_gradient(model)
     fused.fuse(model)
-    assert len(fused_classes(model)) == 2  # a norm and an MLP
+    assert len(fused_classes(model)) == 3  # a norm, an MLP and attention, for its rotary positions
+    for ours, theirs in zip(output_and_gradient(model), plain, strict=True):
+        assert (ours - theirs).abs().max() <= 2e-6 * theirs.abs().max()
+
+
+@pytest.mark.parametrize(("family", "is_replaced"), [("llama", True), ("gemma", True), ("cohere", False)])
+def test_rotary_positions_are_replaced_where_they_rotate_halves(family: str, is_replaced: bool) -> None:
+    """Cohere rotates neighbours. The function of transformers itself stays as it is."""
+    model = frozen(family)
+    attention = type(model.layers[0].self_attn)
+    function = attention.forward.__globals__["apply_rotary_pos_emb"]
+    plain = output_and_gradient(model)
+    fused.fuse(model)
+    assert (type(model.layers[0].self_attn).__module__ == fused.__name__) == is_replaced
+    assert attention.forward.__globals__["apply_rotary_pos_emb"] is function
     for ours, theirs in zip(output_and_gradient(model), plain, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gated_mlp_predicts_what_it_computes_in_training() -> None:
+    """Without gradients, the rows come in pieces, and the activation is computed within the product."""
+    mlp = LlamaMLP(AutoConfig.for_model("llama", **SMALL, mlp_bias=True)).requires_grad_(False)
+    stock = copy.deepcopy(mlp)
+    fused.fuse(mlp)
+    x = torch.randn(1, 2 * fused.gated_mlp._ROWS + 3, SMALL["hidden_size"])
+    with torch.inference_mode():
+        assert torch.allclose(mlp(x), stock(x), atol=1e-5)
+        assert torch.allclose(mlp(x[0, :5]), stock(x[0, :5]), atol=1e-5)
+        for each in (mlp, stock):
+            each.up_proj.register_forward_hook(lambda module, args, out: out * 2)
+        assert torch.allclose(mlp(x[:, :5]), stock(x[:, :5]), atol=1e-5)  # hooks are called
 
 
 def test_a_fresh_model_is_fused_as_a_trained_one() -> None:
     """The weights of fresh norms are all one."""
     model = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL))
     fused.fuse(model)
-    assert len(fused_classes(model)) == 2
+    assert len(fused_classes(model)) == 3
 
 
 @pytest.mark.parametrize("family", ["gemma", "gemma2", "gpt2", "bert"])
 def test_a_module_that_computes_something_else_is_not_replaced(family: str) -> None:
     model = frozen(family)
     fused.fuse(model)
-    assert fused_classes(model) <= {"Dropout"}
+    others = {name for name in fused_classes(model) if not name.endswith("Attention")}
+    assert others <= {"Dropout"}
 
 
 def test_a_module_that_differs_from_others_of_its_class_is_not_replaced() -> None:

@@ -26,8 +26,11 @@ from .gated_mlp import FusedGatedMLP
 from .linear_layer import PLAIN_LINEAR, FusedLinear
 from .norm import FusedRMSNorm
 from .quantized import multiplies_rounded
+from .rotary import FusedRotaryAttention
 
-_FUSED_CLASSES: tuple[Any, ...] = (FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter)
+_FUSED_CLASSES: tuple[Any, ...] = (
+    FusedDropout, FusedLinear, FusedRMSNorm, FusedGatedMLP, FusedAdapter, FusedRotaryAttention,
+)  # fmt: skip
 _TOLERANCE = 1e-5
 """Largest difference, relative to the largest number."""
 _ROUNDED_TOLERANCE = 0.03
@@ -44,13 +47,13 @@ def fuse(network: nn.Module) -> None:
     nor are modules that cannot be tested because an exception is raised.
     """
     verdicts: dict[tuple[Any, ...], bool] = {}
-    for module in network.modules():
+    for module in _parts_first(network):
         fused = next((each for each in _FUSED_CLASSES if each.resembles(module)), None)
         if fused is None or isinstance(module, fused):
             continue
         key = (type(module), *_settings(module))
         if key not in verdicts:
-            verdicts[key] = fused is FusedDropout or _computes_the_same(module, fused)
+            verdicts[key] = _is_equal(module, fused)
         if verdicts[key]:
             module.__class__ = _fused_class(type(module), fused)
 
@@ -67,10 +70,10 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"unknown precision on a CPU: {precision!r}")
     verdicts: dict[tuple[Any, ...], bool] = {}
-    for module in network.modules():
+    for module in _parts_first(network):
         if type(module) in PLAIN_LINEAR and precision == "bf16" and _computes_the_same(module, FusedLinear):
             module.__class__ = _fused_class(type(module), FusedLinear)
-        if not isinstance(module, FusedLinear | FusedAdapter):
+        if not isinstance(module, FusedLinear | FusedAdapter | FusedGatedMLP):
             continue
         for weight in module.parameters():
             forget(weight)
@@ -80,6 +83,20 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
             verdicts[key] = _computes_the_same(module, type(module), torch.bfloat16)
         if precision == "bf16" and verdicts[key]:
             module.product_dtype = torch.bfloat16
+
+
+def _parts_first(network: nn.Module) -> list[nn.Module]:
+    """All modules, each after its parts, so that it is tested with the parts that it will have."""
+    return list(network.modules())[::-1]
+
+
+def _is_equal(module: nn.Module, fused: type[nn.Module]) -> bool:
+    """Whether the fused class computes what a module computes."""
+    if issubclass(fused, FusedDropout):  # random: it draws other numbers from the same distribution
+        return True
+    if issubclass(fused, FusedRotaryAttention):  # only a function within it is replaced
+        return fused.equals(module)
+    return _computes_the_same(module, fused)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:
@@ -185,4 +202,6 @@ def _value_and_gradients(module: nn.Module, x: Tensor, trained: list[nn.Paramete
         # Not a sum of squares: it is constant for the output of a norm, so it has no gradient to compare.
         weights = torch.linspace(1.0, 7.0, y.numel()).cos().reshape(y.shape)
         gradients = torch.autograd.grad((y * weights).sum(), [x, *trained])
-    return [y.detach(), *gradients]
+    with torch.no_grad():  # some modules have another path without gradients
+        predicted = module(x)
+    return [y.detach(), predicted, *gradients]

@@ -75,6 +75,19 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor
     return torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, bias, "add")  # type: ignore[no-any-return]
 
 
+def gated_product(
+    x: Tensor, gate: Tensor, gate_bias: Tensor | None, up: Tensor, up_bias: Tensor | None
+) -> Tensor:
+    """silu(x · gateᵀ + bias) · (x · upᵀ + bias), without a gradient: x [T, I], gate and up [O, I] → [T, O].
+
+    oneDNN applies the activation and the factor to float32 sums, before they are stored.
+    """
+    if not (is_faster() if x.dtype == torch.float32 else _is_available()):
+        return F.silu(product(x, gate, gate_bias)).mul_(product(x, up, up_bias))
+    activated = torch.ops.mkldnn._linear_pointwise(x, gate, gate_bias, "swish", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(x, activated, up, up_bias, "mul")  # type: ignore[no-any-return]
+
+
 def weight_gradient(gradient: Tensor, x: Tensor) -> Tensor:
     """The gradient of a weight [O, I] from the gradient of the outputs [*, O] and the inputs [*, I]."""
     return product(gradient.flatten(0, -2).T, x.flatten(0, -2).T)
