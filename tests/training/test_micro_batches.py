@@ -18,6 +18,9 @@ from sltk import register
 from sltk.components.slots import Aligner
 from sltk.errors import OutOfMemoryError
 from sltk.nn.pooling import FirstSubwordPooling
+from sltk.spec import loading
+from sltk.spec.writing import digest
+from sltk.training import pass_choice
 from sltk.training.trainer import PackedTrainer
 
 DATA = {"train": {"type": "grammar", "count": 64}}
@@ -206,3 +209,78 @@ def test_a_loss_that_is_not_a_number_names_the_sentences_of_its_pass(tmp_path: P
     first, *sentences = str(caught.value).splitlines()
     assert "the loss became nan at update 1" in first
     assert len(sentences) == 4
+
+
+def with_free_memory(patch: pytest.MonkeyPatch, free: int) -> None:
+    """Take the CPU for a GPU with this much free memory."""
+    patch.setattr(pass_choice, "free_bytes", lambda _: free)
+
+
+def training(run: Path) -> Any:
+    return json.loads((run / "environment.json").read_text())["training"]
+
+
+def test_auto_is_decided_by_free_memory_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little memory turns checkpointing on and divides updates; notes and environment.json say so."""
+    spec = dropout_spec("auto", PLAIN, max_steps=1)
+    sltk.train(spec, tmp_path / "cpu")
+    assert training(tmp_path / "cpu") == {"micro_batch_tokens": None, "gradient_checkpointing": False}
+    progress, subwords = tiny.RecordingProgress(), []
+    with_free_memory(monkeypatch, 2 * 10**5)
+    with during_first_update(lambda trainer: subwords.extend(passes(trainer))):
+        sltk.train(spec, tmp_path / "little", progress=progress)
+    assert training(tmp_path / "little") == {"micro_batch_tokens": 128, "gradient_checkpointing": True}
+    assert len(subwords) > 1
+    assert max(subwords) <= 128
+    assert progress.has_note("forward passes of at most 128 subwords (`micro_batch_tokens: auto`)")
+    assert progress.has_note("gradient checkpointing is on (`auto`):")
+    with_free_memory(monkeypatch, 10**10)
+    sltk.train(spec, tmp_path / "much")
+    assert training(tmp_path / "much") == {"micro_batch_tokens": 8192, "gradient_checkpointing": False}
+
+
+def test_a_resumed_run_keeps_its_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if other memory is free by then, and those of the spec if it began before there were budgets."""
+    spec = dropout_spec("auto", PLAIN, save_every=1)
+    for old in (False, True):
+        with_free_memory(monkeypatch, 2 * 10**5)
+        kept, run = tmp_path / f"kept-{old}", tmp_path / f"run-{old}"
+        if old:
+            monkeypatch.undo()  # on a CPU, as it was
+        sltk.train(spec, kept)
+        with pytest.raises(KeyboardInterrupt):
+            sltk.train(spec, run, progress=tiny.InterruptingProgress(2))
+        if old:
+            (session,) = run.glob("checkpoints/*/session.json")
+            values = json.loads(session.read_text())
+            assert values.pop("micro_batch_tokens") is None
+            session.write_text(json.dumps(values))
+            (session.parent / "manifest.json").unlink()  # which has the digest of the file
+        with_free_memory(monkeypatch, 10**10)
+        sltk.train(spec, run, resume=True)
+        assert tiny.same_weights(run, kept)
+
+
+def test_a_run_from_before_auto_checkpointing_is_resumed(tmp_path: Path) -> None:
+    """Its spec has the default of that time, which `auto` means on a CPU; `true` is another spec."""
+    now = dropout_spec("auto", PLAIN)
+    with pytest.raises(KeyboardInterrupt):
+        sltk.train(now, tmp_path / "run", progress=tiny.InterruptingProgress(1))
+    stored = tmp_path / "run" / "spec.yaml"
+    text = stored.read_text()
+    assert "gradient_checkpointing: auto" in text
+    old = text.replace("gradient_checkpointing: auto", "gradient_checkpointing: false")
+    stored.write_text(old.replace("  micro_batch_tokens: auto\n", ""))
+    with pytest.raises(sltk.UsageError) as caught:
+        sltk.train(dropout_spec("auto", PLAIN, gradient_checkpointing=True), tmp_path / "run", resume=True)
+    assert "trainer.gradient_checkpointing: false → true" in str(caught.value)
+    sltk.train(now, tmp_path / "run", resume=True)
+
+
+def test_the_digest_of_a_spec_ignores_defaults_of_all_times() -> None:
+    """So checkpoints from before `gradient_checkpointing: auto` still belong to their spec."""
+    plain, false, true = (
+        digest(loading.load(tiny.spec(trainer)).spec)
+        for trainer in ({}, {"gradient_checkpointing": False}, {"gradient_checkpointing": True})
+    )
+    assert plain == false != true

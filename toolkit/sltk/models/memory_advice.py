@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from ..files.memory_shortage import allocating
 from ..spec.experiment import TrainerSpec
+from ..spec.recipes import RECIPES
 
 _ESTIMATE = "`sltk check` estimates the memory of a run before it starts"
 
@@ -29,10 +30,18 @@ def encoding_data() -> AbstractContextManager[None]:
     return allocating("splitting the training data into subwords", "read less data: `limit` of the reader")
 
 
+def _smaller_passes(spec: TrainerSpec) -> tuple[str, ...]:
+    """The advice that leaves the updates of a run as they are."""
+    if not RECIPES[spec.recipe].accumulates or spec.sharding != "none":
+        return ()
+    return ("set a smaller `trainer.micro_batch_tokens`: the updates stay the same",)
+
+
 def training(spec: TrainerSpec) -> AbstractContextManager[None]:
     """Explain exhausted memory in the updates of a run."""
     return allocating(
         f"training with batches of {spec.batch_size}",
+        *_smaller_passes(spec),
         "lower `trainer.batch_size`, and raise `trainer.gradient_accumulation` to keep the size of an update",
         "or set `trainer.gradient_checkpointing: true`, `max_length`, `lora`, or `quantization` with `lora`",
         _ESTIMATE,

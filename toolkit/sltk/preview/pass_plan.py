@@ -16,7 +16,7 @@ from .memory import TrainingMemory, largest_pass
 DRIVER_BYTES = 2**29
 """What a GPU driver takes, and torch does not see."""
 _SHARE = 0.8
-"""Share of the free memory to plan for: estimates are rough, and freed memory is in pieces."""
+"""Share to plan for of what optimizer and gradients leave: estimates are rough, and freed memory is in pieces."""
 _MOST_TOKENS = 8192
 """Larger passes make no GPU faster."""
 _FEWEST_TOKENS = 128
@@ -50,7 +50,7 @@ def for_gpu(memory: TrainingMemory, largest: Callable[[int], int], free: float) 
     needed = largest_pass(trainer, largest)
 
     def fitting(checkpointing: bool) -> int:
-        return memory.fitting_tokens(free * _SHARE, checkpointing=checkpointing)
+        return int(_SHARE * memory.fitting_tokens(free, checkpointing=checkpointing))
 
     checkpointing, reason = trainer.gradient_checkpointing, None
     if checkpointing == "auto":
@@ -69,5 +69,5 @@ def for_card(memory: TrainingMemory, largest: Callable[[int], int], size: float)
     """The plan for a GPU with `size` bytes and no other program; None if the model or an update does not fit."""
     free = size - DRIVER_BYTES - memory.weights()
     plan = for_gpu(memory, largest, free)
-    fits = memory.fitting_tokens(free * _SHARE, checkpointing=plan.gradient_checkpointing)
+    fits = _SHARE * memory.fitting_tokens(free, checkpointing=plan.gradient_checkpointing)
     return plan if fits >= _FEWEST_TOKENS else None
