@@ -33,6 +33,7 @@ from transformers import BertConfig
 import sltk
 from shared import SHAPES, machine, make_model, parser, sentences
 from sltk import Sentence
+from sltk.runtime.cpus import threads
 
 FORMS: dict[str, dict[str, Any]] = {
     "sltk": {},
@@ -146,7 +147,7 @@ def main() -> None:
     arguments.add_argument("--profile", action="store_true", help="seconds in each kind of operation")
     options = arguments.parse_args()
     corpus = sentences(options.sentences, options.data)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))))
+    torch.set_num_threads(threads())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = options.run or train(options.shape, folder, corpus)

@@ -264,6 +264,21 @@ def test_one_process_converts_and_the_others_wait(
     assert progress.notes[0].startswith("waiting for a conversion: process")
 
 
+def test_any_process_of_a_run_can_convert(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers saves models only in the first process; another one may be the first that needs the conversion."""
+    from transformers.distributed import mixin
+
+    monkeypatch.setattr(mixin, "_is_torch_distributed_initialized", lambda: True)
+    monkeypatch.setattr(mixin, "_get_torch_distributed_rank", lambda: 1)
+    monkeypatch.setenv("SLTK_CACHE", str(tmp_path / "cache"))
+    backbone, _ = build(model)
+    assert len(backbone.flags) == 2
+    fresh = Decoder.model_validate(tiny.backbone(quantization={"type": "nf4"}, freeze=True))
+    assert len(fresh.build(BuildContext(CPU, 0, texts=lambda: iter(tiny_gguf.TEXTS))).flags) == 2
+
+
 @pytest.fixture(scope="module")
 def run(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of adapters on a GGUF file, which lies next to another one."""

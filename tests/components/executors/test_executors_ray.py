@@ -58,6 +58,7 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
 ) -> None:
     """All runs end as they would alone, and the driver has their logs."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # more than the CPUs of a run, and inherited by the workers
     ray_library.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
         object_store_memory=80 * 2**20,
@@ -77,6 +78,8 @@ def test_the_run_of_a_killed_worker_resumes_from_its_last_checkpoint(
     alone = next(run for run in plan.runs if run.name == killer.killed)
     sltk.train(alone.experiment, tmp_path / "alone")
     assert tiny.same_weights(tmp_path / "alone", tmp_path / "sweep/runs" / killer.killed)
+    environment = json.loads((tmp_path / "sweep/runs" / killer.killed / "environment.json").read_text())
+    assert environment["threads"] == 1
 
 
 LISTENERS = """

@@ -34,7 +34,7 @@ from . import precision
 from .base_weights import identify_gguf, locate_gguf
 from .fetching import fetch
 from .gguf_cache import check_space, conversion_folder, converted_bytes, size_text
-from .weights import check_family, load_complete
+from .weights import check_family, load_complete, save_on_any_rank
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -184,7 +184,7 @@ def _convert(
     if hasattr(model.config, "quantization_config"):  # the weights are plain numbers now
         del model.config.quantization_config
     model.is_quantized, model.hf_quantizer = False, None
-    model.save_pretrained(target)
+    save_on_any_rank(model, target)
     _save_tokenizer(tokenizer, target)
     notes.note(f"converted `{path.name}` in {time.monotonic() - began:,.0f} s")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
-from ...errors import ModelError, Problem
+from ...errors import ModelError, Problem, RunError
 from ...families import model_files
 from ...files.damage import damaged
 from ...nn.backbone import BuildContext
@@ -146,8 +147,20 @@ def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any
     if spec.quantization is None:
         return model.to(context.device)
     with tempfile.TemporaryDirectory(prefix="sltk-") as folder:
-        model.save_pretrained(folder)
+        save_on_any_rank(model, Path(folder))
         return _load_weights(spec, config, WeightsSource(folder), context)
+
+
+def save_on_any_rank(model: Any, folder: Path) -> None:
+    """Save a model in the process that calls this; transformers writes nothing except in the main process of a run.
+
+    Raises:
+        RunError: transformers wrote no model.
+    """
+    model.should_save_on_this_rank = lambda is_main_process: True
+    model.save_pretrained(folder)
+    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
+        raise RunError(f"transformers {transformers.__version__} has saved no model in `{folder}`")
 
 
 def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
