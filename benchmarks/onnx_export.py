@@ -15,7 +15,6 @@ All forms label the same sentences in one process, in turn, with the same number
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
