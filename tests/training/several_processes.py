@@ -208,8 +208,16 @@ def second() -> None:
 
 
 def third() -> None:
-    """Resume the run in which one process was killed."""
+    """Resume the run in which one process was killed; then one process fails while the other one hears nothing."""
     sltk.train(spec(), FOLDER / "half-killed", resume=True)
+    departures.PATIENCE, departures.GRACE, departures._INTERVAL = 0.2, 0.4, 0.1  # seconds
+    try:
+        with departures.all_or_none():
+            if RANK == 0:
+                time.sleep(200)
+            raise ValueError("nobody listens")
+    except ValueError:
+        os._exit(3)
 
 
 def write() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +13,8 @@ import yaml
 import tiny
 import warm
 from sltk import UsageError
+from sltk.cli import main, process_errors
+from sltk.runtime import processes
 from sltk.runtime.launch_settings import SpecSettings, check, check_command, own_precision
 
 TORCHRUN = {
@@ -84,8 +88,6 @@ def test_settings_that_agree_with_the_spec_are_accepted() -> None:
 
 def test_a_run_computes_in_its_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """During the run, `accelerate` does not see the precision of the environment, even if the spec has the same."""
-    import os
-
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     with own_precision():
         assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
@@ -115,6 +117,30 @@ def test_other_commands_run_in_one_process() -> None:
     check_command("sweep", {})
     with pytest.raises(UsageError, match="not `sltk sweep`"):
         check_command("sweep", TORCHRUN)
+
+
+def test_each_process_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how many processes to start; on enough GPUs there is none."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    processes._check_gpus(4)
+    with pytest.raises(UsageError, match="4 processes were started on a machine with 2 GPUs") as caught:
+        processes._check_gpus(2)
+    assert "--nproc-per-node 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(("rank", "shown"), [("0", ""), ("1", "   = on rank 1 of 4")])
+def test_an_error_before_the_processes_are_connected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, shown: str
+) -> None:
+    """Process 0 prints it; another one waits for that first, and prints its rank if it is not ended meanwhile."""
+    waited: list[float] = []
+    monkeypatch.setattr(process_errors, "time", SimpleNamespace(sleep=waited.append))
+    for name, value in {**TORCHRUN, "RANK": rank}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "missing.yaml"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert shown in last
+    assert len(waited) == int(rank)
 
 
 def test_a_launch_with_fsdp_ends_with_one_message(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("several")
     codes = {phase: launch(phase, place) for phase in ("first", "second", "third")}
     output = "\n".join(path.read_text()[-3000:] for path in sorted(place.glob("*.txt")))
-    assert codes == {"first": [KILLED, KILLED], "second": [0, KILLED], "third": [0, 0]}, output
+    assert codes == {"first": [KILLED, KILLED], "second": [0, KILLED], "third": [1, 3]}, output
     return place
 
 
@@ -148,6 +148,13 @@ def test_an_error_in_one_process_ends_both(folder: Path, name: str) -> None:
     assert other["exit code"] == code
 
 
+def test_a_process_that_does_not_listen_is_ended(folder: Path) -> None:
+    """It computes, or waits for a GPU: a thread ends it with a message, and with the exit code of the error."""
+    message = (folder / "third-0.txt").read_text().splitlines()[-1]
+    assert message.startswith("error: rank 1 (")
+    assert message.endswith("ended the run: ValueError: nobody listens")
+
+
 NOT_SHARED = {
     "other folder": "does not see the run directory",
     "other spec": "the spec differs",
@@ -163,4 +170,4 @@ def test_processes_that_see_different_files_are_refused(folder: Path, name: str)
     assert NOT_SHARED[name] in one["message"]
     assert "rank 1" in one["message"]
     assert one["message"] == other["message"]
-    assert [one["reported elsewhere"], other["reported elsewhere"]].count(True) == 1
+    assert (one["reported elsewhere"], other["reported elsewhere"]) == (False, True)

@@ -194,6 +194,7 @@ def _shared_values(kind: Any, loaded: Loaded[Any]) -> dict[str, Any]:
         "the spec": digest(loaded.spec),
         **{f"the data of `{name}`": dict(value) for name, value in kind.fingerprints.items()},
         "the kind of device": kind.model.device.type,
+        "the number format of products": kind.model.network.backbone.precision,
     }
 
 

@@ -71,10 +71,12 @@ def _depart(error: BaseException, watch: _Watch) -> BaseException:
         lost = "lost the connection to another process, which was killed or whose machine is gone"
         return RunError(f"rank {own.rank} ({own.host}) {lost}")
     answers = _exchange(own)
-    is_same = all(isinstance(answer, Departure) and answer.error == own.error for answer in answers)
+    is_everywhere = bool(answers) and all(
+        isinstance(answer, Departure) and answer.error == own.error for answer in answers
+    )
     with suppress(AttributeError):
-        error.is_reported = first.rank != own.rank  # type: ignore[attr-defined]
-        error.is_everywhere = bool(answers) and is_same  # type: ignore[attr-defined]
+        error.is_reported = own.rank != (0 if is_everywhere else first.rank)  # type: ignore[attr-defined]
+        error.is_everywhere = is_everywhere  # type: ignore[attr-defined]
     return error
 
 

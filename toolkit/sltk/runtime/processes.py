@@ -110,10 +110,12 @@ def _check_gpus(gpus: int) -> None:
 
 def _join() -> None:
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, own, size = next(distributed.rendezvous("env://", timeout=JOIN_TIMEOUT))
-        store = distributed.PrefixStore("sltk", store)
+        store, own, size = next(rendezvous("env://", timeout=JOIN_TIMEOUT))
+        store = PrefixStore("sltk", store)
         distributed.init_process_group(
             backend(), store=store, rank=own, world_size=size, timeout=GRADIENT_TIMEOUT
         )

@@ -24,8 +24,10 @@ def newest_checkpoint(point: ResumePoint, folder: Path, progress: Progress) -> P
         UsageError: no checkpoint can be used, although there are complete ones, or some process does not see it.
     """
     newest = point.newest(folder, progress) if processes.is_main_process() else None
-    found = newest and (newest.name, manifest.NAME if (newest / manifest.NAME).exists() else STATE)
-    found = processes.broadcast(found)
+    own = None
+    if newest is not None:
+        own = newest.name, manifest.NAME if (newest / manifest.NAME).exists() else STATE
+    found = processes.broadcast(own)
     if found is None:
         return None
     name, file = found
