@@ -14,9 +14,11 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 import sltk.components.backbones  # noqa: F401
 from sltk.components.backbones import Decoder, Encoder, LoRA, Quantization, TrainedTokenizer
 from sltk.errors import ModelError
+from sltk.nn import autocast
 from sltk.nn.attention import NAME, NotPackedError, packed_attention
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
+from sltk.types import Precision
 from tiny_families import BY_NAME
 
 QUANTIZATIONS = [
@@ -27,12 +29,13 @@ QUANTIZATIONS = [
 ]
 
 
-def llama(mask: Any, **settings: Any) -> PackedBackbone:
+def llama(mask: Any, precision: Precision = "fp32", **settings: Any) -> PackedBackbone:
     config = {"model_type": "llama", **BY_NAME["llama"].config(hidden_size=64, head_dim=16)}
     spec = Decoder(
         init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257), unmask=mask, **settings
     )
-    return spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a few words"]))
+    texts = ["a few words"]
+    return spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: texts, precision=precision))
 
 
 @pytest.fixture
@@ -234,3 +237,29 @@ def test_sentences_of_one_length_share_a_run() -> None:
     """Neighbouring sentences of equal length are computed together."""
     assert Packing.of_lengths([3, 3, 5, 3]).runs == ((0, 2, 3), (6, 1, 5), (11, 1, 3))
     assert Packing.of_lengths([3, 3, 5, 3]).tokens == 14
+
+
+def test_queries_and_keys_follow_the_dtype_of_values() -> None:
+    """Rotary positions in float32 turn q and k into float32 under autocast; no fast kernel takes them so."""
+    module: Any = SimpleNamespace(sltk_unmasked=True, sltk_drop_window=False, sltk_inclusive=False)
+    q, k, v = random_tensors(8)
+    half = [x.to(torch.bfloat16) for x in (q, k, v)]
+    packing = Packing.of_lengths((5, 3))
+    mixed, _ = packed_attention(module, q, k, half[2], None, packing=packing)
+    pure, _ = packed_attention(module, *half, None, packing=packing)
+    assert mixed.dtype == torch.bfloat16
+    assert torch.equal(mixed, pure)
+
+
+@pytest.mark.parametrize("number_format", ["bf16", "fp16"])
+def test_a_leak_is_detected_under_autocast(
+    number_format: Any, replace_attention: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof runs in the number format of the run, where a path still has a gradient and no path has none."""
+    monkeypatch.setattr(autocast, "AUTOCAST_DEVICES", {"cpu"})
+    proof = llama("0111", number_format).proof
+    assert proof is not None
+    assert (proof.precision, proof.unmasked) == (number_format, [1, 2, 3])
+    replace_attention(with_constant_flag(True))
+    with pytest.raises(ModelError, match="opposite of what their mask says: 0 "):
+        llama("0111", number_format)

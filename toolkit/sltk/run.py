@@ -32,6 +32,7 @@ from .models.description import is_model, read_description
 from .models.evaluation import label_dataset, streamed_scores
 from .models.labeller import Labeller
 from .pretraining.pretrain_spec import PretrainSpec
+from .preview.model_check import half_precision_warning
 from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
 from .runtime import agreement, departures, launch_settings, processes
@@ -161,6 +162,8 @@ def _run_in(
     finally:
         run.discard_incoming()
     processes.barrier()
+    if (warning := half_precision_warning(spec.backbone)) is not None:
+        log.note(f"warning: {warning.message}; {'; '.join(warning.notes)}")
     task, attention = kind.task(), AttentionRecord(run, kind.model, log)
     shared = [SharedControl()] if callbacks and processes.world_size() > 1 else []
     task = replace(

@@ -80,10 +80,17 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
     Raises:
         InputError: mask or LoRA targets do not fit; or with `data` files are missing or malformed.
     """
-    from ..preview.run_preview import audit_data, check_models, missing_data, missing_models
+    from ..preview.run_preview import (
+        audit_data,
+        check_models,
+        missing_data,
+        missing_models,
+        warnings_of,
+    )
 
     check_models(checked.runs, checked.missing_packages())
-    missing, models = missing_data(checked.runs), missing_models(checked.runs)
+    missing = missing_data(checked.runs)
+    models = [*missing_models(checked.runs), *warnings_of(checked.runs)]
     if not data:
         return [*missing, *models], None
     if missing:

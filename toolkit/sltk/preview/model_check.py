@@ -14,6 +14,7 @@ from ..families.gguf_header import read_gguf
 from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED
 from ..files.paths import expanded
+from ..spec.experiment import RunSpec
 from .model_info import ModelInfo
 
 
@@ -32,6 +33,37 @@ def check_model(backbone: Backbone) -> None:
     problems = [gguf] if gguf is not None else list(_problems(backbone, ModelInfo.of(backbone)))
     if problems:
         raise InvalidSpecError(problems)
+
+
+def half_precision_warning(backbone: Backbone) -> Problem | None:
+    """The problem that all weights are trained in half precision, or None."""
+    if not _trains_half(backbone):
+        return None
+    assert isinstance(backbone, PretrainedBackbone)
+    bits = {"bfloat16": 8, "float16": 11}[backbone.dtype]
+    about = (
+        f"all weights are trained in {backbone.dtype}: an update is lost where it is smaller than about 1/{2**bits} of "
+        "its weight"
+    )
+    note = "leave out `dtype`: weights are then float32, and `trainer.precision` sets the format of their products"
+    return Problem(about, path="backbone.dtype", notes=(note,))
+
+
+def unscalable(spec: RunSpec) -> Problem | None:
+    """The problem that float16 weights cannot be trained with a scaled loss, or None."""
+    backbone = spec.backbone
+    if spec.trainer.precision != "fp16" or not _trains_half(backbone):
+        return None
+    about = "weights of 16 bits cannot be trained with `precision: fp16`, which scales their gradients"
+    note = "leave out `dtype`: weights are then float32, and products float16"
+    return Problem(about, path="backbone.dtype", notes=(note,))
+
+
+def _trains_half(backbone: Backbone) -> bool:
+    """Whether all weights are trained, in bfloat16 or float16."""
+    if not isinstance(backbone, PretrainedBackbone):
+        return False
+    return backbone.trains_all_weights and backbone.dtype in ("bfloat16", "float16")
 
 
 def missing_model(backbone: Backbone) -> Problem | None:

@@ -19,7 +19,7 @@ from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from ..spec.requirements import missing_packages
 from .estimate import Estimate, estimate_run
-from .model_check import check_model, missing_model
+from .model_check import check_model, half_precision_warning, missing_model, unscalable
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class RunPreview(ABC, Generic[S]):
         """
         with self.loaded.locate_errors():
             check_model(self.loaded.spec.backbone)
+            raise_if(unscalable(self.loaded.spec))
 
     def missing_packages(self) -> list[Problem]:
         """A problem for each optional package that the run needs and that is not installed."""
@@ -99,6 +100,11 @@ class RunPreview(ABC, Generic[S]):
     def missing_model(self) -> list[Problem]:
         """A problem if the directory of the model does not exist."""
         return located_model(self.loaded)
+
+    def warnings(self) -> list[Problem]:
+        """Settings that work, but rarely as intended."""
+        problem = half_precision_warning(self.loaded.spec.backbone)
+        return [] if problem is None else [self.loaded.located(problem)]
 
     def summary(self) -> Iterator[str]:
         """The name, then one line each for data, model, training and the estimate."""
@@ -173,7 +179,7 @@ def check_models(runs: Iterable[RunPreview[Any]], missing: Iterable[Problem] = (
     """
     runs = list(runs)
     problems = [*missing, *(problem for run in runs for problem in run.missing_packages())]
-    for run in _distinct(runs, {"backbone"}):
+    for run in _distinct(runs, {"backbone", "trainer"}):
         try:
             run.check_model()
         except InvalidSpecError as error:
@@ -193,10 +199,21 @@ def check_before_reading(loaded: Loaded[Any], readers: Mapping[str, Reader | Non
     try:
         with loaded.locate_errors():
             check_model(loaded.spec.backbone)
+            raise_if(unscalable(loaded.spec))
     except InvalidSpecError as error:
         problems += error.problems
     if problems:
         raise InvalidSpecError(problems)
+
+
+def raise_if(problem: Problem | None) -> None:
+    """Raise a problem of a spec.
+
+    Raises:
+        InvalidSpecError: there is one.
+    """
+    if problem is not None:
+        raise InvalidSpecError([problem])
 
 
 def located_packages(loaded: Loaded[Any]) -> list[Problem]:
@@ -213,6 +230,11 @@ def located_model(loaded: Loaded[Any]) -> list[Problem]:
 def missing_data(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
     """A problem for each data file that does not exist."""
     return _once(problem for run in _distinct(runs, _DATA) for problem in run.missing_files())
+
+
+def warnings_of(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
+    """Warnings about the settings of the runs, each once."""
+    return _once(problem for run in runs for problem in run.warnings())
 
 
 def missing_models(runs: Iterable[RunPreview[Any]]) -> list[Problem]:

@@ -31,6 +31,9 @@ def small_trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
         "eval_batch_tokens": min(trainer.eval_batch_tokens, 512),
         "log_to": [],
     }
+    if (reason := _missing_precision(trainer)) is not None:
+        progress.note(f"rehearsal: products in the precision of this machine: {reason}")
+        small["precision"] = "auto"
     changed = ", ".join(
         f"{key} {value}" for key, value in small.items() if value and value != getattr(trainer, key)
     )
@@ -38,6 +41,13 @@ def small_trainer(trainer: TrainerSpec, progress: Progress) -> TrainerSpec:
     if trainer.log_to:
         progress.note(f"rehearsal: nothing is logged to {', '.join(trainer.log_to)}")
     return trainer.model_copy(update=small)
+
+
+def _missing_precision(trainer: TrainerSpec) -> str | None:
+    """The reason why this machine cannot compute in the precision of a run that is meant for another machine."""
+    from ..components.backbones import precision  # imports torch
+
+    return None if trainer.precision == "auto" else precision.missing(trainer.precision, precision.device())
 
 
 def small_backbone(backbone: B, progress: Progress) -> B:

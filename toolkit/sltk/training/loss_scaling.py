@@ -25,8 +25,10 @@ class LossScaler(torch.amp.GradScaler):
         note: receives a line for each skipped update.
     """
 
+    first_scale = 65536.0
+
     def __init__(self, device_type: str, note: Callable[[str], None]) -> None:
-        super().__init__(device_type)
+        super().__init__(device_type, init_scale=self.first_scale)
         self.skipped = 0
         """Number of skipped updates of the run."""
         self._note = note

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import ModelError, Problem
-from ...nn.autocast import AUTOCAST_DEVICES, DTYPES
+from ...nn import autocast
+from ...nn.autocast import DTYPES
 from ...types import Precision, PrecisionSetting
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def missing(precision: Precision, target: torch.device) -> str | None:
             return "this CPU has no bfloat16 instructions (AVX512-BF16 or AMX)"
         name = torch.cuda.get_device_name(target) if target.type == "cuda" else f"the device `{target.type}`"
         return f"{name} does not multiply in bfloat16"
-    if precision == "fp16" and target.type not in AUTOCAST_DEVICES:
+    if precision == "fp16" and target.type not in autocast.AUTOCAST_DEVICES:
         return f"fp16 is for CUDA GPUs, and the model runs on the device `{target.type}`"
     return None
 
