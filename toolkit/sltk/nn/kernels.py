@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .length_groups import groups_of
 from .packing import Packing, Rule
+from .transfer import to_device
 
 _GROUP_COST = 20_000
 """Cost of one more group on a GPU, as the number of scores of one head that could be computed in that time: about 15
@@ -96,12 +97,10 @@ def _plan(packing: Packing, rule: Rule, device: torch.device) -> tuple[tuple[_Pa
             rows_NL = offset + torch.arange(real_NL.numel()).view(real_NL.shape)
             positions[tokens_NL[real_NL]] = rows_NL[real_NL]
             mask = _padded_mask(rule, real_NL)
-            shape = (len(starts_N), longest)
-            parts.append(
-                _Part(tokens_NL.flatten().to(device), shape, None if mask is None else mask.to(device))
-            )
+            moved = None if mask is None else to_device(mask, device)
+            parts.append(_Part(to_device(tokens_NL.flatten(), device), (len(starts_N), longest), moved))
             offset += real_NL.numel()
-        return tuple(parts), positions.to(device)
+        return tuple(parts), to_device(positions, device)
 
 
 def _padded_mask(rule: Rule, real_NL: Tensor) -> Tensor | None:
