@@ -133,6 +133,12 @@ def test_every_mask_is_drawn_equally_often(trainer: dict[str, Any], batches: int
     assert len({tuple(cycle) for cycle in cycles}) > 1
 
 
+def test_batches_with_their_own_mask_do_not_share_a_pass(tmp_path: Path) -> None:
+    """Elsewhere, a budget of subwords packs the batches of an update into one forward pass."""
+    used = drawn(tmp_path / "run", {"gradient_accumulation": 2, "micro_batch_tokens": 10_000})
+    assert len(used) == 24
+
+
 def test_a_resumed_run_draws_the_same_masks(tmp_path: Path) -> None:
     """The interruption is within an epoch whose last update has fewer batches than the others."""
     trainer = {"gradient_accumulation": 2}

@@ -42,6 +42,9 @@ class _DrawMasks(TrainerCallback):  # type: ignore[misc]
     cycle, so a resumed run uses the same masks as an uninterrupted one.
     """
 
+    needs_batches = True
+    """Each batch has its own forward pass, because it has its own mask."""
+
     def __init__(self, masks: Sequence[str], experiment: Experiment) -> None:
         self.masks, self.seed = masks, experiment.seed
         self.drop_window = getattr(experiment.backbone, "unmask_window", None) == "drop"
@@ -51,38 +54,39 @@ class _DrawMasks(TrainerCallback):  # type: ignore[misc]
         """The flags of the mask in the spec."""
         self.batches_per_epoch = 0
         self.batch = 0
+        """The batch of the next forward pass in training."""
+        self._hook: Any = None
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, train_dataloader: Any = None, **_: Any
     ) -> None:
-        """Set up the switch, and count the batches."""
+        """Set up the switch, which acts before each forward pass, and count the batches."""
         self.own = model.backbone.flags
         self.switch = MaskSwitch(model.backbone, drop_window=self.drop_window)
         self.batches_per_epoch = len(train_dataloader)
+        self._hook = model.register_forward_pre_hook(self._before_pass)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Set the mask of the first batch of an update; the last update of an epoch may have fewer batches."""
+        """Find the first batch of an update; the last update of an epoch may have fewer batches."""
         if self.accumulates:
             updates_per_epoch = math.ceil(self.batches_per_epoch / args.gradient_accumulation_steps)
             epoch, update = divmod(state.global_step, updates_per_epoch)
-            self._set(epoch * self.batches_per_epoch + update * args.gradient_accumulation_steps)
+            self.batch = epoch * self.batches_per_epoch + update * args.gradient_accumulation_steps
         else:
-            self._set(state.global_step)
+            self.batch = state.global_step
 
-    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Set the mask of the next batch of the same update."""
-        if self.accumulates:
-            self._set(self.batch + 1)
+    def _before_pass(self, network: Any, _: Any) -> None:
+        """Set the mask of a batch; the passes of an update follow each other in the order of its batches."""
+        if network.training:
+            assert self.switch is not None
+            self.switch.set(flags(self.mask_of(self.batch), self.switch.blocks))
+            self.batch += 1
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Restore the mask of the spec."""
         assert self.switch is not None
+        self._hook.remove()
         self.switch.set(self.own)
-
-    def _set(self, batch: int) -> None:
-        assert self.switch is not None
-        self.batch = batch
-        self.switch.set(flags(self.mask_of(batch), self.switch.blocks))
 
     def mask_of(self, batch: int) -> str:
         """The mask of a batch, counted from 0."""

@@ -169,7 +169,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.micro_batches = MicroBatches(
             examples.collate,
             plan,
-            can_change=recipe.accumulates and not self._is_sharded,
+            can_change=recipe.accumulates
+            and not self._is_sharded
+            and not any(getattr(callback, "needs_batches", False) for callback in callbacks),
             device=arguments.device,
             note=note,
             record=record,
