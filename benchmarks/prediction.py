@@ -118,7 +118,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     exported = export_model(options.shape, folder, corpus)
     labeller = sltk.load(exported)
     device, backbone = labeller.model.device, labeller.model.network.backbone
-    backbone.precision = resolve(options.precision, device, "--precision")
+    backbone.precision = resolve(options.precision, device, key=None)
     prefix = "" if isinstance(SHAPES[options.shape], BertConfig) else " "
     first_rates = matmul_rates(device, options.precision, options.shape)
     pipeline = Pipeline(exported, prefix, device, torch.float32)

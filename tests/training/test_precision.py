@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback
 
@@ -28,9 +29,10 @@ from sltk.components.backbones import precision
 from sltk.components.backbones.pretrained import Quantization
 from sltk.components.slots import Aligner
 from sltk.errors import ModelError, UsageError
-from sltk.models import onnx_tagger
+from sltk.models import kinds, onnx_tagger
 from sltk.nn import autocast
 from sltk.nn.backbone import BuildContext
+from sltk.nn.packing import Packing
 from sltk.nn.pooling import FirstSubwordPooling
 from sltk.training.loss_scaling import LossScaler
 
@@ -172,6 +174,53 @@ def test_a_model_is_used_as_it_was_trained(bf16_run: Path) -> None:
     assert trained.model.network.backbone.precision == "bf16"
     scores = [[span.score for p in each for span in p.spans or ()] for each in (in_bf16, in_fp32)]
     assert all(0 <= score <= 1 for each in scores for score in each)
+
+
+def test_rounding_the_weights_of_a_loaded_model_changes_no_score(tmp_path: Path) -> None:
+    """A model that was trained whole is loaded with weights of 16 bits, as autocast would round them."""
+    sltk.train(tiny.spec({"precision": "bf16", "epochs": 1}), tmp_path / "run")
+    exact, rounded = (kinds.load(tmp_path / "run" / "model", merge=merge) for merge in (False, True))
+    linear = [
+        [m.weight.dtype for m in each.network.backbone.modules() if isinstance(m, nn.Linear)]
+        for each in (exact, rounded)
+    ]
+    assert set(linear[0]) == {torch.float32}
+    assert set(linear[1]) == {torch.bfloat16}
+    ids, packing = torch.arange(3, 14), Packing.of_lengths((7, 4))
+    with torch.inference_mode():
+        assert torch.equal(*(each.network.eval().backbone(ids, packing) for each in (exact, rounded)))
+
+
+def test_several_processes_and_recomputed_activations_do_not_change_gradients(tmp_path: Path) -> None:
+    """The wrapper for several processes, and the backward pass, run the forward pass under autocast."""
+    sltk.train(tiny.spec({"precision": "bf16", "max_steps": 1}, backbone=LORA), tmp_path / "run")
+    network = kinds.load(tmp_path / "run" / "model", merge=False).network.train()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_("lora_" in name or "head" in name)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    pooled = {"first_W": torch.arange(11), "last_W": torch.arange(11), "labels": torch.zeros(11).long()}
+    lengths = (7, 4)
+    batch = {"ids_T": torch.arange(3, 14), "packing": Packing.of_lengths(lengths), **pooled}
+
+    def gradients(module: nn.Module) -> list[Tensor]:
+        network.zero_grad()
+        module(**batch, words_per_sentence=lengths)["loss"].backward()
+        return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    plain = gradients(network)
+    assert len(plain) == 2 * 14 + 2
+    assert {gradient.dtype for gradient in plain} == {torch.float32}
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", world_size=1, rank=0)
+    try:
+        wrapped = gradients(DistributedDataParallel(network, find_unused_parameters=True))
+    finally:
+        torch.distributed.destroy_process_group()
+    network.backbone.model.activation_checkpointing_enable({"use_reentrant": False})
+    recomputed = gradients(network)
+    assert all(map(torch.equal, plain, wrapped))
+    assert all(map(torch.equal, plain, recomputed))
 
 
 def test_a_model_of_another_kind_of_device_is_used_in_the_format_of_this_one(bf16_run: Path) -> None:

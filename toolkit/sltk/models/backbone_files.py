@@ -159,7 +159,7 @@ def load_backbone(
         saved=folder,
         base=base,
         language_model=language_model,
-        precision=devices.resolve(setting, device, "precision"),
+        precision=devices.resolve(setting, device, key=None),
     )
     backbone = spec.build(context)
     if not isinstance(spec, PretrainedBackbone):
@@ -179,6 +179,8 @@ def load_backbone(
     if merge and hasattr(model, "merge_and_unload") and dtypes == {torch.float32}:
         backbone.model = model.merge_and_unload()
     backbone.precision = context.precision
+    if merge:
+        backbone.round_weights()
     return spec, backbone
 
 

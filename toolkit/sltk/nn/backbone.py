@@ -117,6 +117,14 @@ class PackedBackbone(nn.Module):
         elif self.device.type == "cpu":
             fused.set_precision(self.model, value)  # an output layer computes in float32
 
+    def round_weights(self) -> None:
+        """Keep the weights of linear layers in the format in which autocast multiplies them, instead of float32.
+
+        Results stay the same, and each pass is spared the rounding. `precision` cannot be changed any more.
+        """
+        if self._autocast is not None:
+            autocast_modules.round_weights(self.model, self._autocast)
+
     def computing(self) -> AbstractContextManager[object]:
         """Compute in `precision` inside the context; everything that runs the model does so in here."""
         return autocast.computing_in(self.device, self._autocast)

@@ -39,11 +39,13 @@ def is_fast_in_bfloat16(target: torch.device) -> bool:
     return False
 
 
-def resolve(setting: PrecisionSetting, target: torch.device, key: str = "trainer.precision") -> Precision:
+def resolve(
+    setting: PrecisionSetting, target: torch.device, key: str | None = "trainer.precision"
+) -> Precision:
     """The number format of products on a device: `auto` is bf16 on GPUs that have it, and fp32 elsewhere.
 
     Args:
-        key: what holds the setting, for error messages: a key of a spec, or an option.
+        key: the key of a spec that holds the setting, for error messages; None if it is not from a spec.
 
     Raises:
         ModelError: the device does not have the format.

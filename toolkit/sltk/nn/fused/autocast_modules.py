@@ -38,6 +38,19 @@ def prepare(network: nn.Module, dtype: torch.dtype, *, trial: Trial | None = Non
             module.__class__ = _fused_class(type(module), AutocastAdapter)
 
 
+def round_weights(network: nn.Module, dtype: torch.dtype) -> None:
+    """Give linear layers the weights that autocast in `dtype` multiplies, instead of those in float32.
+
+    Other models may share the float32 weights, which stay as they are.
+    """
+    for module in network.modules():
+        if not isinstance(module, AutocastLinear):
+            continue
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.dtype == torch.float32:
+                setattr(module, name, nn.Parameter(weight.detach().to(dtype), requires_grad=False))
+
+
 def _computes_the_same(module: nn.Module, dtype: torch.dtype) -> bool:
     """Compare results and gradients with those of peft, both under autocast."""
     stock, was_training = type(module), module.training
