@@ -17,11 +17,26 @@ import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
-SCRIPT = """
+SCRIPT = '''
 import json, os, sys
 from pathlib import Path
-import sltk
+import sltk, torch
+from sltk.extend import Aligner, register
+from sltk.nn.pooling import FirstSubwordPooling
 from sltk.files import atomic
+
+@register.aligner("second_process_fails")
+class SecondProcessFails(Aligner):
+    """Fails in the fifth pass of the second process, like a GPU without memory."""
+    def build(self):
+        class Pooling(FirstSubwordPooling):
+            passes = 0
+            def forward(self, *args):
+                self.passes += self.training
+                if self.passes == 5 and os.environ["RANK"] == "1":
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return super().forward(*args)
+        return Pooling()
 
 def record_write(path, text, write=atomic.write_text):
     Path(sys.argv[2], os.environ["RANK"] + ".writes").open("a").write(f"{path}\\n")
@@ -35,7 +50,7 @@ try:
 except sltk.UsageError:
     Path(sys.argv[2], os.environ["RANK"] + ".refused").touch()
 sltk.train(spec, Path(sys.argv[2]) / name, resume=True)
-"""
+'''
 
 BERT = {
     **tiny.BERT,
@@ -62,12 +77,25 @@ def spec(kind: str, batch_size: int, accumulation: int = 1) -> dict[str, Any]:
     return tiny.spec(trainer, **KINDS[kind])
 
 
+def repacked(budget: int, **changes: Any) -> dict[str, Any]:
+    """The spec with 2 × 2 sentences accumulated twice, packed into passes of at most this many subwords."""
+    values = spec("full", 2, 2)
+    return {**values, "trainer": {**values["trainer"], "micro_batch_tokens": budget}, **changes}
+
+
+REPACKED = {
+    "full-repacked": repacked(40),
+    "full-halved": repacked(1000, aligner={"type": "second_process_fails"}),
+}
+"""The processes need different numbers of passes, and in the second, memory runs out in the third update."""
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs with two processes: each kind with batches of 2 × 4, some with 2 × 2 accumulated twice."""
     folder = tmp_path_factory.mktemp("runs")
     specs = {kind: spec(kind, 4) for kind in KINDS}
-    specs |= {kind: spec(kind.removesuffix("-accumulated"), 2, 2) for kind in ACCUMULATED}
+    specs |= {kind: spec(kind.removesuffix("-accumulated"), 2, 2) for kind in ACCUMULATED} | REPACKED
     (folder / "specs.json").write_text(json.dumps(specs))
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -80,10 +108,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*KINDS, *ACCUMULATED])
+@pytest.mark.parametrize("name", [*KINDS, *ACCUMULATED, *REPACKED])
 def test_two_processes_train_the_same_model_as_one(runs: Path, tmp_path: Path, name: str) -> None:
     """Weights after six updates, and all logged losses, are those of one process with batches of 8."""
-    sltk.train(spec(name.removesuffix("-accumulated"), 8), tmp_path / "one")
+    sltk.train(spec(name.partition("-")[0], 8), tmp_path / "one")
     actual, expected = tiny.weights(runs / name), tiny.weights(tmp_path / "one")
     assert actual.keys() == expected.keys()
     for key in actual:
@@ -101,10 +129,20 @@ def logged_losses(run: Path) -> list[float]:
 def test_no_sentence_is_trained_on_twice(runs: Path) -> None:
     """The number of words trained on is that of the data in two epochs."""
     words = sum(len(sentence) for sentence in sltk.load_data(tiny.spec()["data"]).train.read())
-    for name in (*KINDS, *ACCUMULATED):
+    for name in (*KINDS, *ACCUMULATED, *REPACKED):
         metrics = json.loads((runs / name / "metrics.json").read_text())
         assert metrics["train"]["words"] == 2 * words
         assert metrics["train"]["steps"] == 6
+
+
+def test_memory_that_runs_out_in_one_process_halves_the_passes_of_all(runs: Path) -> None:
+    """The note is that of the main process, and environment.json has the same budget."""
+    (line,) = (
+        line for line in (runs / "full-halved/log.jsonl").read_text().splitlines() if "out of memory" in line
+    )
+    budget = json.loads((runs / "full-halved/environment.json").read_text())["training"]["micro_batch_tokens"]
+    assert f"from now on at most {budget}" in line
+    assert budget < 1000
 
 
 def test_only_the_main_process_writes(runs: Path) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sltk
 import tiny
 from sltk import register
 from sltk.components.slots import Aligner
 from sltk.errors import OutOfMemoryError
+from sltk.nn import short_sentences
 from sltk.nn.pooling import FirstSubwordPooling
 from sltk.spec import loading
 from sltk.spec.writing import digest
@@ -162,6 +164,7 @@ def test_an_update_without_memory_is_repeated_in_smaller_passes(tmp_path: Path, 
     (note,) = (note for note in progress.notes if "out of memory" in note)
     halved = int(note.split()[-1])
     assert max(subwords) <= halved <= 80
+    assert training(tmp_path / "run")["micro_batch_tokens"] == halved
     metrics = sltk.train(dropout_spec(halved, PLAIN), tmp_path / "halved")
     assert tiny.same_weights(tmp_path / "run", tmp_path / "halved")
     assert (
@@ -209,6 +212,40 @@ def test_a_loss_that_is_not_a_number_names_the_sentences_of_its_pass(tmp_path: P
     first, *sentences = str(caught.value).splitlines()
     assert "the loss became nan at update 1" in first
     assert len(sentences) == 4
+
+
+class Counted(TorchDispatchMode):
+    """Counts operations that wait for a device, and all operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = self.all = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.all += 1
+        self.waiting += func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "is_nonzero")
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_pass_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the forward nor the backward passes of an update read a value, however many there are."""
+    counts: list[tuple[int, int, int]] = []
+    step = PackedTrainer.training_step
+
+    def counted_step(trainer: Any, model: Any, inputs: Any, words: Any = None) -> Any:
+        with Counted() as counted:
+            loss = step(trainer, model, inputs, words)
+        if inputs is not None:
+            counts.append((len(trainer._update.passes), counted.all, counted.waiting))
+        return loss
+
+    monkeypatch.setattr(PackedTrainer, "training_step", counted_step)
+    monkeypatch.setattr(short_sentences, "supports", lambda *_: False)  # plans on the CPU itself
+    sltk.train(dropout_spec(60, PLAIN, max_steps=1), tmp_path / "run")
+    ((number, operations, waiting),) = counts
+    assert number > 3
+    assert operations > 500
+    assert waiting == 0
 
 
 def with_free_memory(patch: pytest.MonkeyPatch, free: int) -> None:

@@ -71,7 +71,7 @@ class MicroBatches:
         self._checkpointing = plan.gradient_checkpointing
         self._collate, self._device, self._note, self._record = collate, device, note, record
         self._can_halve = can_change
-        self._recorded()
+        self._record_plan()
 
     def update(self, batches: Sequence[Samples]) -> Update:
         """The update of these batches."""
@@ -85,7 +85,7 @@ class MicroBatches:
         # Without a need to divide them, samples keep their order.
         return [[samples[position] for position in sorted(group)] for group in groups]
 
-    def _recorded(self) -> None:
+    def _record_plan(self) -> None:
         self._record({"micro_batch_tokens": self.budget, "gradient_checkpointing": self._checkpointing})
 
     def compute(self, update: Update, step: Callable[[Batch], Tensor], clear: Callable[[], None]) -> None:
@@ -111,6 +111,7 @@ class MicroBatches:
         del error  # it holds on to the activations
         self._can_halve = False
         self.budget = max(1, largest // 2)
+        self._record_plan()
         self._note(
             f"out of memory with {largest} subwords in one forward pass: from now on at most {self.budget}"
         )
