@@ -24,6 +24,7 @@ from sltk.errors import DiskFullError, PeerError
 from sltk.files import manifest
 from sltk.models import kinds
 from sltk.models.evaluation import label_dataset
+from sltk.pretraining import pretraining_run
 from sltk.runtime import agreement, departures, processes
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
@@ -98,6 +99,32 @@ def label_in_shares() -> None:
     whole, shared = predictions(map), predictions(counted)
     results["same predictions"] = whole == shared
     results["batches"] = len(batches)
+
+
+def pretrain_in_shares() -> None:
+    """The same validation loss, whoever computes the batches."""
+    original, same = pretraining_run.mean_loss, []
+
+    def both(network: Any, batches: Any, device: Any, apply: Any) -> Any:
+        batches = list(batches)
+        same.append(original(network, batches, device) == original(network, batches, device, apply))
+        return original(network, batches, device, apply)
+
+    pretraining_run.mean_loss = both
+    text = FOLDER / f"text-{RANK}.txt"
+    text.write_text("The soup was awful , and the bread was excellent .\n" * 20)
+    corpus = {"type": "text", "path": str(FOLDER / "text-0.txt")}
+    processes.connect()
+    processes.barrier()
+    model = {key: value for key, value in tiny.backbone().items() if key != "unmask"}
+    sltk.pretrain(
+        {
+            "name": "pretrained", "corpus": corpus, "validation": corpus, "backbone": model, "objective": "clm",
+            "block_size": 16, "trainer": {"max_steps": 2, "batch_size": 2, "eval_batch_tokens": 32},
+        },
+        FOLDER / "pretrained",
+    )  # fmt: skip
+    results["same losses"] = same
 
 
 def stop_in_one_process() -> None:
@@ -190,6 +217,7 @@ def first() -> None:
     score_differently()
     label_in_shares()
     stop_in_one_process()
+    pretrain_in_shares()
     sltk.train(spec(), FOLDER / "whole")
     write()
     sltk.train(spec(), FOLDER / "killed", callbacks=[At(5, kill)])

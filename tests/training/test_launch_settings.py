@@ -14,8 +14,10 @@ import tiny
 import warm
 from sltk import UsageError
 from sltk.cli import main, process_errors
+from sltk.components.backbones import precision
 from sltk.runtime import processes
 from sltk.runtime.launch_settings import SpecSettings, check, check_command, own_precision
+from sltk.training.collective import check_device
 
 TORCHRUN = {
     "RANK": "1",
@@ -103,6 +105,15 @@ def test_tasks_that_know_nothing_of_each_other_are_refused(name: str) -> None:
     check(SpecSettings(), {name: "2", **TORCHRUN})
 
 
+def test_accelerate_on_a_cpu_starts_one_process() -> None:
+    """`accelerate launch --cpu --num_processes 2` sets the address of a main process, and starts nothing else."""
+    check(SpecSettings(), {"ACCELERATE_USE_CPU": "True"})
+    with pytest.raises(UsageError, match="starts one process"):
+        check(
+            SpecSettings(), {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+        )
+
+
 @pytest.mark.parametrize("missing", ["WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"])
 def test_a_part_of_the_variables_of_a_launcher_is_refused(missing: str) -> None:
     """A process that does not know its rank would train alone, or write nothing."""
@@ -117,6 +128,15 @@ def test_other_commands_run_in_one_process() -> None:
     check_command("sweep", {})
     with pytest.raises(UsageError, match="not `sltk sweep`"):
         check_command("sweep", TORCHRUN)
+
+
+def test_a_launch_for_the_cpu_on_a_machine_with_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`accelerate` would move the batches to the CPU, and the model would be on the GPU."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    check_device()
+    monkeypatch.setattr(precision, "device", lambda: SimpleNamespace(type="cuda"))
+    with pytest.raises(UsageError, match="CUDA_VISIBLE_DEVICES"):
+        check_device()
 
 
 def test_each_process_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

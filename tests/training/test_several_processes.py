@@ -85,6 +85,13 @@ def test_validation_is_shared(folder: Path) -> None:
     assert other["batches"] > 0
 
 
+def test_the_loss_of_validation_text_is_shared(folder: Path) -> None:
+    """It is that of one process, bit for bit, after each epoch and at the end."""
+    for found in results(folder, "first"):
+        assert found["same losses"]
+        assert all(found["same losses"])
+
+
 def test_scores_and_predictions_are_those_of_one_process(folder: Path) -> None:
     """`metrics.json` and `predictions/` of two processes are what one process computes with the same weights."""
     run = folder / "scores"

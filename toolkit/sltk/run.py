@@ -140,10 +140,14 @@ def _run_in(
 ) -> dict[str, Any]:
     """Prepare → train → score → save."""
     from .training.attention_record import AttentionRecord
-    from .training.collective import SharedControl  # transformers' Trainer takes seconds to import
+    from .training.collective import (  # transformers' Trainer takes seconds to import
+        SharedControl,
+        check_device,
+    )
     from .training.fit import fit
 
     spec: RunSpec = loaded.spec
+    check_device()
     finished = processes.broadcast(run.prepare(spec, resume=resume, force=force))
     run.check_shared()
     if finished is not None:

@@ -113,7 +113,8 @@ def _problem(name: str, value: str, message: str, *notes: str) -> Problem:
     return Problem(f"`{name}={value}`: {message}", notes=notes)
 
 
-def _is_on(value: str) -> bool:
+def is_on(value: str) -> bool:
+    """Whether the value of an environment variable switches something on."""
     return value.strip().lower() in _ON
 
 
@@ -169,13 +170,16 @@ def _unconnected(variables: Mapping[str, str]) -> Iterator[Problem]:
                 f"runs that are independent: unset `{name}` in each task",
             )
             return
+    if is_on(variables.get("ACCELERATE_USE_CPU", "")) and variables.get("MASTER_ADDR"):
+        about = "`accelerate launch --cpu` starts one process, however many it is asked for"
+        yield _problem("ACCELERATE_USE_CPU", variables["ACCELERATE_USE_CPU"], about, _TORCHRUN)
 
 
 def _sharding(variables: Mapping[str, str]) -> Iterator[Problem]:
     """Ways to divide a model between processes that sltk does not support."""
     shown = set()
     for name, (what, key) in _SWITCHES.items():
-        if _is_on(variables.get(name, "")):
+        if is_on(variables.get(name, "")):
             shown.add(what)
             yield _refused(name, variables[name], what, key)
     if shown:
@@ -236,14 +240,14 @@ def _devices(variables: Mapping[str, str]) -> Iterator[Problem]:
         use = "choose a GPU with `CUDA_VISIBLE_DEVICES`"
         yield _problem("ACCELERATE_TORCH_DEVICE", device, gpus, use)
     for name in ("XLA_USE_BF16", "XLA_DOWNCAST_BF16", "ACCELERATE_DOWNCAST_BF16"):
-        if _is_on(variables.get(name, "")):
+        if is_on(variables.get(name, "")):
             yield _problem(name, variables[name], f"TPUs are not supported: {gpus}", "unset the variable")
     if variables.get("PJRT_DEVICE", "").upper() == "TPU":
         yield _problem("PJRT_DEVICE", "TPU", f"TPUs are not supported: {gpus}", "unset the variable")
     elif find_spec("torch_xla") and not _is_off(variables.get("USE_TORCH_XLA", "")):
         about = "the package `torch_xla` is installed, and `accelerate` would train on its devices"
         yield Problem(about, notes=("set `USE_TORCH_XLA=0`",))
-    if _is_on(variables.get("ACCELERATE_USE_SAGEMAKER", "")):
+    if is_on(variables.get("ACCELERATE_USE_SAGEMAKER", "")):
         kind = variables.get("ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE", "")
         if kind.upper() != "NO":
             about = "the parallelism of SageMaker is not supported"

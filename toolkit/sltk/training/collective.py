@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from ..components.backbones import precision
 from ..errors import Problem, RunError, UsageError
 from ..files import manifest
 from ..runtime import agreement, processes
+from ..runtime.launch_settings import is_on
 from ..runtime.progress import Progress
 from .checkpoints import STATE, ResumePoint
 
@@ -36,17 +38,25 @@ def newest_checkpoint(point: ResumePoint, folder: Path, progress: Progress) -> P
     return folder / name
 
 
-def check_setup(arguments: TrainingArguments, device: torch.device) -> None:
-    """Check that transformers trains on the device, and in the processes, that this run has.
+def check_device() -> None:
+    """Check that the environment does not move the training to another device than that of the model.
 
     Raises:
-        UsageError: the environment moves the training to another device.
-        RunError: transformers would train in another number of processes, or in another way than this run.
+        UsageError: it does.
     """
-    if arguments.device.type != device.type:
-        message = f"the environment selects the device `{arguments.device.type}`, and the model is on `{device.type}`"
-        note = "unset `ACCELERATE_USE_CPU`; `CUDA_VISIBLE_DEVICES=` selects the CPU"
+    value, device = os.environ.get("ACCELERATE_USE_CPU", ""), precision.device().type
+    if is_on(value) and device != "cpu":
+        message = f"`ACCELERATE_USE_CPU={value}`: sltk trains on the GPU (`{device}`)"
+        note = "unset the variable; `CUDA_VISIBLE_DEVICES=` hides the GPUs"
         raise UsageError(Problem(message, notes=(note,)))
+
+
+def check_setup(arguments: TrainingArguments) -> None:
+    """Check that transformers trains in as many processes as the launcher started.
+
+    Raises:
+        RunError: it would train in another number of processes, each of them alone.
+    """
     if arguments.world_size != processes.world_size():
         expected = f"the launcher started {processes.world_size()}"
         raise RunError(f"transformers would train in {arguments.world_size} processes, and {expected}")

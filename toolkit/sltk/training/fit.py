@@ -191,7 +191,7 @@ def training_arguments(task: Task, spec: TrainerSpec, folder: Path, progress: Pr
         **({"ddp_backend": processes.backend()} if processes.is_launched() else {}),
     )
     _ = arguments.device  # sets `_n_gpu`
-    check_setup(arguments, task.device)
+    check_setup(arguments)
     arguments._n_gpu = min(1, arguments._n_gpu)  # one GPU per process: several need a launcher
     return arguments
 

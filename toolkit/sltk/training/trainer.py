@@ -331,7 +331,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
                 if self.args.should_save:
                     self._manifest.finish(step=self.state.global_step, spec=self._spec_digest)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            if processes.world_size() == 1:  # others may still write to it; the run that resumes removes it
+                shutil.rmtree(aside, ignore_errors=True)
             raise
         finally:
             self._partial = self._manifest = None
