@@ -95,7 +95,7 @@ class OperationCounter(TorchDispatchMode):
     def _place(self) -> tuple[str, str]:
         if self.parts:
             part = self.parts[-1]
-            self._part_of[torch._C._autograd._get_sequence_nr() - 1] = part
+            self._part_of.setdefault(torch._C._autograd._get_sequence_nr() - 1, part)
             is_recomputed = torch._C._current_autograd_node() is not None
             return part, "recomputed" if is_recomputed else "forward"
         node = torch._C._current_autograd_node()

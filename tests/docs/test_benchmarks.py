@@ -12,11 +12,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
+import contended
 import shared
 import slim_wheel
+import training
 import warm
 from repository import ROOT
+from sltk.components.backbones.precision import is_fast_in_bfloat16
+from sltk.nn.fused.linear_layer import FusedLinear
 
 pytestmark = pytest.mark.slow
 
@@ -200,3 +205,53 @@ def test_figures_name_the_generation_of_the_processor(tmp_path: Path, text: str,
     expected = name or platform.processor() or platform.machine()
     assert shared.processor(tmp_path / "cpuinfo") == expected
     assert shared.processor(tmp_path / "missing") == (platform.processor() or platform.machine())
+
+
+@pytest.mark.skipif(not is_fast_in_bfloat16(torch.device("cpu")), reason="the processor has no bfloat16")
+def test_bf16_is_trained_beside_both_formats_of_transformers() -> None:
+    """Losses differ from those in float32 by rounding only; speeds are also given relative to the padding."""
+    options = ("--shape", "tiny", "--updates", "1", "--repetitions", "1", "--loss-updates", "4")
+    result = run_benchmark("training.py", *options, "--precision", "bf16")
+    assert result["contenders"].keys() == {"authors", "transformers", "transformers_bf16", "sltk"}
+    assert 1e-7 < result["loss_difference"] < 0.01
+    speeds = {name: each["words_per_second"] for name, each in result["contenders"].items()}
+    for name, quotient in result["speedup_to_padding"].items():
+        assert quotient == pytest.approx(speeds["sltk"] / speeds[name] / result["padding"]["timed"], rel=0.01)
+
+
+def test_the_products_of_transformers_can_be_those_of_sltk() -> None:
+    """Only linear layers change, and they compute the same."""
+    layers = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 2))
+    x = torch.randn(5, 4)
+    expected = layers(x)
+    training.use_products_of_sltk(layers)
+    assert [isinstance(layer, FusedLinear) for layer in layers] == [True, False, True]
+    assert torch.allclose(layers(x), expected, atol=1e-6)
+
+
+def test_a_frozen_backbone_is_compared_over_epochs() -> None:
+    result = run_benchmark(
+        "frozen.py", "--shape", "tiny", "--sentences", "8", "--repetitions", "1", "--epochs", "2"
+    )
+    assert result["seconds"].keys() == {"1", "2"}
+    assert result["ratio"] == pytest.approx(result["seconds"]["2"][0] / result["seconds"]["1"][0], abs=1e-3)
+
+
+def test_settings_of_waiting_threads_become_the_environment_of_a_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What this process has set is removed, so that sltk sets its own value; a wrong name is refused."""
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    cases = {
+        "sltk": (None, None),
+        "default": (contended.DEFAULT_SPINS, None),
+        "GOMP_SPINCOUNT=0": ("0", None),
+        "GOMP_SPINCOUNT=5,OMP_WAIT_POLICY=passive": ("5", "passive"),
+    }
+    for setting, expected in cases.items():
+        variables = contended.environment(setting, 2)
+        assert tuple(map(variables.get, contended.VARIABLES)) == expected
+        assert variables["OMP_NUM_THREADS"] == "2"
+    for setting in ("GOMP_SPIN=1", "passive", ""):
+        with pytest.raises(ValueError, match="expected sltk, default, or one of GOMP_SPINCOUNT"):
+            contended.environment(setting, 2)

@@ -1,4 +1,4 @@
-"""Linear and LoRA layers under autocast: the results of torch and peft, with fewer conversions."""
+"""Linear and LoRA layers and norms under autocast: the results of torch, peft and transformers, in fewer operations."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel
 
 from sltk.nn.fused import autocast_modules
 from sltk.nn.fused.autocast_adapter import AutocastAdapter, AutocastLinear
+from sltk.nn.fused.autocast_norm import AutocastRMSNorm
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -179,3 +180,32 @@ def test_an_adapter_that_computes_something_else_is_not_replaced() -> None:
     autocast_modules.prepare(model, torch.bfloat16)
     assert not isinstance(layer, AutocastAdapter)
     assert isinstance(model.base_model.model.layers[1].self_attn.q_proj, AutocastAdapter)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_give_the_results_of_the_stock_ones_in_one_operation(family: str, dtype: torch.dtype) -> None:
+    """With trained weights, as close to those of float32 as the stock norms, and without autocast the same."""
+    torch.manual_seed(1)
+    stock = AutoModel.from_config(AutoConfig.for_model(family, **SMALL)).to(dtype)
+    for module in stock.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    ours = prepared(stock)
+    norms = [module for module in ours.modules() if type(module).__name__.endswith("RMSNorm")]
+    assert norms
+    assert all(isinstance(norm, AutocastRMSNorm) for norm in norms)
+    truth, expected, results = exact(stock), run(stock), run(ours)
+    assert [result.dtype for result in results] == [value.dtype for value in expected]
+    assert error(results, truth) < 1.2 * error(expected, truth)
+    for result, value in zip(run(ours, autocast=False), run(stock, autocast=False), strict=True):
+        assert torch.equal(result, value)
+
+
+def test_a_norm_that_computes_something_else_is_not_replaced() -> None:
+    """Gemma adds 1 to its weights."""
+    model = AutoModel.from_config(AutoConfig.for_model("gemma", **SMALL, head_dim=8))
+    norm = model.norm
+    norm.variance_epsilon = norm.eps
+    autocast_modules.prepare(model, torch.bfloat16)
+    assert not isinstance(norm, AutocastRMSNorm)
