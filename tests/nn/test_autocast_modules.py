@@ -12,10 +12,12 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModel
+from transformers.models.llama import modeling_llama as llama
 
 from sltk.nn.fused import autocast_modules
 from sltk.nn.fused.autocast_adapter import AutocastAdapter, AutocastLinear
 from sltk.nn.fused.autocast_norm import AutocastRMSNorm
+from sltk.nn.fused.rotary import _Rotate
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -209,3 +211,20 @@ def test_a_norm_that_computes_something_else_is_not_replaced() -> None:
     norm.variance_epsilon = norm.eps
     autocast_modules.prepare(model, torch.bfloat16)
     assert not isinstance(norm, AutocastRMSNorm)
+
+
+def test_rotary_positions_in_bfloat16_are_as_close_to_exact_ones_as_those_of_transformers() -> None:
+    """As they run on a GPU: values and gradients, rounded less often."""
+    stock = llama.apply_rotary_pos_emb
+    wave = torch.linspace(-40, 40, 9 * 7 * 16).sin().view(1, 9, 7, 16)
+    inputs = [wave[:, :4], wave[:, 4:7], wave[:, 7], wave[:, 8]]
+
+    def results(rotate: Any, dtype: torch.dtype) -> list[Tensor]:
+        query, key, cos, sin = (x.to(torch.bfloat16).to(dtype) for x in inputs)
+        rotated = rotate(query.requires_grad_(), key.requires_grad_(), cos, sin)
+        total = sum((x.float() * torch.linspace(-1, 1, x.numel()).view_as(x)).sum() for x in rotated)
+        gradients = torch.autograd.grad(total, (query, key))
+        return [x.detach().float() for x in (*rotated, *gradients)]
+
+    truth, expected = results(stock, torch.float32), results(stock, torch.bfloat16)
+    assert error(results(_Rotate.apply, torch.bfloat16), truth) <= error(expected, truth)

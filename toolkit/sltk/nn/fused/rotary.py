@@ -76,11 +76,17 @@ def _rotation(stock: Rotation) -> Rotation:
     ) -> tuple[Tensor, Tensor]:
         is_whole = cos.dim() == 3 and cos.shape[-1] == query.shape[-1] == key.shape[-1] == sin.shape[-1]
         is_constant = not (cos.requires_grad or sin.requires_grad)
-        if args or kwargs or not (is_whole and is_constant and in_float32_on_cpu(query, key, cos, sin)):
+        if args or kwargs or not (is_whole and is_constant and _supports(query, key, cos, sin)):
             return stock(query, key, cos, sin, *args, **kwargs)
         return _Rotate.apply(query, key, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
 
     return rotate
+
+
+def _supports(*tensors: Tensor) -> bool:
+    """On a GPU, in any dtype that all have: fewer passes over memory are fewer operations there."""
+    on_gpu = all(x.is_cuda and x.dtype == tensors[0].dtype and x.numel() > 0 for x in tensors)
+    return on_gpu or in_float32_on_cpu(*tensors)
 
 
 class _Rotate(torch.autograd.Function):
