@@ -107,11 +107,13 @@ def _lora(section: dict[str, Any]) -> list[str]:
         for each in section.get("passes", [])
     ]
     difference = _number(section.get("loss_difference"), ".1e")
+    replaced = ", ".join(f"{count} {name}" for name, count in section.get("replaced_modules", {}).items())
     return [
         _table(("7B in NF4, sltk", "goal", "measured"), goals),
         _contenders(contenders),
         _table(("subwords per pass", "checkpointing", "words/s", "peak memory", "share of the rate"), passes),
         f"Relative difference between the losses of sltk and transformers on one batch: {difference}.",
+        f"Modules that sltk replaced: {replaced or 'none'}.",
     ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -211,6 +212,7 @@ def measure_lora(run: Run) -> dict[str, Any]:
     run.release()
     lora = Lora(run)  # with dropout
     result |= {"operations_per_subword": lora.operations, "contenders": {}, "passes": []}
+    result["replaced_modules"] = dict(Counter(_replacements(lora.model.network.backbone)))
     for name, (contender, checkpointing) in RECIPES.items():
         work = partial(lora.measure, contender, lora.settings(), checkpointing)
         result["contenders"][name] = attempt(work)
@@ -221,6 +223,13 @@ def measure_lora(run: Run) -> dict[str, Any]:
             measured = attempt(partial(lora.measure, "sltk", settings, checkpointing))
             result["passes"].append({"subwords": tokens, "checkpointing": checkpointing, **measured})
     return result
+
+
+def _replacements(backbone: torch.nn.Module) -> Iterator[str]:
+    """The classes of sltk that replace modules; a trial that fails on this device leaves the stock ones."""
+    for module in backbone.modules():
+        if type(module).__module__.startswith("sltk.nn.fused"):
+            yield type(module).__mro__[1].__name__
 
 
 def measure_encoder(run: Run) -> dict[str, Any]:

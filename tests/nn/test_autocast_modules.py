@@ -228,3 +228,16 @@ def test_rotary_positions_in_bfloat16_are_as_close_to_exact_ones_as_those_of_tra
 
     truth, expected = results(stock, torch.float32), results(stock, torch.bfloat16)
     assert error(results(_Rotate.apply, torch.bfloat16), truth) <= error(expected, truth)
+
+
+def test_the_trial_runs_on_the_device_of_the_module() -> None:
+    """Tensors on another device than that of the module, here the default one, would make every trial fail."""
+    model = adapted("float32")
+    nn.init.zeros_(
+        model.base_model.model.layers[0].self_attn.q_proj.lora_B["default"].weight
+    )  # as fresh ones are
+    with torch.device("meta"):
+        autocast_modules.prepare(model, torch.bfloat16)
+    classes = Counter(type(module).__mro__[1] for module in model.modules())
+    assert classes[AutocastAdapter] == 14
+    assert classes[AutocastRMSNorm] == 5

@@ -171,7 +171,7 @@ def _no_zeros(module: nn.Module) -> Iterator[None]:
     zeros = [p for p in module.parameters() if p.is_floating_point() and not p.any()]
     try:
         for parameter in zeros:
-            wave = torch.linspace(-1.0, 1.0, parameter.numel()).cos()
+            wave = torch.linspace(-1.0, 1.0, parameter.numel(), device=parameter.device).cos()
             parameter.data.copy_(wave.reshape(parameter.shape))
         yield
     finally:
@@ -200,7 +200,7 @@ def _value_and_gradients(module: nn.Module, x: Tensor, trained: list[nn.Paramete
         x = x.clone().requires_grad_()
         y = module(x)
         # Not a sum of squares: it is constant for the output of a norm, so it has no gradient to compare.
-        weights = torch.linspace(1.0, 7.0, y.numel()).cos().reshape(y.shape)
+        weights = torch.linspace(1.0, 7.0, y.numel(), device=y.device).cos().reshape(y.shape)
         gradients = torch.autograd.grad((y * weights).sum(), [x, *trained])
     with torch.no_grad():  # some modules have another path without gradients
         predicted = module(x)
