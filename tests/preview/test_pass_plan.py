@@ -60,6 +60,7 @@ def test_checkpointing_is_turned_on_where_a_batch_does_not_fit() -> None:
     assert plan.reason.startswith(f"{batches(16)} subwords in one forward pass need it")
     assert not pass_plan.for_gpu(memory(), batches, many).gradient_checkpointing
     assert not pass_plan.for_gpu(memory(gradient_checkpointing=False), batches, few).gradient_checkpointing
+    assert not pass_plan.for_gpu(memory(), batches, few, can_checkpoint=False).gradient_checkpointing
     plan = pass_plan.for_gpu(memory(gradient_checkpointing=True), batches, many)
     assert (plan.gradient_checkpointing, plan.reason) == (True, None)
 

@@ -263,8 +263,13 @@ def test_auto_is_decided_by_free_memory_and_recorded(tmp_path: Path, monkeypatch
     sltk.train(spec, tmp_path / "cpu")
     assert training(tmp_path / "cpu") == {"micro_batch_tokens": None, "gradient_checkpointing": False}
     progress, subwords = tiny.RecordingProgress(), []
+
+    def look(trainer: Any) -> None:
+        subwords.extend(passes(trainer))
+        assert trainer.model.backbone.model.get_base_model().is_activation_checkpointing
+
     with_free_memory(monkeypatch, 2 * 10**5)
-    with during_first_update(lambda trainer: subwords.extend(passes(trainer))):
+    with during_first_update(look):
         sltk.train(spec, tmp_path / "little", progress=progress)
     assert training(tmp_path / "little") == {"micro_batch_tokens": 128, "gradient_checkpointing": True}
     assert len(subwords) > 1

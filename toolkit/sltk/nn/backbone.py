@@ -129,11 +129,20 @@ class PackedBackbone(nn.Module):
         """Compute in `precision` inside the context; everything that runs the model does so in here."""
         return autocast.computing_in(self.device, self._autocast)
 
+    @property
+    def can_checkpoint(self) -> bool:
+        """Whether the family can recompute activations in the backward pass."""
+        return bool(getattr(self._base_model, "supports_gradient_checkpointing", False))
+
     def enable_checkpointing(self) -> None:
         """Recompute activations in the backward pass."""
+        self._base_model.activation_checkpointing_enable({"use_reentrant": False})
+
+    @property
+    def _base_model(self) -> Any:
+        """The transformers model, without adapters around it."""
         model: Any = self.model
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        base.activation_checkpointing_enable({"use_reentrant": False})
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
 
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm.

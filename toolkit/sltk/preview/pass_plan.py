@@ -39,12 +39,15 @@ def as_in_spec(trainer: TrainerSpec) -> PassPlan:
     return PassPlan(most, trainer.gradient_checkpointing is True)
 
 
-def for_gpu(memory: TrainingMemory, largest: Callable[[int], int], free: float) -> PassPlan:
+def for_gpu(
+    memory: TrainingMemory, largest: Callable[[int], int], free: float, *, can_checkpoint: bool = True
+) -> PassPlan:
     """The plan for a GPU with `free` bytes after the weights have been loaded.
 
     Args:
         memory: of the run, for a GPU.
         largest: subwords in the largest of many batches with this number of sentences.
+        can_checkpoint: whether the family can recompute activations.
     """
     trainer = memory.trainer
     needed = largest_pass(trainer, largest)
@@ -54,7 +57,7 @@ def for_gpu(memory: TrainingMemory, largest: Callable[[int], int], free: float) 
 
     checkpointing, reason = trainer.gradient_checkpointing, None
     if checkpointing == "auto":
-        checkpointing = fitting(False) < needed
+        checkpointing = can_checkpoint and fitting(False) < needed
         if checkpointing:
             reason = f"{needed} subwords in one forward pass need it, because only about {fitting(False)} fit"
     most = trainer.micro_batch_tokens

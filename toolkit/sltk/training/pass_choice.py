@@ -58,5 +58,8 @@ def _for_gpu(task: Task, trainer: TrainerSpec, free: int) -> PassPlan:
     lengths = [samples[n].tokens for n in range(0, len(samples), -(-len(samples) // _MEASURED))]
     mean, spread = fmean(lengths), pstdev(lengths)
     return pass_plan.for_gpu(
-        memory, lambda sentences: largest_batch(sentences, max(lengths), mean, spread), free
+        memory,
+        lambda sentences: largest_batch(sentences, max(lengths), mean, spread),
+        free,
+        can_checkpoint=network.backbone.can_checkpoint,
     )
