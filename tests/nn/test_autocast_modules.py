@@ -150,6 +150,14 @@ def test_an_input_that_was_changed_in_place_is_converted_again() -> None:
         assert not layers[1](x).any()
 
 
+def test_adapters_are_replaced_in_float16_too() -> None:
+    """The numbers of the trial do not overflow."""
+    wide = AutoModel.from_config(AutoConfig.for_model("llama", **{**SMALL, "hidden_size": 512}))
+    model = get_peft_model(wide, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    autocast_modules.prepare(model, torch.float16)
+    assert sum(isinstance(module, AutocastAdapter) for module in model.modules()) == 14
+
+
 def test_without_autocast_layers_compute_as_before() -> None:
     """The precision of a loaded model can be changed back."""
     stock = adapted("float32").eval()

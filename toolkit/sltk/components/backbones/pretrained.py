@@ -33,7 +33,7 @@ class Quantization(StrictModel):
     double: bool = Field(default=True, description="quantize the quantization constants too (4-bit only)")
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="dtype of matrix products; `auto`: bfloat16 if the device is fast at it",
+        description="dtype of matrix products; `auto`: by `trainer.precision`; on a CPU, bfloat16 if it is fast at it",
     )
 
 
@@ -94,7 +94,8 @@ class PretrainedBackbone(Backbone):
     )
     freeze: bool = Field(default=False, description="train only the head")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="dtype of the weights; `auto`: float32 on a CPU and in full fine-tuning"
+        default="auto",
+        description="dtype of the weights; `auto`: float32 on a CPU and if trained, else that of `trainer.precision`",
     )
     unmask: Mask = Field(default="none", description="the blocks whose causal mask is removed")
 
