@@ -108,7 +108,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     results = _earlier(options.output / "gpu.json", facts) if options.only else facts
     with tempfile.TemporaryDirectory() as folder:
         run = Run(device, options.shape == "tiny", Path(folder), end)
-        for name in options.only or SECTIONS:
+        names = list(options.only or SECTIONS)
+        if "device" not in names and "device" not in results:
+            names.insert(0, "device")  # shares of the rate need it
+        for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
             results[name] = measure_section(run, name)
             if "rates" in results.get("device", {}):

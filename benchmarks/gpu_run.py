@@ -84,7 +84,7 @@ class Run:
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Measures a training from the start of update `first` to its end, without waiting for the GPU in between."""
+    """Measures from the start of update `first` to the end of the last, without waiting for the GPU in between."""
 
     def __init__(self, run: Run, first: int) -> None:
         self.run, self.first = run, first
@@ -96,9 +96,10 @@ class Clock(TrainerCallback):  # type: ignore[misc]
             self.run.finish()
             self._start = time.perf_counter()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.run.finish()
-        self.seconds = time.perf_counter() - self._start
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == state.max_steps:
+            self.run.finish()
+            self.seconds = time.perf_counter() - self._start
 
 
 def measure_trainer(

@@ -32,9 +32,16 @@ from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment, TrainerSpec
 from sltk.subwords.samples import Sample, without_loss
-from sltk.training.fit import Task, make_trainer
+from sltk.training.fit import Saving, Task, make_trainer
 from sltk.training.trainer import EpochBatches, Examples
-from training import SEED, copy_trained_weights, disable_dropout, padded_trainer
+from training import (
+    SEED,
+    StepRecorder,
+    copy_trained_weights,
+    disable_dropout,
+    padded_trainer,
+    set_gradient_checkpointing,
+)
 
 LORA = {"r": 64, "alpha": 16, "dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
 MICRO_BATCHES = (384, 1024, 2048, 4096, 8192)
@@ -42,8 +49,8 @@ MICRO_BATCHES = (384, 1024, 2048, 4096, 8192)
 
 def build(
     run: Run, config: PretrainedConfig, corpus: Sequence[Sentence], **backbone: Any
-) -> tuple[Experiment, Any, list[Sample]]:
-    """Build the tagger of sltk with random weights of this shape; return its spec and the encoded sentences too."""
+) -> tuple[Any, list[Sample]]:
+    """Build the tagger of sltk with random weights of this shape; return the encoded sentences too."""
     settings = {key: value for key, value in config.to_diff_dict().items() if key in _SHAPE_KEYS}
     spec = Experiment.model_validate(
         {
@@ -59,7 +66,7 @@ def build(
     )  # fmt: skip
     training = datasets.to_dataset(RawDataset(spec.data.train, list(corpus), TagReading("IOB2")), "IOB2")
     model = tagging.build(spec, training)
-    return spec, model, tagging.encode(training, model, Progress())
+    return model, tagging.encode(training, model, Progress())
 
 
 _SHAPE_KEYS = {
@@ -81,7 +88,9 @@ def updates_of(samples: Sequence[Sample], settings: TrainerSpec) -> list[list[Sa
 def sltk_trainer(run: Run, model: Any, samples: list[Sample], settings: TrainerSpec) -> Any:
     """The Trainer of sltk."""
     task = Task(model.network, Examples(samples, pack, without_loss), model.device, SEED, None, str)
-    return make_trainer(task, settings, run.folder / "checkpoints", Progress())
+    trainer = make_trainer(task, settings, run.folder / "checkpoints", Progress())
+    trainer.remove_callback(Saving)  # checkpoints are not what is compared
+    return trainer
 
 
 class Lora:
@@ -95,7 +104,7 @@ class Lora:
         twin = nf4.twin(base)
         # transformers quantizes only what it reads from files.
         with mock.patch.object(building, "load_shared_weights", return_value=base):
-            self.spec, self.model, self.samples = build(
+            self.model, self.samples = build(
                 run, config, sentences(16 if run.is_tiny else 2048, None),
                 type="decoder", unmask="none", quantization={"type": "nf4"}, lora=LORA,
             )  # fmt: skip
@@ -121,7 +130,7 @@ class Lora:
             trainer = sltk_trainer(self.run, self.model, self.samples, settings)
         else:
             copy_trained_weights(self.classifier, self.model.network)
-            _set_checkpointing(self.classifier, checkpointing)
+            set_gradient_checkpointing(self.classifier, checkpointing)
             tokenizer = self.model.network.backbone.tokenizer
             trainer = padded_trainer(self.classifier, self.samples, tokenizer, settings, bf16=self.run.is_gpu)
         return measure_trainer(self.run, trainer, updates_of(self.samples, settings), self.operations)
@@ -139,8 +148,6 @@ class Lora:
         return abs(losses[0] - losses[1]) / losses[1]
 
     def _record(self, contender: str, settings: TrainerSpec, losses: list[float]) -> None:
-        from training import StepRecorder
-
         self.model.network.load_trainable_state(self.state)
         copy_trained_weights(self.classifier, self.model.network)
         if contender == "sltk":
@@ -186,12 +193,11 @@ def _weights(config: PretrainedConfig) -> int:
 
 
 def _set_checkpointing(model: Any, enabled: bool) -> None:
-    """Switch gradient checkpointing on or off; transformers renamed the methods in 5.18."""
-    if not enabled:
+    """Switch gradient checkpointing of sltk's model on or off."""
+    if enabled:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
         model.gradient_checkpointing_disable()
-        return
-    model.enable_input_require_grads()
-    model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 RECIPES = {
@@ -248,7 +254,7 @@ def _fine_tune(run: Run, contender: str, attention_dropout: float) -> dict[str, 
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16
     )  # fmt: skip
     config.attention_probs_dropout_prob = attention_dropout
-    _, model, samples = build(
+    model, samples = build(
         run, config, sentences(32 if run.is_tiny else 512, None), type="encoder", unmask="all"
     )
     settings = TrainerSpec.model_validate(

@@ -287,6 +287,7 @@ def set_gradient_checkpointing(model: Any, enabled: bool) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     else:
         model.gradient_checkpointing_disable()
+        model.disable_input_require_grads()  # otherwise gradients of the embedding are still computed
 
 
 def measure_contenders(comparison: Comparison, repetitions: int) -> dict[str, Measurement]:
