@@ -245,7 +245,10 @@ def third() -> None:
                 time.sleep(200)
             raise ValueError("nobody listens")
     except ValueError:
-        os._exit(3)
+        try:
+            processes.barrier()
+        except sltk.RunError:
+            os._exit(3)
 
 
 def write() -> None:

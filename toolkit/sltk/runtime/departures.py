@@ -111,6 +111,8 @@ def _exchange(own: Departure) -> list[Any]:
     thread = threading.Thread(target=exchange, daemon=True)
     thread.start()
     thread.join(PATIENCE)
+    if thread.is_alive():
+        processes.abandon()
     return answers
 
 

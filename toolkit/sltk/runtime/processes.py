@@ -29,6 +29,7 @@ CONTROL_TIMEOUT = timedelta(hours=48)
 """How long a process waits for a step of the main process, such as tokenizing a corpus for pre-training."""
 
 _control: Any = None
+_is_abandoned = False
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,23 @@ def gather_objects(value: T) -> list[T]:
     return answers
 
 
+def abandon() -> None:
+    """Record that other processes did not answer, so that nothing can be exchanged with them any more."""
+    global _is_abandoned
+    _is_abandoned = True
+
+
 def exchange(value: Any) -> list[Any]:
-    """What each process has to say: a value, or a `Departure` if it failed."""
+    """What each process has to say: a value, or a `Departure` if it failed.
+
+    Raises:
+        RunError: an earlier run of these processes ended before all of them answered.
+    """
     group = connect()
     if group is None:
         return [value]
+    if _is_abandoned:
+        raise RunError("an earlier run failed while other processes did not answer: start all of them again")
     from torch import distributed
 
     answers: list[Any] = [None] * world_size()
