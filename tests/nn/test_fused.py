@@ -91,6 +91,17 @@ def test_a_gated_mlp_predicts_what_it_computes_in_training() -> None:
         assert torch.allclose(mlp(x[:, :5]), stock(x[:, :5]), atol=1e-5)  # hooks are called
 
 
+def test_a_frozen_gated_mlp_with_biases_has_the_gradient_of_its_input() -> None:
+    """Frozen weights are multiplied in one function; trained ones, and layers with adapters, in one function each."""
+    stock = LlamaMLP(AutoConfig.for_model("llama", **SMALL, mlp_bias=True)).requires_grad_(False)
+    for trained in ("", "up_proj"):
+        for name, parameter in stock.named_parameters():
+            parameter.requires_grad_(bool(trained) and name.startswith(trained))
+        ours = copy.deepcopy(stock)
+        fused.fuse(ours)
+        assert_alike(ours, stock, torch.randn(2, 7, SMALL["hidden_size"]))
+
+
 def test_a_fresh_model_is_fused_as_a_trained_one() -> None:
     """The weights of fresh norms are all one."""
     model = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .cpu_float32 import in_float32_on_cpu
-from .linear_layer import FusedLinear, can_multiply
-from .onednn import gated_product, operand, product
+from .linear_layer import FusedLinear, can_multiply, dtype_of
+from .onednn import gated_product, operand, product, rounded
 
 _ROWS = 1024
 """Rows that prediction computes at a time: their numbers between the products stay in the processor's cache."""
@@ -38,23 +38,27 @@ class FusedGatedMLP(nn.Module):
         """[*, H] → [*, H]."""
         if not in_float32_on_cpu(x):
             return super().forward(x)  # type: ignore[no-any-return]
-        if not torch.is_grad_enabled() and self._has_plain_layers(x):
-            return self._predict(x)
+        if self._has_plain_layers(x):
+            if not torch.is_grad_enabled():
+                return self._predict(x)
+            if not any(p.requires_grad for p in self.parameters()):
+                return _Frozen.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
         return self.down_proj(_Gated.apply(self.gate_proj(x), self.up_proj(x)))  # type: ignore[no-any-return, no-untyped-call]
 
     def _has_plain_layers(self, x: Tensor) -> bool:
-        """Whether the layers have no adapters and no hooks, and multiply in the dtype of this module."""
-        return all(
+        """Whether the layers have no adapters and no hooks, and all multiply in one dtype."""
+        layers = self._layers()
+        are_plain = all(
             isinstance(layer, FusedLinear)
-            and layer.product_dtype == self.product_dtype
             and not (layer._forward_hooks or layer._forward_pre_hooks)
             and can_multiply(layer, x)
-            for layer in self._layers()
+            for layer in layers
         )
+        return are_plain and len({dtype_of(layer) for layer in layers}) == 1
 
     def _predict(self, x: Tensor) -> Tensor:
         """The result without a gradient: activation and factor are applied within the products."""
-        gate, up, down = (operand(each, self.product_dtype) for each in self._layers())
+        gate, up, down = self._operands()
         biases = [each.bias for each in self._layers()]
         parts = []
         for rows in x.flatten(0, -2).split(_ROWS):  # type: ignore[no-untyped-call]
@@ -63,8 +67,39 @@ class FusedGatedMLP(nn.Module):
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out.view(*x.shape[:-1], -1)
 
+    def _operands(self) -> tuple[Tensor, Tensor, Tensor]:
+        gate, up, down = (operand(layer, self.product_dtype) for layer in self._layers())
+        return gate, up, down
+
     def _layers(self) -> tuple[Any, Any, Any]:
         return self.gate_proj, self.up_proj, self.down_proj
+
+
+class _Frozen(torch.autograd.Function):
+    """The whole MLP with frozen weights: between its products, numbers have the dtype of the products.
+
+    The activated numbers are what the last product reads, so float32 between them would be rounded in any case.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mlp: Any) -> Tensor:
+        gate_weight, up_weight, down_weight = mlp._operands()
+        gate_bias, up_bias, down_bias = (layer.bias for layer in mlp._layers())
+        x = rounded(x, gate_weight.dtype)
+        gate, up = product(x, gate_weight, gate_bias), product(x, up_weight, up_bias)
+        ctx.save_for_backward(gate, up)
+        ctx.mlp = mlp
+        return product(F.silu(gate).mul_(up), down_weight, down_bias).float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        gate, up = ctx.saved_tensors
+        gate_weight, up_weight, down_weight = ctx.mlp._operands()
+        inner = product(gradient.to(gate.dtype), down_weight.T)
+        grad_up = F.silu(gate).mul_(inner)
+        grad_gate = torch.ops.aten.silu_backward(inner.mul_(up), gate)
+        return product(grad_up, up_weight.T, added=product(grad_gate, gate_weight.T)).float(), None
 
 
 class _Gated(torch.autograd.Function):

@@ -51,6 +51,12 @@ def can_multiply(layer: Any, x: Tensor) -> bool:
     return in_float32_on_cpu(x, layer.weight)
 
 
+def dtype_of(layer: Any) -> torch.dtype:
+    """The dtype of the products of a linear layer."""
+    dtype: torch.dtype = layer.compute_dtype or torch.float32 if is_quantized(layer) else layer.product_dtype
+    return dtype
+
+
 class _Linear(torch.autograd.Function):
     """x [*, I] · weight [O, I]ᵀ + bias [O] → [*, O], with its gradient.
 
