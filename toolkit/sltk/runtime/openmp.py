@@ -1,9 +1,9 @@
 """How long the threads of OpenMP spin while they wait for each other. Imports no torch.
 
 GNU's OpenMP (libgomp), which torch's wheels for Linux contain, lets a thread that waits at the end of a loop spin for
-300,000 rounds, 19 ms on a Zen 5, before it sleeps. On a machine with other busy processes, the thread that it waits for may
-not run at all: spinning then takes the processor time that this thread needs. docs/reports/performance.md has the
-measurements.
+300,000 rounds before it sleeps: 19 ms on an AMD EPYC (Zen 5). On a machine with other busy processes, the thread that
+it waits for may not run at all: spinning then takes the processor time that this thread needs.
+docs/reports/performance.md has the measurements.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SPIN_COUNT = 1000
-"""Rounds until a waiting thread sleeps, 65 µs on a Zen 5: longer than most gaps between the loops of a network."""
+"""Rounds until a waiting thread sleeps: 65 µs on the same processor."""
 _VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _LIBRARY = re.compile(r"/(lib(?:gomp|iomp5|omp))[^/]*\.so[^/]*$")
 
