@@ -181,13 +181,13 @@ def test_memory_that_runs_out_twice_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_the_released_recipe_keeps_its_batches(tmp_path: Path) -> None:
-    """`as_released` uses the last of the accumulated batches as it is, so it is neither repacked nor divided."""
-    for budget in ("auto", 1):
-        sltk.train(dropout_spec(budget, PLAIN, recipe="as_released"), tmp_path / str(budget))
-    assert tiny.same_weights(tmp_path / "auto", tmp_path / "1")
+    """`as_released` uses the last of the accumulated batches as it is, so it is never divided."""
+    with pytest.raises(sltk.InputError, match="keeps its batches: leave out `micro_batch_tokens`"):
+        sltk.train(dropout_spec(100, PLAIN, recipe="as_released"), tmp_path / "refused")
     limited = {"type": "limited_tokens", "most": 20}
-    with pytest.raises(OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError) as caught:
         sltk.train(dropout_spec("auto", limited, recipe="as_released"), tmp_path / "limited")
+    assert "micro_batch_tokens" not in str(caught.value)
 
 
 @register.aligner("nan_in_second_pass")

@@ -21,7 +21,6 @@ from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec
-from ..spec.recipes import RECIPES
 from .model_info import DTYPE_BYTES
 
 Device = Literal["gpu", "cpu"]
@@ -72,7 +71,7 @@ def largest_pass(trainer: TrainerSpec, largest: Callable[[int], int]) -> int:
         largest: subwords in the largest of many batches with this number of sentences.
     """
     most = trainer.micro_batch_tokens
-    if most == "auto" or not RECIPES[trainer.recipe].accumulates:
+    if most == "auto":
         return largest(trainer.batch_size)
     return min(most, largest(trainer.batch_size * trainer.gradient_accumulation))
 

@@ -32,7 +32,7 @@ from ..types import PrecisionSetting
 from ..yamltree.scalars import resolve_import
 from . import sharding_rules
 from .instruct_settings import InstructSpec
-from .recipes import RecipeName
+from .recipes import RECIPES, RecipeName
 
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -148,6 +148,13 @@ class TrainerSpec(StrictModel):
     def _check_sharding(self) -> TrainerSpec:
         if self.sharding != "none":
             sharding_rules.check_training(self.optimizer, self.precision, self.micro_batch_tokens)
+        return self
+
+    @model_validator(mode="after")
+    def _check_passes(self) -> TrainerSpec:
+        if self.micro_batch_tokens != "auto" and not RECIPES[self.recipe].accumulates:
+            about = f"`recipe: {self.recipe}` keeps its batches: leave out `micro_batch_tokens`"
+            raise RefusedError(about, "micro_batch_tokens")
         return self
 
     @model_validator(mode="after")
