@@ -356,6 +356,17 @@ def test_checkpointing_8_bit_states_and_smaller_batches_save_memory(tmp_path: Pa
     assert gpu("batch_size: 8") < plain
 
 
+@pytest.mark.parametrize("options", ["lora: {}", "dtype: float32"])
+def test_each_further_gpu_of_a_sharded_run_needs_less_memory(tmp_path: Path, options: str) -> None:
+    """The weights of a large model are divided; activations and the block that computes are not."""
+    backbone = f"type: decoder, name: mistralai/Mistral-7B-v0.3, {options}"
+    result = estimated(tmp_path, backbone, "trainer: {sharding: full}\n")
+    sizes = [result.memory_gpu_bytes or 0, *(result.sharded_gpu_bytes or {}).values()]
+    assert list(result.sharded_gpu_bytes or {}) == [2, 4, 8]
+    assert sizes == sorted(sizes, reverse=True)
+    assert estimated(tmp_path, backbone).sharded_gpu_bytes is None
+
+
 def test_max_length_bounds_the_largest_batch() -> None:
     """A batch of B sentences has at most B · `max_length` subwords."""
     assert largest_batch(16, None) > 16 * 24

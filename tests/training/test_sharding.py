@@ -26,7 +26,10 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 import sltk
 from sltk.components.backbones import precision
-from sltk.nn import autocast
+from sltk.models.backbone_files import build_backbone
+from sltk.nn import autocast, sharding
+from sltk.runtime import processes
+from sltk.spec import loading
 
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
@@ -37,6 +40,13 @@ class Watch(TrainerCallback):
 
     def __init__(self, name, until=None):
         self.name, self.until = name, until
+
+    def on_train_begin(self, args, state, control, model=None, **_):
+        layer = next(m for n, m in model.named_modules() if n.endswith(("q_proj", "query")))
+        layer.register_forward_pre_hook(self.record_dtype)
+
+    def record_dtype(self, layer, _):
+        self.dtype = str(getattr(layer, "base_layer", layer).weight.dtype)
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **_):
         gradients = (p.grad for p in model.backbone.parameters() if p.grad is not None)
@@ -49,6 +59,7 @@ class Watch(TrainerCallback):
             "trained": share(p for p in model.backbone.parameters() if p.requires_grad),
             "gradients": self.gradients,
             "moments": share(moments),
+            "dtype": self.dtype,
             "whole": max(p.dim() for p in model.backbone.parameters() if not isinstance(p, DTensor)),
         }
         (folder / f"{self.name}.{args.process_index}.json").write_text(json.dumps(shares))
@@ -65,7 +76,7 @@ def share(tensors):
 
 precision.resolve = lambda setting, *_: {"auto": "fp32"}.get(setting, setting)  # as if the CPU had bfloat16
 for name, spec in json.loads((folder / "specs.json").read_text()).items():
-    if name == "autocast":
+    if name.startswith("autocast"):
         autocast.AUTOCAST_DEVICES.add("cpu")
     sltk.train(spec, folder / name, callbacks=[Watch(name)])
     if name in ("full", "lora"):
@@ -74,16 +85,60 @@ for name, spec in json.loads((folder / "specs.json").read_text()).items():
         except InterruptedError:
             pass
         sltk.train(spec, folder / f"{name}-resumed", resume=True)
+
+
+def outcome(spec, build=None):
+    "The error that a process gets while the model is built."
+    try:
+        if build is None:
+            sltk.train(spec, folder / "refused")
+        else:
+            sharding.build_sharded(build, torch.device("cpu"), "fp32")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def build(seed):
+    if seed is None:
+        raise FileNotFoundError("model.safetensors")
+    return build_backbone(loading.load({**plain, "seed": seed}).spec, lambda: ["a few words"] * 9)
+
+
+rank = processes.rank()
+refused = json.loads((folder / "refused.json").read_text())
+plain = {**refused["plain"], "trainer": {}}
+outcomes = {name: outcome(spec) for name, spec in refused.items() if name != "plain"}
+outcomes["other weights"] = outcome(None, lambda: build(rank))
+outcomes["missing"] = outcome(None, lambda: build([0, None][rank]))
+(folder / f"outcomes.{rank}.json").write_text(json.dumps(outcomes))
 """
 
 BERT = {**tiny.BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+HALF = {"max_steps": 1, "precision": "bf16", "optimizer": "sgd", "learning_rate": 1.0}
+"""One update, with the gradient itself as the step: later ones round to other bfloat16 numbers."""
 TRAINERS: dict[str, dict[str, Any]] = {
     "full": {"select": "best", "early_stopping": 2, "epochs": 3},
     "lora": {"gradient_checkpointing": True},
     "bfloat16": {"max_steps": 3},
     "encoder": {"recipe": "as_released", "gradient_accumulation": 2, "batch_size": 4},
-    "accumulated": {"gradient_accumulation": 2, "batch_size": 4, "optimizer": "sgd"},
-    # "autocast": {"max_steps": 3, "precision": "bf16"},
+    "accumulated": {
+        "gradient_accumulation": 2,
+        "batch_size": 4,
+        "optimizer": "sgd",
+        "recipe": "true_accumulation",
+    },
+    "autocast": HALF,
+    "autocast-lora": HALF,
+}
+
+
+SHARDED = {"sharding": "full"}
+SHARED = {**BERT, "model_type": "albert", "embedding_size": 32}
+PADDED = {**BERT, "model_type": "mpnet"}
+REFUSED = {
+    "plain": tiny.spec(),
+    "shared blocks": tiny.spec(SHARDED, backbone=tiny.backbone(type="encoder", config=SHARED, unmask="all")),
+    "padded batches": tiny.spec(SHARDED, backbone=tiny.backbone(type="encoder", config=PADDED, unmask="all")),
 }
 
 
@@ -95,6 +150,7 @@ def changes(folder: Path, name: str) -> dict[str, Any]:
         "full": {"data": tiny.all_splits()},
         "lora": {"data": tiny.all_splits(), "backbone": adapted},
         "autocast": {},
+        "autocast-lora": {"backbone": adapted},
         "bfloat16": {"backbone": {**adapted, "dtype": "bfloat16"}},
         "encoder": {"backbone": tiny.backbone(type="encoder", config=BERT, unmask="all")},
         "accumulated": {"head": {"type": "crf", "dropout": 0.0}},
@@ -106,9 +162,8 @@ def spec(folder: Path, name: str, processes: int) -> dict[str, Any]:
     """A spec with 21 sentences in batches of eight: the second process gets one of the last five sentences."""
     trainer = {"clip": 0.5, **TRAINERS[name]}
     trainer["batch_size"] = trainer.get("batch_size", 8) // processes
-    if (
-        name == "autocast" and processes == 1
-    ):  # the batches of both processes, one after the other: equal rounding
+    # In one process, the batches of both one after the other: they round to the same numbers.
+    if name.startswith("autocast") and processes == 1:
         trainer |= {"batch_size": 4, "gradient_accumulation": 2}
     sharding = {} if processes == 1 else {"sharding": "full"}
     return tiny.spec({**trainer, **sharding}, **changes(folder, name))
@@ -118,19 +173,21 @@ def spec(folder: Path, name: str, processes: int) -> dict[str, Any]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sharded runs with two processes, and the same runs with one.
 
-    Autocast is for GPUs. Here it also runs on the CPU, in the last run that is trained.
+    Autocast is for GPUs. Here it also runs on the CPU, in the last runs that are trained.
     """
     folder = tmp_path_factory.mktemp("runs")
     tiny.save_base(folder / "base")
     (folder / "specs.json").write_text(json.dumps({name: spec(folder, name, 2) for name in TRAINERS}))
+    (folder / "refused.json").write_text(json.dumps(REFUSED))
     (folder / "script.py").write_text(SCRIPT)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    address |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     started = [
         subprocess.Popen(
             [*warm.python(), str(folder / "script.py"), str(folder)],
-            env={**os.environ, **address, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
+            env={**os.environ, **address, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE, text=True,
         )
         for rank in (0, 1)
@@ -139,7 +196,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [process.returncode for process in started] == [0, 0], errors[0][-3000:] + errors[1][-3000:]
     with pytest.MonkeyPatch.context() as patch:
         for name in TRAINERS:
-            if name == "autocast":
+            if name.startswith("autocast"):
                 patch.setattr(autocast, "AUTOCAST_DEVICES", {"cpu"})
                 patch.setattr(precision, "resolve", lambda setting, *_: setting)
             sltk.train(spec(folder, name, 1), folder / "one" / name)
@@ -177,8 +234,12 @@ def test_each_process_holds_half(runs: Path, name: str) -> None:
     """Half of the backbone's matrices, gradients and moments; vectors are whole."""
     shares = [json.loads((runs / f"{name}.{rank}.json").read_text()) for rank in (0, 1)]
     assert shares[0]["whole"] == 1
+    assert shares[0]["dtype"] == (
+        "torch.float32" if name in ("full", "lora", "encoder", "accumulated") else "torch.bfloat16"
+    )
     for key in ("weights", "trained", "gradients", "moments"):
-        if name == "accumulated" and key == "moments":  # SGD has none
+        if TRAINERS[name].get("optimizer") == "sgd" and key == "moments":
+            assert shares[0][key] is None
             continue
         assert shares[0][key] + shares[1][key] == 1
         # Adapters of rank three are divided into two rows and one.
@@ -206,6 +267,22 @@ def test_a_sharded_run_is_used_like_any_other(runs: Path, name: str) -> None:
     assert (runs / name / "predictions" / "test.conll").read_text() == one.read_text()
     for path in (runs / name / "model").rglob("*.json"):
         assert "FSDP" not in path.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_a_model_that_cannot_be_sharded_ends_all_processes(runs: Path) -> None:
+    """So does a process that has other weights or no model; none waits for it."""
+    main, other = (json.loads((runs / f"outcomes.{rank}.json").read_text()) for rank in (0, 1))
+    for name, about in (
+        ("shared blocks", "share weights"),
+        ("padded batches", "pads"),
+        ("other weights", "different"),
+    ):
+        assert about in main[name]
+        assert main[name] == other[name]
+    assert main["missing"] == "RunError: process 1 could not build the model; it says why"
+    assert other["missing"] == "FileNotFoundError: model.safetensors"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def _build_in_main_memory(spec: Backbone, context: BuildContext) -> PackedBackbo
     assert isinstance(spec, PretrainedBackbone)
     dtype = str(devices.weights_dtype(spec, context)).removeprefix("torch.")
     spec = spec.model_copy(update={"dtype": dtype})
-    return spec.build(replace(context, device=torch.device("cpu"), precision="fp32", prove=False))
+    stays = context.device.type == "cpu" and context.precision == "fp32"
+    memory = replace(context, device=torch.device("cpu"), precision="fp32", prove=False, fuse=stays)
+    return spec.build(memory)
 
 
 def save_backbone(backbone: PackedBackbone, spec: Backbone, folder: Path) -> None:

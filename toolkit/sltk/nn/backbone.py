@@ -32,6 +32,8 @@ class BuildContext:
     """With `saved`: `PackedBackbone.base` of the model when it was saved."""
     gradient_checkpointing: bool = False
     prove: bool = True
+    fuse: bool = True
+    """Whether to replace modules by those that are faster on a CPU."""
     language_model: bool = False
     """Whether to load the output embedding too, for a model that generates text."""
     precision: Precision = "fp32"

@@ -25,6 +25,7 @@ from ..runtime import processes
 from ..types import Precision
 from . import autocast
 from .backbone import PackedBackbone
+from .fused import autocast_modules
 
 _PATH = "trainer.sharding"
 Mesh = Any
@@ -96,6 +97,8 @@ def _split(
     model = backbone.model
     norms = [torch.linalg.vector_norm(p.detach(), 1, dtype=torch.float64) for p in model.parameters()]
     blocks = _blocks(backbone)
+    if compute_dtype is not None:
+        autocast_modules.prepare(model, compute_dtype)  # which tries layers one by one
     vectors = {parameter for parameter in model.parameters() if parameter.dim() < 2}
     for parameter in vectors:
         parameter.data = parameter.data.to(mesh.device_type)

@@ -44,6 +44,8 @@ class Estimate:
     """With gradient checkpointing; None unless it is `auto`."""
     memory_cpu_bytes: int | None = None
     """Memory of the whole process, in float32."""
+    sharded_gpu_bytes: dict[int, int] | None = None
+    """With `sharding: full`: memory of each of so many GPUs, with gradient checkpointing if it is `auto`."""
     download_bytes: int | None = None
     frozen_gpu_bytes: int | None = None
     """Of the vectors of 100,000 words, if those of a frozen backbone are computed once and reused."""
@@ -74,6 +76,12 @@ class Estimate:
             less = self.memory_gpu_checkpointing_bytes
             saving = f" ({size_text(less)} with gradient checkpointing)" if less is not None else ""
             yield "memory", f"about {gpu} on a GPU{saving}, {cpu} of main memory on a CPU"
+        if self.sharded_gpu_bytes is not None:
+            texts = [
+                f"{size_text(size)} on each of {count} GPUs" for count, size in self.sharded_gpu_bytes.items()
+            ]
+            saving = "" if self.memory_gpu_checkpointing_bytes is None else ", with gradient checkpointing"
+            yield "sharded", f"about {', '.join(texts)}{saving}"
         if self.frozen_gpu_bytes is not None and self.frozen_cpu_bytes is not None:
             gpu, cpu = size_text(self.frozen_gpu_bytes), size_text(self.frozen_cpu_bytes)
             place = f"in main memory, above {size_text(VECTORS_IN_MEMORY)} in a temporary file in the run directory"
@@ -148,9 +156,12 @@ def estimate(
     trained, checkpointing = _trained(backbone, model), trainer.gradient_checkpointing
     pass_tokens = largest_pass(trainer, largest)
 
-    def memory(device: Device, checkpointing: bool) -> int | None:
-        training = _memory(backbone, trainer, model, device, language_model)
+    def memory(device: Device, checkpointing: bool, shards: int = 1) -> int | None:
+        training = _memory(backbone, trainer, model, device, language_model, shards)
         return None if training is None else training.peak(pass_tokens, checkpointing=checkpointing)
+
+    counts = () if trainer.sharding == "none" else (2, 4, 8)
+    sharded = {count: memory("gpu", checkpointing is not False, count) for count in counts}
 
     return Estimate(
         family=model.family,
@@ -161,6 +172,7 @@ def estimate(
         memory_gpu_bytes=memory("gpu", checkpointing is True),
         memory_gpu_checkpointing_bytes=memory("gpu", True) if checkpointing == "auto" and trained else None,
         memory_cpu_bytes=memory("cpu", checkpointing is True),
+        sharded_gpu_bytes={count: size for count, size in sharded.items() if size is not None} or None,
         download_bytes=info.download_bytes,
         has_head=not language_model,
         notes=tuple(notes),
@@ -184,7 +196,7 @@ def _with_frozen_vectors(found: Estimate, experiment: Experiment) -> Estimate:
 
 
 def training_memory(
-    backbone: Backbone, trainer: TrainerSpec, device: Device, *, language_model: bool
+    backbone: Backbone, trainer: TrainerSpec, device: Device, *, language_model: bool, shards: int = 1
 ) -> TrainingMemory | None:
     """The memory of training a backbone; None for a custom backbone, or a model of unknown size.
 
@@ -195,16 +207,21 @@ def training_memory(
     if model is None:
         return None
     assert isinstance(backbone, PretrainedBackbone)
-    return _memory(backbone, trainer, model, device, language_model)
+    return _memory(backbone, trainer, model, device, language_model, shards)
 
 
 def _memory(
-    backbone: PretrainedBackbone, trainer: TrainerSpec, model: Shape, device: Device, language_model: bool
+    backbone: PretrainedBackbone,
+    trainer: TrainerSpec,
+    model: Shape,
+    device: Device,
+    language_model: bool,
+    shards: int,
 ) -> TrainingMemory | None:
     trained = _trained(backbone, model)
     if trained is None or not model.sizes:
         return None
-    return TrainingMemory(model, backbone, trainer, trained, device, language_model)
+    return TrainingMemory(model, backbone, trainer, trained, device, language_model, shards)
 
 
 def _trained(backbone: PretrainedBackbone, model: Shape) -> list[TrainedWeights] | None:

@@ -103,6 +103,8 @@ class TrainingMemory:
     device: Device
     language_model: bool = False
     """Whether tokens are predicted, so that scores over the vocabulary are held."""
+    shards: int = 1
+    """Number of processes that hold one part each."""
 
     def peak(self, pass_tokens: int, *, checkpointing: bool) -> int:
         """Peak memory: on a GPU as torch counts its allocations, on a CPU of the whole process.
@@ -129,7 +131,8 @@ class TrainingMemory:
 
     def _update(self) -> float:
         """Memory of an update that does not depend on its subwords: gradients and copies of weights."""
-        return 4 * self._trained_parameters + self._half_copies() + self._temporary()
+        copies = self._half_copies() if self.shards == 1 else self._gathered()
+        return 4 * self._trained_parameters / self.shards + copies + self._temporary()
 
     def _scores(self) -> int:
         """Scores over the vocabulary, per scored token: float32, with their softmax and its gradient."""
@@ -152,7 +155,7 @@ class TrainingMemory:
         """The backbone's weights: linear layers quantized if the spec says so, the rest in its dtype."""
         quantization = self.backbone.quantization
         if quantization is None:
-            return self.shape.parameters * self._weight
+            return self.shape.parameters * self._weight / self.shards
         rest = self.shape.parameters - self._linear
         return self._linear * _bytes_per_quantized_weight(quantization) + rest * self._weight
 
@@ -179,7 +182,15 @@ class TrainingMemory:
             0.0 if self.trainer.optimizer == "sgd" else 2 * (1 + 4 / _DOUBLE_BLOCK) if eight_bit else 8.0
         )
         adapters = 4 if self.backbone.lora is not None else 0
-        return (averages + adapters) * self._trained_parameters
+        return (averages + adapters) * self._trained_parameters / self.shards
+
+    def _gathered(self) -> float:
+        """Whole weights in a sharded run, and their gradients: of the embedding and of two blocks, for products."""
+        sizes = self.shape.sizes
+        embedding = sizes.get("vocabulary", 0) * sizes["hidden"]
+        blocks = 2 * (self.shape.parameters - embedding) / self.shape.blocks
+        copies = 2 if self.backbone.trains_all_weights else 1
+        return copies * (embedding * self._weight + blocks * min(self._weight, self._number))
 
     def _temporary(self) -> float:
         """Copies that live for one operation: those of the optimizer, and one dequantized layer."""

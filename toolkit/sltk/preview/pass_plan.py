@@ -63,7 +63,7 @@ def for_gpu(
     most = trainer.micro_batch_tokens
     if most != "auto":
         return PassPlan(most, checkpointing, reason)
-    if not RECIPES[trainer.recipe].accumulates:
+    if memory.shards > 1 or not RECIPES[trainer.recipe].accumulates:
         return PassPlan(None, checkpointing, reason)
     return PassPlan(max(_FEWEST_TOKENS, min(_MOST_TOKENS, fitting(checkpointing))), checkpointing, reason)
 

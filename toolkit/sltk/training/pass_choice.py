@@ -51,7 +51,10 @@ def _for_gpu(task: Task, trainer: TrainerSpec, free: int) -> PassPlan:
     memory = None
     if task.backbone is not None:
         is_language_model = isinstance(network, LanguageModel)
-        memory = training_memory(task.backbone, resolved, "gpu", language_model=is_language_model)
+        shards = 1 if trainer.sharding == "none" else processes.world_size()
+        memory = training_memory(
+            task.backbone, resolved, "gpu", language_model=is_language_model, shards=shards
+        )
     if memory is None:
         return pass_plan.as_in_spec(trainer)
     samples = task.examples.samples

@@ -74,7 +74,8 @@ def _build(
     if source is not None and not source.is_inside_run:
         backbone.base = gguf_base or identify_base(source.name, source.options.get("revision"))
     _set_trainable(backbone, spec, context)
-    fused.fuse(backbone)
+    if context.fuse:
+        fused.fuse(backbone)
     return backbone
 
 
