@@ -255,3 +255,17 @@ def test_settings_of_waiting_threads_become_the_environment_of_a_training(
     for setting in ("GOMP_SPIN=1", "passive", ""):
         with pytest.raises(ValueError, match="expected sltk, default, or one of GOMP_SPINCOUNT"):
             contended.environment(setting, 2)
+
+
+def test_label_changes_are_counted_where_the_processor_has_bfloat16(tmp_path: Path) -> None:
+    """Every word is labelled in both precisions; without the instructions, the benchmark ends with the reason."""
+    data = tmp_path / "data.conll"
+    data.write_text("Ann B-PER\nsaw O\nRome B-LOC\n\nNobody O\nleft O\n", encoding="utf-8")
+    command = ("label_changes.py", str(ROOT / "tests" / "stored_runs" / "tagger"), "--data", str(data))
+    if not is_fast_in_bfloat16(torch.device("cpu")):
+        with pytest.raises(AssertionError, match="AVX512-BF16"):
+            run_benchmark(*command)
+        return
+    result = run_benchmark(*command)
+    assert result["words"] == 5
+    assert result["share"] == result["words_with_other_labels"] / 5
