@@ -195,7 +195,8 @@ def attend(
     softcap: float | None = None,
 ) -> Tensor:
     """Attention within each sentence by a usable kernel. [1, H, T, D], [1, K, T, D] → [1, T, H, D]."""
-    q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
+    # Not `x[0]`: its gradient is a tensor of zeros and a copy.
+    q_THD, k_TKD, v_TKD = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
     bounds, longest = packing.bounds(query.device), packing.longest
     options = {} if softcap is None else {"softcap": softcap}
     out_THD = kernel.compute(q_THD, k_TKD, v_TKD, bounds, longest, _window(rule), scaling, **options)
