@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, PretrainedConfig
 
-from shared import SHAPES, Rates, matmul_rates, seconds
+from shared import SHAPES, Rates, machine, matmul_rates, of_machine, seconds
 from sltk.nn.fused.onednn import product
 
 RANK = 64
@@ -75,6 +75,7 @@ def measure(shape: str, tokens: int, repetitions: int) -> dict[str, Any]:
         "share_with_adapters": round((operations + adapter_operations) / median / rates.fastest, 3),
         "threads": torch.get_num_threads(),
         "tokens": tokens,
+        "machine": machine(device),
     }
 
 
@@ -94,6 +95,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
+    print(of_machine(result))
     print(f"{result['seconds']} s per update of {result['tokens']} subwords, {result['threads']} threads")
     fastest = result["rates"]["fastest"]
     print(

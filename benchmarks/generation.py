@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 import sltk
+from shared import machine, of_machine
 from sltk.components.readers.grammar import GrammarReader
 from sltk.models import kinds
 from sltk.models.instruct.generation import attending_with_cache
@@ -138,6 +139,7 @@ def main() -> None:
         "batches_to_one_at_a_time": round(speed["batches"] / speed["one_at_a_time"], 2),
         "threads": torch.get_num_threads(),
         "device": str(model.device),
+        "machine": machine(model.device),
     }
     if options.json:
         print(json.dumps(result, indent=2))
@@ -147,6 +149,7 @@ def main() -> None:
             f"{name:<20} {scores['sentences_per_second']:>8} sentences/s"
             f"   {scores['mean_response']} subwords per response"
         )
+    print(of_machine(result))
     print(f"batches are {result['batches_to_transformers']} times as fast as transformers")
 
 

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sltk
-from shared import machine, make_model, parser, sentences
+from shared import machine, make_model, of_machine, parser, sentences
 from sltk import Sentence
 
 CLIENTS = (1, 8, 32)
@@ -267,6 +267,7 @@ def show(result: dict[str, Any]) -> None:
             table.add_row(name, str(each["clients"]), f"{each['requests_per_second']:.1f}", *times, *counts)
     console = Console()
     console.print(table)
+    console.print(of_machine(result), highlight=False)
     for ours, theirs in zip(result["servers"]["sltk"], result["servers"]["pipeline"], strict=True):
         ratio = ours["requests_per_second"] / theirs["requests_per_second"]
         console.print(f"{ours['clients']} clients: sltk answers {ratio:.2f} times as many", highlight=False)

@@ -26,7 +26,7 @@ from torch import device as torch_device
 from transformers import AutoTokenizer
 
 import sltk
-from shared import machine, make_model, sentences
+from shared import machine, make_model, of_machine, sentences
 from sltk.components.readers.conll import ConllReader
 from sltk.data import datasets
 from sltk.subwords.tokenization import SubwordEncoder
@@ -138,6 +138,7 @@ def main() -> None:
         return
     for name, seconds in result["seconds"].items():
         print(f"{name:20} {seconds:7.3f} s")
+    print(of_machine(result))
     print(
         f"reading, tokenizing and aligning: {result['words']:,} words, {result['words_per_second']:,} words/s"
     )
