@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.pytorch_utils import Conv1D
 
 from sltk.nn import fused
+from sltk.nn.fused import onednn
 
 TOLERANCE = 0.03
 
@@ -176,3 +177,24 @@ def test_a_layer_that_computes_something_else_keeps_float32() -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="fp16"):
         fused.set_precision(nn.Linear(2, 2), "fp16")
+
+
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_layers_are_replaced_where_float32_products_are_those_of_torch(
+    has_onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an Intel processor, linear layers are stock ones until they multiply in bfloat16."""
+    monkeypatch.setattr(onednn, "is_faster", lambda: False)
+    monkeypatch.setattr(onednn, "_is_available", lambda: has_onednn)
+    network = model("llama")
+    fast = copy.deepcopy(network)
+    fused.fuse(fast)
+    assert type(fast.layers[0].self_attn.q_proj) is nn.Linear
+    fused.set_precision(fast, "bf16")
+    for ours, theirs in zip(results(fast), results(network), strict=True):
+        assert 1e-5 < difference(ours, theirs) < TOLERANCE
+    with torch.inference_mode():
+        states = fast(torch.arange(1, 13)[None]).last_hidden_state
+    assert difference(states, results(network)[0]) < TOLERANCE
+    fused.set_precision(fast, "fp32")
+    assert difference(results(fast)[0], results(network)[0]) < 1e-5

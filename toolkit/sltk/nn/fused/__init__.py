@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ...types import Precision
+from . import onednn
 from .adapter import FusedAdapter
 from .bfloat16 import forget
 from .cpu_float32 import in_float32_on_cpu
@@ -69,6 +70,8 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
     """
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"unknown precision on a CPU: {precision!r}")
+    if precision == "bf16":
+        onednn.keep_few_kernels()
     verdicts: dict[tuple[Any, ...], bool] = {}
     for module in _parts_first(network):
         if type(module) in PLAIN_LINEAR and precision == "bf16" and _computes_the_same(module, FusedLinear):

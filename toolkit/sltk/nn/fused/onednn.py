@@ -42,7 +42,7 @@ def _is_intel() -> bool:
     return "GenuineIntel" in description
 
 
-def _keep_few_kernels() -> None:
+def keep_few_kernels() -> None:
     """Limit the kernel caches of oneDNN and of torch to the compiled kernels of about one batch.
 
     Each number of rows has its own kernels of nearly a megabyte, and the number of rows differs from batch to batch.
@@ -54,7 +54,7 @@ def _keep_few_kernels() -> None:
 
 
 if is_faster():
-    _keep_few_kernels()
+    keep_few_kernels()
 
 
 @functools.cache
