@@ -19,6 +19,7 @@ from sltk.components.readers.grammar import GrammarReader
 from sltk.data.splits import load_splits
 from sltk.errors import DataError, InvalidSpecError, ModelError, RunError, SpecError
 from sltk.exporting import export
+from sltk.models import kinds
 from sltk.models.instruct import model as instruct_type
 from sltk.models.instruct.automaton import Automaton
 from sltk.models.instruct.constraint import ConstrainedResponse, SpanConstraint
@@ -405,3 +406,20 @@ def test_incompatible_settings_are_rejected(changes: dict[str, Any], message: st
     with pytest.raises(InvalidSpecError) as caught:
         loading.load({**spec(), **changes})
     assert message in str(caught.value)
+
+
+def test_batches_may_be_computed_in_any_order() -> None:
+    """So several processes can each compute some of them: the responses are the same, also if they are sampled."""
+    sampled = model(sampling={"temperature": 1.0})
+    sentences = load_splits(loading.load(spec()).spec.data, "IOB2")["validation"].sentences[:4]
+
+    def backwards(function: Any, items: Any) -> Any:
+        return [function(item) for item in reversed(list(items))][::-1]
+
+    def responses(apply: Any) -> list[str]:
+        found = kinds.type_of(sampled).predict(sampled, sentences, 200, 100, Progress(), None, apply)
+        return [prediction.response.text for prediction in found if prediction.response]
+
+    expected = responses(map)
+    assert responses(backwards) == expected
+    assert len(expected) == len(sentences)
