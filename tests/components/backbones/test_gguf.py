@@ -316,6 +316,27 @@ def test_a_run_finds_its_file_again(run: Path, tmp_path: Path, monkeypatch: pyte
             hidden.rename(before)
 
 
+def test_a_file_on_the_hub_is_identified_by_its_commit(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found in the hub's cache, also in a folder of the repository, and by `check` too."""
+    import huggingface_hub.constants
+    import transformers.utils.hub
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    for module in (huggingface_hub.constants, transformers.utils.hub):
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(tmp_path), raising=False)
+    commit, repository = "0123456789abcdef0123456789abcdef01234567", tmp_path / "models--user--repo"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots" / commit / "small").mkdir(parents=True)
+    shutil.copy(original, repository / "snapshots" / commit / "small/tiny.gguf")
+    spec = Decoder(name="user/repo", gguf_file="small/tiny.gguf", unmask="01")
+    backbone = spec.build(BuildContext(CPU, 0))
+    assert backbone.base == {"name": "user/repo", "gguf_file": "small/tiny.gguf", "revision": commit}
+    assert ModelInfo.of(spec).family == "llama"
+
+
 def test_a_run_refuses_another_file(run: Path, tmp_path: Path) -> None:
     """A file of the same name with other weights is an error."""
     base = Path(json.loads((run / "model/sltk.json").read_text())["base"]["name"])
