@@ -16,7 +16,7 @@ import sltk
 import tiny
 import warm
 from sltk.components.backbones import precision
-from sltk.nn import autocast
+from sltk.nn import autocast, sharding
 
 SCRIPT = """
 import json, sys
@@ -305,6 +305,13 @@ def test_what_cannot_be_sharded_is_refused_with_the_key(change: dict[str, Any], 
     with pytest.raises(sltk.SpecError, match=about) as error:
         sltk.train({key: value for key, value in values.items() if value is not None})
     assert error.value.problems[0].path == "trainer.sharding"
+
+
+def test_a_cpu_shards_in_float32_only() -> None:
+    """The fused modules that multiply in bfloat16 on a CPU have not been tried with shards."""
+    with pytest.raises(sltk.ModelError, match="compute in fp32 on a CPU, not in bf16") as error:
+        sharding.build_sharded(lambda: pytest.fail("nothing is built"), torch.device("cpu"), "bf16")
+    assert error.value.problems[0].path == "trainer.precision"
 
 
 def test_one_process_trains_without_shards_and_says_so(tmp_path: Path) -> None:
