@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,9 @@ class FrozenTraining(TrainerCallback):  # type: ignore[misc]
         self._model, self._progress, self._folder = model, progress, folder
         self._batch_tokens = batch_tokens = spec.trainer.eval_batch_tokens
         self.vectors = TrainingVectors(samples, batch_tokens, by_word=model.network.has_own_aligner)
-        self._kept = run_cache.get(
-            "frozen vectors",
-            _key(model, spec, samples),
-            lambda: FrozenVectors(folder, VECTORS_IN_MEMORY),
-            most=1,
-        )
+        key = _key(model, spec, samples)
+        make = partial(FrozenVectors, folder, VECTORS_IN_MEMORY)
+        self._kept = make() if key is None else run_cache.get("frozen vectors", key, make, most=1)
 
     @classmethod
     def of(
@@ -120,11 +118,14 @@ class FrozenTraining(TrainerCallback):  # type: ignore[misc]
             self._model.frozen_vectors = None
 
 
-def _key(model: TaggerModel, spec: Experiment, samples: Sequence[Sample]) -> tuple[Any, ...]:
-    """What the vectors depend on besides batches and mask; runs of a sweep with the same key share them."""
+def _key(model: TaggerModel, spec: Experiment, samples: Sequence[Sample]) -> tuple[Any, ...] | None:
+    """What the vectors depend on besides batches and mask; runs of a sweep with the same key share them.
+
+    None for fresh weights, which belong to one run.
+    """
     backbone = model.network.backbone
-    if not backbone.base:  # fresh weights belong to one run
-        return (id(backbone),)
+    if not backbone.base:
+        return None
     parts = (backbone.base, spec.backbone.model_dump_json(), spec.aligner.model_dump_json())
     data = (len(samples), sum(sample.tokens for sample in samples))
     return (*map(repr, parts), str(model.device), backbone.precision, *data)
