@@ -13,6 +13,7 @@ import sltk
 import tiny
 import untrained
 from sltk import exporting
+from sltk.components.backbones import precision
 from sltk.files.damage import read_json
 from sltk.nn.batching import pack
 from sltk.run import load
@@ -151,6 +152,17 @@ def check_padded_batch(folder: Path) -> None:
     encodings = labeller.model.encoder.encode([sltk.Sentence(words) for words in SENTENCES])
     rows = [row[encoding.windows[0].first] for row, encoding in zip(scores, encodings, strict=True)]
     torch.testing.assert_close(torch.cat(rows), logits(labeller), rtol=0, atol=1e-5)
+
+
+def test_an_export_is_compared_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose products are in bfloat16 has float32 weights, and transformers gives their scores."""
+    monkeypatch.setattr(precision, "is_fast_in_bfloat16", lambda _: True)
+    backbone = tiny.backbone(unmask="none")
+    run = untrained.save(tmp_path / "run", backbone, trainer={"precision": "bf16"})
+    assert load(run).model.network.backbone.precision == "bf16"
+    exporting.export(run, tmp_path / "export")
+    description = read_json(tmp_path / "export" / "sltk.json")
+    assert description["transformers"]["class"] == "AutoModelForTokenClassification"
 
 
 @pytest.mark.parametrize("aligner", ["first_subword", "last_subword"])

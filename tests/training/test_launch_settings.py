@@ -122,6 +122,17 @@ def test_a_part_of_the_variables_of_a_launcher_is_refused(missing: str) -> None:
         check(SpecSettings(), part)
 
 
+@pytest.mark.parametrize("variables", [{"LOCAL_RANK": "0"}, {**TORCHRUN, "WORLD_SIZE": "abc"}])
+def test_odd_variables_of_a_launcher_are_one_error(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line names the variable, whatever it asks the launcher for."""
+    for name, value in {**variables, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "missing.yaml"]) == 2
+    assert "WORLD_SIZE" in capsys.readouterr().err
+
+
 def test_other_commands_run_in_one_process() -> None:
     """`sltk sweep` in several processes would do everything several times."""
     check_command("train", TORCHRUN)

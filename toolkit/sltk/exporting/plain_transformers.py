@@ -44,7 +44,7 @@ def save_plain_tagger(
     _save_classifier(model, config, weights(), folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
     save_reading(model, folder)
-    return check_agreement(tagging.load(folder), folder)
+    return check_agreement(tagging.load(folder, precision="fp32"), folder)
 
 
 def save_reading(model: TaggerModel, folder: Path) -> None:

@@ -27,9 +27,9 @@ def report_difference(model: TaggerModel | InstructModel, folder: Path, progress
     """Note how far the labels and probabilities of a quantized model and of its export in `folder` differ."""
     spec: Any = model.backbone
     measured = (
-        _next_tokens(model, instructing.load(folder))
+        _next_tokens(model, instructing.load(folder, precision="fp32"))
         if isinstance(model, InstructModel)
-        else _tags(model, tagging.load(folder), list(cases(model)))
+        else _tags(model, tagging.load(folder, precision="fp32"), list(cases(model)))
     )
     if measured is not None:
         progress.note(f"the run is quantized ({spec.quantization.type}) and its export is not: {measured}")
@@ -71,5 +71,5 @@ def _probabilities(model: InstructModel) -> Tensor:
     backbone.eval()
     with torch.inference_mode():
         vectors_TH = backbone(ids_T, Packing.of_lengths([len(ids_T)]))
-        logits_TV: Tensor = backbone.language_model.get_output_embeddings()(vectors_TH)
+        logits_TV: Tensor = model.network.scores(vectors_TH)
     return logits_TV.float().softmax(-1).cpu()

@@ -51,17 +51,23 @@ class Departure:
 
 def world_size() -> int:
     """The number of processes."""
-    return int(os.environ["WORLD_SIZE"]) if is_launched() else 1
+    return max(1, _number("WORLD_SIZE", 1)) if is_launched() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return int(os.environ["RANK"]) if is_launched() else 0
+    return _number("RANK", 0) if is_launched() else 0
 
 
 def local_rank() -> int:
     """The number of this process among those of this machine, from 0: that of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
+
+
+def _number(name: str, default: int) -> int:
+    """A variable of the launcher. `launch_settings` refuses odd values, and prints that error as one process."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
 
 
 def is_main_process() -> bool:
@@ -102,7 +108,7 @@ def connect() -> Any:
 
 def _check_gpus(gpus: int) -> None:
     """Check that each process of this machine has a GPU of its own; all of its processes raise the same error."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", local_rank() + 1))
+    here = _number("LOCAL_WORLD_SIZE", local_rank() + 1)
     if here > gpus:
         message = f"{here} processes were started on a machine with {gpus} GPU{'s' if gpus > 1 else ''}"
         note = f"start one process per GPU: `--nproc-per-node {gpus}`; CUDA_VISIBLE_DEVICES hides GPUs"
