@@ -32,8 +32,8 @@ from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment, TrainerSpec
 from sltk.subwords.samples import Sample, without_loss
+from sltk.training.epoch_batches import EpochBatches, Examples
 from sltk.training.fit import Saving, Task, make_trainer
-from sltk.training.trainer import EpochBatches, Examples
 from training import (
     SEED,
     StepRecorder,
@@ -203,7 +203,6 @@ def _set_checkpointing(model: Any, enabled: bool) -> None:
 RECIPES = {
     "authors": ("authors", True),
     "transformers": ("transformers", False),
-    "transformers_checkpointing": ("transformers", True),
     "sltk": ("sltk", False),
     "sltk_checkpointing": ("sltk", True),
 }

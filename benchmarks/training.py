@@ -71,9 +71,9 @@ from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
 from sltk.spec.experiment import Experiment, TrainerSpec
 from sltk.subwords.samples import IGNORED, Sample, without_loss
+from sltk.training.epoch_batches import EpochBatches, Examples
 from sltk.training.fit import make_trainer
 from sltk.training.task import Task
-from sltk.training.trainer import EpochBatches, Examples
 
 LEARNING_RATE, SEED = 2e-4, 120
 

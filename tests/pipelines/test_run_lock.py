@@ -136,7 +136,8 @@ def test_other_processes_of_a_run_take_no_lock(tmp_path: Path, monkeypatch: pyte
     """With a launcher, only the main process holds the directory."""
     run = RunDirectory(tmp_path / "run")
     with run.locked():
-        monkeypatch.setenv("RANK", "1")
+        for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+            monkeypatch.setenv(name, value)
         with run.locked():
             pass
         monkeypatch.setenv("RANK", "0")

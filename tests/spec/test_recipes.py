@@ -20,7 +20,7 @@ from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.spec.recipes import RECIPES, RecipeName
 from sltk.subwords.samples import Sample
-from sltk.training.trainer import EpochBatches
+from sltk.training.epoch_batches import EpochBatches
 
 PAPER = [("NER", 14041, 1100, 4390), ("ACE", 14672, 1150, 4585), ("ABSA", 2737, 215, 860)]
 ACCUMULATED = {"batch_size": 4, "gradient_accumulation": 3, "clip": None}

@@ -17,7 +17,7 @@ import sltk
 import tiny
 from sltk.cli import main
 from sltk.files import manifest
-from sltk.training.trainer import checkpoints
+from sltk.training.checkpoints import checkpoints
 
 SPEC = tiny.spec({"epochs": 3, "save_every": 2, "max_steps": 8}, data=tiny.all_splits())
 NAMES = (

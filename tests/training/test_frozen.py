@@ -166,9 +166,9 @@ def test_check_shows_the_size_of_the_vectors() -> None:
     loaded = loading.load(spec()).spec
     found = estimate_run(loaded)
     assert found is not None
-    assert (found.frozen_cpu_bytes, found.frozen_gpu_bytes) == (100_000 * 32 * 4, 100_000 * 32 * 2)
+    assert (found.frozen_cpu_bytes, found.frozen_gpu_bytes) == (100_000 * 32 * 4, 100_000 * 32 * 4)
     row = (
-        "about 6 MiB per 100,000 words on a GPU, 12 MiB on a CPU, in main memory, above 1.0 GiB in a temporary file "
+        "about 12 MiB per 100,000 words on a GPU, 12 MiB on a CPU, in main memory, above 1.0 GiB in a temporary file "
         "in the run directory"
     )
     assert ("word vectors", row) in list(found.rows())

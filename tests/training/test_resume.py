@@ -139,7 +139,7 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_checkpoint(
     saves = [number for number, name in enumerate(names) if name == "save_file"]
     folder = tmp_path / "run"
     assert train_in_process(small(), folder, saves[1] + 4 * part, resume=False) == -signal.SIGKILL
-    from sltk.training.trainer import checkpoints
+    from sltk.training.checkpoints import checkpoints
 
     assert set(checkpoints(folder / "checkpoints")) <= {2, 3}
     progress = tiny.RecordingProgress()

@@ -1,7 +1,8 @@
-"""The backbone of an export, as its `sltk.json` describes it."""
+"""The backbone of an export: as its `sltk.json` describes it, and loaded again."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..cards import base_name
@@ -15,3 +16,10 @@ def exported_spec(spec: Any) -> Any:
     if spec.trains_all_weights and spec.dtype == "auto":
         changes["dtype"] = "float32"
     return spec.model_copy(update=changes)
+
+
+def load_exported(model_type: Any, folder: Path) -> Any:
+    """An export of a model type, to compare it: float32 products, and its weights as they are stored."""
+    model = model_type.load(folder, merge=False)
+    model.network.backbone.precision = "fp32"
+    return model

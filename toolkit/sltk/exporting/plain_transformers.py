@@ -21,6 +21,7 @@ from ..errors import ModelError
 from ..models import saving, tagging
 from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
+from .exported_backbone import load_exported
 from .exported_tokenizer import save_tokenizer
 from .plain_config import NotPlainError, plain_config
 from .text_agreement import Agreement, check_agreement
@@ -44,7 +45,7 @@ def save_plain_tagger(
     _save_classifier(model, config, weights(), folder)
     saving.save_rest(model, folder, {"path": "."}, imports)
     save_reading(model, folder)
-    return check_agreement(tagging.load(folder, precision="fp32"), folder)
+    return check_agreement(load_exported(tagging, folder), folder)
 
 
 def save_reading(model: TaggerModel, folder: Path) -> None:

@@ -18,6 +18,7 @@ from ..nn.packing import Packing
 from ..runtime.progress import Progress
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
+from .exported_backbone import load_exported
 from .gate_texts import Case, cases
 
 _PROMPT = "The committee asked the mechanic in Berlin for a longer report on Monday, but nobody was there."
@@ -27,9 +28,9 @@ def report_difference(model: TaggerModel | InstructModel, folder: Path, progress
     """Note how far the labels and probabilities of a quantized model and of its export in `folder` differ."""
     spec: Any = model.backbone
     measured = (
-        _next_tokens(model, instructing.load(folder, precision="fp32"))
+        _next_tokens(model, load_exported(instructing, folder))
         if isinstance(model, InstructModel)
-        else _tags(model, tagging.load(folder, precision="fp32"), list(cases(model)))
+        else _tags(model, load_exported(tagging, folder), list(cases(model)))
     )
     if measured is not None:
         progress.note(f"the run is quantized ({spec.quantization.type}) and its export is not: {measured}")

@@ -20,7 +20,6 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from ..files import atomic
 from ..files.damage import read_json
 from ..models.tagger_model import TaggerModel
-from ..nn.autocast import without_tf32
 from ..nn.batching import batch_on, pack
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
@@ -56,7 +55,6 @@ class Agreement:
     """A subword that is never the first of a word: see `exported_tokenizer.blank_subword`."""
 
 
-@without_tf32()
 def check_agreement(model: TaggerModel, folder: Path) -> Agreement:
     """Compare a model that sltk loaded from an export with what transformers loads from it.
 

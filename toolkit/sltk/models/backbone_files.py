@@ -152,7 +152,7 @@ def load_backbone(
     if base.get("revision"):  # the revision of the hub model that it was trained on
         spec = spec.model_copy(update={"revision": base["revision"]})
     device = devices.device()
-    if merge:  # an export is compared in full precision
+    if merge:  # to label with; other uses compare in full precision
         use_tf32(device)
     setting = precision or devices.as_trained(description.get("precision", {}), device)
     context = BuildContext(

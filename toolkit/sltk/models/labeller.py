@@ -53,7 +53,7 @@ class Labeller:
     def keeping_all(self) -> Labeller:
         """The same labeller, which keeps spans below the thresholds of its decisions too."""
         decisions = replace(self.decisions, min_score=0.0, thresholds={})
-        return Labeller(self.model, self.batch_tokens, self._progress, decisions)
+        return Labeller(self.model, self.batch_tokens, self._progress, decisions, self._apply)
 
     def predict(
         self, inputs: Iterable[str | list[str] | Sentence] | str, *, min_score: float | None = None

@@ -61,7 +61,8 @@ class Tagger(TrainableModule):
             RuntimeError: the mask has been changed since.
         """
         if flags is not None and flags != tuple(self.backbone.flags):
-            raise RuntimeError("the vectors of the frozen backbone were computed under another mask")
+            about = "the vectors of the frozen backbone were computed under another mask"
+            raise RuntimeError(f"{about}: set `trainer.reuse_frozen: false`")
         if vectors_WH is None:
             vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W, vectors_TH)
         total = self.head.loss(vectors_WH, labels, words_per_sentence)

@@ -22,10 +22,10 @@ from ..nn.language_model import LanguageModel, mean_loss
 from ..nn.token_prediction import MaskedTokens, Objective, next_tokens, without_loss
 from ..runtime import processes
 from ..runtime.progress import Progress
+from ..training.epoch_batches import Examples
 from ..training.fit import Fitted
 from ..training.run_kind import RunKind
 from ..training.task import Task
-from ..training.trainer import Examples
 from .corpus import Blocks, CorpusCounts, fingerprint_of, is_written_for, write_blocks
 from .corpus_text import Sentences, sources, texts
 from .pretrain_spec import PretrainSpec

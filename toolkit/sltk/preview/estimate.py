@@ -74,7 +74,8 @@ class Estimate:
         if self.memory_gpu_bytes is not None and self.memory_cpu_bytes is not None:
             gpu, cpu = size_text(self.memory_gpu_bytes), size_text(self.memory_cpu_bytes)
             less = self.memory_gpu_checkpointing_bytes
-            saving = f" ({size_text(less)} with gradient checkpointing)" if less is not None else ""
+            saves = less is not None and size_text(less) != gpu
+            saving = f" ({size_text(less or 0)} with gradient checkpointing)" if saves else ""
             yield "memory", f"about {gpu} on a GPU{saving}, {cpu} of main memory on a CPU"
         if self.sharded_gpu_bytes is not None:
             texts = [
@@ -190,7 +191,9 @@ def _with_frozen_vectors(found: Estimate, experiment: Experiment) -> Estimate:
         return found
 
     def size(device: Device) -> int:
-        return 100_000 * model.sizes["hidden"] * number_bytes(backbone, device)
+        is_exact = device == "cpu" or trainer.precision == "fp32"  # under autocast, vectors are float32
+        number = number_bytes(backbone, device, trainer.precision) if is_exact else 4
+        return 100_000 * model.sizes["hidden"] * number
 
     return replace(found, frozen_gpu_bytes=size("gpu"), frozen_cpu_bytes=size("cpu"))
 

@@ -21,6 +21,7 @@ from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
 from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec
+from ..types import PrecisionSetting
 from .model_info import DTYPE_BYTES
 
 Device = Literal["gpu", "cpu"]
@@ -82,14 +83,15 @@ def prompt_subwords(spec: InstructSpec) -> int:
     return round(prompt) + RESPONSE_MEAN + spec.shots * (SENTENCE_MEAN + RESPONSE_MEAN)
 
 
-def number_bytes(backbone: PretrainedBackbone, device: Device) -> int:
-    """Bytes per weight; `auto` is float32 on a CPU and where all weights are trained."""
+def number_bytes(backbone: PretrainedBackbone, device: Device, precision: PrecisionSetting) -> int:
+    """Bytes per weight; `auto` is float32 on a CPU and where all weights are trained, otherwise as products are."""
     if backbone.dtype != "auto":
         return DTYPE_BYTES[backbone.dtype]
     if device == "cpu" or backbone.trains_all_weights:
         return 4
     quantization = backbone.quantization
-    return DTYPE_BYTES.get(quantization.compute_dtype if quantization is not None else "auto", 2)
+    named = "auto" if quantization is None else quantization.compute_dtype
+    return DTYPE_BYTES.get(named, 4 if precision == "fp32" else 2)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class TrainingMemory:
 
     @property
     def _weight(self) -> int:
-        return number_bytes(self.backbone, self.device)
+        return number_bytes(self.backbone, self.device, self.trainer.precision)
 
     def weights(self) -> float:
         """The backbone's weights: linear layers quantized if the spec says so, the rest in its dtype."""

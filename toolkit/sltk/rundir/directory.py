@@ -259,8 +259,10 @@ class RunDirectory:
         """Changes since the run started that may affect its numbers: versions, device, threads."""
         if not self.environment.exists():
             return []
-        before, now = read_mapping(self.environment), environment(seed, model)
-        keys = ("python", "packages", "device", "products", "threads", "processes")
+        # Earlier versions always computed in float32.
+        before = {"precision": "fp32", "tf32": False, **read_mapping(self.environment)}
+        now = environment(seed, model)
+        keys = ("python", "packages", "device", "precision", "tf32", "products", "threads", "processes")
         return [line for key in keys for line in differences(before.get(key), now[key], key)]
 
     def discard_incoming(self) -> None:

@@ -86,7 +86,8 @@ class FrozenTraining(TrainerCallback):  # type: ignore[misc]
     def _size(self) -> int:
         backbone = self._model.network.backbone
         floats = (p.element_size() for p in backbone.parameters() if p.is_floating_point())
-        return self.vectors.rows * backbone.hidden_size * next(floats, 4)
+        number = next(floats, 4) if backbone.precision == "fp32" else 4
+        return self.vectors.rows * backbone.hidden_size * number
 
     def _check_disk(self, size: int) -> None:
         free = shutil.disk_usage(self._folder).free

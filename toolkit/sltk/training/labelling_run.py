@@ -21,11 +21,11 @@ from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..spec.writing import digest
 from ..types import Prediction
+from .epoch_batches import Examples
 from .fit import Fitted
 from .frozen_training import FrozenTraining
 from .run_kind import RunKind
 from .task import Task
-from .trainer import Examples
 
 
 class LabellingRun(RunKind[Experiment]):

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from ..components.slots import Backbone
 from ..nn.trainable import TrainableModule
-from .trainer import Examples
+from .epoch_batches import Examples
 
 
 def _no_record(_: dict[str, Any]) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from ..errors import RunError
@@ -28,87 +27,19 @@ from ..files import atomic, manifest
 from ..files.damage import damaged, report_damage
 from ..files.disk_space import disk_errors
 from ..nn import sharding
-from ..nn.batching import batch_on, pack
+from ..nn.batching import batch_on
 from ..nn.trainable import TrainableModule
 from ..preview.pass_plan import PassPlan
 from ..runtime import processes
 from ..spec.recipes import Recipe
-from ..subwords.samples import without_loss as drop_loss
 from . import sharded_optimizer, trainer_methods
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
+from .epoch_batches import EpochBatches, Examples
 from .gradient_average import average_gradients
 from .loss_scaling import ADVICE, LossScaler
 from .micro_batches import MicroBatches, Update
 
 trainer_methods.check(Trainer)
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Positions of the samples of each batch, shuffled by seed and epoch, for any number of processes.
-
-    Batch k of a run with n processes has `n * batch_size` samples, `batch_size` for each process. If the last batch
-    leaves a process without samples, that process gets `-1 - position`: a sample to compute without a loss, so
-    that no sample is trained on twice and no process waits for another.
-    """
-
-    def __init__(
-        self,
-        samples: int,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        processes: int = 1,
-        on_epoch: Callable[[int], None] | None = None,
-    ) -> None:
-        self.samples, self.batch_size, self.seed = samples, batch_size, seed
-        self.rank, self.processes = rank, processes
-        self.epoch = 0
-        self._on_epoch = on_epoch
-
-    @property
-    def batch_sampler(self) -> EpochBatches:
-        """The sampler itself: the Trainer sets the epoch of a sampler that it expects inside a wrapper."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Select the order of this epoch."""
-        self.epoch = epoch
-        if self._on_epoch is not None:
-            self._on_epoch(epoch)
-
-    def __len__(self) -> int:
-        return math.ceil(self.samples / (self.batch_size * self.processes))
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.samples, generator=generator).tolist()
-        together = self.batch_size * self.processes
-        for start in range(0, self.samples, together):
-            shared = order[start : start + together]
-            own = shared[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
-            yield own or [-1 - shared[0]]
-
-
-@dataclass(frozen=True)
-class Examples(torch.utils.data.Dataset[Any]):
-    """Training samples, by default sentences with tags, and how they are collated into batches.
-
-    A batch is a mapping with `labels` (a tensor, -100 for no loss) and `numbers` (those of its samples).
-    """
-
-    samples: Sequence[Any]
-    collate: Callable[[Sequence[Any]], Mapping[str, Any]] = pack
-    without_loss: Callable[[Any], Any] = drop_loss
-    """Returns the same sample without a loss, for a process that the last batch leaves without samples."""
-    on_epoch: Callable[[int], None] | None = None
-    """Called with the number of each epoch before its samples are read."""
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, position: int) -> Any:
-        """Return the sample at a position; a negative position returns it without its loss."""
-        return self.samples[position] if position >= 0 else self.without_loss(self.samples[-1 - position])
 
 
 class PackedTrainer(Trainer):  # type: ignore[misc]
@@ -291,9 +222,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """Score the validation data with the `evaluate` of the task."""
         assert self._score is not None
         start_time = time.perf_counter()
-        shared = processes.broadcast(
-            self._score()
-        )  # all processes select the same epoch, and stop at the same
+        shared = processes.broadcast(self._score())  # so that all select the same epoch, and stop together
         scores = {f"eval_{key}": value for key, value in shared.items()}
         self.session.evaluating += time.perf_counter() - start_time
         self.log(dict(scores))

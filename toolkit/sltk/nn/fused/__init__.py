@@ -4,8 +4,9 @@ A batch of short sentences packed end to end has a few hundred subwords. On a CP
 is spent between the matrix products. There transformers, peft and torch run many small operations, each of which
 reads and writes the whole batch and keeps tensors for the backward pass that are cheap to recompute. Here each such
 sequence is one function with a hand-written gradient. `fuse` replaces modules only if a test shows that the results
-are the same. On a GPU and for tensors in half precision, the original modules compute; `set_precision` lets linear
-layers multiply in bfloat16 from float32 tensors.
+are the same. Elsewhere the original modules compute; but on a GPU, rotary positions are one function too, and under
+autocast also LoRA layers and norms (see `autocast_modules.py`). `set_precision` lets linear layers on a CPU multiply in
+bfloat16 from float32 tensors.
 """
 
 from __future__ import annotations
@@ -74,8 +75,12 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
         onednn.keep_few_kernels()
     verdicts: dict[tuple[Any, ...], bool] = {}
     for module in _parts_first(network):
-        if type(module) in PLAIN_LINEAR and precision == "bf16" and _computes_the_same(module, FusedLinear):
-            module.__class__ = _fused_class(type(module), FusedLinear)
+        if type(module) in PLAIN_LINEAR and precision == "bf16":
+            plain = ("plain", type(module), *_settings(module))
+            if plain not in verdicts:
+                verdicts[plain] = _computes_the_same(module, FusedLinear)
+            if verdicts[plain]:
+                module.__class__ = _fused_class(type(module), FusedLinear)
         if not isinstance(module, FusedLinear | FusedAdapter | FusedGatedMLP):
             continue
         for weight in module.parameters():
