@@ -273,7 +273,8 @@ class Comparison:
         else:
             copy_trained_weights(self.classifier, self.model.network)
             set_gradient_checkpointing(self.classifier, contender == "authors")
-            vars(self.classifier).pop("forward", None)  # autocast of an earlier trainer
+            for name in ("forward", "_original_forward", "_is_accelerate_prepared"):  # of an earlier trainer
+                vars(self.classifier).pop(name, None)
             trainer = padded_trainer(
                 self.classifier, self.samples, self.tokenizer, self.spec.trainer,
                 bf16=contender == "transformers_bf16",
