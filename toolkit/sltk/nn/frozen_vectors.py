@@ -50,22 +50,18 @@ class FrozenVectors:
         """Whether some vectors are in a file."""
         return self._file is not None
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._vectors
+
+    def __getitem__(self, key: bytes) -> Tensor:
+        return self._vectors[key]
+
     def of(self, batch: Batch, flags: Sequence[bool], compute: Compute) -> Tensor:
         """The vectors of a batch, under a mask with one flag per block; computed if they are new."""
         key = _digest(batch, flags)
-        if key not in self._vectors:
+        if key not in self:
             self.add(key, compute(batch))
-        return self._vectors[key]
-
-    def known(self, batch: Batch, flags: Sequence[bool]) -> Tensor | None:
-        """The vectors of a batch; None if they have not been added."""
-        return self._vectors.get(_digest(batch, flags))
-
-    def put(self, batch: Batch, flags: Sequence[bool], vectors: Tensor) -> Tensor:
-        """Add the vectors of a batch, and return them as they are kept."""
-        key = _digest(batch, flags)
-        self.add(key, vectors)
-        return self._vectors[key]
+        return self[key]
 
     def add(self, key: bytes, vectors: Tensor) -> None:
         """Keep vectors: in memory as long as there is room, otherwise in the file."""
@@ -132,16 +128,17 @@ class TrainingVectors:
         self._rows.clear()
         self._flags = tuple(flags)
         batches = [pack(group) for group in self._groups]
-        missing = [number for number, batch in enumerate(batches) if kept.known(batch, flags) is None]
+        keys = [_digest(batch, flags) for batch in batches]
+        missing = [number for number, key in enumerate(keys) if key not in kept]
         while missing:
             # Where weights are sharded, all processes must compute as often: at the end, some repeat the last batch.
             own = compute(batches[missing[min(rank, len(missing) - 1)]]).cpu()
             computed = exchange(own)
             for number, vectors in zip(missing, computed, strict=False):
-                kept.put(batches[number], flags, vectors)
+                kept.add(keys[number], vectors)
             missing = missing[len(computed) :]
-        for group, batch in zip(self._groups, batches, strict=True):
-            self._index(group, batch, kept.of(batch, flags, compute))
+        for group, batch, key in zip(self._groups, batches, keys, strict=True):
+            self._index(group, batch, kept[key])
 
     def _index(self, group: Iterable[Sample], batch: Batch, vectors: Tensor) -> None:
         first_W, word = batch["first_W"].tolist(), 0
