@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
 from .components.slots import Metric, Reader
 from .data.data_report import report_summary, summarize
 from .data.dataset_stream import DatasetStream, open_split
@@ -35,7 +33,7 @@ from .pretraining.pretrain_spec import PretrainSpec
 from .preview.model_check import half_precision_warning
 from .preview.run_preview import check_before_reading
 from .rundir.directory import RunDirectory, run_model_code
-from .runtime import agreement, departures, launch_settings, processes
+from .runtime import departures, launch_settings, processes
 from .runtime.progress import Progress, reporting_to
 from .schemes.names import SchemeName
 from .spec import loading
@@ -139,11 +137,9 @@ def _run_in(
     callbacks: Sequence[TrainerCallback],
 ) -> dict[str, Any]:
     """Prepare → train → score → save."""
+    # transformers' Trainer takes seconds to import.
     from .training.attention_record import AttentionRecord
-    from .training.collective import (  # transformers' Trainer takes seconds to import
-        SharedControl,
-        check_device,
-    )
+    from .training.collective import SharedControl, check_device, check_same_run
     from .training.fit import fit
 
     spec: RunSpec = loaded.spec
@@ -161,7 +157,7 @@ def _run_in(
             if force:
                 run.check_inputs(kind.readers, spec.backbone)
             kind.prepare(progress, resume=resume)
-            agreement.check_same_values(_shared_values(kind, loaded))
+            check_same_run(digest(spec), kind.model, kind.fingerprints)
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:
         run.discard_incoming()
@@ -190,19 +186,6 @@ def _run_in(
         run.finish(metrics)
     processes.barrier()
     return metrics
-
-
-def _shared_values(kind: Any, loaded: Loaded[Any]) -> dict[str, Any]:
-    """What must be the same in all processes of a run before it starts."""
-    packages = ("torch", "transformers", "peft")
-    return {
-        "the version of sltk": __version__,
-        **{f"the version of {name}": version(name) for name in packages},
-        "the spec": digest(loaded.spec),
-        **{f"the data of `{name}`": dict(value) for name, value in kind.fingerprints.items()},
-        "the kind of device": kind.model.device.type,
-        "the number format of products": kind.model.network.backbone.precision,
-    }
 
 
 def _kind_of(spec: RunSpec) -> Any:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainingArguments
 
+from .._version import __version__
 from ..components.backbones import precision
+from ..data.fingerprint import Fingerprint
 from ..errors import Problem, RunError, UsageError
 from ..files import manifest
+from ..rundir.environment import TrainedModel
 from ..runtime import agreement, processes
 from ..runtime.launch_settings import is_on
 from ..runtime.progress import Progress
@@ -36,6 +41,25 @@ def newest_checkpoint(point: ResumePoint, folder: Path, progress: Progress) -> P
     advice = "all processes resume from the same checkpoint: give `--output` on a file system that all machines share"
     agreement.check_same_file(folder / name / file, f"the newest checkpoint, `{name}`,", advice)
     return folder / name
+
+
+def check_same_run(spec_digest: str, model: TrainedModel, fingerprints: Mapping[str, Fingerprint]) -> None:
+    """Check, once data and model are there, that all processes are about to start the same run.
+
+    Raises:
+        UsageError: a process has other versions, another spec, other data, or another kind of device.
+    """
+    packages = ("torch", "transformers", "peft")
+    agreement.check_same_values(
+        {
+            "the version of sltk": __version__,
+            **{f"the version of {name}": version(name) for name in packages},
+            "the spec": spec_digest,
+            **{f"the data of `{name}`": dict(value) for name, value in fingerprints.items()},
+            "the kind of device": model.device.type,
+            "the number format of products": model.network.backbone.precision,
+        }
+    )
 
 
 def check_device() -> None:
