@@ -114,7 +114,8 @@ def predict(
             tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
         return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
-    yield from label(model, sentences, label_batch, batch_tokens, window, progress, apply)
+    sentence_tokens = network.backbone.sentence_tokens(batch_tokens)
+    yield from label(model, sentences, label_batch, sentence_tokens, window, progress, apply)
     for note in network.backbone.kernels.new_notes():
         progress.note(note)
 

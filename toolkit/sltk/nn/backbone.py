@@ -76,6 +76,8 @@ class PackedBackbone(nn.Module):
         self.tokenizer = tokenizer
         self.flags = flags
         self.packs = packs
+        self.copies = 1
+        """How often each sentence is read in a row; its vectors are those of the last copy."""
         self._precision: Precision = "fp32"
         self._autocast: torch.dtype | None = None
         self.language_model: nn.Module | None = None
@@ -92,8 +94,17 @@ class PackedBackbone(nn.Module):
         self.position_offset = _position_offset(model)
         self._padding = int(getattr(config, "pad_token_id", None) or 0)
         limit = getattr(config, "max_position_embeddings", None)
-        self.max_length: int | None = limit - self.position_offset if limit else None
-        """Number of subwords that the model has positions for; None if unlimited."""
+        self.positions: int | None = limit - self.position_offset if limit else None
+        """Number of positions of the model; None if unlimited."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Number of subwords per sentence that the model has positions for; None if unlimited."""
+        return None if self.positions is None else self.positions // self.copies
+
+    def sentence_tokens(self, pass_tokens: int) -> int:
+        """The subwords of sentences that are `pass_tokens` in a forward pass, where copies count; at least 1."""
+        return max(1, pass_tokens // self.copies)
 
     @property
     def device(self) -> torch.device:
@@ -149,10 +160,21 @@ class PackedBackbone(nn.Module):
     def forward(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Vectors of the T tokens, [T, H]: the hidden state after the last block and the final norm.
 
-        With autocast they are float32, like everything that is computed from them.
+        If sentences are repeated, those of the last copy. With autocast they are float32, like everything that is
+        computed from them.
         """
-        vectors_TH = self.states(ids_T, packing, all_states=False)[-1][0]
+        if self.copies == 1:
+            vectors_TH = self.states(ids_T, packing, all_states=False)[-1][0]
+        else:
+            vectors_TH = self._last_copies(ids_T, packing)
         return vectors_TH if self._autocast is None else vectors_TH.float()
+
+    def _last_copies(self, ids_T: Tensor, packing: Packing) -> Tensor:
+        """Run the model on the copies of each sentence, and return the vectors of the last ones."""
+        repeated, device = packing.repeated(self.copies), ids_T.device
+        ids_X = ids_T.index_select(0, packing.copied_tokens(self.copies, device))
+        vectors_XH = self.states(ids_X, repeated, all_states=False)[-1][0]
+        return vectors_XH.index_select(0, packing.last_copies(self.copies, device))
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
         """The last hidden state, or the embedding and the hidden state of every block; each [1, T, H].

@@ -20,6 +20,8 @@ class Packing:
     """(start, count, length) of each run."""
     _tensors: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, compare=False, repr=False)
     """Tensors below, by name and device: computed once in main memory, and moved once."""
+    _repeated: dict[int, Packing] = field(default_factory=dict, compare=False, repr=False)
+    """`repeated`, by the number of copies."""
 
     @classmethod
     def of_lengths(cls, lengths: Sequence[int]) -> Packing:
@@ -61,6 +63,21 @@ class Packing:
         """[T]: the place of each token among N · `longest`, if all sentences were padded to the longest."""
         return self._on("places", device, self._padded_places)
 
+    def repeated(self, copies: int) -> Packing:
+        """The packing of the same sentences, each of them `copies` times in a row."""
+        if copies not in self._repeated:
+            runs = tuple((start * copies, count, length * copies) for start, count, length in self.runs)
+            self._repeated[copies] = Packing(runs)
+        return self._repeated[copies]
+
+    def copied_tokens(self, copies: int, device: torch.device) -> Tensor:
+        """[copies * T]: the token at each place of `repeated`."""
+        return self._on(f"copied {copies}", device, lambda: self._copied_tokens(copies))
+
+    def last_copies(self, copies: int, device: torch.device) -> Tensor:
+        """[T]: the place in `repeated` of the last copy of each token."""
+        return self._on(f"last {copies}", device, lambda: self._last_copies(copies))
+
     def to_device(self, device: torch.device) -> None:
         """Move the tensors that every model needs; the others move when they are first needed."""
         self.positions(device)
@@ -79,6 +96,18 @@ class Packing:
 
     def _bounds(self) -> Tensor:
         return torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
+
+    def _copied_tokens(self, copies: int) -> Tensor:
+        parts = [
+            torch.arange(start, start + count * length).view(count, length).repeat(1, copies).flatten()
+            for start, count, length in self.runs
+        ]
+        return torch.cat(parts)
+
+    def _last_copies(self, copies: int) -> Tensor:
+        lengths = torch.tensor(self.lengths)
+        ends_T = (lengths.cumsum(0) * copies - lengths).repeat_interleave(lengths)
+        return ends_T + self._positions()
 
     def _padded_places(self) -> Tensor:
         lengths = torch.tensor(self.lengths)

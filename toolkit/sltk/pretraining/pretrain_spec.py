@@ -67,6 +67,9 @@ class PretrainSpec(RunSpec):
             raise RefusedError(about, "backbone.type")
         if backbone.freeze:
             raise RefusedError("`freeze: true` leaves nothing to train", "backbone.freeze")
+        if backbone.repeat:
+            about = "`repeat` is for taggers: a language model predicts tokens that it has not read before"
+            raise RefusedError(about, "backbone.repeat")
         if backbone.init == "random" and backbone.lora is not None:
             about = "fresh weights are trained whole: with adapters, the random weights would stay frozen"
             raise RefusedError(about, "backbone.lora")

@@ -110,7 +110,7 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     Raises:
         ModelError: the model's files on this machine are damaged.
     """
-    instruct, prompt = experiment.instruct, 0
+    instruct, prompt, copies = experiment.instruct, 0, getattr(experiment.backbone, "copies", 1)
     notes: tuple[str, ...] = ()
     if instruct is not None:
         prompt = prompt_subwords(instruct)
@@ -118,7 +118,7 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     found = estimate(
         experiment.backbone,
         experiment.trainer,
-        lambda sentences: largest_batch(sentences, experiment.max_length) + sentences * prompt,
+        lambda sentences: copies * largest_batch(sentences, experiment.max_length) + sentences * prompt,
         language_model=instruct is not None,
         notes=notes,
     )

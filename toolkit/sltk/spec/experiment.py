@@ -328,6 +328,10 @@ class Experiment(RunSpec):
         if not is_causal(getattr(self.backbone, "unmask", "none")):
             about = "a model that generates text must not see later tokens: its blocks must be causal"
             raise RefusedError(about, "backbone.unmask", notes=["set `unmask: none`, or leave it out"])
+        if getattr(self.backbone, "repeat", 0):
+            raise RefusedError(
+                "`repeat` is for taggers: a model that generates text reads it once", "backbone.repeat"
+            )
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,10 @@ class FrozenTraining(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         self._model, self._progress, self._folder = model, progress, folder
         self._batch_tokens = batch_tokens = spec.trainer.eval_batch_tokens
-        self.vectors = TrainingVectors(samples, batch_tokens, by_word=model.network.has_own_aligner)
+        network = model.network
+        self.vectors = TrainingVectors(
+            samples, network.backbone.sentence_tokens(batch_tokens), by_word=network.has_own_aligner
+        )
         key = _key(model, spec, samples)
         make = partial(FrozenVectors, folder, VECTORS_IN_MEMORY)
         self._kept = make() if key is None else run_cache.get("frozen vectors", key, make, most=1)

@@ -52,6 +52,7 @@ class MicroBatches:
         collate: packs samples into one batch.
         plan: its budget is the most subwords per pass; a longer sample has its own pass.
         can_change: whether another division gives the same update.
+        copies: how often each sample is in its pass; the budget counts all copies.
         device: of the network, whose random numbers a repeated update draws again.
         note: receives a line when the budget is halved.
         record: receives the plan now, and again when the budget is halved.
@@ -63,6 +64,7 @@ class MicroBatches:
         plan: PassPlan,
         *,
         can_change: bool,
+        copies: int = 1,
         device: torch.device,
         note: Callable[[str], None],
         record: Callable[[dict[str, Any]], None],
@@ -70,7 +72,7 @@ class MicroBatches:
         self.budget = plan.micro_batch_tokens if can_change else None
         self._checkpointing = plan.gradient_checkpointing
         self._collate, self._device, self._note, self._record = collate, device, note, record
-        self._can_halve = can_change
+        self._can_halve, self._copies = can_change, copies
         self._record_plan()
 
     def update(self, batches: Sequence[Samples]) -> Update:
@@ -81,7 +83,7 @@ class MicroBatches:
         if self.budget is None:
             return batches
         samples = [sample for batch in batches for sample in batch]
-        groups = by_token_budget([sample.tokens for sample in samples], self.budget)
+        groups = by_token_budget([sample.tokens * self._copies for sample in samples], self.budget)
         # Without a need to divide them, samples keep their order.
         return [[samples[position] for position in sorted(group)] for group in groups]
 
@@ -104,7 +106,7 @@ class MicroBatches:
         failed = [text for text in processes.gather_objects(error and str(error)) if text is not None]
         if not failed:
             return
-        largest = max(processes.gather_objects(max(map(_tokens, update.passes))))
+        largest = max(processes.gather_objects(self._copies * max(map(_tokens, update.passes))))
         is_single = max(processes.gather_objects(max(len(batch["numbers"]) for batch in update.passes))) == 1
         if random_state is None or not self._can_halve or is_single:
             raise error or MemoryError(f"out of memory in another process: {failed[0]}")

@@ -58,7 +58,8 @@ def _for_gpu(task: Task, trainer: TrainerSpec, free: int) -> PassPlan:
     if memory is None:
         return pass_plan.as_in_spec(trainer)
     samples = task.examples.samples
-    lengths = [samples[n].tokens for n in range(0, len(samples), -(-len(samples) // _MEASURED))]
+    copies = network.backbone.copies
+    lengths = [copies * samples[n].tokens for n in range(0, len(samples), -(-len(samples) // _MEASURED))]
     mean, spread = fmean(lengths), pstdev(lengths)
     return pass_plan.for_gpu(
         memory,

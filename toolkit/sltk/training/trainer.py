@@ -103,6 +103,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             can_change=recipe.accumulates
             and not self._is_sharded
             and not any(getattr(callback, "needs_batches", False) for callback in callbacks),
+            copies=network.backbone.copies,
             device=arguments.device,
             note=note,
             record=record,

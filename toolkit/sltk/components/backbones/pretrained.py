@@ -98,6 +98,11 @@ class PretrainedBackbone(Backbone):
         description="dtype of the weights; `auto`: float32 on a CPU and if trained, else that of `trainer.precision`",
     )
     unmask: Mask = Field(default="none", description="the blocks whose causal mask is removed")
+    repeat: int = Field(
+        default=0,
+        ge=0,
+        description="how many times a decoder reads each sentence again, in a row; words are read from the last copy",
+    )
 
     @model_validator(mode="after")
     def _check_combination(self) -> PretrainedBackbone:
@@ -112,6 +117,9 @@ class PretrainedBackbone(Backbone):
             raise ValueError(
                 "`init: random` needs a `tokenizer`, for example {type: train, vocab_size: 1000}"
             )
+        if self.repeat and self.type_name == "encoder":
+            about = "`repeat` is for decoders: the words of an encoder see the whole sentence in one copy"
+            raise RefusedError(about, "repeat")
         if self.adapter is not None and self.lora is None:
             raise RefusedError(
                 "`adapter` needs `lora`, with the settings that it was trained with", "adapter"
@@ -149,6 +157,11 @@ class PretrainedBackbone(Backbone):
     def required_packages(self) -> Mapping[str, str]:
         """The package that reads GGUF files, if there is one."""
         return {} if self.gguf_file is None else {"gguf": install_extra("gguf")}
+
+    @property
+    def copies(self) -> int:
+        """How often each sentence is in a forward pass."""
+        return self.repeat + 1
 
     @property
     def trains_all_weights(self) -> bool:

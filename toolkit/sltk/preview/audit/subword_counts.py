@@ -60,7 +60,8 @@ def tokens_of(experiment: Experiment, training: SentenceSource) -> Tokens:
     if not isinstance(backbone, PretrainedBackbone):
         note = f"subwords are not counted for backbones of type `{backbone.type_name}`"
         return Tokens(None, experiment.max_length, note)
-    limit = experiment.max_length or local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    positions = local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    limit = experiment.max_length or (None if positions is None else positions // backbone.copies)
     tokenizer = local_tokenizer.find(backbone, (" " + str(s.with_text().text) for s in training))
     if tokenizer is None:
         name = backbone.tokenizer or backbone.name

@@ -1,0 +1,59 @@
+"""Sequence repetition: sentences are read several times in a row, and words are read from the last copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sltk.components.backbones import Decoder, TrainedTokenizer
+from sltk.nn.backbone import BuildContext, PackedBackbone
+from sltk.nn.packing import Packing
+from tiny_families import BY_NAME
+
+LENGTHS = (3, 3, 5, 2)
+
+
+def decoder(repeat: int = 0, family: str = "llama", **settings: Any) -> PackedBackbone:
+    config = {"model_type": family, **BY_NAME[family].config()}
+    spec = Decoder(
+        init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257), repeat=repeat, **settings
+    )
+    return spec.build(BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a few words"]))
+
+
+def sentences() -> list[Tensor]:
+    return [torch.arange(3 + 7 * n, 3 + 7 * n + length) for n, length in enumerate(LENGTHS)]
+
+
+def by_hand(backbone: PackedBackbone, copies: int) -> Tensor:
+    """The vectors of the last copies, each sentence alone and repeated before the call."""
+    once = decoder(unmask=[block for block, flag in enumerate(backbone.flags) if flag])
+    once.load_state_dict(backbone.state_dict())
+    parts = [
+        once(torch.cat([ids] * copies), Packing.of_lengths([len(ids) * copies]))[-len(ids) :]
+        for ids in sentences()
+    ]
+    return torch.cat(parts).detach()
+
+
+@pytest.mark.parametrize(("repeat", "mask"), [(1, "none"), (2, "none"), (1, "0011")])
+def test_a_packed_batch_gives_the_vectors_of_sentences_repeated_by_hand(repeat: int, mask: str) -> None:
+    """Copies are consecutive, positions run on, and only the last copy is returned, in the original layout."""
+    backbone = decoder(repeat, unmask=mask)
+    vectors = backbone(torch.cat(sentences()), Packing.of_lengths(LENGTHS)).detach()
+    torch.testing.assert_close(vectors, by_hand(backbone, repeat + 1), atol=1e-5, rtol=0)
+
+
+def test_without_repetition_nothing_changes() -> None:
+    """`repeat: 0` gives the bits of a model without the key."""
+    ids, packing = torch.cat(sentences()), Packing.of_lengths(LENGTHS)
+    assert torch.equal(decoder(0)(ids, packing), decoder()(ids, packing))
+    assert not torch.equal(decoder(1)(ids, packing), decoder()(ids, packing))
+
+
+def test_copies_share_the_positions_of_the_model() -> None:
+    """A sentence may have as many subwords as fit into the positions with all copies."""
+    assert [decoder(repeat).max_length for repeat in (0, 1, 2)] == [64, 32, 21]
