@@ -77,6 +77,8 @@ def test_metrics_have_the_documented_keys(run: Path) -> None:
         train["words"] / (train["seconds"] - train["evaluation_seconds"]), rel=0.01
     )
     assert train["peak_memory_bytes"] > 50e6
+    speeds = ("words_per_cpu_second", "prediction_words_per_second", "prediction_words_per_cpu_second")
+    assert all(train[key] > 0 for key in speeds)
     assert train["parameters"] == train["trained_parameters"] > 10_000
 
 

@@ -96,8 +96,9 @@ class Session:
         """Most subwords per forward pass; None for the batches of the spec."""
         self.words_before = words
         self.evaluating = evaluating
+        self.evaluating_cpu = 0.0
         self._before = seconds
-        self._start_time = time.perf_counter()
+        self._start_time, self._start_cpu = time.perf_counter(), time.process_time()
 
     @classmethod
     def of(cls, checkpoint: Path) -> Session:
@@ -125,6 +126,12 @@ class Session:
     def words_per_second(self) -> float:
         """Words trained on per second, without the time of evaluations."""
         return self.words / max(self.seconds - self.evaluating, 1e-9)
+
+    @property
+    def words_per_cpu_second(self) -> float:
+        """The same per second of CPU time of this process, since the run began or was resumed."""
+        cpu_seconds = time.process_time() - self._start_cpu - self.evaluating_cpu
+        return (self.words - self.words_before) / max(cpu_seconds, 1e-9)
 
     def as_json(self) -> dict[str, float | None]:
         """The values that a checkpoint stores."""

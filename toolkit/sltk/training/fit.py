@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from ..preview import pass_plan
 from ..preview.pass_plan import PassPlan
-from ..runtime import processes
+from ..runtime import cost, processes
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
@@ -81,11 +79,11 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
 def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
     """The cost of training; zeros if every weight is frozen and the model is used without training."""
     parameters = list(task.network.parameters())
-    cost: dict[str, Any] = dict.fromkeys(("seconds", "evaluation_seconds", "words_per_second"), 0.0)
-    cost |= {"words": 0, "epochs": 0, "steps": 0, "loss": None}
+    values: dict[str, Any] = dict.fromkeys(("seconds", "evaluation_seconds", "words_per_second"), 0.0)
+    values |= {"words": 0, "epochs": 0, "steps": 0, "loss": None}
     if trainer is not None:
         state, session = trainer.state, trainer.session
-        cost |= {
+        values |= {
             "seconds": round(session.seconds, 3),
             "evaluation_seconds": round(session.evaluating, 3),
             "words_per_second": round(session.words_per_second, 1),
@@ -94,9 +92,11 @@ def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
             "steps": state.global_step,
             "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
         }
+        if task.device.type == "cpu":
+            values["words_per_cpu_second"] = round(session.words_per_cpu_second, 1)
         if trainer.scaler is not None:
-            cost["skipped_updates"] = trainer.scaler.skipped
-    return cost | {
+            values["skipped_updates"] = trainer.scaler.skipped
+    return values | {
         "peak_memory_bytes": peak_memory(task.device),
         "parameters": sum(p.numel() for p in parameters),
         "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
@@ -104,11 +104,10 @@ def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Peak memory so far in bytes: of the GPU if the device is one, otherwise of this process."""
+    """Peak memory of the run in bytes: of the GPU if the device is one, otherwise of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
+    return cost.peak_memory()
 
 
 def make_trainer(

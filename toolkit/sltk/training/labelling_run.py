@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from ..components.slots import Reader
@@ -17,6 +17,7 @@ from ..models.evaluation import label_dataset, selection_scores, split_scores
 from ..models.tagging import load_splits
 from ..nn import sharding
 from ..runtime import processes
+from ..runtime.cost import Speed
 from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..spec.writing import digest
@@ -55,6 +56,7 @@ class LabellingRun(RunKind[Experiment]):
         self.fingerprints = fingerprints(self._splits, self.model.labels.tags)
         self._latest: list[Prediction] = []
         """Predictions of the latest evaluation during training."""
+        self._speed = Speed()
 
     def task(self) -> Task:
         """Train on the encoded sentences; evaluate on validation."""
@@ -82,8 +84,14 @@ class LabellingRun(RunKind[Experiment]):
         # All processes must compute the same batches if each holds only a part of the weights.
         apply = processes.divide if trainer.sharding == "none" else map
         frozen = self._frozen if split == "validation" else None  # which is labelled in every epoch
-        with nullcontext() if frozen is None else frozen.reused():
-            return list(label_dataset(self.model, data, trainer.eval_batch_tokens, progress, apply=apply))
+        label = partial(label_dataset, self.model, data, trainer.eval_batch_tokens, progress, apply=apply)
+        if frozen is not None:  # not the speed of prediction: the vectors are reused
+            with frozen.reused():
+                return list(label())
+        with self._speed.measured():
+            predictions = list(label())
+        self._speed.words += sum(len(prediction.words) for prediction in predictions)
+        return predictions
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""
@@ -97,6 +105,15 @@ class LabellingRun(RunKind[Experiment]):
             self.run.write_predictions(name, predictions)
             metrics[name] = split_scores(self.model, self.spec.metrics, self.spec.scheme, predictions)
         return metrics
+
+    def cost(self, fitted: Fitted) -> dict[str, Any]:
+        """The cost of training, and the speed of labelling validation and test."""
+        speed, cost = self._speed, dict(fitted.cost)
+        if speed.words:
+            cost["prediction_words_per_second"] = round(speed.words_per_second, 1)
+            if self.model.device.type == "cpu":
+                cost["prediction_words_per_cpu_second"] = round(speed.words_per_cpu_second, 1)
+        return cost
 
     def collect(self) -> None:
         """Collect what `save` writes: the trained weights, and frozen ones that no hub has."""

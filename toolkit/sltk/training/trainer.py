@@ -222,10 +222,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the validation data with the `evaluate` of the task."""
         assert self._score is not None
-        start_time = time.perf_counter()
+        start_time, start_cpu = time.perf_counter(), time.process_time()
         shared = processes.broadcast(self._score())  # so that all select the same epoch, and stop together
         scores = {f"eval_{key}": value for key, value in shared.items()}
         self.session.evaluating += time.perf_counter() - start_time
+        self.session.evaluating_cpu += time.process_time() - start_cpu
         self.log(dict(scores))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...files import atomic, locking
 from ...runtime import run_cache
+from ...runtime.cost import reset_peak_memory
 from ...runtime.jobs import Failure, Job
 from ...runtime.progress import Progress
 
@@ -73,8 +74,9 @@ def _freeze_objects() -> None:
 
 
 def _release_memory() -> None:
-    """Free the memory of a run, so that the next run in this process has as much."""
+    """Free the memory of a run, so that the next run in this process has as much, and its own peak."""
     gc.collect()
+    reset_peak_memory()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
