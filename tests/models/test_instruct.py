@@ -15,8 +15,9 @@ from sltk import schemes
 from sltk.components.metrics.seqeval import SeqevalMetric
 from sltk.data.splits import load_splits
 from sltk.errors import SpecError
-from sltk.models.instruct.prompt import Prompter, check_types, draw_shots, response_text
+from sltk.models.instruct.prompt import Prompter, check_types, response_text
 from sltk.models.instruct.responses import ceiling, counts, parse
+from sltk.models.instruct.shots import draw_shots
 from sltk.spec.instruct_settings import InstructSpec
 from sltk.spec.loading import load_data
 from sltk.types import Prediction, Response, Sentence, Span
@@ -87,6 +88,11 @@ def test_more_examples_than_sentences_are_an_error() -> None:
         ({"template": "{options}"}, "expected {sentence} once, found it 0 times"),
         ({"example": "{sentence}"}, "expected {response} once"),
         ({"template": "{sentence}", "shots": 1}, "no {examples}"),
+        (
+            {"loss": "responses"},
+            "`loss: responses` is about the examples in the prompt: set `shots` to at least 1",
+        ),
+        ({"draw": "per_sentence"}, "`draw: per_sentence` is about the examples"),
         ({"sampling": {"temperature": 0}}, "greater than 0"),
     ],
 )

@@ -32,6 +32,7 @@ from sltk.models.instruct.generation import (
     left_padded,
     prove,
 )
+from sltk.models.instruct.shots import draw_shots
 from sltk.nn.packing import Packing
 from sltk.run import evaluate
 from sltk.runtime.progress import Progress
@@ -189,19 +190,27 @@ def test_an_export_is_a_causal_language_model_of_transformers(run: Path, tmp_pat
 
 
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    """Interrupted after an update and resumed, a run ends bit for bit like an uninterrupted one."""
+    """Interrupted after an update and resumed, a run ends bit for bit like an uninterrupted one.
+
+    The examples of each training prompt are drawn again; those of prediction are stored with the model.
+    """
 
     class FailingProgress(tiny.RecordingProgress):
         def step(self, done: int, words: int) -> None:
             if done == 4:
                 raise RunError("interrupted")
 
-    settings = spec(trainer={"save_every": 2}, backbone=lora())
+    examples = {"shots": 2, "draw": "per_sentence", "loss": "responses"}
+    settings = spec(examples, trainer={"save_every": 2}, backbone=lora())
     sltk.train(settings, tmp_path / "whole")
     with pytest.raises(RunError, match="interrupted"):
         sltk.train(settings, tmp_path / "run", progress=FailingProgress())
     sltk.train(settings, tmp_path / "run", resume=True)
     assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
+    stored, experiment = sltk.load(tmp_path / "run").model, loading.load(settings).spec
+    training = load_splits(experiment.data, "IOB2")["train"].sentences
+    assert stored.spec == experiment.instruct
+    assert stored.prompter.shots == draw_shots(training, stored.spec, experiment.seed)
 
 
 def test_fully_trained_and_quantized_models_are_saved_and_loaded(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..components.backbones.pretrained import PretrainedBackbone, Quantization
 from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
 from ..spec.experiment import TrainerSpec
-from ..spec.instruct_settings import InstructSpec
+from ..spec.instruct_settings import InstructSpec, fill
 from ..types import PrecisionSetting
 from .model_info import DTYPE_BYTES
 
@@ -79,7 +79,7 @@ def largest_pass(trainer: TrainerSpec, largest: Callable[[int], int]) -> int:
 
 def prompt_subwords(spec: InstructSpec) -> int:
     """Subwords of a prompt and its response, without those of the sentence."""
-    prompt = len(spec.prompt("")) / _CHARACTERS_PER_SUBWORD
+    prompt = len(fill(spec.template, spec.prompt_values(""))) / _CHARACTERS_PER_SUBWORD
     return round(prompt) + RESPONSE_MEAN + spec.shots * (SENTENCE_MEAN + RESPONSE_MEAN)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -65,9 +66,15 @@ class InstructSpec(StrictModel):
         ge=0,
         description="number of training sentences to show with their responses in every prompt, chosen by `seed`",
     )
-    loss: Literal["response", "all"] = Field(
+    draw: Literal["once", "per_sentence"] = Field(
+        default="once",
+        description="the examples of training prompts: the same in all of them (`once`), or drawn for each sentence "
+        "(`per_sentence`); prompts of prediction always show the same ones",
+    )
+    loss: Literal["response", "responses", "all"] = Field(
         default="response",
-        description="train on the response only (`response`), or also on the prompt (`all`, as in the paper's code)",
+        description="train on the response only (`response`), also on the responses of the examples in the prompt "
+        "(`responses`), or on the whole text (`all`, as in the paper's code)",
     )
     max_response: int = Field(
         default=256,
@@ -87,17 +94,14 @@ class InstructSpec(StrictModel):
         description="drop only a malformed piece (`tolerant`), or all spans of its sentence (`paper`)",
     )
 
-    def prompt(self, sentence: str, examples: str = "") -> str:
-        """The prompt for a sentence; `examples` is the text of the filled-in examples."""
-        return fill(
-            self.template,
-            {
-                "instruction": self.instruction,
-                "options": ", ".join(self.options.values()),
-                "examples": examples,
-                "sentence": sentence,
-            },
-        )
+    def prompt_values(self, sentence: str, examples: str = "") -> dict[str, str]:
+        """The values of the placeholders of `template`; `examples` is the text of the filled-in examples."""
+        return {
+            "instruction": self.instruction,
+            "options": ", ".join(self.options.values()),
+            "examples": examples,
+            "sentence": sentence,
+        }
 
     @field_validator("options")
     @classmethod
@@ -140,9 +144,22 @@ class InstructSpec(StrictModel):
     def _check_shots(self) -> InstructSpec:
         if self.shots and "{examples}" not in self.template:
             raise RefusedError("`shots` is set, but the template has no {examples}", "template")
+        for key, value in (("loss", "responses"), ("draw", "per_sentence")):
+            if not self.shots and getattr(self, key) == value:
+                about = f"`{key}: {value}` is about the examples in the prompt: set `shots` to at least 1"
+                raise RefusedError(about, key)
         return self
 
 
 def fill(template: str, values: dict[str, str]) -> str:
     """Replace the placeholders of a template; braces in the values have no meaning."""
     return PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def places(template: str, values: dict[str, str], name: str) -> Iterator[int]:
+    """The characters of the filled-in template at which the values of the placeholder `name` start."""
+    added = 0
+    for match in PLACEHOLDER.finditer(template):
+        if match[1] == name:
+            yield match.start() + added
+        added += len(values[match[1]]) - len(match[0])

@@ -36,8 +36,9 @@ from .constraint import ConstrainedResponse
 from .encoding import PromptEncoder, PromptSample, without_loss
 from .encoding import pack_prompts as collate
 from .generation import Generator, Request
-from .prompt import Prompter, Shot, check_types, draw_shots
+from .prompt import Prompter, Shot, check_types
 from .responses import Score, ceiling, counts, read_response
+from .shots import draw_shots, training_shots
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -159,13 +160,36 @@ def encode(dataset: Dataset, model: InstructModel, progress: Progress) -> list[P
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
         progress.note("every weight is frozen: the model is used without training")
         return []
-    samples = model.encoder.samples(dataset.sentences)
+    shots = training_shots(dataset.sentences, model.prompter, model.seed)
+    samples = model.encoder.samples(dataset.sentences, shots)
     mean = sum(sample.tokens for sample in samples) / max(1, len(samples))
     progress.note(
         f"prompts with responses: {mean:.0f} subwords on average; "
         f"all prompts share the first {len(model.encoder.prefix)}"
     )
+    _report_missing(samples, shots, model, progress)
     return samples
+
+
+def _report_missing(
+    samples: Sequence[PromptSample],
+    shots: Sequence[Sequence[Shot]],
+    model: InstructModel,
+    progress: Progress,
+) -> None:
+    """Note how many prompts show fewer examples than `shots`, by reason."""
+    count, limit = model.spec.shots, model.encoder.max_length
+    reasons = {
+        f"more do not fit in {limit} subwords": [
+            sample.shots < len(shots[sample.number]) for sample in samples
+        ],
+        "too few sentences have other words": [len(shots[sample.number]) < count for sample in samples],
+    }
+    for reason, cases in reasons.items():
+        if any(cases):
+            progress.note(
+                f"{sum(cases)} of {len(samples)} training prompts show fewer than {count} examples: {reason}"
+            )
 
 
 def check(dataset: Dataset, model: InstructModel) -> None:

@@ -6,14 +6,13 @@ each span, joined by `;`, in the order of the sentence; it is empty if there are
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ...errors import Problem, SpecError, nearest
 from ...files.safety import encodable
-from ...spec.instruct_settings import OPTION, SPAN, InstructSpec, fill
-from ...types import Sentence, Span
+from ...spec.instruct_settings import OPTION, SPAN, InstructSpec, fill, places
+from ...types import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,28 @@ class Prompter:
     spec: InstructSpec
     shots: tuple[Shot, ...] = ()
 
-    def prompt(self, words: Sequence[str]) -> str:
-        """The prompt for a sentence."""
-        examples = [fill(self.spec.example, asdict(shot)) for shot in self.shots]
-        return self.spec.prompt(" ".join(readable(words)), "".join(examples))
+    def prompt(self, words: Sequence[str], shots: Sequence[Shot] | None = None) -> str:
+        """The prompt for a sentence, with `shots` as examples instead of those that all prompts show."""
+        sentence = " ".join(readable(words))
+        return fill(self.spec.template, self.spec.prompt_values(sentence, "".join(self._examples(shots))))
+
+    def shown_responses(
+        self, words: Sequence[str], shots: Sequence[Shot] | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Where the responses of the examples are in `prompt` with the same arguments, as half-open characters."""
+        examples = self._examples(shots)
+        values = self.spec.prompt_values(" ".join(readable(words)), "".join(examples))
+        for start in places(self.spec.template, values, "examples"):
+            for shot, example in zip(self._shots(shots), examples, strict=True):
+                for place in places(self.spec.example, asdict(shot), "response"):
+                    yield start + place, start + place + len(shot.response)
+                start += len(example)
+
+    def _shots(self, shots: Sequence[Shot] | None) -> Sequence[Shot]:
+        return self.shots if shots is None else shots
+
+    def _examples(self, shots: Sequence[Shot] | None) -> list[str]:
+        return [fill(self.spec.example, asdict(shot)) for shot in self._shots(shots)]
 
     def response(self, words: Sequence[str], spans: Iterable[Span]) -> str:
         """The correct response: the spans in order.
@@ -76,19 +93,3 @@ def check_types(types: Iterable[str], options: dict[str, str], name: str) -> Non
                 for type_ in missing
             ]
         )
-
-
-def draw_shots(sentences: Sequence[Sentence], spec: InstructSpec, seed: int) -> tuple[Shot, ...]:
-    """Draw the training sentences that every prompt shows; their number is `shots` of the spec.
-
-    Raises:
-        SpecError: there are fewer sentences than `shots`.
-    """
-    candidates = [sentence for sentence in sentences if sentence.words]
-    if spec.shots > len(candidates):
-        about = f"`shots: {spec.shots}`, but train has only {len(candidates)} sentences with words"
-        raise SpecError(Problem(about, path="instruct.shots"))
-    return tuple(
-        Shot(" ".join(readable(each.words)), response_text(each.words, each.spans or (), spec.options))
-        for each in random.Random(seed).sample(candidates, spec.shots)
-    )
