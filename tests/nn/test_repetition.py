@@ -57,3 +57,30 @@ def test_without_repetition_nothing_changes() -> None:
 def test_copies_share_the_positions_of_the_model() -> None:
     """A sentence may have as many subwords as fit into the positions with all copies."""
     assert [decoder(repeat).max_length for repeat in (0, 1, 2)] == [64, 32, 21]
+
+
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_padding_that_is_attended_to_is_read_as_words(repeat: int) -> None:
+    """Each copy of a sentence is followed by its padding; vectors are those of the words of the last copy."""
+    backbone = decoder(repeat, unmask="0111")
+    backbone.attends_to_padding = True
+    vectors = backbone(torch.cat(sentences()), Packing.of_lengths(LENGTHS)).detach()
+    backbone.attends_to_padding, backbone.copies = False, 1
+    longest, token = max(LENGTHS), backbone.tokenizer.pad_token_id
+    padded = [torch.cat([ids, ids.new_full((longest - len(ids),), token)]) for ids in sentences()]
+    rows = [torch.cat([ids] * (repeat + 1)) for ids in padded]
+    expected = [
+        backbone(row, Packing.of_lengths([len(row)]))[repeat * longest :][: len(ids)]
+        for row, ids in zip(rows, sentences(), strict=True)
+    ]
+    torch.testing.assert_close(vectors, torch.cat(expected).detach(), atol=1e-5, rtol=0)
+
+
+def test_a_vector_depends_on_other_sentences_only_if_padding_is_attended_to() -> None:
+    """The vectors of a short sentence in a batch with a longer one, and alone."""
+    for flawed in (False, True):
+        backbone = decoder(1)
+        backbone.attends_to_padding = flawed
+        alone = backbone(sentences()[3], Packing.of_lengths([2]))
+        together = backbone(torch.cat(sentences()), Packing.of_lengths(LENGTHS))[-2:]
+        assert torch.allclose(alone, together, atol=1e-5) != flawed

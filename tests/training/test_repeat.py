@@ -1,4 +1,4 @@
-"""Runs with `backbone.repeat`: training, evaluation, loading, and the subwords of a pass."""
+"""Runs with `backbone.repeat` and `backbone.attend_to_padding`: training, evaluation, loading, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,45 +7,84 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sltk
 import tiny
+from sltk import sweeps
 from sltk.errors import SltkError
+from sltk.nn.backbone import PackedBackbone
+from sltk.nn.packing import Packing
 from sltk.spec import loading
 
 
-def spec(repeat: int, **trainer: Any) -> dict[str, Any]:
-    backbone = tiny.backbone(unmask="none", repeat=repeat)
-    return tiny.spec(trainer, backbone=backbone, data=tiny.all_splits())
+def spec(**changes: Any) -> dict[str, Any]:
+    """A run that reads each sentence twice, with causal blocks."""
+    backbone = tiny.backbone(**{"unmask": "none", "repeat": 1, **changes})
+    return tiny.spec({"epochs": 1}, backbone=backbone, data=tiny.all_splits())
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that reads each sentence twice."""
     folder = tmp_path_factory.mktemp("repeat") / "run"
-    sltk.train(spec(1), folder)
+    sltk.train(spec(), folder)
     return folder
-
-
-def scores(folder: Path) -> Any:
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_a_loaded_model_repeats_as_in_training(run: Path) -> None:
     """The scores of the loaded model are those of the run, and its backbone reads two copies."""
-    evaluated = sltk.evaluate(run, split="test")
-    assert evaluated.scores["f1"] == scores(run)["test"]["f1"]
+    trained = json.loads((run / "metrics.json").read_text())
+    assert sltk.evaluate(run, split="test").scores["f1"] == trained["test"]["f1"]
     assert sltk.load(run).model.network.backbone.copies == 2
+
+
+class Passes:
+    """Records the sentence lengths of each forward pass, while models are built as usual."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lengths: list[list[int]] = []
+        original = PackedBackbone._with_padding
+
+        def recording(backbone: PackedBackbone, ids_T: torch.Tensor, packing: Packing) -> torch.Tensor:
+            self.lengths.append(packing.lengths)
+            return original(backbone, ids_T, packing)
+
+        monkeypatch.setattr(PackedBackbone, "_with_padding", recording)
+
+
+def test_padding_is_attended_to_in_the_batches_of_the_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sweep, training and scoring both have `batch_size` sentences per pass; scored ones are in file order."""
+    passes = Passes(monkeypatch)
+    flawed = {**spec(attend_to_padding=True), "sweep": {"grid": {"seed": [120]}}}
+    plan = sweeps.plan({**flawed, "executor": {"type": "local", "isolated": False}})
+    outcome = sweeps.run(plan, tmp_path / "sweep")
+    assert [len(lengths) for lengths in passes.lengths] == [8, 8, 5, 8, 8]
+    (name,) = outcome.names("done")
+    with pytest.raises(SltkError, match="attends to padding"):
+        sltk.load(tmp_path / "sweep" / "runs" / name)
+
+
+def test_padding_cannot_be_attended_to_outside_a_sweep(tmp_path: Path) -> None:
+    """A run on its own is refused before anything is written."""
+    with pytest.raises(SltkError, match="flaw to measure in a sweep"):
+        sltk.train(spec(attend_to_padding=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": tiny.backbone(type="encoder", config=tiny.BERT, repeat=1)}, "`repeat` is for decoders"),
-        ({"backbone": tiny.backbone(repeat=-1)}, "backbone.repeat"),
+        ({"type": "encoder", "config": tiny.BERT}, "`repeat` is for decoders"),
+        ({"repeat": -1}, "backbone.repeat"),
+        (
+            {"type": "encoder", "config": tiny.BERT, "repeat": 0, "attend_to_padding": True},
+            "`attend_to_padding` is for decoders",
+        ),
     ],
 )
-def test_repetition_is_refused_where_it_has_no_effect(changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     """An encoder, or a negative number."""
     with pytest.raises(SltkError, match=message):
-        loading.load(tiny.spec(**changes))
+        loading.load(spec(**changes))

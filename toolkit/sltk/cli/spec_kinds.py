@@ -15,7 +15,8 @@ from .. import search, sweeps
 from ..errors import Problem
 from ..pretraining.pretrain_spec import PretrainSpec
 from ..pretraining.pretraining_preview import PretrainingPreview
-from ..preview.run_preview import LabellingPreview, RunPreview
+from ..preview.model_check import study_only
+from ..preview.run_preview import LabellingPreview, RunPreview, raise_if
 from ..preview.summary import component_text
 from ..spec import loading
 from ..spec.imports import ImportPolicy
@@ -107,6 +108,8 @@ def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedS
         text = loading.load_as(PretrainSpec, spec, overrides, policy)
         return CheckedSpec([PretrainingPreview(text)])
     loaded = loading.load(spec, overrides, policy)
+    with loaded.locate_errors():
+        raise_if(study_only(loaded.spec.backbone))
     return CheckedSpec([LabellingPreview(loaded)])
 
 

@@ -149,6 +149,14 @@ def load_backbone(
         ModelError: its base model is not available, or differs from the one it was trained on; or its mask differs.
     """
     spec, base = stored_backbone(folder, description), description["base"]
+    if getattr(spec, "attend_to_padding", False):
+        about = "the model attends to padding, so what it predicts for a sentence depends on the others in its batch"
+        note = (
+            "it is for a comparison in a sweep only, which has its scores and predictions: train it without "
+        )
+        raise ModelError(
+            Problem(about, path="backbone.attend_to_padding", notes=(f"{note}`attend_to_padding`",))
+        )
     if base.get("revision"):  # the revision of the hub model that it was trained on
         spec = spec.model_copy(update={"revision": base["revision"]})
     device = devices.device()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class TaggerModel(Model):
     spacing: Literal["single", "source"] = "single"
     on_overflow: Literal["window", "error"] = "window"
     document_context: int = 0
+    batch_sentences: int | None = None
+    """Sentences per forward pass, in their order, where scores depend on the padding of a batch."""
     encoder: SubwordEncoder = field(init=False)
     frozen_vectors: FrozenVectors | None = None
     """Keeps what a frozen backbone has computed, for further evaluations of the same data."""
@@ -115,6 +118,8 @@ def predict(
         return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
     sentence_tokens = network.backbone.sentence_tokens(batch_tokens)
+    if model.batch_sentences is not None:
+        sentence_tokens, window = sys.maxsize, model.batch_sentences  # the sentences in memory are one batch
     yield from label(model, sentences, label_batch, sentence_tokens, window, progress, apply)
     for note in network.backbone.kernels.new_notes():
         progress.note(note)

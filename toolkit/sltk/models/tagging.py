@@ -82,6 +82,7 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
         max_length=experiment.max_length,
         on_overflow=experiment.on_overflow,
         document_context=experiment.document_context,
+        batch_sentences=experiment.trainer.batch_size if backbone.attends_to_padding else None,
         device=device,
         trained_in={"setting": experiment.trainer.precision, "device": device.type},
     )

@@ -78,6 +78,8 @@ class PackedBackbone(nn.Module):
         self.packs = packs
         self.copies = 1
         """How often each sentence is read in a row; its vectors are those of the last copy."""
+        self.attends_to_padding = False
+        """Whether sentences are padded to the longest of the batch, and padding is read like their words (a flaw)."""
         self._precision: Precision = "fp32"
         self._autocast: torch.dtype | None = None
         self.language_model: nn.Module | None = None
@@ -163,18 +165,31 @@ class PackedBackbone(nn.Module):
         If sentences are repeated, those of the last copy. With autocast they are float32, like everything that is
         computed from them.
         """
-        if self.copies == 1:
-            vectors_TH = self.states(ids_T, packing, all_states=False)[-1][0]
+        if self.attends_to_padding:
+            vectors_TH = self._with_padding(ids_T, packing)
         else:
             vectors_TH = self._last_copies(ids_T, packing)
         return vectors_TH if self._autocast is None else vectors_TH.float()
 
     def _last_copies(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Run the model on the copies of each sentence, and return the vectors of the last ones."""
+        if self.copies == 1:
+            return self.states(ids_T, packing, all_states=False)[-1][0]
         repeated, device = packing.repeated(self.copies), ids_T.device
         ids_X = ids_T.index_select(0, packing.copied_tokens(self.copies, device))
         vectors_XH = self.states(ids_X, repeated, all_states=False)[-1][0]
         return vectors_XH.index_select(0, packing.last_copies(self.copies, device))
+
+    def _with_padding(self, ids_T: Tensor, packing: Packing) -> Tensor:
+        """Pad all sentences on the right to the longest, read padding as words, and return the vectors of words only.
+
+        The padded sentences are repeated, so each copy is followed by its padding. This is the flaw of published code:
+        a vector depends on the other sentences of its batch.
+        """
+        padded, places_T = packing.padded(), packing.padded_places(ids_T.device)
+        token = getattr(self.tokenizer, "pad_token_id", None)
+        fill = ids_T.new_full((padded.tokens,), self._padding if token is None else token)
+        return self._last_copies(fill.index_copy(0, places_T, ids_T), padded).index_select(0, places_T)
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:
         """The last hidden state, or the embedding and the hidden state of every block; each [1, T, H].

@@ -63,6 +63,10 @@ class Packing:
         """[T]: the place of each token among N · `longest`, if all sentences were padded to the longest."""
         return self._on("places", device, self._padded_places)
 
+    def padded(self) -> Packing:
+        """The packing of the same sentences, each of them as long as the longest."""
+        return Packing(((0, len(self.lengths), self.longest),))
+
     def repeated(self, copies: int) -> Packing:
         """The packing of the same sentences, each of them `copies` times in a row."""
         if copies not in self._repeated:

@@ -70,6 +70,8 @@ class PretrainSpec(RunSpec):
         if backbone.repeat:
             about = "`repeat` is for taggers: a language model predicts tokens that it has not read before"
             raise RefusedError(about, "backbone.repeat")
+        if backbone.attend_to_padding:
+            raise RefusedError("`attend_to_padding` is for taggers", "backbone.attend_to_padding")
         if backbone.init == "random" and backbone.lora is not None:
             about = "fresh weights are trained whole: with adapters, the random weights would stay frozen"
             raise RefusedError(about, "backbone.lora")

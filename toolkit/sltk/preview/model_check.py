@@ -49,6 +49,15 @@ def half_precision_warning(backbone: Backbone) -> Problem | None:
     return Problem(about, path="backbone.dtype", notes=(note,))
 
 
+def study_only(backbone: Backbone) -> Problem | None:
+    """The problem that a run on its own has a setting for comparisons, or None."""
+    if not getattr(backbone, "attend_to_padding", False):
+        return None
+    about = "`attend_to_padding` is a flaw to measure in a sweep: its predictions depend on the padding of a batch"
+    note = "leave it out; or put it in `sweep:`, beside a run without it"
+    return Problem(about, path="backbone.attend_to_padding", notes=(note,))
+
+
 def unscalable(spec: RunSpec) -> Problem | None:
     """The problem that float16 weights cannot be trained with a scaled loss, or None."""
     backbone = spec.backbone

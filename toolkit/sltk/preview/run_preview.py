@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from ..components.slots import Reader
 from ..data.splits import SPLITS, missing_files, readers_of
 from ..errors import InvalidSpecError, Problem
+from ..runtime import jobs
 from ..spec.experiment import Experiment, RunSpec
 from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from ..spec.requirements import missing_packages
 from .estimate import Estimate, estimate_run
-from .model_check import check_model, half_precision_warning, missing_model, unscalable
+from .model_check import check_model, half_precision_warning, missing_model, study_only, unscalable
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def check_before_reading(loaded: Loaded[Any], readers: Mapping[str, Reader | Non
         with loaded.locate_errors():
             check_model(loaded.spec.backbone)
             raise_if(unscalable(loaded.spec))
+            raise_if(None if jobs.is_executing() else study_only(loaded.spec.backbone))
     except InvalidSpecError as error:
         problems += error.problems
     if problems:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -90,6 +91,25 @@ class Work(Protocol):
 
     def note(self, message: str) -> None:
         """Show a message to the user."""
+
+
+_is_executing = False
+
+
+@contextmanager
+def executing() -> Iterator[None]:
+    """Mark what happens inside the context as a run of a sweep."""
+    global _is_executing
+    before, _is_executing = _is_executing, True
+    try:
+        yield
+    finally:
+        _is_executing = before
+
+
+def is_executing() -> bool:
+    """Whether this process is executing a run of a sweep."""
+    return _is_executing
 
 
 def dispatch(event: Mapping[str, Any], name: str, work: Work) -> None:

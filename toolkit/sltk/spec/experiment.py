@@ -328,10 +328,18 @@ class Experiment(RunSpec):
         if not is_causal(getattr(self.backbone, "unmask", "none")):
             about = "a model that generates text must not see later tokens: its blocks must be causal"
             raise RefusedError(about, "backbone.unmask", notes=["set `unmask: none`, or leave it out"])
-        if getattr(self.backbone, "repeat", 0):
-            raise RefusedError(
-                "`repeat` is for taggers: a model that generates text reads it once", "backbone.repeat"
-            )
+        for key in ("repeat", "attend_to_padding"):
+            if getattr(self.backbone, key, False):
+                about = f"`{key}` is for taggers: a model that generates text reads it once, without padding"
+                raise RefusedError(about, f"backbone.{key}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> Experiment:
+        """Where padding is attended to, other batches give other scores."""
+        if getattr(self.backbone, "attend_to_padding", False) and self.trainer.micro_batch_tokens != "auto":
+            about = "`attend_to_padding` keeps the batches of `batch_size`: leave out `micro_batch_tokens`"
+            raise RefusedError(about, "trainer.micro_batch_tokens")
         return self
 
     @model_validator(mode="after")

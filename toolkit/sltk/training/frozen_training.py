@@ -67,6 +67,8 @@ class FrozenTraining(TrainerCallback):  # type: ignore[misc]
         trainer = spec.trainer
         if not isinstance(model, TaggerModel) or not trainer.reuse_frozen or not model.network.is_frozen:
             return None
+        if model.network.backbone.attends_to_padding:  # vectors depend on the batch
+            return None
         update = trainer.batch_size * trainer.gradient_accumulation * processes.world_size()
         epochs = trainer.epochs if trainer.max_steps is None else trainer.max_steps * update / len(samples)
         return cls(model, samples, spec, folder, progress) if epochs > 1 else None

@@ -49,7 +49,7 @@ def _for_gpu(task: Task, trainer: TrainerSpec, free: int) -> PassPlan:
     network = task.network
     resolved = trainer.model_copy(update={"precision": network.backbone.precision})
     memory = None
-    if task.backbone is not None:
+    if task.backbone is not None and not network.backbone.attends_to_padding:
         is_language_model = isinstance(network, LanguageModel)
         shards = 1 if trainer.sharding == "none" else processes.world_size()
         memory = training_memory(

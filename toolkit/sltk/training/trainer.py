@@ -102,6 +102,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             plan,
             can_change=recipe.accumulates
             and not self._is_sharded
+            and not network.backbone.attends_to_padding
             and not any(getattr(callback, "needs_batches", False) for callback in callbacks),
             copies=network.backbone.copies,
             device=arguments.device,

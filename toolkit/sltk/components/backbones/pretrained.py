@@ -104,6 +104,12 @@ class PretrainedBackbone(Backbone):
         description="how many times a decoder reads each sentence again, in a row; words are read from the last copy",
     )
 
+    attend_to_padding: bool = Field(
+        default=False,
+        description="a flaw of published code, to measure its effect in a sweep: sentences are padded to the longest "
+        "of the batch, and padding is read like words",
+    )
+
     @model_validator(mode="after")
     def _check_combination(self) -> PretrainedBackbone:
         if self.init == "pretrained" and self.name is None:
@@ -120,6 +126,8 @@ class PretrainedBackbone(Backbone):
         if self.repeat and self.type_name == "encoder":
             about = "`repeat` is for decoders: the words of an encoder see the whole sentence in one copy"
             raise RefusedError(about, "repeat")
+        if self.attend_to_padding and self.type_name == "encoder":
+            raise RefusedError("`attend_to_padding` is for decoders", "attend_to_padding")
         if self.adapter is not None and self.lora is None:
             raise RefusedError(
                 "`adapter` needs `lora`, with the settings that it was trained with", "adapter"

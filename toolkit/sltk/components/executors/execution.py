@@ -17,7 +17,7 @@ from typing import Any
 from ...files import atomic, locking
 from ...runtime import run_cache
 from ...runtime.cost import reset_peak_memory
-from ...runtime.jobs import Failure, Job
+from ...runtime.jobs import Failure, Job, executing
 from ...runtime.progress import Progress
 
 Emit = Callable[[Mapping[str, Any]], None]
@@ -58,7 +58,7 @@ def _train(job: Job, emit: Emit) -> dict[str, Any]:
     os.environ.pop("SLURM_STEP_NUM_TASKS", None)  # the tasks share the runs of a sweep: each has a lock
     folder = Path(job.folder)
     # A worker of a killed sweep may hold the lock for a moment longer.
-    with locking.lock(Path(job.lock), wait=60), run_cache.enabled():
+    with locking.lock(Path(job.lock), wait=60), run_cache.enabled(), executing():
         resume = not job.force and (folder / "spec.yaml").exists()
         metrics: dict[str, Any] = function(
             job.spec, folder, resume=resume, force=job.force, progress=_EventProgress(emit), **job.options
