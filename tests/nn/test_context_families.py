@@ -1,0 +1,186 @@
+"""What a word may see, on models of seven families: packed, alone, and by hand with the stock model of transformers.
+
+An arm is a set of keys of `backbone`. The reference knows nothing of sltk: it repeats the sentences, cuts the blocks,
+writes the attention mask of each block itself, and runs the eager attention of transformers on a padded batch.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from sltk.components.backbones import Decoder, TrainedTokenizer
+from sltk.nn.backbone import BuildContext, PackedBackbone
+from sltk.nn.packing import Packing
+from tiny_families import BY_NAME
+
+FAMILIES = ("llama", "gpt2", "opt", "mistral", "gemma2", "qwen3_moe", "gpt_oss")
+"""Rotary and learned positions, positions with an offset, sliding windows in all or some blocks, experts, sinks."""
+BLOCKS = 4
+LENGTHS = (4, 2, 6)
+IDS = [torch.arange(5 + 10 * n, 5 + 10 * n + length) for n, length in enumerate(LENGTHS)]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Keys of `backbone`, and what they mean."""
+
+    keys: dict[str, Any]
+    mask: str = "0000"
+    """One digit per block that is left: 1 if it is unmasked."""
+    copies: int = 1
+
+    def sees(self, length: int, window: int | None, block: int) -> Tensor:
+        """[length, length]: which token (row) attends to which (column) in a block of a family."""
+        distance = torch.arange(length)[:, None] - torch.arange(length)
+        seen = torch.ones(length, length, dtype=torch.bool) if self.mask[block] == "1" else distance >= 0
+        return seen if window is None else seen & (distance.abs() < window)
+
+
+ARMS = {
+    "mask": Arm({"unmask": "0110"}, "0110"),
+    "repeat 1": Arm({"repeat": 1}, copies=2),
+    "repeat 2": Arm({"repeat": 2}, copies=3),
+    "repeat 1 + 0011": Arm({"repeat": 1, "unmask": "0011"}, "0011", copies=2),
+}
+CASES = pytest.mark.parametrize(("family", "arm"), [(family, arm) for family in FAMILIES for arm in ARMS])
+
+
+def build(family: str, **keys: Any) -> PackedBackbone:
+    config = {"model_type": family, **BY_NAME[family].config()}
+    spec = Decoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257), **keys)
+    context = BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a few words"])
+    backbone = spec.build(context)
+    backbone.eval()
+    return backbone
+
+
+@functools.cache
+def backbone(family: str, arm: str) -> PackedBackbone:
+    """An untrained model; the tests share it."""
+    return build(family, **ARMS[arm].keys)
+
+
+def windows(model: Any) -> list[int | None]:
+    """The sliding window of each block that the family has by itself."""
+    kinds = getattr(model.config, "layer_types", None)
+    width = getattr(model.config, "sliding_window", None)
+    return [
+        width if kinds is None or kinds[block] == "sliding_attention" else None for block in range(BLOCKS)
+    ]
+
+
+def masks(arm: Arm, lengths: Sequence[int], model: Any) -> list[Tensor]:
+    """For each block [N, 1, X, X]: what the tokens of repeated sentences see, padded on the right."""
+    longest = arm.copies * max(lengths)
+    by_block = []
+    for block, window in zip(range(len(arm.mask)), windows(model), strict=False):
+        seen = torch.zeros(len(lengths), 1, longest, longest, dtype=torch.bool)
+        for row, length in enumerate(lengths):
+            whole = arm.copies * length
+            seen[row, 0, :whole, :whole] = arm.sees(whole, window, block)
+        by_block.append(seen)
+    return by_block
+
+
+def stock(ours: PackedBackbone, arm: Arm) -> Any:
+    """The family's model of transformers, with as many blocks as its config, cut by hand, and the same weights."""
+    config = type(ours.model.config).from_dict({**ours.model.config.to_dict(), "num_hidden_layers": BLOCKS})
+    model = AutoModel.from_config(config, attn_implementation="eager").eval()
+    blocks = next(part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == BLOCKS)
+    del blocks[len(arm.mask) :]
+    model.load_state_dict(ours.model.state_dict())
+    return model, blocks
+
+
+def by_hand(model: Any, blocks: nn.ModuleList, arm: Arm, sentences: Sequence[Tensor]) -> list[Tensor]:
+    """The vectors of the last copies, from one padded batch in which each block has its own mask."""
+    lengths = [len(ids) for ids in sentences]
+    rows = [ids.repeat(arm.copies) for ids in sentences]
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=0)
+    hooks = [
+        block.register_forward_pre_hook(functools.partial(_with_mask, seen), with_kwargs=True)
+        for block, seen in zip(blocks, masks(arm, lengths, model), strict=True)
+    ]
+    with torch.inference_mode():
+        positions = torch.arange(padded.shape[1]).expand(len(rows), -1)
+        states = model(input_ids=padded, position_ids=positions).last_hidden_state
+    for hook in hooks:
+        hook.remove()
+    return [
+        states[row, (arm.copies - 1) * length : arm.copies * length] for row, length in enumerate(lengths)
+    ]
+
+
+def _with_mask(
+    seen: Tensor, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    bound = inspect.signature(block.forward).bind(*args, **kwargs)
+    assert "attention_mask" in bound.signature.parameters
+    bound.arguments["attention_mask"] = torch.zeros(seen.shape).masked_fill(
+        ~seen, torch.finfo(torch.float).min
+    )
+    return bound.args, bound.kwargs
+
+
+def vectors(ours: PackedBackbone, sentences: Sequence[Tensor]) -> Tensor:
+    with torch.inference_mode():
+        return ours(torch.cat(list(sentences)), Packing.of_lengths([len(ids) for ids in sentences]))
+
+
+@CASES
+def test_packed_and_alone_and_by_hand_give_the_same_vectors(family: str, arm: str) -> None:
+    """To 1e-5: several sentences in one row, one at a time, and both with the stock model, padded and alone."""
+    ours = backbone(family, arm)
+    packed = vectors(ours, IDS).split(LENGTHS)
+    alone = [vectors(ours, [ids]) for ids in IDS]
+    model, blocks = stock(ours, ARMS[arm])
+    padded = by_hand(model, blocks, ARMS[arm], IDS)
+    one_by_one = [by_hand(model, blocks, ARMS[arm], [ids])[0] for ids in IDS]
+    for others in (alone, padded, one_by_one):
+        for mine, other in zip(packed, others, strict=True):
+            torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+
+
+@CASES
+def test_the_gradient_shows_exactly_the_paths_of_the_masks(family: str, arm: str) -> None:
+    """A vector depends on a token of any copy if and only if the masks of the blocks lead from one to the other."""
+    ours, strategy, lengths = backbone(family, arm), ARMS[arm], (4, 3)
+    embedded: list[Tensor] = []
+
+    def track(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        embedded.append(output.detach().requires_grad_())
+        return embedded[-1]
+
+    hook = ours.model.get_input_embeddings().register_forward_hook(track)
+    states = ours(torch.cat([IDS[0], IDS[2][:3]]), Packing.of_lengths(lengths))
+    hook.remove()
+    expected = torch.block_diag(*(paths(ours.model, strategy, length) for length in lengths)) > 0
+    weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(3))
+    reached = []
+    for token in range(len(states)):
+        (gradient,) = torch.autograd.grad((states * weights)[token].sum(), embedded, retain_graph=True)
+        reached.append(gradient[0].ne(0).any(-1))
+    assert torch.equal(torch.stack(reached), expected)
+
+
+def paths(model: Any, arm: Arm, length: int) -> Tensor:
+    """[length, copies * length]: whether the last copy of a token depends on each token of each copy."""
+    reach = torch.eye(arm.copies * length)
+    for seen in masks(arm, [length], model):
+        reach = ((seen[0, 0].float() @ reach) > 0).float()
+    return reach[-length:]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_defaults_written_out_change_nothing(family: str) -> None:
+    """`repeat: 0` gives, bit for bit, the vectors of a model without the key."""
+    assert torch.equal(vectors(build(family, repeat=0), IDS), vectors(build(family), IDS))
