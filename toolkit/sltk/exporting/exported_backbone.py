@@ -12,7 +12,12 @@ def exported_spec(spec: Any) -> Any:
     """The backbone after merging: pretrained and plain, in the precision it was used in."""
     removed = ("quantization", "lora", "adapter", "config", "tokenizer", "gguf_file", "revision")
     changes: dict[str, Any] = dict.fromkeys(removed)
-    changes |= {"init": "pretrained", "name": base_name(spec.name) or "exported", "freeze": True}
+    changes |= {
+        "init": "pretrained",
+        "name": base_name(spec.name) or "exported",
+        "freeze": True,
+        "blocks": "all",
+    }
     if spec.trains_all_weights and spec.dtype == "auto":
         changes["dtype"] = "float32"
     return spec.model_copy(update=changes)

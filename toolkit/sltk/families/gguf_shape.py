@@ -14,7 +14,7 @@ from typing import Any
 from ..files.paths import expanded
 from .gguf_header import GgufHeader
 from .model_files import snapshot
-from .model_shape import Shape, shape
+from .model_shape import Shape, first_blocks, shape
 from .model_tables import KEYS
 
 _FAMILIES = {
@@ -66,13 +66,16 @@ def config_of(header: GgufHeader) -> dict[str, Any]:
     return config
 
 
-def shape_of_gguf(header: GgufHeader) -> Shape | None:
+def shape_of_gguf(header: GgufHeader, blocks: int | None = None) -> Shape | None:
     """The shape of the model in a GGUF file; without sizes and linear layers if its family is in no table.
 
-    The parameters are those of the tensors in the file.
+    The parameters are those of the tensors in the file. With `blocks`, only the first blocks count.
     """
     config = config_of(header)
-    parameters = sum(each.numbers for each in header.tensors if not each.name.startswith(_UNUSED))
+    if blocks is not None:
+        config = first_blocks(config, blocks)
+    used = (each for each in header.tensors if blocks is None or _block(each.name) < blocks)
+    parameters = sum(each.numbers for each in used if not each.name.startswith(_UNUSED))
     known = shape(config)
     if known is not None:
         return replace(known, parameters=parameters)
@@ -87,6 +90,12 @@ def reading_notes(header: GgufHeader, name: str) -> Iterator[str]:
     if is_scaled or any(each.name.startswith("rope_f") for each in header.tensors):
         about = "so its vectors are not those of the original model"
         yield f"`{name}` scales rotary positions, which transformers does not read, {about}"
+
+
+def _block(name: str) -> int:
+    """The block of a tensor, such as `blk.7.attn_q.weight`; 0 for one outside of blocks."""
+    parts = name.split(".")
+    return int(parts[1]) if parts[0] == "blk" and parts[1].isdecimal() else 0
 
 
 def _has_output(header: GgufHeader) -> bool:

@@ -109,6 +109,12 @@ def parameters(headers: Headers) -> int:
     )
 
 
+def first_blocks(headers: Headers, blocks: int) -> Headers:
+    """The tensors without those of later blocks; the first number in a name is that of its block."""
+    numbers = {name: next(filter(str.isdecimal, name.split(".")), "0") for name in headers}
+    return {name: entry for name, entry in headers.items() if int(numbers[name]) < blocks}
+
+
 def hub_cache() -> Path:
     """The folder of huggingface_hub's cache."""
     if folder := os.environ.get("HF_HUB_CACHE"):

@@ -72,6 +72,25 @@ def shape(config: Config) -> Shape | None:
     return Shape(name, sizes["blocks"], total, linear, sizes, family.tied if tied is None else bool(tied))
 
 
+def first_blocks(config: Config, blocks: int) -> dict[str, Any]:
+    """The config of a model with only the first blocks of another one: their number, and lists with one item each."""
+    family = FAMILIES.get(str(config.get("model_type", "")), Family())
+    keys = {_keys(family)["blocks"], KEYS["blocks"]} & config.keys()
+    totals = {config[key] for key in keys}
+    values = {
+        key: value[:blocks] if isinstance(value, list) and len(value) in totals else value
+        for key, value in config.items()
+    }
+    return values | dict.fromkeys(keys, blocks)
+
+
+def blocks_of(config: Config) -> int | None:
+    """The number of blocks that a config states; None without a valid one."""
+    family = FAMILIES.get(str(config.get("model_type", "")), Family())
+    count = _first(config.get(_keys(family)["blocks"]), config.get(KEYS["blocks"]))
+    return count if _is_count(count) else None
+
+
 def tiny_config(name: str, blocks: int) -> dict[str, Any]:
     """The config of a tiny model of a family, for transformers; families that are not in the table get usual keys."""
     family = FAMILIES.get(name, Family())

@@ -33,6 +33,8 @@ class Estimate:
 
     family: str | None = None
     blocks: int | None = None
+    total_blocks: int | None = None
+    """The blocks of the whole model, if an early exit leaves some out."""
     mask: str | None = None
     """Ranges of blocks: `0-7 causal, 8-31 unmasked`."""
     parameters: int | None = None
@@ -65,7 +67,8 @@ class Estimate:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Label and text of each known value."""
         if self.blocks is not None:
-            yield "blocks", f"{self.blocks}: {self.mask}" if self.mask else str(self.blocks)
+            count = f"{self.blocks} of {self.total_blocks}" if self.total_blocks else str(self.blocks)
+            yield "blocks", f"{count}: {self.mask}" if self.mask else count
         if self.parameters is not None:
             yield "parameters", f"{self.parameters:,}"
         if self.trained_parameters is not None and self.share is not None:
@@ -167,6 +170,7 @@ def estimate(
     return Estimate(
         family=model.family,
         blocks=model.blocks,
+        total_blocks=None if info.total_blocks in (None, model.blocks) else info.total_blocks,
         mask=_mask_text(backbone, model),
         parameters=model.parameters,
         trained_parameters=None if trained is None else sum(group.parameters for group in trained),

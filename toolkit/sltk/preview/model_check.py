@@ -120,6 +120,10 @@ def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem
         for key, about in invalid_sizes(info.config):
             if key in backbone.config:
                 yield Problem(about, path=f"backbone.config.{key}")
+    if backbone.blocks != "all" and info.total_blocks is not None and backbone.blocks > info.total_blocks:
+        about = f"`blocks: {backbone.blocks}` asks for {backbone.blocks} blocks; the model has {info.total_blocks}"
+        yield Problem(about, path="backbone.blocks")
+        return
     if info.shape is None:
         return
     try:

@@ -16,7 +16,7 @@ from ..components.backbones.pretrained import PretrainedBackbone, TrainedTokeniz
 from ..families import model_files
 from ..families.gguf_header import GgufHeader, read_gguf
 from ..families.gguf_shape import config_of, find_gguf, reading_notes, shape_of_gguf
-from ..families.model_shape import Shape, shape
+from ..families.model_shape import Shape, blocks_of, first_blocks, shape
 from ..families.model_tables import FAMILIES, REFUSED, known_config
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -33,6 +33,9 @@ class ModelInfo:
     """None if unknown."""
     notes: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
+    """With only the blocks that are used, like `shape`."""
+    total_blocks: int | None = None
+    """The number of blocks before an early exit; None if unknown."""
 
     @classmethod
     def of(cls, backbone: PretrainedBackbone) -> ModelInfo:
@@ -51,15 +54,21 @@ class ModelInfo:
         if backbone.init == "random":
             config = _vocabulary(backbone) | config | (backbone.config or {})
         family = str(config.get("model_type"))
+        whole, total, used = shape(config), blocks_of(config), _used_blocks(backbone, config)
+        if used is not None:
+            config = first_blocks(config, used)
         model = shape(config)
         notes: tuple[str, ...] = ()
         if model is None and folder is not None:
-            model = model_files.shape_of_headers(config, model_files.read_headers(folder))
+            headers = model_files.read_headers(folder)
+            model = model_files.shape_of_headers(
+                config, headers if used is None else model_files.first_blocks(headers, used)
+            )
         if model is None and family not in REFUSED:
             notes = (_unknown_shape(family),)
         is_local = folder is not None or backbone.init == "random"
-        download = 0 if is_local else _published_bytes(config, model)
-        return cls(name, family, model, download, notes, config)
+        download = 0 if is_local else _published_bytes(config, whole)
+        return cls(name, family, model, download, notes, config, total)
 
     @classmethod
     def _of_gguf(cls, backbone: PretrainedBackbone, name: str, gguf_file: str) -> ModelInfo:
@@ -69,11 +78,17 @@ class ModelInfo:
                 name, notes=(f"`{gguf_file}` is not on this machine: the size of its model is unknown",)
             )
         header = read_gguf(path)
-        config, model = config_of(header), shape_of_gguf(header)
+        config = config_of(header)
         if backbone.init == "random":
-            config = config | (backbone.config or {})
+            config |= backbone.config or {}
+        total, used = blocks_of(config), _used_blocks(backbone, config)
+        model = shape_of_gguf(header, used)
+        if used is not None:
+            config = first_blocks(config, used)
+        if backbone.init == "random":
             model = shape(config) or model
-        return cls(name, config["model_type"], model, 0, tuple(_gguf_notes(header, gguf_file, model)), config)
+        notes = tuple(_gguf_notes(header, gguf_file, model))
+        return cls(name, config["model_type"], model, 0, notes, config, total)
 
 
 def _gguf_notes(header: GgufHeader, gguf_file: str, model: Shape | None) -> Iterator[str]:
@@ -85,6 +100,12 @@ def _gguf_notes(header: GgufHeader, gguf_file: str, model: Shape | None) -> Iter
     if model is None or not model.sizes:
         yield f"memory is unknown: the family `{header.architecture}` is not in the built-in table"
     yield from reading_notes(header, gguf_file)
+
+
+def _used_blocks(backbone: PretrainedBackbone, config: dict[str, Any]) -> int | None:
+    """The number of blocks that an early exit leaves; None if it leaves all, or if the model has fewer."""
+    total = blocks_of(config)
+    return backbone.blocks if backbone.blocks != "all" and total and backbone.blocks < total else None
 
 
 def _vocabulary(backbone: PretrainedBackbone) -> dict[str, Any]:

@@ -66,19 +66,23 @@ def small_backbone(backbone: B, progress: Progress) -> B:
             )
             lora = lora.model_copy(update={"target_modules": None})
     blocks = tiny_blocks(backbone.unmask, source.shape.blocks if source.shape is not None else None)
-    config = tiny_config(family, blocks)
+    exits_early = backbone.blocks != "all"
+    config = tiny_config(family, blocks + exits_early)
     if source.config.get("sliding_window"):
         config["sliding_window"] = 8
     weights = "pretrained weights" if backbone.init == "pretrained" else "the model"
     progress.note(
         f"rehearsal: a fresh {family} model of {blocks} blocks, hidden size 64, instead of {weights}"
     )
+    if exits_early:
+        progress.note(f"rehearsal: these are the first of its {blocks + 1} blocks")
     progress.note("rehearsal: its tokenizer is trained on the data of the rehearsal")
     if backbone.adapter is not None:
         progress.note(f"rehearsal: fresh adapters instead of those of `{backbone.adapter}`")
     update = {
         "name": None, "revision": None, "gguf_file": None, "init": "random", "config": config, "lora": lora,
         "adapter": None, "tokenizer": TrainedTokenizer(vocab_size=_VOCABULARY),
+        "blocks": blocks if exits_early else "all",
     }  # fmt: skip
     return backbone.model_copy(update=update)
 

@@ -19,6 +19,7 @@ from ...nn.backbone import BuildContext, PackedBackbone
 from . import local_tokenizer, lora
 from .attention_setup import apply_mask
 from .base_weights import identify_base
+from .early_exit import EarlyExit, exit_early
 from .exported import download_export, verify_source
 from .fetching import fetch, from_config_values
 from .gguf_conversion import converted
@@ -60,11 +61,14 @@ def _build(
         verify_source(source, folder)
     headers = check_config(folder) if folder is not None else {}
     config = _config(spec, source, len(tokenizer))
+    early_exit = _early_exit(spec, config, source)
+    if early_exit is not None:
+        config = early_exit.config
     flags = _check_shape(spec, config)
     if folder is not None and headers:
         check_total(_skeleton(config), headers, folder)
     torch.manual_seed(context.seed)
-    model = load_shared_weights(spec, config, source, context)
+    model = load_shared_weights(spec, config, source, context, early_exit)
     if context.saved is not None and not manifest.exists(context.saved):
         _check_vocabulary(tokenizer, model, context.saved)
         check_finite(model, context.saved if folder is None else folder)
@@ -78,6 +82,22 @@ def _build(
     if context.fuse:
         fused.fuse(backbone)
     return backbone
+
+
+def _early_exit(spec: PretrainedBackbone, config: Any, source: WeightsSource | None) -> EarlyExit | None:
+    """How to shorten the model to its first blocks; None if it has no others.
+
+    Raises:
+        ModelError: it has too few blocks, or its family cannot be shortened.
+        UsageError: the blocks of a saved model are not those of its spec.
+    """
+    if spec.blocks == "all":
+        return None
+    total = check_family(config)
+    if source is not None and source.is_inside_run and total != spec.blocks:
+        about = f"it describes a model of {total} blocks, expected {spec.blocks}"
+        raise damaged(Path(source.name) / "config.json", about)
+    return None if total == spec.blocks else exit_early(config, spec.blocks, total, _skeleton)
 
 
 def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:

@@ -61,6 +61,11 @@ class PretrainedBackbone(Backbone):
     """A transformers model from a hub, a directory or a GGUF file, or with fresh weights."""
 
     required_by: ClassVar[str] = "gguf_file"
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {
+        "blocks": "all",
+        "repeat": 0,
+        "attend_to_padding": False,
+    }
 
     name: ModelName | None = Field(
         default=None,
@@ -98,12 +103,15 @@ class PretrainedBackbone(Backbone):
         description="dtype of the weights; `auto`: float32 on a CPU and if trained, else that of `trainer.precision`",
     )
     unmask: Mask = Field(default="none", description="the blocks whose causal mask is removed")
+    blocks: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
+        default="all",
+        description="early exit: how many blocks to use, from the input on; the final norm follows the last of them",
+    )
     repeat: int = Field(
         default=0,
         ge=0,
         description="how many times a decoder reads each sentence again, in a row; words are read from the last copy",
     )
-
     attend_to_padding: bool = Field(
         default=False,
         description="a flaw of published code, to measure its effect in a sweep: sentences are padded to the longest "

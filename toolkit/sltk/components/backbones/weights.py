@@ -24,6 +24,7 @@ from ...nn.backbone import BuildContext
 from ...runtime import run_cache
 from . import precision
 from .base_weights import locate_base
+from .early_exit import EarlyExit, check_unused
 from .fetching import fetch, from_config_values
 
 if TYPE_CHECKING:
@@ -81,17 +82,24 @@ def version_options(spec: PretrainedBackbone) -> dict[str, Any]:
 
 
 def load_shared_weights(
-    spec: PretrainedBackbone, config: Any, source: WeightsSource | None, context: BuildContext
+    spec: PretrainedBackbone,
+    config: Any,
+    source: WeightsSource | None,
+    context: BuildContext,
+    early_exit: EarlyExit | None = None,
 ) -> Any:
-    """Load or create the weights; in a sweep, all runs that do not change them share one copy."""
-    make = functools.partial(_load_weights, spec, config, source, context)
+    """Load or create the weights; in a sweep, all runs that do not change them share one copy.
+
+    With an `early_exit`, `config` has fewer blocks than `source`.
+    """
+    make = functools.partial(_load_weights, spec, config, source, context, early_exit)
     quantization = spec.quantization
     # The first forward pass through int8 weights changes them.
     is_changed = spec.trains_all_weights or (quantization is not None and quantization.type == "int8")
     if source is None or source.is_inside_run or is_changed or context.language_model:
         return make()
     dtype = precision.weights_dtype(spec, context)
-    key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device))
+    key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device), spec.blocks)
     return _shared(key, make, context.device)
 
 
@@ -122,7 +130,11 @@ def _random_state(device: torch.device) -> list[torch.Tensor]:
 
 
 def _load_weights(
-    spec: PretrainedBackbone, config: Any, source: WeightsSource | None, context: BuildContext
+    spec: PretrainedBackbone,
+    config: Any,
+    source: WeightsSource | None,
+    context: BuildContext,
+    early_exit: EarlyExit | None = None,
 ) -> Any:
     if source is None:
         return _create(spec, config, context)
@@ -131,10 +143,10 @@ def _load_weights(
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
     if spec.quantization is None:
-        return load_complete(source.name, model_class, **options)
+        return load_complete(source.name, model_class, early_exit=early_exit, **options)
     if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context)
-    return _differentiable(load_complete(source.name, model_class, **options))
+    return _differentiable(load_complete(source.name, model_class, early_exit=early_exit, **options))
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
@@ -186,10 +198,16 @@ def check_family(config: Any) -> int:
     return blocks
 
 
-def load_complete(name: str, model_class: Any, folder: Path | None = None, **options: Any) -> Any:
+def load_complete(
+    name: str,
+    model_class: Any,
+    folder: Path | None = None,
+    early_exit: EarlyExit | None = None,
+    **options: Any,
+) -> Any:
     """Load a model with the auto class `model_class`, and check that no weights are missing.
 
-    `folder` is where its files are, if not at `name`.
+    `folder` is where its files are, if not at `name`. With an `early_exit`, they have further blocks.
 
     Raises:
         ModelError: it cannot be loaded, or weights are missing.
@@ -200,6 +218,8 @@ def load_complete(name: str, model_class: Any, folder: Path | None = None, **opt
     )
     model, info = fetch(name, lambda: load(output_loading_info=True, **options))
     _check_keys(name, model, model_class, info)
+    if early_exit is not None:
+        check_unused(info["unexpected_keys"], early_exit, name)
     if options.get("local_files_only"):
         _check_blocks(name, info)
     return model
