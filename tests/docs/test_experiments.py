@@ -13,6 +13,8 @@ import pytest
 from shipped_specs import EXPERIMENTS, PAPER, TASKS, load_shipped, model_and_task
 from sltk import sweeps
 from sltk.components.backbones import PretrainedBackbone
+from sltk.pretraining.pretrain_spec import PretrainSpec
+from sltk.pretraining.pretraining_preview import PretrainingPreview
 from sltk.preview.estimate import estimate_run
 from sltk.preview.run_preview import LabellingPreview, check_models, missing_data
 from sltk.spec import loading
@@ -21,7 +23,8 @@ from sltk.yamltree.extends import spec_kind
 
 ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 SWEEPS = [name for name in ALL if name.startswith("sweep_")]
-SPECS = [name for name in ALL if name not in SWEEPS]
+PRETRAINING = [name for name in ALL if spec_kind(EXPERIMENTS / f"{name}.yaml") == "pretraining"]
+SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING]
 MODELS = {
     "llama2_7b": ("meta-llama/Llama-2-7b-hf", 33_554_432),
     "mistral_7b": ("mistralai/Mistral-7B-v0.1", 27_262_976),
@@ -59,6 +62,21 @@ def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
     for problem in missing_data([run]):
         assert problem.location is not None
         assert problem.location.line
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_every_pretraining_spec_is_valid_without_data_or_models(name: str) -> None:
+    """A labelling run of the small decoder can start from its adapter: LoRA and base model are the same."""
+    loaded = loading.load_as(PretrainSpec, EXPERIMENTS / f"{name}.yaml")
+    run = PretrainingPreview(loaded)
+    check_models([run])
+    assert run.estimate() is not None
+    assert loaded.spec.name == name
+    labelling = backbone("smollm2_absa")
+    assert (loaded.spec.language_model.name, loaded.spec.language_model.lora) == (
+        labelling.name,
+        labelling.lora,
+    )
 
 
 @pytest.mark.parametrize("name", SWEEPS)

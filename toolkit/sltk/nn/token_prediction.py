@@ -1,4 +1,4 @@
-"""Objectives of a language model: predict the next token (CLM), or masked tokens (MLM).
+"""Objectives of a language model: predict the next token (CLM), or masked tokens (MLM, MNTP).
 
 L tokens of a block, B blocks of a batch, T = B · L.
 """
@@ -12,14 +12,8 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from ..errors import ModelError, Problem
 from ..subwords.samples import IGNORED
 from .packing import Packing
-
-MASKED_SHARE = 0.15
-"""Share of the tokens that are predicted (Devlin et al. 2019)."""
-MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = 0.8, 0.1
-"""Shares of the predicted tokens that the mask token, or a random token, replaces; the rest is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +59,22 @@ def next_tokens(blocks: Sequence[Block]) -> TokenBatch:
 
 
 class MaskedTokens:
-    """Some tokens are masked, and predicted from both sides.
+    """Some tokens are masked, and predicted from their own vectors (MLM, Devlin et al. 2019).
 
     The choice depends only on the seed, the epoch and the block, so resumed runs and parallel processes mask the
-    same tokens.
+    same tokens. Special tokens are never masked.
 
-    Raises:
-        ModelError: the tokenizer has no mask token.
+    Args:
+        mask_id: the token that replaces masked tokens.
+        fraction: expected share of the tokens that are predicted.
     """
 
-    def __init__(self, tokenizer: Any, seed: int) -> None:
-        if tokenizer.mask_token_id is None:
-            raise ModelError(
-                Problem(
-                    "`objective: mlm` needs a tokenizer with a mask token; the tokenizer of this model has none",
-                    path="objective",
-                    notes=("`objective: clm` needs no mask token",),
-                )
-            )
-        self.mask_id = int(tokenizer.mask_token_id)
+    mask_share, random_share = 0.8, 0.1
+    """Shares of the predicted tokens that the mask token, or a random token, replaces; the rest is unchanged."""
+
+    def __init__(self, tokenizer: Any, seed: int, mask_id: int, fraction: float) -> None:
+        self.mask_id = mask_id
+        self.fraction = fraction
         self.vocabulary_size = len(tokenizer)
         self.special_ids = torch.tensor(sorted(tokenizer.all_special_ids))
         self.seed = seed
@@ -97,15 +88,28 @@ class MaskedTokens:
         ids_L = block.ids
         seed = (self.seed * 1_000_003 + block.epoch) * 1_000_003 + block.number
         generator = torch.Generator().manual_seed(seed % 2**63)
-        chosen_L = torch.rand(len(ids_L), generator=generator) < MASKED_SHARE
+        chosen_L = torch.rand(len(ids_L), generator=generator) < self.fraction
         chosen_L &= ~torch.isin(ids_L, self.special_ids)
         draw_L = torch.rand(len(ids_L), generator=generator)
         random_L = torch.randint(self.vocabulary_size, (len(ids_L),), generator=generator)
-        masked_L = torch.where(chosen_L & (draw_L < MASK_TOKEN_SHARE), self.mask_id, ids_L)
-        replaced_L = (
-            chosen_L & (draw_L >= MASK_TOKEN_SHARE) & (draw_L < MASK_TOKEN_SHARE + RANDOM_TOKEN_SHARE)
-        )
+        masked_L = torch.where(chosen_L & (draw_L < self.mask_share), self.mask_id, ids_L)
+        replaced_L = chosen_L & (draw_L >= self.mask_share) & (draw_L < self.mask_share + self.random_share)
         return torch.where(replaced_L, random_L, masked_L), torch.where(chosen_L, ids_L, IGNORED)
+
+
+class MaskedNextTokens(MaskedTokens):
+    """Some tokens are masked, and each is predicted from the vector before it (MNTP, BehnamGhader et al. 2024).
+
+    A decoder has learned to predict a token from the vector before it, so it keeps its output layer. No vector comes
+    before the first token of a block, which is therefore never masked.
+    """
+
+    mask_share, random_share = 1.0, 0.0
+
+    def _mask(self, block: Block) -> tuple[Tensor, Tensor]:
+        masked_L, labels_L = super()._mask(block)
+        masked_L[0], labels_L[0] = block.ids[0], IGNORED
+        return masked_L, labels_L.roll(-1)
 
 
 def _batch(blocks: Sequence[Block], inputs: Sequence[Tensor], labels_BL: Tensor) -> TokenBatch:

@@ -13,14 +13,30 @@ from ..masks import is_causal
 from ..spec import sharding_rules
 from ..spec.experiment import RunSpec, TrainerSpec
 
-Objective = Literal["clm", "mlm"]
+Objective = Literal["clm", "mlm", "mntp"]
+
+MASKED_FRACTION: dict[Objective, float] = {"mlm": 0.15, "mntp": 0.2}
+"""Share of the tokens that are predicted, by default: as in BERT and LLM2Vec."""
 
 
 class PretrainSpec(RunSpec):
     """One pre-training run: text, model, objective. `extends: other.yaml` starts from another spec."""
 
     objective: Objective = Field(
-        description="`clm`: predict the next token; `mlm`: predict 15 % of the tokens, masked 80/10/10"
+        description="`clm`: predict the next token; `mlm`: predict 15 % of the tokens, masked 80/10/10; "
+        "`mntp`: predict 20 % of the tokens, all masked, each from the vector before it"
+    )
+    mask_token: str | None = Field(
+        default=None,
+        min_length=1,
+        description="with `mlm` and `mntp`: the token that replaces masked tokens, any one token of the tokenizer; "
+        "unset: its mask token, or with `mntp` `_` if it has none",
+    )
+    mask_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="with `mlm` and `mntp`: share of the tokens that are predicted; unset: 0.15 and 0.2",
     )
     corpus: Reader = Field(
         description="the text: plain text, or the words of annotated data, whose tags are ignored"
@@ -78,6 +94,15 @@ class PretrainSpec(RunSpec):
         return self
 
     @model_validator(mode="after")
+    def _masking_has_an_objective(self) -> PretrainSpec:
+        if self.objective == "clm":
+            for key in ("mask_token", "mask_fraction"):
+                if getattr(self, key) is not None:
+                    about = f"`{key}` is for `objective: mntp` and `objective: mlm`; `clm` masks no tokens"
+                    raise RefusedError(about, key)
+        return self
+
+    @model_validator(mode="after")
     def _mask_does_not_leak(self) -> PretrainSpec:
         """`clm` needs causal blocks: an unmasked block sees the token to predict (paper §8)."""
         backbone = self.backbone
@@ -93,7 +118,7 @@ class PretrainSpec(RunSpec):
                 "backbone.unmask",
                 notes=(
                     "pre-train with `unmask: none`, and unmask in the labelling run that starts from it",
-                    "`objective: mlm` hides the tokens that it predicts, so it works with any mask",
+                    "`objective: mntp` and `mlm` hide the tokens that they predict, so they work with any mask",
                     "`allow_leak: true` trains with the leak",
                 ),
             )
@@ -112,6 +137,11 @@ class PretrainSpec(RunSpec):
                 "`snapshots` are counted per epoch: leave out `max_steps`", "trainer.max_steps"
             )
         return self
+
+    @property
+    def fraction(self) -> float:
+        """The share of the tokens that a masked objective predicts."""
+        return MASKED_FRACTION[self.objective] if self.mask_fraction is None else self.mask_fraction
 
     @property
     def language_model(self) -> PretrainedBackbone:

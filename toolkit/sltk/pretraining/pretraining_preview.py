@@ -57,6 +57,9 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
                 yield name, component_text(reader)
         blocks = f"blocks of {spec.block_size} tokens"
         yield "objective", f"{spec.objective}, {blocks}, {_BOUNDARIES[spec.boundaries]} around sentences"
+        if spec.objective != "clm":
+            token = "the mask token" if spec.mask_token is None else f"`{spec.mask_token}`"
+            yield "masked", f"{100 * spec.fraction:.4g} % of the tokens, with {token}"
         if spec.snapshots is not None:
             yield "snapshots", f"{spec.snapshots} per epoch, and the untrained model"
 

@@ -18,10 +18,12 @@ from ..components.slots import Reader
 from ..errors import ModelError, Problem, SpecError
 from ..models import memory_advice
 from ..models.backbone_files import build_backbone
+from ..nn.backbone import PackedBackbone
 from ..nn.language_model import LanguageModel, mean_loss
-from ..nn.token_prediction import MaskedTokens, Objective, next_tokens, without_loss
+from ..nn.token_prediction import MaskedNextTokens, MaskedTokens, Objective, next_tokens, without_loss
 from ..runtime import processes
 from ..runtime.progress import Progress
+from ..subwords.mask_token import mask_token_id
 from ..training.epoch_batches import Examples
 from ..training.fit import Fitted
 from ..training.run_kind import RunKind
@@ -169,8 +171,20 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
     if backbone.max_length is not None and spec.block_size > backbone.max_length:
         about = f"the model reads {backbone.max_length} tokens at once, and a block has {spec.block_size}"
         raise SpecError(Problem(about, path="block_size"))
-    objective: Objective = next_tokens
-    if spec.objective == "mlm":
-        objective = MaskedTokens(backbone.tokenizer, spec.seed)
+    objective = _objective(spec, backbone)
     device = precision.device()
     return Pretraining(LanguageModel(backbone).to(device), device, objective)
+
+
+def _objective(spec: PretrainSpec, backbone: PackedBackbone) -> Objective:
+    """The objective of a spec.
+
+    Raises:
+        ModelError: the mask token is not a token of the tokenizer, or the model has no vector for it.
+    """
+    if spec.objective == "clm":
+        return next_tokens
+    tokenizer: Any = backbone.tokenizer
+    mask_id = mask_token_id(tokenizer, spec.mask_token, spec.objective)
+    masked = MaskedNextTokens if spec.objective == "mntp" else MaskedTokens
+    return masked(tokenizer, spec.seed, mask_id, spec.fraction)

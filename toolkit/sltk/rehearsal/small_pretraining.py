@@ -30,6 +30,10 @@ def substituted(spec: PretrainSpec, folder: Path, progress: Progress) -> Pretrai
     progress.note(f"rehearsal: blocks of {block} tokens instead of {spec.block_size}")
     if spec.snapshots is not None:
         progress.note(f"rehearsal: {_SNAPSHOTS} snapshots per epoch instead of {spec.snapshots}")
+    if spec.mask_token is not None:
+        progress.note(
+            f"rehearsal: the mask token of the tiny model's tokenizer instead of `{spec.mask_token}`"
+        )
     readers = {
         name: _small_reader(name, reader, spec, folder, progress)
         for name in ("corpus", "validation")
@@ -41,6 +45,7 @@ def substituted(spec: PretrainSpec, folder: Path, progress: Progress) -> Pretrai
         update={
             **readers,
             "block_size": block,
+            "mask_token": None,
             "snapshots": None if spec.snapshots is None else min(spec.snapshots, _SNAPSHOTS),
             "backbone": _small_language_model(spec, folder, progress),
             "trainer": trainer.model_copy(update={"gradient_accumulation": accumulation}),

@@ -1,7 +1,7 @@
 """Scores against the checkpoints of pre-training: which runs make a curve, the figure and the table (paper, §6).
 
 Runs that start from a checkpoint of `sltk pretrain` lie on a curve that its objective and their mask decide: Encoder
-(`mlm`), Decoder Mask and Decoder Unmask (`clm`, with every block causal and with none).
+(`mlm`), Decoder Mask and Decoder Unmask (`clm`, with every block causal and with none), MNTP Mask and MNTP Unmask.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def _kind(origin: Origin, mask: str | None) -> str:
         return f"{origin.run}, {state}"
     if origin.objective == "clm":
         return f"Decoder {state}"
+    if origin.objective == "mntp":
+        return f"MNTP {state}"
     return "Encoder" if state == "Unmask" else f"Encoder {state}"
 
 

@@ -22,7 +22,7 @@ class Origin(BaseModel):
 
     run: str = Field(description="name of the pre-training run's folder")
     snapshot: int | None = Field(default=None, description="number of the snapshot")
-    objective: Literal["clm", "mlm"] | None = Field(
+    objective: Literal["clm", "mlm", "mntp"] | None = Field(
         default=None, description="pre-training objective; unset if unknown"
     )
     update: int | None = Field(default=None, description="number of updates it was trained for")

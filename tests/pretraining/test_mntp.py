@@ -1,0 +1,199 @@
+"""Masked next-token prediction: the loss, the masked tokens, the mask token, and labelling runs that start from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import sltk
+import tiny
+from sltk.errors import InvalidSpecError
+from sltk.nn.token_prediction import Block
+from sltk.pretraining.corpus_text import sources
+from sltk.pretraining.pretrain_spec import PretrainSpec
+from sltk.pretraining.pretraining_run import Pretraining, build
+from sltk.run import pretrain
+from sltk.spec import loading
+
+SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]
+LORA = {"r": 4, "alpha": 8, "dropout": 0.0}
+
+
+def spec(folder: Path, base: Path, trainer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A spec with thirty sentences in blocks of 16 on a decoder whose second block is unmasked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "text.txt").write_text("\n".join(SENTENCES * 10), encoding="utf-8")
+    defaults = {
+        "name": "mntp",
+        "objective": "mntp",
+        "corpus": {"type": "text", "path": str(folder / "text.txt")},
+        "block_size": 16,
+        "boundaries": "none",
+        "backbone": {"type": "decoder", "name": str(base), "unmask": "01"},
+        "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
+    }
+    return {**defaults, **changes}
+
+
+def labelling_spec(backbone: dict[str, Any]) -> dict[str, Any]:
+    """A labelling run whose updates are too small to change a weight."""
+    trainer = {"epochs": 1, "learning_rate": 1e-30}
+    return {**tiny.spec(data=tiny.all_splits(), backbone=backbone), "trainer": trainer}
+
+
+def build_model(values: Any) -> Pretraining:
+    """Build the untrained model of a spec."""
+    settings = loading.load_as(PretrainSpec, values).spec
+    return build(settings, sources(settings)["corpus"])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained decoder with its output layer, whose tokenizer has no mask token."""
+    folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
+    torch.manual_seed(1)
+    config = AutoModelForCausalLM.from_pretrained(folder).config
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a run `lora` and a run `full`."""
+    folder = tmp_path_factory.mktemp("mntp")
+    adapted = {"type": "decoder", "name": str(base), "unmask": "01", "lora": LORA}
+    pretrain(spec(folder, base, backbone=adapted), folder / "lora")
+    pretrain(spec(folder, base, snapshots=1), folder / "full")
+    return folder
+
+
+def blocks(vocabulary: int = 60) -> list[Block]:
+    ids = torch.randint(5, vocabulary, (3, 16), generator=torch.Generator().manual_seed(0))
+    return [Block(row, number) for number, row in enumerate(ids)]
+
+
+@pytest.mark.parametrize(("mask", "reads_ahead"), [("none", False), ("all", True)])
+@pytest.mark.parametrize("adapted", [False, True])
+def test_the_loss_equals_a_direct_computation(
+    base: Path, tmp_path: Path, mask: str, reads_ahead: bool, adapted: bool
+) -> None:
+    """transformers alone, with its own mask: the masked token i against the scores of position i - 1."""
+    changes = {"lora": LORA} if adapted else {}
+    settings = {"type": "decoder", "name": str(base), "unmask": mask, **changes}
+    model = build_model(spec(tmp_path, base, backbone=settings, mask_fraction=0.5))
+    given = blocks()
+    ours = model.network.eval()(**model.objective(given))["loss"]
+
+    original = torch.stack([block.ids for block in given])
+    inputs = model.objective(given)["ids_T"].reshape(3, 16)
+    is_masked = inputs != original
+    assert 12 < is_masked.sum() < 36
+    direct = AutoModelForCausalLM.from_pretrained(base, attn_implementation="eager").eval()
+    allowed = torch.ones(16, 16).tril() if not reads_ahead else torch.ones(16, 16)
+    bias = torch.where(allowed.bool(), 0.0, torch.finfo(torch.float32).min).expand(3, 1, 16, 16)
+    with torch.no_grad():
+        logits = direct(input_ids=inputs, attention_mask=bias).logits
+    rows, positions = is_masked.nonzero(as_tuple=True)
+    theirs = F.cross_entropy(logits[rows, positions - 1], original[rows, positions])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_masked_tokens_are_predicted_from_the_vector_before_them(base: Path, tmp_path: Path) -> None:
+    """All of them are the mask token, the rest is unchanged; the first of a block and special tokens never are."""
+    model = build_model(spec(tmp_path, base))
+    tokenizer: Any = model.network.backbone.tokenizer
+    mask_id = tokenizer.convert_tokens_to_ids("_")
+    assert tokenizer.mask_token is None
+    rows = torch.randint(len(tokenizer), (300, 128), generator=torch.Generator().manual_seed(3))
+    batch = model.objective([Block(row, number) for number, row in enumerate(rows)])
+    inputs, labels = batch["ids_T"].reshape(300, 128), batch["labels"].reshape(300, 128)
+    predicted = (labels != -100).roll(1, dims=1)
+    assert not predicted[:, 0].any()
+    assert (labels[:, -1] == -100).all()
+    assert torch.equal(labels.roll(1, dims=1)[predicted], rows[predicted])
+    assert (inputs[predicted] == mask_id).all()
+    assert torch.equal(inputs[~predicted], rows[~predicted])
+    may_be = ~torch.isin(rows, torch.tensor(tokenizer.all_special_ids))
+    assert not (predicted & ~may_be).any()
+    assert predicted[:, 1:][may_be[:, 1:]].float().mean() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("setting", "entry"), [("was", "was"), (" was", "Ġwas"), ("Ġwas", "Ġwas"), ("</s>", "</s>")]
+)
+def test_the_mask_token_is_any_one_token(base: Path, tmp_path: Path, setting: str, entry: str) -> None:
+    """It is an entry of the vocabulary, or a text that is read as one token."""
+    expected = AutoTokenizer.from_pretrained(base).get_vocab()[entry]
+    model = build_model(spec(tmp_path, base, mask_token=setting))
+    changed = [
+        new
+        for block, old in zip(blocks(), model.objective(blocks())["ids_T"].reshape(3, 16), strict=True)
+        for new, before in zip(old.tolist(), block.ids.tolist(), strict=True)
+        if new != before
+    ]
+    assert set(changed) == {expected}
+
+
+def test_a_labelling_run_starts_from_the_adapter(base: Path, finished: Path, tmp_path: Path) -> None:
+    """It starts with exactly these weights under a mask of its own, and records the objective."""
+    start = {"type": "decoder", "name": str(base), "unmask": "11", "lora": LORA}
+    sltk.train(labelling_spec({**start, "adapter": str(finished / "lora")}), tmp_path / "run")
+    trained, initial = (
+        load_file(run / "model/adapter/adapter_model.safetensors")
+        for run in (finished / "lora", tmp_path / "run")
+    )
+    assert any(value.abs().max() > 0 for name, value in trained.items() if "lora_B" in name)
+    assert all(torch.equal(initial[name], trained[name]) for name in trained)
+    origin = json.loads((tmp_path / "run/environment.json").read_text())["origin"]
+    assert (origin["run"], origin["objective"]) == ("lora", "mntp")
+
+
+def test_a_labelling_run_starts_from_all_weights(finished: Path, tmp_path: Path) -> None:
+    """`backbone.name` is the model folder, which keeps the tokenizer of the base."""
+    start = {"type": "decoder", "name": str(finished / "full/model"), "unmask": "11"}
+    sltk.train(labelling_spec(start), tmp_path / "run")
+    trained = load_file(finished / "full/model/model.safetensors")
+    initial = load_file(tmp_path / "run/model/base/model.safetensors")
+    name = "layers.0.self_attn.q_proj.weight"
+    torch.testing.assert_close(initial[name], trained[f"model.{name}"], rtol=0, atol=1e-7)
+    assert AutoTokenizer.from_pretrained(finished / "full/model").mask_token is None
+    origin = json.loads((tmp_path / "run/environment.json").read_text())["origin"]
+    assert (origin["run"], origin["objective"]) == ("full", "mntp")
+
+
+def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Path) -> None:
+    """The error says how the tokenizer reads it, and names tokens that can be used."""
+    with pytest.raises(sltk.ModelError) as caught:
+        build_model(spec(tmp_path, base, mask_token="<mask>"))
+    (problem,) = caught.value.problems
+    assert "`mask_token: <mask>` is not one token of this model's tokenizer" in problem.message
+    assert problem.path == "mask_token"
+    assert "set `mask_token` to one token, for example `_`" in problem.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "clm", "backbone": None, "mask_token": "_"}, "`clm` masks no tokens"),
+        ({"objective": "clm", "backbone": None, "mask_fraction": 0.2}, "`clm` masks no tokens"),
+        ({"mask_fraction": 0}, "expected a number above 0"),
+        ({"mask_fraction": 1}, "expected a number below 1"),
+        ({"mask_token": ""}, "expected text that is not empty"),
+        ({"objective": "mtnp"}, "mntp"),
+    ],
+)
+def test_settings_of_masking_are_checked(
+    base: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Each is an error of the spec."""
+    values = spec(tmp_path, base, **changes)
+    values["backbone"] = values["backbone"] or {"type": "decoder", "name": str(base)}
+    with pytest.raises(InvalidSpecError, match=message):
+        pretrain(values, tmp_path / "run")
