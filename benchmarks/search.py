@@ -1,8 +1,8 @@
 """Measures the regret and cost of each search strategy, by simulating hundreds of searches on finished runs.
 
-    python benchmarks/search.py RECORDS --shared FILE                    RECORDS, FILE: in docs/reports/records/
-    python benchmarks/search.py RECORDS --shared FILE --output docs/reports/figures    also draws the curves
-    python benchmarks/search.py FILE --train-shared SPEC --seeds 120 121               trains shared runs
+    python benchmarks/search.py RECORDS --first FILE …                   RECORDS, FILE: in docs/reports/records/
+    python benchmarks/search.py RECORDS --first FILE … --output docs/reports/figures   also draws the curves
+    python benchmarks/search.py FILE --train sigmoid --spec SPEC --seeds 120 121       trains first runs
 
 Each simulated search draws the order of the masks and the seed of the runs: one seed for all, as in `sltk search`,
 or one for each mask (`--mixed`). Regret is measured in two ways: the best score of all runs that the search could
@@ -12,9 +12,11 @@ have trained minus the score it found; and the best mean score over seeds minus 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +34,8 @@ from sltk.files import atomic
 from sltk.reports import plotting
 from sltk.reports.run_records import read_records
 from sltk.runtime.progress import Progress
-from sltk.search.requested_runs import SCORES, plan_shared_run
+from sltk.search.requested_runs import SCORES, first_job, plan_first_run
+from sltk.search.space import FIRST_RUNS
 
 BUDGETS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 """In full runs; budgets above 60 % of the cost of all masks are left out."""
@@ -66,9 +69,7 @@ def measure(
     for trial in range(trials):
         rng = Random(f"{name} {trial}")
         try:
-            replays.append(
-                simulation.replay(table, search.STRATEGIES[name], budget, rng, common_seed=not mixed)
-            )
+            replays.append(simulation.replay(table, name, budget, rng, common_seed=not mixed))
         except UsageError:
             return None
     means = table.means()
@@ -112,14 +113,23 @@ def describe(table: simulation.ScoreTable) -> dict[str, Any]:
         # Regret of training all masks with one seed and taking the best.
         "regret_of_all": 100 * statistics.fmean(means[best] - means[mask] for mask in chosen),
         "deviation_of_seeds": 100 * table.deviation, "goal": goal_of(table),
-        "correlation_of_shared": [correlation(dict(one.scores), means) for one in table.shared],
-        "price_of_shared": [one.price for one in table.shared],
+        "first_runs": [
+            {
+                "strategy": one.strategy,
+                "seed": one.seed,
+                "price": one.price,
+                "choice": max(one.scores, key=one.scores.__getitem__),
+                "correlation": correlation(dict(one.scores), means),
+            }
+            for one in table.shared
+        ],
     }  # fmt: skip
 
 
 def all_points(table: simulation.ScoreTable, trials: int, *, mixed: bool) -> list[Point]:
     """Every strategy that the table allows at every budget."""
-    names = [name for name in search.STRATEGIES if table.shared or name != "shared"]
+    trained = {each.strategy for each in table.shared}
+    names = [name for name in search.STRATEGIES if name not in FIRST_RUNS or name in trained]
     budgets = [runs / len(table.masks) for runs in BUDGETS if runs <= 0.6 * len(table.masks)]
     points = (measure(table, name, budget, trials, mixed=mixed) for name in names for budget in budgets)
     return [point for point in points if point is not None]
@@ -167,25 +177,31 @@ def draw(properties: dict[str, Any], points: Sequence[Point], folder: Path, name
         plotting.save(figure, folder, name)
 
 
-def train_shared_runs(spec: Path, seeds: Sequence[int], path: Path) -> None:
-    """Train a shared run with each seed, and append the scores of all masks with its weights to `path`."""
-    from sltk.search.shared_run import train_shared
-
-    plan = search.plan(spec, ["search.strategy=shared", "search.budget=1"])
+def train_first_runs(
+    spec: Path, strategy: str, seeds: Sequence[int], path: Path, settings: Sequence[str]
+) -> None:
+    """Train the first run of a strategy with each seed, and append the scores of all masks to `path`."""
+    plan = search.plan(spec, [f"search.strategy={strategy}", "search.budget=1", *settings])
+    job = first_job(plan)
+    module, _, function = job["function"].partition(":")
+    train = getattr(importlib.import_module(module), function)
     lines = path.read_text(encoding="utf-8") if path.exists() else ""
     for seed in seeds:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "shared"
-            run, masks = plan_shared_run(plan, seed).resolved, list(plan.runs)
-            train_shared(run, folder, resume=False, force=False, progress=Progress(), masks=masks)
+            folder, run = Path(temporary) / "run", plan_first_run(plan, seed).resolved
+            start = time.process_time()
+            train(run, folder, resume=False, force=False, progress=Progress(), **job["options"])
+            print(f"{strategy} {seed}: {time.process_time() - start:.1f} s of processor time")
             result = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         record = simulation.SharedRecord(
+            strategy=strategy,
             seed=seed,
-            price=plan.shared_price(),
+            price=plan.first_price(),
             seconds=sum(result["seconds"].values()),
             scores=result["scores"],
+            gates=result.get("gates"),
         )
-        lines += record.model_dump_json() + "\n"
+        lines += record.model_dump_json(exclude_defaults=True) + "\n"
         atomic.write_text(path, lines)
 
 
@@ -195,21 +211,29 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("records", type=Path, help="records of a sweep (`sltk report DIR --records FILE`)")
-    parser.add_argument("--shared", type=Path, help="shared runs, one JSON object per line")
+    parser.add_argument(
+        "--first",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="shared runs and learned masks, one JSON object per line",
+    )
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--mixed", action="store_true", help="draw a seed for each mask, not one for all")
     parser.add_argument("--output", type=Path, help="folder for the figure, which is named after the records")
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
-        "--train-shared", type=Path, metavar="SPEC", help="train shared runs, and write RECORDS"
+        "--train", metavar="STRATEGY", choices=FIRST_RUNS, help="train the first runs of a strategy"
     )
+    parser.add_argument("--spec", type=Path, help="with --train: the search or sweep")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="with --train: settings")
     parser.add_argument("--seeds", type=int, nargs="+", default=[120, 121, 122])
     args = parser.parse_args()
-    if args.train_shared:
-        train_shared_runs(args.train_shared, args.seeds, args.records)
+    if args.train:
+        train_first_runs(args.spec, args.train, args.seeds, args.records, args.set)
         return
     table = simulation.table(
-        read_records(args.records), simulation.read_shared(args.shared) if args.shared else []
+        read_records(args.records), [each for path in args.first for each in simulation.read_shared(path)]
     )
     properties, points = describe(table), all_points(table, args.trials, mixed=args.mixed)
     if args.output:

@@ -14,19 +14,25 @@ from sltk.errors import DataError, UsageError
 from sltk.masks import is_digits, same_form
 from sltk.reports.mask_order import sort_key
 from sltk.reports.run_records import RunRecord
-from sltk.search.space import SHARED, Answer, Search, Space, Strategy
+from sltk.search.space import FIRST_RUNS, Answer, Search, Space
+from sltk.search.strategies import STRATEGIES
 
 
 class SharedRecord(BaseModel):
-    """One shared run: the validation score of every mask with its weights."""
+    """One first run of a search: the validation score of every mask with the shared weights, or its log-likelihood
+    under learned gates."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shared: int = Field(default=1, description="format version")
+    strategy: str = "shared"
     seed: int
     price: float = Field(gt=0, description="cost of training and scoring, in full runs")
     seconds: float = Field(ge=0, description="time of training and scoring")
     scores: dict[str, float]
+    gates: list[float] | None = Field(
+        default=None, description="how open each block is, if the mask was learned"
+    )
 
 
 def read_shared(path: Path) -> list[SharedRecord]:
@@ -109,10 +115,8 @@ class Replay:
     """The cost, as a share of training all masks with one seed."""
 
 
-def replay(
-    scores: ScoreTable, strategy: Strategy, budget: float, rng: Random, *, common_seed: bool = True
-) -> Replay:
-    """Simulate one search, with a budget given as a share of the cost of all masks.
+def replay(scores: ScoreTable, name: str, budget: float, rng: Random, *, common_seed: bool = True) -> Replay:
+    """Simulate one search by the strategy `name`, with a budget given as a share of the cost of all masks.
 
     Draws the order of the masks, the seed of the runs (one for all, as in `sltk search`, or one for each mask), and
     the shared run, whose seed is independent of those of the runs.
@@ -122,17 +126,18 @@ def replay(
     """
     own = {mask: rng.choice(scores.seeds) for mask in scores.masks}
     seed = rng.choice(scores.seeds)
-    shared = rng.choice(scores.shared) if scores.shared else None
+    first_runs = [each for each in scores.shared if each.strategy == name]
+    shared = rng.choice(first_runs) if first_runs else None
     space = Space(scores.masks, budget * len(scores.masks), shared.price if shared else 1.0)
     drawn = {mask: scores.scores[mask, seed if common_seed else own[mask]] for mask in scores.masks}
 
     def answer(request: str) -> Answer:
-        if request != SHARED:
+        if request not in FIRST_RUNS.values():
             return drawn[request]
         assert shared is not None
         return shared.scores
 
-    Search(strategy, space, rng.randrange(2**32)).run(answer)
+    Search(STRATEGIES[name], space, rng.randrange(2**32)).run(answer)
     if space.best is None or space.left < -1e-6:
         raise UsageError(f"a budget of {space.budget:.1f} full runs is too small for this strategy")
     means = scores.means()

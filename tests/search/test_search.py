@@ -20,7 +20,7 @@ from repository import ROOT
 from sltk import search
 from sltk.errors import DataError, UsageError
 from sltk.reports.run_records import RunRecord, write_records
-from sltk.search.space import FAILED, SHARED, Answer, Space
+from sltk.search.space import FAILED, FIRST_RUNS, Answer, Space
 
 MASKS = ["".join(digits) for digits in itertools.product("01", repeat=4)]
 NAMES = sorted(search.STRATEGIES)
@@ -34,10 +34,10 @@ def quality(mask: str) -> float:
 
 def run_search(name: str, budget: float, seed: int = 0, failing: str = "") -> search.Search:
     """Run a search with exact scores, and shared scores that rank the masks equally."""
-    result = search.Search(search.STRATEGIES[name], Space(MASKS, budget, shared_price=1.5), seed)
+    result = search.Search(search.STRATEGIES[name], Space(MASKS, budget, first_price=1.5), seed)
 
     def answer(request: str) -> Answer:
-        if request == SHARED:
+        if request in FIRST_RUNS.values():
             return {mask: quality(mask) - 0.1 for mask in MASKS}
         return FAILED if request == failing else quality(request)
 
@@ -56,8 +56,8 @@ def test_no_strategy_spends_more_than_its_budget(name: str, budget: float, seed:
     """The cost includes failed runs and the shared run; a failed run is never the best."""
     space = run_search(name, budget, seed, failing).space
     assert space.spent <= budget + 1e-6
-    shared = space.shared_price if name == "shared" else 0
-    assert space.spent == pytest.approx(shared + len(space.scores))
+    first = space.first_price if name in FIRST_RUNS else 0
+    assert space.spent == pytest.approx(first + len(space.scores))
     assert space.best != failing
     if space.best is None:  # the budget may have covered no other run
         assert failing in space.scores
@@ -126,11 +126,11 @@ def grid(**options: Any) -> simulation.ScoreTable:
 
 def test_searches_are_simulated_on_a_table_of_records() -> None:
     """Regret refers to the mean over seeds; the cost is a share of training every mask once."""
-    full = simulation.replay(grid(), search.STRATEGIES["random"], 1.0, Random(0))
+    full = simulation.replay(grid(), "random", 1.0, Random(0))
     means = grid().means()
     assert full.share == 1
     assert full.regret == max(means.values()) - means[full.best]
-    cheaper = simulation.replay(grid(), search.STRATEGIES["gaussian"], 0.25, Random(0))
+    cheaper = simulation.replay(grid(), "gaussian", 0.25, Random(0))
     assert cheaper.share <= 0.25
     assert cheaper.regret >= 0
 
@@ -159,7 +159,7 @@ def test_shared_runs_are_read_from_a_file(tmp_path: Path) -> None:
     path.write_text(f"{line}\n")
     table = grid(shared=simulation.read_shared(path))
     assert len(table.shared) == 1
-    result = simulation.replay(table, search.STRATEGIES["shared"], 0.25, Random(0), common_seed=False)
+    result = simulation.replay(table, "shared", 0.25, Random(0), common_seed=False)
     assert result.best == "0011"
     path.write_text(f"{line}\n{{}}\n")
     with pytest.raises(DataError, match=r"shared.jsonl:2"):
@@ -174,7 +174,7 @@ def test_the_benchmark_simulates_searches_on_records(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stderr
     result = json.loads(completed.stdout)
     assert result["table"]["best"] == "0011"
-    assert {point["strategy"] for point in result["points"]} == set(NAMES) - {"shared"}
+    assert {point["strategy"] for point in result["points"]} == set(NAMES) - set(FIRST_RUNS)
     for point in result["points"]:
         assert point["share"] <= point["budget"] + 1e-9
         assert 0 <= point["within"] <= 1

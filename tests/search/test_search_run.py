@@ -303,7 +303,7 @@ def test_failed_runs_are_reported(tmp_path: Path) -> None:
     [
         ({"search": {"strateg": "random", "masks": {"every": 2}}}, "did you mean `strategy`"),
         ({"search": {"strategy": "rand", "masks": {"every": 2}}}, "search.strategy"),
-        ({"search": {"strategy": "halving", "masks": {"every": 2}}}, "`gaussian`, `shared` or `random`"),
+        ({"search": {"strategy": "halving", "masks": {"every": 2}}}, "`shared`, `sigmoid`, `gumbel` or `random`"),
         ({"search": {"budget": 2, "masks": {"every": 2}}}, "search.budget"),
         ({"search": {"budget": 0.1, "masks": {"every": 2}}}, "a budget of 0.25 is enough"),
         ({"search": {}}, "the spec gives no masks"),

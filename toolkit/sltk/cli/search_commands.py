@@ -85,15 +85,17 @@ def search(
 def _print_outcome(result: SearchResult, folder: Path) -> None:
     from .sweep_display import time_text
 
+    ranking = result.shared or result.learned
     rows = [
         (
             trial.mask,
             "failed" if trial.validation is None else f"{trial.validation:.4f}",
-            f"{result.shared[trial.mask]:.4f}" if result.shared else "",
+            f"{ranking[trial.mask]:.4f}" if ranking else "",
         )
         for trial in result.tried
     ]
-    print_table(["mask", "validation", "shared weights" if result.shared else ""], rows)
+    third = "shared weights" if result.shared else "log-likelihood" if ranking else ""
+    print_table(["mask", "validation", third], rows)
     test = f", test {result.test:.4f}" if result.test is not None else ""
     print_result(f"best mask: {result.mask}, validation {result.validation:.4f}{test}")
     spent = f"{result.spent:.2f} full runs, {result.share:.1%} of training all {result.masks} masks"

@@ -93,7 +93,14 @@ class SearchDisplay(SweepDisplay):
     def ended(self, row: Row, status: Status) -> None:
         """Print one line per finished piece of work."""
         scores = f"validation {row.validation:.4f}" if row.state == "done" else row.reason or "resumes later"
-        work = "shared run, all masks scored" if row.name == ".shared" else f"{row.name}: {scores}"
+        first = {
+            ".shared": "shared run, all masks scored",
+            ".sigmoid": "mask learned",
+            ".gumbel": "mask learned",
+        }
+        work = (
+            first.get(row.name, f"{row.name}: {scores}") if row.state == "done" else f"{row.name}: {scores}"
+        )
         spent = f"{self.space.spent / len(self.space.masks):.1%} requested"
         line = f"{spent}  {work.splitlines()[0]}  ({time_text(row.seconds)} in total)"
         self.console.print(shown(line), soft_wrap=True)

@@ -10,7 +10,9 @@ Shapes: T tokens of the batch, H query heads, K key and value heads, D head size
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -52,16 +54,58 @@ def packed_attention(
         raise NotPackedError(
             "sltk attention was called without a packing, or with a mask that sltk did not set"
         )
+    # Rotary positions in float32 turn q and k into float32 under autocast, which no fast kernel takes.
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    attend = functools.partial(
+        _attend, module, query, key, value, packing, sliding_window, scaling, dropout, softcap, s_aux
+    )
+    gate: Gate | None = getattr(module, "sltk_gate", None)
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
+    return attend(unmasked) if gate is None else gate.attend(attend), None
+
+
+class Gate(Protocol):
+    """Decides about the mask of a block in place of its flag, while a mask is learned (`mask_gates.py`)."""
+
+    def attend(self, attend: Callable[..., Tensor]) -> Tensor:
+        """The attention of the block.
+
+        Args:
+            attend: `attend(unmasked)` is the attention of the block with a flag, `attend(True, bias)` that of an
+                unmasked block with a bias on the scores of tokens that a causal one does not see.
+        """
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    sliding_window: int | None,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+    unmasked: bool,
+    bias: Tensor | None = None,
+) -> Tensor:
+    record, rule = getattr(module, "sltk_kernels", None), _rule(module, sliding_window, unmasked)
+    if bias is None:
+        return kernel_choice.attend(
+            record, query, key, value, packing, rule, scaling, dropout, softcap, sinks
+        )
+    within = _rule(module, sliding_window, False)
+    return kernel_choice.attend_with_bias(
+        record, query, key, value, packing, rule, within, bias, scaling, dropout, softcap, sinks
+    )
+
+
+def _rule(module: nn.Module, sliding_window: int | None, unmasked: bool) -> Rule:
     window = None if unmasked and module.sltk_drop_window else sliding_window
     if window is not None and module.sltk_inclusive:
         window += 1
-    rule = Rule(causal=not unmasked, window=window)
-    # Rotary positions in float32 turn q and k into float32 under autocast, which no fast kernel takes.
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    record = getattr(module, "sltk_kernels", None)
-    out = kernel_choice.attend(record, query, key, value, packing, rule, scaling, dropout, softcap, s_aux)
-    return out, None
+    return Rule(causal=not unmasked, window=window)
 
 
 # Not registered with `AttentionMaskInterface`: the packing and the flags are enough, so transformers need neither build

@@ -80,6 +80,8 @@ class PackedBackbone(nn.Module):
         """How often each sentence is read in a row; its vectors are those of the last copy."""
         self.attends_to_padding = False
         """Whether sentences are padded to the longest of the batch, and padding is read like their words (a flaw)."""
+        self.learned_mask: str | None = None
+        """The mask that training chose; None if it kept that of the spec."""
         self._precision: Precision = "fp32"
         self._autocast: torch.dtype | None = None
         self.language_model: nn.Module | None = None

@@ -123,6 +123,27 @@ def attend(
     return varlen.attend(kernel, query, key, value, packing, rule, scaling, softcap)
 
 
+def attend_with_bias(
+    record: KernelRecord | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    rule: Rule,
+    within: Rule,
+    bias: Tensor,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """Attention with a bias on the scores that `rule` has and `within` has not: while a mask is learned."""
+    if record is not None:
+        kind = kind_of(rule, softcap, sinks).replace("unmasked", "learned")
+        record.add(kind, Choice(GROUPS, "a bias that is trained", False))
+    return kernels.with_bias(query, key, value, packing, rule, within, bias, scaling, dropout, softcap, sinks)
+
+
 _PLAIN: dict[str, Callable[..., Tensor]] = {GROUPS: kernels.by_group, LENGTHS: kernels.by_length}
 
 

@@ -74,6 +74,46 @@ def by_group(
     return torch.cat(pieces).index_select(0, positions_T).unsqueeze(0)
 
 
+def with_bias(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    rule: Rule,
+    within: Rule,
+    bias: Tensor,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> Tensor:
+    """The same as `by_group`, with a bias on the scores of tokens that `rule` shows and `within` does not.
+
+    A bias of 0 gives the attention of `rule`, and one of minus infinity that of `within`; it gets a gradient.
+    """
+    key, value = _repeated(key, value, query.shape[1])
+    parts, positions_T = _plan(packing, rule, query.device)
+    pieces = []
+    for part in parts:
+        q_NHLD, k_NHLD, v_NHLD = (
+            _sentences(x[0].index_select(1, part.rows), *part.shape) for x in (query, key, value)
+        )
+        bias_LL = _gained(rule, within, part.shape[1], query.device) * bias
+        out = _explicit(q_NHLD, k_NHLD, v_NHLD, part.mask, scaling, dropout, softcap, sinks, bias_LL)
+        pieces.append(out.transpose(1, 2).flatten(0, 1))
+    return torch.cat(pieces).index_select(0, positions_T).unsqueeze(0)
+
+
+@functools.lru_cache(maxsize=64)
+def _gained(rule: Rule, within: Rule, length: int, device: torch.device) -> Tensor:
+    """[L, L]: 1 where `rule` lets the row attend to the column and `within` does not, otherwise 0."""
+    with torch.inference_mode(False):
+        both = (each.within(length).mask(length, device) for each in (rule, within))
+        everywhere = torch.ones(length, length, dtype=torch.bool, device=device)
+        shown, before = (everywhere if mask is None else mask for mask in both)
+        return (shown & ~before).float()
+
+
 @dataclass(frozen=True)
 class _Part:
     rows: Tensor
@@ -169,11 +209,14 @@ def _explicit(
     dropout: float,
     softcap: float | None,
     sinks: Tensor | None,
+    bias_LL: Tensor | None = None,
 ) -> Tensor:
-    """Explicit attention, for families with a soft cap on scores (Gemma 2) or attention sinks (GPT-OSS)."""
+    """Explicit attention: for families with a soft cap on scores (Gemma 2) or attention sinks (GPT-OSS), or a bias."""
     scores = q @ k.transpose(2, 3) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
+    if bias_LL is not None:
+        scores = scores + bias_LL.to(scores.dtype)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     if sinks is not None:

@@ -128,6 +128,11 @@ class MaskSwitch:
         self.set(backbone.flags)
 
     @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The attention module of each block."""
+        return self._modules
+
+    @property
     def blocks(self) -> int:
         """The number of flags."""
         return len(self._modules)

@@ -8,12 +8,18 @@ from ..runtime import processes
 from ..subwords.samples import IGNORED
 from . import sharding
 from .backbone import PackedBackbone
+from .mask_gates import MaskGates
 
 
 class TrainableModule(nn.Module):
     """A network whose trained weights can be saved and restored: adapter and head, or every weight."""
 
     backbone: PackedBackbone
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates: MaskGates | None = None
+        """The gates of a mask that is being learned."""
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The trained weights by name, on the CPU; a tied weight appears once.

@@ -37,7 +37,7 @@ from ..spec.imports import ImportedCode, ImportPolicy, find_stored_code
 from ..spec.stored import differences, parse_stored_spec, read_mapping, with_new_keys
 from ..types import Prediction
 from ..yamltree.extends import is_stored_spec, spec_kind
-from .environment import TrainedModel, attention, environment
+from .environment import TrainedModel, attention, environment, mask_proof
 from .log import LoggedProgress
 from .ownership import foreign_files, read_from
 from .pretrained_origin import origin_of
@@ -214,9 +214,16 @@ class RunDirectory:
         atomic.write_text(self.spec, self._resolved(spec))
         return LoggedProgress(progress, self.log)
 
+    def replace_spec(self, spec: RunSpec) -> None:
+        """Replace the spec of a finished run, whose mask was learned."""
+        atomic.write_text(self.spec, self._resolved(spec))
+
     def record_attention(self, model: TrainedModel) -> None:
-        """Add the attention kernels that ran to `environment.json`: known only after they have run."""
-        self._record({"attention": attention(model)})
+        """Add the attention kernels that ran to `environment.json`: known only after they have run.
+
+        A mask that training chose has been proven since.
+        """
+        self._record({"attention": attention(model), "mask_proof": mask_proof(model)})
 
     def record_training(self, values: Mapping[str, Any]) -> None:
         """Add the settings that `auto` stands for to `environment.json`: known only once the model is loaded."""

@@ -45,7 +45,6 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
     from ..nn.fused import onednn
 
     backbone, device = model.network.backbone, model.device
-    proof = backbone.proof
     return {
         "format": FORMAT,
         "sltk": __version__,
@@ -62,8 +61,14 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
         "processes": processes.world_size(),
         "git_revision": _git_revision(),
         "seed": seed,
-        "mask_proof": None if proof is None else vars(proof),
+        "mask_proof": mask_proof(model),
     }
+
+
+def mask_proof(model: TrainedModel) -> dict[str, Any] | None:
+    """The proof of the mask; None if the model has none."""
+    proof = model.network.backbone.proof
+    return None if proof is None else vars(proof)
 
 
 def attention(model: TrainedModel) -> dict[str, Any]:

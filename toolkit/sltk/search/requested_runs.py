@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from ..errors import Problem, UsageError
 from ..files.damage import damaged, read_json
 from ..spec.experiment import Experiment
 from ..spec.loading import Loaded
@@ -13,10 +15,11 @@ from ..sweeps.index import Row
 from ..sweeps.plan import PlannedRun
 from ..sweeps.queue import RunQueue
 from .search_plan import SearchPlan
-from .space import FAILED, SHARED, Answer, Search
+from .search_spec import LEARNED, GateSpec
+from .space import FAILED, FIRST_RUNS, Answer, Search
 
 SCORES = "scores.json"
-"""In the directory of the shared run: the score of each mask with its weights."""
+"""In the directory of a first run: a score for each mask, and for a learned mask, how open each block is."""
 
 
 class RequestedRuns:
@@ -40,8 +43,8 @@ class RequestedRuns:
 
     def _answer(self, request: str, queue: RunQueue) -> Answer | None:
         """The answer to a request; None after queueing the run that will give it."""
-        if request == SHARED:
-            return self._shared_answer(queue)
+        if request in FIRST_RUNS.values():
+            return self._ranking(request, queue)
         run = self._plan.runs[request]
         row = queue.rows[run.name]
         if row.state in ("failed", "damaged"):
@@ -51,36 +54,64 @@ class RequestedRuns:
         queue.add(run)
         return None
 
-    def _shared_answer(self, queue: RunQueue) -> Mapping[str, float] | None:
-        path = queue.folder / "runs" / SHARED / SCORES
+    def _ranking(self, name: str, queue: RunQueue) -> Mapping[str, float] | None:
+        path = queue.folder / "runs" / name / SCORES
         scores = _stored_scores(path) if path.exists() else {}
         is_done = scores.keys() == self._plan.runs.keys()
-        run = plan_shared_run(self._plan)
-        if SHARED not in queue.rows:
+        run = plan_first_run(self._plan)
+        if name not in queue.rows:
             row = queue.indexed_row(run)
-            if row.state == "failed":  # there is no search without the shared run: each call tries it again
-                row = Row(SHARED, run.digest)
-            queue.rows[SHARED] = replace(row, state="done" if is_done else "waiting")
+            if row.state == "failed":  # there is no search without the first run: each call tries it again
+                row = Row(name, run.digest)
+            queue.rows[name] = replace(row, state="done" if is_done else "waiting")
         if is_done:
+            if self._plan.settings.strategy in LEARNED:
+                check_gates(path, self._plan.settings.gates)
             return scores
-        function = f"{__package__}.shared_run:train_shared"
-        queue.add(run, function=function, options={"masks": list(self._plan.runs)})
+        queue.add(run, **first_job(self._plan))
         return None
 
 
-def plan_shared_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
-    """The run that trains one model for all masks. It has no test data, and keeps its last epoch: no epoch is best
-    for every mask.
+def first_job(plan: SearchPlan) -> dict[str, Any]:
+    """The function that executes the first run of a strategy, and its options."""
+    strategy, masks = plan.settings.strategy, list(plan.runs)
+    if strategy not in LEARNED:
+        return {"function": f"{__package__}.shared_run:train_shared", "options": {"masks": masks}}
+    gates = plan.settings.gates.model_dump(mode="json")
+    return {
+        "function": f"{__package__}.learned_run:train_learned",
+        "options": {"masks": masks, "strategy": strategy, "gates": gates},
+    }
+
+
+def plan_first_run(plan: SearchPlan, seed: int | None = None) -> PlannedRun:
+    """The run that trains one model for all masks, or one that learns its mask.
+
+    It keeps its last epoch: no epoch is best for every mask, and the learned mask is that of the last. It has no test
+    data unless its model has one mask at the end.
     """
-    experiment = plan.experiment
-    changes = {
-        "name": "shared",
+    experiment, strategy = plan.experiment, plan.settings.strategy
+    changes: dict[str, Any] = {
+        "name": strategy,
         "trainer": experiment.trainer.model_copy(update={"select": "last", "early_stopping": None}),
-        "data": experiment.data.model_copy(update={"test": None}),
         "seed": experiment.seed if seed is None else seed,
     }
+    if strategy not in LEARNED:
+        changes["data"] = experiment.data.model_copy(update={"test": None})
     changed: Experiment = experiment.model_copy(update=changes)
-    return PlannedRun(SHARED, {}, Loaded(changed, plan.loaded.tree))
+    return PlannedRun(FIRST_RUNS[strategy], {}, Loaded(changed, plan.loaded.tree))
+
+
+def check_gates(path: Path, settings: GateSpec) -> None:
+    """Check that a mask was learned, or is being learned, with these settings.
+
+    Raises:
+        UsageError: it was learned with others.
+    """
+    stored = read_json(path).get("settings")
+    if stored != settings.model_dump(mode="json"):
+        message = f"the mask in `{path.parent}` was learned with other `gates`"
+        raise UsageError(Problem(message, notes=("use another --output, or remove that folder",)))
 
 
 def _stored_scores(path: Path) -> dict[str, float]:

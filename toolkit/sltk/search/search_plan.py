@@ -21,7 +21,7 @@ from ..yamltree.extends import Reading
 from ..yamltree.lookup import child
 from ..yamltree.source import Entry, Node
 from .search_spec import SearchPart, SearchSpec
-from .space import Space
+from .space import FIRST_RUNS, Space
 
 _MASK, _SEED = "backbone.unmask", "seed"
 
@@ -54,16 +54,20 @@ class SearchPlan:
             DataError: the data cannot be read.
             InvalidSpecError: the budget is too small for the strategy.
         """
-        price = self.shared_price() if self.settings.strategy == "shared" else 1.0
+        price = self.first_price()
         self.check_budget(price)
         return Space(list(self.runs), self.settings.budget * len(self.runs), price)
 
-    def shared_price(self) -> float:
-        """The cost of the shared run and of scoring all masks with its weights, in full runs; reads the data.
+    def first_price(self) -> float:
+        """The cost of the first run in full runs, with that of scoring all masks with shared weights.
+
+        Reads the data in that case.
 
         Raises:
             DataError: the data cannot be read.
         """
+        if self.settings.strategy != "shared":
+            return 1.0
         return 1 + passes(list(self.runs)) * self._scoring_price()
 
     def _scoring_price(self) -> float:
@@ -78,14 +82,14 @@ class SearchPlan:
             epochs = trainer.max_steps * update / max(1, len(splits["train"]))
         return scored / max(1.0, 3 * trained * epochs + scored * (math.ceil(epochs) + 1))
 
-    def check_budget(self, shared_price: float = 1.0) -> None:
+    def check_budget(self, first_price: float = 1.0) -> None:
         """Check that the budget covers the minimum that the strategy needs.
 
         Raises:
             InvalidSpecError: the budget is too small.
         """
         strategy, budget = self.settings.strategy, self.settings.budget * len(self.runs)
-        least = 1 + shared_price if strategy == "shared" else 1.0
+        least = 1 + first_price if strategy in FIRST_RUNS else 1.0
         if budget >= least - 1e-9:
             return
         share = math.ceil(100 * least / len(self.runs)) / 100

@@ -12,7 +12,8 @@ from ..files import atomic
 from ..sweeps.runner import OnChange
 from .requested_runs import RequestedRuns
 from .search_plan import SearchPlan
-from .space import FAILED, SHARED, Search, Space
+from .search_spec import LEARNED
+from .space import FAILED, FIRST_RUNS, Search, Space
 from .strategies import STRATEGIES
 
 RESULT = "search.json"
@@ -52,6 +53,8 @@ class SearchResult:
     tried: list[Tried]
     shared: dict[str, float]
     """Scores of all masks with the shared weights; empty for strategies without a shared run."""
+    learned: dict[str, float]
+    """The log-likelihood of all masks under the learned gates; empty for strategies that learn no mask."""
 
 
 def begin(plan: SearchPlan) -> Search:
@@ -84,7 +87,7 @@ def run(
 
     Raises:
         UsageError: another process is using the folder, or the folder holds another plan or other files.
-        RunError: the disk is full, the shared run failed, or no run finished.
+        RunError: the disk is full, the first run failed, or no run finished.
     """
     folder, search = Path(folder), search or begin(plan)
     only = (f"seed={plan.experiment.seed}",) if len(plan.seeds) > 1 else ()
@@ -114,21 +117,24 @@ def _result(plan: SearchPlan, search: Search, outcome: sweeps.Outcome) -> Search
         note = "   = free some space, then run the same command to resume"
         raise RunError(f"the search stopped because the disk is full: {outcome.stopped}\n{note}")
     logs = f"   = logs: {outcome.folder}/logs"
-    if SHARED in rows and rows[SHARED].state == "failed":
-        reason = rows[SHARED].reason
-        raise RunError(f"the shared run failed: {reason}\n{logs}; run the same command to try again")
+    strategy = plan.settings.strategy
+    first = rows.get(FIRST_RUNS.get(strategy, ""))
+    if first is not None and first.state == "failed":
+        about = "run that learns the mask" if strategy in LEARNED else "shared run"
+        raise RunError(f"the {about} failed: {first.reason}\n{logs}; run the same command to try again")
     if space.best is None:
         reasons = dict.fromkeys(row.reason for row in rows.values() if row.state in ("failed", "damaged"))
         listed = "".join(f"\n   = {reason.splitlines()[0]}" for reason in reasons if reason)
         raise RunError(f"no run was finished{listed}\n{logs}; `--retry` runs failed runs again")
     row = rows[plan.runs[space.best].name]
-    names = {SHARED if request == SHARED else plan.runs[request].name for request in search.requests}
+    names = {plan.runs[request].name if request in plan.runs else request for request in search.requests}
     return SearchResult(
         mask=space.best, validation=space.finished[space.best], test=row.test, run=row.name,
-        strategy=plan.settings.strategy, seed=plan.experiment.seed, masks=len(plan.runs),
+        strategy=strategy, seed=plan.experiment.seed, masks=len(plan.runs),
         budget=plan.settings.budget, spent=round(space.spent, 4), share=round(space.spent / len(plan.runs), 4),
         seconds=round(sum(rows[name].seconds for name in names), 3),
-        tried=_tried(space), shared=space.shared,
+        tried=_tried(space), shared=space.ranking if strategy == "shared" else {},
+        learned=space.ranking if strategy in LEARNED else {},
     )  # fmt: skip
 
 

@@ -7,14 +7,31 @@ The masks come from `sweep:`, or from `masks: {every: 4}` in the spec of a singl
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from ..components.registry import RefusedError
 from ..components.strict import StrictModel
 from ..sweeps.sweep_spec import Every
 
-StrategyName = Literal["gaussian", "shared", "random"]
+StrategyName = Literal["gaussian", "shared", "sigmoid", "gumbel", "random"]
+LEARNED = ("sigmoid", "gumbel")
+"""The strategies that learn a mask."""
+
+
+class GateSpec(StrictModel):
+    """How a mask is learned; see `nn/mask_gates.py`."""
+
+    learning_rate: float = Field(
+        default=0.05, gt=0, description="peak learning rate of the gates; its schedule is that of the weights"
+    )
+    initial: float = Field(
+        default=0.5, gt=0, lt=1, description="how open a block is at first: 0 is causal, 1 unmasked"
+    )
+    temperature: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        default=(1.0, 0.1), description="of `gumbel`, at the first and at the last update"
+    )
 
 
 class SearchSpec(StrictModel):
@@ -29,7 +46,21 @@ class SearchSpec(StrictModel):
     masks: Every | None = Field(
         default=None, description="the masks, if there is no `sweep`: {every: m} is all masks of m digits"
     )
+    gates: GateSpec = Field(
+        default=GateSpec(), description="how the strategies `sigmoid` and `gumbel` learn a mask"
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the random draws of the search itself")
+
+    @model_validator(mode="after")
+    def _check_gates(self) -> SearchSpec:
+        set_here = "gates" in self.model_fields_set
+        if set_here and self.strategy not in LEARNED:
+            raise RefusedError(
+                f"`gates` is for the strategies `sigmoid` and `gumbel`, not `{self.strategy}`", "gates"
+            )
+        if set_here and self.strategy == "sigmoid" and "temperature" in self.gates.model_fields_set:
+            raise RefusedError("`temperature` is for the strategy `gumbel`", "gates")
+        return self
 
 
 class SearchPart(StrictModel):

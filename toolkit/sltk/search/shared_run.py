@@ -10,8 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-
 from .. import run
 from ..data.datasets import Dataset
 from ..files import atomic
@@ -21,71 +19,47 @@ from ..models.evaluation import unverified
 from ..models.labeller import Labeller
 from ..nn import prefix_cache
 from ..nn.mask_flags import MaskSwitch
+from ..nn.trainable import TrainableModule
 from ..runtime.progress import Progress
 from ..spec import loading
 from ..spec.experiment import Experiment
-from ..spec.recipes import RECIPES
 from ..subwords.documents import Chunk, chunks
 from ..sweeps.run_state import main_score
 from ..types import Prediction
+from .batch_callback import BatchCallback
 from .requested_runs import SCORES
 
 _SENTENCES = 256
 """Sentences per part: all masks are scored on one part before the next, since its states are held in memory."""
 
 
-class _DrawMasks(TrainerCallback):  # type: ignore[misc]
+class _DrawMasks(BatchCallback):
     """Switches the mask before each batch. Each mask is used once per cycle, in an order drawn for each cycle.
 
-    A cycle has as many batches as there are masks. Only batches whose gradients are part of an update count: recipe
-    `as_released` keeps one of `gradient_accumulation`. The order depends only on the seed and the number of the
-    cycle, so a resumed run uses the same masks as an uninterrupted one.
+    A cycle has as many batches as there are masks. The order depends only on the seed and the number of the cycle.
     """
 
-    needs_batches = True
-    """Each batch has its own forward pass, because it has its own mask."""
-
     def __init__(self, masks: Sequence[str], experiment: Experiment) -> None:
-        self.masks, self.seed = masks, experiment.seed
-        self.drop_window = getattr(experiment.backbone, "unmask_window", None) == "drop"
-        self.accumulates = RECIPES[experiment.trainer.recipe].accumulates
+        super().__init__(experiment)
+        self.masks = masks
         self.switch: MaskSwitch | None = None
         self.own: tuple[bool, ...] = ()
         """The flags of the mask in the spec."""
-        self.batches_per_epoch = 0
-        self.batch = 0
-        """The batch of the next forward pass in training."""
-        self._hook: Any = None
 
-    def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, train_dataloader: Any = None, **_: Any
-    ) -> None:
-        """Set up the switch, which acts before each forward pass, and count the batches."""
-        self.own = model.backbone.flags
-        self.switch = MaskSwitch(model.backbone, drop_window=self.drop_window)
-        self.batches_per_epoch = len(train_dataloader)
-        self._hook = model.register_forward_pre_hook(self._before_pass)
+    def prepare(self, network: TrainableModule) -> None:
+        """Set up the switch."""
+        self.own = network.backbone.flags
+        self.switch = MaskSwitch(network.backbone, drop_window=self.drop_window)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Find the first batch of an update; the last update of an epoch may have fewer batches."""
-        if self.accumulates:
-            updates_per_epoch = math.ceil(self.batches_per_epoch / args.gradient_accumulation_steps)
-            epoch, update = divmod(state.global_step, updates_per_epoch)
-            self.batch = epoch * self.batches_per_epoch + update * args.gradient_accumulation_steps
-        else:
-            self.batch = state.global_step
-
-    def _before_pass(self, network: Any, _: Any) -> None:
-        """Set the mask of a batch; the passes of an update follow each other in the order of its batches."""
-        if network.training:
-            assert self.switch is not None
-            self.switch.set(flags(self.mask_of(self.batch), self.switch.blocks))
-            self.batch += 1
+    def before_batch(self, batch: int) -> None:
+        """Set the mask of a batch."""
+        assert self.switch is not None
+        self.switch.set(flags(self.mask_of(batch), self.switch.blocks))
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Restore the mask of the spec."""
         assert self.switch is not None
-        self._hook.remove()
+        super().on_train_end(args, state, control, model)
         self.switch.set(self.own)
 
     def mask_of(self, batch: int) -> str:

@@ -12,11 +12,12 @@ from random import Random
 
 FAILED = float("-inf")
 """The score of a run that failed: worse than any other."""
-SHARED = ".shared"
-"""The request for the shared run; any other request is a mask. Also the name of its hidden run directory."""
+FIRST_RUNS: Mapping[str, str] = {"shared": ".shared", "sigmoid": ".sigmoid", "gumbel": ".gumbel"}
+"""By strategy, the request for a run that ranks all masks, and the name of its hidden run directory. Any other request
+is a mask."""
 
 Answer = float | Mapping[str, float]
-"""The validation score of a mask, or after the shared run the scores of all masks with its weights."""
+"""The validation score of a mask, or after a first run a score for every mask."""
 Batches = Iterator[Sequence[str]]
 
 
@@ -29,13 +30,14 @@ class Space:
 
     masks: Sequence[str]
     budget: float
-    shared_price: float = 1.0
-    """Cost of the shared run, including scoring all masks with its weights."""
+    first_price: float = 1.0
+    """Cost of the first run, including scoring all masks with its weights."""
     spent: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
     """Validation scores of the masks trained so far; `FAILED` for runs that failed."""
-    shared: dict[str, float] = field(default_factory=dict)
-    """Scores of all masks with the shared weights; empty before the shared run."""
+    ranking: dict[str, float] = field(default_factory=dict)
+    """Scores of all masks from the first run: with the shared weights, or how likely each is under the learned gates.
+    Empty before that run."""
 
     @property
     def left(self) -> float:
@@ -44,7 +46,7 @@ class Space:
 
     def price(self, request: str) -> float:
         """The cost of a request."""
-        return self.shared_price if request == SHARED else 1.0
+        return self.first_price if request in FIRST_RUNS.values() else 1.0
 
     def affords(self, *requests: str) -> bool:
         """Whether the remaining budget covers all of these, up to rounding."""
@@ -94,7 +96,7 @@ class Search:
         """Answer one of the open requests."""
         self._open.remove(request)
         if isinstance(answer, Mapping):
-            self.space.shared = dict(answer)
+            self.space.ranking = dict(answer)
         else:
             self.space.scores[request] = answer
 

@@ -2,6 +2,8 @@
 
 random      masks drawn at random: the baseline
 shared      one model for all masks, then full runs of the masks that score best with its weights
+sigmoid     one model that learns how open each block is, then full runs of the masks that are most likely
+gumbel      the same with a model whose blocks are open or not, drawn for each batch
 gaussian    a mask and its opposite, then full runs by expected improvement under a Gaussian process
 """
 
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from random import Random
 
 from .gaussian_process import GaussianProcess
-from .space import SHARED, Batches, Space, Strategy
+from .space import FIRST_RUNS, Batches, Space, Strategy
 
 _FIRST_DRAWS = 2
 """Masks trained before the Gaussian process is used: one drawn at random, and its opposite."""
@@ -23,10 +25,14 @@ def at_random(space: Space, rng: Random) -> Batches:
     return _affordable(space, _shuffled(space, rng))
 
 
-def shared(space: Space, rng: Random) -> Batches:
-    """Train the shared run, then the masks that score best with its weights; ties in the order of the digits."""
-    yield [SHARED]
-    yield from _affordable(space, sorted(space.shared, key=lambda mask: (-space.shared[mask], mask)))
+def ranked_by(first: str) -> Strategy:
+    """Train a first run, then the masks that it ranks highest; ties in the order of the digits."""
+
+    def strategy(space: Space, rng: Random) -> Batches:
+        yield [first]
+        yield from _affordable(space, sorted(space.ranking, key=lambda mask: (-space.ranking[mask], mask)))
+
+    return strategy
 
 
 def gaussian(space: Space, rng: Random) -> Batches:
@@ -43,7 +49,11 @@ def gaussian(space: Space, rng: Random) -> Batches:
         yield [waiting.pop(0)]
 
 
-STRATEGIES: dict[str, Strategy] = {"random": at_random, "shared": shared, "gaussian": gaussian}
+STRATEGIES: dict[str, Strategy] = {
+    "random": at_random,
+    "gaussian": gaussian,
+    **{name: ranked_by(first) for name, first in FIRST_RUNS.items()},
+}
 
 
 def _shuffled(space: Space, rng: Random) -> list[str]:

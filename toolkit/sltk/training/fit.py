@@ -20,7 +20,7 @@ from . import pass_choice
 from .checkpoints import ResumePoint
 from .collective import check_setup, newest_checkpoint
 from .loss_scaling import LossScaler
-from .task import Task
+from .task import NetworkCallback, Task
 from .trainer import PackedTrainer
 
 _OPTIMIZERS = {
@@ -54,6 +54,9 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
     """
     if not len(task.examples):
         return Fitted(_cost(task), is_evaluated=False)
+    for callback in task.callbacks:
+        if isinstance(callback, NetworkCallback):
+            callback.prepare(task.network)
     newest = None
     if spec.sharding != "none" and processes.world_size() == 1:
         progress.note(

@@ -122,5 +122,8 @@ class LabellingRun(RunKind[Experiment]):
 
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the model, with a copy of its `imports/`."""
+        mask = self.model.network.backbone.learned_mask
+        if mask is not None:
+            self.model.backbone = self.model.backbone.model_copy(update={"unmask": mask})
         about = {"step": metrics["train"]["steps"], "spec": digest(self.spec)}
         self._type.save(self.model, self.run.model, self.run.imports, about)

@@ -14,6 +14,13 @@ from ..nn.trainable import TrainableModule
 from .epoch_batches import Examples
 
 
+class NetworkCallback(TrainerCallback):  # type: ignore[misc]
+    """A callback that changes the network before training is set up, for example by adding weights to it."""
+
+    def prepare(self, network: TrainableModule) -> None:
+        """Change the network; called once, before the optimizer is made or a checkpoint is read."""
+
+
 def _no_record(_: dict[str, Any]) -> None:
     """Record nothing."""
 

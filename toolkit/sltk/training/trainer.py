@@ -164,6 +164,25 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """Not counted."""
         return 0
 
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Create the optimizer; the gates of a learned mask have their own learning rate, and no weight decay."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        gates = self.model.gates
+        if gates is not None and is_new:
+            own = list(gates.parameters())
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if all(p is not gate for gate in own)]
+            settings = {"lr": gates.learning_rate, "weight_decay": 0.0}
+            optimizer.add_param_group({"params": own, **settings})
+        return optimizer
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """Log values; with the loss, how open each block is while a mask is learned."""
+        if self.model.gates is not None and "loss" in logs:
+            logs["gates"] = [round(each, 6) for each in self.model.gates.probabilities()]
+        super().log(logs, start_time)
+
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Create the schedule over the number of steps that the recipe counts."""
         horizon = self._recipe.horizon(

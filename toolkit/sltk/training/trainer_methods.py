@@ -31,10 +31,12 @@ METHODS: Mapping[str, Sequence[str]] = {
     "_save_checkpoint": ("model", "trial"),
     "_save_optimizer_and_scheduler": ("output_dir",),
     "_sync_replicated_trainable_parameters": ("model",),
+    "create_optimizer": ("model",),
     "create_scheduler": ("num_training_steps", "optimizer"),
     "floating_point_ops": ("inputs",),
     "get_batch_samples": ("epoch_iterator", "num_batches", "device"),
     "get_train_dataloader": (),
+    "log": ("logs", "start_time"),
     "training_step": ("model", "inputs", "num_items_in_batch"),
 }
 """Their arguments. Public methods with arguments of their own are listed too."""
