@@ -59,6 +59,8 @@ class CardFacts(_Facts):
     format: Literal[1] = 1
     name: str
     base: BaseFacts | None = None
+    first_blocks: int | None = None
+    """How many blocks of the base model are used, if not all of them."""
     adaptation: Literal["adapter", "full", "frozen", "scratch"] = "full"
     """How the weights of the backbone were trained."""
     quantization: str | None = None

@@ -36,7 +36,8 @@ def _summary(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
     if facts and facts.adaptation == "scratch":
         about += ", trained from random weights"
     elif facts and facts.base:
-        about += f", based on {_base(facts)}"
+        part = "" if facts.first_blocks is None else f"the first {facts.first_blocks} blocks of "
+        about += f", based on {part}{_base(facts)}"
     if facts and facts.origin:
         about += f", pre-trained further in the run {escaped(facts.origin)}"
     test = (facts.scores.get("test") or facts.scores.get("validation")) if facts else None

@@ -71,6 +71,7 @@ def _facts_of_run(run: Path) -> CardFacts:
         return CardFacts(
             name=str(spec.get("name")),
             base=_base(backbone),
+            first_blocks=None if backbone.get("blocks") in (None, "all") else backbone["blocks"],
             adaptation=_adaptation(backbone),
             quantization=(backbone.get("quantization") or {}).get("type"),
             origin=origin.get("run"),

@@ -100,7 +100,7 @@ def _dropped(config: Any, whole: nn.Module, part: nn.Module, blocks: int) -> set
     modules = dict(whole.named_modules())
     for name, module in part.named_modules():
         twin = modules.get(name)
-        if _number(name) is not None and (twin is None or _values(module) != _values(twin)):
+        if block_of(name) is not None and (twin is None or _values(module) != _values(twin)):
             raise _refused(config, f"`{name}` is different in the shortened model")
     before, after = _tensors(whole), _tensors(part)
     for name, shape in after.items():
@@ -108,13 +108,13 @@ def _dropped(config: Any, whole: nn.Module, part: nn.Module, blocks: int) -> set
             raise _refused(config, f"`{name}` is different in the shortened model")
     dropped = before.keys() - after.keys()
     for name in sorted(dropped):
-        number = _number(name)
+        number = block_of(name)
         if number is None or number < blocks:
             raise _refused(config, f"`{name}` is missing in the shortened model")
     return dropped
 
 
-def _number(name: str) -> int | None:
+def block_of(name: str) -> int | None:
     """The first number in the name of a module or tensor: that of its block."""
     return next((int(each) for each in name.split(".") if each.isdecimal()), None)
 
@@ -143,8 +143,8 @@ def check_unused(unused: Iterable[str], early_exit: EarlyExit, name: str) -> Non
     Raises:
         ModelError: a dropped block is not in the files, or a tensor of a block in use is not used.
     """
-    found = {number for each in unused if (number := _number(each)) is not None}
-    expected = {number for each in early_exit.dropped if (number := _number(each)) is not None}
+    found = {number for each in unused if (number := block_of(each)) is not None}
+    expected = {number for each in early_exit.dropped if (number := block_of(each)) is not None}
     for number in sorted(found ^ expected):
         if number in expected:
             about = f"the weights in `{name}` are incomplete: those of block {number} are missing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors.torch import load_file
 from torch import nn
@@ -15,6 +15,7 @@ from ...files import manifest
 from ...files.damage import damaged, read_header, read_json, report_damage
 from ...nn.fused.onednn import is_linear, stores_transposed
 from .base_weights import is_same_base
+from .early_exit import block_of
 
 if TYPE_CHECKING:
     from .pretrained import LoRA
@@ -113,26 +114,23 @@ def _check_saved(folder: Path, spec: LoRA) -> list[str]:
     return names
 
 
-def _replace_weights(model: Any, path: Path) -> None:
-    """Replace the weights of fresh adapters.
+def _replace_weights(model: Any, path: Path, unused: frozenset[str] = frozenset()) -> None:
+    """Replace the weights of fresh adapters by those in a file, except the `unused` ones.
 
     Raises:
         UsageError: the file is missing or damaged, or has other names or shapes.
     """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from peft import set_peft_model_state_dict
 
-    found = {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
-    fresh = {
-        name: tuple(value.shape)
-        for name, value in get_peft_model_state_dict(model, save_embedding_layers=False).items()
-    }
+    found, fresh = _stored_shapes(path, unused), _shapes(model)
     for name in sorted(fresh.keys() ^ found.keys()):
         raise damaged(path, f"`{name}` is missing" if name in fresh else f"`{name}` is unknown")
     for name, shape in fresh.items():
         if found[name] != shape:
             raise damaged(path, f"`{name}` has the shape {list(found[name])}, expected {list(shape)}")
     with report_damage(path):
-        set_peft_model_state_dict(model, load_file(str(path)))
+        weights = {name: value for name, value in load_file(str(path)).items() if name not in unused}
+        set_peft_model_state_dict(model, weights)
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
@@ -143,8 +141,8 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
+def _stored_shapes(path: Path, unused: frozenset[str] = frozenset()) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(entry["shape"]) for name, entry in read_header(path).items() if name not in unused}
 
 
 _PLAIN: dict[str, Any] = dict.fromkeys(
@@ -157,15 +155,18 @@ _DESCRIPTIONS = ("pretraining.json", "sltk.json")
 _ADAPTER = "backbone.adapter"
 
 
-def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
+def start_from(
+    model: Any, adapter: str, base: Mapping[str, Any], *, blocks: int | Literal["all"] = "all"
+) -> None:
     """Replace the fresh adapter weights of a peft model by those of a trained adapter.
 
     Args:
         adapter: a run directory, its `model/` or `adapter/`, or any folder that peft wrote.
         base: the source of the weights of `model`, as in `PackedBackbone.base`.
+        blocks: the blocks of the base that `model` has; the adapter may be for more of them.
 
     Raises:
-        ModelError: the folder contains no adapter, or one with another base model or other LoRA settings.
+        ModelError: the folder contains no adapter, or one with another base model, other LoRA settings or fewer blocks.
         UsageError: a file of the adapter is damaged.
     """
     folder = _adapter_folder(Path(adapter))
@@ -175,9 +176,20 @@ def start_from(model: Any, adapter: str, base: Mapping[str, Any]) -> None:
     if differing:
         message = f"the adapter in `{folder}` was trained with settings that differ from `lora`"
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
-    if _stored_shapes(folder / _WEIGHTS) != _shapes(model):
+    expected, stored = _shapes(model), _stored_shapes(folder / _WEIGHTS)
+    has, needs = _count_blocks(stored), _count_blocks(expected)
+    if has < needs:
+        note = f"set `blocks: {has}` here too, or train an adapter on all blocks of this model"
+        about = f"the adapter in `{folder}` was trained on the first {has} blocks; this model has {needs}"
+        raise ModelError(Problem(about, path=_ADAPTER, notes=(note,)))
+    unused = frozenset(name for name in stored if blocks != "all" and (block_of(name) or 0) >= blocks)
+    if {name: shape for name, shape in stored.items() if name not in unused} != expected:
         raise _other_base(folder, "its weights do not fit the layers of this model")
-    _replace_weights(model, folder / _WEIGHTS)
+    _replace_weights(model, folder / _WEIGHTS, unused)
+
+
+def _count_blocks(names: Iterable[str]) -> int:
+    return 1 + max((block_of(name) or 0 for name in names), default=0)
 
 
 def _adapter_folder(path: Path) -> Path:
