@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sltk.components.backbones import Decoder, TrainedTokenizer
+from sltk.errors import ModelError
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
 from tiny_families import BY_NAME
@@ -84,3 +85,31 @@ def test_a_vector_depends_on_other_sentences_only_if_padding_is_attended_to() ->
         alone = backbone(sentences()[3], Packing.of_lengths([2]))
         together = backbone(torch.cat(sentences()), Packing.of_lengths(LENGTHS))[-2:]
         assert torch.allclose(alone, together, atol=1e-5) != flawed
+
+
+def first_copies(packing: Packing, copies: int) -> Tensor:
+    """The places of the first copies."""
+    lengths = torch.tensor(packing.lengths)
+    return ((lengths.cumsum(0) - lengths) * copies).repeat_interleave(lengths) + packing._positions()
+
+
+def test_a_model_that_does_not_read_the_last_copy_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient shows that words of the first copy have not seen the sentence, with and without unmasked blocks."""
+    monkeypatch.setattr(Packing, "_last_copies", first_copies)
+    with pytest.raises(ModelError, match="word 1 of a sentence does not see what it should in its copies"):
+        decoder(1)
+    with pytest.raises(ModelError, match=r"the last copy differs by .* from that of the stock model"):
+        decoder(1, unmask="all")
+
+
+def test_copies_whose_positions_do_not_run_on_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With positions that start again in each copy, the vectors are not those of the stock model."""
+    running = Packing._positions
+    monkeypatch.setattr(Packing, "_positions", lambda packing: running(packing) % 5)
+    with pytest.raises(ModelError, match=r"the last copy differs by .* from that of the stock model"):
+        decoder(1)
+
+
+def test_the_proof_records_the_number_of_copies() -> None:
+    """Only if there is more than one: the record of other models stays the same."""
+    assert [decoder(repeat).proof.as_json().get("copies") for repeat in (0, 2)] == [None, 3]

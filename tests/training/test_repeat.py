@@ -57,10 +57,16 @@ def test_padding_is_attended_to_in_the_batches_of_the_spec(
 ) -> None:
     """In a sweep, training and scoring both have `batch_size` sentences per pass; scored ones are in file order."""
     passes = Passes(monkeypatch)
-    flawed = {**spec(attend_to_padding=True), "sweep": {"grid": {"seed": [120]}}}
-    plan = sweeps.plan({**flawed, "executor": {"type": "local", "isolated": False}})
+    flawed = spec(attend_to_padding=True)
+    flawed["trainer"]["batch_size"] = 5
+    plan = sweeps.plan(
+        {**flawed, "sweep": {"grid": {"seed": [120]}}, "executor": {"type": "local", "isolated": False}}
+    )
     outcome = sweeps.run(plan, tmp_path / "sweep")
-    assert [len(lengths) for lengths in passes.lengths] == [8, 8, 5, 8, 8]
+    proof, trained, scored = passes.lengths[:2], passes.lengths[2:7], passes.lengths[7:]
+    assert proof == [[5, 3]] * 2
+    assert [len(lengths) for lengths in trained] == [5, 5, 5, 5, 1]
+    assert [len(lengths) for lengths in scored] == [5, 3] * 2
     (name,) = outcome.names("done")
     with pytest.raises(SltkError, match="attends to padding"):
         sltk.load(tmp_path / "sweep" / "runs" / name)

@@ -90,18 +90,19 @@ def _attend(
     unmasked: bool,
     bias: Tensor | None = None,
 ) -> Tensor:
-    record, rule = getattr(module, "sltk_kernels", None), _rule(module, sliding_window, unmasked)
+    record, rule = getattr(module, "sltk_kernels", None), rule_of(module, sliding_window, unmasked)
     if bias is None:
         return kernel_choice.attend(
             record, query, key, value, packing, rule, scaling, dropout, softcap, sinks
         )
-    within = _rule(module, sliding_window, False)
+    within = rule_of(module, sliding_window, False)
     return kernel_choice.attend_with_bias(
         record, query, key, value, packing, rule, within, bias, scaling, dropout, softcap, sinks
     )
 
 
-def _rule(module: nn.Module, sliding_window: int | None, unmasked: bool) -> Rule:
+def rule_of(module: nn.Module, sliding_window: int | None, unmasked: bool) -> Rule:
+    """Which tokens see each other in a block with this flag, whose attention module is called with this window."""
     window = None if unmasked and module.sltk_drop_window else sliding_window
     if window is not None and module.sltk_inclusive:
         window += 1

@@ -58,6 +58,12 @@ class Proof:
     """The number format of the products in these checks."""
     kernel: str = "eager"
     """The attention kernels that ran during the proof; training may use others (`PackedBackbone.kernels`)."""
+    copies: int | None = None
+    """How often each sentence is read, if more than once: the last copy was compared too."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that are set, for `environment.json`."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class PackedBackbone(nn.Module):
@@ -182,6 +188,12 @@ class PackedBackbone(nn.Module):
         vectors_XH = self.states(ids_X, repeated, all_states=False)[-1][0]
         return vectors_XH.index_select(0, packing.last_copies(self.copies, device))
 
+    @property
+    def padding_token(self) -> int:
+        """The token that sentences are padded with: that of the tokenizer, or of the model."""
+        token = getattr(self.tokenizer, "pad_token_id", None)
+        return self._padding if token is None else int(token)
+
     def _with_padding(self, ids_T: Tensor, packing: Packing) -> Tensor:
         """Pad all sentences on the right to the longest, read padding as words, and return the vectors of words only.
 
@@ -189,8 +201,7 @@ class PackedBackbone(nn.Module):
         a vector depends on the other sentences of its batch.
         """
         padded, places_T = packing.padded(), packing.padded_places(ids_T.device)
-        token = getattr(self.tokenizer, "pad_token_id", None)
-        fill = ids_T.new_full((padded.tokens,), self._padding if token is None else token)
+        fill = ids_T.new_full((padded.tokens,), self.padding_token)
         return self._last_copies(fill.index_copy(0, places_T, ids_T), padded).index_select(0, places_T)
 
     def states(self, ids_T: Tensor, packing: Packing, all_states: bool) -> list[Tensor]:

@@ -47,10 +47,10 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     flags, was_training = backbone.flags, model.training
     model.eval()
     backbone.kernels.clear()
-    with probe_sentences.recorded_calls() as calls, _tracked_embedding(model) as embedded:
+    with probe_sentences.recorded_calls() as calls, tracked_embedding(model) as embedded:
         states = backbone.states(probe_sentences.token_ids(model), probe_sentences.PACKING, all_states=True)
     if [id(module) for module, _ in calls] != [id(module) for module in modules]:
-        raise _violation(f"{len(calls)} calls of sltk's attention function for {len(flags)} blocks")
+        raise violation(f"{len(calls)} calls of sltk's attention function for {len(flags)} blocks")
     _check_embedding(states[0], embedded[0])
     _check_blocks(states, flags)
     difference = _stock_difference(backbone, modules, own)
@@ -67,7 +67,7 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
 def _check_embedding(state_1TH: Tensor, embedded_1TH: Tensor) -> None:
     """Check that no token reaches another before the first block (MobileBERT's embedding mixes neighbours)."""
     for token in (0, 4, 5, 7):
-        if any(other != token for other in _sources(state_1TH[0, token : token + 1], embedded_1TH)):
+        if any(other != token for other in sources(state_1TH[0, token : token + 1], embedded_1TH)):
             raise UnsuitableError("words reach each other before the first block, in the embedding")
 
 
@@ -79,19 +79,19 @@ def _check_blocks(states: list[Tensor], flags: Sequence[bool]) -> None:
         looks_ahead = set()
         for sentence in (probe_sentences.FIRST, probe_sentences.SECOND):
             earlier, last = slice(sentence.start, sentence.stop - 1), sentence.stop - 1
-            sources = _sources(states[block + 1][0, earlier], states[block])
-            if not sources <= set(range(sentence.start, sentence.stop)):
+            reached = sources(states[block + 1][0, earlier], states[block])
+            if not reached <= set(range(sentence.start, sentence.stop)):
                 raise UnsuitableError(f"in block {block} a word of one sentence reaches another sentence")
-            if not set(range(earlier.start, earlier.stop)) <= sources:
+            if not set(range(earlier.start, earlier.stop)) <= reached:
                 raise UnsuitableError(f"in block {block} words do not reach themselves")
-            looks_ahead.add(last in sources)
+            looks_ahead.add(last in reached)
         if looks_ahead != {flag}:
             wrong.append(f"{block} (expected: {'unmasked' if flag else 'causal'})")
     if wrong:
-        raise _violation(f"these blocks do the opposite of what their mask says: {', '.join(wrong)}")
+        raise violation(f"these blocks do the opposite of what their mask says: {', '.join(wrong)}")
 
 
-def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
+def sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
     """Positions of the inputs that the outputs depend on."""
     # The weights differ, because the plain sum over a normalized vector is constant and has no gradient.
     weights_XH = torch.cos(torch.arange(outputs_XH.numel(), device=outputs_XH.device)).reshape(
@@ -102,7 +102,7 @@ def _sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
     if gradient is None:
         raise UnsuitableError("the hidden states that the model returns are not those it computes with")
     if not bool(gradient.isfinite().all()):
-        raise _violation("the model computes numbers that are not finite; try dtype: float32")
+        raise violation("the model computes numbers that are not finite; try dtype: float32")
     reached_T = gradient[0].ne(0).any(-1)
     return set(reached_T.nonzero().flatten().tolist())
 
@@ -150,12 +150,13 @@ def tolerance(backbone: PackedBackbone) -> float:
     return 0.04 if autocast.uses_tf32(backbone.device) else 1e-3
 
 
-def _violation(what: str) -> ModelError:
+def violation(what: str) -> ModelError:
+    """The error that a model does not do what its settings say."""
     return ModelError(Problem(f"the mask does not hold: {what}", notes=("nothing was trained or predicted",)))
 
 
 @contextmanager
-def _tracked_embedding(model: Any) -> Iterator[list[Tensor]]:
+def tracked_embedding(model: Any) -> Iterator[list[Tensor]]:
     """Collect the output of the embedding, with a gradient whether or not its weights are trained."""
     embedded: list[Tensor] = []
 

@@ -68,7 +68,7 @@ def environment(seed: int, model: TrainedModel) -> dict[str, Any]:
 def mask_proof(model: TrainedModel) -> dict[str, Any] | None:
     """The proof of the mask; None if the model has none."""
     proof = model.network.backbone.proof
-    return None if proof is None else vars(proof)
+    return None if proof is None else proof.as_json()
 
 
 def attention(model: TrainedModel) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ...errors import ModelError, Problem
-from ...nn import autocast, mask_proof, probe_sentences
+from ...nn import autocast, copy_proof, mask_proof, probe_sentences
 from ...nn.attention import NAME
 from ...nn.backbone import BuildContext, PackedBackbone, Proof
 from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules, is_bidirectional
@@ -36,6 +39,7 @@ def apply_mask(
     """
     model.config.use_cache = False
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
+    backbone.copies, backbone.attends_to_padding = spec.copies, spec.attend_to_padding
     if autocast.autocast_dtype(context.precision, context.device) is not None:
         backbone.precision = context.precision  # so the proof is for the format in which the model runs
     is_encoder = spec.type_name == "encoder"
@@ -60,9 +64,20 @@ def _use_own_attention(
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         raise UnsuitableError(reason) from error
     assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
-    backbone.prove = functools.partial(mask_proof.prove, backbone, modules, own=own)
+    backbone.prove = functools.partial(_prove, backbone, modules, own=own)
     if context.prove:
         backbone.proof = backbone.prove()
+
+
+def _prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) -> Proof:
+    """Prove the mask; and, if sentences are not read as they are, how they are read."""
+    start_time = time.perf_counter()
+    proof = mask_proof.prove(backbone, modules, own=own)
+    if backbone.copies == 1 and not backbone.attends_to_padding:
+        return proof
+    copy_proof.prove(backbone, modules, own=own)
+    seconds = round(time.perf_counter() - start_time, 3)
+    return replace(proof, copies=backbone.copies, seconds=seconds)
 
 
 def _cannot_unmask(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:

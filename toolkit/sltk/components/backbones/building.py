@@ -74,7 +74,6 @@ def _build(
         check_finite(model, context.saved if folder is None else folder)
     base_model = model.base_model if context.language_model else model
     backbone = apply_mask(base_model, tokenizer, flags, spec, context)
-    backbone.copies, backbone.attends_to_padding = spec.copies, spec.attend_to_padding
     backbone.language_model = model if context.language_model else None
     if source is not None and not source.is_inside_run:
         backbone.base = gguf_base or identify_base(source.name, source.options.get("revision"))
