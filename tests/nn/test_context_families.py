@@ -6,6 +6,7 @@ writes the attention mask of each block itself, and runs the eager attention of 
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 from sltk.components.backbones import Decoder, TrainedTokenizer
 from sltk.nn.backbone import BuildContext, PackedBackbone
@@ -56,6 +57,9 @@ ARMS = {
     "repeat 1": Arm({"repeat": 1}, copies=2),
     "repeat 2": Arm({"repeat": 2}, copies=3),
     "repeat 1 + 0011": Arm({"repeat": 1, "unmask": "0011"}, "0011", copies=2),
+    "blocks 3": Arm({"blocks": 3}, "000"),
+    "blocks 3 + 011": Arm({"blocks": 3, "unmask": "011"}, "011"),
+    "repeat 1 + blocks 2 + 01": Arm({"repeat": 1, "blocks": 2, "unmask": "01"}, "01", copies=2),
     "repeat 1 + 0111 + padding": Arm(
         {"repeat": 1, "unmask": "0111", "attend_to_padding": True}, "0111", copies=2, is_flawed=True
     ),
@@ -78,20 +82,26 @@ def backbone(family: str, arm: str) -> PackedBackbone:
     return build(family, **ARMS[arm].keys)
 
 
-def windows(model: Any) -> list[int | None]:
+@functools.cache
+def config(family: str) -> Any:
+    """The config of the whole model."""
+    return AutoConfig.for_model(family, **BY_NAME[family].config())
+
+
+def windows(family: str) -> list[int | None]:
     """The sliding window of each block that the family has by itself."""
-    kinds = getattr(model.config, "layer_types", None)
-    width = getattr(model.config, "sliding_window", None)
+    kinds = getattr(config(family), "layer_types", None)
+    width = getattr(config(family), "sliding_window", None)
     return [
         width if kinds is None or kinds[block] == "sliding_attention" else None for block in range(BLOCKS)
     ]
 
 
-def masks(arm: Arm, lengths: Sequence[int], model: Any) -> list[Tensor]:
+def masks(arm: Arm, lengths: Sequence[int], family: str) -> list[Tensor]:
     """For each block [N, 1, X, X]: what the tokens of repeated sentences see, padded on the right."""
     longest = arm.copies * max(lengths)
     by_block = []
-    for block, window in zip(range(len(arm.mask)), windows(model), strict=False):
+    for block, window in zip(range(len(arm.mask)), windows(family), strict=False):
         seen = torch.zeros(len(lengths), 1, longest, longest, dtype=torch.bool)
         for row, length in enumerate(lengths):
             whole = arm.copies * length
@@ -100,18 +110,17 @@ def masks(arm: Arm, lengths: Sequence[int], model: Any) -> list[Tensor]:
     return by_block
 
 
-def stock(ours: PackedBackbone, arm: Arm) -> tuple[Any, nn.ModuleList]:
-    """The family's model of transformers, with as many blocks as its config, cut by hand, and the same weights."""
-    config = type(ours.model.config).from_dict({**ours.model.config.to_dict(), "num_hidden_layers": BLOCKS})
-    model = AutoModel.from_config(config, attn_implementation="eager").eval()
+def stock(family: str, arm: str) -> tuple[str, Any, nn.ModuleList]:
+    """The family's model of transformers with the same weights, and its blocks, cut by hand."""
+    model = AutoModel.from_config(copy.deepcopy(config(family)), attn_implementation="eager").eval()
     blocks = next(part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == BLOCKS)
-    del blocks[len(arm.mask) :]
-    model.load_state_dict(ours.model.state_dict())
-    return model, blocks
+    del blocks[len(ARMS[arm].mask) :]
+    model.load_state_dict(backbone(family, arm).model.state_dict())
+    return family, model, blocks
 
 
 def by_hand(
-    model: Any, blocks: nn.ModuleList, arm: Arm, sentences: Sequence[Tensor], pad: int
+    family: str, model: Any, blocks: nn.ModuleList, arm: Arm, sentences: Sequence[Tensor], pad: int
 ) -> list[Tensor]:
     """The vectors of the last copies, from one padded batch in which each block has its own mask."""
     lengths = [len(ids) for ids in sentences]
@@ -123,7 +132,7 @@ def by_hand(
     padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=0)
     hooks = [
         block.register_forward_pre_hook(functools.partial(_with_mask, seen), with_kwargs=True)
-        for block, seen in zip(blocks, masks(arm, spans, model), strict=True)
+        for block, seen in zip(blocks, masks(arm, spans, family), strict=True)
     ]
     with torch.inference_mode():
         positions = torch.arange(padded.shape[1]).expand(len(rows), -1)
@@ -159,9 +168,7 @@ def test_packed_and_alone_and_by_hand_give_the_same_vectors(family: str, arm: st
     ours = backbone(family, arm)
     packed = vectors(ours, IDS).split(LENGTHS)
     alone = [vectors(ours, [ids]) for ids in IDS]
-    reference = functools.partial(
-        by_hand, *stock(ours, ARMS[arm]), ARMS[arm], pad=ours.tokenizer.pad_token_id
-    )
+    reference = functools.partial(by_hand, *stock(family, arm), ARMS[arm], pad=ours.tokenizer.pad_token_id)
     padded, one_by_one = reference(IDS), [reference([ids])[0] for ids in IDS]
     pairs = [*zip(packed, padded, strict=True), *zip(alone, one_by_one, strict=True)]
     for one, other in pairs:
@@ -183,7 +190,7 @@ def test_the_gradient_shows_exactly_the_paths_of_the_masks(family: str, arm: str
     hook = ours.model.get_input_embeddings().register_forward_hook(track)
     states = ours(torch.cat([IDS[0], IDS[2][:3]]), Packing.of_lengths(lengths))
     hook.remove()
-    parts = [paths(ours.model, strategy, span) for span in strategy.spans(lengths)]
+    parts = [paths(family, strategy, span) for span in strategy.spans(lengths)]
     parts = [part[:length] for part, length in zip(parts, lengths, strict=True)]
     expected = torch.block_diag(*parts) > 0
     weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(3))
@@ -194,15 +201,15 @@ def test_the_gradient_shows_exactly_the_paths_of_the_masks(family: str, arm: str
     assert torch.equal(torch.stack(reached), expected)
 
 
-def paths(model: Any, arm: Arm, length: int) -> Tensor:
+def paths(family: str, arm: Arm, length: int) -> Tensor:
     """[length, copies * length]: whether the last copy of a token depends on each token of each copy."""
     reach = torch.eye(arm.copies * length)
-    for seen in masks(arm, [length], model):
+    for seen in masks(arm, [length], family):
         reach = ((seen[0, 0].float() @ reach) > 0).float()
     return reach[-length:]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_defaults_written_out_change_nothing(family: str) -> None:
-    """`repeat: 0` gives, bit for bit, the vectors of a model without the key."""
-    assert torch.equal(vectors(build(family, repeat=0), IDS), vectors(build(family), IDS))
+    """`repeat: 0` and `blocks: all` give, bit for bit, the vectors of a model without these keys."""
+    assert torch.equal(vectors(build(family, repeat=0, blocks="all"), IDS), vectors(build(family), IDS))
