@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from sltk.reports.run_records import RunRecord
+from sltk.reports.run_records import Arm, RunRecord
 
 TYPES = ("LOC", "ORG", "PER")
 
@@ -35,6 +35,46 @@ def study(
         for mask in configurations or masks()
         for seed in seeds
     ]
+
+
+ARMS = {
+    "0000": (0.62, {"unmask": "0000"}),
+    "0011": (0.70, {"unmask": "0011"}),
+    "1111": (0.66, {"unmask": "1111"}),
+    "repeat_1": (0.70, {"unmask": "none", "repeat": 1}),
+    "minilm": (0.64, {"type": "encoder", "unmask": "all"}),
+    "1111_padding": (0.60, {"unmask": "1111", "attend_to_padding": True}),
+    "repeat_1_padding": (0.69, {"unmask": "none", "repeat": 1, "attend_to_padding": True}),
+}
+"""Arms of a study by name: quality, and settings of the backbone."""
+COMPARE = ["0011:1111", "repeat_1:1111", "repeat_1_padding:1111_padding::repeat_1:1111"]
+
+
+def named_arms(
+    seeds: Sequence[int] = (120, 121, 122),
+    *,
+    arms: dict[str, tuple[float, dict[str, object]]] = ARMS,
+    compare: Sequence[str] = COMPARE,
+    data: str = "news",
+    sentences: int = 60,
+) -> list[RunRecord]:
+    """One record per arm and seed of a sweep that names its arms and declares comparisons."""
+    made = []
+    for place, (name, (quality, backbone)) in enumerate(arms.items()):
+        for each in study(
+            [str(backbone["unmask"])], seeds, quality=lambda _, q=quality: q, data=data, sentences=sentences,
+            backbone={"type": "decoder", **backbone},
+        ):  # fmt: skip
+            speed = 100.0 / (1 + float(backbone.get("repeat", 0)))  # type: ignore[arg-type]
+            cost = {
+                "words_per_second": speed, "words_per_cpu_second": speed, "parameters": 135_000_000,
+                "prediction_words_per_second": 3 * speed, "prediction_words_per_cpu_second": 3 * speed,
+                "peak_memory_bytes": 2**30, "trained_parameters": 1_000_000,
+            }  # fmt: skip
+            arm = Arm(place=place, compare=list(compare))
+            changes = {"name": name, "arm": arm, "sweep": f"context_{data}", "train": {**each.train, **cost}}
+            made.append(each.model_copy(update=changes))
+    return made
 
 
 def record(rng, mask, seed, quality, gold, types, data, settings):

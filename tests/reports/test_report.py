@@ -19,12 +19,13 @@ import study_records
 import tiny
 from sltk.cli import main
 from sltk.reports import plotting
+from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import write_report
 from sltk.reports.comparisons import compare_with_baseline
 from sltk.reports.figures import checkpoint_curves
 from sltk.reports.plotting import save, style
 from sltk.reports.run_records import read_records, write_records
-from sltk.reports.study import Summary, arrange
+from sltk.reports.study import Summary
 
 FORMS = ("png", "svg", "pdf")
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}

@@ -15,12 +15,12 @@ import study_records
 import tiny
 from sltk import DataError, sweeps
 from sltk.cli import main
+from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import write_report
 from sltk.reports.discovery import collect
 from sltk.reports.pretraining_curves import curves, table
 from sltk.reports.run_reader import read_run
 from sltk.reports.run_records import RunRecord, write_records
-from sltk.reports.study import arrange
 from sltk.run import pretrain
 from sltk.rundir.pretrained_origin import Origin, origin_of
 

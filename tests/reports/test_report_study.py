@@ -13,13 +13,13 @@ import study_records
 import tiny
 from sltk import DataError, UsageError
 from sltk.cli import main
+from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import write_report
 from sltk.reports.comparisons import compare_with_baseline
 from sltk.reports.discovery import collect
 from sltk.reports.result_tables import choice_text
 from sltk.reports.run_reader import read_run
 from sltk.reports.run_records import read_records, write_records
-from sltk.reports.study import arrange
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,15 @@ def report(
             help="configuration to compare with  [default: mask 0000, else the first]",
         ),
     ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="A:B",
+            help="test A minus B, or with A:B::C:D the difference of two differences; may be repeated  "
+            "[default: the comparisons that a sweep declares, else all with the baseline]",
+        ),
+    ] = None,
     records: Annotated[
         Path | None,
         typer.Option(
@@ -48,14 +57,16 @@ def report(
     """
     from ..reports.assembly import write_report
 
-    result = write_report(sources, output, separate=tasks, baseline=baseline, records=records)
+    result = write_report(
+        sources, output, separate=tasks, baseline=baseline, compare=compare or (), records=records
+    )
     with results_are_stored():
         _print_report(result)
 
 
 def _print_report(result: Report) -> None:
     """Print the table of each task, and notes."""
-    from ..reports.assembly import main_table
+    from ..reports.assembly import main_table, task_notes
     from ..reports.result_tables import choice_text
 
     for task in result.tasks:
@@ -67,7 +78,7 @@ def _print_report(result: Report) -> None:
         ]
         print_table(table.columns, rows)
         print_result(f"{table.note.replace('Bold:', '*:')}\n{choice_text(task)}\n")
-        for note in task.notes():
+        for note in task_notes(task):
             print_info(f"note: {note}")
     for note in result.runs.notes:
         print_info(f"note: {note}")

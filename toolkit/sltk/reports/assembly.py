@@ -11,14 +11,17 @@ from ..errors import UsageError
 from ..files import atomic
 from ..files.paths import resolved
 from ..files.writable import check_file, check_folder
-from . import diagnostics, figures, pages, plotting, pretraining_curves
+from . import arm_figures, diagnostics, figures, pages, plotting, pretraining_curves
+from .arm_tables import arm_table, cost_table, learning_table
+from .arrangement import arrange
 from .comparability import flat
+from .comparisons import compare_declared, missing_comparisons
 from .discovery import CollectedRuns, collect
 from .pages import Picture, Section
 from .result_tables import ResultTable, choice_text, response_table, run_table, score_table, type_table
 from .run_records import write_records
 from .significance_tables import significance_tables
-from .study import StudyTask, arrange
+from .study import StudyTask
 
 FILES = {"report.html", "report.md", "table.tex", "results.csv", "figures"}
 """The contents of a report's folder."""
@@ -39,6 +42,7 @@ def write_report(
     *,
     separate: bool = False,
     baseline: str | None = None,
+    compare: Sequence[str] = (),
     records: Path | None = None,
 ) -> Report:
     """Write the report of all finished runs in and below `paths`.
@@ -48,6 +52,8 @@ def write_report(
         output: the folder to write, by default `reports/NAME`; an older report there is replaced.
         separate: report on runs of different data side by side, instead of refusing them.
         baseline: the configuration that others are compared with; by default the mask 0000, else the first.
+        compare: comparisons to test, `A:B` or `A:B::C:D`, instead of those with the baseline; by default those that
+            the sweeps declare.
         records: a file to write the runs to, as records.
 
     Raises:
@@ -60,7 +66,8 @@ def write_report(
     if records is not None:
         check_file(records)
     runs = collect(sources)
-    tasks = arrange(runs.records, separate=separate or runs.varies_data, baseline=baseline)
+    separate = separate or runs.varies_data
+    tasks = arrange(runs.records, separate=separate, baseline=baseline, compare=compare)
     with atomic.new_folder(output) as folder:
         _write_files(tasks, runs.notes, folder)
     if records is not None:
@@ -110,19 +117,32 @@ class _Kind:
     applies: Callable[[StudyTask], bool]
 
 
+def _shows_arms(task: StudyTask) -> bool:
+    return task.has_arms and not pretraining_curves.is_over_checkpoints(task)
+
+
 _KINDS = (
     _Kind("configurations", "Score by configuration: mean ± one standard deviation over seeds",
-          figures.configurations, lambda task: not pretraining_curves.is_over_checkpoints(task)),
+          figures.configurations,
+          lambda task: not task.has_arms and not pretraining_curves.is_over_checkpoints(task)),
+    _Kind("arms", "Score by arm: mean, 95 % interval over sentences, and each seed",
+          arm_figures.arms, _shows_arms),
+    _Kind("comparisons", "Differences between configurations: mean, 95 % intervals, and each seed",
+          arm_figures.differences, lambda task: bool(compare_declared(task))),
     _Kind("checkpoints", "Score by checkpoint of pre-training: mean ± one standard deviation over seeds",
           pretraining_curves.figure, pretraining_curves.has_checkpoints),
     _Kind("learning_curves", "Training loss and validation score by epoch, mean over seeds",
-          diagnostics.learning_curves, diagnostics.has_curves),
+          diagnostics.learning_curves, lambda task: not task.has_arms and diagnostics.has_curves(task)),
+    _Kind("arm_curves", "Validation score by epoch: each arm in colour, mean ± one standard deviation over seeds",
+          arm_figures.curves, lambda task: _shows_arms(task) and arm_figures.has_curves(task)),
     _Kind("types", "F1 by type, most frequent first: mean ± one standard deviation over seeds",
           diagnostics.per_type, diagnostics.has_types),
     _Kind("confusion", "Confusion of types; colours show shares of a row",
           diagnostics.confusion, diagnostics.has_confusion),
     _Kind("cost", "Score against training time; times are comparable on one machine only",
-          diagnostics.cost, diagnostics.has_cost),
+          diagnostics.cost, lambda task: not task.has_arms and diagnostics.has_cost(task)),
+    _Kind("arm_cost", "Score against time per word; times are comparable on one machine only",
+          arm_figures.cost, lambda task: _shows_arms(task) and arm_figures.has_cost(task)),
 )  # fmt: skip
 
 
@@ -142,22 +162,35 @@ def _sections(
     for task in tasks:
         tables = [
             pretraining_curves.table(task) if pretraining_curves.has_checkpoints(task) else None,
-            score_table(task),
+            arm_table(task) if task.has_arms else score_table(task),
             response_table(task),
             type_table(task) if diagnostics.has_types(task) else None,
             *significance_tables(task),
+            cost_table(task) if task.has_arms else None,
+            learning_table(task) if task.has_arms else None,
         ]
         yield Section(
-            task.name, [f"Note: {note}." for note in task.notes()], [table for table in tables if table]
+            task.name, [f"Note: {note}." for note in task_notes(task)], [table for table in tables if table]
         )
     sentences = [*(f"Note: {note}." for note in notes), *_data_lines(tasks)]
     yield Section("Data and runs", sentences, [run_table(tasks)])
 
 
+def task_notes(task: StudyTask) -> list[str]:
+    """Limits on the comparison of the runs of a task, and comparisons that it lacks runs for."""
+    missing = missing_comparisons(task)
+    return [
+        *task.notes(),
+        *([f"not compared, because runs are missing: {', '.join(missing)}"] if missing else []),
+    ]
+
+
 def main_table(task: StudyTask) -> ResultTable:
     """The most important table of a task: checkpoints if these are all that varies, else scores."""
     over_checkpoints = pretraining_curves.is_over_checkpoints(task)
-    return pretraining_curves.table(task) if over_checkpoints else score_table(task)
+    if over_checkpoints:
+        return pretraining_curves.table(task)
+    return arm_table(task) if task.has_arms else score_table(task)
 
 
 def _data_lines(tasks: Sequence[StudyTask]) -> Iterator[str]:

@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
+from ..sweeps import comparison_text
+from ..sweeps.comparison_text import ComparisonError
 from .run_records import SentenceCounts
-from .significance.paired import Alternative, TestResult, holm, paired_t, sign_flip
-from .significance.sentences import f1_randomisation
+from .significance.paired import (
+    Alternative,
+    Interval,
+    TestResult,
+    differences,
+    holm,
+    paired_t,
+    sign_flip,
+    t_interval,
+)
+from .significance.sentences import f1_interval, f1_randomisation
 from .study import Configuration, StudyTask
 
 
 @dataclass
 class Comparison:
-    """A configuration compared with another on the seeds of both; differences are the first minus the second."""
+    """A configuration compared with another on the seeds of both; differences are the first minus the second.
+
+    With `against`, the difference between the two is compared with that between two others.
+    """
 
     one: Configuration
     other: Configuration
     scores: tuple[list[float], list[float]]
-    """Scores of both, by seed."""
+    """Scores of both, by seed; with `against`, the two differences."""
     counts: tuple[list[SentenceCounts], list[SentenceCounts]]
-    """Counts of both, by seed; empty if runs have none: another metric, or deleted predictions."""
-    tests: tuple[TestResult, TestResult, TestResult | None]
+    """Counts of both, by seed; empty if runs have none: another metric, or deleted predictions.
+
+    With `against`, each side has those of its first configuration, then those of its second.
+    """
+    against: tuple[Configuration, Configuration] | None = None
+    tests: tuple[TestResult, TestResult, TestResult | None] = field(init=False)
     """Paired t-test and sign flips over seeds, and randomisation over sentences; None without counts."""
     corrected: Sequence[float | None] = ()
     """p of each test after Holm's correction."""
+
+    @property
+    def label(self) -> str:
+        """The comparison in words, such as `repeat_1 − 1111`."""
+        name = f"{self.one.label} − {self.other.label}"
+        if self.against is None:
+            return name
+        return f"({name}) − ({' − '.join(each.label for each in self.against)})"
+
+    @property
+    def weights(self) -> list[float] | None:
+        """The weight of each run in `counts`, for the functions of `significance.sentences`."""
+        seeds = len(self.scores[0])
+        return None if self.against is None else [1 / seeds] * seeds + [-1 / seeds] * seeds
+
+    @cached_property
+    def intervals(self) -> tuple[Interval, Interval | None]:
+        """95 % intervals of the difference: over seeds by t, and over sentences by bootstrap; None without counts."""
+        over_sentences = f1_interval(*self.counts, weights=self.weights) if all(self.counts) else None
+        return t_interval(*self.scores), over_sentences
 
     def notes(self) -> list[str]:
         """The notes of all tests, without repetitions."""
@@ -37,11 +76,43 @@ def compare_with_baseline(task: StudyTask) -> list[Comparison]:
     return compare_all([(one, other) for one, other in pairs if one is not other], task.splits[-1])
 
 
+@lru_cache(maxsize=8)  # for the table and the figure
+def compare_declared(task: StudyTask) -> list[Comparison]:
+    """The comparisons that the task declares, two-sided; those of configurations without a run are left out."""
+    sides = [sides for text in task.compare if (sides := _sides(task, text)) is not None]
+    return compare_all(sides, task.splits[-1])
+
+
+def missing_comparisons(task: StudyTask) -> list[str]:
+    """The declared comparisons that cannot be made, because a configuration has no run or no common seed."""
+    return [
+        text
+        for text in task.compare
+        if (sides := _sides(task, text)) is None or not _common_seeds(sides, task.splits[-1])
+    ]
+
+
+def _sides(task: StudyTask, text: str) -> tuple[Configuration, ...] | None:
+    """The configurations that a comparison names; None if one of them has no run."""
+    by_label = {each.label: each for each in task.configurations}
+    try:
+        return tuple(by_label[name] for name in comparison_text.parse(text, by_label))
+    except ComparisonError:
+        return None
+
+
 def compare_all(
-    pairs: Iterable[tuple[Configuration, Configuration]], split: str, alternative: Alternative = "two-sided"
+    sides: Iterable[tuple[Configuration, ...]], split: str, alternative: Alternative = "two-sided"
 ) -> list[Comparison]:
-    """Compare the pairs that share a seed, with Holm's correction for each kind of test."""
-    candidates = (_compare(one, other, split, alternative) for one, other in pairs)
+    """Make the comparisons whose configurations share a seed, with Holm's correction for each kind of test.
+
+    Args:
+        sides: two configurations to compare, or four to compare the difference of the first two with that of the
+            other two.
+        split: the split whose scores are compared.
+        alternative: what to test for.
+    """
+    candidates = (_compare(each, split, alternative) for each in sides)
     family = [comparison for comparison in candidates if comparison is not None]
     by_test = zip(*(each.tests for each in family), strict=True)
     corrected = [holm([test and test.p for test in tests]) for tests in by_test]
@@ -50,17 +121,28 @@ def compare_all(
     return family
 
 
-def _compare(
-    one: Configuration, other: Configuration, split: str, alternative: Alternative
-) -> Comparison | None:
-    seeds = [seed for seed in one.scores(split) if seed in other.scores(split)]
+def _common_seeds(sides: Sequence[Configuration], split: str) -> list[int]:
+    return [seed for seed in sides[0].scores(split) if all(seed in each.scores(split) for each in sides[1:])]
+
+
+def _compare(sides: tuple[Configuration, ...], split: str, alternative: Alternative) -> Comparison | None:
+    seeds = _common_seeds(sides, split)
     if not seeds:
         return None
-    a, b = ([each.scores(split)[seed] for seed in seeds] for each in (one, other))
-    left, right = (_counts(each, seeds, split) for each in (one, other))
-    sentences = f1_randomisation(left, right, alternative) if left and right else None
-    tests = paired_t(a, b, alternative), sign_flip(a, b, alternative), sentences
-    return Comparison(one, other, (a, b), (left, right), tests)
+    one, other, *against = sides
+    scores = [[each.scores(split)[seed] for seed in seeds] for each in sides]
+    counts = [_counts(each, seeds, split) for each in sides]
+    if against:
+        scores = [differences(a, b).tolist() for a, b in (scores[:2], scores[2:])]
+        counts = [a + b if a and b else [] for a, b in (counts[:2], counts[2:])]
+    pair = (against[0], against[1]) if against else None
+    made = Comparison(one, other, (scores[0], scores[1]), (counts[0], counts[1]), pair)
+    made.tests = (
+        paired_t(*made.scores, alternative),
+        sign_flip(*made.scores, alternative),
+        f1_randomisation(*made.counts, alternative, weights=made.weights) if all(made.counts) else None,
+    )
+    return made
 
 
 def _counts(configuration: Configuration, seeds: Sequence[int], split: str) -> list[SentenceCounts]:

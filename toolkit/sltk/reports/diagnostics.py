@@ -30,7 +30,7 @@ def _curve_panel(ax: Any, curve: tuple[StudyTask, str]) -> None:
     scale, label = (1, "training loss") if name == "loss" else (100, score_label(task, "validation"))
     colored = named_colors(task)
     for number, each in enumerate(sorted(task.configurations, key=lambda each: each.label in colored)):
-        points = _by_epoch([getattr(record.curve, name) for record in each.runs.values()])
+        points = by_epoch([getattr(record.curve, name) for record in each.runs.values()])
         look: dict[str, Any] = {"marker": "o" if len(points) <= 30 else None}
         if each.label in colored:
             look |= {"color": colored[each.label], "label": shown(each.label)}
@@ -57,7 +57,7 @@ def named_colors(task: StudyTask) -> dict[str, str]:
     return {each.label: color for each, color in zip(named, COLORS, strict=False)}
 
 
-def _by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> dict[float, Summary]:
+def by_epoch(curves: Sequence[Sequence[tuple[int, float, float]]]) -> dict[float, Summary]:
     """Mean and deviation over seeds at each epoch that all of them have."""
     by_seed = [{epoch: value for _, epoch, value in curve} for curve in curves]
     shared = set.intersection(*map(set, by_seed))

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DataError, Problem, UsageError
-from ..files.paths import resolved
+from ..errors import Problem, UsageError
 from ..spec.stored import read_mapping
 from .run_reader import read_run
 from .run_records import RunRecord, is_records, read_records
-
-_PLAN = "sweep.yaml"
+from .sweep_plans import SweepPlans
 
 
 @dataclass
@@ -56,6 +54,7 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
     runs = CollectedRuns()
     sources = list(dict.fromkeys(source for path in paths for source in _sources(path)))
     records: list[RunRecord] = []
+    plans = SweepPlans()
     for source in sources:
         if source.is_file():
             records += read_records(source)
@@ -64,7 +63,7 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
         elif "corpus" in read_mapping(source / "metrics.json"):
             runs.pretraining.append(str(source))
         else:
-            records.append(read_run(source).model_copy(update={"sweep": _sweep_name(source)}))
+            records.append(plans.placed(read_run(source), source))
     if not records:
         raise UsageError(_no_runs(paths, runs))
     unique: dict[str, RunRecord] = {}
@@ -72,8 +71,7 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
         unique.setdefault(record.json_line(), record)
     runs.records = list(unique.values())
     runs.duplicates = len(records) - len(unique)
-    sweeps = {resolved(source).parent.parent for source in sources if source.is_dir()}
-    runs.varies_data = any(map(_varies_data, sweeps))
+    runs.varies_data = plans.varies_data()
     return runs
 
 
@@ -94,20 +92,6 @@ def _sources(path: Path) -> Iterator[Path]:
 
 def _is_run(folder: Path) -> bool:
     return (folder / "spec.yaml").is_file()
-
-
-def _sweep_name(run: Path) -> str | None:
-    folder = resolved(run).parent.parent
-    return folder.name if (folder / _PLAN).is_file() else None
-
-
-def _varies_data(sweep: Path) -> bool:
-    """Whether a folder has the plan of a sweep that gives its runs different keys under `data`."""
-    try:
-        runs = read_mapping(sweep / _PLAN)["sweep"]["runs"]
-        return any(str(key).partition(".")[0] == "data" for settings in runs.values() for key in settings)
-    except (DataError, LookupError, TypeError, AttributeError):
-        return False  # no plan, or one that does not say how its runs differ
 
 
 def _no_runs(paths: Sequence[Path], runs: CollectedRuns) -> Problem:

@@ -169,6 +169,8 @@ def _tex(text: str) -> str:
 
 _MEASURES = ("precision", "recall", "f1", "accuracy")
 _COSTS = ("steps", "seconds", "words_per_second", "peak_memory_bytes", "trained_parameters")
+_ADDED_COSTS = ("words_per_cpu_second", "prediction_words_per_second", "prediction_words_per_cpu_second")
+"""Costs that older runs lack: columns if any run has them."""
 
 
 def results_csv(tasks: Sequence[StudyTask]) -> str:
@@ -177,13 +179,17 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     heads = ("task", "run", "configuration", "mask", "seed", *map("_".join, scores), *_COSTS)
-    rows.writerow([*heads, "pretraining", "checkpoint"])
+    added = [
+        name for name in _ADDED_COSTS if any(name in run.train for task in tasks for run in task.records())
+    ]
+    rows.writerow([*heads, *added, "pretraining", "checkpoint"])
     for task, configuration, record in all_runs(tasks):
         origin = record.origin
         cells = (
             *(task.name, record.name, configuration.label, configuration.mask or "", record.seed),
             *(record.scores.get(split, {}).get(name, "") for split, name in scores),
             *(record.train.get(name, "") for name in _COSTS),
+            *(record.train.get(name, "") for name in added),
             *((origin.run, origin.snapshot) if origin else ("", "")),
         )
         rows.writerow(map(csv_cell, cells))

@@ -12,9 +12,10 @@ from typing import Any
 
 from ..masks import is_causal
 from ..rundir.pretrained_origin import Origin
+from .arrangement import MASK, relevant_settings, settings_text, varied_keys
 from .figures import checkpoint_curves, score_label
 from .result_tables import ResultTable
-from .study import MASK, Configuration, StudyTask, relevant_settings, settings_text, varied_keys
+from .study import Configuration, StudyTask
 
 CheckpointCurve = dict[int, Configuration]
 """Number of the checkpoint → the configuration that starts from it."""

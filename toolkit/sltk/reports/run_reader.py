@@ -23,7 +23,9 @@ SPLITS = ("validation", "test")
 _SEPARATE = ("name", "seed", "data")
 """Keys of a spec that have separate fields in a record."""
 _MOST_POINTS = 200
-_ENVIRONMENT = ("sltk", "python", "packages", "device", "products", "threads", "processes", "git_revision")
+_ENVIRONMENT = (
+    "sltk", "python", "packages", "device", "precision", "products", "threads", "processes", "git_revision",
+)  # fmt: skip
 
 
 def read_run(folder: Path) -> RunRecord:

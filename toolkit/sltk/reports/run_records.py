@@ -69,12 +69,24 @@ class LearningCurve(_Frozen):
     validation: list[tuple[int, float, float]] = []
 
 
+class Arm(_Frozen):
+    """The place of a run in a study whose sweep names its arms; the name of the run is that of its arm."""
+
+    place: int = Field(default=0, description="position of the arm in the sweep, from 0")
+    compare: list[str] = Field(default=[], description="the comparisons that the sweep declares")
+
+
 class RunRecord(_Frozen):
     """One finished run."""
 
     record: Literal[1] = Field(default=1, description="version of this format")
     name: str
     sweep: str | None = Field(default=None, description="folder of the sweep that the run belongs to")
+    arm: Arm | None = Field(
+        default=None,
+        description="set if the sweep names its runs",
+        exclude_if=lambda value: value is None,  # as in records of earlier versions
+    )
     mask: str | None = Field(default=None, description="the mask as written in the spec")
     seed: int
     settings: dict[str, Any] = Field(description="the resolved spec without name, seed and data")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .comparisons import Comparison, compare_all, compare_with_baseline
+from .comparisons import Comparison, compare_all, compare_declared, compare_with_baseline
 from .result_tables import ResultTable
 from .significance.configurations import unmasking_over_seeds, unmasking_pairs, unmasking_test
-from .significance.paired import Interval, TestResult, effect_size, t_interval
-from .significance.sentences import f1_interval
+from .significance.paired import Interval, TestResult, effect_size
 from .study import Configuration, StudyTask, points
 
 _TESTS = ("p t", "p sign flip", "p randomisation")
@@ -18,37 +17,63 @@ _REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " 
 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
     """The tables of all tests that the runs of a task allow."""
-    if comparisons := compare_with_baseline(task):
+    if task.compare:
+        yield from _declared_table(task)
+    elif comparisons := compare_with_baseline(task):
         yield _comparison_table(task, comparisons)
     for series, members in task.complete_masks().items():
         yield _unmasking_table(series, members, task.splits[-1])
         yield _pair_table(members, task.splits[-1])
 
 
+def _declared_table(task: StudyTask) -> Iterator[ResultTable]:
+    """The comparisons that the study declares."""
+    family = compare_declared(task)
+    if not family:
+        return
+    note = (
+        "In a difference of differences, randomisation swaps the outputs for a sentence of the first two "
+        "configurations with those of the last two. "
+    )
+    note = note if any(each.against for each in family) else ""
+    yield _table(task, family, "Comparisons", [each.label for each in family], "", note)
+
+
 def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTable:
     """Each configuration against its baseline."""
     others = list(dict.fromkeys(each.other.label for each in family))
+    names = [each.label if len(others) > 1 else each.one.label for each in family]
+    return _table(task, family, "Differences", names, f" against {', '.join(others)}")
+
+
+def _table(
+    task: StudyTask,
+    family: Sequence[Comparison],
+    title: str,
+    names: Sequence[str],
+    against: str,
+    more: str = "",
+) -> ResultTable:
+    """One row of all tests for each comparison."""
     common = [note for note in family[0].notes() if all(note in each.notes() for each in family)]
     specific = ["; ".join(note for note in each.notes() if note not in common) for each in family]
     intervals = ("95 % (seeds, t)", "95 % (sentences)")
-    columns: tuple[str, ...] = ("configuration", "seeds", "difference", *intervals, *_TESTS, "g")
-    rows = [_comparison_row(each, several=len(others) > 1) for each in family]
+    first = "comparison" if title == "Comparisons" else "configuration"
+    columns: tuple[str, ...] = (first, "seeds", "difference", *intervals, *_TESTS, "g")
+    rows = [_comparison_row(name, each) for name, each in zip(names, family, strict=True)]
     if any(specific):
         columns, rows = (*columns, "notes"), [(*row, note) for row, note in zip(rows, specific, strict=True)]
     note = (
-        f"Two-sided tests of {task.measure_name} on {task.splits[-1]} against {', '.join(others)}: p, followed in "
+        f"Two-sided tests of {task.measure_name} on {task.splits[-1]}{against}: p, followed in "
         f"brackets by p after Holm's correction over {len(family)} comparison{'s' if len(family) > 1 else ''}. The "
         "t-test and sign flips are over seeds, approximate randomisation over sentences; the second interval is a "
-        "bootstrap over sentences. g is the mean difference in standard deviations, corrected for few seeds."
+        f"bootstrap over sentences. {more}g is the mean difference in standard deviations, corrected for few seeds."
     )
-    return ResultTable("Differences", columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
+    return ResultTable(title, columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
 
 
-def _comparison_row(each: Comparison, *, several: bool) -> tuple[str, ...]:
-    name = f"{each.one.label} − {each.other.label}" if several else each.one.label
-    over_seeds = t_interval(*each.scores)
-    over_sentences = f1_interval(*each.counts) if all(each.counts) else None
-    intervals = map(_interval_text, (over_seeds, over_sentences))
+def _comparison_row(name: str, each: Comparison) -> tuple[str, ...]:
+    intervals = map(interval_text, each.intervals)
     g = effect_size(*each.scores).g
     return (*_difference(name, each), *intervals, *_p_texts(each), "" if g is None else f"{g:+.2f}")
 
@@ -58,10 +83,11 @@ def _difference(name: str, each: Comparison) -> tuple[str, str, str]:
     return name, str(t.n), points(t.difference, sign=True)
 
 
-def _interval_text(interval: Interval | None) -> str:
+def interval_text(interval: Interval | None, *, sign: bool = True) -> str:
+    """An interval in points."""
     if interval is None or interval.low is None:
         return ""
-    return f"{points(interval.low, sign=True)} … {points(interval.high, sign=True)}"
+    return f"{points(interval.low, sign=sign)} … {points(interval.high, sign=sign)}"
 
 
 def _p_texts(each: Comparison) -> Iterator[str]:

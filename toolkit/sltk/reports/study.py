@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from statistics import fmean, stdev
 from typing import Any
 
-from ..errors import Problem, UsageError, nearest
-from ..masks import is_causal, is_digits, same_form
+from ..masks import is_causal, is_digits
 from ..rundir.pretrained_origin import Origin
-from .comparability import by_data, flat
-from .mask_order import gray_code, sort_key
+from .mask_order import gray_code
 from .run_reader import SPLITS
 from .run_records import RunRecord
-
-MASK = "backbone.unmask"
-_IRRELEVANT = ("imports", "trainer.save_every", "trainer.log_to", "trainer.eval_batch_tokens")
-"""Keys that may differ between the runs of one configuration: they change scores by rounding at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,10 @@ class Configuration:
     """Runs that differ in their seed only."""
 
     series: str
-    """The settings that vary within the task, except the mask, in words; empty if only the mask varies."""
+    """The settings that vary within the task, except the mask, in words; empty if only the mask varies.
+
+    In a study with named arms, the name of the arm, and the settings that vary within it.
+    """
     mask: str | None
     label: str
     runs: dict[int, RunRecord]
@@ -67,6 +63,12 @@ class Configuration:
     def origin(self) -> Origin | None:
         """The pre-trained model that the runs start from."""
         return next(iter(self.runs.values())).origin
+
+    @property
+    def attends_to_padding(self) -> bool:
+        """Whether the runs have the published flaw on purpose, so that their scores depend on their batches."""
+        backbone = next(iter(self.runs.values())).settings.get("backbone", {})
+        return bool(backbone.get("attend_to_padding", False))
 
     def scores(self, split: str) -> dict[int, float]:
         """The score of each seed."""
@@ -90,13 +92,20 @@ class Configuration:
         return mean_of_known(record.train.get(key) for record in self.runs.values())
 
 
-@dataclass
+@dataclass(eq=False)
 class StudyTask:
-    """All configurations that were run on one data set, ordered by series and by the Gray code of the mask."""
+    """All configurations that were run on one data set, ordered by series and by the Gray code of the mask.
+
+    If their sweep names them, they are ordered as in the sweep.
+    """
 
     name: str
     configurations: list[Configuration]
     chosen_baseline: str | None = None
+    has_arms: bool = False
+    """Whether the configurations are named arms, which may differ in anything."""
+    compare: tuple[str, ...] = ()
+    """The comparisons to test instead of those with the baseline: `A:B` or `A:B::C:D`."""
 
     @cached_property
     def splits(self) -> list[str]:
@@ -127,11 +136,15 @@ class StudyTask:
 
     def has_masks(self) -> bool:
         """Whether masks vary, so that they make the x axis and other settings make series."""
-        return len({configuration.mask for configuration in self.configurations}) > 1
+        return not self.has_arms and len({configuration.mask for configuration in self.configurations}) > 1
 
     def best(self, split: str) -> Configuration:
-        """The configuration with the best mean on a split, the first one in case of a tie."""
-        return max(self.configurations, key=lambda configuration: configuration.summary(split).mean)
+        """The configuration with the best mean on a split, the first one in case of a tie.
+
+        Configurations that attend to padding are never the best, unless there are no others.
+        """
+        fair = [each for each in self.configurations if not each.attends_to_padding]
+        return max(fair or self.configurations, key=lambda configuration: configuration.summary(split).mean)
 
     def baseline(self, of: Configuration) -> Configuration:
         """The configuration to compare with: the chosen one, else the causal one of the series, else the first."""
@@ -159,108 +172,8 @@ class StudyTask:
             )
         if any(len(each.runs) == 1 for each in self.configurations):
             notes.append("configurations with one seed have no standard deviation and no test over seeds")
-        for key in ("sltk", "device", "products", "threads", "processes"):
+        for key in ("sltk", "device", "precision", "products", "threads", "processes"):
             values = {str(run.environment[key]) for run in self.records() if key in run.environment}
             if len(values) > 1:
                 notes.append(f"runs differ in {key}: {', '.join(sorted(values))}")
         return notes
-
-
-def arrange(
-    records: Sequence[RunRecord], *, separate: bool = False, baseline: str | None = None
-) -> list[StudyTask]:
-    """Arrange runs by task, configuration and seed.
-
-    Args:
-        records: at least one record.
-        separate: whether runs on different data become separate tasks; otherwise they are refused.
-        baseline: label of the configuration that others are compared with; by default the mask 0000.
-
-    Raises:
-        UsageError: runs cannot be compared; a configuration was run twice with one seed and different results;
-            no configuration has the label `baseline`; or the runs have no score.
-    """
-    tasks = [_task(name, group, baseline) for name, group in by_data(records, separate=separate).items()]
-    labels = [each.label for task in tasks for each in task.configurations]
-    if baseline is not None and baseline not in labels:
-        note = f"configurations: {', '.join(dict.fromkeys(labels))}"
-        raise UsageError(
-            Problem(f"no configuration `{baseline}`", suggestion=nearest(baseline, labels), notes=(note,))
-        )
-    for task in tasks:
-        if not task.splits:
-            raise UsageError(f"the runs of {task.name} have neither F1 nor accuracy on validation or test")
-    return tasks
-
-
-def _task(name: str, records: Sequence[RunRecord], baseline: str | None) -> StudyTask:
-    masks = same_form(record.mask for record in records)
-    settings = [dict(relevant_settings(record, masks)) for record in records]
-    varied = varied_keys(settings)
-    groups: dict[tuple[str, str | None], dict[int, RunRecord]] = {}
-    for record, setting in zip(records, settings, strict=True):
-        series = ", ".join(settings_text(setting, varied))
-        runs = groups.setdefault((series, masks.get(record.mask or "")), {})
-        if record.seed in runs:
-            raise UsageError(_duplicate(runs[record.seed], record))
-        runs[record.seed] = record
-    configurations = [
-        Configuration(series, mask, _label(series, mask, MASK in varied, runs), dict(sorted(runs.items())))
-        for (series, mask), runs in groups.items()
-    ]
-    configurations.sort(key=lambda each: (_natural(each.series), sort_key(each.mask or "")))
-    return StudyTask(name, configurations, baseline)
-
-
-def relevant_settings(record: RunRecord, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """The dotted keys and values that define a configuration."""
-    for key, value in flat(record.settings):
-        if key == MASK:
-            yield key, masks.get(record.mask or "")
-        elif key not in _IRRELEVANT:
-            yield key, value
-
-
-def varied_keys(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Keys whose values differ between runs, each with a short name: its last part if that is unique.
-
-    Keys that only one type of model has do not count as a difference from other types: `type` does.
-    """
-    keys_of_type: dict[Any, set[str]] = {}
-    for setting in settings:
-        keys_of_type.setdefault(setting.get("type"), set()).update(setting)
-    varied = []
-    for key in dict.fromkeys(key for setting in settings for key in setting):
-        owners = [setting for setting in settings if key in keys_of_type[setting.get("type")]]
-        if len({repr(setting.get(key)) for setting in owners}) > 1:
-            varied.append(key)
-    last = [key.rsplit(".", 1)[-1] for key in varied]
-    return {key: name if last.count(name) == 1 else key for key, name in zip(varied, last, strict=True)}
-
-
-def settings_text(setting: Mapping[str, Any], varied: Mapping[str, str]) -> list[str]:
-    """Each varied setting except the mask in words, such as `batch_size 8`."""
-    return [f"{name} {_value_text(setting.get(key))}" for key, name in varied.items() if key != MASK]
-
-
-def _value_text(value: Any) -> str:
-    return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _natural(text: str) -> list[tuple[int, float, str]]:
-    """Sort key that puts `batch_size 8` before `batch_size 16`."""
-    parts = re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?|\D+", text)
-    return [(0, float(part), "") if part[0].isdigit() else (1, 0.0, part) for part in parts]
-
-
-def _label(series: str, mask: str | None, masks_vary: bool, runs: Mapping[int, RunRecord]) -> str:
-    if masks_vary:
-        return ", ".join(filter(None, (mask or "unset", series)))
-    return series or mask or next(iter(runs.values())).name
-
-
-def _duplicate(one: RunRecord, other: RunRecord) -> Problem:
-    return Problem(
-        f"two runs have the same settings and the same seed {one.seed}, but different results",
-        notes=(one.source or one.name, other.source or other.name, "exclude one of them"),
-    )

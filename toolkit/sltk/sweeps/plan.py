@@ -25,7 +25,9 @@ from ..spec.stored import differences
 from ..spec.writing import dump_values, plain_values
 from ..yamltree.extends import Reading
 from ..yamltree.source import Node, core_scalar
+from . import comparison_text
 from .common_values import split_common
+from .comparison_text import ComparisonError
 from .run_names import run_names, value_text
 from .sweep_spec import SweepPart
 from .variations import Combination, apply_settings, combinations
@@ -73,6 +75,8 @@ class Plan:
     name: str
     runs: tuple[PlannedRun, ...]
     executor: Executor
+    compare: tuple[str, ...] = ()
+    """The comparisons that a report of the sweep tests."""
     part: Loaded[SweepPart] | None = field(default=None, repr=False, compare=False)
     """The spec that the plan comes from, for positions of later errors."""
 
@@ -86,7 +90,8 @@ class Plan:
         names = {str(path): f"imports/{name}" for path, name in self.import_copies.items()}
         common, own = split_common({run.name: _renamed(run.resolved, names) for run in self.runs})
         executor = self.executor.model_dump(mode="json")
-        return dump_values({**common, "sweep": {"runs": own}, "executor": executor})
+        compare = {"compare": list(self.compare)} if self.compare else {}
+        return dump_values({**common, "sweep": {"runs": own, **compare}, "executor": executor})
 
     @property
     def import_copies(self) -> dict[Path, str]:
@@ -173,8 +178,9 @@ def plan_from(reading: Reading, policy: ImportPolicy | None = None) -> Plan:
         raise InvalidSpecError(part.problem("sweep", f"{len(settings):,} runs; at most {MOST_RUNS:,}"))
     runs = _validated_runs(base, settings, reading.settings)
     _check_distinct(runs, part)
+    _check_comparisons(runs, part)
     name = str(keys["name"].node.value) if "name" in keys else "sweep"
-    return Plan(name, tuple(runs), part.spec.executor, part)
+    return Plan(name, tuple(runs), part.spec.executor, tuple(part.spec.sweep.compare), part)
 
 
 def _check_is_sweep(reading: Reading) -> None:
@@ -225,6 +231,24 @@ def _check_distinct(runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> None
                 problems.append(part.problem("sweep", f"two runs of the sweep: {both}"))
     if problems:
         raise InvalidSpecError(problems[:8])
+
+
+def _check_comparisons(runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> None:
+    """Check that `sweep.compare` compares names of runs.
+
+    Raises:
+        InvalidSpecError: a comparison is malformed, or names no run.
+    """
+    names = list(dict.fromkeys(run.experiment.name for run in runs))
+    problems = []
+    for number, text in enumerate(part.spec.sweep.compare):
+        try:
+            comparison_text.parse(text, names)
+        except ComparisonError as error:
+            problem = replace(error.problem, path=f"sweep.compare.{number}")
+            problems.append(part.located(problem))
+    if problems:
+        raise InvalidSpecError(problems)
 
 
 @dataclass(frozen=True)

@@ -261,15 +261,15 @@ def _store_plan(
         if path.exists():
             before = _stored_plan(path, policy)
             difference = change(before, plan)
-            if not difference:
+            if not difference and plan.compare == before.compare:
                 _copy_imports(plan, folder, watcher)
                 return plan
             if on_change == "old":
                 return replace(before, executor=plan.executor)
-            if on_change == "refuse":
+            if difference and on_change == "refuse":
                 message = f"the sweep in `{folder}` was started with another plan"
                 raise UsageError(Problem(message, notes=(*difference.lines(), _ADVICE)))
-            plan = _extended(before, plan, folder)
+            plan = _extended(before, plan, folder) if difference else plan
         _copy_imports(plan, folder, watcher)
         atomic.write_text(path, plan.dump())
     return plan

@@ -4,6 +4,7 @@
       grid: {backbone.unmask: {every: 4}, seed: [120, 121]}    # every combination
       zip: {trainer.batch_size: [8, 16], trainer.learning_rate: [1e-4, 2e-4]}   # first with first, …
       list: [{name: small, data.train.limit: 500}, {name: whole}]               # settings spelled out
+      compare: ["small:whole"]                                                  # what `sltk report` tests
     executor: {type: local}
 
 If there are several of `grid`, `zip` and `list`, every combination of them is run.
@@ -33,6 +34,7 @@ Varied = dict[str, Every | Values]
 Settings = dict[str, Any]
 ListOfSettings = list[Settings]
 NamedSettings = dict[str, Settings]
+ListOfComparisons = list[str]
 
 
 class Variation(StrictModel):
@@ -45,6 +47,12 @@ class Variation(StrictModel):
     list: ListOfSettings = Field(default=[], description="settings listed one by one; `name` names them")
     runs: NamedSettings = Field(
         default={}, description="runs by name, each with all its settings; cannot be combined with the others"
+    )
+
+    compare: ListOfComparisons = Field(
+        default=[],
+        description="comparisons that `sltk report` tests, by the names in `list`: `A:B` for A minus B, or "
+        "`A:B::C:D` for (A minus B) minus (C minus D)",
     )
 
     @model_validator(mode="after")

@@ -136,6 +136,11 @@ def t_interval(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Interval
     return Interval(float(low), float(high), _few_pairs(d.size))
 
 
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Interval of a mean by the t distribution: the mean of other seeds, on the same sentences."""
+    return t_interval(values, np.zeros_like(np.asarray(values, np.float64)), confidence)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values after Holm's step-down correction (Holm 1979), in the order given.
 

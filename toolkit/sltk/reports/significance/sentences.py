@@ -2,7 +2,9 @@
 
 F1 is not a mean over sentences, so it is computed again from the counts of each resample. Where each side has
 several runs (seeds), a sentence is swapped or drawn in all of them together, and the statistic is the mean of
-the runs' F1: the sample consists of sentences, not of runs.
+the runs' F1: the sample consists of sentences, not of runs. With `weights`, it is the weighted sum of the runs' F1
+instead: a side that holds the runs of two configurations, with weights of different signs, stands for their
+difference, so that two differences are compared as two configurations are.
 
 Shapes: R resamples, S sentences, N runs per side.
 """
@@ -25,6 +27,7 @@ def f1_randomisation(
     b: Sequence[SentenceCounts],
     alternative: Alternative = "two-sided",
     *,
+    weights: Sequence[float] | None = None,
     draws: int = 10_000,
     seed: int = 0,
 ) -> TestResult:
@@ -33,12 +36,15 @@ def f1_randomisation(
     Under the null hypothesis, swapping the outputs of a and b changes F1 by chance only. `p` counts the observed
     assignment as one of `draws + 1`. The test does not say what other seeds would give.
 
+    Args:
+        weights: one per run of a side; by default, the mean of the runs.
+
     Raises:
         ValueError: the runs are not on the same sentences, or one side has more runs.
     """
     counts = _counts(a, b)
     totals = counts.sum(axis=0)
-    observed = float(_f1_difference(totals))
+    observed = float(_f1_difference(totals, weights))
     changes = counts[:, 1] - counts[:, 0]
     changes = changes[np.any(changes != 0, axis=(1, 2))].reshape(-1, totals[0].size)
     sentences, differing = len(counts), len(changes)
@@ -51,7 +57,7 @@ def f1_randomisation(
     for size in _blocks(draws, differing):
         swapped = rng.integers(0, 2, (size, differing), np.int8).astype(np.float64) @ changes
         swapped = swapped.reshape(size, *totals[0].shape)
-        resampled = _f1_difference(np.stack([totals[0] + swapped, totals[1] - swapped], axis=1))
+        resampled = _f1_difference(np.stack([totals[0] + swapped, totals[1] - swapped], axis=1), weights)
         extreme += int(np.count_nonzero(side(resampled) >= side(observed) - 1e-12))
     notes = (f"only {differing} sentences differ",) if differing < 10 else ()
     p = (extreme + 1) / (draws + 1)
@@ -63,19 +69,43 @@ def f1_interval(
     b: Sequence[SentenceCounts],
     confidence: float = 0.95,
     *,
+    weights: Sequence[float] | None = None,
     draws: int = 2_000,
     seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap over sentences of the difference in F1, a minus b.
 
+    Args:
+        weights: one per run of a side; by default, the mean of the runs.
+
     Raises:
         ValueError: the runs are not on the same sentences, or one side has more runs.
     """
-    counts = _counts(a, b)
+    resampled = _f1_difference(_bootstrap(_counts(a, b), draws, seed), weights)
+    return _percentiles(resampled, confidence)
+
+
+def f1_mean_interval(
+    runs: Sequence[SentenceCounts], confidence: float = 0.95, *, draws: int = 2_000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap over sentences of the mean F1 of runs.
+
+    Raises:
+        ValueError: the runs are not on the same sentences.
+    """
+    totals = _bootstrap(_counts(runs, runs)[:, :1], draws, seed)
+    return _percentiles(_f1(totals)[..., 0, :].mean(axis=-1), confidence)
+
+
+def _bootstrap(counts: Floats, draws: int, seed: int) -> Floats:
+    """Counts summed over the sentences of each resample, [R, …], from counts per sentence, [S, …]."""
     rng = np.random.default_rng(seed)
     flat = counts.reshape(len(counts), -1)
     totals = [_frequencies(rng, size, len(flat)) @ flat for size in _blocks(draws, len(flat))]
-    resampled = _f1_difference(np.concatenate(totals).reshape(draws, *counts.shape[1:]))
+    return np.concatenate(totals).reshape(draws, *counts.shape[1:])
+
+
+def _percentiles(resampled: Floats, confidence: float) -> Interval:
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
@@ -92,11 +122,17 @@ def _counts(a: Sequence[SentenceCounts], b: Sequence[SentenceCounts]) -> Floats:
     return np.moveaxis(np.array(sides, np.float64), -1, 0)
 
 
-def _f1_difference(totals: Floats) -> Floats:
-    """Mean F1 of the first side minus that of the second, [...], from totals [..., 2, N, 2]; F1 of no spans is 0."""
+def _f1_difference(totals: Floats, weights: Sequence[float] | None = None) -> Floats:
+    """Mean F1 of the first side minus that of the second, [...], from totals [..., 2, N, 2]."""
+    f1 = _f1(totals)
+    side = f1.mean(axis=-1) if weights is None else f1 @ np.asarray(weights, np.float64)
+    return np.asarray(side[..., 0] - side[..., 1])
+
+
+def _f1(totals: Floats) -> Floats:
+    """F1 of each run, [..., N], from totals [..., N, 2]; F1 of no spans is 0."""
     spans, correct = totals[..., 0], totals[..., 1]
-    f1 = np.divide(2.0 * correct, spans, out=np.zeros(spans.shape), where=spans > 0).mean(axis=-1)
-    return np.asarray(f1[..., 0] - f1[..., 1])
+    return np.divide(2.0 * correct, spans, out=np.zeros(spans.shape), where=spans > 0)
 
 
 def _frequencies(rng: np.random.Generator, size: int, sentences: int) -> Floats:
