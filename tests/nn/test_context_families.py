@@ -11,6 +11,7 @@ import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,10 +114,15 @@ def masks(arm: Arm, lengths: Sequence[int], family: str) -> list[Tensor]:
 def stock(family: str, arm: str) -> tuple[str, Any, nn.ModuleList]:
     """The family's model of transformers with the same weights, and its blocks, cut by hand."""
     model = AutoModel.from_config(copy.deepcopy(config(family)), attn_implementation="eager").eval()
-    blocks = next(part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == BLOCKS)
+    blocks = blocks_of(model, BLOCKS)
     del blocks[len(ARMS[arm].mask) :]
     model.load_state_dict(backbone(family, arm).model.state_dict())
     return family, model, blocks
+
+
+def blocks_of(model: nn.Module, count: int) -> nn.ModuleList:
+    """The blocks of a model, in order."""
+    return next(part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
 
 
 def by_hand(
@@ -178,35 +184,41 @@ def test_packed_and_alone_and_by_hand_give_the_same_vectors(family: str, arm: st
 
 
 @CASES
-def test_the_gradient_shows_exactly_the_paths_of_the_masks(family: str, arm: str) -> None:
-    """A vector depends on a token of any copy if and only if the masks of the blocks lead from one to the other."""
-    ours, strategy, lengths = backbone(family, arm), ARMS[arm], (4, 3)
-    embedded: list[Tensor] = []
+def test_the_gradient_shows_exactly_what_each_block_sees(family: str, arm: str) -> None:
+    """Each token depends on those that the mask of the block lets it see; words are read from the last copy."""
+    ours, strategy, lengths = backbone(family, arm), ARMS[arm], (3, 2)
+    spans = strategy.spans(lengths)
+    states: list[Tensor] = []
 
-    def track(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        embedded.append(output.detach().requires_grad_())
-        return embedded[-1]
+    def track(_: nn.Module, __: Any, output: Any) -> None:
+        states.append(output if isinstance(output, Tensor) else output[0])
 
-    hook = ours.model.get_input_embeddings().register_forward_hook(track)
-    states = ours(torch.cat([IDS[0], IDS[2][:3]]), Packing.of_lengths(lengths))
-    hook.remove()
-    parts = [paths(family, strategy, span) for span in strategy.spans(lengths)]
-    parts = [part[:length] for part, length in zip(parts, lengths, strict=True)]
-    expected = torch.block_diag(*parts) > 0
-    weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(3))
-    reached = []
-    for token in range(len(states)):
-        (gradient,) = torch.autograd.grad((states * weights)[token].sum(), embedded, retain_graph=True)
-        reached.append(gradient[0].ne(0).any(-1))
-    assert torch.equal(torch.stack(reached), expected)
+    def track_embedding(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        states.append(output.detach().requires_grad_())
+        return states[-1]
+
+    hooks = [ours.model.get_input_embeddings().register_forward_hook(track_embedding)]
+    hooks += [block.register_forward_hook(track) for block in blocks_of(ours.model, len(strategy.mask))]
+    vectors_TH = ours(torch.cat([IDS[0][:3], IDS[1]]), Packing.of_lengths(lengths))
+    for hook in hooks:
+        hook.remove()
+    seen = [masks(strategy, [span], family) for span in spans]
+    for block, (before, after) in enumerate(pairwise(states)):
+        expected = torch.block_diag(*(by_block[block][0, 0] for by_block in seen))
+        assert torch.equal(sources(after[0], before), expected), f"block {block}"
+    last = [
+        torch.eye(strategy.copies * span, dtype=torch.bool)[-span:][:length]
+        for span, length in zip(spans, lengths, strict=True)
+    ]
+    assert torch.equal(sources(vectors_TH, states[-1]), torch.block_diag(*last))
 
 
-def paths(family: str, arm: Arm, length: int) -> Tensor:
-    """[length, copies * length]: whether the last copy of a token depends on each token of each copy."""
-    reach = torch.eye(arm.copies * length)
-    for seen in masks(arm, [length], family):
-        reach = ((seen[0, 0].float() @ reach) > 0).float()
-    return reach[-length:]
+def sources(outputs_YH: Tensor, inputs_1XH: Tensor) -> Tensor:
+    """[Y, X]: which outputs depend on which inputs."""
+    weights = torch.randn(outputs_YH.shape, generator=torch.Generator().manual_seed(3))
+    totals = (outputs_YH * weights).sum(-1)
+    gradients = [torch.autograd.grad(total, inputs_1XH, retain_graph=True)[0] for total in totals]
+    return torch.stack([gradient[0].ne(0).any(-1) for gradient in gradients])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
