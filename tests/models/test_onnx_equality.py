@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("onnx_library")
 
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "byte-level BPE, first subword": ("smollm", {"unmask": "01"}, {"spacing": "source", "max_length": 24}),
+    "byte-level BPE, one subword earlier": ("smollm", {"unmask": "10"}, {"aligner": {"shift": -1}}),
     "SentencePiece, last subword, CRF": (
         "llama2",
         {"unmask": "10"},

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cards import write_card
+from ..components.aligners.subword import shift_of
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..decoding import copy_thresholds
 from ..errors import Problem, UsageError
@@ -59,7 +60,7 @@ def export_onnx(
     _check_head(model)
     with memory_advice.saving(), atomic.new_folder(target) as partial:
         network = merged_network(model)
-        tagger = PaddedTagger(network).eval()
+        tagger = PaddedTagger(network, shift_of(model.aligner)).eval()
         progress.note("exporting the network to ONNX")
         save(capture(tagger, progress), partial / FILE)
         tagger.release()

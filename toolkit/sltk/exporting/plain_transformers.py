@@ -17,6 +17,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from ..components.aligners.subword import shift_of
 from ..errors import ModelError
 from ..models import saving, tagging
 from ..models.instruct.model import InstructModel
@@ -91,6 +92,8 @@ def _check_head(model: TaggerModel) -> None:
         )
     if model.aligner.type_name not in ("first_subword", "last_subword"):
         raise NotPlainError(f"it labels subwords, and the aligner is `{model.aligner.type_name}`")
+    if shift_of(model.aligner):
+        raise NotPlainError("it labels subwords by their own vectors, and the aligner has `shift: -1`")
 
 
 def _save_classifier(model: TaggerModel, config: Any, state: Mapping[str, Tensor], folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from ..components.aligners.subword import shift_of
 from ..components.slots import Aligner, Head
 from ..decoding import Decisions, TagDecoder, check_scheme
 from ..errors import UsageError
@@ -55,6 +56,7 @@ class TaggerModel(Model):
             self.on_overflow,
             self.document_context,
             _vectors(backbone.model),
+            shift_of(self.aligner),
         )
 
     @property

@@ -23,10 +23,12 @@ class PaddedTagger(nn.Module):
 
     Args:
         network: a tagger with stock modules in float32, whose attention modules have their flags.
+        shift: how much earlier than its subwords a word is read (0 or -1); callers give the positions without it.
     """
 
-    def __init__(self, network: Tagger) -> None:
+    def __init__(self, network: Tagger, shift: int = 0) -> None:
         super().__init__()
+        self._shift = shift
         backbone = network.backbone
         self.model: Any = backbone.model
         self.aligner, self.head = network.aligner, network.head
@@ -60,9 +62,13 @@ class PaddedTagger(nn.Module):
         """Scores [B, L, C] of subwords; or [B, W, C] of words, given the positions [B, W] of their subwords."""
         vectors_BLH = self._vectors(input_ids, attention_mask)
         if not self.labels_words:
+            if self._shift:  # the first subword has none before it, and is read itself
+                vectors_BLH = torch.cat([vectors_BLH[:, :1], vectors_BLH[:, :-1]], 1)
             return self._scores(vectors_BLH.reshape(-1, self._width), input_ids)
         assert word_first is not None
         assert word_last is not None
+        if self._shift:
+            word_first, word_last = ((side + self._shift).clamp(min=0) for side in (word_first, word_last))
         return self._scores(self._words(vectors_BLH, word_first, word_last), word_first)
 
     def _vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ from .word_tokenizer import WordTokenizer
 
 @dataclass(slots=True)
 class Window:
-    """Subwords that the model reads in one pass, and the positions of the words that this window labels."""
+    """Subwords that the model reads in one pass, and the positions of the words that this window labels.
+
+    With a `shift` of the encoder, positions are those of the vectors that are read for each word.
+    """
 
     ids: list[int]
     first: list[int]
@@ -47,6 +50,7 @@ class SubwordEncoder:
         document_context: maximum number of subwords of its document to read on each side of a sentence, as far as
             they fit; these are whole words, and get no vectors.
         vectors: number of tokens for which the model has a vector; None if it is not known.
+        shift: added to the positions of words; those before the first token of a window become its first token.
 
     Raises:
         ValueError: the tokenizer has no fast implementation, so it reports no offsets.
@@ -61,6 +65,7 @@ class SubwordEncoder:
         on_overflow: Literal["window", "error"] = "window",
         document_context: int = 0,
         vectors: int | None = None,
+        shift: int = 0,
     ) -> None:
         self._words = WordTokenizer(PlainTokenizer.of(tokenizer))
         self._vectors = vectors
@@ -69,6 +74,7 @@ class SubwordEncoder:
         self.max_length = max_length
         self.on_overflow = on_overflow
         self.document_context = document_context
+        self.shift = shift
         if self._room is not None and self._room <= 0:
             message = f"the model's {self.special_tokens} special tokens leave no room for words"
             raise SpecError(Problem(f"max_length {max_length}: {message}", path="max_length"))
@@ -80,7 +86,7 @@ class SubwordEncoder:
 
     def settings(self) -> tuple[object, ...]:
         """Everything except the sentences that encodings depend on: the tokenizer and the settings."""
-        own = (self.spacing, self.max_length, self.on_overflow, self.document_context)
+        own = (self.spacing, self.max_length, self.on_overflow, self.document_context, self.shift)
         return (*self._words.settings(), *own)
 
     def encode(
@@ -143,10 +149,11 @@ class SubwordEncoder:
         if self._vectors is not None and ids and max(ids) >= self._vectors:
             raise self._no_vector(max(ids))
         prefix, suffix = self._words.prefix, self._words.suffix
-        if not prefix and not suffix:
+        moved = len(prefix) + self.shift
+        if not moved and not prefix and not suffix:
             return Window(ids, first, last)
-        before = len(prefix)
-        return Window([*prefix, *ids, *suffix], [p + before for p in first], [p + before for p in last])
+        first, last = ([max(0, position + moved) for position in side] for side in (first, last))
+        return Window([*prefix, *ids, *suffix], first, last)
 
     def _no_vector(self, number: int) -> ModelError:
         message = (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from ..registry import register
 from ..slots import Aligner
@@ -16,6 +19,13 @@ class SubwordAligner(Aligner):
 
     pooling: ClassVar[str]
     """Name of the module's class."""
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {"shift": 0}
+
+    shift: Literal[0, -1] = Field(
+        default=0,
+        description="`-1`: read each word one subword earlier, where a decoder predicts it; "
+        "the first subword of the input, which has none before it, is read itself",
+    )
 
     def build(self) -> nn.Module:
         """The pooling module."""
@@ -58,3 +68,8 @@ class Max(SubwordAligner):
     """Represents a word by the element-wise maximum of its subwords."""
 
     pooling = "MaxPooling"
+
+
+def shift_of(aligner: Aligner) -> int:
+    """How many subwords later than its words an aligner reads: 0, or -1 for one earlier."""
+    return aligner.shift if isinstance(aligner, SubwordAligner) else 0
