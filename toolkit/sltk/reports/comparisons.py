@@ -46,6 +46,12 @@ class Comparison:
     """p of each test after Holm's correction."""
 
     @property
+    def name(self) -> str:
+        """The comparison as it is declared: `A:B` or `A:B::C:D`."""
+        sides = [(self.one, self.other), *([self.against] if self.against else [])]
+        return "::".join(f"{one.label}:{other.label}" for one, other in sides)
+
+    @property
     def label(self) -> str:
         """The comparison in words, such as `repeat_1 − 1111`."""
         name = f"{self.one.label} − {self.other.label}"

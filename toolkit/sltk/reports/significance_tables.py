@@ -18,7 +18,8 @@ _REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
     """The tables of all tests that the runs of a task allow."""
     if task.compare:
-        yield from _declared_table(task)
+        if declared := compare_declared(task):
+            yield declared_table(task, declared)
     elif comparisons := compare_with_baseline(task):
         yield _comparison_table(task, comparisons)
     for series, members in task.complete_masks().items():
@@ -26,17 +27,14 @@ def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
         yield _pair_table(members, task.splits[-1])
 
 
-def _declared_table(task: StudyTask) -> Iterator[ResultTable]:
-    """The comparisons that the study declares."""
-    family = compare_declared(task)
-    if not family:
-        return
+def declared_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTable:
+    """The comparisons that the study declares: `compare_declared(task)`."""
     note = (
         "In a difference of differences, randomisation swaps the outputs for a sentence of the first two "
         "configurations with those of the last two. "
     )
     note = note if any(each.against for each in family) else ""
-    yield _table(task, family, "Comparisons", [each.label for each in family], "", note)
+    return _table(task, family, "Comparisons", [each.label for each in family], "", note)
 
 
 def _comparison_table(task: StudyTask, family: Sequence[Comparison]) -> ResultTable:
