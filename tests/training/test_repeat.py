@@ -38,6 +38,27 @@ def test_a_loaded_model_repeats_as_in_training(run: Path) -> None:
     assert sltk.load(run).model.network.backbone.copies == 2
 
 
+WORDS = [["ok"], ["the", "soup", "was", "awful", ",", "and", "nobody", "called", "the", "bread", "plain"]]
+
+
+@pytest.mark.parametrize("format", ["transformers", "onnx"])
+def test_an_export_repeats_too(run: Path, tmp_path: Path, format: str) -> None:
+    """It gives the tags and scores of the run: in sltk, or in a graph that repeats padded batches by itself."""
+    sltk.export(run, tmp_path / "export", format=format)
+    labelled, expected = (sltk.load(folder).predict(WORDS) for folder in (tmp_path / "export", run))
+    assert [each.tags for each in labelled] == [each.tags for each in expected]
+    for one, other in zip(labelled, expected, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
+def test_an_export_says_why_transformers_cannot_load_it(run: Path, tmp_path: Path) -> None:
+    """The weights are plain, but transformers would read each sentence once."""
+    progress = tiny.RecordingProgress()
+    sltk.export(run, tmp_path / "export", progress)
+    assert progress.has_note("it reads each sentence 2 times, and transformers reads it once")
+    assert json.loads((tmp_path / "export" / "sltk.json").read_text())["transformers"]["class"] is None
+
+
 class Passes:
     """Records the sentence lengths of each forward pass, while models are built as usual."""
 

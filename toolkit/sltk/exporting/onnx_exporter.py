@@ -126,6 +126,7 @@ def _write_rest(
             "vectors": len(stock.get_input_embeddings().weight),
             "quantization": quantize,
             "opset": OPSET,
+            **({"copies": backbone.copies} if backbone.copies > 1 else {}),
         },
     }
     atomic.write_json(folder / DESCRIPTION, description)
@@ -147,6 +148,7 @@ def _write_rest(
 def _max_length(model: TaggerModel, config: Any, progress: Progress) -> int | None:
     """Number of subwords that the graph can read at once."""
     limit, fixed = model.encoder.max_length, longest(config)
+    fixed = None if fixed is None else model.network.backbone.sentence_tokens(fixed)
     if fixed is None or (limit is not None and limit <= fixed):
         return limit
     progress.note(

@@ -76,6 +76,8 @@ def own_mask(model: TaggerModel | InstructModel, config: Any) -> Any:
         NotPlainError: transformers has no such mask.
     """
     spec: Any = model.backbone
+    if spec.repeat:
+        raise NotPlainError(f"it reads each sentence {spec.copies} times, and transformers reads it once")
     return plain_config(
         config,
         model.network.backbone.flags,

@@ -74,6 +74,7 @@ class _Graph(_Shape):
     granularity: Literal["subword", "word"]
     tokens: _TokenIds
     vectors: _Count | None
+    copies: Annotated[int, Field(strict=True, ge=1)] = 1
 
 
 class _InTransformers(_Shape):

@@ -49,6 +49,8 @@ class OnnxTagger:
     encoder: SubwordEncoder
     transitions: Transitions | None
     scorer: OnnxScorer
+    copies: int = 1
+    """How often the graph reads each sentence."""
 
     @cached_property
     def splitter(self) -> Splitter:
@@ -87,6 +89,7 @@ def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None
         ),
         transitions=_transitions(folder, len(labels.tags)),
         scorer=OnnxScorer(folder / about["file"], about, len(labels.tags), _takes_last(folder, description)),
+        copies=about.get("copies", 1),
     )
 
 
@@ -114,7 +117,8 @@ def predict(
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         return decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
 
-    return label(model, sentences, label_batch, batch_tokens, window, progress, apply)
+    sentence_tokens = max(1, batch_tokens // model.copies)
+    return label(model, sentences, label_batch, sentence_tokens, window, progress, apply)
 
 
 def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: Any) -> dict[str, Any]:

@@ -28,10 +28,11 @@ class PaddedMasks:
 
     Args:
         is_real_BL: whether each token belongs to the sentence.
+        positions_BL: the positions of tokens, if they are not those in the row: windows are distances of positions.
     """
 
-    def __init__(self, is_real_BL: Tensor) -> None:
-        self._is_real_BL = is_real_BL
+    def __init__(self, is_real_BL: Tensor, positions_BL: Tensor | None = None) -> None:
+        self._is_real_BL, self._positions_BL = is_real_BL, positions_BL
         self._masks: dict[Rule, Tensor] = {}
 
     def of(self, rule: Rule) -> Tensor:
@@ -48,9 +49,14 @@ class PaddedMasks:
         if rule.causal:
             visible_BLL = visible_BLL & (distance_LL >= 0)
         if rule.window is not None:
-            visible_BLL = visible_BLL & (distance_LL.abs() < rule.window)
+            visible_BLL = visible_BLL & (self._distances(distance_LL).abs() < rule.window)
         zero = torch.zeros((), dtype=torch.float32, device=position_L.device)
         return torch.where(visible_BLL, zero, torch.finfo(torch.float32).min)[:, None, None]
+
+    def _distances(self, distance_LL: Tensor) -> Tensor:
+        """[L, L] or [B, L, L]: the distance of the row's position from that of the column."""
+        positions_BL = self._positions_BL
+        return distance_LL if positions_BL is None else positions_BL[:, :, None] - positions_BL[:, None, :]
 
 
 _active: list[PaddedMasks] = []

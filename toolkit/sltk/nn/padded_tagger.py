@@ -37,6 +37,7 @@ class PaddedTagger(nn.Module):
             backbone.position_offset,
             backbone.hidden_size,
         )
+        self._copies = backbone.copies
         self.labels_words = not isinstance(self.aligner, FirstSubwordPooling | LastSubwordPooling)
         """Whether scores are those of words. Those of a first or last subword can be picked from all subwords'."""
         self._own_experts = getattr(self.model.config, "_experts_implementation", None)
@@ -74,9 +75,26 @@ class PaddedTagger(nn.Module):
     def _vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if not self._packs:
             return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
+        if self._copies > 1:
+            return self._last_copies(input_ids, attention_mask)
         positions_1L = torch.arange(input_ids.shape[1], device=input_ids.device)[None] + self._offset
         with padded_attention.using(PaddedMasks(attention_mask != 0)):
             return self.model(input_ids=input_ids, position_ids=positions_1L).last_hidden_state  # type: ignore[no-any-return]
+
+    def _last_copies(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Vectors of the last of several copies, which follow each other with their padding.
+
+        No copy sees padding. Positions of words run on as if there were none.
+        """
+        is_real_BL = attention_mask != 0
+        length, lengths_B1 = input_ids.shape[1], is_real_BL.long().sum(1, keepdim=True)
+        positions_1L = torch.arange(length, device=input_ids.device)[None]
+        positions_BX = torch.cat([positions_1L + copy * lengths_B1 for copy in range(self._copies)], 1)
+        masks = PaddedMasks(is_real_BL.repeat(1, self._copies), positions_BX)
+        ids_BX, positions_BX = input_ids.repeat(1, self._copies), positions_BX + self._offset
+        with padded_attention.using(masks):
+            states_BXH: Tensor = self.model(input_ids=ids_BX, position_ids=positions_BX).last_hidden_state
+        return states_BXH[:, (self._copies - 1) * length :]
 
     def _scores(self, vectors_XH: Tensor, like: Tensor) -> Tensor:
         scores_XC = self.head.emissions(vectors_XH)
