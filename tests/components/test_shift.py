@@ -19,7 +19,6 @@ from sltk.components.aligners.subword import shift_of
 from sltk.components.registry import registry
 from sltk.components.slots import Aligner
 from sltk.extend import register
-from sltk.models import tagging
 from sltk.models.tagger_model import TaggerModel
 from sltk.nn.batching import pack
 from sltk.nn.padded_tagger import PaddedTagger

@@ -115,3 +115,34 @@ def test_invalid_settings_are_refused(changes: dict[str, Any], message: str) -> 
     """An encoder, or a negative number."""
     with pytest.raises(SltkError, match=message):
         loading.load(spec(**changes))
+
+
+def positions(count: int, **changes: Any) -> dict[str, Any]:
+    """The tiny decoder with a number of positions."""
+    return spec(config={**tiny.LLAMA, "max_position_embeddings": count}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            positions(20, repeat=2),
+            "`repeat: 2` reads each sentence 3 times, and the 20 positions of the model hold 6 subwords that often",
+        ),
+        (
+            {**positions(64), "max_length": 33},
+            r"2 copies of 33 subwords \(`repeat: 1`\) exceed the 64 positions of the model",
+        ),
+        (
+            {**positions(16), "on_overflow": "error"},
+            r"a sentence has \d+ subwords; the model reads 8 in each of 2 copies \(`backbone.repeat`\)",
+        ),
+    ],
+)
+def test_copies_that_exceed_the_positions_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """The message names the number of copies, and the limit for one of them."""
+    with pytest.raises(SltkError, match=message):
+        sltk.train(changes, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

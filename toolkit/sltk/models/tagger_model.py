@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..components.aligners.subword import shift_of
+from ..components.backbones import copy_limits
 from ..components.slots import Aligner, Head
 from ..decoding import Decisions, TagDecoder, check_scheme
-from ..errors import UsageError
+from ..errors import SpecError, UsageError
 from ..nn.batching import Batch, batch_on, pack
 from ..nn.frozen_vectors import FrozenVectors
 from ..nn.softmax_head import as_numpy
@@ -49,6 +50,9 @@ class TaggerModel(Model):
     def __post_init__(self) -> None:
         backbone = self.network.backbone
         max_length = self.max_length or backbone.max_length
+        too_long = copy_limits.excess(self.max_length, backbone.copies - 1, backbone.positions)
+        if too_long is not None:
+            raise SpecError(too_long)
         self.encoder = SubwordEncoder(
             backbone.tokenizer,
             self.spacing,
@@ -57,6 +61,7 @@ class TaggerModel(Model):
             self.document_context,
             _vectors(backbone.model),
             shift_of(self.aligner),
+            backbone.copies,
         )
 
     @property

@@ -133,7 +133,11 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
     ]
     windowed = sum(len(encoding.windows) > 1 for encoding in encodings)
     if windowed:
-        progress.note(f"{windowed} sentences exceed the model's maximum length: read in overlapping windows")
+        copies, limit = model.network.backbone.copies, model.encoder.max_length
+        each = "" if copies == 1 else f" of {limit} subwords in each of {copies} copies"
+        progress.note(
+            f"{windowed} sentences exceed the model's maximum length{each}: read in overlapping windows"
+        )
     coverage.report_truncated_words(sum(encoding.cut_words for encoding in encodings), progress)
     if not samples:
         raise DataError("the training data has no words")

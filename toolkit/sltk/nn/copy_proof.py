@@ -54,7 +54,7 @@ def _check_dependencies(backbone: PackedBackbone) -> None:
     ids_T = probe_sentences.token_ids(model)
     with probe_sentences.recorded_calls() as calls, tracked_embedding(model) as embedded:
         vectors_TH = backbone(ids_T, _packing())
-    rules = [rule_of(module, window, module.sltk_unmasked) for module, window in calls]
+    rules = [rule_of(module, window, bool(module.sltk_unmasked)) for module, window in calls]
     start = 0
     for sentence, row in zip(_SENTENCES, _copied(backbone, ids_T), strict=True):
         last_copy = len(row) - len(row) // backbone.copies

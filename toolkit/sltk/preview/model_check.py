@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import masks
+from ..components.backbones import copy_limits, local_tokenizer
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import InvalidSpecError, ModelError, Problem, nearest
@@ -68,6 +69,15 @@ def unscalable(spec: RunSpec) -> Problem | None:
     return Problem(about, path="backbone.dtype", notes=(note,))
 
 
+def overlong(spec: RunSpec) -> Problem | None:
+    """The problem that `max_length` and the copies of `repeat` exceed the positions of the model, or None."""
+    backbone, max_length = spec.backbone, getattr(spec, "max_length", None)
+    if not isinstance(backbone, PretrainedBackbone):
+        return None
+    positions = local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    return copy_limits.excess(max_length, backbone.repeat, positions)
+
+
 def _trains_half(backbone: Backbone) -> bool:
     """Whether all weights are trained, in bfloat16 or float16."""
     if not isinstance(backbone, PretrainedBackbone):
@@ -124,6 +134,9 @@ def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem
         about = f"`blocks: {backbone.blocks}` asks for {backbone.blocks} blocks; the model has {info.total_blocks}"
         yield Problem(about, path="backbone.blocks")
         return
+    too_short = copy_limits.shortage(backbone.repeat, local_tokenizer.position_limit(info.config))
+    if too_short is not None:
+        yield too_short
     if info.shape is None:
         return
     try:

@@ -20,7 +20,7 @@ from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from ..spec.requirements import missing_packages
 from .estimate import Estimate, estimate_run
-from .model_check import check_model, half_precision_warning, missing_model, study_only, unscalable
+from .model_check import check_model, half_precision_warning, missing_model, overlong, study_only, unscalable
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class RunPreview(ABC, Generic[S]):
         with self.loaded.locate_errors():
             check_model(self.loaded.spec.backbone)
             raise_if(unscalable(self.loaded.spec))
+            raise_if(overlong(self.loaded.spec))
 
     def missing_packages(self) -> list[Problem]:
         """A problem for each optional package that the run needs and that is not installed."""
@@ -201,6 +202,7 @@ def check_before_reading(loaded: Loaded[Any], readers: Mapping[str, Reader | Non
         with loaded.locate_errors():
             check_model(loaded.spec.backbone)
             raise_if(unscalable(loaded.spec))
+            raise_if(overlong(loaded.spec))
             raise_if(None if jobs.is_executing() else study_only(loaded.spec.backbone))
     except InvalidSpecError as error:
         problems += error.problems

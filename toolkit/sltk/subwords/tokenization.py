@@ -51,6 +51,7 @@ class SubwordEncoder:
             they fit; these are whole words, and get no vectors.
         vectors: number of tokens for which the model has a vector; None if it is not known.
         shift: added to the positions of words; those before the first token of a window become its first token.
+        copies: how often the model reads each window, for messages; `max_length` counts one copy.
 
     Raises:
         ValueError: the tokenizer has no fast implementation, so it reports no offsets.
@@ -66,9 +67,11 @@ class SubwordEncoder:
         document_context: int = 0,
         vectors: int | None = None,
         shift: int = 0,
+        copies: int = 1,
     ) -> None:
         self._words = WordTokenizer(PlainTokenizer.of(tokenizer))
         self._vectors = vectors
+        self._copies = copies
         self.unknown = self._words.unknown
         self.spacing = spacing
         self.max_length = max_length
@@ -106,11 +109,13 @@ class SubwordEncoder:
         """
         if not self.document_context:
             split = self._words.split(sentences, self.spacing)
+            self._check_lengths(split, sentences)
             return [self._windows(p, s) for p, s in zip(split, sentences, strict=True)]
         document = [*before, *sentences, *after]
         split = self._words.split(document, self.spacing)
         flats = [flatten(pieces) for pieces in split]
         numbers = range(len(before), len(before) + len(sentences))
+        self._check_lengths([split[number] for number in numbers], sentences)
         return [self._in_context(number, split[number], document, flats) for number in numbers]
 
     @property
@@ -135,14 +140,26 @@ class SubwordEncoder:
         room, whole = self._room, flatten(pieces)
         if room is None or len(whole.ids) <= room:
             return Encoding([self._window(whole)], len(whole.first))
-        if self.on_overflow == "error":
-            raise DataError.at(
-                f"a sentence has {len(whole.ids)} subwords; the model reads {room}",
-                sentence.file or "(input)",
-                sentence.line,
-                "set `on_overflow: window` to read it in overlapping windows",
-            )
         return self._overlapping(pieces, room)
+
+    def _check_lengths(self, split: Sequence[Pieces], sentences: Sequence[Sentence]) -> None:
+        """Report the longest sentence if it is too long and may not be read in windows."""
+        room = self._room
+        if room is None or self.on_overflow != "error":
+            return
+        length, number = max(((len(flatten(p).ids), -n) for n, p in enumerate(split)), default=(0, 0))
+        if length <= room:
+            return
+        reads = f"the model reads {room}"
+        if self._copies > 1:
+            reads += f" in each of {self._copies} copies (`backbone.repeat`)"
+        sentence = sentences[-number]
+        raise DataError.at(
+            f"a sentence has {length} subwords; {reads}",
+            sentence.file or "(input)",
+            sentence.line,
+            "set `on_overflow: window` to read it in overlapping windows",
+        )
 
     def _window(self, content: Flat) -> Window:
         ids, first, last = content

@@ -16,7 +16,7 @@ from ...files import manifest
 from ...files.damage import check_regular, damaged, is_about_content, report_damage
 from ...nn import fused
 from ...nn.backbone import BuildContext, PackedBackbone
-from . import local_tokenizer, lora
+from . import copy_limits, local_tokenizer, lora
 from .attention_setup import apply_mask
 from .base_weights import identify_base
 from .early_exit import EarlyExit, exit_early
@@ -100,12 +100,15 @@ def _early_exit(spec: PretrainedBackbone, config: Any, source: WeightsSource | N
 
 
 def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
-    """Check the mask and the LoRA targets against the config, without weights, and return the flags of the mask.
+    """Check mask, copies and LoRA targets against the config, without weights, and return the flags of the mask.
 
     Raises:
-        ModelError: the mask or the LoRA targets do not fit the model.
+        ModelError: they do not fit the model.
     """
     blocks = check_family(config)
+    too_short = copy_limits.shortage(spec.repeat, local_tokenizer.position_limit(config.to_dict()))
+    if too_short is not None:
+        raise ModelError(too_short)
     try:
         flags = masks.flags(spec.unmask, blocks)
     except masks.MaskError as error:
