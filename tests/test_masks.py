@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sltk.masks import MaskError, flags, group_text, groups, parse, shared_start
+from sltk.masks import MaskError, flags, group_text, groups, is_causal, parse, shared_start, window
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ from sltk.masks import MaskError, flags, group_text, groups, parse, shared_start
         ("last:3", 3, "111"),
         ([], 3, "000"),
         ([0, 2], 3, "101"),
+        ("window:7", 3, "111"),
     ],
 )
 def test_a_mask_is_one_flag_per_block(mask: Any, blocks: int, expected: str) -> None:
@@ -82,6 +83,10 @@ def test_masks_are_normalized(value: Any, parsed: Any) -> None:
         "last:-1",
         "last:x",
         "first:1.5",
+        "window",
+        "window:0",
+        "window:-1",
+        "window:x",
         "1,2",
         [-1],
         [1.5],
@@ -122,6 +127,13 @@ def test_the_groups_in_words() -> None:
     """The text that `sltk show mask` and notes print."""
     assert group_text("0111", 30) == "0-7 causal, 8-29 unmasked"
     assert group_text("0101", 4) == "0 causal, 1 unmasked, 2 causal, 3 unmasked"
+    assert group_text("window:64", 4) == "0-3 unmasked within 64"
+
+
+def test_only_one_form_has_a_window() -> None:
+    assert window(parse(" window:64 ")) == 64
+    assert [window(parse(mask)) for mask in ("all", "0111", "last:2", [1])] == [None] * 4
+    assert not is_causal(parse("window:1"))
 
 
 def test_masks_share_blocks_up_to_the_first_difference() -> None:

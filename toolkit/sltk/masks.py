@@ -7,8 +7,9 @@
     middle            the two middle quarters: 0110
     first:8, last:8   this many blocks nearest the input, or nearest the output
     [3, 4, 9]         these blocks, numbered from 0 at the input
+    window:64         every block, but only subwords at most 64 away, on both sides
 
-A mask resolves to one flag per block: True if its words see the words after them.
+A mask resolves to one flag per block, True if its words see the words after them, and perhaps to a window.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .yamltree.scalars import source_text
 
 MaskText = str | list[int]
 _COUNTED = re.compile(r"(first|last):([0-9]+)")
-_FORMS = "digits such as 0111, `all`, `none`, `middle`, `first:N`, `last:N`, or a list of block numbers"
+_WINDOW = re.compile(r"window:([1-9][0-9]*)")
+_FORMS = "digits such as 0111, `all`, `none`, `middle`, `first:N`, `last:N`, `window:N`, or a list of block numbers"
 
 
 class MaskError(ValueError):
@@ -46,6 +48,12 @@ def parse(value: Any) -> MaskText:
     text = str(source_text(value)).strip()
     if is_digits(text) or text in ("all", "none", "middle") or _COUNTED.fullmatch(text):
         return text
+    if _WINDOW.fullmatch(text):
+        return text
+    if text.partition(":")[0] == "window":
+        raise MaskError(
+            f"`{text}` is no window: expected `window:N`, and N subwords to each side, at least 1"
+        )
     raise MaskError(f"unknown mask `{text}`; expected {_FORMS}")
 
 
@@ -88,20 +96,28 @@ def flags(mask: MaskText, blocks: int) -> tuple[bool, ...]:
             raise MaskError(f"`{match[1]}:{count}` asks for {count} blocks; the model has {blocks}")
         start = 0 if match[1] == "first" else blocks - count
         return tuple(start <= block < start + count for block in range(blocks))
-    digits = {"all": "1", "none": "0", "middle": "0110"}.get(mask, mask)
+    digits = {"all": "1", "none": "0", "middle": "0110"}.get(mask, "1" if window(mask) else mask)
     if mask == "middle" and blocks < 4:
         raise MaskError(f"`middle` needs at least 4 blocks; the model has {blocks}")
     sizes = map(len, groups(blocks, len(digits)))
     return tuple(digit == "1" for digit, size in zip(digits, sizes, strict=True) for _ in range(size))
 
 
+def window(mask: MaskText) -> int | None:
+    """How many subwords a word sees on each side, in a mask with a window; None for other masks."""
+    match = _WINDOW.fullmatch(mask) if isinstance(mask, str) else None
+    return int(match[1]) if match else None
+
+
 def group_text(mask: MaskText, blocks: int) -> str:
-    """The blocks of a mask in words: `0-7 causal, 8-29 unmasked`."""
-    texts = []
+    """The blocks of a mask in words: `0-7 causal, 8-29 unmasked`, or `0-29 unmasked within 64`."""
+    texts, reach = [], window(mask)
     for is_unmasked, group in groupby(range(blocks), key=flags(mask, blocks).__getitem__):
         numbers = list(group)
         span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
-        texts.append(f"{span} {'unmasked' if is_unmasked else 'causal'}")
+        texts.append(
+            f"{span} {'unmasked' if is_unmasked else 'causal'}" + (f" within {reach}" if reach else "")
+        )
     return ", ".join(texts)
 
 

@@ -94,6 +94,8 @@ def _mask(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
     unmasked = flags.count("1")
     if unmasked in (0, len(flags)):
         state = "causal" if not unmasked else "unmasked: each word sees the words after it"
+        if (window := description["mask"].get("window")) is not None:
+            state += f", and of all words only those at most {window} subwords away"
         about = f"All {len(flags)} blocks are {state}.\n"
     else:
         about = (

@@ -34,6 +34,8 @@ def show_mask(source: str, blocks: int | None, policy: ImportPolicy) -> None:
     print_result(f"mask {mask} on {blocks} blocks, input side first: {ranges}\n")
     for name, first, last in _groups(mask, blocks):
         state = "unmasked (1)" if flags[first] else "causal (0)"
+        if (window := masks.window(mask)) is not None:
+            state = f"unmasked, at most {window} subwords to each side"
         print_result(f"  {name:<10} blocks {first:>3} to {last:>3}   {state}")
 
 

@@ -35,7 +35,7 @@ def merged_network(model: TaggerModel) -> Tagger:
     _load(stock, state)
     _fix_rotations(stock)
     backbone = PackedBackbone(stock, trained.tokenizer, trained.flags, trained.packs)
-    backbone.copies = trained.copies
+    backbone.copies, backbone.window = trained.copies, trained.window
     if backbone.packs:
         stock.set_attn_implementation(attention.NAME)
         MaskSwitch(backbone, drop_window=getattr(model.backbone, "unmask_window", "keep") == "drop")

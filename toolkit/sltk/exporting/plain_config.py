@@ -18,7 +18,9 @@ class NotPlainError(Exception):
     """transformers alone cannot do what the model does."""
 
 
-def plain_config(config: Any, flags: Sequence[bool], *, is_encoder: bool, drop_window: bool) -> Any:
+def plain_config(
+    config: Any, flags: Sequence[bool], *, is_encoder: bool, drop_window: bool, window: int | None = None
+) -> Any:
     """A copy of `config` with which transformers gives each block the attention that its flag says.
 
     Args:
@@ -26,10 +28,15 @@ def plain_config(config: Any, flags: Sequence[bool], *, is_encoder: bool, drop_w
         flags: one per block, True where the causal mask is removed.
         is_encoder: whether the family is unmasked by design.
         drop_window: whether unmasked blocks have no sliding window.
+        window: how many subwords a word of an unmasked block sees on each side; None for all.
 
     Raises:
         NotPlainError: transformers cannot attend in this way.
     """
+    if window is not None:
+        raise NotPlainError(
+            f"plain transformers has no mask in which words see {window} subwords to each side"
+        )
     if is_encoder:
         if not all(flags):
             raise NotPlainError("plain transformers cannot make an encoder's blocks causal")
@@ -39,9 +46,9 @@ def plain_config(config: Any, flags: Sequence[bool], *, is_encoder: bool, drop_w
     changed = copy.deepcopy(config)
     if is_bidirectional(config) or all(flags):
         changed.is_causal = not all(flags)
-    window = getattr(config, "sliding_window", None)
-    if window is not None:
-        changed.sliding_window = _window(config, window, is_causal=not all(flags), drop_window=drop_window)
+    sliding = getattr(config, "sliding_window", None)
+    if sliding is not None:
+        changed.sliding_window = _window(config, sliding, is_causal=not all(flags), drop_window=drop_window)
     return changed
 
 

@@ -83,6 +83,7 @@ def own_mask(model: TaggerModel | InstructModel, config: Any) -> Any:
         model.network.backbone.flags,
         is_encoder=spec.type_name == "encoder",
         drop_window=spec.unmask_window == "drop",
+        window=model.network.backbone.window,
     )
 
 

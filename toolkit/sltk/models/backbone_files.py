@@ -117,7 +117,8 @@ def describe_backbone(backbone: PackedBackbone, spec: Backbone, base: dict[str, 
     return {
         "format": FORMAT,
         "sltk": __version__,
-        "mask": {"unmask": getattr(spec, "unmask", None), "flags": _flags_text(backbone)},
+        "mask": {"unmask": getattr(spec, "unmask", None), "flags": _flags_text(backbone)}
+        | ({} if backbone.window is None else {"window": backbone.window}),
         "base": base,
     }
 
@@ -183,6 +184,10 @@ def load_backbone(
     if _flags_text(backbone) != flags:
         about = f"the saved mask is {flags}, one digit per block, but the model was built with the mask "
         raise ModelError(Problem(about + _flags_text(backbone), Location(str(folder / DESCRIPTION))))
+    window = description["mask"].get("window")
+    if backbone.window != window:
+        about = f"the saved mask has the window {window}, but the model was built with {backbone.window}"
+        raise ModelError(Problem(about, Location(str(folder / DESCRIPTION))))
     model: Any = backbone.model
     dtypes = {parameter.dtype for parameter in model.parameters()}
     # Only float32 weights can be merged without loss.

@@ -4,6 +4,7 @@ transformers passes the queries, keys and values of *all* tokens of a batch, sen
 registered here. Attention runs within each sentence only, so no layer computes padding, and no token can attend to
 it. Each attention module has its flag in `module.sltk_unmasked`, set by `mask_flags.assign_flags`. A window covers the
 tokens nearer than its width, or up to its width if `module.sltk_inclusive` (see `mask_flags.is_bidirectional`).
+`module.sltk_window` is the window of the mask itself, for unmasked blocks; the narrower of both applies.
 
 Shapes: T tokens of the batch, H query heads, K key and value heads, D head size.
 """
@@ -106,6 +107,9 @@ def rule_of(module: nn.Module, sliding_window: int | None, unmasked: bool) -> Ru
     window = None if unmasked and module.sltk_drop_window else sliding_window
     if window is not None and module.sltk_inclusive:
         window += 1
+    reach: int | None = getattr(module, "sltk_window", None) if unmasked else None
+    if reach is not None:
+        window = reach + 1 if window is None else min(window, reach + 1)
     return Rule(causal=not unmasked, window=window)
 
 

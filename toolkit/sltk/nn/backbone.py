@@ -60,6 +60,8 @@ class Proof:
     """The attention kernels that ran during the proof; training may use others (`PackedBackbone.kernels`)."""
     copies: int | None = None
     """How often each sentence is read, if more than once: the last copy was compared too."""
+    window: int | None = None
+    """How many subwords a word sees on each side, if not all: this was checked in a longer sentence."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields that are set, for `environment.json`."""
@@ -82,6 +84,8 @@ class PackedBackbone(nn.Module):
         self.tokenizer = tokenizer
         self.flags = flags
         self.packs = packs
+        self.window: int | None = None
+        """How many subwords a word of an unmasked block sees on each side; None for all of its sentence."""
         self.copies = 1
         """How often each sentence is read in a row; its vectors are those of the last copy."""
         self.attends_to_padding = False

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import banded
 from .length_groups import groups_of
 from .packing import Packing, Rule
 from .transfer import to_device
@@ -43,9 +44,14 @@ def by_length(
     for (_, count, length), qkv_HTD in zip(packing.runs, of_runs, strict=True):
         q_NHLD, k_NHLD, v_NHLD = (_sentences(x_HTD, count, length) for x_HTD in qkv_HTD)
         inner_rule = rule.within(length)
-        mask = None if _is_simple(inner_rule, softcap, sinks) else inner_rule.mask(length, query.device)
-        is_causal = mask is None and inner_rule.causal
-        out = _attention(q_NHLD, k_NHLD, v_NHLD, mask, is_causal, scaling, dropout, softcap, sinks)
+        if banded.is_cheaper(inner_rule, length):
+            q, k, v, band = banded.chunks(q_NHLD, k_NHLD, v_NHLD, inner_rule)
+            out = _attention(q, k, v, band, False, scaling, dropout, softcap, sinks)
+            out = banded.joined(out, count, length)
+        else:
+            mask = None if _is_simple(inner_rule, softcap, sinks) else inner_rule.mask(length, query.device)
+            is_causal = mask is None and inner_rule.causal
+            out = _attention(q_NHLD, k_NHLD, v_NHLD, mask, is_causal, scaling, dropout, softcap, sinks)
         pieces.append(out.transpose(1, 2).reshape(1, count * length, out.shape[1], out.shape[3]))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 

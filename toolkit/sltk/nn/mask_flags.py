@@ -70,13 +70,16 @@ def _check_rules(config: Any, windows: Sequence[int | None]) -> None:
             raise UnsuitableError(f"block {block} applies its window in its own mask")
 
 
-def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_window: bool) -> None:
+def assign_flags(
+    modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_window: bool, window: int | None = None
+) -> None:
     """Set for each block's attention module whether its causal mask is removed.
 
     Args:
         modules: one per block, from `attention_modules`.
         flags: one per block, True where the causal mask is removed.
         drop_window: whether unmasked blocks ignore their sliding window too.
+        window: how many subwords a word of an unmasked block sees on each side; None for all.
 
     Raises:
         UnsuitableError: different flags for blocks that share one module.
@@ -87,18 +90,21 @@ def assign_flags(modules: Sequence[nn.Module], flags: Sequence[bool], *, drop_wi
             raise UnsuitableError("its blocks share one set of weights, and so one mask: use `all` or `none`")
         module.sltk_unmasked = flag  # type: ignore[assignment]
         module.sltk_drop_window = drop_window  # type: ignore[assignment]
+        module.sltk_window = window  # type: ignore[assignment]
 
 
 @contextmanager
 def family_mask(modules: Sequence[nn.Module], *, unmasked: bool) -> Iterator[None]:
     """Give all blocks the model's own mask inside the context: causal, or `unmasked` in encoders."""
-    before = [(module, module.sltk_unmasked, module.sltk_drop_window) for module in modules]
+    before = [
+        (module, module.sltk_unmasked, module.sltk_drop_window, module.sltk_window) for module in modules
+    ]
     assign_flags(modules, [unmasked] * len(modules), drop_window=False)
     try:
         yield
     finally:
-        for module, flag, drop_window in before:
-            module.sltk_unmasked, module.sltk_drop_window = flag, drop_window
+        for module, flag, drop_window, window in before:
+            module.sltk_unmasked, module.sltk_drop_window, module.sltk_window = flag, drop_window, window
 
 
 class MaskSwitch:
@@ -125,7 +131,7 @@ class MaskSwitch:
             raise ModelError(_cannot_switch(str(error))) from error
         finally:
             backbone.train(was_training)
-        self.set(backbone.flags)
+        self.set(backbone.flags, backbone.window)
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -137,17 +143,17 @@ class MaskSwitch:
         """The number of flags."""
         return len(self._modules)
 
-    def set(self, flags: Sequence[bool]) -> None:
-        """Apply one flag per block from now on.
+    def set(self, flags: Sequence[bool], window: int | None = None) -> None:
+        """Apply one flag per block from now on; in unmasked blocks, words see `window` subwords to each side.
 
         Raises:
             ModelError: different flags for blocks that share one module.
         """
         try:
-            assign_flags(self._modules, flags, drop_window=self._drop_window)
+            assign_flags(self._modules, flags, drop_window=self._drop_window, window=window)
         except UnsuitableError as error:
             raise ModelError(_cannot_switch(str(error))) from error
-        self._backbone.flags = tuple(flags)
+        self._backbone.flags, self._backbone.window = tuple(flags), window
 
 
 def _cannot_switch(reason: str) -> Problem:

@@ -18,6 +18,7 @@ from transformers import AttentionInterface
 from transformers.integrations.moe import ExpertsInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from .attention import rule_of
 from .packing import Rule
 
 NAME = "sltk_padded"
@@ -88,8 +89,7 @@ def padded_attention(
 ) -> tuple[Tensor, None]:
     """Attention within each sentence. query [B, H, L, D], key and value [B, K, L, D] → [B, L, H, D]."""
     unmasked: bool = module.sltk_unmasked  # type: ignore[assignment]
-    window = None if unmasked and module.sltk_drop_window else sliding_window
-    mask_B11LL = _active[-1].of(Rule(causal=not unmasked, window=window))
+    mask_B11LL = _active[-1].of(rule_of(module, sliding_window, unmasked))
     batch, length = query.shape[0], query.shape[2]
     # These sizes are numbers, also while torch traces: other sizes become operations of the graph.
     heads, groups, size = int(key.shape[1]), int(query.shape[1]) // int(key.shape[1]), int(query.shape[3])

@@ -21,12 +21,12 @@ FIRST, SECOND = slice(0, 5), slice(5, 8)
 PACKING = Packing.of_lengths(LENGTHS)
 
 
-def token_ids(model: Any) -> Tensor:
-    """Token ids of both sentences, [8], spread over the vocabulary; none of them is padding."""
+def token_ids(model: Any, count: int = sum(LENGTHS)) -> Tensor:
+    """Token ids of both sentences, or of others, [count], spread over the vocabulary; none of them is padding."""
     weight = model.get_input_embeddings().weight
     size, padding = weight.shape[0], getattr(model.config, "pad_token_id", None)
     usable = [number for number in range(min(3, size - 1), size) if number != padding] or [0]
-    return torch.tensor([usable[11 * i % len(usable)] for i in range(sum(LENGTHS))], device=weight.device)
+    return torch.tensor([usable[11 * i % len(usable)] for i in range(count)], device=weight.device)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def tiny_blocks(mask: masks.MaskText, blocks: int | None) -> int:
     """Enough blocks to show what a mask does: at least four, in equal groups, at most those of the true model."""
     if isinstance(mask, list):
         needed = max(mask, default=0) + 2
-    elif ":" in mask:
+    elif ":" in mask and masks.window(mask) is None:
         needed = int(mask.partition(":")[2]) + 2
     elif masks.is_digits(mask):
         needed = len(mask) * -(-4 // len(mask))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ... import masks
 from ...errors import ModelError, Problem
-from ...nn import autocast, copy_proof, mask_proof, probe_sentences
+from ...nn import autocast, copy_proof, mask_proof, probe_sentences, window_proof
 from ...nn.attention import NAME
 from ...nn.backbone import BuildContext, PackedBackbone, Proof
 from ...nn.mask_flags import UnsuitableError, assign_flags, attention_modules, is_bidirectional
@@ -40,13 +41,14 @@ def apply_mask(
     model.config.use_cache = False
     backbone = PackedBackbone(model.eval(), tokenizer, flags)
     backbone.copies, backbone.attends_to_padding = spec.copies, spec.attend_to_padding
+    backbone.window = masks.window(spec.unmask)
     if autocast.autocast_dtype(context.precision, context.device) is not None:
         backbone.precision = context.precision  # so the proof is for the format in which the model runs
     is_encoder = spec.type_name == "encoder"
     try:
         _use_own_attention(backbone, spec, context, own=is_encoder or is_bidirectional(model.config))
     except UnsuitableError as error:
-        if not (is_encoder and all(flags)):
+        if not (is_encoder and all(flags) and backbone.window is None):
             raise ModelError(_cannot_unmask(model, spec, str(error))) from error
         _run_padded(backbone, context)
     return backbone
@@ -63,7 +65,8 @@ def _use_own_attention(
     except _MODEL_ERRORS as error:
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         raise UnsuitableError(reason) from error
-    assign_flags(modules, backbone.flags, drop_window=spec.unmask_window == "drop")
+    drop_window = spec.unmask_window == "drop"
+    assign_flags(modules, backbone.flags, drop_window=drop_window, window=backbone.window)
     backbone.prove = functools.partial(_prove, backbone, modules, own=own)
     if context.prove:
         backbone.proof = backbone.prove()
@@ -73,11 +76,13 @@ def _prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool)
     """Prove the mask; and, if sentences are not read as they are, how they are read."""
     start_time = time.perf_counter()
     proof = mask_proof.prove(backbone, modules, own=own)
-    if backbone.copies == 1 and not backbone.attends_to_padding:
-        return proof
-    copy_proof.prove(backbone, modules, own=own)
-    seconds = round(time.perf_counter() - start_time, 3)
-    return replace(proof, copies=backbone.copies, seconds=seconds)
+    if backbone.window is not None:
+        window_proof.prove(backbone, modules)
+        proof = replace(proof, window=backbone.window)
+    if backbone.copies > 1 or backbone.attends_to_padding:
+        copy_proof.prove(backbone, modules, own=own)
+        proof = replace(proof, copies=backbone.copies)
+    return replace(proof, seconds=round(time.perf_counter() - start_time, 3))
 
 
 def _cannot_unmask(model: Any, spec: PretrainedBackbone, reason: str) -> Problem:
