@@ -74,8 +74,7 @@ def _legend(ax: Any, colors: Sequence[tuple[str, str]], *, seeds: bool = False) 
     handles += [
         Line2D([], [], marker="D", linestyle="none", color=color, label=name) for name, color in colors
     ]
-    rows = len(ax.get_yticks())
-    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (0.27 * rows + 0.4)), ncols=2)
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, ncols=2)
 
 
 def differences(tasks: Sequence[StudyTask]) -> Any:
@@ -190,6 +189,7 @@ def _curve_panel(ax: Any, item: tuple[StudyTask, Configuration]) -> None:
     _crop(ax, task)
     ax.locator_params(axis="x", integer=True)
     ax.set_title(f"{shown(task.name)}\n{shown(shown_arm.label)}", fontsize=7.5)
+    ax.set_xlabel("epoch", fontsize=7)
     ax.tick_params(labelsize=7)
 
 
