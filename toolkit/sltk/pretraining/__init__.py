@@ -6,6 +6,7 @@
     pretrain_spec.py         the keys of a spec
     corpus_text.py           text, sentence by sentence
     corpus.py                token ids on disk, cut into blocks
+    merging.py               merge trained weights with those before training
     snapshots.py             models saved during training
     pretraining_preview.py   preview of a run for `sltk check`
 

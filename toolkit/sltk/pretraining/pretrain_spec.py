@@ -70,6 +70,13 @@ class PretrainSpec(RunSpec):
         ge=1,
         description="snapshots per epoch, in steps/0001 and so on; steps/0000 is the untrained model",
     )
+    merge: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="saved weights are base + merge * (trained - base), where the base is the model before training; "
+        "unset: those of training",
+    )
     backbone: Backbone = Field(description="the language model, its mask, LoRA, quantization")
     trainer: TrainerSpec = Field(
         default_factory=TrainerSpec, description="how the model is trained; `batch_size` counts blocks"
@@ -91,6 +98,11 @@ class PretrainSpec(RunSpec):
         if backbone.init == "random" and backbone.lora is not None:
             about = "fresh weights are trained whole: with adapters, the random weights would stay frozen"
             raise RefusedError(about, "backbone.lora")
+        if backbone.init == "random" and self.merge is not None:
+            about = (
+                "`merge` needs a pretrained model: with `init: random`, the weights before training are noise"
+            )
+            raise RefusedError(about, "merge")
         return self
 
     @model_validator(mode="after")

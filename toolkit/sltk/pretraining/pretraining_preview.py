@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..components.slots import Reader
@@ -60,15 +60,23 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
         if spec.objective != "clm":
             token = "the mask token" if spec.mask_token is None else f"`{spec.mask_token}`"
             yield "masked", f"{100 * spec.fraction:.4g} % of the tokens, with {token}"
+        if spec.merge is not None:
+            yield "merge", f"base + {spec.merge:.4g} * (trained - base)"
         if spec.snapshots is not None:
             yield "snapshots", f"{spec.snapshots} per epoch, and the untrained model"
 
     def estimate(self) -> Estimate | None:
         """Estimate the model size and memory; each batch has `batch_size` blocks."""
         spec = self.loaded.spec
-        return estimate(
+        found = estimate(
             spec.backbone, spec.trainer, lambda blocks: blocks * spec.block_size, language_model=True
         )
+        if found is None or found.memory_cpu_bytes is None or found.parameters is None:
+            return found
+        # The weights before training, and those of training while a model is saved.
+        is_copied = spec.merge not in (None, 1) and spec.language_model.lora is None
+        copies = 2 * 4 * found.parameters if is_copied else 0
+        return replace(found, memory_cpu_bytes=found.memory_cpu_bytes + copies)
 
     def audit(self) -> TextCounts:
         """Count sentences and words, without holding the text in memory."""

@@ -30,6 +30,7 @@ from ..training.run_kind import RunKind
 from ..training.task import Task
 from .corpus import Blocks, CorpusCounts, fingerprint_of, is_written_for, write_blocks
 from .corpus_text import Sentences, sources, texts
+from .merging import Merging
 from .pretrain_spec import PretrainSpec
 from .snapshots import Snapshots, SnapshotSchedule, save_pretrained
 
@@ -41,6 +42,7 @@ class Pretraining:
     network: LanguageModel
     device: torch.device
     objective: Objective
+    merging: Merging
 
 
 class PretrainingRun(RunKind[PretrainSpec]):
@@ -92,7 +94,8 @@ class PretrainingRun(RunKind[PretrainSpec]):
         }
         self._blocks, self._validation = blocks["corpus"], blocks.get("validation")
         schedule, folder = self._schedule, self.run.steps
-        callbacks = (Snapshots(self.model.network.backbone, self.spec, folder, schedule),) if schedule else ()
+        backbone, merging = self.model.network.backbone, self.model.merging
+        callbacks = (Snapshots(backbone, merging, self.spec, folder, schedule),) if schedule else ()
         return Task(
             self.model.network,
             Examples(self._blocks, self.model.objective, without_loss, self._blocks.set_epoch),
@@ -122,10 +125,11 @@ class PretrainingRun(RunKind[PretrainSpec]):
         return {"loss": loss, "perplexity": _perplexity(loss), "predicted_tokens": count}
 
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
-        """Counts of the text, and the scores of the validation text."""
+        """Counts of the text, and the scores of the saved model on the validation text."""
         metrics: dict[str, Any] = {name: asdict(counts) for name, counts in self._counts.items()}
         if self._validation is not None:
-            metrics["validation"] |= self._validation_scores()
+            with self.model.merging.merged():
+                metrics["validation"] |= self._validation_scores()
         return metrics
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
@@ -143,10 +147,9 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def save(self, metrics: dict[str, Any]) -> None:
         """Write the model for a labelling run to start from."""
         steps, epochs = metrics["train"]["steps"], metrics["train"]["epochs"]
-        folder = self.run.model
-        save_pretrained(
-            self.model.network.backbone, self.spec, folder, snapshot=None, update=steps, epoch=epochs
-        )
+        folder, backbone = self.run.model, self.model.network.backbone
+        with self.model.merging.merged():
+            save_pretrained(backbone, self.spec, folder, snapshot=None, update=steps, epoch=epochs)
 
 
 def _perplexity(loss: float) -> float:
@@ -173,7 +176,8 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
         raise SpecError(Problem(about, path="block_size"))
     objective = _objective(spec, backbone)
     device = precision.device()
-    return Pretraining(LanguageModel(backbone).to(device), device, objective)
+    network = LanguageModel(backbone).to(device)
+    return Pretraining(network, device, objective, Merging(backbone, spec))
 
 
 def _objective(spec: PretrainSpec, backbone: PackedBackbone) -> Objective:

@@ -27,6 +27,7 @@ from ..nn.backbone import PackedBackbone
 from ..rundir.pretrained_origin import DESCRIPTION
 from ..runtime import processes
 from ..spec.writing import digest
+from .merging import Merging
 from .pretrain_spec import PretrainSpec
 
 
@@ -41,7 +42,10 @@ def save_pretrained(backbone: PackedBackbone, spec: PretrainSpec, folder: Path, 
             language_model.save_pretrained(partial)
         backbone.tokenizer.save_pretrained(partial)
         description = describe_backbone(backbone, spec.backbone, backbone.base)
-        atomic.write_json(partial / DESCRIPTION, description | {"objective": spec.objective} | training)
+        merge = {} if spec.merge is None else {"merge": spec.merge}
+        atomic.write_json(
+            partial / DESCRIPTION, description | {"objective": spec.objective} | merge | training
+        )
         manifest.write(partial, step=training["update"], spec=digest(spec))
 
 
@@ -78,6 +82,7 @@ class Snapshots(TrainerCallback):  # type: ignore[misc]
     """Saves the untrained model and the snapshots of a schedule; existing ones are overwritten."""
 
     backbone: PackedBackbone
+    merging: Merging
     spec: PretrainSpec
     folder: Path
     schedule: SnapshotSchedule
@@ -96,7 +101,8 @@ class Snapshots(TrainerCallback):  # type: ignore[misc]
     def _save(self, number: int, update: int) -> None:
         if processes.is_main_process():
             folder, epoch = self.folder / f"{number:04d}", update / self.schedule.updates_per_epoch
-            save_pretrained(self.backbone, self.spec, folder, snapshot=number, update=update, epoch=epoch)
+            with self.merging.merged():
+                save_pretrained(self.backbone, self.spec, folder, snapshot=number, update=update, epoch=epoch)
 
 
 def snapshots(run: Path) -> list[Path]:

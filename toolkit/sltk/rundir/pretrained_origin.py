@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..errors import DataError, UsageError
 from ..files.damage import read_json
@@ -27,6 +27,15 @@ class Origin(BaseModel):
     )
     update: int | None = Field(default=None, description="number of updates it was trained for")
     epoch: float | None = Field(default=None, description="number of epochs it was trained for")
+    merge: float | None = Field(
+        default=None, description="share of what training changed that was kept; unset: all of it"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records of models without `merge` are those of earlier versions."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "merge" or value is not None}
 
 
 def origin_of(*places: str | None) -> Origin | None:
@@ -49,7 +58,7 @@ def origin_of(*places: str | None) -> Origin | None:
 def _origin(folder: Path, description: dict[str, Any]) -> Origin:
     at = resolved(folder)
     run = at.parents[1] if at.parent.name == "steps" else at.parent
-    values = {key: description.get(key) for key in ("snapshot", "objective", "update", "epoch")}
+    values = {key: description.get(key) for key in ("snapshot", "objective", "update", "epoch", "merge")}
     try:
         return Origin.model_validate({"run": run.name, **values})
     except ValueError as error:
