@@ -39,6 +39,8 @@ class Arm:
     mask: str = "0000"
     """One digit per block that is left: 1 if it is unmasked."""
     copies: int = 1
+    reach: int | None = None
+    """How far a token of an unmasked block sees to each side."""
     is_flawed: bool = False
     """Whether padding is read like words."""
 
@@ -49,7 +51,7 @@ class Arm:
     def sees(self, length: int, window: int | None, block: int) -> Tensor:
         """[length, length]: which token (row) attends to which (column) in a block of a family."""
         distance = torch.arange(length)[:, None] - torch.arange(length)
-        seen = torch.ones(length, length, dtype=torch.bool) if self.mask[block] == "1" else distance >= 0
+        seen = distance.abs() <= (self.reach or length) if self.mask[block] == "1" else distance >= 0
         return seen if window is None else seen & (distance.abs() < window)
 
 
@@ -61,6 +63,10 @@ ARMS = {
     "blocks 3": Arm({"blocks": 3}, "000"),
     "blocks 3 + 011": Arm({"blocks": 3, "unmask": "011"}, "011"),
     "repeat 1 + blocks 2 + 01": Arm({"repeat": 1, "blocks": 2, "unmask": "01"}, "01", copies=2),
+    "window:2": Arm({"unmask": "window:2"}, "1111", reach=2),
+    "repeat 1 + window:4 + blocks 3": Arm(
+        {"repeat": 1, "unmask": "window:4", "blocks": 3}, "111", copies=2, reach=4
+    ),
     "repeat 1 + 0111 + padding": Arm(
         {"repeat": 1, "unmask": "0111", "attend_to_padding": True}, "0111", copies=2, is_flawed=True
     ),
