@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from sltk.components.backbones import Decoder, Encoder, LoRA, Quantization, TrainedTokenizer
 from sltk.components.backbones.building import train_tokenizer
+from sltk.components.backbones.early_exit import shorten
 from sltk.errors import ModelError
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
@@ -137,6 +138,21 @@ def test_a_family_whose_blocks_depend_on_their_number_is_refused(name: str, reas
     context = BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a few words"])
     with pytest.raises(ModelError, match=f"cannot be shortened to its first blocks: .*{reason}"):
         spec.build(context)
+
+
+def test_a_config_is_shortened_in_its_nested_parts_too() -> None:
+    """Values of single blocks, and lists with one item per block; what has that length by accident stays."""
+    text = {**BY_NAME["gemma3_text"].config(), "eos_token_id": [1, 2, 3, 4]}
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, is_causal=False)
+    short = shorten(config, 3, 4)
+    assert short.text_config.num_hidden_layers == len(short.text_config.layer_types) == 3
+    assert short.text_config.layer_types == config.text_config.layer_types[:3]
+    assert short.text_config.eos_token_id == [1, 2, 3, 4]
+    assert short.vision_config.num_hidden_layers == 4
+    assert short.is_causal is False
+    again = type(config).from_dict(short.to_dict())
+    assert again.to_dict() == short.to_dict()
 
 
 def test_masks_and_adapters_are_those_of_the_blocks_in_use(folder: Path) -> None:
