@@ -32,6 +32,8 @@ FIGURES: dict[str, Callable[[Sequence[StudyTask]], object]] = {
     "learning": arm_figures.curves,
 }
 _PART = re.compile(r"(<!-- records: (\w+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LEFT_OUT = ("seeds", "p sign flip", "g", "notes")
+"""Columns of the tests that the page leaves out: all comparisons have three seeds."""
 _NO_RECORDS = "*The study is not finished.*\n"
 
 
@@ -100,16 +102,18 @@ def comparisons(tasks: Sequence[StudyTask], names: Sequence[str]) -> Iterator[st
     """The rows of these comparisons, for all data sets."""
     for task in tasks:
         family = compare_declared(task)
-        chosen = [each for each in family if each.name in names]
+        if not family:
+            continue
         table = declared_table(task, family)
-        rows = [row for row, each in zip(table.rows, family, strict=True) if each in chosen]
-        kept = [
-            place
-            for place, name in enumerate(table.columns)
-            if name not in ("seeds", "p sign flip", "g", "notes")
+        rows = [
+            (*row, "yes" if each.is_reliable else "")
+            for row, each in zip(table.rows, family, strict=True)
+            if each.name in names
         ]
+        columns = (*table.columns, "reliable")
+        kept = [place for place, name in enumerate(columns) if name not in _LEFT_OUT]
         small = [tuple(row[place] for place in kept) for row in rows]
-        yield from _shown(task.name, ResultTable("", tuple(table.columns[place] for place in kept), small))
+        yield from _shown(task.name, ResultTable("", tuple(columns[place] for place in kept), small))
     if tasks:
         sizes = " and ".join(dict.fromkeys(str(len(compare_declared(task))) for task in tasks))
         yield (

@@ -20,8 +20,9 @@ from sltk.cli import main
 from sltk.errors import InvalidSpecError
 from sltk.reports.arm_tables import arm_table, conditions_text, cost_table, learning_table, sentence_interval
 from sltk.reports.arrangement import arrange
-from sltk.reports.assembly import task_notes, write_report
+from sltk.reports.assembly import task_notes
 from sltk.reports.comparisons import compare_declared
+from sltk.reports.discovery import collect
 from sltk.reports.result_tables import ResultTable, choice_text
 from sltk.reports.run_records import SentenceCounts, read_records, write_records
 from sltk.reports.significance.paired import holm, mean_interval
@@ -98,11 +99,21 @@ def test_a_difference_of_differences_is_computed_seed_by_seed(task: StudyTask) -
     sentences = margins.tests[2]
     assert sentences is not None
     assert sentences.difference == pytest.approx(margins.tests[0].difference)
+    assert margins.is_reliable is False  # noise of this size hides a difference of a few points
     over_sentences = margins.intervals[1]
     assert over_sentences is not None
     assert over_sentences.low is not None
     assert over_sentences.high is not None
     assert over_sentences.low < sentences.difference < over_sentences.high
+
+
+def test_a_reliable_difference_holds_over_seeds_and_over_sentences() -> None:
+    """It is significant over sentences, and its interval over seeds excludes 0; a difference of 0 is not reliable."""
+    arms = {
+        name: (quality, {"unmask": "00"}) for name, quality in (("bad", 0.2), ("worse", 0.2), ("good", 0.8))
+    }
+    (task,) = arrange(study_records.named_arms(arms=arms, compare=["good:bad", "worse:bad"]))
+    assert [each.is_reliable for each in compare_declared(task)] == [True, False]
 
 
 def counts(rng: np.random.Generator, sentences: int) -> SentenceCounts:
@@ -320,11 +331,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sweep_hands_names_and_comparisons_to_its_report(swept: Path, tmp_path: Path) -> None:
     """From the folder and from its records: the same report, with the arms and what the sweep compares."""
-    done = write_report(swept, tmp_path / "out", records=tmp_path / "study.jsonl")
-    (task,) = done.tasks
+    records = collect([swept]).records
+    write_records(tmp_path / "study.jsonl", records)
+    (task,) = arrange(records)
     assert [each.label for each in task.configurations] == ["0011", "encoder"]
     assert [each.label for each in compare_declared(task)] == ["encoder − 0011"]
-    assert [each.arm.place for each in done.runs.records if each.arm is not None] == [0, 1]
+    assert [each.arm.place for each in records if each.arm is not None] == [0, 1]
     assert column(cost_table(task), "prediction words/s")["encoder"] != ""
     (again,) = arrange(read_records(tmp_path / "study.jsonl"))
     for table in (arm_table, cost_table, learning_table):

@@ -22,6 +22,8 @@ from .significance.paired import (
 from .significance.sentences import f1_interval, f1_randomisation
 from .study import Configuration, StudyTask
 
+_ALPHA = 0.05
+
 
 @dataclass
 class Comparison:
@@ -70,6 +72,17 @@ class Comparison:
         """95 % intervals of the difference: over seeds by t, and over sentences by bootstrap; None without counts."""
         over_sentences = f1_interval(*self.counts, weights=self.weights) if all(self.counts) else None
         return t_interval(*self.scores), over_sentences
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether p over sentences is below 0.05 after correction, and the interval over seeds excludes 0.
+
+        The interval is not corrected: the t-test over three seeds could hardly pass a correction.
+        """
+        p, interval = self.corrected[2] if self.corrected else None, self.intervals[0]
+        if p is None or interval.low is None or interval.high is None:
+            return False
+        return p < _ALPHA and not interval.low <= 0 <= interval.high
 
     def notes(self) -> list[str]:
         """The notes of all tests, without repetitions."""
