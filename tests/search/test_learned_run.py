@@ -151,11 +151,11 @@ def test_gates_have_their_own_learning_rate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"freeze": True},
-        {"lora": {"r": 4}},
+        {"freeze": True, "blocks": 2, "config": {**tiny.LLAMA, "num_hidden_layers": 3}},
+        {"lora": {"r": 4}, "repeat": 1},
         {"type": "encoder", "config": tiny.BERT},
     ],
-    ids=["frozen", "lora", "encoder"],
+    ids=["frozen, early exit", "lora, repeated", "encoder"],
 )
 def test_a_mask_can_be_learned_for_other_backbones(changes: dict[str, Any], tmp_path: Path) -> None:
     """A frozen backbone learns only gates and head; an encoder may close its blocks."""

@@ -312,6 +312,7 @@ def test_failed_runs_are_reported(tmp_path: Path) -> None:
         ({"search": {}, "sweep": {"grid": {"trainer.batch_size": [1, 2]}}}, "`trainer.batch_size` varies too"),
         ({"data": {"train": {"type": "grammar"}}}, "chooses by validation"),
         ({"executor": {"type": "slurm"}}, "only writes a script"),
+        ({"backbone": tiny.backbone(attend_to_padding=True)}, "a flaw to measure in a sweep"),
     ],
 )  # fmt: skip
 def test_unsupported_searches_are_rejected(changes: dict[str, Any], message: str) -> None:

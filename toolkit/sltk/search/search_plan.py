@@ -181,12 +181,16 @@ def _check(plan: SearchPlan) -> None:
     """Refuse specs that would fail only during the search.
 
     Raises:
-        InvalidSpecError: the spec has no validation data to choose by, or its executor cannot run a search.
+        InvalidSpecError: the spec has no validation data to choose by, attends to padding, or its executor cannot run
+            a search.
     """
     problems: list[Problem] = []
     if plan.experiment.data.validation is None:
         message = "a search chooses by validation scores: add `data.validation`"
         problems.append(plan.loaded.problem("data", message))
+    if getattr(plan.experiment.backbone, "attend_to_padding", False):
+        message = "`attend_to_padding` is a flaw to measure in a sweep, not to choose a mask by"
+        problems.append(plan.loaded.problem("backbone.attend_to_padding", message))
     if plan.sweep.executor.type_name == "slurm":
         message = (
             "executor `slurm` only writes a script; a search decides after each run: use `local` or `ray`"
