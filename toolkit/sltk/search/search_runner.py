@@ -121,7 +121,9 @@ def _result(plan: SearchPlan, search: Search, outcome: sweeps.Outcome) -> Search
     first = rows.get(FIRST_RUNS.get(strategy, ""))
     if first is not None and first.state == "failed":
         about = "run that learns the mask" if strategy in LEARNED else "shared run"
-        raise RunError(f"the {about} failed: {first.reason}\n{logs}; run the same command to try again")
+        raise RunError(
+            f"the {about} failed: {first.reason.removeprefix('error: ')}\n{logs}; run the same command to try again"
+        )
     if space.best is None:
         reasons = dict.fromkeys(row.reason for row in rows.values() if row.state in ("failed", "damaged"))
         listed = "".join(f"\n   = {reason.splitlines()[0]}" for reason in reasons if reason)
