@@ -311,6 +311,7 @@ def test_failed_runs_are_reported(tmp_path: Path) -> None:
         ({"search": {}, "sweep": {"grid": {"seed": [1, 2]}}}, "at least two masks"),
         ({"search": {}, "sweep": {"grid": {"trainer.batch_size": [1, 2]}}}, "`trainer.batch_size` varies too"),
         ({"data": {"train": {"type": "grammar"}}}, "chooses by validation"),
+        ({"search": {}, "sweep": {"grid": {"backbone.unmask": ["window:2", "01"]}}}, "same number of digits"),
         ({"executor": {"type": "slurm"}}, "only writes a script"),
         ({"backbone": tiny.backbone(attend_to_padding=True)}, "a flaw to measure in a sweep"),
     ],
