@@ -29,6 +29,7 @@ from sltk.reports.significance.paired import holm, mean_interval
 from sltk.reports.significance.sentences import f1_interval, f1_mean_interval, f1_randomisation
 from sltk.reports.significance_tables import significance_tables
 from sltk.reports.study import StudyTask
+from sltk.rundir.pretrained_origin import Origin
 from sltk.sweeps import comparison_text
 from sltk.sweeps.comparison_text import ComparisonError
 
@@ -187,6 +188,10 @@ def test_cost_is_relative_to_the_baseline(task: StudyTask) -> None:
     assert column(table, "prediction words/CPU s")["repeat_1"] == "150"
     assert column(table, "parameters (M)")["minilm"] == "135.00"
     assert "relative to 0000: time per word, by CPU time" in table.note
+    assert "pre-training" not in table.note
+    started = study_records.named_arms(seeds=[1])
+    started[1] = started[1].model_copy(update={"origin": Origin(run="mntp", objective="mntp")})
+    assert "pre-training is not included: 0011." in cost_table(arrange(started)[0]).note
 
 
 def test_costs_measured_differently_are_not_compared_silently() -> None:

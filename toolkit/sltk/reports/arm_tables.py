@@ -72,6 +72,8 @@ def _cost_note(task: StudyTask) -> str:
         "without validation; prediction words/s are those of labelling validation and test. Memory is that of the "
         "GPU, or of the whole process on a CPU."
     )
+    if pretrained := [each.label for each in task.configurations if each.origin is not None]:
+        note += f" The cost of pre-training is not included: {', '.join(pretrained)}."
     return f"{note} {conditions_text(task)}"
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..components.aligners.subword import SubwordAligner
+from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..masks import same_form
 from ..sweeps import comparison_text
@@ -20,10 +22,9 @@ MASK = "backbone.unmask"
 _IRRELEVANT = ("imports", "trainer.save_every", "trainer.log_to", "trainer.eval_batch_tokens")
 """Keys that may differ between the runs of one configuration: they change scores by rounding at most."""
 _DEFAULTS = {
-    "backbone.repeat": 0,
-    "backbone.blocks": "all",
-    "backbone.attend_to_padding": False,
-    "aligner.shift": 0,
+    f"{slot}.{key}": value
+    for slot, component in (("backbone", PretrainedBackbone), ("aligner", SubwordAligner))
+    for key, value in component.unwritten_defaults.items()
 }
 """Values of keys that a run directory leaves out if they have their default."""
 
