@@ -14,13 +14,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import sltk
 import tiny
+import tokenizer_kinds
 from sltk.errors import InvalidSpecError
 from sltk.nn.token_prediction import Block
 from sltk.pretraining.corpus_text import sources
 from sltk.pretraining.pretrain_spec import PretrainSpec
+from sltk.pretraining.pretraining_preview import PretrainingPreview
 from sltk.pretraining.pretraining_run import Pretraining, build
 from sltk.run import pretrain
 from sltk.spec import loading
+from sltk.subwords.mask_token import mask_token_id
 
 SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]
 LORA = {"r": 4, "alpha": 8, "dropout": 0.0}
@@ -168,14 +171,45 @@ def test_a_labelling_run_starts_from_all_weights(finished: Path, tmp_path: Path)
     assert (origin["run"], origin["objective"]) == ("full", "mntp")
 
 
-def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Path) -> None:
-    """The error says how the tokenizer reads it, and names tokens that can be used."""
+@pytest.mark.parametrize("is_check", [False, True])
+def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Path, is_check: bool) -> None:
+    """The error says how the tokenizer reads it, and names tokens that can be used; `sltk check` finds it too."""
+    values = spec(tmp_path, base, mask_token="<mask>")
+    check = PretrainingPreview(loading.load_as(PretrainSpec, values)).check_model
     with pytest.raises(sltk.ModelError) as caught:
-        build_model(spec(tmp_path, base, mask_token="<mask>"))
+        check() if is_check else build_model(values)
     (problem,) = caught.value.problems
     assert "`mask_token: <mask>` is not one token of this model's tokenizer" in problem.message
     assert problem.path == "mask_token"
     assert "set `mask_token` to one token, for example `_`" in problem.notes[0]
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_no_mask_token() -> None:
+    """It is read as one token, the unknown one, which would be a mask that nobody asked for."""
+    tokenizer = tokenizer_kinds.build("bert")
+    with pytest.raises(sltk.ModelError, match=r"read as `\[UNK\]`[\s\S]*`\[MASK\]`"):
+        mask_token_id(tokenizer.backend_tokenizer, "☃", "[MASK]", "mntp")
+    own = mask_token_id(tokenizer.backend_tokenizer, None, "[MASK]", "mntp")
+    assert own == tokenizer.convert_tokens_to_ids("[MASK]")
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"), [("clm", "`soup` is token 300"), ("mntp", "`<mask>` is token 301")]
+)
+def test_a_token_without_a_vector_is_rejected(
+    base: Path, tmp_path: Path, objective: str, message: str
+) -> None:
+    """The embedding was not resized when the tokenizer got a mask token, or a token for a word of the corpus."""
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["soup"])
+    tokenizer.add_special_tokens({"mask_token": "<mask>"})
+    tokenizer.save_pretrained(tmp_path / "more")
+    backbone = {"type": "decoder", "name": str(base), "tokenizer": str(tmp_path / "more")}
+    with pytest.raises(
+        sltk.ModelError, match=f"{message} of the tokenizer, but the model has vectors for 300"
+    ):
+        pretrain(spec(tmp_path, base, objective=objective, backbone=backbone), tmp_path / "run")
+    assert not (tmp_path / "run/spec.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def pretrain_in_shares() -> None:
     model = {key: value for key, value in tiny.backbone().items() if key != "unmask"}
     sltk.pretrain(
         {
-            "name": "pretrained", "corpus": corpus, "validation": corpus, "backbone": model, "objective": "clm",
+            "name": "pretrained", "corpus": corpus, "validation": corpus, "backbone": model, "objective": "mntp",
             "block_size": 16, "trainer": {"max_steps": 2, "batch_size": 2, "eval_batch_tokens": 32},
         },
         FOLDER / "pretrained",

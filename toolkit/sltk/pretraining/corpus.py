@@ -25,6 +25,7 @@ from ..nn.token_prediction import Block
 from ..rundir.ownership import CORPUS_FILES
 from ..spec.writing import plain_values
 from ..subwords.plain_tokenizer import plain_backend
+from ..subwords.tokenization import no_vector
 from ..types import Sentence
 from .corpus_text import texts
 from .pretrain_spec import PretrainSpec
@@ -73,11 +74,18 @@ class CorpusCounts:
 
 
 def write_blocks(
-    sentences: Iterable[Sentence], tokenizer: Any, spec: PretrainSpec, folder: Path
+    sentences: Iterable[Sentence],
+    tokenizer: Any,
+    spec: PretrainSpec,
+    folder: Path,
+    vectors: int | None = None,
 ) -> CorpusCounts:
     """Write a corpus as token ids to `folder`, completely or not at all, without holding it in memory.
 
+    `vectors` is the number of tokens for which the model has one.
+
     Raises:
+        ModelError: the text has a token without a vector.
         DataError: a source is missing or malformed; or the text has fewer tokens than one block.
     """
     counts = CorpusCounts()
@@ -87,6 +95,8 @@ def write_blocks(
             while batch := list(islice(pairs, _SENTENCES)):
                 nonempty = [text for text, _ in batch if text.strip()]
                 ids = _token_ids(nonempty, tokenizer, spec)
+                if vectors is not None and (largest := max(ids, default=0)) >= vectors:
+                    raise no_vector(tokenizer.convert_ids_to_tokens(largest), largest, vectors)
                 counts.sentences += len(nonempty)
                 counts.empty_sentences += len(batch) - len(nonempty)
                 counts.tokens += len(ids)

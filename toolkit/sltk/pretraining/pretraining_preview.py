@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from ..components.backbones import local_tokenizer
+from ..components.backbones.pretrained import TrainedTokenizer
 from ..components.slots import Reader
 from ..errors import Problem
 from ..preview.estimate import Estimate, estimate
 from ..preview.run_preview import RunPreview
 from ..preview.summary import Row, component_text
+from ..subwords.mask_token import mask_token_id
 from .corpus_text import sources
 from .pretrain_spec import PretrainSpec
 
@@ -49,6 +52,17 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
         spec = self.loaded.spec
         return {"corpus": spec.corpus, "validation": spec.validation}
 
+    def check_model(self) -> None:
+        """Check the mask token too, if the tokenizer is on this machine; see `RunPreview.check_model`."""
+        super().check_model()
+        spec, backbone = self.loaded.spec, self.loaded.spec.language_model
+        if spec.mask_token is None or isinstance(backbone.tokenizer, TrainedTokenizer):
+            return
+        with self.loaded.locate_errors():
+            tokenizer = local_tokenizer.find(backbone, ())
+            if tokenizer is not None:
+                mask_token_id(tokenizer.backend, spec.mask_token, None, spec.objective)
+
     def data_rows(self) -> Iterator[Row]:
         """Text, objective and snapshots."""
         spec = self.loaded.spec
@@ -58,7 +72,8 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
         blocks = f"blocks of {spec.block_size} tokens"
         yield "objective", f"{spec.objective}, {blocks}, {_BOUNDARIES[spec.boundaries]} around sentences"
         if spec.objective != "clm":
-            token = "the mask token" if spec.mask_token is None else f"`{spec.mask_token}`"
+            own = "the tokenizer's mask token" + (" or `_`" if spec.objective == "mntp" else "")
+            token = own if spec.mask_token is None else f"`{spec.mask_token}`"
             yield "masked", f"{100 * spec.fraction:.4g} % of the tokens, with {token}"
         if spec.merge is not None:
             yield "merge", f"base + {spec.merge:.4g} * (trained - base)"

@@ -24,6 +24,7 @@ from ..nn.token_prediction import MaskedNextTokens, MaskedTokens, Objective, nex
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..subwords.mask_token import mask_token_id
+from ..subwords.tokenization import no_vector
 from ..training.epoch_batches import Examples
 from ..training.fit import Fitted
 from ..training.run_kind import RunKind
@@ -74,10 +75,12 @@ class PretrainingRun(RunKind[PretrainSpec]):
         """Write the blocks in the main process, unless a resumed run already has them."""
         if processes.is_main_process():
             self.run.discard_incoming()
-            tokenizer, corpus = self.model.network.backbone.tokenizer, self.run.corpus
+            backbone, corpus = self.model.network.backbone, self.run.corpus
+            tokenizer, vectors = backbone.tokenizer, _vectors(backbone)
             if not (resume and all(is_written_for(corpus / name, tokenizer, self.spec) for name in corpora)):
                 for name, sentences in corpora.items():
-                    counts = write_blocks(sentences(), tokenizer, self.spec, self.run.incoming_corpus / name)
+                    folder = self.run.incoming_corpus / name
+                    counts = write_blocks(sentences(), tokenizer, self.spec, folder, vectors)
                     progress.note(f"{name}: {counts}")
         processes.barrier()
 
@@ -180,6 +183,12 @@ def build(spec: PretrainSpec, corpus: Sentences) -> Pretraining:
     return Pretraining(network, device, objective, Merging(backbone, spec))
 
 
+def _vectors(backbone: PackedBackbone) -> int:
+    """Number of tokens for which the model has a vector."""
+    model: Any = backbone.model
+    return len(model.get_input_embeddings().weight)
+
+
 def _objective(spec: PretrainSpec, backbone: PackedBackbone) -> Objective:
     """The objective of a spec.
 
@@ -189,6 +198,10 @@ def _objective(spec: PretrainSpec, backbone: PackedBackbone) -> Objective:
     if spec.objective == "clm":
         return next_tokens
     tokenizer: Any = backbone.tokenizer
-    mask_id = mask_token_id(tokenizer, spec.mask_token, spec.objective)
+    mask_id = mask_token_id(
+        tokenizer.backend_tokenizer, spec.mask_token, tokenizer.mask_token, spec.objective
+    )
+    if mask_id >= _vectors(backbone):
+        raise no_vector(tokenizer.convert_ids_to_tokens(mask_id), mask_id, _vectors(backbone))
     masked = MaskedNextTokens if spec.objective == "mntp" else MaskedTokens
     return masked(tokenizer, spec.seed, mask_id, spec.fraction)

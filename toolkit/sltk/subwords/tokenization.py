@@ -164,21 +164,13 @@ class SubwordEncoder:
     def _window(self, content: Flat) -> Window:
         ids, first, last = content
         if self._vectors is not None and ids and max(ids) >= self._vectors:
-            raise self._no_vector(max(ids))
+            raise no_vector(self._words.token(max(ids)), max(ids), self._vectors)
         prefix, suffix = self._words.prefix, self._words.suffix
         moved = len(prefix) + self.shift
         if not moved and not prefix and not suffix:
             return Window(ids, first, last)
         first, last = ([max(0, position + moved) for position in side] for side in (first, last))
         return Window([*prefix, *ids, *suffix], first, last)
-
-    def _no_vector(self, number: int) -> ModelError:
-        message = (
-            f"`{self._words.token(number)}` is token {number} of the tokenizer, but the model has vectors for "
-            f"{self._vectors} tokens only"
-        )
-        note = "the tokenizer is that of another model, or has added tokens and the embedding was not resized"
-        return ModelError(Problem(message, path="backbone.tokenizer", notes=(note,)))
 
     def _overlapping(self, pieces: Pieces, room: int) -> Encoding:
         """Windows that overlap by half; each word is labelled by the window with the most context around it."""
@@ -199,6 +191,15 @@ class SubwordEncoder:
             windows.append(self._window(Flat(ids, first[own], last[own])))
         cut_words = sum(len(ids) > room for ids in pieces.of_word)
         return Encoding(windows, len(words), cut_words)
+
+
+def no_vector(token: str, number: int, vectors: int) -> ModelError:
+    """The error that a model has no vector for a token of its tokenizer."""
+    message = (
+        f"`{token}` is token {number} of the tokenizer, but the model has vectors for {vectors} tokens only"
+    )
+    note = "the tokenizer is that of another model, or has added tokens and the embedding was not resized"
+    return ModelError(Problem(message, path="backbone.tokenizer", notes=(note,)))
 
 
 def resolve_spacing(
