@@ -156,6 +156,9 @@ def test_a_labelling_run_starts_from_the_adapter(base: Path, finished: Path, tmp
     assert all(torch.equal(initial[name], trained[name]) for name in trained)
     origin = json.loads((tmp_path / "run/environment.json").read_text())["origin"]
     assert (origin["run"], origin["objective"]) == ("lora", "mntp")
+    sltk.export(tmp_path / "run", tmp_path / "export")
+    card = (tmp_path / "export/README.md").read_text(encoding="utf-8")
+    assert "pre-trained further by masked next-token prediction in the run lora" in card
 
 
 def test_a_labelling_run_starts_from_all_weights(finished: Path, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class CardFacts(_Facts):
     quantization: str | None = None
     origin: str | None = None
     """The run of `sltk pretrain` that this run started from."""
+    objective: Literal["clm", "mlm", "mntp"] | None = None
+    """Its objective, if it is known."""
     data: dict[str, SplitFacts] = {}
     scores: dict[str, ScoreFacts] = {}
     proof: ProofFacts | None = None

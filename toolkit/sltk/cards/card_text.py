@@ -30,6 +30,13 @@ def card_text(facts: CardFacts | None, description: Mapping[str, Any], usage: Us
     return "\n".join(parts)
 
 
+_OBJECTIVES = {
+    "clm": "next-token prediction",
+    "mlm": "masked language modelling",
+    "mntp": "masked next-token prediction",
+}
+
+
 def _summary(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
     what = "tags each word" if description["scheme"] == "plain" else "finds and labels spans of words"
     about = f"A model that {what} in a text"
@@ -39,7 +46,8 @@ def _summary(facts: CardFacts | None, description: Mapping[str, Any]) -> str:
         part = "" if facts.first_blocks is None else f"the first {facts.first_blocks} blocks of "
         about += f", based on {part}{_base(facts)}"
     if facts and facts.origin:
-        about += f", pre-trained further in the run {escaped(facts.origin)}"
+        how = f" by {_OBJECTIVES[facts.objective]}" if facts.objective else ""
+        about += f", pre-trained further{how} in the run {escaped(facts.origin)}"
     test = (facts.scores.get("test") or facts.scores.get("validation")) if facts else None
     if facts and test and "f1" in test.values:
         split = "test" if "test" in facts.scores else "validation"

@@ -75,6 +75,7 @@ def _facts_of_run(run: Path) -> CardFacts:
             adaptation=_adaptation(backbone),
             quantization=(backbone.get("quantization") or {}).get("type"),
             origin=origin.get("run"),
+            objective=origin.get("objective"),
             data={**_data(spec.get("data") or {}, environment.get("data") or {}, scored)},
             scores={split: _scores(run, spec, split, values) for split, values in scored.items()},
             proof=proof and ProofFacts.model_validate(proof),
