@@ -25,12 +25,13 @@ from sltk.reports.study import StudyTask
 REPORTS = Path(__file__).resolve().parent / "reports"
 TITLES = {"context_absa": "Rest14", "context_ner": "CoNLL-2003"}
 """Names of the data sets by the sweep that used them."""
-FIGURES: dict[str, Callable[[Sequence[StudyTask]], object]] = {
-    "scores": arm_figures.arms,
-    "differences": arm_figures.differences,
-    "cost": arm_figures.cost,
-    "learning": arm_figures.curves,
+FIGURES: dict[str, tuple[Callable[[Sequence[StudyTask]], object], Callable[[StudyTask], object]]] = {
+    "scores": (arm_figures.arms, lambda task: True),
+    "differences": (arm_figures.differences, compare_declared),
+    "cost": (arm_figures.cost, arm_figures.has_cost),
+    "learning": (arm_figures.curves, arm_figures.has_curves),
 }
+"""The function that draws a figure, and the tasks that it applies to."""
 _PART = re.compile(r"(<!-- records: (\w+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LEFT_OUT = ("seeds", "p sign flip", "g", "notes")
 """Columns of the tests that the page leaves out: all comparisons have three seeds."""
@@ -173,9 +174,10 @@ def _shown(title: str, table: ResultTable) -> Iterator[str]:
 def draw(tasks: Sequence[StudyTask], folder: Path) -> None:
     """Draw the figures."""
     with TemporaryDirectory() as name, plotting.style():
-        for figure, function in FIGURES.items():
-            plotting.save(function(tasks), Path(name), figure)
-            shutil.copyfile(Path(name) / f"{figure}.png", folder / f"context_{figure}.png")
+        for figure, (function, applies) in FIGURES.items():
+            if drawable := [task for task in tasks if applies(task)]:
+                plotting.save(function(drawable), Path(name), figure)
+                shutil.copyfile(Path(name) / f"{figure}.png", folder / f"context_{figure}.png")
 
 
 if __name__ == "__main__":
