@@ -11,11 +11,17 @@ import torch
 
 import sltk
 import tiny
-from sltk import sweeps
+from sltk import search, sweeps
 from sltk.errors import SltkError
 from sltk.nn.backbone import PackedBackbone
+from sltk.nn.batching import pack
 from sltk.nn.packing import Packing
+from sltk.preview.estimate import estimate_run
+from sltk.preview.pass_plan import PassPlan
 from sltk.spec import loading
+from sltk.subwords.samples import Sample
+from sltk.subwords.tokenization import Encoding, Window
+from sltk.training.micro_batches import MicroBatches
 
 
 def spec(**changes: Any) -> dict[str, Any]:
@@ -43,20 +49,17 @@ WORDS = [["ok"], ["the", "soup", "was", "awful", ",", "and", "nobody", "called",
 
 @pytest.mark.parametrize("format", ["transformers", "onnx"])
 def test_an_export_repeats_too(run: Path, tmp_path: Path, format: str) -> None:
-    """It gives the tags and scores of the run: in sltk, or in a graph that repeats padded batches by itself."""
-    sltk.export(run, tmp_path / "export", format=format)
+    """It gives the tags and scores of the run: in sltk alone, or in a graph that repeats padded batches by itself."""
+    progress = tiny.RecordingProgress()
+    sltk.export(run, tmp_path / "export", progress, format=format)
     labelled, expected = (sltk.load(folder).predict(WORDS) for folder in (tmp_path / "export", run))
     assert [each.tags for each in labelled] == [each.tags for each in expected]
     for one, other in zip(labelled, expected, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
-
-
-def test_an_export_says_why_transformers_cannot_load_it(run: Path, tmp_path: Path) -> None:
-    """The weights are plain, but transformers would read each sentence once."""
-    progress = tiny.RecordingProgress()
-    sltk.export(run, tmp_path / "export", progress)
-    assert progress.has_note("it reads each sentence 2 times, and transformers reads it once")
-    assert json.loads((tmp_path / "export" / "sltk.json").read_text())["transformers"]["class"] is None
+    if format == "transformers":
+        assert progress.has_note("it reads each sentence 2 times, and transformers reads it once")
+        assert json.loads((tmp_path / "export" / "sltk.json").read_text())["transformers"]["class"] is None
+    assert "It reads each sentence 2 times in a row" in (tmp_path / "export" / "README.md").read_text()
 
 
 class Passes:
@@ -98,6 +101,13 @@ def test_padding_cannot_be_attended_to_outside_a_sweep(tmp_path: Path) -> None:
     with pytest.raises(SltkError, match="flaw to measure in a sweep"):
         sltk.train(spec(attend_to_padding=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_padding_cannot_be_attended_to_in_a_search() -> None:
+    """A search loads models that it has trained."""
+    masks = {"masks": {"every": 2}, "strategy": "gaussian", "budget": 1}
+    with pytest.raises(SltkError, match="flaw to measure in a sweep"):
+        search.plan({**spec(attend_to_padding=True), "search": masks})
 
 
 @pytest.mark.parametrize(
@@ -146,3 +156,57 @@ def test_copies_that_exceed_the_positions_are_refused(
     with pytest.raises(SltkError, match=message):
         sltk.train(changes, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(run: Path, tmp_path: Path) -> None:
+    """With equal weights, bit for bit."""
+    resumed = spec()
+    resumed["trainer"]["save_every"] = 1
+    with pytest.raises(KeyboardInterrupt):
+        sltk.train(resumed, tmp_path / "run", progress=tiny.InterruptingProgress(2))
+    sltk.train(resumed, tmp_path / "run", resume=True)
+    assert tiny.same_weights(run, tmp_path / "run")
+
+
+def test_passes_count_all_copies() -> None:
+    """A budget of 12 subwords holds two copies of sentences with 6 subwords together."""
+    windows = [Window(list(range(size)), [0], [0]) for size in (2, 3, 3, 7)]
+    samples = [Sample(Encoding([window], 1), [0], number) for number, window in enumerate(windows)]
+    passes = MicroBatches(
+        pack,
+        PassPlan(micro_batch_tokens=12),
+        can_change=True,
+        copies=2,
+        device=torch.device("cpu"),
+        note=print,
+        record=print,
+    )
+    assert sorted(sum(batch["packing"].lengths) for batch in passes.update([samples]).passes) == [2, 6, 7]
+
+
+def test_a_prediction_counts_all_copies(run: Path) -> None:
+    """With 2 copies, batches of 16 subwords hold sentences of at most 8 subwords together."""
+    labeller = sltk.load(run, batch_tokens=16)
+    backbone = labeller.model.network.backbone
+    sizes: list[int] = []
+    hook = backbone.model.register_forward_pre_hook(
+        lambda _, __, inputs: sizes.append(inputs["input_ids"].numel()), with_kwargs=True
+    )
+    labeller.predict([["ok"]] * 10)
+    hook.remove()
+    assert len(sizes) > 1
+    assert max(sizes) <= 16
+
+
+def test_the_estimate_counts_all_copies() -> None:
+    """The memory of activations grows with the copies."""
+    trainer = {"batch_size": 512, "eval_batch_tokens": 1}
+    sizes = []
+    for repeat in (0, 1, 2):
+        backbone = tiny.backbone(repeat=repeat, config={**tiny.LLAMA, "max_position_embeddings": 512})
+        found = estimate_run(loading.load(tiny.spec(trainer, backbone=backbone)).spec)
+        assert found is not None
+        assert found.memory_gpu_bytes is not None
+        sizes.append(found.memory_gpu_bytes)
+    assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], rel=0.01)
+    assert sizes[1] > 1.5 * sizes[0]

@@ -54,5 +54,8 @@ def _limits_of_reading(description: Mapping[str, Any]) -> Iterator[str]:
             f"It was trained with up to {description['document_context']} subwords of the same document on each side; "
             "without them, scores are lower."
         )
+    repeat = description["components"].get("backbone", {}).get("repeat", 0)
+    if isinstance(repeat, int) and repeat > 0:
+        yield f"It reads each sentence {repeat + 1} times in a row, which takes about as many times as long as once."
     if description.get("spacing") == "single":
         yield "It reads the words of a sentence joined by single spaces, whatever is between them in the text."

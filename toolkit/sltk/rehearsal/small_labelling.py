@@ -34,9 +34,10 @@ _AGREEMENT = 0.95
 def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Experiment:
     """Make a small version of the spec; data that is made for it is written to `folder`."""
     length = experiment.max_length
-    if length is not None and (length > _POSITIONS or experiment.instruct is not None):
+    positions = _POSITIONS // getattr(experiment.backbone, "copies", 1)
+    if length is not None and (length > positions or experiment.instruct is not None):
         # The tokenizer trained for a rehearsal splits prompts into more subwords than the model's own.
-        small = _POSITIONS if experiment.instruct is None else None
+        small = positions if experiment.instruct is None else None
         progress.note(f"rehearsal: max_length {small or 'of the tiny model'} instead of {length}")
         length = small
     data = _small_data(experiment, folder, progress)
