@@ -11,7 +11,7 @@ import torch
 
 import sltk
 import tiny
-from sltk import search, sweeps
+from sltk import sweeps
 from sltk.errors import SltkError
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import pack
@@ -101,13 +101,6 @@ def test_padding_cannot_be_attended_to_outside_a_sweep(tmp_path: Path) -> None:
     with pytest.raises(SltkError, match="flaw to measure in a sweep"):
         sltk.train(spec(attend_to_padding=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_padding_cannot_be_attended_to_in_a_search() -> None:
-    """A search loads models that it has trained."""
-    masks = {"masks": {"every": 2}, "strategy": "gaussian", "budget": 1}
-    with pytest.raises(SltkError, match="flaw to measure in a sweep"):
-        search.plan({**spec(attend_to_padding=True), "search": masks})
 
 
 @pytest.mark.parametrize(

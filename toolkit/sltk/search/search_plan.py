@@ -12,7 +12,6 @@ from typing import Any
 from ..data.splits import load_splits
 from ..errors import InvalidSpecError, Problem
 from ..masks import is_digits, shared_start
-from ..preview.model_check import study_only
 from ..spec import loading
 from ..spec.experiment import Experiment
 from ..spec.imports import ImportPolicy
@@ -130,9 +129,6 @@ def plan(
     sweep = plan_from(_with_sweep(reading, loaded), policy)
     plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.spec.search, loaded)
     _check(plan)
-    problem = study_only(plan.experiment.backbone)
-    if problem is not None:
-        raise InvalidSpecError([sweep.runs[0].loaded.located(problem)])
     plan.check_budget()
     return plan
 
