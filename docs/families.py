@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import sltk  # noqa: E402
 from sltk.components.backbones import lora  # noqa: E402
+from sltk.families.model_tables import REFUSED_BY_KIND, TEXT_PARTS  # noqa: E402
 from sltk.nn import silence_libraries  # noqa: E402, F401  (`quiet` acts when imported)
 from sltk.runtime.progress import Progress  # noqa: E402
 from tiny_families import FAMILIES, Family  # noqa: E402
@@ -77,13 +79,21 @@ _SECTIONS = (
         "encoder",
         "own mask only",
     ),
-    (
-        "Decoders that are refused",
-        "They cannot be unmasked block by block, so sltk refuses them.",
-        "decoder",
-        "none",
-    ),
 )
+_REFUSED = {
+    "decoders": (
+        "Decoders that are refused",
+        "They cannot be unmasked block by block. sltk refuses them with this reason.",
+    ),
+    "encoders": ("Encoders that are refused", "sltk refuses them with this reason."),
+    "others": ("Models that label no text", "sltk refuses them too."),
+}
+_TEXT_PARTS = """\
+## Multimodal models
+
+sltk loads their text part alone, as a model of the family on the right.
+Other models with a `text_config` are read in the same way.
+"""
 
 
 def page() -> str:
@@ -91,32 +101,38 @@ def page() -> str:
     parts = [_HEAD.format(version=__version__)]
     for title, about, kind, support in _SECTIONS:
         rows = [family for family in FAMILIES if (family.kind, family.support) == (kind, support)]
-        parts.append(f"## {title}\n\n{about}\n\n{_table(rows, refused=support == 'none')}")
+        parts.append(f"## {title}\n\n{about}\n\n{_table(rows)}")
+    parts.append(f"{_TEXT_PARTS}\n{_pairs('family', 'text part', TEXT_PARTS, '`{}`')}")
+    for kind, (title, about) in _REFUSED.items():
+        parts.append(f"## {title}\n\n{about}\n\n{_pairs('family', 'why', REFUSED_BY_KIND[kind])}")
     return "\n".join(parts)
 
 
-def _table(families: list[Family], refused: bool) -> str:
-    if refused:
-        lines = [
-            "| family | why |",
-            "|---|---|",
-            *(f"| `{family.name}` | {family.note} |" for family in families),
-        ]
-    else:
-        onnx = json.loads(_ONNX.read_text(encoding="utf-8"))
-        lines = ["| family | adapters | in transformers | ONNX | notes |", "|---|---|---|---|---|"]
-        lines += [
-            f"| `{family.name}` | {_adapters(family)} | {_exported(family)} | {onnx.get(family.name, 'not tried')} "
-            f"| {family.note} |"
-            for family in families
-        ]
+def _table(families: list[Family]) -> str:
+    onnx = json.loads(_ONNX.read_text(encoding="utf-8"))
+    lines = ["| family | adapters | in transformers | ONNX | notes |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{family.name}` | {_adapters(family)} | {_exported(family)} | {onnx.get(family.name, 'not tried')} "
+        f"| {family.note} |"
+        for family in families
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _pairs(left: str, right: str, rows: Mapping[str, str], form: str = "{}") -> str:
+    lines = [f"| {left} | {right} |", "|---|---|"]
+    return (
+        "\n".join([*lines, *(f"| `{name}` | {form.format(value)} |" for name, value in rows.items())]) + "\n"
+    )
 
 
 def _adapters(family: Family) -> str:
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.for_model(family.name, **family.config()))
-    return ", ".join(f"`{name}`" for name in lora.targets(model, None))
+    try:
+        return ", ".join(f"`{name}`" for name in lora.targets(model, None))
+    except sltk.ModelError:
+        return "none: set `target_modules`"
 
 
 def _exported(family: Family) -> str:

@@ -6,98 +6,45 @@ Families that are not listed here can work too: the proof decides when a model i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
-
-@dataclass(frozen=True)
-class Family:
-    """One `model_type` of transformers."""
-
-    name: str
-    kind: Literal["decoder", "encoder"]
-    support: Literal["any mask", "one mask for all", "own mask only", "none"] = "any mask"
-    """`one mask for all`: blocks share their weights; `own mask only`: runs unmasked, on padded batches."""
-    note: str = ""
-    tiny: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the smallest config that differ from `TINY`; None removes a key."""
-
-    def config(self, **changes: Any) -> dict[str, Any]:
-        """Config of a model with a few thousand weights; None in `changes` removes a key."""
-        settings = {**(TINY_ENCODER if self.kind == "encoder" else TINY), **self.tiny, **changes}
-        return {key: value for key, value in settings.items() if value is not None}
-
-
-TINY_ENCODER: Mapping[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "vocab_size": 99,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-TINY: Mapping[str, Any] = {**TINY_ENCODER, "num_key_value_heads": 2, "head_dim": 8}
-
-_NONE: Mapping[str, Any] = dict.fromkeys(TINY)
-_VOCABULARY: Mapping[str, Any] = {"vocab_size": 99, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-_NO_GROUPS: Mapping[str, Any] = {"num_key_value_heads": None, "head_dim": None}
-_GPT2: Mapping[str, Any] = {
-    **_NONE,
-    **_VOCABULARY,
-    "n_embd": 32,
-    "n_layer": 4,
-    "n_head": 4,
-    "n_positions": 64,
-}
-_WINDOW: Mapping[str, Any] = {"sliding_window": 4}
-_MIXED: Mapping[str, Any] = {**_WINDOW, "layer_types": ["sliding_attention", "full_attention"] * 2}
-_EXPERTS: Mapping[str, Any] = {
-    "num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
-}  # fmt: skip
-_OWN_PATH = "its attention does not go through transformers' attention interface"
-
-
-def _decoders(names: str, note: str = "", tiny: Mapping[str, Any] = _VOCABULARY) -> list[Family]:
-    return [Family(name, "decoder", note=note, tiny=tiny) for name in names.split()]
-
-
-def _rejected(names: str, note: str, tiny: Mapping[str, Any]) -> list[Family]:
-    return [Family(name, "decoder", "none", note, tiny) for name in names.split()]
-
-
-def _encoders(names: str, note: str = "", tiny: Mapping[str, Any] = _VOCABULARY) -> list[Family]:
-    return [Family(name, "encoder", note=note, tiny=tiny) for name in names.split()]
-
-
-def _padded(names: str, note: str = _OWN_PATH, tiny: Mapping[str, Any] = _VOCABULARY) -> list[Family]:
-    return [Family(name, "encoder", "own mask only", note, tiny) for name in names.split()]
-
+from newer_families import NEWER
+from tiny_family import (
+    EXPERTS,
+    GPT2,
+    MIXED,
+    NO_GROUPS,
+    NONE,
+    VOCABULARY,
+    WINDOW,
+    Family,
+    decoders,
+    encoders,
+    padded,
+    rejected,
+)
 
 FAMILIES: tuple[Family, ...] = (
-    *_decoders(
+    *decoders(
         "llama qwen2 qwen3 gemma olmo olmo2 granite cohere glm glm4 helium arcee ernie4_5 smollm3 seed_oss"
     ),
-    *_decoders("hunyuan_v1_dense apertus"),
-    *_decoders("stablelm nemotron"),
-    *_decoders("phi gpt_neox opt biogpt", tiny=_NO_GROUPS),
-    *_decoders("gpt2 gpt_bigcode", tiny=_GPT2),
-    *_decoders("mistral ministral starcoder2 phi3", "sliding window", _WINDOW),
-    *_decoders("mixtral", "sliding window, experts", {**_WINDOW, **_EXPERTS}),
-    *_decoders("qwen3_moe", "experts", _EXPERTS),
-    *_decoders(
-        "gemma2", "sliding window in some blocks, capped scores", {**_MIXED, "attn_logit_softcapping": 2.0}
+    *decoders("hunyuan_v1_dense apertus"),
+    *decoders("stablelm nemotron"),
+    *decoders("phi gpt_neox opt biogpt", tiny=NO_GROUPS),
+    *decoders("gpt2 gpt_bigcode", tiny=GPT2),
+    *decoders("mistral ministral starcoder2 phi3", "sliding window", WINDOW),
+    *decoders("mixtral", "sliding window, experts", {**WINDOW, **EXPERTS}),
+    *decoders("qwen3_moe", "experts", EXPERTS),
+    *decoders(
+        "gemma2", "sliding window in some blocks, capped scores", {**MIXED, "attn_logit_softcapping": 2.0}
     ),
-    *_decoders("gemma3_text cohere2 exaone4", "sliding window in some blocks", _MIXED),
-    *_decoders("gpt_oss", "sliding window in some blocks, attention sinks, experts", {**_MIXED, **_EXPERTS}),
-    *_encoders("bert roberta electra xlm-roberta camembert"),
-    *_encoders("modernbert", "sliding window in some blocks", {"local_attention": 6}),
-    *_encoders(
+    *decoders("gemma3_text cohere2 exaone4", "sliding window in some blocks", MIXED),
+    *decoders("gpt_oss", "sliding window in some blocks, attention sinks, experts", {**MIXED, **EXPERTS}),
+    *encoders("bert roberta electra xlm-roberta camembert"),
+    *encoders("modernbert", "sliding window in some blocks", {"local_attention": 6}),
+    *encoders(
         "distilbert",
         tiny={
-            **_NONE,
+            **NONE,
             "vocab_size": 99,
             "max_position_embeddings": 64,
             "dim": 32,
@@ -107,12 +54,11 @@ FAMILIES: tuple[Family, ...] = (
         },
     ),
     Family("albert", "encoder", "one mask for all", "its blocks share their weights", {"embedding_size": 32}),
-    *_padded("deberta-v2 deberta mpnet rembert"),
-    *_rejected(
+    *padded("deberta-v2 deberta mpnet rembert"),
+    *rejected(
         "gpt_neo",
-        _OWN_PATH,
-        {
-            **_NO_GROUPS,
+        tiny={
+            **NO_GROUPS,
             "attention_types": [[["global", "local"], 2]],
             "num_layers": 4,
             "num_hidden_layers": None,
@@ -120,21 +66,17 @@ FAMILIES: tuple[Family, ...] = (
             "num_attention_heads": None,
         },
     ),
-    *_rejected("gptj codegen", _OWN_PATH, {**_GPT2, "rotary_dim": 4}),
-    *_rejected(
-        "bloom", "ALiBi: " + _OWN_PATH, {**_NONE, **_VOCABULARY, "hidden_size": 32, "n_layer": 4, "n_head": 4}
-    ),
-    *_rejected(
+    *rejected("gptj codegen", tiny={**GPT2, "rotary_dim": 4}),
+    *rejected("bloom", tiny={**NONE, **VOCABULARY, "hidden_size": 32, "n_layer": 4, "n_head": 4}),
+    *rejected(
         "mpt",
-        "ALiBi: " + _OWN_PATH,
-        {**_NONE, **_VOCABULARY, "d_model": 32, "n_layers": 4, "n_heads": 4, "max_seq_len": 64},
+        tiny={**NONE, **VOCABULARY, "d_model": 32, "n_layers": 4, "n_heads": 4, "max_seq_len": 64},
     ),
-    *_rejected(
+    *rejected(
         "xglm",
-        _OWN_PATH,
-        {
-            **_NONE,
-            **_VOCABULARY,
+        tiny={
+            **NONE,
+            **VOCABULARY,
             "d_model": 32,
             "num_layers": 4,
             "attention_heads": 4,
@@ -142,16 +84,13 @@ FAMILIES: tuple[Family, ...] = (
             "max_position_embeddings": 64,
         },
     ),
-    *_rejected(
-        "mamba",
-        "has no attention",
-        {**_NONE, **_VOCABULARY, "hidden_size": 32, "num_hidden_layers": 4, "state_size": 4},
+    *rejected(
+        "mamba", tiny={**NONE, **VOCABULARY, "hidden_size": 32, "num_hidden_layers": 4, "state_size": 4}
     ),
-    *_rejected(
+    *rejected(
         "qwen3_next",
-        "linear attention in most blocks",
-        {
-            **_EXPERTS,
+        tiny={
+            **EXPERTS,
             "shared_expert_intermediate_size": 16,
             "linear_num_key_heads": 2,
             "linear_num_value_heads": 2,
@@ -159,12 +98,9 @@ FAMILIES: tuple[Family, ...] = (
             "linear_value_head_dim": 8,
         },
     ),
-    *_rejected("lfm2", "convolutions in most blocks", {"layer_types": ["conv", "full_attention"] * 2}),
-    *_rejected(
-        "llama4_text",
-        "chunked attention in most blocks",
-        {**_EXPERTS, "intermediate_size_mlp": 64, "attention_chunk_size": 4},
-    ),
+    *rejected("lfm2", tiny={"layer_types": ["conv", "full_attention"] * 2}),
+    *rejected("llama4_text", tiny={**EXPERTS, "intermediate_size_mlp": 64, "attention_chunk_size": 4}),
+    *NEWER,
 )
 """In the order of `docs/reference/families.md`."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from sltk.errors import InputError, ModelError
 from sltk.families.model_shape import shape, tiny_config
-from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED
+from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED, REFUSED_BY_KIND
 from sltk.preview.estimate import Estimate, estimate_run, size_text
 from sltk.preview.memory import largest_batch
 from sltk.preview.model_check import check_model
@@ -200,16 +200,17 @@ def test_all_problems_of_a_model_are_reported_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", sorted(REFUSED))
 def test_check_rejects_families_that_cannot_be_unmasked(tmp_path: Path, family: str) -> None:
-    """`check` rejects a family whose attention cannot be replaced, so the error does not wait for training."""
+    """`check` rejects a family with the reason that building it gives, so the error does not wait for training."""
     backbone = f"type: decoder, init: random, config: {{model_type: {family}}}, tokenizer: {{type: train}}"
     ((path, message),) = problems(loaded(tmp_path, backbone))
     assert path == "backbone.config.model_type"
-    assert f"`{family}` cannot be unmasked" in message
+    cannot = "be unmasked" if family in REFUSED_BY_KIND["decoders"] else "label text"
+    assert message == f"the family `{family}` cannot {cannot}: {REFUSED[family]}"
 
 
 def test_check_rejects_every_family_that_building_rejects() -> None:
     """Families that cannot be unmasked when a model is built are rejected before anything is loaded."""
-    assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED
+    assert {name for name, family in BY_NAME.items() if family.support == "none"} <= REFUSED.keys()
 
 
 def test_a_lora_target_may_be_a_longer_path(tmp_path: Path) -> None:

@@ -203,6 +203,7 @@ def test_an_unavailable_hub_model_is_explained_immediately() -> None:
         ("llama", {"q_proj", "v_proj"}), ("mistral", {"q_proj", "v_proj"}), ("gpt2", {"c_attn"}),
         ("gpt_neox", {"query_key_value"}), ("phi3", {"qkv_proj"}), ("bert", {"query", "value"}),
         ("distilbert", {"q_lin", "v_lin"}), ("modernbert", {"Wqkv"}), ("deberta-v2", {"query_proj", "value_proj"}),
+        ("deepseek_v3", {"q_b_proj", "kv_b_proj"}), ("ctrl", {"Wq", "Wv"}), ("jetmoe", {"kv_proj"}),
     ],
 )  # fmt: skip
 def test_adapters_go_to_query_and_value_projections_unless_named(family: str, expected: set[str]) -> None:
@@ -248,7 +249,7 @@ def test_all_linear_is_every_linear_layer() -> None:
             {"model_type": "llama", "hidden_size": 30, "num_attention_heads": 4},
             "these values do not fit a llama model: .*30.*is not a multiple",
         ),
-        ({"model_type": "t5"}, "neither a text encoder nor a decoder-only"),
+        ({"model_type": "t5"}, "`t5` cannot label text: .*an encoder and a decoder"),
     ],
 )
 def test_a_config_that_makes_no_model_is_explained(config: dict[str, Any], message: str) -> None:

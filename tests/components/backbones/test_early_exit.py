@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from sltk.components.backbones import Decoder, Encoder, LoRA, Quantization, TrainedTokenizer
-from sltk.components.backbones.building import train_tokenizer
-from sltk.components.backbones.early_exit import shorten
+from sltk.components.backbones import Decoder, Encoder, LoRA, Quantization
+from sltk.components.backbones.building import _skeleton, train_tokenizer
+from sltk.components.backbones.early_exit import exit_early, shorten
 from sltk.errors import ModelError
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
@@ -133,11 +133,9 @@ def test_a_model_with_fewer_blocks_is_an_error(folder: Path) -> None:
 def test_a_family_whose_blocks_depend_on_their_number_is_refused(name: str, reason: str) -> None:
     """The last block of one has a bias, and that of the other always attends to everything."""
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4}
-    config = {"model_type": name, **sizes, "vocab_size": 257, "num_key_value_heads": 2, "head_dim": 8}
-    spec = Decoder(init="random", config=config, tokenizer=TrainedTokenizer(vocab_size=257), blocks=3)
-    context = BuildContext(torch.device("cpu"), seed=0, texts=lambda: ["a few words"])
+    config = AutoConfig.for_model(name, **sizes, vocab_size=257, num_key_value_heads=2, head_dim=8)
     with pytest.raises(ModelError, match=f"cannot be shortened to its first blocks: .*{reason}"):
-        spec.build(context)
+        exit_early(config, 3, 6, _skeleton)
 
 
 def test_a_config_is_shortened_in_its_nested_parts_too() -> None:

@@ -436,7 +436,10 @@ def test_what_transformers_does_not_read_is_reported(
     model = tiny_gguf.write(tmp_path / "a.gguf", llama__rope__scaling__type="linear")
     assert any("scales rotary positions" in note for note in build(model)[1])
     assert any("scales rotary positions" in note for note in ModelInfo.of(Decoder(name=str(model))).notes)
-    for architecture, message in (("phi2", "architecture phi2 is not supported"), ("t5", "is neither")):
+    for architecture, message in (
+        ("phi2", "architecture phi2 is not supported"),
+        ("t5", "cannot label text"),
+    ):
         with pytest.raises(ModelError, match=message):
             build(tiny_gguf.write(tmp_path / f"{architecture}.gguf", architecture=architecture))
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from ..errors import Problem
+
 Config = Mapping[str, Any]
 """The content of a config.json."""
 Sizes = Mapping[str, int]
@@ -83,10 +85,15 @@ KEYS = {
 """The key of each size in most configs."""
 
 
+def _read_json(table: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(files(__package__).joinpath(table).read_text(encoding="utf-8"))
+    return content
+
+
 def _read(table: str) -> dict[str, dict[str, Any]]:
     """Read a JSON table in which an entry with `"like": NAME` starts from an earlier entry."""
     entries: dict[str, dict[str, Any]] = {}
-    for name, entry in json.loads(files(__package__).joinpath(table).read_text(encoding="utf-8")).items():
+    for name, entry in _read_json(table).items():
         entries[name] = (entries[entry.pop("like")] if "like" in entry else {}) | entry
     return entries
 
@@ -104,27 +111,30 @@ QUERY_AND_VALUE = (
     ("Wqkv",),
     ("in_proj",),
     ("q", "v"),
+    ("q_b_proj", "kv_b_proj"),
+    ("q_proj", "kv_b_proj"),
+    ("Wq", "Wv"),
+    ("kv_proj",),
 )
 """Names of query and value projections, the most usual first: LoRA's default targets."""
 
-REFUSED = frozenset(
-    (
-        "bloom",
-        "codegen",
-        "falcon_mamba",
-        "gpt_neo",
-        "gptj",
-        "lfm2",
-        "llama4_text",
-        "mamba",
-        "mamba2",
-        "mpt",
-        "qwen3_next",
-        "rwkv",
-        "xglm",
-    )
-)
-"""Families that cannot be unmasked: transformers cannot replace their attention, or some blocks have none."""
+REFUSED_BY_KIND: Mapping[str, Mapping[str, str]] = _read_json("refused.json")
+"""Families that sltk refuses, with the reason: decoders, encoders, and others, which label no text by themselves."""
+REFUSED: Mapping[str, str] = {
+    name: reason for families in REFUSED_BY_KIND.values() for name, reason in families.items()
+}
+"""The reason by family."""
+
+TEXT_PARTS: Mapping[str, str] = _read_json("text_parts.json")
+"""Multimodal families of which sltk uses the text part, and its family. Others are found by their `text_config`."""
+
+
+def refusal(family: str, path: str) -> Problem:
+    """The problem that a family of `REFUSED` is refused; `path` is the key of the spec that names it."""
+    cannot = "be unmasked" if family in REFUSED_BY_KIND["decoders"] else "label text"
+    about = f"the family `{family}` cannot {cannot}: {REFUSED[family]}"
+    return Problem(about, path=path, notes=("supported families: docs/reference/families.md",))
+
 
 KNOWN_MODELS = _read("known_models.json")
 """Configs of well-known models by their name on the hub: the keys that determine sizes, and `stored`, the dtype of the

@@ -58,6 +58,8 @@ def attention_modules(backbone: PackedBackbone) -> list[nn.Module]:
 def _check_rules(config: Any, windows: Sequence[int | None]) -> None:
     """Check that every block calls sltk's attention function with a supported rule: full, or a window passed to it."""
     blocks = int(config.num_hidden_layers)
+    if len(windows) > blocks:
+        raise UnsuitableError(f"its {blocks} blocks compute attention {len(windows)} times")
     if len(windows) != blocks:
         raise UnsuitableError(
             f"{blocks - len(windows)} of its {blocks} blocks use another attention function"

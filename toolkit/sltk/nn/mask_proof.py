@@ -27,6 +27,7 @@ from . import autocast, probe_sentences
 from .attention import NAME
 from .backbone import PackedBackbone, Proof
 from .mask_flags import UnsuitableError, family_mask
+from .packing import Packing
 
 
 @torch.enable_grad()
@@ -64,6 +65,20 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) 
     )
 
 
+@torch.enable_grad()
+def looks_ahead(backbone: PackedBackbone) -> bool:
+    """Whether earlier words depend on the last word of a sentence: True for every encoder, never for a decoder.
+
+    Raises:
+        UnsuitableError: the output does not depend on the embedding of the words.
+    """
+    ids_T = probe_sentences.token_ids(backbone.model)[probe_sentences.FIRST]
+    last = len(ids_T) - 1
+    with tracked_embedding(backbone.model) as embedded:
+        (state_1TH,) = backbone.states(ids_T, Packing.of_lengths((len(ids_T),)), all_states=False)
+    return last in sources(state_1TH[0, :last], embedded[0])
+
+
 def _check_embedding(state_1TH: Tensor, embedded_1TH: Tensor) -> None:
     """Check that no token reaches another before the first block (MobileBERT's embedding mixes neighbours)."""
     for token in (0, 4, 5, 7):
@@ -98,12 +113,15 @@ def sources(outputs_XH: Tensor, inputs_1TH: Tensor) -> set[int]:
         outputs_XH.shape
     )
     total = (outputs_XH.float() * weights_XH).sum()
+    if not total.requires_grad:
+        raise UnsuitableError("a part of the model has no gradient")
     (gradient,) = torch.autograd.grad(total, inputs_1TH, retain_graph=True, allow_unused=True)
     if gradient is None:
         raise UnsuitableError("the hidden states that the model returns are not those it computes with")
     if not bool(gradient.isfinite().all()):
         raise violation("the model computes numbers that are not finite; try dtype: float32")
-    reached_T = gradient[0].ne(0).any(-1)
+    # One row per token, also in a family whose embedding is [T, 1, H] (XLNet).
+    reached_T = gradient.flatten(0, -2).ne(0).any(-1)
     return set(reached_T.nonzero().flatten().tolist())
 
 
@@ -113,21 +131,28 @@ def _stock_difference(backbone: PackedBackbone, modules: Sequence[nn.Module], ow
     ids_T = probe_sentences.token_ids(model)
     with family_mask(modules, unmasked=own), torch.inference_mode():
         ours_TH = backbone.states(ids_T, probe_sentences.PACKING, all_states=False)[-1][0]
-        model.set_attn_implementation("eager")
         try:
             with backbone.computing():
-                stock_TH = torch.cat(
-                    [
-                        model(input_ids=ids_T[s][None]).last_hidden_state[0]
-                        for s in (probe_sentences.FIRST, probe_sentences.SECOND)
-                    ]
-                )
+                stock_TH = _stock_output(model, ids_T)
         finally:
             model.set_attn_implementation(NAME)
     difference = relative_difference(ours_TH, stock_TH)
     if not difference <= tolerance(backbone):
         raise UnsuitableError(f"its output differs by {difference:.1%} from that of the stock model")
     return difference
+
+
+def _stock_output(model: Any, ids_T: Tensor) -> Tensor:
+    """The output of the stock model for both sentences, [T, H]."""
+    sentences = [ids_T[s][None] for s in (probe_sentences.FIRST, probe_sentences.SECOND)]
+    model.set_attn_implementation("eager")
+    try:
+        return torch.cat([model(input_ids=ids).last_hidden_state[0] for ids in sentences])
+    except (
+        TypeError
+    ):  # eager attention of the ModernBERT decoder adds a mask, which is None if nothing is masked
+        model.set_attn_implementation("sdpa")
+        return torch.cat([model(input_ids=ids).last_hidden_state[0] for ids in sentences])
 
 
 def relative_difference(x_TH: Tensor, y_TH: Tensor) -> float:
@@ -160,10 +185,9 @@ def tracked_embedding(model: Any) -> Iterator[list[Tensor]]:
     """Collect the output of the embedding, with a gradient whether or not its weights are trained."""
     embedded: list[Tensor] = []
 
-    def track(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        output = output if output.requires_grad else output.requires_grad_()
-        embedded.append(output)
-        return output
+    def track(_: nn.Module, __: Any, output: Any) -> None:
+        vectors = output[0] if isinstance(output, tuple) else output  # I-BERT adds the scale of its integers
+        embedded.append(vectors if vectors.requires_grad else vectors.requires_grad_())
 
     hook = model.get_input_embeddings().register_forward_hook(track)
     try:

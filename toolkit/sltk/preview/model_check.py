@@ -13,7 +13,7 @@ from ..components.slots import Backbone
 from ..errors import InvalidSpecError, ModelError, Problem, nearest
 from ..families.gguf_header import read_gguf
 from ..families.model_shape import Shape, invalid_sizes
-from ..families.model_tables import FAMILIES, REFUSED
+from ..families.model_tables import FAMILIES, REFUSED, refusal
 from ..files.paths import expanded
 from ..spec.experiment import RunSpec
 from .model_info import ModelInfo
@@ -115,12 +115,8 @@ def _gguf_problem(backbone: PretrainedBackbone) -> Problem | None:
 
 
 def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem]:
-    if info.family in REFUSED:
-        yield Problem(
-            f"the family `{info.family}` cannot be unmasked: its attention cannot be replaced",
-            path="backbone.name" if backbone.name else "backbone.config.model_type",
-            notes=("supported families: docs/reference/families.md",),
-        )
+    if info.family is not None and info.family in REFUSED:
+        yield refusal(info.family, "backbone.name" if backbone.name else "backbone.config.model_type")
         return
     family = FAMILIES.get(info.family or "")
     if family is not None and not family.maskable and backbone.unmask != "all":

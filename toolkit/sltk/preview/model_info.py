@@ -18,6 +18,7 @@ from ..families.gguf_header import GgufHeader, read_gguf
 from ..families.gguf_shape import config_of, find_gguf, reading_notes, shape_of_gguf
 from ..families.model_shape import Shape, blocks_of, first_blocks, shape
 from ..families.model_tables import FAMILIES, REFUSED, known_config
+from ..families.text_part import text_part
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -53,6 +54,8 @@ class ModelInfo:
             return cls(name, download_bytes=0 if folder else None, notes=(_unknown_model(name, folder),))
         if backbone.init == "random":
             config = _vocabulary(backbone) | config | (backbone.config or {})
+        if config.get("model_type") not in REFUSED:
+            config = text_part(config)
         family = str(config.get("model_type"))
         whole, total, used = shape(config), blocks_of(config), _used_blocks(backbone, config)
         if used is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MODEL_ERRORS = (
     ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, NotImplementedError,
+    AssertionError,
 )  # fmt: skip
 """Exceptions raised by the code of a family that does not support the call."""
 
@@ -57,19 +59,27 @@ def apply_mask(
 def _use_own_attention(
     backbone: PackedBackbone, spec: PretrainedBackbone, context: BuildContext, *, own: bool
 ) -> None:
-    try:
+    with _as_unsuitable():
         backbone.model.set_attn_implementation(NAME)  # type: ignore[operator]
         modules = attention_modules(backbone)
-    except torch.OutOfMemoryError:
-        raise
-    except _MODEL_ERRORS as error:
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        raise UnsuitableError(reason) from error
     drop_window = spec.unmask_window == "drop"
     assign_flags(modules, backbone.flags, drop_window=drop_window, window=backbone.window)
     backbone.prove = functools.partial(_prove, backbone, modules, own=own)
     if context.prove:
-        backbone.proof = backbone.prove()
+        with _as_unsuitable():
+            backbone.proof = backbone.prove()
+
+
+@contextmanager
+def _as_unsuitable() -> Iterator[None]:
+    """Turn an exception of a family's code into `UnsuitableError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _MODEL_ERRORS as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise UnsuitableError(f"{type(error).__name__}: {lines[0]}") from error
 
 
 def _prove(backbone: PackedBackbone, modules: Sequence[nn.Module], *, own: bool) -> Proof:
@@ -106,16 +116,16 @@ def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
     family = f"the family `{model.config.model_type}`"
     if not context.prove:
         return
-    ids_T = probe_sentences.token_ids(model)
     try:
-        with torch.inference_mode():
-            together_TH = backbone(ids_T, probe_sentences.PACKING)
-            parts = zip(ids_T.split(probe_sentences.LENGTHS), probe_sentences.LENGTHS, strict=True)  # type: ignore[no-untyped-call]
-            alone_TH = torch.cat([backbone(ids, Packing.of_lengths((length,))) for ids, length in parts])
-    except _MODEL_ERRORS as error:
+        with _as_unsuitable():
+            difference = _padding_difference(backbone)
+            is_causal = not mask_proof.looks_ahead(backbone)
+    except UnsuitableError as error:
         message = f"{family} cannot be run as an encoder: {error}"
         raise ModelError(Problem(message, path="backbone.name")) from error
-    difference = mask_proof.relative_difference(together_TH, alone_TH)
+    if is_causal:
+        message = f"{family} cannot be run as an encoder: its words do not see later words"
+        raise ModelError(Problem(message, path="backbone.type", notes=("use `type: decoder`",)))
     if not difference <= mask_proof.tolerance(backbone):
         message = f"{family} does not ignore padding: it changes the output by {difference:.1%}"
         raise ModelError(Problem(message, path="backbone.name"))
@@ -124,3 +134,13 @@ def _run_padded(backbone: PackedBackbone, context: BuildContext) -> None:
     backbone.proof = Proof(
         len(blocks), blocks, 0, difference, seconds, packed=False, precision=backbone.precision
     )
+
+
+def _padding_difference(backbone: PackedBackbone) -> float:
+    """The relative difference of the output for sentences in a padded batch from that for each of them alone."""
+    ids_T = probe_sentences.token_ids(backbone.model)
+    with torch.inference_mode():
+        together_TH = backbone(ids_T, probe_sentences.PACKING)
+        parts = zip(ids_T.split(probe_sentences.LENGTHS), probe_sentences.LENGTHS, strict=True)  # type: ignore[no-untyped-call]
+        alone_TH = torch.cat([backbone(ids, Packing.of_lengths((length,))) for ids, length in parts])
+    return mask_proof.relative_difference(together_TH, alone_TH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from .weights import (
     check_family,
     load_shared_weights,
     source_of,
+    text_part,
     tokenizer_options,
     version_options,
 )
@@ -60,7 +62,10 @@ def _build(
     if source is not None and folder is not None:
         verify_source(source, folder)
     headers = check_config(folder) if folder is not None else {}
-    config = _config(spec, source, len(tokenizer))
+    whole = _config(spec, source, len(tokenizer))
+    config = text_part(whole)
+    if source is not None:
+        source = replace(source, is_multimodal=config is not whole)
     early_exit = _early_exit(spec, config, source)
     if early_exit is not None:
         config = early_exit.config

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from ...errors import ModelError, Problem, RunError
 from ...families import model_files
+from ...families.model_tables import REFUSED, refusal
 from ...files.damage import damaged
 from ...nn.backbone import BuildContext
 from ...runtime import run_cache
@@ -39,6 +40,8 @@ class WeightsSource:
     options: dict[str, Any] = field(default_factory=dict)
     is_inside_run: bool = False
     """Whether a run saved the weights itself: they were created fresh, or all of them were trained."""
+    is_multimodal: bool = False
+    """Whether its files have a text model among others."""
 
     @property
     def folder(self) -> Path | None:
@@ -142,11 +145,24 @@ def _load_weights(
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context), **source.options}
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
-    if spec.quantization is None:
-        return load_complete(source.name, model_class, early_exit=early_exit, **options)
-    if getattr(config, "quantization_config", None) is None:  # a saved base is already quantized
+    if source.is_multimodal:
+        options["key_mapping"] = {_TEXT_PREFIX: ""}
+    is_quantized = spec.quantization is not None
+    if spec.quantization is not None and getattr(config, "quantization_config", None) is None:
+        # A saved base is already quantized.
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context)
-    return _differentiable(load_complete(source.name, model_class, early_exit=early_exit, **options))
+    model = load_complete(source.name, model_class, early_exit=early_exit, **options)
+    if source.is_multimodal:
+        _keep_names(model)
+    return _differentiable(model) if is_quantized else model
+
+
+def _keep_names(model: Any) -> None:
+    """Save a text part under its own names: transformers would put the prefix of the multimodal model before them."""
+    conversions = getattr(model, "_weight_conversions", None) or []
+    model._weight_conversions = [
+        each for each in conversions if _TEXT_PREFIX not in getattr(each, "source_patterns", ())
+    ]
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
@@ -182,12 +198,34 @@ def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
     return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
 
 
+_TEXT_PREFIX = r"^(?:model\.)?(?:language_model|text_model)\.(?:model\.)?"
+"""The start of the names of a multimodal model's text weights."""
+
+
+def text_part(config: Any) -> Any:
+    """The config of the text part of a multimodal model; for other models, the config itself.
+
+    Raises:
+        ModelError: the family is refused.
+    """
+    if config.model_type in REFUSED:
+        raise ModelError(refusal(config.model_type, "backbone.name"))
+    if "text_config" not in type(config).sub_configs or hasattr(config, "num_hidden_layers"):
+        return config
+    part = config.get_text_config(decoder=True)
+    if hasattr(config, "quantization_config"):
+        part.quantization_config = config.quantization_config
+    return part
+
+
 def check_family(config: Any) -> int:
     """Check that a model is a stack of blocks that sltk can use, and return their number.
 
     Raises:
-        ModelError: it has an encoder and a decoder, or no blocks.
+        ModelError: its family is refused; or it has an encoder and a decoder, or no blocks.
     """
+    if config.model_type in REFUSED:
+        raise ModelError(refusal(config.model_type, "backbone.name"))
     blocks = getattr(config, "num_hidden_layers", None)
     if not isinstance(blocks, int) or getattr(config, "is_encoder_decoder", False):
         message = (
@@ -219,10 +257,18 @@ def load_complete(
     model, info = fetch(name, lambda: load(output_loading_info=True, **options))
     _check_keys(name, model, model_class, info)
     if early_exit is not None:
-        check_unused(info["unexpected_keys"], early_exit, name)
+        unused = info["unexpected_keys"]
+        is_multimodal = "key_mapping" in options
+        check_unused(_text_names(unused, early_exit) if is_multimodal else unused, early_exit, name)
     if options.get("local_files_only"):
         _check_blocks(name, info)
     return model
+
+
+def _text_names(names: Iterable[str], early_exit: EarlyExit) -> list[str]:
+    """The names that begin as those of blocks, perhaps after a prefix; other parts of a multimodal model do not."""
+    starts = tuple({name.split(".")[0] for name in early_exit.dropped})
+    return [name for name in names if set(name.split(".")[:2]).intersection(starts)]
 
 
 def _check_blocks(name: str, info: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from .bfloat16 import forget
 from .cpu_float32 import in_float32_on_cpu
 from .dropout import dropout_factors
 from .linear_layer import can_multiply
-from .onednn import is_linear, operand, product, rounded, weight_gradient
+from .onednn import changeable, is_linear, operand, product, rounded, weight_gradient
 
 
 class FusedAdapter(nn.Module):
@@ -94,7 +94,7 @@ class _Adapted(torch.autograd.Function):
         low = product(dropped, down_RI.to(dtype))
         ctx.save_for_backward(dropped, factor, down_RI, up_OR, low)
         ctx.scale, ctx.layer = scale, layer
-        return product(low, (up_OR * scale).to(dtype), added=base).float()
+        return changeable(product(low, (up_OR * scale).to(dtype), added=base).float())
 
     @staticmethod
     @once_differentiable

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .adapter import only_adapter
+from .onednn import changeable
 
 
 def autocast_to(x: Tensor) -> torch.dtype | None:
@@ -99,7 +100,7 @@ class _Adapted(torch.autograd.Function):
         low_TR = torch.mm(x_TI, down.T)
         ctx.save_for_backward(x_TI, low_TR, down, up)
         ctx.scale, ctx.weight_dtype = scale, down_RI.dtype
-        return torch.addmm(result_TO, low_TR, up.T, alpha=scale).view(result.shape)
+        return changeable(torch.addmm(result_TO, low_TR, up.T, alpha=scale).view(result.shape))
 
     @staticmethod
     @once_differentiable

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from .cpu_float32 import in_float32_on_cpu
 from .linear_layer import FusedLinear, can_multiply, dtype_of
-from .onednn import gated_product, operand, product, rounded
+from .onednn import changeable, gated_product, operand, product, rounded
 
 _ROWS = 1024
 """Rows that prediction computes at a time: their numbers between the products stay in the processor's cache."""
@@ -89,7 +89,7 @@ class _Frozen(torch.autograd.Function):
         gate, up = product(x, gate_weight, gate_bias), product(x, up_weight, up_bias)
         ctx.save_for_backward(gate, up)
         ctx.mlp = mlp
-        return product(F.silu(gate).mul_(up), down_weight, down_bias).float()
+        return changeable(product(F.silu(gate).mul_(up), down_weight, down_bias).float())
 
     @staticmethod
     @once_differentiable

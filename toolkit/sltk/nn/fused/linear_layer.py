@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from . import onednn
 from .cpu_float32 import in_float32_on_cpu
-from .onednn import operand, product, rounded, weight_gradient
+from .onednn import changeable, operand, product, rounded, weight_gradient
 from .quantized import can_dequantize, is_quantized
 
 PLAIN_LINEAR = (nn.Linear, Conv1D)
@@ -70,7 +70,7 @@ class _Linear(torch.autograd.Function):
         x = rounded(x, weight.dtype)
         ctx.save_for_backward(x if trained is not None else None)
         ctx.layer = layer
-        return product(x, weight, bias).float()
+        return changeable(product(x, weight, bias).float())
 
     @staticmethod
     @once_differentiable

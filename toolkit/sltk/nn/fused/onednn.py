@@ -75,6 +75,14 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor
     return torch.ops.mkldnn._linear_pointwise.binary(x, added, weight, bias, "add")  # type: ignore[no-any-return]
 
 
+def changeable(out: Tensor) -> Tensor:
+    """The same numbers as no view: autograd lets nobody change in place what a function of ours returns as a view.
+
+    RoCBert adds embeddings to the output of a linear layer in place.
+    """
+    return torch.ops.aten._unsafe_view(out, out.shape)  # type: ignore[no-any-return]
+
+
 def gated_product(
     x: Tensor, gate: Tensor, gate_bias: Tensor | None, up: Tensor, up_bias: Tensor | None
 ) -> Tensor:
