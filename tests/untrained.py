@@ -9,14 +9,14 @@ import torch
 
 import tiny
 from sltk.models import tagging
+from sltk.models.tagger_model import TaggerModel
 from sltk.spec import loading
 
 
-def save(folder: Path, backbone: dict[str, Any], *, noise: float = 0.2, **changes: Any) -> Path:
-    """Save a tagger whose random weights make every subword count, and return its folder.
+def build(backbone: dict[str, Any], *, noise: float = 0.2, **changes: Any) -> TaggerModel:
+    """A tagger whose random weights make every subword count.
 
     Args:
-        folder: a new folder.
         backbone: the backbone of the spec.
         noise: what is added to each weight, times a normal deviate.
         changes: further keys of the spec; `spacing` is a key of the aligner.
@@ -30,5 +30,10 @@ def save(folder: Path, backbone: dict[str, Any], *, noise: float = 0.2, **change
         for parameter in model.network.parameters():
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.add_(noise * torch.randn(parameter.shape, generator=draw))
-    tagging.save(model, folder, folder.parent / "no-imports")
+    return model
+
+
+def save(folder: Path, backbone: dict[str, Any], **options: Any) -> Path:
+    """Save such a tagger in a new folder, and return the folder."""
+    tagging.save(build(backbone, **options), folder, folder.parent / "no-imports")
     return folder

@@ -1,4 +1,4 @@
-"""What a word may see, on models of seven families: packed, alone, and by hand with the stock model of transformers.
+"""What a word may see, on models of six families: packed, alone, and by hand with the stock model of transformers.
 
 An arm is a set of keys of `backbone`. The reference knows nothing of sltk: it repeats the sentences, cuts the blocks,
 writes the attention mask of each block itself, and runs the eager attention of transformers on a padded batch.
@@ -24,8 +24,8 @@ from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
 from tiny_families import BY_NAME
 
-FAMILIES = ("llama", "gpt2", "opt", "mistral", "gemma2", "qwen3_moe", "gpt_oss")
-"""Rotary and learned positions, positions with an offset, sliding windows in all or some blocks, experts, sinks."""
+FAMILIES = ("llama", "gpt2", "opt", "mistral", "gemma2", "gpt_oss")
+"""Rotary and learned positions, positions with an offset, sliding windows in all or some blocks, sinks, experts."""
 BLOCKS = 4
 LENGTHS = (4, 2, 6)
 IDS = [torch.arange(5 + 10 * n, 5 + 10 * n + length) for n, length in enumerate(LENGTHS)]
@@ -60,10 +60,9 @@ ARMS = {
     "repeat 1": Arm({"repeat": 1}, copies=2),
     "repeat 2": Arm({"repeat": 2}, copies=3),
     "repeat 1 + 0011": Arm({"repeat": 1, "unmask": "0011"}, "0011", copies=2),
-    "blocks 3": Arm({"blocks": 3}, "000"),
     "blocks 3 + 011": Arm({"blocks": 3, "unmask": "011"}, "011"),
     "repeat 1 + blocks 2 + 01": Arm({"repeat": 1, "blocks": 2, "unmask": "01"}, "01", copies=2),
-    "window:2": Arm({"unmask": "window:2"}, "1111", reach=2),
+    "window:1": Arm({"unmask": "window:1"}, "1111", reach=1),
     "repeat 1 + window:4 + blocks 3": Arm(
         {"repeat": 1, "unmask": "window:4", "blocks": 3}, "111", copies=2, reach=4
     ),
@@ -192,7 +191,7 @@ def test_packed_and_alone_and_by_hand_give_the_same_vectors(family: str, arm: st
 @CASES
 def test_the_gradient_shows_exactly_what_each_block_sees(family: str, arm: str) -> None:
     """Each token depends on those that the mask of the block lets it see; words are read from the last copy."""
-    ours, strategy, lengths = backbone(family, arm), ARMS[arm], (3, 2)
+    ours, strategy, lengths = backbone(family, arm), ARMS[arm], (3, 1)
     spans = strategy.spans(lengths)
     states: list[Tensor] = []
 
@@ -205,7 +204,7 @@ def test_the_gradient_shows_exactly_what_each_block_sees(family: str, arm: str) 
 
     hooks = [ours.model.get_input_embeddings().register_forward_hook(track_embedding)]
     hooks += [block.register_forward_hook(track) for block in blocks_of(ours.model, len(strategy.mask))]
-    vectors_TH = ours(torch.cat([IDS[0][:3], IDS[1]]), Packing.of_lengths(lengths))
+    vectors_TH = ours(torch.cat([IDS[0][:3], IDS[1][:1]]), Packing.of_lengths(lengths))
     for hook in hooks:
         hook.remove()
     seen = [masks(strategy, [span], family) for span in spans]
