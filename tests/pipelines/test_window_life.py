@@ -63,24 +63,31 @@ def test_a_saved_model_and_its_exports_have_the_window(folder: Path, tmp_path: P
     assert "only those at most 2 subwords away" in render_card(tmp_path / "export")
 
 
-@pytest.mark.parametrize("case", ["window", "is_causal: false"])
-def test_onnx_has_the_window(case: str, folder: Path, tmp_path: Path, onnx_library: ModuleType) -> None:
-    """That of a mask, and that of a family whose config says that its window includes its ends."""
+MISTRAL = {"model_type": "mistral", "sliding_window": 2, "is_causal": False, "num_key_value_heads": 2}
+ONNX = {
+    "window": tiny.backbone(unmask="window:2", repeat=1),
+    "window of the family": tiny.backbone(config={**tiny.LLAMA, **MISTRAL}, unmask="all"),
+}
+
+
+@pytest.mark.parametrize("case", ONNX)
+def test_onnx_has_the_window(case: str, tmp_path: Path, onnx_library: ModuleType) -> None:
+    """That of a mask, over copies too, and that of a family whose config says that its window includes its ends."""
     import onnxruntime
 
-    more = {"is_causal": False, "num_key_value_heads": 2}
-    if case != "window":
-        config = {**tiny.LLAMA, "model_type": "mistral", "sliding_window": 2}
-        folder = untrained.save(tmp_path / "model", tiny.backbone(config=config | more, unmask="all"))
+    folder = untrained.save(tmp_path / "model", ONNX[case])
     sltk.export(folder, tmp_path / "onnx", format="onnx")
     session = onnxruntime.InferenceSession(tmp_path / "onnx/model.onnx", providers=["CPUExecutionProvider"])
     model = sltk.load(folder).model
-    batch = batch_of(model, SENTENCES[:1])
-    ids = batch["ids_T"].numpy()[None]
-    (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    windows = [encoding.windows[0] for encoding in model.encoder.encode(SENTENCES)]
+    longest = max(len(each.ids) for each in windows)
+    ids = np.array([each.ids + [0] * (longest - len(each.ids)) for each in windows])
+    mask = np.array([[int(place < len(each.ids)) for place in range(longest)] for each in windows])
+    (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
     with torch.inference_mode():
-        expected = model.network.emissions([batch])
-    np.testing.assert_allclose(logits[0, batch["first_W"]], expected, atol=1e-4)
+        expected = model.network.emissions([batch_of(model, SENTENCES)])
+    words = [row[each.first] for row, each in zip(logits, windows, strict=True)]
+    np.testing.assert_allclose(np.concatenate(words), expected, atol=1e-4)
 
 
 def test_another_window_than_the_saved_one_is_an_error(tmp_path: Path) -> None:
