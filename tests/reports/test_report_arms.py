@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import json
@@ -44,10 +45,11 @@ def task() -> StudyTask:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its report, from records, by the command line."""
+    """Its report, from records, by the command line, whose output is in `shown`."""
     folder = tmp_path_factory.mktemp("arms")
     write_records(folder / "study.jsonl", study_records.named_arms())
-    assert main(["report", str(folder / "study.jsonl"), "--output", str(folder / "out")]) == 0
+    with (folder / "shown").open("w") as shown, contextlib.redirect_stdout(shown):
+        assert main(["report", str(folder / "study.jsonl"), "--output", str(folder / "out")]) == 0
     return folder / "out"
 
 
@@ -75,6 +77,14 @@ def test_the_report_of_a_study_has_its_figures(page: Path) -> None:
     text = (page / "report.md").read_text()
     titles = re.findall(r"^### (.*)", text, re.MULTILINE)
     assert titles == ["Scores", "Types", "Comparisons", "Cost", "Learning", "Runs"]
+
+
+def test_the_terminal_shows_scores_and_comparisons(page: Path) -> None:
+    """Arms in their order, and each declared comparison with its corrected p."""
+    shown = (page.parent / "shown").read_text()
+    assert re.findall(r"^(0000|0011 .|1111) +3 ", shown, re.MULTILINE) == ["0000", "0011 *", "1111"]
+    assert re.search(r"^repeat_1 − 1111 +[+-]", shown, re.MULTILINE)
+    assert "after Holm's correction over 3." in shown
 
 
 def test_only_declared_comparisons_are_one_family(task: StudyTask) -> None:

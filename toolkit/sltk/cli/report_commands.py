@@ -13,6 +13,9 @@ from .terminal import results_are_stored
 if TYPE_CHECKING:
     from ..reports.assembly import Report
 
+_COMPARISON_COLUMNS = ("comparison", "difference", "95 % (sentences)", "p t", "p randomisation")
+"""The columns that a terminal has room for."""
+
 
 @app.command("report", short_help="Write tables, figures and significance tests of finished runs.")
 def report(
@@ -65,9 +68,11 @@ def report(
 
 
 def _print_report(result: Report) -> None:
-    """Print the table of each task, and notes."""
+    """Print the table of each task, declared comparisons, and notes."""
     from ..reports.assembly import main_table, task_notes
+    from ..reports.comparisons import compare_declared
     from ..reports.result_tables import choice_text
+    from ..reports.significance_tables import declared_table
 
     for task in result.tasks:
         table = main_table(task)
@@ -78,6 +83,14 @@ def _print_report(result: Report) -> None:
         ]
         print_table(table.columns, rows)
         print_result(f"{table.note.replace('Bold:', '*:')}\n{choice_text(task)}\n")
+        if comparisons := compare_declared(task):
+            declared = declared_table(task, comparisons)
+            kept = [declared.columns.index(name) for name in _COMPARISON_COLUMNS]
+            print_table(_COMPARISON_COLUMNS, [tuple(row[place] for place in kept) for row in declared.rows])
+            print_result(
+                f"{task.measure_name} on {task.splits[-1]} in points: p over seeds (t) and over sentences, in "
+                f"brackets after Holm's correction over {len(comparisons)}. The report has all tests.\n"
+            )
         for note in task_notes(task):
             print_info(f"note: {note}")
     for note in result.runs.notes:
