@@ -201,8 +201,10 @@ def test_the_cache_distinguishes_it(folder: Path, tmp_path: Path, monkeypatch: p
             assert token_cache.encode(encoder, SENTENCES, min_words=0)[0] == encoder.encode(SENTENCES)
 
 
-@pytest.mark.parametrize("value", [1, -2, "left", None])
+@pytest.mark.parametrize("value", [1, -2, "left", None, True, -0.5])
 def test_other_shifts_are_errors(value: Any) -> None:
-    """Only 0 and -1 are possible."""
-    with pytest.raises(ValidationError, match="0 or -1"):
-        registry.find("aligner", "mean")(shift=value)
+    """Only 0 and -1 are possible; a text is read as YAML reads it."""
+    mean = registry.find("aligner", "mean")
+    with pytest.raises(ValidationError, match="shift"):
+        mean(shift=value)
+    assert mean(shift="-1") == mean(shift=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -21,8 +21,10 @@ class SubwordAligner(Aligner):
     """Name of the module's class."""
     unwritten_defaults: ClassVar[Mapping[str, Any]] = {"shift": 0}
 
-    shift: Literal[0, -1] = Field(
+    shift: int = Field(
         default=0,
+        ge=-1,
+        le=0,
         description="`-1`: read each word one subword earlier, where a decoder predicts it; "
         "the first subword of the input, which has none before it, is read itself",
     )
