@@ -76,7 +76,7 @@ class MaskGates(nn.Module):
         masks: Mapping[str, Sequence[bool]],
         *,
         initial: float = 0.5,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.1,
         drop_window: bool = False,
     ) -> None:
         super().__init__()

@@ -51,6 +51,8 @@ class LearnMask(BatchCallback):
         super().__init__(experiment)
         self.masks, self.strategy, self.settings = masks, strategy, settings
         self.needs_batches = strategy == "gumbel"  # the gradient of `sigmoid` adds up over any passes
+        own = 0.9 if experiment.backbone.type_name == "encoder" else 0.1
+        self._initial = own if settings.initial is None else settings.initial
         self._folder, self._progress = folder, progress
         self._gates: MaskGates | None = None
 
@@ -70,7 +72,7 @@ class LearnMask(BatchCallback):
         network.gates = self._gates = MaskGates(
             network.backbone,
             {mask: flags(mask, blocks) for mask in self.masks},
-            initial=self.settings.initial,
+            initial=self._initial,
             learning_rate=self.settings.learning_rate,
             drop_window=self.drop_window,
         )

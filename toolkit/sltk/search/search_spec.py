@@ -24,10 +24,13 @@ class GateSpec(StrictModel):
     """How a mask is learned; see `nn/mask_gates.py`."""
 
     learning_rate: float = Field(
-        default=0.05, gt=0, description="peak learning rate of the gates; its schedule is that of the weights"
+        default=0.1, gt=0, description="peak learning rate of the gates; its schedule is that of the weights"
     )
-    initial: float = Field(
-        default=0.5, gt=0, lt=1, description="how open a block is at first: 0 is causal, 1 unmasked"
+    initial: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="how open a block is at first, from 0 (causal) to 1 (unmasked); default 0.1, and 0.9 in encoders",
     )
     temperature: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
         default=(1.0, 0.1), description="of `gumbel`, at the first and at the last update"
