@@ -12,6 +12,7 @@ import torch
 import sltk
 import tiny
 from sltk import sweeps
+from sltk.cards import render_card
 from sltk.errors import SltkError
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import pack
@@ -92,8 +93,9 @@ def test_padding_is_attended_to_in_the_batches_of_the_spec(
     assert [len(lengths) for lengths in trained] == [5, 5, 5, 5, 1]
     assert [len(lengths) for lengths in scored] == [5, 3] * 2
     (name,) = outcome.names("done")
-    with pytest.raises(SltkError, match="attends to padding"):
-        sltk.load(tmp_path / "sweep" / "runs" / name)
+    for use in (sltk.load, render_card):
+        with pytest.raises(SltkError, match="attends to padding"):
+            use(tmp_path / "sweep" / "runs" / name)
 
 
 def test_padding_cannot_be_attended_to_outside_a_sweep(tmp_path: Path) -> None:

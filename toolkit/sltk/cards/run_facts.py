@@ -32,7 +32,7 @@ def read_facts(source: Path) -> CardFacts | None:
     """The facts of a run directory or of an export; None for a model without them.
 
     Raises:
-        UsageError: the run is not finished.
+        UsageError: the run is not finished, or its model cannot be used because it attends to padding.
         DataError: a file of the run, or card.json, is damaged.
     """
     source = run_of(source) or source
@@ -64,6 +64,9 @@ def _facts_of_run(run: Path) -> CardFacts:
     spec, metrics = read_mapping(run / "spec.yaml"), read_mapping(run / "metrics.json")
     environment = read_mapping(run / "environment.json") if (run / "environment.json").exists() else {}
     backbone, trainer = spec.get("backbone") or {}, spec.get("trainer") or {}
+    if backbone.get("attend_to_padding"):
+        about = f"the model in `{run}` attends to padding: it is for a comparison in a sweep, and has no card"
+        raise UsageError(about)
     scored = {split: metrics[split] for split in SPLITS[1:] if isinstance(metrics.get(split), dict)}
     proof = environment.get("mask_proof")
     origin = environment.get("origin") or {}
