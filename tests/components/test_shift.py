@@ -22,7 +22,9 @@ from sltk.extend import register
 from sltk.models.tagger_model import TaggerModel
 from sltk.nn.batching import pack
 from sltk.nn.padded_tagger import PaddedTagger
+from sltk.preview.run_preview import LabellingPreview
 from sltk.run import load
+from sltk.spec import loading
 from sltk.subwords import token_cache
 from sltk.subwords.samples import Sample
 from sltk.subwords.tokenization import SubwordEncoder
@@ -199,6 +201,25 @@ def test_the_cache_distinguishes_it(folder: Path, tmp_path: Path, monkeypatch: p
         encoder = SubwordEncoder(tokenizer, shift=shift)
         for _ in range(2):
             assert token_cache.encode(encoder, SENTENCES, min_words=0)[0] == encoder.encode(SENTENCES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shift", "is_warned"),
+    [
+        ({"unmask": "none"}, -1, True),
+        ({"unmask": "01"}, -1, False),
+        ({"unmask": "none", "repeat": 1}, -1, False),
+        ({"unmask": "none"}, 0, False),
+    ],
+)
+def test_words_that_are_read_unseen_are_a_warning(
+    changes: dict[str, Any], shift: int, is_warned: bool
+) -> None:
+    """In causal blocks the vector before a word knows nothing of it, unless the sentence is repeated."""
+    aligner = {"type": "first_subword", "shift": shift}
+    values = tiny.spec(backbone=tiny.backbone(**changes), aligner=aligner)
+    warnings = LabellingPreview(loading.load(values)).warnings()
+    assert [each.path for each in warnings] == ["aligner.shift"] * is_warned
 
 
 @pytest.mark.parametrize("value", [1, -2, "left", None, True, -0.5])

@@ -203,6 +203,16 @@ def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Pa
     assert "set `mask_token` to one token, for example `_`" in problem.notes[0]
 
 
+@pytest.mark.parametrize(("changes", "is_warned"), [({}, True), ({"unmask": "01"}, False)])
+def test_causal_blocks_are_a_warning(
+    base: Path, tmp_path: Path, changes: dict[str, str], is_warned: bool
+) -> None:
+    """The default mask of a decoder makes it next-token prediction on damaged text."""
+    values = spec(tmp_path, base, backbone={"type": "decoder", "name": str(base), **changes})
+    warnings = PretrainingPreview(loading.load_as(PretrainSpec, values)).warnings()
+    assert ["set `unmask`" in str(each.notes) for each in warnings] == [True] * is_warned
+
+
 def test_a_word_that_the_tokenizer_does_not_know_is_no_mask_token() -> None:
     """It is read as one token, the unknown one, which would be a mask that nobody asked for."""
     tokenizer = tokenizer_kinds.build("bert")

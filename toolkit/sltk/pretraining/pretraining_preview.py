@@ -10,6 +10,7 @@ from ..components.backbones import local_tokenizer
 from ..components.backbones.pretrained import TrainedTokenizer
 from ..components.slots import Reader
 from ..errors import Problem
+from ..masks import is_causal
 from ..preview.estimate import Estimate, estimate
 from ..preview.run_preview import RunPreview
 from ..preview.summary import Row, component_text
@@ -62,6 +63,16 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
             tokenizer = local_tokenizer.find(backbone, ())
             if tokenizer is not None:
                 mask_token_id(tokenizer.backend, spec.mask_token, None, spec.objective)
+
+    def warnings(self) -> list[Problem]:
+        """Settings that work, but rarely as intended."""
+        spec, found = self.loaded.spec, super().warnings()
+        if spec.objective != "mntp" or not is_causal(spec.language_model.unmask):
+            return found
+        about = "`objective: mntp` with causal blocks only predicts masked tokens from the text before them"
+        note = "set `unmask` to the mask of the labelling run that starts from it, for example `1111`"
+        problem = Problem(about, path="backbone.unmask", notes=(note,))
+        return [*found, self.loaded.located(problem)]
 
     def data_rows(self) -> Iterator[Row]:
         """Text, objective and snapshots."""

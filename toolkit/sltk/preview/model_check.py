@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import masks
+from ..components.aligners.subword import shift_of
 from ..components.backbones import copy_limits, local_tokenizer
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
@@ -15,7 +16,7 @@ from ..families.gguf_header import read_gguf
 from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED, refusal
 from ..files.paths import expanded
-from ..spec.experiment import RunSpec
+from ..spec.experiment import Experiment, RunSpec
 from .model_info import ModelInfo
 
 
@@ -48,6 +49,18 @@ def half_precision_warning(backbone: Backbone) -> Problem | None:
     )
     note = "leave out `dtype`: weights are then float32, and `trainer.precision` sets the format of their products"
     return Problem(about, path="backbone.dtype", notes=(note,))
+
+
+def unseen_words(spec: Experiment) -> Problem | None:
+    """The problem that words are read before the model has seen them, or None."""
+    backbone = spec.backbone
+    if not shift_of(spec.aligner) or not isinstance(backbone, PretrainedBackbone):
+        return None
+    if backbone.repeat or not masks.is_causal(backbone.unmask):
+        return None
+    about = "`shift: -1` reads the vector before a word, which in causal blocks has not seen the word"
+    note = "unmask some blocks, or set `backbone.repeat: 1`; or leave out `shift`"
+    return Problem(about, path="aligner.shift", notes=(note,))
 
 
 def study_only(backbone: Backbone) -> Problem | None:

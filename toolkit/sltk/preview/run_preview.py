@@ -20,7 +20,15 @@ from ..spec.loading import Loaded
 from ..spec.options import shown_value
 from ..spec.requirements import missing_packages
 from .estimate import Estimate, estimate_run
-from .model_check import check_model, half_precision_warning, missing_model, overlong, study_only, unscalable
+from .model_check import (
+    check_model,
+    half_precision_warning,
+    missing_model,
+    overlong,
+    study_only,
+    unscalable,
+    unseen_words,
+)
 from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
 
 if TYPE_CHECKING:
@@ -146,6 +154,11 @@ class LabellingPreview(RunPreview[Experiment]):
             reader = getattr(spec.data, split)
             yield split, component_text(reader) if reader is not None else "none"
         yield "words", f"splitter {component_text(spec.splitter)}, scheme {spec.scheme}"
+
+    def warnings(self) -> list[Problem]:
+        """Settings that work, but rarely as intended."""
+        problem = unseen_words(self.loaded.spec)
+        return [*super().warnings(), *([] if problem is None else [self.loaded.located(problem)])]
 
     def model_rows(self) -> Iterator[Row]:
         """Aligner and head, or the instructions for a generating model; metrics."""
