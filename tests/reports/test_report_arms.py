@@ -394,6 +394,8 @@ def test_comparisons_of_a_sweep_are_checked_before_it_starts(
     spec = {**sweep_spec(["0011:encodr"])}
     with pytest.raises(InvalidSpecError, match="there is no `encodr`"):
         sweeps.plan(spec)
+    with pytest.raises(InvalidSpecError, match="no space after the colon: `encoder:0011`"):
+        sweeps.plan(sweep_spec([{"encoder": "0011"}]))  # type: ignore[list-item]
     (tmp_path / "study.yaml").write_text(json.dumps(spec, indent=1))
     assert main(["check", str(tmp_path / "study.yaml")]) == 2
     message = capsys.readouterr().err

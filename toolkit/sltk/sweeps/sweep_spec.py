@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ..components.registry import RefusedError
 from ..components.slots import Executor
@@ -34,7 +34,18 @@ Varied = dict[str, Every | Values]
 Settings = dict[str, Any]
 ListOfSettings = list[Settings]
 NamedSettings = dict[str, Settings]
-ListOfComparisons = list[str]
+
+
+def _without_space(value: Any) -> Any:
+    """Refuse `A: B`, which YAML reads as a mapping."""
+    if isinstance(value, dict) and len(value) == 1:
+        first, second = next(iter(value.items()))
+        if isinstance(second, str | int):
+            raise RefusedError(f"a comparison has no space after the colon: `{first}:{second}`")
+    return value
+
+
+ListOfComparisons = list[Annotated[str, BeforeValidator(_without_space)]]
 
 
 class Variation(StrictModel):
