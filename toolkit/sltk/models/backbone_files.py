@@ -151,13 +151,7 @@ def load_backbone(
     """
     spec, base = stored_backbone(folder, description), description["base"]
     if getattr(spec, "attend_to_padding", False):
-        about = "the model attends to padding, so what it predicts for a sentence depends on the others in its batch"
-        note = (
-            "it is for a comparison in a sweep only, which has its scores and predictions: train it without "
-        )
-        raise ModelError(
-            Problem(about, path="backbone.attend_to_padding", notes=(f"{note}`attend_to_padding`",))
-        )
+        raise ModelError(_attends_to_padding(folder))
     if base.get("revision"):  # the revision of the hub model that it was trained on
         spec = spec.model_copy(update={"revision": base["revision"]})
     device = devices.device()
@@ -197,6 +191,15 @@ def load_backbone(
     if merge:
         backbone.round_weights()
     return spec, backbone
+
+
+def _attends_to_padding(folder: Path) -> Problem:
+    about = "the model attends to padding: what it predicts for a sentence depends on the others in its batch"
+    notes = (
+        "its scores and predictions are in its run directory, for comparison with other runs of its sweep",
+        "to use a model, train it without `backbone.attend_to_padding`",
+    )
+    return Problem(about, Location(str(folder / DESCRIPTION)), notes=notes)
 
 
 def _flags_text(backbone: PackedBackbone) -> str:
