@@ -190,6 +190,19 @@ def test_a_labelling_run_starts_from_all_weights(finished: Path, tmp_path: Path)
     assert (origin["run"], origin["objective"]) == ("full", "mntp")
 
 
+def test_masked_language_modelling_works_with_any_token_too(base: Path, tmp_path: Path) -> None:
+    """`mlm` predicts tokens from their own vectors, and masks 80% of them, so some inputs keep their token."""
+    settings: dict[str, Any] = {"objective": "mlm", "mask_token": "was", "mask_fraction": 0.5}
+    model = build_model(spec(tmp_path, base, **settings))
+    mask_id = model.network.backbone.tokenizer.convert_tokens_to_ids("was")
+    rows = torch.randint(5, 60, (40, 64), generator=torch.Generator().manual_seed(0))
+    batch = model.objective([Block(row, number) for number, row in enumerate(rows)])
+    is_predicted = batch["labels"] != -100
+    assert torch.equal(batch["labels"][is_predicted], rows.flatten()[is_predicted])
+    assert is_predicted.float().mean() == pytest.approx(0.5, abs=0.05)
+    assert (batch["ids_T"][is_predicted] == mask_id).float().mean() == pytest.approx(0.8, abs=0.05)
+
+
 @pytest.mark.parametrize("is_check", [False, True])
 def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Path, is_check: bool) -> None:
     """The error says how the tokenizer reads it, and names tokens that can be used; `sltk check` finds it too."""

@@ -219,6 +219,14 @@ def test_curves_of_an_unknown_objective_are_named_after_the_run() -> None:
     assert curve_names(*groups) == ["lm, Mask", "lm, Unmask"]
 
 
+def test_masked_next_token_prediction_has_curves_of_its_own() -> None:
+    """The masks of the labelling runs distinguish them."""
+    groups = [
+        start("adapted", number, mask, "mntp") for number in (0, 1) for mask in ("none", "0011", "1111")
+    ]
+    assert curve_names(*groups) == ["MNTP 0011", "MNTP Mask", "MNTP Unmask"]
+
+
 def test_a_checkpoint_that_is_missing_on_a_curve_is_a_gap() -> None:
     """The table has a dash for it, and states the number of seeds of the others."""
     groups = [start("enc", 0, "all", "mlm"), start("dec", 0, "all"), start("dec", 7, "all")[:1]]
