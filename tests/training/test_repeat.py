@@ -193,15 +193,18 @@ def test_a_prediction_counts_all_copies(run: Path) -> None:
     assert max(sizes) <= 16
 
 
-def test_the_estimate_counts_all_copies() -> None:
-    """The memory of activations grows with the copies."""
-    trainer = {"batch_size": 512, "eval_batch_tokens": 1}
-    sizes = []
-    for repeat in (0, 1, 2):
-        backbone = tiny.backbone(repeat=repeat, config={**tiny.LLAMA, "max_position_embeddings": 512})
+def test_the_estimate_counts_all_copies_and_padding() -> None:
+    """The memory of activations grows with the copies, and with the padding that is attended to."""
+
+    def size(**changes: Any) -> int:
+        backbone = tiny.backbone(config={**tiny.LLAMA, "max_position_embeddings": 512}, **changes)
+        trainer = {"batch_size": 512, "eval_batch_tokens": 1}
         found = estimate_run(loading.load(tiny.spec(trainer, backbone=backbone)).spec)
         assert found is not None
         assert found.memory_gpu_bytes is not None
-        sizes.append(found.memory_gpu_bytes)
-    assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], rel=0.01)
-    assert sizes[1] > 1.5 * sizes[0]
+        return found.memory_gpu_bytes
+
+    once, twice, three_times = (size(repeat=repeat) for repeat in (0, 1, 2))
+    assert three_times - twice == pytest.approx(twice - once, rel=0.01)
+    assert twice > 1.5 * once
+    assert size(attend_to_padding=True) > 1.5 * once

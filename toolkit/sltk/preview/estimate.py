@@ -113,7 +113,7 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     Raises:
         ModelError: the model's files on this machine are damaged.
     """
-    instruct, prompt, copies = experiment.instruct, 0, getattr(experiment.backbone, "copies", 1)
+    instruct, prompt = experiment.instruct, 0
     notes: tuple[str, ...] = ()
     if instruct is not None:
         prompt = prompt_subwords(instruct)
@@ -121,11 +121,19 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     found = estimate(
         experiment.backbone,
         experiment.trainer,
-        lambda sentences: copies * largest_batch(sentences, experiment.max_length) + sentences * prompt,
+        lambda sentences: _subwords_read(experiment, sentences) + sentences * prompt,
         language_model=instruct is not None,
         notes=notes,
     )
     return found if found is None or instruct is not None else _with_frozen_vectors(found, experiment)
+
+
+def _subwords_read(experiment: Experiment, sentences: int) -> int:
+    """Subwords in the largest of many batches, in all copies, and with padding if it is attended to."""
+    backbone, max_length = experiment.backbone, experiment.max_length
+    is_padded = getattr(backbone, "attend_to_padding", False)
+    once = sentences * largest_batch(1, max_length) if is_padded else largest_batch(sentences, max_length)
+    return once * getattr(backbone, "copies", 1)
 
 
 def estimate(
@@ -188,6 +196,8 @@ def _with_frozen_vectors(found: Estimate, experiment: Experiment) -> Estimate:
     """Add the size of the vectors of a frozen backbone, if they are reused in further epochs."""
     backbone, trainer = experiment.backbone, experiment.trainer
     if not isinstance(backbone, PretrainedBackbone) or found.trained_parameters != 0:
+        return found
+    if backbone.attend_to_padding:  # vectors depend on the batch
         return found
     model = ModelInfo.of(backbone).shape
     is_repeated = trainer.max_steps is not None or trainer.epochs > 1
