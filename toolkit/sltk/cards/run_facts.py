@@ -88,8 +88,8 @@ def _facts_of_run(run: Path) -> CardFacts:
             device=environment.get("device"),
         )
     except (ValidationError, AttributeError, TypeError) as error:
-        about = _first(error) if isinstance(error, ValidationError) else error
-        raise DataError.at(f"the records of the run are damaged: {about}", run) from error
+        cause = _first(error) if isinstance(error, ValidationError) else error
+        raise DataError.at(f"the records of the run are damaged: {cause}", run) from error
 
 
 def _first(error: ValidationError) -> str:
