@@ -203,6 +203,13 @@ def test_masked_language_modelling_works_with_any_token_too(base: Path, tmp_path
     assert (batch["ids_T"][is_predicted] == mask_id).float().mean() == pytest.approx(0.8, abs=0.05)
 
 
+def test_a_text_without_a_masked_token_is_rejected(base: Path, tmp_path: Path) -> None:
+    """Its loss would be 0, and its perplexity 1; nothing is written."""
+    with pytest.raises(sltk.DataError, match="no token of the corpus text is masked"):
+        pretrain(spec(tmp_path, base, mask_fraction=1e-6), tmp_path / "run")
+    assert not (tmp_path / "run/spec.yaml").exists()
+
+
 @pytest.mark.parametrize("is_check", [False, True])
 def test_a_mask_token_that_is_not_one_token_is_rejected(base: Path, tmp_path: Path, is_check: bool) -> None:
     """The error says how the tokenizer reads it, and names tokens that can be used; `sltk check` finds it too."""

@@ -15,7 +15,7 @@ import torch
 
 from ..components.backbones import precision
 from ..components.slots import Reader
-from ..errors import ModelError, Problem, SpecError
+from ..errors import DataError, ModelError, Problem, SpecError
 from ..models import memory_advice
 from ..models.backbone_files import build_backbone
 from ..nn.backbone import PackedBackbone
@@ -24,6 +24,7 @@ from ..nn.token_prediction import MaskedNextTokens, MaskedTokens, Objective, nex
 from ..runtime import processes
 from ..runtime.progress import Progress
 from ..subwords.mask_token import mask_token_id
+from ..subwords.samples import IGNORED
 from ..subwords.tokenization import no_vector
 from ..training.epoch_batches import Examples
 from ..training.fit import Fitted
@@ -67,6 +68,8 @@ class PretrainingRun(RunKind[PretrainSpec]):
         folder = incoming if incoming.exists() else self.run.corpus
         self._counts = {name: CorpusCounts.read(folder / name) for name in corpora}
         self.fingerprints = {name: fingerprint_of(folder / name) for name in corpora}
+        for name in corpora:
+            self._check_predicted(name, Blocks(folder / name, self._tokenizer, self.spec.block_size))
         snapshots = self.spec.snapshots
         self._schedule = SnapshotSchedule(snapshots, self._updates_per_epoch()) if snapshots else None
         processes.barrier()  # the main process moves the folder once all processes have read it
@@ -84,6 +87,22 @@ class PretrainingRun(RunKind[PretrainSpec]):
                     progress.note(f"{name}: {counts}")
         processes.barrier()
 
+    @property
+    def _tokenizer(self) -> Any:
+        return self.model.network.backbone.tokenizer
+
+    def _check_predicted(self, name: str, blocks: Blocks) -> None:
+        """Check that tokens of a text are predicted in the first epoch: the loss of none would be 0.
+
+        Raises:
+            DataError: none is masked.
+        """
+        labels = (self.model.objective([block])["labels"] for block in blocks)
+        if not any(bool((each != IGNORED).any()) for each in labels):
+            about = f"no token of the {name} text is masked: {len(blocks)} blocks of {self.spec.block_size} tokens"
+            note = "use more text, or mask a larger fraction"
+            raise DataError(Problem(about, path="mask_fraction", notes=(note,)))
+
     def _updates_per_epoch(self) -> int:
         trainer = self.spec.trainer
         batches = math.ceil(self._counts["corpus"].blocks / (trainer.batch_size * processes.world_size()))
@@ -92,7 +111,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
     def task(self) -> Task:
         """Train on the blocks of the corpus; evaluate the loss on those of the validation text."""
         blocks = {
-            name: Blocks(self.run.corpus / name, self.model.network.backbone.tokenizer, self.spec.block_size)
+            name: Blocks(self.run.corpus / name, self._tokenizer, self.spec.block_size)
             for name in self._counts
         }
         self._blocks, self._validation = blocks["corpus"], blocks.get("validation")
@@ -111,7 +130,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
 
     def _first_words(self, number: int) -> str:
         """Identify a block in an error message."""
-        text = self.model.network.backbone.tokenizer.decode(self._blocks[number].ids.tolist())
+        text = self._tokenizer.decode(self._blocks[number].ids.tolist())
         return f"block {number + 1}: {str(text)[:100]!r}"
 
     def _evaluate(self) -> dict[str, float]:
@@ -137,7 +156,7 @@ class PretrainingRun(RunKind[PretrainSpec]):
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
         """The cost of training, in tokens instead of words."""
-        cost = {key: value for key, value in fitted.cost.items() if key not in ("words", "words_per_second")}
+        cost = {key: value for key, value in fitted.cost.items() if not key.startswith("words")}
         tokens = round(cost["epochs"] * len(self._blocks) * self.spec.block_size)
         seconds = max(cost["seconds"] - cost["evaluation_seconds"], 1e-9)
         return {
