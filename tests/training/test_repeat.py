@@ -17,6 +17,7 @@ from sltk.errors import SltkError
 from sltk.nn.backbone import PackedBackbone
 from sltk.nn.batching import pack
 from sltk.nn.packing import Packing
+from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.preview.estimate import estimate_run
 from sltk.preview.pass_plan import PassPlan
 from sltk.spec import loading
@@ -208,3 +209,41 @@ def test_the_estimate_counts_all_copies_and_padding() -> None:
     assert three_times - twice == pytest.approx(twice - once, rel=0.01)
     assert twice > 1.5 * once
     assert size(attend_to_padding=True) > 1.5 * once
+
+
+TASK = {
+    "instruction": "Find opinions.",
+    "options": {"positive": "good", "negative": "bad", "neutral": "else"},
+}
+
+
+@pytest.mark.parametrize("key", ["repeat", "attend_to_padding"])
+def test_models_that_predict_tokens_read_each_text_once(key: str) -> None:
+    """Instruction tuning and pre-training refuse both settings, at the key."""
+    backbone = tiny.backbone(unmask="none", **{key: True if key == "attend_to_padding" else 1})
+    instruct = {
+        "name": "x",
+        "type": "instruct",
+        "data": tiny.all_splits(),
+        "backbone": backbone,
+        "instruct": TASK,
+    }
+    with pytest.raises(SltkError, match=f"`{key}` is for taggers") as error:
+        loading.load(instruct)
+    assert error.value.problems[0].path == f"backbone.{key}"
+    pretrain = {
+        "name": "x",
+        "objective": "clm",
+        "corpus": {"type": "grammar", "count": 4},
+        "backbone": backbone,
+    }
+    with pytest.raises(SltkError, match=f"`{key}` is for taggers"):
+        loading.load_as(PretrainSpec, pretrain)
+
+
+def test_fixed_batches_are_not_divided() -> None:
+    """Where padding is attended to, a budget of subwords per pass would change the scores."""
+    flawed = spec(attend_to_padding=True)
+    flawed["trainer"]["micro_batch_tokens"] = 100
+    with pytest.raises(SltkError, match="keeps the batches of `batch_size`: leave out `micro_batch_tokens`"):
+        loading.load(flawed)
