@@ -245,3 +245,6 @@ SAMPLE = (
     "openai_privacy_filter", "ultrabert", "xmod",
 )  # fmt: skip
 """Newer families on which every check runs; on the others run those that cost least."""
+
+NO_EARLY_EXIT = ("gemma4_text", "minicpm3", "esm", "esmc")
+"""Families that `blocks` refuses: parts outside of the blocks, or their scale, depend on the number of blocks."""

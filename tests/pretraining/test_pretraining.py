@@ -25,6 +25,7 @@ from sltk.pretraining.pretraining_run import Pretraining, build
 from sltk.pretraining.snapshots import SnapshotSchedule, snapshots
 from sltk.run import pretrain
 from sltk.spec import loading
+from tiny_families import BY_NAME
 
 ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
 SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]
@@ -96,6 +97,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "granite": {**tiny.LLAMA, "model_type": "granite", "logits_scaling": 4.0},
     "opt": {"model_type": "opt", "hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2,
             "num_attention_heads": 2, "word_embed_proj_dim": 32},
+    "gemma4_text": {"model_type": "gemma4_text",
+                    **BY_NAME["gemma4_text"].config(vocab_size=None, vocab_size_per_layer_input=400)},
+    "deepseek_v3": {"model_type": "deepseek_v3", **BY_NAME["deepseek_v3"].config(vocab_size=None)},
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sltk.errors import InputError, ModelError
 from sltk.families.model_shape import shape, tiny_config
-from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED, REFUSED_BY_KIND
+from sltk.families.model_tables import FAMILIES, KEYS, KNOWN_MODELS, REFUSED, REFUSED_BY_KIND, TINY_CONFIGS
 from sltk.preview.estimate import Estimate, estimate_run, size_text
 from sltk.preview.memory import largest_batch
 from sltk.preview.model_check import check_model
@@ -121,6 +121,19 @@ def test_families_count_as_transformers_does(family: str, flipped: bool) -> None
             (layer.name, layer.inputs, layer.outputs) for layer in result.linear for _ in range(layer.count)
         ]
         assert sorted(layers) == sorted(_linear_layers(model))
+
+
+@pytest.mark.parametrize("family", sorted(TINY_CONFIGS))
+def test_rehearsal_has_a_tiny_model_of_families_without_a_size(family: str) -> None:
+    """`--rehearse` would build the experts, vocabularies and encoders of the published models without these keys."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    with torch.device("meta"):
+        config = AutoConfig.for_model(**{**tiny_config(family, 4), "vocab_size": 300})
+        model: Any = AutoModel.from_config(config, attn_implementation="eager")
+    assert family not in FAMILIES
+    assert sum(parameter.numel() for parameter in model.parameters()) < 2_000_000
 
 
 def _flipped(family: str) -> dict[str, Any]:

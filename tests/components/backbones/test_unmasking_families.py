@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 import sltk.components.backbones  # noqa: F401
-from newer_families import NEWER, SAMPLE
+from newer_families import NEWER, NO_EARLY_EXIT, SAMPLE
 from repository import ROOT
 from sltk.components.backbones import Decoder, Encoder, TrainedTokenizer
 from sltk.components.backbones.attention_setup import apply_mask
@@ -376,6 +376,22 @@ def test_the_page_of_families_is_up_to_date() -> None:
     module = importlib.util.module_from_spec(loader)
     loader.loader.exec_module(module)
     assert module.PAGE.read_text(encoding="utf-8") == module.page()
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_windows_and_copies_hold_on_newer_families(name: str) -> None:
+    """The proofs of `unmask: window:W` and `repeat` pass; an encoder has no copies."""
+    repeat = {"repeat": 1} if BY_NAME[name].kind == "decoder" else {}
+    proof = build(name, "window:2", **repeat).proof
+    assert proof is not None
+    assert (proof.window, proof.copies) == (2, 2 if repeat else None)
+
+
+@pytest.mark.parametrize("name", NO_EARLY_EXIT)
+def test_families_that_depend_on_the_number_of_blocks_have_no_early_exit(name: str) -> None:
+    """`blocks` is refused instead of giving vectors of another model."""
+    with pytest.raises(ModelError, match="cannot be shortened"):
+        build(name, blocks=2)
 
 
 def test_every_text_family_of_transformers_is_proven_or_refused() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from .model_tables import FAMILIES, KEYS, Config, Family, Sizes
+from .model_tables import FAMILIES, KEYS, TINY_CONFIGS, Config, Family, Sizes
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def tiny_config(name: str, blocks: int) -> dict[str, Any]:
         values["embedding"] = 64
     keys = _keys(family)
     sizes = {keys[size]: value for size, value in values.items()}
-    return {"model_type": name, **sizes, **_TOKENS, **family.tiny}
+    config = {"model_type": name, **sizes, **_TOKENS, **family.tiny, **TINY_CONFIGS.get(name, {})}
+    return {key: value for key, value in config.items() if value is not None}
 
 
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

@@ -125,6 +125,9 @@ REFUSED: Mapping[str, str] = {
 }
 """The reason by family."""
 
+TINY_CONFIGS: Mapping[str, Config] = _read_json("tiny_configs.json")
+"""Keys that make a tiny model of a family that is not in `FAMILIES`; null removes a key."""
+
 TEXT_PARTS: Mapping[str, str] = _read_json("text_parts.json")
 """Multimodal families of which sltk uses the text part, and its family. Others are found by their `text_config`."""
 

@@ -108,7 +108,7 @@ class PackedBackbone(nn.Module):
         self.position_offset = _position_offset(model)
         self._padding = int(getattr(config, "pad_token_id", None) or 0)
         limit = getattr(config, "max_position_embeddings", None)
-        self.positions: int | None = limit - self.position_offset if limit else None
+        self.positions: int | None = limit - self.position_offset if limit and limit > 0 else None
         """Number of positions of the model; None if unlimited."""
 
     @property

@@ -82,6 +82,14 @@ class LanguageModel(TrainableModule):
         return logits
 
 
+class _Vectors(BaseModelOutputWithPastAndCrossAttentions):  # type: ignore[misc]
+    """The output of a base model, of which some families read more: scores of the router, shared keys."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 class _PassThrough(nn.Module):
     """Replaces a base model and returns the vectors it is called with."""
 
@@ -90,8 +98,8 @@ class _PassThrough(nn.Module):
         """OPT calls the decoder of its base."""
         return self
 
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> _Vectors:
+        return _Vectors(last_hidden_state=inputs_embeds)
 
 
 def _without_base(language_model: Any) -> Any:

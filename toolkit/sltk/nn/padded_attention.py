@@ -102,7 +102,8 @@ def padded_attention(
     sinks = None if s_aux is None else s_aux.view(heads, groups, 1, 1)
     weights = scores.softmax(-1) if sinks is None else _softmax_with_sinks(scores, sinks)
     out_BKGLD = weights @ value.unsqueeze(2)
-    return out_BKGLD.reshape(batch, heads * groups, length, int(value.shape[3])).transpose(1, 2), None
+    out_BHLD = out_BKGLD.reshape(batch, heads * groups, length, int(value.shape[3]))
+    return out_BHLD.transpose(1, 2).contiguous(), None  # AFMoE views it in another shape
 
 
 def _softmax_with_sinks(scores: Tensor, sinks: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ def _load_weights(
 ) -> Any:
     if source is None:
         return _create(spec, config, context)
-    model_class = _model_class(spec, context)
+    model_class = _model_class(spec, config, context)
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context), **source.options}
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
@@ -169,7 +169,7 @@ def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any
     """Create random weights. transformers quantizes only what it loads, so quantized weights are saved first."""
     dtype = torch.float32 if spec.quantization is not None else precision.weights_dtype(spec, context)
     make = functools.partial(
-        _model_class(spec, context).from_config, config, attn_implementation="eager", dtype=dtype
+        _model_class(spec, config, context).from_config, config, attn_implementation="eager", dtype=dtype
     )
     model = from_config_values(config.model_type, make)
     if spec.quantization is None:
@@ -191,11 +191,19 @@ def save_on_any_rank(model: Any, folder: Path) -> None:
         raise RunError(f"transformers {transformers.__version__} has saved no model in `{folder}`")
 
 
-def _model_class(spec: PretrainedBackbone, context: BuildContext) -> Any:
-    """The auto class of transformers. An encoder has the same output layer whether it is causal or not."""
+def _model_class(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
+    """The auto class of transformers. An encoder has the same output layer whether it is causal or not.
+
+    Raises:
+        ModelError: transformers has no language model of this family.
+    """
     if not context.language_model:
         return AutoModel
-    return AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
+    model_class: Any = AutoModelForMaskedLM if spec.type_name == "encoder" else AutoModelForCausalLM
+    if type(config) not in model_class._model_mapping:
+        message = f"models of the family `{config.model_type}` have no output layer to predict tokens with"
+        raise ModelError(Problem(message, path="backbone.name"))
+    return model_class
 
 
 _TEXT_PREFIX = r"^(?:model\.)?(?:language_model|text_model)\.(?:model\.)?"
