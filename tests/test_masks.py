@@ -87,6 +87,8 @@ def test_masks_are_normalized(value: Any, parsed: Any) -> None:
         "window:0",
         "window:-1",
         "window:x",
+        "window:1234567890",
+        {"window": None},
         "1,2",
         [-1],
         [1.5],
@@ -131,7 +133,7 @@ def test_the_groups_in_words() -> None:
 
 
 def test_only_one_form_has_a_window() -> None:
-    assert window(parse(" window:64 ")) == 64
+    assert window(parse(" window:64 ")) == window(parse({"window": 64})) == 64
     assert [window(parse(mask)) for mask in ("all", "0111", "last:2", [1])] == [None] * 4
     assert not is_causal(parse("window:1"))
 

@@ -179,3 +179,11 @@ def test_the_benchmark_simulates_searches_on_records(tmp_path: Path) -> None:
         assert point["share"] <= point["budget"] + 1e-9
         assert 0 <= point["within"] <= 1
         assert point["regret"] >= 0
+
+
+def test_of_equal_masks_the_one_ranked_highest_is_best() -> None:
+    """Without a ranking, the first of them."""
+    space = Space(["00", "01", "11"], budget=3.0, scores={"00": 0.5, "01": 0.5, "11": 0.4})
+    assert space.best == "00"
+    space.ranking = {"00": -2.0, "01": -1.0, "11": 0.0}
+    assert space.best == "01"

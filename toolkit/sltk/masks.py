@@ -25,7 +25,7 @@ from .yamltree.scalars import source_text
 
 MaskText = str | list[int]
 _COUNTED = re.compile(r"(first|last):([0-9]+)")
-_WINDOW = re.compile(r"window:([1-9][0-9]*)")
+_WINDOW = re.compile(r"window:([1-9][0-9]{0,8})")
 _FORMS = "digits such as 0111, `all`, `none`, `middle`, `first:N`, `last:N`, `window:N`, or a list of block numbers"
 
 
@@ -41,6 +41,9 @@ def parse(value: Any) -> MaskText:
     """
     if isinstance(value, dict) and set(value) == {"layers"}:
         value = value["layers"]
+    if isinstance(value, dict) and set(value) == {"window"}:  # `window: 64`, with a space
+        width = value["window"]
+        value = "window:" if width is None else f"window:{source_text(width)}"
     if isinstance(value, list):
         if not all(isinstance(block, int) and not isinstance(block, bool) and block >= 0 for block in value):
             raise MaskError("a list mask contains block numbers, counted from 0")
@@ -52,7 +55,7 @@ def parse(value: Any) -> MaskText:
         return text
     if text.partition(":")[0] == "window":
         raise MaskError(
-            f"`{text}` is no window: expected `window:N`, and N subwords to each side, at least 1"
+            f"`{text}` is no window: expected `window:N`, and N subwords to each side, from 1 to 999999999"
         )
     raise MaskError(f"unknown mask `{text}`; expected {_FORMS}")
 

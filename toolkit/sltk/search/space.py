@@ -59,9 +59,9 @@ class Space:
 
     @property
     def best(self) -> str | None:
-        """The finished mask with the best score, the first of several; None before the first."""
-        finished = self.finished
-        return max(finished, key=finished.__getitem__, default=None)
+        """The finished mask with the best score; of several, the one that the first run ranks highest; or None."""
+        finished, ranking = self.finished, self.ranking
+        return max(finished, key=lambda mask: (finished[mask], ranking.get(mask, 0.0)), default=None)
 
 
 Strategy = Callable[[Space, Random], Batches]
