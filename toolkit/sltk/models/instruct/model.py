@@ -163,9 +163,10 @@ def encode(dataset: Dataset, model: InstructModel, progress: Progress) -> list[P
     shots = training_shots(dataset.sentences, model.prompter, model.seed)
     samples = model.encoder.samples(dataset.sentences, shots)
     mean = sum(sample.tokens for sample in samples) / max(1, len(samples))
+    sharing = "all prompts" if model.spec.draw == "once" else "prompts of prediction"
     progress.note(
         f"prompts with responses: {mean:.0f} subwords on average; "
-        f"all prompts share the first {len(model.encoder.prefix)}"
+        f"{sharing} share the first {len(model.encoder.prefix)}"
     )
     _report_missing(samples, shots, model, progress)
     return samples
