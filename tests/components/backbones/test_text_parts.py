@@ -1,4 +1,4 @@
-"""The text part of a multimodal model is loaded alone, and equals the whole model on text."""
+"""Models of which a backbone is a part: multimodal models, and encoders with a head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMaskedLM,
+    AutoModelForTokenClassification,
+)
 
 import sltk
 from sltk.components.backbones import Decoder, Encoder
@@ -63,6 +69,26 @@ def test_the_text_part_equals_the_whole_model(tmp_path: Path, name: str, whole: 
     assert info.family == TEXT_PARTS[name]
     if info.shape is not None and info.shape.sizes:
         assert info.shape.parameters == sum(p.numel() for p in backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "auto"),
+    [("openai_privacy_filter", AutoModelForTokenClassification), ("eurobert", AutoModelForMaskedLM)],
+)
+def test_an_encoder_published_with_a_head_is_a_backbone(tmp_path: Path, name: str, auto: Any) -> None:
+    """The head is left out, and the encoder keeps its own mask, with a window that is shorter than the text."""
+    config = AutoConfig.for_model(name, **BY_NAME[name].config(vocab_size=300))
+    torch.manual_seed(0)
+    model = auto.from_config(config, attn_implementation="eager").eval()
+    model.save_pretrained(tmp_path)
+    train_tokenizer(["the soup was awful"] * 8, 300).save_pretrained(tmp_path)
+    backbone = Encoder(name=str(tmp_path)).build(BuildContext(torch.device("cpu"), 0))
+    ids = torch.arange(10, 31)
+    with torch.no_grad():
+        theirs = model.base_model(input_ids=ids[None]).last_hidden_state[0]
+        ours = backbone(ids, Packing.of_lengths([len(ids)]))
+    assert backbone.packs
+    assert float((ours - theirs).abs().max()) < 1e-5
 
 
 def test_a_text_part_trains_saves_and_predicts(tmp_path: Path) -> None:
