@@ -173,7 +173,9 @@ def check_onnx(names: Collection[str]) -> None:
                 (found[family.name],) = re.findall(r"scores differ from sltk's by (\S+)", "\n".join(notes))
             except sltk.SltkError as error:
                 print(error)
-                found[family.name] = "no: torch cannot export it" if "torch cannot" in str(error) else f"no: {error}"
+                found[family.name] = (
+                    "no: torch cannot export it" if "torch cannot" in str(error) else f"no: {error}"
+                )
         print(family.name, found[family.name], flush=True)
     _ONNX.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -247,6 +247,7 @@ def _position_offset(model: nn.Module) -> int:
     """Number of the first position: in RoBERTa and its relatives, positions start after the padding index."""
     for module in model.modules():
         table = getattr(module, "position_embeddings", None)
-        if isinstance(table, nn.Embedding) and table.padding_idx is not None:
-            return int(table.padding_idx) + 1
+        padding = getattr(table, "padding_idx", None)  # of `nn.Embedding`, or of I-BERT's own class
+        if isinstance(table, nn.Module) and isinstance(padding, int):
+            return padding + 1
     return 0
