@@ -51,8 +51,9 @@ It verifies the mask each time a model is built, on two tiny sentences.
 
 A model that fails is refused by name; sltk never trains or predicts with a mask other than the requested one.
 The tables below list the families that the tests build with random weights, using transformers {version}.
-For each of them, the tests also compare vectors and gradients of a batch with those of its sentences alone,
-padded batches of the stock model, and gradients with and without checkpointing.
+For each of them that takes any mask, the tests also compare vectors and gradients of a batch with those of its
+sentences alone, and its vectors with padded batches of the stock model; for most of them, also gradients with and
+without checkpointing, and the effect of single tokens.
 A family that is not listed is verified in the same way when it is used.
 Families that take any mask take `unmask: window:W`, `repeat` (decoders) and `blocks` too, unless their notes say so.
 

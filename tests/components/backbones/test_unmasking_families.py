@@ -273,7 +273,7 @@ def test_families_that_cannot_be_unmasked_are_rejected_by_name(name: str, mask: 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        *((name, Decoder) for name in UNSUITABLE),
+        *((name, Decoder) for name in UNSUITABLE if name != "kimi_linear"),  # whose own code is slow
         *(
             (name, Encoder)
             for name in ("mamba", "falcon", "hrm_text", "xglm", "gemma3n_text", "deepseek_v32")
