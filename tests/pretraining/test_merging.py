@@ -143,6 +143,10 @@ def test_the_validation_loss_is_that_of_the_saved_model(runs: Path) -> None:
             {"merge": 0.5, "backbone": {"type": "decoder", "init": "random"}},
             "`merge` needs a pretrained model",
         ),
+        (
+            {"merge": 0.5, "backbone": {"type": "decoder", "name": "any", "lora": LORA, "adapter": "other"}},
+            "`merge` scales an adapter",
+        ),
     ],
 )
 def test_merging_that_is_meaningless_is_rejected(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,5 +189,10 @@ def test_runs_of_a_sweep_share_weights_only_with_equally_many_blocks(folder: Pat
     path = saved("llama", folder)
     with run_cache.enabled():
         counts = [len(build(path, blocks, freeze=True).flags) for blocks in (2, "all", 3, 3)]
+        shared = weakref.ref(next(build(path, 3, freeze=True).parameters()))
+        assert shared() is not None
+        build(path, "all")  # trains all weights, and needs no others in memory
+        gc.collect()
     run_cache.clear()
     assert counts == [2, 4, 3, 3]
+    assert shared() is None

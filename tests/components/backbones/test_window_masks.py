@@ -11,6 +11,7 @@ from torch import Tensor
 import sltk.components.backbones  # noqa: F401
 from sltk.components.backbones import Decoder, Encoder, LoRA, TrainedTokenizer
 from sltk.errors import ModelError
+from sltk.nn import window_proof
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.mask_flags import MaskSwitch, attention_modules
 from sltk.nn.packing import Packing
@@ -94,9 +95,10 @@ def test_a_window_as_wide_as_the_sentences_is_no_window() -> None:
 
 
 @pytest.mark.parametrize("within", [1, 3, None])
-def test_the_proof_refuses_another_window(within: int | None) -> None:
-    """Also where the window is wider than the sentences on which masks are proven."""
-    for window in (2, 30):
+def test_the_proof_refuses_another_window(within: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the window is wider than the sentences on which masks, or windows, are proven."""
+    monkeypatch.setattr(window_proof, "_WIDEST", 36)
+    for window in (2, 30, 40):
         backbone = build("llama", f"window:{window}", lora=LoRA(r=2))
         assert backbone.prove is not None
         backbone.prove()

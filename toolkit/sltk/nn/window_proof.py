@@ -6,7 +6,8 @@ there, reachability is read from the gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from .packing import Packing
 
 _NEXT = 3
 """Tokens of the sentence after it, which no word may reach."""
+_WIDEST = 126
+"""Wider windows are proven at this width: the whole graph is in memory, so a sentence of thousands costs gigabytes."""
 
 
 @torch.enable_grad()
@@ -32,14 +35,19 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module]) -> None:
     """
     assert backbone.window is not None
     model, was_training = backbone.model, backbone.training
-    length = min(backbone.window + 2, backbone.positions or backbone.window + 2)
+    width = min(backbone.window, _WIDEST)
+    length = min(width + 2, backbone.positions or width + 2)
     backbone.eval()
-    with probe_sentences.recorded_calls() as calls, tracked_embedding(model):
+    with (
+        _narrowed(modules, backbone.window, width),
+        probe_sentences.recorded_calls() as calls,
+        tracked_embedding(model),
+    ):
         ids_T = probe_sentences.token_ids(model, length + _NEXT)
         states = backbone.states(ids_T, Packing.of_lengths((length, _NEXT)), all_states=True)
     wrong = []
     for block, (module, sliding) in enumerate(calls):
-        reach = min(backbone.window, _own_reach(module, sliding, length))
+        reach = min(width, _own_reach(module, sliding, length))
         for token in (0, length - 1):
             expected = set(range(max(0, token - reach), min(length, token + reach + 1)))
             reached = sources(states[block + 1][0, token : token + 1], states[block])
@@ -54,6 +62,22 @@ def prove(backbone: PackedBackbone, modules: Sequence[nn.Module]) -> None:
         raise violation(
             f"in these blocks a word does not see {backbone.window} subwords to each side: {numbers}"
         )
+
+
+@contextmanager
+def _narrowed(modules: Sequence[nn.Module], window: int, width: int) -> Iterator[None]:
+    """Give all blocks a window of `width` inside the context, if theirs is the wider `window`.
+
+    A block with another window keeps it, and fails the proof.
+    """
+    wide: list[Any] = [module for module in modules if width < window == module.sltk_window]
+    for module in wide:
+        module.sltk_window = width
+    try:
+        yield
+    finally:
+        for module in wide:
+            module.sltk_window = window
 
 
 def _own_reach(module: Any, sliding: int | None, length: int) -> int:

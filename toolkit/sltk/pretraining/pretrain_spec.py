@@ -103,6 +103,9 @@ class PretrainSpec(RunSpec):
                 "`merge` needs a pretrained model: with `init: random`, the weights before training are noise"
             )
             raise RefusedError(about, "merge")
+        if backbone.adapter is not None and self.merge is not None:
+            about = "`merge` scales an adapter that starts at zero: leave it out, or start without `backbone.adapter`"
+            raise RefusedError(about, "merge")
         return self
 
     @model_validator(mode="after")

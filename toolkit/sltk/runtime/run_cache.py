@@ -50,6 +50,15 @@ def get(kind: str, key: Hashable, create: Callable[[], T], *, most: int) -> T:
     return item
 
 
+def keep_only(kind: str, key: Hashable) -> bool:
+    """Remove all objects of a kind but that of `key`; whether there were any."""
+    items: OrderedDict[Hashable, Any] = _caches.get(kind, OrderedDict())
+    others = [other for other in items if other != key]
+    for other in others:
+        drop(kind, other)
+    return bool(others)
+
+
 def drop(kind: str, key: Hashable) -> None:
     """Remove an object from the cache."""
     _caches[kind].pop(key, None)

@@ -22,7 +22,7 @@ from ...families import model_files
 from ...families.model_tables import REFUSED, refusal
 from ...files.damage import damaged
 from ...nn.backbone import BuildContext
-from ...runtime import run_cache
+from ...runtime import cost, run_cache
 from . import precision
 from .base_weights import locate_base
 from .early_exit import EarlyExit, check_unused
@@ -100,10 +100,18 @@ def load_shared_weights(
     # The first forward pass through int8 weights changes them.
     is_changed = spec.trains_all_weights or (quantization is not None and quantization.type == "int8")
     if source is None or source.is_inside_run or is_changed or context.language_model:
+        _free_others(None)
         return make()
     dtype = precision.weights_dtype(spec, context)
     key = (source.name, *source.options.items(), repr(quantization), dtype, str(context.device), spec.blocks)
+    _free_others(key)
     return _shared(key, make, context.device)
+
+
+def _free_others(key: Hashable) -> None:
+    """Free the shared weights of earlier runs that this run does not use, and do not count them as its memory."""
+    if run_cache.keep_only("weights", key):
+        cost.reset_peak_memory()
 
 
 def _shared(key: Hashable, make: Callable[[], Any], device: torch.device) -> Any:
