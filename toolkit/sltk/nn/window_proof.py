@@ -1,7 +1,7 @@
 """Proof at load time that words of a mask with a window see exactly the subwords within it, block by block.
 
-The sentences of `mask_proof` are shorter than most windows, so here one is read that is longer than the window. As
-there, reachability is read from the gradient.
+The sentences of `mask_proof` are shorter than most windows, so here one is read that is longer than the window, or
+longer than `_WIDEST` if the window is wider. As there, reachability is read from the gradient.
 """
 
 from __future__ import annotations
