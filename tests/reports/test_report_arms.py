@@ -18,7 +18,7 @@ import study_records
 import tiny
 from sltk import sweeps
 from sltk.cli import main
-from sltk.errors import InvalidSpecError
+from sltk.errors import InvalidSpecError, UsageError
 from sltk.reports.arm_tables import arm_table, conditions_text, cost_table, learning_table, sentence_interval
 from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import task_notes
@@ -331,6 +331,31 @@ def test_names_in_comparisons_may_contain_colons() -> None:
         comparison_text.parse("first:8:last:9", names)
 
 
+def test_a_repeated_comparison_counts_once_in_the_correction() -> None:
+    """Exact repeats are left out; a difference of differences in another order is the same one, too."""
+    family = ["repeat_1:1111", "0011:1111"]
+    (once,) = arrange(study_records.named_arms(), compare=family)
+    (twice,) = arrange(study_records.named_arms(), compare=[*family, "repeat_1 : 1111", family[1]])
+    for one, other in zip(compare_declared(once), compare_declared(twice), strict=True):
+        assert (one.name, one.corrected) == (other.name, other.corrected)
+    for text in ("a:b::c:d", "c:d::a:b", "b:a::d:c", "d:c::b:a", "a:c::b:d"):
+        assert comparison_text.distinct(["a:b::c:d", text], "abcd") == ("a:b::c:d",)
+    different = ["a:b::c:d", "a:b::d:c", "a:b", "a:c", "c:d", "1:2"]
+    assert comparison_text.distinct(different, "abcd") == tuple(different)
+    records = study_records.named_arms(compare=["0011:1111", "1111:0011"])  # as two sweeps may declare them
+    assert arrange(records)[0].compare == ("0011:1111",)
+    assert not list(comparison_text.problems(study_records.COMPARE, list(study_records.ARMS)))
+
+
+@pytest.mark.parametrize("other", ["1111:0011", "1111 : 0011"])
+def test_a_comparison_and_its_reverse_are_one_clear_error(other: str) -> None:
+    """They are one test, which would count twice in the correction."""
+    with pytest.raises(UsageError, match="is the same comparison as `0011:1111`") as caught:
+        arrange(study_records.named_arms(seeds=[1]), compare=["0011:1111", "repeat_1:1111", other])
+    assert len(caught.value.problems) == 1
+    assert "count it twice" in caught.value.problems[0].notes[0]
+
+
 def test_comparisons_without_runs_are_noted() -> None:
     """A study that is not finished is reported; the comparisons that lack runs are named."""
     records = [each for each in study_records.named_arms() if each.name != "repeat_1"]
@@ -396,6 +421,8 @@ def test_comparisons_of_a_sweep_are_checked_before_it_starts(
         sweeps.plan(spec)
     with pytest.raises(InvalidSpecError, match="no space after the colon: `encoder:0011`"):
         sweeps.plan(sweep_spec([{"encoder": "0011"}]))  # type: ignore[list-item]
+    with pytest.raises(InvalidSpecError, match="`encoder:0011` is the same comparison as `0011:encoder`"):
+        sweeps.plan(sweep_spec(["0011:encoder", "0011:encoder", "encoder:0011"]))
     (tmp_path / "study.yaml").write_text(json.dumps(spec, indent=1))
     assert main(["check", str(tmp_path / "study.yaml")]) == 2
     message = capsys.readouterr().err

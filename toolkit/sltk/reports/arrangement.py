@@ -12,7 +12,6 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..errors import Problem, UsageError, nearest
 from ..masks import same_form
 from ..sweeps import comparison_text
-from ..sweeps.comparison_text import ComparisonError
 from .comparability import by_data, flat
 from .mask_order import sort_key
 from .run_records import RunRecord
@@ -46,7 +45,8 @@ def arrange(
 
     Raises:
         UsageError: runs cannot be compared; a configuration was run twice with one seed and different results;
-            no configuration has the label `baseline`, or one in `compare`; or the runs have no score.
+            no configuration has the label `baseline`, or one in `compare`; two in `compare` are the same; or the
+            runs have no score.
     """
     tasks = [
         _task(name, group, baseline, compare) for name, group in by_data(records, separate=separate).items()
@@ -57,27 +57,13 @@ def arrange(
         raise UsageError(
             Problem(f"no configuration `{baseline}`", suggestion=nearest(baseline, labels), notes=(note,))
         )
-    _check_comparisons(compare, labels)
+    if problems := [problem for _, problem in comparison_text.problems(compare, list(dict.fromkeys(labels)))]:
+        raise UsageError(problems)
     for task in tasks:
+        task.compare = comparison_text.distinct(task.compare, labels)
         if not task.splits:
             raise UsageError(f"the runs of {task.name} have neither F1 nor accuracy on validation or test")
     return tasks
-
-
-def _check_comparisons(compare: Sequence[str], labels: Sequence[str]) -> None:
-    """Check that every comparison compares labels of configurations.
-
-    Raises:
-        UsageError: a comparison is malformed, or names no configuration.
-    """
-    problems = []
-    for text in compare:
-        try:
-            comparison_text.parse(text, list(dict.fromkeys(labels)))
-        except ComparisonError as error:
-            problems.append(error.problem)
-    if problems:
-        raise UsageError(problems)
 
 
 def _task(
@@ -86,13 +72,9 @@ def _task(
     masks = same_form(record.mask for record in records)
     settings = _with_defaults([dict(relevant_settings(record, masks)) for record in records])
     if any(record.arm is not None for record in records):
-        declared = dict.fromkeys(
-            text for each in records if each.arm is not None for text in each.arm.compare
-        )
+        declared = tuple(text for each in records if each.arm is not None for text in each.arm.compare)
         configurations = arms(records, settings, masks)
-        return StudyTask(
-            name, configurations, baseline, has_arms=True, compare=tuple(compare) or tuple(declared)
-        )
+        return StudyTask(name, configurations, baseline, has_arms=True, compare=tuple(compare) or declared)
     varied = varied_keys(settings)
     groups: dict[tuple[str, str | None], dict[int, RunRecord]] = {}
     for record, setting in zip(records, settings, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import Problem, nearest
 
@@ -30,6 +30,42 @@ def parse(text: str, names: Collection[str]) -> tuple[str, ...]:
     if len(chosen) == 2 and chosen[0] == chosen[1]:
         raise ComparisonError(Problem(f"`{text}` compares a difference with itself"))
     return tuple(name for pair in chosen for name in pair)
+
+
+def problems(texts: Sequence[str], names: Collection[str]) -> Iterator[tuple[int, Problem]]:
+    """What is wrong with comparisons that are tested together, by position.
+
+    A repeated comparison is no problem: `distinct` leaves it out. But the same difference in another form, as `B:A`
+    beside `A:B`, would count twice in Holm's correction.
+    """
+    first: dict[object, tuple[str, tuple[str, ...]]] = {}
+    for number, text in enumerate(texts):
+        try:
+            sides = parse(text, names)
+        except ComparisonError as error:
+            yield number, error.problem
+            continue
+        other, its_sides = first.setdefault(_difference(sides), (text, sides))
+        if sides != its_sides:
+            note = "leave out one of them: Holm's correction would count it twice"
+            yield number, Problem(f"`{text}` is the same comparison as `{other}`", notes=(note,))
+
+
+def distinct(texts: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
+    """The comparisons, with only the first of those that test the same difference; those that do not parse stay."""
+    kept: dict[object, str] = {}
+    for text in texts:
+        try:
+            kept.setdefault(_difference(parse(text, names)), text)
+        except ComparisonError:
+            kept.setdefault(text, text)
+    return tuple(kept.values())
+
+
+def _difference(sides: tuple[str, ...]) -> object:
+    """What a comparison tests two-sided: the names that are added and those that are subtracted, in either role."""
+    plus, minus = (sides[0], *sides[3:]), sides[1:3]
+    return frozenset((tuple(sorted(plus)), tuple(sorted(minus))))
 
 
 def _splits(text: str, separator: str) -> Iterator[tuple[str, str]]:

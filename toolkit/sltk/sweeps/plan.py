@@ -27,7 +27,6 @@ from ..yamltree.extends import Reading
 from ..yamltree.source import Node, core_scalar
 from . import comparison_text
 from .common_values import split_common
-from .comparison_text import ComparisonError
 from .run_names import run_names, value_text
 from .sweep_spec import SweepPart
 from .variations import Combination, apply_settings, combinations
@@ -237,16 +236,13 @@ def _check_comparisons(runs: Sequence[PlannedRun], part: Loaded[SweepPart]) -> N
     """Check that `sweep.compare` compares names of runs.
 
     Raises:
-        InvalidSpecError: a comparison is malformed, or names no run.
+        InvalidSpecError: a comparison is malformed, names no run, or is another one in reverse.
     """
     names = list(dict.fromkeys(run.experiment.name for run in runs))
-    problems = []
-    for number, text in enumerate(part.spec.sweep.compare):
-        try:
-            comparison_text.parse(text, names)
-        except ComparisonError as error:
-            problem = replace(error.problem, path=f"sweep.compare.{number}")
-            problems.append(part.located(problem))
+    problems = [
+        part.located(replace(problem, path=f"sweep.compare.{number}"))
+        for number, problem in comparison_text.problems(part.spec.sweep.compare, names)
+    ]
     if problems:
         raise InvalidSpecError(problems)
 
