@@ -19,6 +19,7 @@ import tiny
 from sltk import sweeps
 from sltk.cli import main
 from sltk.errors import InvalidSpecError, UsageError
+from sltk.reports import arm_figures
 from sltk.reports.arm_tables import arm_table, conditions_text, cost_table, learning_table, sentence_interval
 from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import task_notes
@@ -234,6 +235,19 @@ def test_costs_measured_differently_are_not_compared_silently() -> None:
     assert "threads 1 (0000, 1111, repeat_1 and 3 more), 2 (0011)" in text
     assert "precision bf16 (0000, 1111, repeat_1 and 3 more), fp32 (0011)" in text
     assert text in cost_table(task).note
+
+
+def test_prediction_with_attention_to_padding_is_not_compared(task: StudyTask) -> None:
+    """Those arms label in the batches of the spec: table and figure leave their speed out, and the note says so."""
+    table = cost_table(task)
+    for name in ("prediction words/s", "prediction words/CPU s", "prediction time ×"):
+        assert {arm for arm, cell in column(table, name).items() if not cell} == {
+            "1111_padding", "repeat_1_padding",
+        }  # fmt: skip
+    assert "" not in column(table, "training time ×").values()
+    assert "larger passes: 1111_padding, repeat_1_padding." in table.note
+    points = [len(axis.lines) for axis in arm_figures.cost([task]).axes if axis.lines]
+    assert points == [7, 5]
 
 
 def test_older_runs_have_ratios_by_wall_clock_time() -> None:

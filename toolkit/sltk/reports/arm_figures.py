@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..files.safety import printable
-from .arm_tables import relative_time, sentence_interval
+from .arm_tables import comparable, relative_time, sentence_interval
 from .comparisons import compare_declared
 from .diagnostics import by_epoch
 from .figures import score_label
@@ -130,14 +130,14 @@ def cost(tasks: Sequence[StudyTask]) -> Any:
 
 
 def _has_time(task: StudyTask, name: str) -> bool:
-    return all(relative_time(task, each, name) is not None for each in task.configurations)
+    return all(relative_time(task, each, name) is not None for each in comparable(task, name))
 
 
 def _cost_panel(ax: Any, item: tuple[StudyTask, str]) -> None:
     task, name = item
     split = task.splits[-1]
     placed = []
-    for each in task.configurations:
+    for each in comparable(task, name):
         x, y = relative_time(task, each, name) or 0.0, 100 * each.summary(split).mean
         ax.plot([x], [y], "o", color=_color(each))
         placed.append((x, y, each.label))

@@ -18,6 +18,8 @@ _SPEEDS = {
 }
 """What is measured, with the keys of its speed by wall-clock and by CPU time."""
 
+_PADDED = "they label in the padded batches of `batch_size` sentences, and the others in larger passes"
+
 
 def sentence_interval(configuration: Configuration, split: str) -> Interval | None:
     """95 % interval of the mean F1 by a bootstrap over sentences; None if a run has no counts."""
@@ -50,8 +52,10 @@ def cost_table(task: StudyTask) -> ResultTable:
     baseline = task.baseline(task.configurations[0])
     columns: dict[str, list[str]] = {"arm": [each.label for each in task.configurations]}
     for name, keys in _SPEEDS.items():
+        known = comparable(task, name)
         for key, unit in zip(keys, ("words/s", "words/CPU s"), strict=True):
-            columns[f"{name} {unit}"] = [_number(each.cost(key)) for each in task.configurations]
+            values = [each.cost(key) if each in known else None for each in task.configurations]
+            columns[f"{name} {unit}"] = [_number(value) for value in values]
         columns[f"{name} time ×"] = [_ratio(relative_time(task, each, name)) for each in task.configurations]
     memory = [each.cost("peak_memory_bytes") for each in task.configurations]
     columns["peak memory (GiB)"] = [_number(value, 2**30, 2) for value in memory]
@@ -72,6 +76,9 @@ def _cost_note(task: StudyTask) -> str:
         "without validation; prediction words/s are those of labelling validation and test. Memory is that of the "
         "GPU, or of the whole process on a CPU."
     )
+    known = comparable(task, "prediction")
+    if flawed := [each.label for each in task.configurations if each not in known]:
+        note += f" Prediction is left out for arms that attend to padding, because {_PADDED}: {', '.join(flawed)}."
     if pretrained := [each.label for each in task.configurations if each.origin is not None]:
         note += f" The cost of pre-training is not included: {', '.join(pretrained)}."
     return f"{note} {conditions_text(task)}"
@@ -101,15 +108,30 @@ def _listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
 
 
+def comparable(task: StudyTask, name: str) -> list[Configuration]:
+    """The configurations whose speeds can be compared, for `training` or `prediction`.
+
+    Prediction with `attend_to_padding` keeps the batches of the spec, and is not comparable with others.
+    """
+    fair = [each for each in task.configurations if not each.attends_to_padding]
+    return fair if fair and name == "prediction" else task.configurations
+
+
 def relative_time(task: StudyTask, configuration: Configuration, name: str) -> float | None:
-    """Time per word divided by that of the baseline, for `training` or `prediction`; None if it is unknown."""
-    key = _SPEEDS[name][_clock(task, name)]
-    return _quotient(task.baseline(configuration).cost(key), configuration.cost(key))
+    """Time per word divided by that of the baseline, for `training` or `prediction`.
+
+    None if it is unknown, or not comparable.
+    """
+    key, baseline = _SPEEDS[name][_clock(task, name)], task.baseline(configuration)
+    known = comparable(task, name)
+    if configuration not in known or baseline not in known:
+        return None
+    return _quotient(baseline.cost(key), configuration.cost(key))
 
 
 def _clock(task: StudyTask, name: str) -> int:
-    """Which speed all arms have: 1 for that by CPU time, else 0 for that by wall-clock time."""
-    return int(all(each.cost(_SPEEDS[name][1]) for each in task.configurations))
+    """Which speed all comparable arms have: 1 for that by CPU time, else 0 for that by wall-clock time."""
+    return int(all(each.cost(_SPEEDS[name][1]) for each in comparable(task, name)))
 
 
 def _quotient(value: float | None, other: float | None) -> float | None:
