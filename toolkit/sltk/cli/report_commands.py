@@ -35,7 +35,8 @@ def report(
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="configuration to compare with  [default: mask 0000, else the first]",
+            help="configuration to compare with; declared or chosen comparisons are tested without it  "
+            "[default: mask 0000, else the first]",
         ),
     ] = None,
     compare: Annotated[

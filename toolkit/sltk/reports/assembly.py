@@ -51,7 +51,8 @@ def write_report(
         paths: run directories, folders of them, or files of records.
         output: the folder to write, by default `reports/NAME`; an older report there is replaced.
         separate: report on runs of different data side by side, instead of refusing them.
-        baseline: the configuration that others are compared with; by default the mask 0000, else the first.
+        baseline: the configuration that others are compared with; by default the mask 0000, else the first. The
+            tests of comparisons, chosen or declared, do not use it.
         compare: comparisons to test, `A:B` or `A:B::C:D`, instead of those with the baseline; by default those that
             the sweeps declare.
         records: a file to write the runs to, as records.
