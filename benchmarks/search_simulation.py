@@ -126,9 +126,8 @@ def replay(scores: ScoreTable, name: str, budget: float, rng: Random, *, common_
     """
     own = {mask: rng.choice(scores.seeds) for mask in scores.masks}
     seed = rng.choice(scores.seeds)
-    kind = (
-        name if name in FIRST_RUNS else "shared"
-    )  # drawn for every strategy, so that all have the same seeds
+    # Drawn for every strategy, so that all have the same seeds.
+    kind = name if name in FIRST_RUNS else "shared"
     first_runs = [each for each in scores.shared if each.strategy == kind]
     shared = rng.choice(first_runs) if first_runs else None
     space = Space(scores.masks, budget * len(scores.masks), shared.price if shared else 1.0)

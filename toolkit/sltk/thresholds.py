@@ -97,9 +97,8 @@ def _model_at(folder: Path) -> Path:
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Keep other processes from writing the run at the same time."""
-    if (
-        is_model(folder) or not RunDirectory(folder).metrics.exists()
-    ):  # an export has no lock; without a run, see later
+    # An export has no lock; what is no run is an error later.
+    if is_model(folder) or not RunDirectory(folder).metrics.exists():
         yield
         return
     with RunDirectory(folder).locked():

@@ -59,9 +59,8 @@ def build(name: str, mask: Any = None, **settings: Any) -> PackedBackbone:
         prove=name != "neomme",
     )
     backbone = spread(spec.build(context))
-    if (
-        backbone.proof is None
-    ):  # fresh weights of NeoMME are 0 after each attention, so nothing reaches anything
+    # Fresh weights of NeoMME are 0 after each attention, so nothing reaches anything.
+    if backbone.proof is None:
         assert backbone.prove is not None
         backbone.proof = backbone.prove()
     return backbone
@@ -98,9 +97,8 @@ def stock(backbone: PackedBackbone, **inputs: Tensor) -> Tensor:
     """The output of transformers' own attention with the same weights."""
     model: Any = backbone.model
     previous = model.config._attn_implementation
-    is_modernbert_decoder = (
-        model.config.model_type == "modernbert-decoder"
-    )  # its eager attention needs a mask
+    # Its eager attention needs a mask.
+    is_modernbert_decoder = model.config.model_type == "modernbert-decoder"
     model.set_attn_implementation("sdpa" if is_modernbert_decoder else "eager")
     try:
         with torch.no_grad():

@@ -145,14 +145,12 @@ def _stock_difference(backbone: PackedBackbone, modules: Sequence[nn.Module], ow
 def _stock_output(model: Any, ids_T: Tensor) -> Tensor:
     """The output of the stock model for both sentences, [T, H]."""
     sentences = [ids_T[s][None] for s in (probe_sentences.FIRST, probe_sentences.SECOND)]
-    model.set_attn_implementation("eager")
-    try:
-        return torch.cat([model(input_ids=ids).last_hidden_state[0] for ids in sentences])
-    except (
-        TypeError
-    ):  # eager attention of the ModernBERT decoder adds a mask, which is None if nothing is masked
-        model.set_attn_implementation("sdpa")
-        return torch.cat([model(input_ids=ids).last_hidden_state[0] for ids in sentences])
+    model.set_attn_implementation("sdpa" if model.config.model_type in _NEEDS_MASK else "eager")
+    return torch.cat([model(input_ids=ids).last_hidden_state[0] for ids in sentences])
+
+
+_NEEDS_MASK = frozenset({"modernbert-decoder"})
+"""Families whose eager attention adds a mask without asking whether there is one: it is None if nothing is masked."""
 
 
 def relative_difference(x_TH: Tensor, y_TH: Tensor) -> float:
