@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import re
 import shutil
 import weakref
@@ -21,10 +22,11 @@ from sltk.components.backbones import Decoder, Encoder, LoRA, Quantization
 from sltk.components.backbones.building import _skeleton, train_tokenizer
 from sltk.components.backbones.early_exit import exit_early, shorten
 from sltk.errors import ModelError
+from sltk.families.model_shape import blocks_of, first_blocks
 from sltk.nn.backbone import BuildContext, PackedBackbone
 from sltk.nn.packing import Packing
 from sltk.runtime import run_cache
-from tiny_families import BY_NAME
+from tiny_families import BY_NAME, FAMILIES
 
 _DECODERS = ("llama", "qwen3_moe", "gemma3_text", "gpt2", "opt", "phi3", "gpt_neox", "gpt_oss", "smollm3")
 _ENCODERS = ("bert", "modernbert", "distilbert", "albert", "deberta-v2")
@@ -196,3 +198,29 @@ def test_runs_of_a_sweep_share_weights_only_with_equally_many_blocks(folder: Pat
     run_cache.clear()
     assert counts == [2, 4, 3, 3]
     assert shared() is None
+
+
+UNKNOWN_TO_THE_ESTIMATE = ("dbrx", "nomic_bert", "flaubert", "xlm", "xlnet")
+"""Families in no table, with a key of their own for the number of blocks."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [each.name for each in FAMILIES if each.support != "none" and each.name not in UNKNOWN_TO_THE_ESTIMATE],
+)
+def test_the_estimate_shortens_a_config_as_the_model_does(name: str) -> None:
+    """A list of four tokens is no list of one item for each of the four blocks, and single blocks may have settings."""
+    values = BY_NAME[name].config(eos_token_id=[2, 3, 4, 5])
+    whole = AutoConfig.for_model(name, **values)
+    stored = {**json.loads(json.dumps(whole.to_dict())), "model_type": name}
+    shortened = first_blocks(stored, USED)
+    again = type(whole).from_dict(shortened)
+    assert again.num_hidden_layers == blocks_of(shortened) == USED
+    assert again.to_dict() == shorten(whole, USED, TOTAL).to_dict()
+    assert again.eos_token_id == [2, 3, 4, 5]
+
+
+def test_settings_of_single_blocks_are_dropped_with_them() -> None:
+    """Wherever a config is shortened: for the estimate or for the model."""
+    config = {"model_type": "llama", "num_hidden_layers": 4, "per_layer_config": {"0": 1, "2": 2, "3": 3}}
+    assert first_blocks(config, USED)["per_layer_config"] == {"0": 1, "2": 2}

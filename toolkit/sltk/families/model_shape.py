@@ -72,16 +72,43 @@ def shape(config: Config) -> Shape | None:
     return Shape(name, sizes["blocks"], total, linear, sizes, family.tied if tied is None else bool(tied))
 
 
-def first_blocks(config: Config, blocks: int) -> dict[str, Any]:
-    """The config of a model with only the first blocks of another one: their number, and lists with one item each."""
-    family = FAMILIES.get(str(config.get("model_type", "")), Family())
-    keys = {_keys(family)["blocks"], KEYS["blocks"]} & config.keys()
-    totals = {config[key] for key in keys}
+def first_blocks(
+    config: Config, blocks: int, total: int | None = None, further_key: str | None = None
+) -> dict[str, Any]:
+    """The config of a model with only the first blocks of another one: their number, and what there is for each.
+
+    Args:
+        config: the config of the whole model, with values as in its config.json.
+        blocks: how many blocks to keep.
+        total: how many the model has; by default, what the config states.
+        further_key: the key of the number of blocks in a family whose key is in no table.
+    """
+    total = blocks_of(config) if total is None else total
     values = {
-        key: value[:blocks] if isinstance(value, list) and len(value) in totals else value
-        for key, value in config.items()
+        key: value[:blocks] if _is_per_block(key, value, total) else value for key, value in config.items()
     }
-    return values | dict.fromkeys(keys, blocks)
+    family = FAMILIES.get(str(config.get("model_type", "")), Family())
+    for key in {_keys(family)["blocks"], KEYS["blocks"], further_key} & config.keys():
+        if config[key] == total:
+            values[key] = blocks
+    overrides = config.get(_BY_BLOCK)
+    if isinstance(overrides, dict):
+        values[_BY_BLOCK] = {
+            block: each
+            for block, each in overrides.items()
+            if not str(block).isdecimal() or int(block) < blocks
+        }
+    return values
+
+
+def _is_per_block(key: str, value: Any, total: int | None) -> bool:
+    return isinstance(value, list | tuple) and len(value) == total and not key.endswith(_NOT_PER_BLOCK)
+
+
+_NOT_PER_BLOCK = ("architectures", "_token_id", "_token_ids")
+"""Ends of the keys of lists that may have as many items as the model has blocks, by accident."""
+_BY_BLOCK = "per_layer_config"
+"""The key of values of single blocks, by their number."""
 
 
 def blocks_of(config: Config) -> int | None:

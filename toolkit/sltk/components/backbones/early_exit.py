@@ -14,13 +14,10 @@ from typing import Any
 from torch import nn
 
 from ...errors import ModelError, Problem
+from ...families.model_shape import first_blocks
 from .fetching import from_config_values
 
 PATH = "backbone.blocks"
-_NOT_PER_BLOCK = ("architectures", "_token_id", "_token_ids")
-"""Ends of the keys of lists that may have as many items as the model has blocks, by accident."""
-_BY_BLOCK = "per_layer_config"
-"""The key of values of single blocks, by their number."""
 _KEPT = ("_commit_hash", "_name_or_path")
 """Attributes of a config that are in none of its values."""
 
@@ -66,11 +63,11 @@ def too_many(blocks: int, total: int) -> str:
 
 def shorten(config: Any, blocks: int, total: int) -> Any:
     """A config with the first blocks only, as it will be read again from a saved model."""
-    values, text = config.to_dict(), config.get_text_config()
-    _shorten_values(type(config), values, blocks, total)
+    text = config.get_text_config()
+    values = first_blocks(config.to_dict(), blocks, total, _count_key(config))
     for name in config.sub_configs:
         if getattr(config, name, None) is text:
-            _shorten_values(type(text), values[name], blocks, total)
+            values[name] = first_blocks(values[name], blocks, total, _count_key(text))
     shortened = type(config).from_dict(values)
     for name in _KEPT:
         if hasattr(config, name):
@@ -78,17 +75,10 @@ def shorten(config: Any, blocks: int, total: int) -> Any:
     return shortened
 
 
-def _shorten_values(kind: Any, values: dict[str, Any], blocks: int, total: int) -> None:
-    """Change the values of a config in place: the number of blocks, and what there is for each block."""
-    for key, value in values.items():
-        if isinstance(value, list | tuple) and len(value) == total and not key.endswith(_NOT_PER_BLOCK):
-            values[key] = value[:blocks]
-    count = kind.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    if values.get(count) == total:
-        values[count] = blocks
-    overrides = values.get(_BY_BLOCK)
-    if isinstance(overrides, dict):
-        values[_BY_BLOCK] = {block: each for block, each in overrides.items() if int(block) < blocks}
+def _count_key(config: Any) -> str:
+    """The key of the number of blocks in the values of a config."""
+    key: str = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    return key
 
 
 def _dropped(config: Any, whole: nn.Module, part: nn.Module, blocks: int) -> set[str]:
