@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def test_padding_is_attended_to_in_the_batches_of_the_spec(
     assert proof == [[5, 3]] * 2
     assert [len(lengths) for lengths in trained] == [5, 5, 5, 5, 1]
     assert [len(lengths) for lengths in scored] == [5, 3] * 2
+    status = sweeps.read_status(plan, tmp_path / "sweep")
+    assert [row.score is not None for row in status.rows.values()] == [True]
+    assert outcome.status.best is status.best is None  # its score depends on its batches
+    assert replace(status, flawed=frozenset()).best is not None
     (name,) = outcome.names("done")
     for use in (sltk.load, render_card):
         with pytest.raises(SltkError, match="attends to padding"):

@@ -97,6 +97,14 @@ class Plan:
         """Each imported file, with the name of its copy in the `imports/` of the sweep."""
         return sweep_copies(path for run in self.runs for path in run.experiment.imports)
 
+    @property
+    def flawed(self) -> frozenset[str]:
+        """The names of the runs that attend to padding on purpose: their scores depend on their batches."""
+        backbones = {run.name: run.experiment.backbone for run in self.runs}
+        return frozenset(
+            name for name, each in backbones.items() if getattr(each, "attend_to_padding", False)
+        )
+
     def only(self, conditions: Sequence[str]) -> Plan:
         """The runs that match all conditions, each `key=value`; a key may be cut to its last part.
 

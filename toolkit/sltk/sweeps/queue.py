@@ -34,6 +34,7 @@ class RunQueue:
         force: runs whose directories are replaced instead of resumed.
         limit: the maximum number of runs to start; for executors that only write commands.
         arguments: the command-line arguments that selected the runs; for the same executors.
+        flawed: runs that are never the best.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class RunQueue:
         force: frozenset[str] = frozenset(),
         limit: int | None = None,
         arguments: Iterable[str] = (),
+        flawed: frozenset[str] = frozenset(),
     ) -> None:
         self.folder = folder
         self.planned = len(rows)
         self.limit = limit
         self.arguments = list(arguments)
         self.rows = rows
+        self.flawed = flawed
         self.stopped: str | None = None
         """The reason why no further runs are started."""
         self._index, self._watcher, self._fill, self._force = index, watcher, fill, force
@@ -64,7 +67,7 @@ class RunQueue:
 
     def status(self) -> Status:
         """The current status of the sweep."""
-        return Status(self.rows, tuple(self._running.values()))
+        return Status(self.rows, tuple(self._running.values()), self.flawed)
 
     def add(self, run: PlannedRun, **job: Any) -> None:
         """Queue a run, unless it was added before; `job` are further fields of its `Job`."""

@@ -74,6 +74,8 @@ class Outcome:
     rows: dict[str, Row]
     stopped: str | None = None
     """The reason why the call ended early: the disk is full."""
+    flawed: frozenset[str] = frozenset()
+    """Runs that are never the best: see `Plan.flawed`."""
 
     def names(self, state: str) -> list[str]:
         """The names of the runs in a state: waiting, done, failed, damaged."""
@@ -82,7 +84,7 @@ class Outcome:
     @property
     def status(self) -> Status:
         """The state of the runs as a `Status`."""
-        return Status(self.rows)
+        return Status(self.rows, flawed=self.flawed)
 
     def metrics(self, name: str) -> dict[str, Any]:
         """`metrics.json` of a finished run."""
@@ -159,9 +161,11 @@ def run(
                 rows = {name: _retried(row) for name, row in rows.items()}
             index.put(*rows.values())
             fill = fill or _fill_with(_waiting(select.of(plan), rows)[: select.limit])
-            queue = RunQueue(folder, rows, index, watcher, fill, force, select.limit, select.arguments)
+            queue = RunQueue(
+                folder, rows, index, watcher, fill, force, select.limit, select.arguments, plan.flawed
+            )
             _execute(queue, executor or plan.executor, watcher, is_shard=select.shard is not None)
-            return Outcome(folder, queue.rows, queue.stopped)
+            return Outcome(folder, queue.rows, queue.stopped, plan.flawed)
 
 
 def read_status(
@@ -179,7 +183,7 @@ def read_status(
         (watcher or Watcher()).note(
             f"`{folder / select.index}` cannot be read ({error}): runs that failed are shown as waiting"
         )
-    return Status(_rows(select.of(plan), folder, indexed))
+    return Status(_rows(select.of(plan), folder, indexed), flawed=plan.flawed)
 
 
 def _execute(queue: RunQueue, executor: Executor, watcher: Watcher, *, is_shard: bool) -> None:

@@ -53,6 +53,8 @@ class Status:
 
     rows: Mapping[str, Row]
     running: tuple[Running, ...] = ()
+    flawed: frozenset[str] = frozenset()
+    """Runs that are never the best: see `Plan.flawed`."""
 
     def count(self, state: str) -> int:
         """Number of runs in a state: waiting, running, done, failed, damaged."""
@@ -60,8 +62,12 @@ class Status:
 
     @property
     def best(self) -> Row | None:
-        """The finished run with the best validation score (test score, if there is no validation data)."""
-        scored = [row for row in self.rows.values() if row.state == "done" and row.score is not None]
+        """The finished run with the best validation score (test score, if there is no validation data).
+
+        Runs that attend to padding do not count.
+        """
+        fair = [row for name, row in self.rows.items() if name not in self.flawed]
+        scored = [row for row in fair if row.state == "done" and row.score is not None]
         return max(scored, key=lambda row: row.score or 0.0, default=None)
 
     @property
