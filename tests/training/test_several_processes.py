@@ -73,6 +73,8 @@ def test_a_different_score_in_one_process_changes_nothing(folder: Path) -> None:
     one, other = results(folder, "first")
     assert one["metrics"] == other["metrics"]
     assert one["metrics"]["train"]["steps"] == 12
+    speeds = {key for key in one["metrics"]["train"] if "per_" in key and "second" in key}
+    assert speeds == {"words_per_second", "prediction_words_per_second"}  # CPU time is that of one process
     assert one["best"] == other["best"] == 12
 
 

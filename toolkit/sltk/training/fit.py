@@ -95,7 +95,7 @@ def _cost(task: Task, trainer: PackedTrainer | None = None) -> dict[str, Any]:
             "steps": state.global_step,
             "loss": next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None),
         }
-        if task.device.type == "cpu":
+        if task.device.type == "cpu" and processes.world_size() == 1:  # CPU time is that of one process
             values["words_per_cpu_second"] = round(session.words_per_cpu_second, 1)
         if trainer.scaler is not None:
             values["skipped_updates"] = trainer.scaler.skipped

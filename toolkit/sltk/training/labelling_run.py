@@ -111,7 +111,7 @@ class LabellingRun(RunKind[Experiment]):
         speed, cost = self._speed, dict(fitted.cost)
         if speed.words:
             cost["prediction_words_per_second"] = round(speed.words_per_second, 1)
-            if self.model.device.type == "cpu":
+            if self.model.device.type == "cpu" and processes.world_size() == 1:
                 cost["prediction_words_per_cpu_second"] = round(speed.words_per_cpu_second, 1)
         return cost
 
