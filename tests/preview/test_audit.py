@@ -21,6 +21,7 @@ from sltk.components.backbones import Decoder, local_tokenizer
 from sltk.data.datasets import Dataset
 from sltk.data.sentence_stream import CHUNK_SIZE
 from sltk.errors import ModelError
+from sltk.families.position_limit import position_limit
 from sltk.preview.audit import Audit, audit, repetition
 from sltk.preview.audit.counts import Distribution, SplitCounter
 from sltk.preview.audit.repetition import (
@@ -241,12 +242,19 @@ def test_a_damaged_tokenizer_is_an_error_that_names_it(folder: Path) -> None:
         ({"model_type": "llama", "max_position_embeddings": 64}, 64),
         ({"model_type": "gpt2", "n_positions": 32}, 32),
         ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "ibert", "max_position_embeddings": 514}, 512),
+        ({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": 0}, 512),
+        ({"model_type": "esm", "max_position_embeddings": 66, "pad_token_id": 1}, 64),
+        (
+            {"model_type": "esm", "max_position_embeddings": 66, "position_embedding_type": "rotary"},
+            66,
+        ),
         ({"model_type": "modernbert"}, None),
     ],
 )
 def test_the_limit_follows_from_the_position_embeddings(settings: dict[str, Any], limit: int | None) -> None:
     """RoBERTa and similar models count positions after the padding id."""
-    assert local_tokenizer.position_limit(settings) == limit
+    assert position_limit(settings) == limit
 
 
 def test_the_audit_of_conll_2003(corpora: Path) -> None:

@@ -128,6 +128,9 @@ REFUSED: Mapping[str, str] = {
 TINY_CONFIGS: Mapping[str, Config] = _read_json("tiny_configs.json")
 """Keys that make a tiny model of a family that is not in `FAMILIES`; null removes a key."""
 
+POSITIONS_AFTER_PADDING: Mapping[str, int | None] = _read_json("positions_after_padding.json")
+"""Families whose positions start after the padding id, and that id if the config does not say: RoBERTa and its kin."""
+
 TEXT_PARTS: Mapping[str, str] = _read_json("text_parts.json")
 """Multimodal families of which sltk uses the text part, and its family. Others are found by their `text_config`."""
 

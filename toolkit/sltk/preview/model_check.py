@@ -8,13 +8,14 @@ from pathlib import Path
 
 from .. import masks
 from ..components.aligners.subword import shift_of
-from ..components.backbones import copy_limits, local_tokenizer
+from ..components.backbones import copy_limits
 from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
 from ..errors import InvalidSpecError, ModelError, Problem, nearest
 from ..families.gguf_header import read_gguf
 from ..families.model_shape import Shape, invalid_sizes
 from ..families.model_tables import FAMILIES, REFUSED, refusal
+from ..families.position_limit import position_limit
 from ..files.paths import expanded
 from ..spec.experiment import Experiment, RunSpec
 from .model_info import ModelInfo
@@ -87,7 +88,7 @@ def overlong(spec: RunSpec) -> Problem | None:
     backbone, max_length = spec.backbone, getattr(spec, "max_length", None)
     if not isinstance(backbone, PretrainedBackbone):
         return None
-    positions = local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    positions = position_limit(ModelInfo.of(backbone).config)
     return copy_limits.excess(max_length, backbone.repeat, positions)
 
 
@@ -143,7 +144,7 @@ def _problems(backbone: PretrainedBackbone, info: ModelInfo) -> Iterator[Problem
         about = f"`blocks: {backbone.blocks}` asks for {backbone.blocks} blocks; the model has {info.total_blocks}"
         yield Problem(about, path="backbone.blocks")
         return
-    too_short = copy_limits.shortage(backbone.repeat, local_tokenizer.position_limit(info.config))
+    too_short = copy_limits.shortage(backbone.repeat, position_limit(info.config))
     if too_short is not None:
         yield too_short
     if info.shape is None:

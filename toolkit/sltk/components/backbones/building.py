@@ -13,6 +13,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from ... import masks
 from ...errors import ModelError, Problem, nearest
+from ...families.position_limit import position_limit
 from ...files import manifest
 from ...files.damage import check_regular, damaged, is_about_content, report_damage
 from ...nn import fused
@@ -111,7 +112,7 @@ def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
         ModelError: they do not fit the model.
     """
     blocks = check_family(config)
-    too_short = copy_limits.shortage(spec.repeat, local_tokenizer.position_limit(config.to_dict()))
+    too_short = copy_limits.shortage(spec.repeat, position_limit(config.to_dict()))
     if too_short is not None:
         raise ModelError(too_short)
     try:

@@ -21,9 +21,6 @@ from .pretrained import PretrainedBackbone, TrainedTokenizer
 TRAINED_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
 """Special tokens of a tokenizer trained by sltk."""
 
-_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
-"""Families whose positions start after the padding index, which makes the earlier ones unusable."""
-
 
 def find(spec: PretrainedBackbone, texts: Iterable[str]) -> PlainTokenizer | None:
     """The tokenizer of a backbone, if it is on this machine or is trained on `texts`; otherwise None.
@@ -63,16 +60,6 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
         show_progress=False,
     )
     return learner._tokenizer
-
-
-def position_limit(config: dict[str, Any]) -> int | None:
-    """Number of subwords that a model has positions for; None if the config does not say."""
-    limit = config.get("max_position_embeddings") or config.get("n_positions")
-    if not isinstance(limit, int):
-        return None
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        return limit - (int(config.get("pad_token_id", 1)) + 1)
-    return limit
 
 
 def check(folder: Path) -> None:

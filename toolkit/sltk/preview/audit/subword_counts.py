@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...components.backbones import local_tokenizer
 from ...components.backbones.pretrained import PretrainedBackbone
 from ...data.datasets import SentenceSource
+from ...families.position_limit import position_limit
 from ...spec.experiment import Experiment
 from ...subwords.tokenization import Encoding, SubwordEncoder, resolve_spacing
 from ...types import Sentence
@@ -60,7 +61,7 @@ def tokens_of(experiment: Experiment, training: SentenceSource) -> Tokens:
     if not isinstance(backbone, PretrainedBackbone):
         note = f"subwords are not counted for backbones of type `{backbone.type_name}`"
         return Tokens(None, experiment.max_length, note)
-    positions = local_tokenizer.position_limit(ModelInfo.of(backbone).config)
+    positions = position_limit(ModelInfo.of(backbone).config)
     limit = experiment.max_length or (None if positions is None else positions // backbone.copies)
     tokenizer = local_tokenizer.find(backbone, (" " + str(s.with_text().text) for s in training))
     if tokenizer is None:
