@@ -32,9 +32,10 @@ from ...nn.backbone import BuildContext
 from ...runtime import progress
 from . import precision
 from .base_weights import identify_gguf, locate_gguf
+from .complete_weights import load_complete
 from .fetching import fetch
 from .gguf_cache import check_space, conversion_folder, converted_bytes, size_text
-from .weights import check_family, load_complete, save_on_any_rank
+from .weights import check_family, save_on_any_rank
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone

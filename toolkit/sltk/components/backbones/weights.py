@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,9 @@ from ...nn.backbone import BuildContext
 from ...runtime import cost, run_cache
 from . import precision
 from .base_weights import locate_base
-from .early_exit import EarlyExit, check_unused
-from .fetching import fetch, from_config_values
+from .complete_weights import load_complete
+from .early_exit import EarlyExit
+from .fetching import from_config_values
 
 if TYPE_CHECKING:
     from .pretrained import PretrainedBackbone
@@ -153,24 +154,14 @@ def _load_weights(
     options: dict[str, Any] = {"dtype": precision.weights_dtype(spec, context), **source.options}
     # Each tensor goes from the mapped file to the device: no process holds a copy of the model in main memory.
     options |= {"config": config, "use_safetensors": True, "device_map": {"": context.device}}
-    if source.is_multimodal:
-        options["key_mapping"] = {_TEXT_PREFIX: ""}
     is_quantized = spec.quantization is not None
     if spec.quantization is not None and getattr(config, "quantization_config", None) is None:
         # A saved base is already quantized.
         options["quantization_config"] = precision.bitsandbytes_config(spec.quantization, context)
-    model = load_complete(source.name, model_class, early_exit=early_exit, **options)
-    if source.is_multimodal:
-        _keep_names(model)
+    model = load_complete(
+        source.name, model_class, early_exit=early_exit, is_multimodal=source.is_multimodal, **options
+    )
     return _differentiable(model) if is_quantized else model
-
-
-def _keep_names(model: Any) -> None:
-    """Save a text part under its own names: transformers would put the prefix of the multimodal model before them."""
-    conversions = getattr(model, "_weight_conversions", None) or []
-    model._weight_conversions = [
-        each for each in conversions if _TEXT_PREFIX not in getattr(each, "source_patterns", ())
-    ]
 
 
 def _create(spec: PretrainedBackbone, config: Any, context: BuildContext) -> Any:
@@ -214,10 +205,6 @@ def _model_class(spec: PretrainedBackbone, config: Any, context: BuildContext) -
     return model_class
 
 
-_TEXT_PREFIX = r"^(?:model\.)?(?:language_model|text_model)\.(?:model\.)?"
-"""The start of the names of a multimodal model's text weights."""
-
-
 def text_part(config: Any) -> Any:
     """The config of the text part of a multimodal model; for other models, the config itself.
 
@@ -250,72 +237,6 @@ def check_family(config: Any) -> int:
         note = "supported families: docs/reference/families.md"
         raise ModelError(Problem(message, path="backbone.name", notes=(note,)))
     return blocks
-
-
-def load_complete(
-    name: str,
-    model_class: Any,
-    folder: Path | None = None,
-    early_exit: EarlyExit | None = None,
-    **options: Any,
-) -> Any:
-    """Load a model with the auto class `model_class`, and check that no weights are missing.
-
-    `folder` is where its files are, if not at `name`. With an `early_exit`, they have further blocks.
-
-    Raises:
-        ModelError: it cannot be loaded, or weights are missing.
-        UsageError: a file is damaged.
-    """
-    load = functools.partial(
-        model_class.from_pretrained, str(folder or name), attn_implementation="eager", trust_remote_code=False
-    )
-    model, info = fetch(name, lambda: load(output_loading_info=True, **options))
-    _check_keys(name, model, model_class, info)
-    if early_exit is not None:
-        unused = info["unexpected_keys"]
-        is_multimodal = "key_mapping" in options
-        check_unused(_text_names(unused, early_exit) if is_multimodal else unused, early_exit, name)
-    if options.get("local_files_only"):
-        _check_blocks(name, info)
-    return model
-
-
-def _text_names(names: Iterable[str], early_exit: EarlyExit) -> list[str]:
-    """The names that begin as those of blocks, perhaps after a prefix; other parts of a multimodal model do not."""
-    starts = tuple({name.split(".")[0] for name in early_exit.dropped})
-    return [name for name in names if set(name.split(".")[:2]).intersection(starts)]
-
-
-def _check_blocks(name: str, info: Mapping[str, Any]) -> None:
-    """Refuse a model of a run whose files have weights of blocks that its config does not have.
-
-    Raises:
-        UsageError: weights of blocks are not used.
-    """
-    unused = sorted(key for key in info["unexpected_keys"] if any(map(str.isdecimal, key.split("."))))
-    if unused:
-        about = f"it describes a model without `{unused[0]}`, which is among the weights next to it"
-        raise damaged(Path(name) / "config.json", about)
-
-
-def _check_keys(name: str, model: Any, model_class: Any, info: Mapping[str, Any]) -> None:
-    """Refuse files without all weights: transformers would draw the missing ones at random.
-
-    The pooler of an encoder is an exception: taggers do not use it, and masked language models are saved without it.
-
-    Raises:
-        ModelError: weights are missing.
-    """
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    output = [key for key in missing if not key.startswith(f"{model.base_model_prefix}.")]
-    if model_class is not AutoModel and output:
-        message = f"`{name}` has no output layer to predict tokens with (`{output[0]}` is missing)"
-        raise ModelError(Problem(message, path="backbone.name"))
-    if missing:
-        more = f" and {len(missing) - 1} more weights are" if len(missing) > 1 else " is"
-        message = f"the weights in `{name}` are incomplete: `{missing[0]}`{more} missing"
-        raise ModelError(Problem(message, path="backbone.name"))
 
 
 def _differentiable(model: Any) -> Any:
