@@ -15,18 +15,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import sltk
 import tiny
 import tokenizer_kinds
+from sltk.components.backbones import Decoder, LoRA
 from sltk.errors import InvalidSpecError
+from sltk.nn.backbone import BuildContext
 from sltk.nn.token_prediction import Block
 from sltk.pretraining.corpus_text import sources
 from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.pretraining.pretraining_preview import PretrainingPreview
 from sltk.pretraining.pretraining_run import Pretraining, build
 from sltk.run import pretrain
+from sltk.runtime.progress import reporting_to
 from sltk.spec import loading
 from sltk.subwords.mask_token import mask_token_id
 
 SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]
-LORA = {"r": 4, "alpha": 8, "dropout": 0.0}
+LORA: dict[str, Any] = {"r": 4, "alpha": 8, "dropout": 0.0}
 
 
 def spec(folder: Path, base: Path, trainer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -163,7 +166,11 @@ def test_the_mask_token_is_any_one_token(base: Path, tmp_path: Path, setting: st
 def test_a_labelling_run_starts_from_the_adapter(base: Path, finished: Path, tmp_path: Path) -> None:
     """It starts with exactly these weights under a mask of its own, and records the objective."""
     start = {"type": "decoder", "name": str(base), "unmask": "11", "lora": LORA}
-    sltk.train(labelling_spec({**start, "adapter": str(finished / "lora")}), tmp_path / "run")
+    progress = tiny.RecordingProgress()
+    values = labelling_spec({**start, "adapter": str(finished / "lora")})
+    sltk.train(values, tmp_path / "run", progress=progress)
+    (note,) = (note for note in progress.notes if "under the mask" in note)
+    assert note.endswith("was trained with `mntp` under the mask `01`; this run has the mask `11`")
     trained, initial = (
         load_file(run / "model/adapter/adapter_model.safetensors")
         for run in (finished / "lora", tmp_path / "run")
@@ -175,6 +182,21 @@ def test_a_labelling_run_starts_from_the_adapter(base: Path, finished: Path, tmp
     sltk.export(tmp_path / "run", tmp_path / "export")
     card = (tmp_path / "export/README.md").read_text(encoding="utf-8")
     assert "pre-trained further by masked next-token prediction in the run lora" in card
+
+
+@pytest.mark.parametrize(
+    ("mask", "other"), [("01", None), ("last:1", None), ([1], None), ("all", "11"), ("window:3", "window:3")]
+)
+def test_a_note_tells_that_an_adapter_was_trained_under_another_mask(
+    base: Path, finished: Path, mask: Any, other: str | None
+) -> None:
+    """Masks with the same blocks are the same, however they are written."""
+    progress = tiny.RecordingProgress()
+    adapter = {"lora": LoRA(**LORA), "adapter": str(finished / "lora")}
+    with reporting_to(progress):
+        Decoder(name=str(base), unmask=mask, **adapter).build(BuildContext(torch.device("cpu"), seed=0))
+    assert progress.has_note("under the mask `01`") == (other is not None)
+    assert other is None or progress.has_note(f"this run has the mask `{other}`")
 
 
 def test_a_labelling_run_starts_from_all_weights(finished: Path, tmp_path: Path) -> None:

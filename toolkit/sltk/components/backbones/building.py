@@ -222,4 +222,11 @@ def _set_trainable(backbone: PackedBackbone, spec: PretrainedBackbone, context: 
         adapter = context.saved / "adapter" if context.saved else None
         backbone.model = lora.with_adapters(model, spec.lora, adapter)
         if spec.adapter is not None and adapter is None:
-            lora.start_from(backbone.model, spec.adapter, backbone.base, blocks=spec.blocks)
+            lora.start_from(
+                backbone.model,
+                spec.adapter,
+                backbone.base,
+                unmask=spec.unmask,
+                flags=backbone.flags,
+                blocks=spec.blocks,
+            )

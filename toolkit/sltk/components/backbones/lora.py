@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors.torch import load_file
 from torch import nn
 
+from ... import masks
 from ...errors import ModelError, Problem, nearest
 from ...families.model_tables import QUERY_AND_VALUE
 from ...files import manifest
 from ...files.damage import damaged, read_header, read_json, report_damage
 from ...nn.fused.onednn import is_linear, stores_transposed
+from ...runtime import progress
 from .base_weights import is_same_base
 from .early_exit import block_of
 
@@ -156,13 +158,21 @@ _ADAPTER = "backbone.adapter"
 
 
 def start_from(
-    model: Any, adapter: str, base: Mapping[str, Any], *, blocks: int | Literal["all"] = "all"
+    model: Any,
+    adapter: str,
+    base: Mapping[str, Any],
+    *,
+    unmask: masks.MaskText,
+    flags: Sequence[bool],
+    blocks: int | Literal["all"] = "all",
 ) -> None:
     """Replace the fresh adapter weights of a peft model by those of a trained adapter.
 
     Args:
         adapter: a run directory, its `model/` or `adapter/`, or any folder that peft wrote.
         base: the source of the weights of `model`, as in `PackedBackbone.base`.
+        unmask: the mask of `model`. One note says so if the adapter learned to predict masked words under another.
+        flags: whether each block of `model` is unmasked.
         blocks: the blocks of the base that `model` has; the adapter may be for more of them.
 
     Raises:
@@ -186,6 +196,28 @@ def start_from(
     if {name: shape for name, shape in stored.items() if name not in unused} != expected:
         raise _other_base(folder, "its weights do not fit the layers of this model")
     _replace_weights(model, folder / _WEIGHTS, unused)
+    _note_other_mask(folder, unmask, flags)
+
+
+def _note_other_mask(folder: Path, unmask: masks.MaskText, flags: Sequence[bool]) -> None:
+    """Report that an adapter was trained to predict masked words under another mask, if that is recorded."""
+    description = folder.parent / _DESCRIPTIONS[0]
+    record = read_json(description) if description.is_file() else {}
+    objective, mask = record.get("objective"), record.get("mask")
+    if objective not in ("mlm", "mntp") or not isinstance(mask, dict):
+        return
+    trained = [flag == "1" for flag in str(mask.get("flags", ""))][: len(flags)]
+    ours, theirs = _mask_name(unmask, flags), _mask_name(str(mask.get("unmask")), trained)
+    if trained and theirs != ours:
+        about = f"the adapter in `{folder}` was trained with `{objective}` under the mask `{theirs}`"
+        progress.current().note(f"{about}; this run has the mask `{ours}`")
+
+
+def _mask_name(unmask: masks.MaskText, flags: Sequence[bool]) -> str:
+    """A mask as one digit per block; a window in the form of the spec."""
+    if masks.window(unmask) is not None:
+        return str(unmask)
+    return "".join("01"[flag] for flag in flags)
 
 
 def _count_blocks(names: Iterable[str]) -> int:
