@@ -179,6 +179,14 @@ def test_the_estimate_shows_the_mask_in_blocks(tmp_path: Path) -> None:
             ("backbone.lora.target_modules.1", "the model has no linear layer `q_proj`"),
         ),
         (
+            "type: decoder, name: gpt2, lora: {target_modules: [h.11.attn.c_attn, h.12.attn.c_attn]}",
+            ("backbone.lora.target_modules.1", "the model has no linear layer `h.12.attn.c_attn`"),
+        ),
+        (
+            "type: decoder, name: gpt2, blocks: 6, lora: {target_modules: [5.mlp.c_fc, 6.mlp.c_fc]}",
+            ("backbone.lora.target_modules.1", "the model has no linear layer `6.mlp.c_fc`"),
+        ),
+        (
             "type: encoder, name: microsoft/deberta-v3-base, unmask: none",
             (
                 "backbone.unmask",

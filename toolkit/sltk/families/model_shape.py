@@ -50,9 +50,13 @@ class Shape:
     tied: bool
 
     def targeted(self, target: str) -> list[Linear]:
-        """The layers that a LoRA target names; block numbers in the target are ignored."""
-        target = re.sub(r"^(?:.*\.)?[0-9]+\.", "", target)
-        return [layer for layer in self.linear if _ends_with(layer.path, target)]
+        """The layers that a LoRA target names, in all blocks; none if it names a block that the model does not have."""
+        match = re.match(r"(?:.*\.)?([0-9]+)\.", target)
+        # Of a family in no table, the number may be that of an expert.
+        if match and self.sizes and int(match[1]) >= self.blocks:
+            return []
+        name = target[match.end() :] if match else target
+        return [layer for layer in self.linear if _ends_with(layer.path, name)]
 
 
 def shape(config: Config) -> Shape | None:
@@ -73,7 +77,7 @@ def shape(config: Config) -> Shape | None:
 
 
 def first_blocks(
-    config: Config, blocks: int, total: int | None = None, further_key: str | None = None
+    config: Config, blocks: int, total: int | None = None, further_key: str = KEYS["blocks"]
 ) -> dict[str, Any]:
     """The config of a model with only the first blocks of another one: their number, and what there is for each.
 
