@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .model_tables import POSITIONS_AFTER_PADDING, Config
 
-
 _KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
