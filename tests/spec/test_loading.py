@@ -279,7 +279,7 @@ label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTAR
         (),
         """\
         error: unknown mask `0121`; expected digits such as 0111, `all`, `none`, `middle`, `first:N`, \
-`last:N`, or a list of block numbers
+`last:N`, `window:N`, or a list of block numbers
           --> spec.yaml:4:53   (backbone.unmask)
            |
          4 | backbone: {type: decoder, name: some/model, unmask: 0121}
