@@ -10,6 +10,7 @@ the longest of them.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -68,16 +69,11 @@ def by_group(
     sinks: Tensor | None = None,
 ) -> Tensor:
     """The same as `by_length`; neighbouring lengths share a call in which the shorter sentences are padded."""
-    key, value = _repeated(key, value, query.shape[1])
-    parts, positions_T = _plan(packing, rule, query.device)
-    pieces = []
-    for part in parts:
-        q_NHLD, k_NHLD, v_NHLD = (
-            _sentences(x[0].index_select(1, part.rows), *part.shape) for x in (query, key, value)
-        )
-        out = _attention(q_NHLD, k_NHLD, v_NHLD, part.mask, False, scaling, dropout, softcap, sinks)
-        pieces.append(out.transpose(1, 2).flatten(0, 1))
-    return torch.cat(pieces).index_select(0, positions_T).unsqueeze(0)
+
+    def attend(part: _Part, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return _attention(q, k, v, part.mask, False, scaling, dropout, softcap, sinks)
+
+    return _by_part(query, key, value, packing, rule, attend)
 
 
 def with_bias(
@@ -97,16 +93,24 @@ def with_bias(
 
     A bias of 0 gives the attention of `rule`, and one of minus infinity that of `within`; it gets a gradient.
     """
+
+    def attend(part: _Part, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        bias_LL = _gained(rule, within, part.shape[1], query.device) * bias
+        return _explicit(q, k, v, part.mask, scaling, dropout, softcap, sinks, bias_LL)
+
+    return _by_part(query, key, value, packing, rule, attend)
+
+
+def _by_part(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, rule: Rule, attend: Callable[..., Tensor]
+) -> Tensor:
+    """Attention in padded parts: `attend(part, q, k, v)` has tensors [N, H, L, D]."""
     key, value = _repeated(key, value, query.shape[1])
     parts, positions_T = _plan(packing, rule, query.device)
     pieces = []
     for part in parts:
-        q_NHLD, k_NHLD, v_NHLD = (
-            _sentences(x[0].index_select(1, part.rows), *part.shape) for x in (query, key, value)
-        )
-        bias_LL = _gained(rule, within, part.shape[1], query.device) * bias
-        out = _explicit(q_NHLD, k_NHLD, v_NHLD, part.mask, scaling, dropout, softcap, sinks, bias_LL)
-        pieces.append(out.transpose(1, 2).flatten(0, 1))
+        qkv = (_sentences(x[0].index_select(1, part.rows), *part.shape) for x in (query, key, value))
+        pieces.append(attend(part, *qkv).transpose(1, 2).flatten(0, 1))
     return torch.cat(pieces).index_select(0, positions_T).unsqueeze(0)
 
 
