@@ -80,6 +80,17 @@ def save_base(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Pa
     return folder
 
 
+def save_language_model(folder: Path) -> Path:
+    """Save a base model together with its output layer, as transformers does."""
+    from transformers import AutoModelForCausalLM
+
+    save_base(folder)
+    torch.manual_seed(1)
+    config = AutoModelForCausalLM.from_pretrained(folder).config
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
 class RecordingProgress(Progress):
     """Progress callbacks that record what is reported."""
 

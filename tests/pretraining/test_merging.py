@@ -29,11 +29,7 @@ WEIGHTS = {"full": "model.safetensors", "lora": "adapter/adapter_model.safetenso
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained decoder with its output layer."""
-    folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
-    torch.manual_seed(1)
-    config = AutoModelForCausalLM.from_pretrained(folder).config
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return folder
+    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
 
 
 def spec(folder: Path, base: Path, kind: str, **changes: Any) -> dict[str, Any]:

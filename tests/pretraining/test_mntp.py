@@ -63,11 +63,7 @@ def build_model(values: Any) -> Pretraining:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained decoder with its output layer, whose tokenizer has no mask token."""
-    folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
-    torch.manual_seed(1)
-    config = AutoModelForCausalLM.from_pretrained(folder).config
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return folder
+    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
 
 
 @pytest.fixture(scope="module")

@@ -83,11 +83,7 @@ def labelling_spec(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained decoder with its output layer, as transformers saves one."""
-    folder = tiny.save_base(tmp_path_factory.mktemp("base") / "model")
-    torch.manual_seed(1)
-    config = AutoModelForCausalLM.from_pretrained(folder).config
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return folder
+    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
 
 
 FAMILIES: dict[str, dict[str, Any]] = {
