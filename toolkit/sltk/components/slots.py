@@ -207,6 +207,13 @@ class Head(Component):
         "of all of them together (marginal)",
     )
 
+    def fitted(self, sentences: Sequence[Sentence], labels: LabelSet) -> Head:
+        """A copy with what the head learns from the training data before training; by default, the head itself.
+
+        The copy is what a model stores, so that `build` never needs the data.
+        """
+        return self
+
     def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
         """Build a `sltk.extend.HeadModule`, with `loss` and `decode` over the words of whole sentences."""
         raise NotImplementedError

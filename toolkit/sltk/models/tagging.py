@@ -68,7 +68,8 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
     labels = label_set(training)
     backbone = build_backbone(experiment, lambda: (f" {sentence.with_text().text}" for sentence in training))
     torch.manual_seed(experiment.seed)  # the initial head does not depend on the backbone's random numbers
-    head = experiment.head.build(backbone.hidden_size, labels)
+    component = experiment.head.fitted(training.sentences, labels)
+    head = component.build(backbone.hidden_size, labels)
     device = devices.device()
     network = Tagger(backbone, experiment.aligner.build().to(device), head.to(device))
     return TaggerModel(
@@ -77,7 +78,7 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
         splitter=experiment.splitter,
         aligner=experiment.aligner,
         backbone=experiment.backbone,
-        head=experiment.head,
+        head=component,
         spacing=resolve_spacing(experiment.aligner.spacing, training),
         max_length=experiment.max_length,
         on_overflow=experiment.on_overflow,
