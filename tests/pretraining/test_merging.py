@@ -26,12 +26,6 @@ START = {"full": {}, "lora": {"lora": LORA}}
 WEIGHTS = {"full": "model.safetensors", "lora": "adapter/adapter_model.safetensors"}
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pretrained decoder with its output layer."""
-    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
-
-
 def spec(folder: Path, base: Path, kind: str, **changes: Any) -> dict[str, Any]:
     """Two epochs of MNTP with a model after each, of all weights or an adapter."""
     text = folder / "text.txt"

@@ -61,12 +61,6 @@ def build_model(values: Any) -> Pretraining:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pretrained decoder with its output layer, whose tokenizer has no mask token."""
-    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
-
-
-@pytest.fixture(scope="module")
 def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a run `lora` and a run `full`."""
     folder = tmp_path_factory.mktemp("mntp")

@@ -1,10 +1,9 @@
-"""Pre-training: corpus, objectives, snapshots, resuming, and labelling runs that start from the result."""
+"""Pre-training: corpus, objectives and snapshots."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-import damage
 import sltk
 import tiny
 from sltk.errors import InvalidSpecError
@@ -21,70 +19,19 @@ from sltk.nn.token_prediction import Block
 from sltk.pretraining.corpus import Blocks, write_blocks
 from sltk.pretraining.corpus_text import sources, texts
 from sltk.pretraining.pretrain_spec import PretrainSpec
-from sltk.pretraining.pretraining_run import Pretraining, build
 from sltk.pretraining.snapshots import SnapshotSchedule, snapshots
 from sltk.run import pretrain
 from sltk.spec import loading
 from tiny_families import BY_NAME
-
-ROBERTA = {**tiny.BERT, "model_type": "roberta", "max_position_embeddings": 40}
-SENTENCES = ["the soup was awful .", "our table called the bread plain", "nobody ate it , and nobody paid ."]
-
-
-def backbone(**changes: Any) -> dict[str, Any]:
-    """A fresh encoder with two blocks and the default mask of the objective."""
-    settings = {
-        "type": "encoder",
-        "init": "random",
-        "config": ROBERTA,
-        "tokenizer": {"type": "train", "vocab_size": 300},
-    }
-    return {**settings, **changes}
-
-
-def spec(folder: Path, objective: str = "clm", trainer: dict[str, Any] | None = None, **changes: Any) -> Any:
-    """A spec with thirty sentences in blocks of 16: a few updates per epoch."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "text.txt").write_text("\n".join(SENTENCES * 10), encoding="utf-8")
-    defaults = {
-        "name": "tiny",
-        "objective": objective,
-        "corpus": {"type": "text", "path": str(folder / "text.txt")},
-        "block_size": 16,
-        "boundaries": "both",
-        "backbone": backbone(),
-        "trainer": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **(trainer or {})},
-    }
-    return {**defaults, **changes}
-
-
-def lora_spec(base: Path, folder: Path, **changes: Any) -> Any:
-    """A spec with LoRA on a model on disk."""
-    lora = {"r": 4, "alpha": 8, "dropout": 0.0}
-    decoder = {"type": "decoder", "name": str(base), "lora": lora}
-    return spec(folder, backbone=decoder, boundaries="none", **changes)
-
-
-def load_spec(values: Any) -> PretrainSpec:
-    return loading.load_as(PretrainSpec, values).spec
-
-
-def build_model(values: Any) -> Pretraining:
-    """Build the untrained model of a spec."""
-    settings = load_spec(values)
-    return build(settings, sources(settings)["corpus"])
-
-
-def labelling_spec(backbone: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A spec of a labelling run."""
-    return tiny.spec({"epochs": 1}, data=tiny.all_splits(), backbone=backbone, **changes)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pretrained decoder with its output layer, as transformers saves one."""
-    return tiny.save_language_model(tmp_path_factory.mktemp("base") / "model")
-
+from tiny_pretraining import (
+    ROBERTA,
+    SENTENCES,
+    backbone,
+    build_model,
+    labelling_spec,
+    load_spec,
+    spec,
+)
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": tiny.LLAMA,
@@ -340,203 +287,6 @@ def test_untrained_encoder_and_unmasked_decoder_are_the_same_network(tmp_path: P
     assert scores["encoder"][0] != scores["decoder mask"][0]
 
 
-@pytest.mark.parametrize("objective", ["clm", "mlm"])
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, objective: str) -> None:
-    """After two interruptions, model and snapshots equal those of an uninterrupted run."""
-    values = spec(tmp_path, objective, {"save_every": 2, "batch_size": 4}, snapshots=2)
-    pretrain(values, tmp_path / "whole")
-    for number, at in enumerate((3, 7)):
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(values, tmp_path / "run", resume=number > 0, progress=tiny.InterruptingProgress(at))
-    pretrain(values, tmp_path / "run", resume=True)
-    for folder in ("model", *(f"steps/{path.name}" for path in snapshots(tmp_path / "whole"))):
-        ours = load_file(tmp_path / "run" / folder / "model.safetensors")
-        theirs = load_file(tmp_path / "whole" / folder / "model.safetensors")
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), folder
-    assert not (tmp_path / "run/corpus").exists()
-
-
-def interrupted_spec(base: Path, folder: Path) -> Any:
-    """The spec of a run in `folder/run` with the tokenizer of `base`, interrupted after its third update."""
-    decoder = {"type": "decoder", "name": str(base)}
-    values = spec(folder, trainer={"save_every": 2}, backbone=decoder, boundaries="none")
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(values, folder / "run", progress=tiny.InterruptingProgress(3))
-    return values
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def change_text(folder: Path) -> None:
-    (folder / "text.txt").write_text(OTHER_TEXT, encoding="utf-8")
-
-
-OTHER_TEXT = "\n".join(["soup and bread and soup again", "they paid for nothing at all ."] * 15)
-
-
-def test_a_rejected_spec_does_not_overwrite_a_run(base: Path, tmp_path: Path) -> None:
-    """`--force` with an invalid spec changes nothing, and the interrupted run can still be resumed."""
-    values = interrupted_spec(base, tmp_path)
-    before = contents(tmp_path / "run")
-    (tmp_path / "other.txt").write_text(OTHER_TEXT, encoding="utf-8")
-    other_spec = {**values, "corpus": {"type": "text", "path": str(tmp_path / "other.txt")}}
-    with pytest.raises(sltk.SpecError, match=r"has only .* updates"):
-        pretrain({**other_spec, "snapshots": 5000}, tmp_path / "run", force=True)
-    with pytest.raises(sltk.DataError, match="fewer than one block"):
-        pretrain({**other_spec, "block_size": 2000}, tmp_path / "run", force=True)
-    assert contents(tmp_path / "run") == before
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "spec.yaml", "environment.json", "log.jsonl", "checkpoints", "corpus"
-    }  # fmt: skip
-    resumed = pretrain(values, tmp_path / "run", resume=True)
-    assert resumed["corpus"] == pretrain(values, tmp_path / "whole")["corpus"]
-    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
-
-
-def test_force_replaces_the_corpus_too(base: Path, tmp_path: Path) -> None:
-    """No text of the old run remains, not even its validation text."""
-    values = interrupted_spec(base, tmp_path)
-    (tmp_path / "run/corpus/validation").mkdir()
-    change_text(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(values, tmp_path / "run", force=True, progress=tiny.InterruptingProgress(3))
-    assert [path.name for path in (tmp_path / "run/corpus").iterdir()] == ["corpus"]
-    pretrain(values, tmp_path / "run", resume=True)
-    pretrain(values, tmp_path / "whole")
-    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
-
-
-def test_a_resumed_run_ignores_the_corpus_of_another_spec(base: Path, tmp_path: Path) -> None:
-    """A corpus written for another spec or tokenizer is replaced."""
-    values = interrupted_spec(base, tmp_path)
-    pretrain(values, tmp_path / "whole")
-    (tmp_path / "other.txt").write_text(OTHER_TEXT, encoding="utf-8")
-    for change in (
-        {"corpus": {"type": "text", "path": str(tmp_path / "other.txt")}},
-        {"backbone": backbone(type="decoder", config=tiny.LLAMA)},
-    ):
-        settings = load_spec({**values, **change})
-        tokenizer = build_model({**values, **change}).network.backbone.tokenizer
-        write_blocks(sources(settings)["corpus"](), tokenizer, settings, tmp_path / "run/corpus/corpus")
-        progress = tiny.InterruptingProgress(5)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(values, tmp_path / "run", resume=True, progress=progress)
-        assert any(note.startswith("corpus: 30 sentences") for note in progress.notes)
-    pretrain(values, tmp_path / "run", resume=True)
-    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
-
-
-def test_a_resumed_run_uses_its_stored_corpus(base: Path, tmp_path: Path) -> None:
-    """A changed text file is ignored if the run has its corpus, and rejected otherwise."""
-    values = interrupted_spec(base, tmp_path)
-    pretrain(values, tmp_path / "whole")
-    change_text(tmp_path)
-    shutil.copytree(tmp_path / "run", tmp_path / "bare")
-    shutil.rmtree(tmp_path / "bare/corpus")
-    before = contents(tmp_path / "bare")
-    with pytest.raises(
-        sltk.UsageError, match=r"corpus: 30 sentences, .* tokens when the run began, 30 sentences,"
-    ):
-        pretrain(values, tmp_path / "bare", resume=True)
-    assert contents(tmp_path / "bare") == before
-    pretrain(values, tmp_path / "run", resume=True)
-    assert tiny.same_weights(tmp_path / "run", tmp_path / "whole")
-
-
-def test_a_changed_text_is_rejected_if_the_tokenizer_is_trained_on_it(tmp_path: Path) -> None:
-    """The tokenizer of the stored token ids cannot be trained again on the changed text."""
-    values = spec(tmp_path, trainer={"save_every": 2})
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(values, tmp_path / "run", progress=tiny.InterruptingProgress(3))
-    change_text(tmp_path)
-    with pytest.raises(sltk.UsageError, match="holds a run that started on other data"):
-        pretrain(values, tmp_path / "run", resume=True)
-
-
-def test_resuming_a_finished_run_removes_its_corpus(tmp_path: Path) -> None:
-    """`--resume` returns the same metrics and leaves no text behind."""
-    values = spec(tmp_path, trainer={"max_steps": 1})
-    metrics = pretrain(values, tmp_path / "run")
-    names = {path.name for path in (tmp_path / "run").iterdir()}
-    for name in ("corpus", ".corpus.partial-next"):
-        (tmp_path / "run" / name / "corpus").mkdir(parents=True)
-    assert pretrain(values, tmp_path / "run", resume=True) == metrics
-    assert {path.name for path in (tmp_path / "run").iterdir()} == names
-
-
-def test_a_labelling_run_starts_from_a_pretrained_adapter(base: Path, tmp_path: Path) -> None:
-    """The labelling run starts with exactly the weights of the adapter."""
-    metrics = pretrain(lora_spec(base, tmp_path), tmp_path / "tapt")
-    assert metrics["train"]["trained_parameters"] == 2 * 2 * 2 * 4 * 32
-    adapter = load_file(tmp_path / "tapt/model/adapter/adapter_model.safetensors")
-    assert any(value.abs().max() > 0 for name, value in adapter.items() if "lora_B" in name)
-    lora = {"r": 4, "alpha": 8, "dropout": 0.0}
-    start = {"type": "decoder", "name": str(base), "unmask": "01", "lora": lora}
-    no_change = {"trainer": {"epochs": 1, "learning_rate": 1e-30}}
-    sltk.train(
-        labelling_spec({**start, "adapter": str(tmp_path / "tapt")}) | no_change, tmp_path / "from_tapt"
-    )
-    initial = load_file(tmp_path / "from_tapt/model/adapter/adapter_model.safetensors")
-    assert initial.keys() == adapter.keys()
-    assert all(torch.equal(initial[name], adapter[name]) for name in adapter)
-    labeller = sltk.load(tmp_path / "from_tapt")
-    assert labeller.predict([["soup"]])[0].words == ["soup"]
-
-
-def test_a_labelling_run_starts_from_a_fully_trained_model(base: Path, tmp_path: Path) -> None:
-    """`backbone.name` can be the model folder of a pre-training run."""
-    pretrain(spec(tmp_path, backbone={"type": "decoder", "name": str(base)}), tmp_path / "tapt")
-    start = {"type": "decoder", "name": str(tmp_path / "tapt/model"), "unmask": "01"}
-    metrics = sltk.train(labelling_spec(start), tmp_path / "run")
-    assert metrics["test"]["support"] > 0
-
-
-ADAPTER_FAULTS = {
-    "another base": ({}, "is for another base model: it was trained on"),
-    "another rank": ({"r": 8}, "r: the adapter has 4, `lora` has 8"),
-    "other layers": ({"target_modules": ["k_proj"]}, "`lora` has ['k_proj']"),
-}
-
-
-@pytest.mark.parametrize("fault", ADAPTER_FAULTS)
-def test_an_adapter_that_does_not_fit_is_rejected(base: Path, tmp_path: Path, fault: str) -> None:
-    """Base model, rank and target modules must be those of the adapter."""
-    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
-    changes, message = ADAPTER_FAULTS[fault]
-    name = tiny.save_base(tmp_path / "other", seed=5) if fault == "another base" else base
-    lora = {"r": 4, "alpha": 8, **changes}
-    start = {"type": "decoder", "name": str(name), "lora": lora, "adapter": str(tmp_path / "tapt")}
-    with pytest.raises(sltk.ModelError) as caught:
-        sltk.train(labelling_spec(start), tmp_path / "run")
-    assert message in str(caught.value)
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_adapter_for_a_model_of_another_size_is_rejected(base: Path, tmp_path: Path) -> None:
-    """Shapes of weights are compared even if `pretraining.json` is missing."""
-    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
-    (tmp_path / "tapt/model/pretraining.json").unlink()
-    wide = tiny.save_base(tmp_path / "wide", {**tiny.LLAMA, "hidden_size": 64})
-    start = {"type": "decoder", "name": str(wide), "lora": {"r": 4, "alpha": 8}}
-    with pytest.raises(sltk.ModelError, match="its weights do not fit"):
-        sltk.train(
-            labelling_spec({**start, "adapter": str(tmp_path / "tapt/model/adapter")}), tmp_path / "run"
-        )
-
-
-def test_a_folder_without_an_adapter_is_rejected(base: Path, tmp_path: Path) -> None:
-    """An empty folder, a fully trained model, and a missing `lora` have separate error messages."""
-    start = {"type": "decoder", "name": str(base), "lora": {"r": 4}, "adapter": str(tmp_path)}
-    with pytest.raises(sltk.ModelError, match="contains no adapter"):
-        sltk.train(labelling_spec(start), tmp_path / "run")
-    with pytest.raises(sltk.ModelError, match="contains a fully trained model"):
-        sltk.train(labelling_spec({**start, "adapter": str(base)}), tmp_path / "run")
-    with pytest.raises(sltk.SpecError, match="`adapter` needs `lora`"):
-        sltk.train(labelling_spec({**start, "lora": None}), tmp_path / "run")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -565,51 +315,3 @@ def test_mlm_without_a_mask_token_is_rejected(base: Path, tmp_path: Path) -> Non
     values = spec(tmp_path, "mlm", backbone={"type": "decoder", "name": str(base), "unmask": "all"})
     with pytest.raises(sltk.ModelError, match="needs a tokenizer with a mask token"):
         pretrain(values, tmp_path / "run")
-
-
-def flip_bit(path: Path) -> None:
-    damage.DAMAGE["bit flipped"](path)
-
-
-def test_a_pretrained_model_is_verified_before_a_run_starts_from_it(base: Path, tmp_path: Path) -> None:
-    """A flipped bit in the weights of a snapshot or a final model is an error that names the file."""
-    pretrain(spec(tmp_path, trainer={"epochs": 1}, snapshots=1), tmp_path / "whole")
-    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "adapters")
-    lora = {"type": "decoder", "name": str(base), "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}
-    starts = {
-        "whole/model/model.safetensors": {"type": "decoder", "name": str(tmp_path / "whole/model")},
-        "whole/steps/0001/model.safetensors": {"type": "decoder", "name": str(tmp_path / "whole/steps/0001")},
-        "adapters/model/adapter/adapter_model.safetensors": {**lora, "adapter": str(tmp_path / "adapters")},
-    }
-    for name, start in starts.items():
-        flip_bit(tmp_path / name)
-        with pytest.raises(sltk.UsageError, match=r"is not what was saved[\s\S]*_?model\.safetensors"):
-            sltk.train(labelling_spec(start), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["tokens.bin", "account.json", "written_for.txt"])
-@pytest.mark.parametrize("kind", ["truncated", "bit flipped", "deleted", "pipe", "deep JSON"])
-def test_a_damaged_corpus_is_written_again_when_the_run_resumes(tmp_path: Path, name: str, kind: str) -> None:
-    """The run ends with the weights of an uninterrupted one."""
-    values = spec(tmp_path, trainer={"max_steps": 4, "save_every": 2})
-    pretrain(values, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(values, tmp_path / "run", progress=tiny.InterruptingProgress(3))
-    damage.DAMAGE[kind](tmp_path / "run/corpus/corpus" / name)
-    pretrain(values, tmp_path / "run", resume=True)
-    assert tiny.same_weights(tmp_path / "whole", tmp_path / "run")
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '{"base": 3}'])
-def test_a_malformed_description_of_a_pretrained_model_is_named(
-    base: Path, tmp_path: Path, text: str
-) -> None:
-    """Folders without a manifest are read with care too."""
-    pretrain(lora_spec(base, tmp_path, trainer={"max_steps": 1}), tmp_path / "tapt")
-    (tmp_path / "tapt/model/manifest.json").unlink()
-    (tmp_path / "tapt/model/pretraining.json").write_text(text)
-    start = {"type": "decoder", "name": str(base), "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}
-    with pytest.raises(sltk.InputError, match=r"pretraining\.json"):
-        sltk.train(labelling_spec({**start, "adapter": str(tmp_path / "tapt")}), tmp_path / "run")
