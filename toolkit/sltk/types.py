@@ -64,6 +64,10 @@ class Sentence:
     """Dependency tree, if the source has one: the index of the head of each word, None for the root."""
     word_lines: Sequence[int] | None = field(default=None, repr=False, compare=False)
     """The line of each word, if the source has one word per line."""
+    corpus: str | None = None
+    """The name of the corpus that the sentence is from, if the data has several."""
+    annotated: frozenset[str] | None = None
+    """The types that its corpus annotates; None: all. Any other type may hide behind an `O`."""
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):
@@ -75,6 +79,10 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def unannotated(self, types: Iterable[str]) -> frozenset[str]:
+        """Those of `types`, the types of a model, that the sentence may have without an annotation."""
+        return frozenset() if self.annotated is None else frozenset(types) - self.annotated
 
     def line_of(self, word: int) -> int | None:
         """The line of a word, or that of the sentence if the source has several words per line."""

@@ -1,7 +1,7 @@
 """Fingerprints of the training data: a resumed run uses them to detect changed data.
 
-The digest covers what a model can learn from: words, tags, the text around them, documents and labels, as they were
-read. The digest of tokenized data (subwords/token_cache.py) is another: it depends on the tokenizer and ignores tags.
+The digest covers what a model can learn from: words, tags, the text around them, documents, labels, and the types that
+the corpus of a partly labelled sentence annotates, as they were read. The digest of tokenized data (subwords/token_cache.py) is another: it depends on the tokenizer and ignores tags.
 So is that of a report (reports/predictions.py), which treats the schemes of two runs as the same.
 """
 
@@ -32,7 +32,9 @@ def fingerprint(sentences: Iterable[Sentence], labels: Sequence[str] = ()) -> Fi
     count = words = 0
     for sentence in sentences:
         # Not `repr`: which characters it escapes depends on the Unicode tables of the Python version.
-        values = sentence.words, sentence.tags, sentence.text, sentence.document
+        values = [sentence.words, sentence.tags, sentence.text, sentence.document]
+        if sentence.annotated is not None:
+            values.append(sorted(sentence.annotated))
         digest.update(json.dumps(values).encode())
         count, words = count + 1, words + len(sentence)
     return {"sentences": count, "words": words, "digest": digest.hexdigest()}

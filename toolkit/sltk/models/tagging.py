@@ -13,7 +13,8 @@ from ..components.backbones import precision as devices
 from ..components.slots import Aligner, Head, Reader
 from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
-from ..errors import DataError
+from ..data.partial_labels import PartialLabels
+from ..errors import DataError, Problem, SpecError
 from ..files.data_files import all_files
 from ..nn import sharding
 from ..nn.batching import pack as collate
@@ -122,16 +123,19 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
 
     Raises:
         DataError: the data has no words, or a sentence is too long and the spec has `on_overflow: error`.
+        SpecError: sentences are partly labelled, and the head cannot be trained on them.
     """
     encodings, cache = token_cache.encode(model.encoder, dataset.sentences)
     if cache is not None:
         progress.note(f"subwords read from the cache {cache}")
-    number_of = model.labels.index
+    number_of, partial = model.labels.index, PartialLabels(model.labels)
     samples = [
-        Sample(encoding, [number_of[tag] for tag in sentence.tags or ()], number)
+        Sample(encoding, [number_of[tag] for tag in sentence.tags or ()], number, partial.of(sentence))
         for number, (sentence, encoding) in enumerate(zip(dataset.sentences, encodings, strict=True))
         if encoding.words
     ]
+    if any(sample.allowed is not None for sample in samples):
+        _check_partial(model)
     windowed = sum(len(encoding.windows) > 1 for encoding in encodings)
     if windowed:
         copies, limit = model.network.backbone.copies, model.encoder.max_length
@@ -144,6 +148,14 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
         raise DataError("the training data has no words")
     coverage.check_trained_words(dataset, encodings, progress)
     return samples
+
+
+def _check_partial(model: TaggerModel) -> None:
+    if not model.network.head.takes_partial_labels:
+        message = f"head `{model.head.type_name}` cannot be trained on partly labelled sentences"
+        reason = "its `loss` has no parameter `allowed_WL`: see docs/extending.md"
+        advice = "or list all types under `annotates` in each source, if their corpora annotate them"
+        raise SpecError(Problem(message, path="head", notes=(reason, advice)))
 
 
 def check(dataset: Dataset, model: TaggerModel) -> None:

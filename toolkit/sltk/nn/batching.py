@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..subwords.samples import Sample
+from ..subwords.samples import IGNORED, Sample
 from .packing import Packing
 from .transfer import to_device
 
@@ -28,6 +30,8 @@ class Batch(TypedDict):
     """Gold tag numbers, [W]; transformers' Trainer counts items by this name."""
     words_per_sentence: tuple[int, ...]
     numbers: tuple[int, ...]
+    allowed_WL: NotRequired[Tensor]
+    """Whether each word may have each tag; only if a sentence of the batch is partly labelled."""
     vectors_WH: NotRequired[Tensor]
     """Vectors of the words, [W, H], if they have been computed before; see `frozen_vectors`."""
     vectors_TH: NotRequired[Tensor]
@@ -43,7 +47,7 @@ def pack(samples: Sequence[Sample]) -> Batch:
     for number in order:
         starts[number] = len(ids)
         ids += windows[number].ids
-    return Batch(
+    batch = Batch(
         ids_T=torch.tensor(ids),
         packing=Packing.of_lengths([len(windows[number].ids) for number in order]),
         first_W=torch.tensor([start + p for start, w in zip(starts, windows, strict=True) for p in w.first]),
@@ -52,6 +56,19 @@ def pack(samples: Sequence[Sample]) -> Batch:
         words_per_sentence=tuple(sample.encoding.words for sample in samples),
         numbers=tuple(sample.number for sample in samples),
     )
+    partly = next((sample.allowed for sample in samples if sample.allowed is not None), None)
+    if partly is not None:
+        rows = [_allowed(sample, partly.shape[1]) for sample in samples]
+        batch["allowed_WL"] = torch.from_numpy(np.concatenate(rows))
+    return batch
+
+
+def _allowed(sample: Sample, labels: int) -> NDArray[np.bool_]:
+    """[W, L]: the tags that each word may have: its own, or all if it has no loss."""
+    if sample.allowed is not None:
+        return sample.allowed
+    tags_W = np.array(sample.tags, dtype=np.int64)
+    return (tags_W[:, None] == np.arange(labels)) | (tags_W == IGNORED)[:, None]
 
 
 def batch_on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

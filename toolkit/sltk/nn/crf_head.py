@@ -51,9 +51,16 @@ class Crf(nn.Module):
         return tuple(scores.masked_fill(forbidden, FORBIDDEN) for scores, forbidden in pairs)
 
     def negative_log_likelihood(
-        self, emissions_WL: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]
+        self,
+        emissions_WL: Tensor,
+        tags_W: Tensor,
+        lengths_S: Tensor | Sequence[int],
+        allowed_WL: Tensor | None = None,
     ) -> Tensor:
         """Sum over the sentences of -log p(tags). A word whose tag is -100 is summed over all tags.
+
+        With `allowed_WL`, it is -log of the summed probability of all sequences of allowed tags, the marginal
+        likelihood of partly labelled sentences (Tsuboi et al., COLING 2008).
 
         Raises:
             ValueError: the scheme forbids a start, a transition or an end of these tags.
@@ -64,6 +71,9 @@ class Crf(nn.Module):
         steps = TimeSteps.of(lengths_S, device)
         counts = self._counts(known_W, on_host(steps.first), on_host(steps.last))
         partition = self._log_partition(emissions_WL, steps)
+        if allowed_WL is not None:
+            # Each word has an allowed tag, so no sum consists of -inf alone, and gradients are finite.
+            return partition - self._log_partition(emissions_WL.masked_fill(~allowed_WL, -torch.inf), steps)
         if bool((known_W != IGNORED).all()):
             on_device = tuple(to_device(count, device) for count in counts)
             return partition - self._path_score(emissions_WL, tags_W, on_device)
@@ -121,8 +131,16 @@ class CrfHeadModule(HeadModule):
         self.scorer = scorer
         self.crf = crf
 
-    def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
+    def loss(
+        self,
+        vectors_WH: Tensor,
+        tags_W: Tensor,
+        lengths_S: Tensor | Sequence[int],
+        allowed_WL: Tensor | None = None,
+    ) -> Tensor:
         """Sum over the sentences of -log p(tags); a word whose tag is -100 may have any tag.
+
+        See `Crf.negative_log_likelihood` for sentences that are partly labelled.
 
         Raises:
             ValueError: the scheme forbids a start, a transition or an end of these tags.
@@ -130,7 +148,7 @@ class CrfHeadModule(HeadModule):
         # Adding a constant to all scores of a word changes no probability. This one keeps the sums of long sentences
         # near 0, where float32 is most precise.
         emissions_WL = self.emissions(vectors_WH).log_softmax(-1)
-        return self.crf.negative_log_likelihood(emissions_WL, tags_W, lengths_S)
+        return self.crf.negative_log_likelihood(emissions_WL, tags_W, lengths_S, allowed_WL)
 
     def emissions(self, vectors_WH: Tensor) -> Tensor:
         """The score of each tag at each word."""

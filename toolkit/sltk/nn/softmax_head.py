@@ -5,6 +5,7 @@ Vectors are packed, sentence after sentence; `sltk.nn` explains the shapes.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,8 +27,23 @@ class HeadModule(nn.Module):
     """
 
     @abstractmethod
-    def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Sum (not mean) of the losses of the words whose tag is not -100; 0 if no word has a loss."""
+    def loss(
+        self,
+        vectors_WH: Tensor,
+        tags_W: Tensor,
+        lengths_S: Tensor | Sequence[int],
+        allowed_WL: Tensor | None = None,
+    ) -> Tensor:
+        """Sum (not mean) of the losses of the words whose tag is not -100; 0 if no word has a loss.
+
+        `allowed_WL` is given if a sentence is partly labelled: whether each word may have each tag. It allows the tag
+        of `tags_W`, and all tags of a word without a loss. A head without this parameter cannot be trained then.
+        """
+
+    @property
+    def takes_partial_labels(self) -> bool:
+        """Whether `loss` has the parameter `allowed_WL`."""
+        return "allowed_WL" in inspect.signature(self.loss).parameters
 
     def emissions(self, vectors_WH: Tensor) -> Tensor:
         """`scores_WL`: the score of each tag at each word, up to a constant per word, such as logits."""
@@ -106,9 +122,22 @@ class SoftmaxHead(HeadModule):
         super().__init__()
         self.scorer = scorer
 
-    def loss(self, vectors_WH: Tensor, tags_W: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
-        """Sum of the cross-entropies of the words whose tag is not -100."""
-        return F.cross_entropy(self.scorer(vectors_WH), tags_W, ignore_index=IGNORED, reduction="sum")
+    def loss(
+        self,
+        vectors_WH: Tensor,
+        tags_W: Tensor,
+        lengths_S: Tensor | Sequence[int],
+        allowed_WL: Tensor | None = None,
+    ) -> Tensor:
+        """Sum of the cross-entropies of the words whose tag is not -100.
+
+        With `allowed_WL`, that of a word is -log of the summed probability of its allowed tags.
+        """
+        scores_WL: Tensor = self.scorer(vectors_WH)
+        if allowed_WL is None:
+            return F.cross_entropy(scores_WL, tags_W, ignore_index=IGNORED, reduction="sum")
+        allowed_W = scores_WL.masked_fill(~allowed_WL, -torch.inf).logsumexp(1)
+        return (scores_WL.logsumexp(1) - allowed_W)[tags_W != IGNORED].sum()
 
     def emissions(self, vectors_WH: Tensor) -> Tensor:
         """The score of each tag at each word, before the softmax."""

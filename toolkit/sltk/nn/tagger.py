@@ -49,13 +49,15 @@ class Tagger(TrainableModule):
         vectors_WH: Tensor | None = None,
         vectors_TH: Tensor | None = None,
         flags: tuple[bool, ...] | None = None,
+        allowed_WL: Tensor | None = None,
         **_: Any,
     ) -> dict[str, Tensor]:
         """`{"loss"}`: the mean over labelled words, of this batch or of all batches of one update.
 
         Trainer passes `num_items_in_batch` only to a forward with `**kwargs`. Without it, accumulated batches
         would be averaged as if they had equal numbers of words. Vectors of words, or of subwords, are those of a
-        frozen backbone that were computed before, under the mask with these flags.
+        frozen backbone that were computed before, under the mask with these flags. `allowed_WL` has the tags that each
+        word may have, if a sentence is partly labelled.
 
         Raises:
             RuntimeError: the mask has been changed since.
@@ -65,7 +67,8 @@ class Tagger(TrainableModule):
             raise RuntimeError(f"{about}: set `trainer.reuse_frozen: false`")
         if vectors_WH is None:
             vectors_WH = self.word_vectors(ids_T, packing, first_W, last_W, vectors_TH)
-        total = self.head.loss(vectors_WH, labels, words_per_sentence)
+        partly = {} if allowed_WL is None else {"allowed_WL": allowed_WL}
+        total = self.head.loss(vectors_WH, labels, words_per_sentence, **partly)
         return loss_per_label(total, labels, num_items_in_batch)
 
     def word_vectors(

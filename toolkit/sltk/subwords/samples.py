@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .tokenization import Encoding, Window
 
 IGNORED = -100
@@ -19,6 +22,8 @@ class Sample:
     tags: list[int]
     number: int = 0
     """Position in the data set, which identifies the sentence in error messages."""
+    allowed: NDArray[np.bool_] | None = None
+    """[W, L], the tags that each word may have, in a partly labelled sentence; None: those of `tags`."""
 
     @property
     def tokens(self) -> int:
@@ -49,7 +54,7 @@ def _part(sample: Sample, windows: list[Window]) -> Sample:
 
 def without_loss(sample: Sample) -> Sample:
     """A copy that adds no loss, for a process that has no sentences left while others still train."""
-    return replace(sample, tags=[IGNORED] * len(sample.tags))
+    return replace(sample, tags=[IGNORED] * len(sample.tags), allowed=None)
 
 
 def by_token_budget(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
