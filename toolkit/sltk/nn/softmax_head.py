@@ -11,12 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..decoding import Transitions, best_tags
-from ..subwords.samples import IGNORED
+from .classification_loss import ClassificationLoss
 
 
 class HeadModule(nn.Module):
@@ -116,11 +115,12 @@ def mlp_scorer(
 
 
 class SoftmaxHead(HeadModule):
-    """Tags each word independently: a softmax over its scores, with cross-entropy as the loss."""
+    """Tags each word independently: a softmax over its scores; by default, with cross-entropy as the loss."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, criterion: ClassificationLoss | None = None) -> None:
         super().__init__()
         self.scorer = scorer
+        self.criterion = criterion or ClassificationLoss()
 
     def loss(
         self,
@@ -129,15 +129,9 @@ class SoftmaxHead(HeadModule):
         lengths_S: Tensor | Sequence[int],
         allowed_WL: Tensor | None = None,
     ) -> Tensor:
-        """Sum of the cross-entropies of the words whose tag is not -100.
-
-        With `allowed_WL`, that of a word is -log of the summed probability of its allowed tags.
-        """
-        scores_WL: Tensor = self.scorer(vectors_WH)
-        if allowed_WL is None:
-            return F.cross_entropy(scores_WL, tags_W, ignore_index=IGNORED, reduction="sum")
-        allowed_W = scores_WL.masked_fill(~allowed_WL, -torch.inf).logsumexp(1)
-        return (scores_WL.logsumexp(1) - allowed_W)[tags_W != IGNORED].sum()
+        """Sum of the losses of the words whose tag is not -100; `allowed_WL` has the tags of partly labelled words."""
+        total: Tensor = self.criterion(self.scorer(vectors_WH), tags_W, allowed_WL)
+        return total
 
     def emissions(self, vectors_WH: Tensor) -> Tensor:
         """The score of each tag at each word, before the softmax."""

@@ -10,7 +10,7 @@ from typing import Any
 from .. import run
 from ..components.readers.holdout import HoldoutReader
 from ..components.readers.jsonl import JsonlReader
-from ..components.slots import Reader
+from ..components.slots import Head, Reader
 from ..data import datasets
 from ..data.raw import raw_examples, read
 from ..data.splits import SPLITS
@@ -45,11 +45,20 @@ def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Exp
         update={
             "max_length": length,
             "data": data,
+            "head": _small_head(experiment.head, progress),
             "backbone": small_backbone(experiment.backbone, progress),
             "trainer": small_trainer(experiment.trainer, progress),
             "instruct": _small_instruct(experiment, data, folder, progress),
         }
     )
+
+
+def _small_head(head: Head, progress: Progress) -> Head:
+    """The head with balanced weights in place of those of single tags, which few sentences may lack."""
+    if not isinstance(getattr(head, "class_weights", None), dict):
+        return head
+    progress.note("rehearsal: balanced class weights instead of those of single tags")
+    return head.model_copy(update={"class_weights": "balanced"})
 
 
 def _small_instruct(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ..registry import register
-from ..slots import Head
+from .classifying import ClassifyingHead
 
 if TYPE_CHECKING:
     from ...nn.softmax_head import HeadModule
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @register.head("linear")
-class LinearHead(Head):
+class LinearHead(ClassifyingHead):
     """A linear layer and a softmax over tags; the tag of each word is chosen independently."""
 
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout rate for word vectors in training")
@@ -24,4 +24,4 @@ class LinearHead(Head):
         """A fresh float32 head for word vectors of `hidden_size`."""
         from ...nn.softmax_head import SoftmaxHead, linear_scorer
 
-        return SoftmaxHead(linear_scorer(hidden_size, len(labels), self.dropout))
+        return SoftmaxHead(linear_scorer(hidden_size, len(labels), self.dropout), self.criterion(labels))

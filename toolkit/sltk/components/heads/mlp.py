@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, PositiveInt
 
 from ..registry import register
-from ..slots import Head
+from .classifying import ClassifyingHead
 
 if TYPE_CHECKING:
     from ...nn.softmax_head import HeadModule
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @register.head("mlp")
-class MlpHead(Head):
+class MlpHead(ClassifyingHead):
     """A linear layer after hidden layers; the tag of each word is chosen independently."""
 
     hidden: list[PositiveInt] = Field(
@@ -36,4 +36,4 @@ class MlpHead(Head):
 
         activations = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
         scorer = mlp_scorer(hidden_size, self.hidden, len(labels), self.dropout, activations[self.activation])
-        return SoftmaxHead(scorer)
+        return SoftmaxHead(scorer, self.criterion(labels))
