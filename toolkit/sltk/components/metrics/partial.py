@@ -34,8 +34,9 @@ class PartialMetric(SpanMetric):
     without a partner is `missed`, a predicted one `spurious`; `possible` counts all gold spans, `actual` all predicted
     ones. Precision is correct / actual and recall correct / possible, where a partial match counts as half.
 
-    The pairs do not depend on the order of annotations: of all one-to-one pairings, the one with the most pairs of
-    the same type is taken, then the most pairs, then the most words in common, then the leftmost.
+    The pairs do not depend on the order of annotations, and spans of one side may overlap: spans that are correct are
+    pairs, and of all one-to-one pairings of the others, the one with the most pairs of the same type is taken, then the
+    most pairs, then the most words in common, then the leftmost.
     `precision`, `recall` and `f1` are those of the row `partial`. `per_type` is the table for the spans of
     each type alone, so that a span of the wrong type is missed for one type and spurious for the other.
     """
@@ -83,11 +84,7 @@ def _summary(sentences: SpanPairs) -> dict[str, Any]:
 
 
 def table(sentences: SpanPairs) -> dict[str, dict[str, Any]]:
-    """The four rows for the gold and predicted spans of all sentences, given in any order within a sentence.
-
-    Raises:
-        ValueError: two spans of one side overlap.
-    """
+    """The four rows for the gold and predicted spans of all sentences, given in any order within a sentence."""
     kinds: Counter[tuple[bool, bool]] = Counter()
     possible = actual = 0
     for gold, predicted in sentences:

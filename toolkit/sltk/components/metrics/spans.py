@@ -163,28 +163,36 @@ def _scored_words(
 
 
 def _boundaries(sentences: SpanPairs) -> dict[str, Any]:
-    """Scores of spans regardless of their types."""
+    """Scores of spans regardless of their types; several spans over the same words count once."""
     counts = Counts.of_spans(
-        ([(*span[:2], "") for span in gold], [(*span[:2], "") for span in predicted])
+        (list({(*span[:2], "") for span in gold}), list({(*span[:2], "") for span in predicted}))
         for gold, predicted in sentences
     )
     return {**counts.micro(), "correct": counts.correct.total()}
 
 
 def _confusion(sentences: SpanPairs) -> dict[str, Any]:
-    """Spans with both ends correct by gold and predicted type; other gold and predicted spans by their type."""
+    """Spans with both ends correct by gold and predicted type; other gold and predicted spans by their type.
+
+    Of several spans over the same words, those of equal types are pairs, and the others in alphabetical order.
+    """
     types: dict[str, Counter[str]] = {}
     missed: Counter[str] = Counter()
     spurious: Counter[str] = Counter()
     for gold, predicted in sentences:
-        type_at = {(start, end): type_ for start, end, type_ in predicted}
-        for start, end, type_ in gold:
-            other = type_at.pop((start, end), None)
-            if other is None:
-                missed[type_] += 1
+        correct = set(gold).intersection(predicted)
+        types_at: dict[tuple[int, int], list[str]] = {}
+        for span in sorted(set(predicted) - correct, reverse=True):
+            types_at.setdefault(span[:2], []).append(span[2])
+        for span in sorted(gold):
+            others = types_at.get(span[:2])
+            if span in correct:
+                types.setdefault(span[2], Counter())[span[2]] += 1
+            elif others:
+                types.setdefault(span[2], Counter())[others.pop()] += 1
             else:
-                types.setdefault(type_, Counter())[other] += 1
-        spurious.update(type_at.values())
+                missed[span[2]] += 1
+        spurious.update(type_ for rest in types_at.values() for type_ in rest)
     return {
         "types": {type_: dict(sorted(types[type_].items())) for type_ in sorted(types)},
         "missed": dict(sorted(missed.items())),
