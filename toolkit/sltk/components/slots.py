@@ -112,6 +112,10 @@ class TaggedReader(Reader):
             raise ValueError(
                 f"`scheme: plain` takes tags as they are: `tag_style: {self.tag_style}` has no effect"
             )
+        if self.tag_style != "auto" and self.scheme == "layers":
+            raise ValueError(
+                f"`scheme: layers` reads tags such as `B-ORG|B-LOC`: leave out `tag_style: {self.tag_style}`"
+            )
         if self.tag_style == "types" and self.scheme not in ("auto", "IO"):
             raise ValueError(f"`tag_style: types` reads tags in the scheme IO, not {self.scheme}")
         return self
@@ -195,6 +199,8 @@ class Head(Component):
     """Turns word vectors into tags."""
 
     slot: ClassVar[str] = "head"
+    finds_overlaps: ClassVar[bool] = False
+    """Whether the spans that it finds may overlap, so that its scheme is `layers`."""
 
     decode: Mode = Field(
         default="head",

@@ -9,9 +9,10 @@ from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
 from ..types import Sentence
 from .changes import Changes
-from .datasets import Dataset, SentenceSource, unseen_types
+from .datasets import OVERLAPPING, Dataset, SentenceSource, unseen_types
 
 _SHOWN = 5
+KEEP_OVERLAPS = "`head: {type: span}` and `{type: layered}` find spans that overlap"
 
 
 @dataclass(slots=True)
@@ -25,6 +26,8 @@ class DataSummary:
     words: int = 0
     spans: int = 0
     repaired: int = 0
+    overlapping: int = 0
+    """Spans that are left out because they overlap others, which the scheme cannot hold."""
     changes: Changes = field(default_factory=Changes)
     tags: set[str] = field(default_factory=set)
 
@@ -40,6 +43,7 @@ def summarize(dataset: SentenceSource) -> DataSummary:
         summary.sentences += 1
         summary.words += len(sentence)
         summary.spans += len(sentence.spans or ())
+        summary.overlapping += sum(unused.reason.endswith(OVERLAPPING) for unused in sentence.unused)
         summary.changes.add(sentence.unused)
         summary.tags.update(sentence.tags or ())
     summary.repaired = dataset.repaired
@@ -69,6 +73,8 @@ def report_summary(data: DataSummary, name: str, progress: Progress) -> None:
         progress.note(f"{name}: {data.changes.count} annotations left out or changed:")
     for line in data.changes.lines(_SHOWN):
         progress.note(f"  {line}")
+    if data.overlapping:
+        progress.note(f"{name}: {data.overlapping:,} spans overlap others: {KEEP_OVERLAPS}")
 
 
 def describe_sentence(sentence: Sentence) -> str:

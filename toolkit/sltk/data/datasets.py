@@ -22,6 +22,10 @@ from ..schemes.styles import advice
 from ..types import Sentence, Span, Unused
 from .raw import RawDataset, read_raw, source_of
 
+OVERLAPPING = "overlaps a longer or an earlier span"
+"""Why tags of a flat scheme leave out a span."""
+REPEATED = "is annotated twice"
+
 
 class SentenceSource(Protocol):
     """Annotated sentences in one scheme, which can be gone through several times: a `Dataset` or a stream."""
@@ -138,8 +142,7 @@ def _convert(
     repaired, unused = 0, sentence.unused
     if sentence.spans is not None:
         _check_spans(sentence)
-        spans, dropped = schemes.resolve_overlaps(sentence.spans)
-        unused += tuple(_unused(span, sentence, "overlaps a longer or an earlier span") for span in dropped)
+        spans = sentence.spans
     elif scheme == "plain":
         return sentence, 0
     else:
@@ -147,6 +150,9 @@ def _convert(
         assert reading is not None
         decoded = schemes.decode(reading.canonical(sentence.tags), reading.scheme, repair)
         spans, repaired = decoded.spans, decoded.repaired
+    spans, dropped = schemes.encodable(spans, scheme)
+    reason = REPEATED if scheme == "layers" else OVERLAPPING
+    unused += tuple(_unused(span, sentence, reason) for span in dropped)
     if scheme == "IO":
         reason = "follows a span of the same type directly: IO merges the two"
         unused += tuple(_unused(span, sentence, reason) for span in schemes.merged(spans))

@@ -24,8 +24,9 @@ def keep_spans(
         return prediction
     if dropped is not None:
         dropped.update(span.type for span in prediction.spans if not _is_kept(span, decisions))
-    encoded, _ = schemes.resolve_overlaps(kept)
-    tags = schemes.encode(encoded, len(prediction.words), cast(SchemeName, prediction.scheme))
+    scheme = cast(SchemeName, prediction.scheme)
+    encoded, _ = schemes.encodable(kept, scheme)
+    tags = schemes.encode(encoded, len(prediction.words), scheme)
     return replace(prediction, tags=tags, spans=kept)
 
 

@@ -6,6 +6,7 @@ A tag is `O`, or a letter, a hyphen and a type: `B-PER`. Types may contain hyphe
     IOB2    B for the first word of every span (CoNLL-2000, CoNLL-2002)
     IO      I only; adjacent spans of one type are merged
     BIOES   E for the last word, S for a single-word span; BILOU and BMES use other letters for the same
+    layers  the IOB2 tags of several layers, joined by `|`, for spans that overlap: B-ORG|B-LOC
     plain   any string, one per word; no spans (part-of-speech tags)
 
 Ill-formed sequences can be read in two ways. Lenient, like the `conlleval` script of the shared tasks: every word
@@ -14,8 +15,20 @@ seqeval, it opens a span.) Strict, like seqeval's strict mode: only spans that a
 to their last count.
 """
 
-from .coding import Chunk, Decoded, chunks, convert, decode, encode, merged, resolve_overlaps, tags_of
+from .coding import (
+    Chunk,
+    Decoded,
+    chunks,
+    convert,
+    decode,
+    encodable,
+    encode,
+    merged,
+    resolve_overlaps,
+    tags_of,
+)
 from .detection import detect, transitions
+from .layers import split_layers
 from .rules import SCHEMES, SchemeError
 
 __all__ = [
@@ -27,9 +40,11 @@ __all__ = [
     "convert",
     "decode",
     "detect",
+    "encodable",
     "encode",
     "merged",
     "resolve_overlaps",
+    "split_layers",
     "tags_of",
     "transitions",
 ]

@@ -8,7 +8,19 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from ..types import Span
-from .rules import LENIENT, OUTSIDE, RULES, STRICT, Role, SchemeError, TransitionTable, format_tag, parse
+from .layers import assign_layers, join_layers, split_layers
+from .rules import (
+    LENIENT,
+    OUTSIDE,
+    RULES,
+    SEPARATOR,
+    STRICT,
+    Role,
+    SchemeError,
+    TransitionTable,
+    format_tag,
+    parse,
+)
 
 if TYPE_CHECKING:
     from .names import Repair, SchemeName
@@ -26,7 +38,10 @@ class Decoded:
 
 
 def tags_of(types: Iterable[str], scheme: SchemeName) -> list[str]:
-    """All tags that spans of these types can have: `O`, then type by type. In `plain`, types are tags."""
+    """All tags that spans of these types can have: `O`, then type by type. In `plain`, types are tags.
+
+    In `layers`, they are the tags of one layer.
+    """
     if scheme == "plain":
         return list(types)
     letters = RULES[scheme].letters.values()
@@ -39,7 +54,14 @@ def chunks(tags: Sequence[str], scheme: SchemeName, *, strict: bool) -> list[Chu
     Raises:
         SchemeError: a tag that the scheme does not have.
     """
-    return [] if scheme == "plain" else _chunks(parse(tags, scheme), STRICT[scheme] if strict else LENIENT)
+    if scheme == "plain":
+        return []
+    table = STRICT[scheme] if strict else LENIENT
+    if scheme != "layers":
+        return _chunks(parse(tags, scheme), table)
+    layers = split_layers(tags)
+    found = [chunk for layer in layers for chunk in _chunks(parse(layer, scheme), table)]
+    return found if len(layers) == 1 else sorted(set(found))
 
 
 def _chunks(roles: Iterable[Role], table: TransitionTable) -> list[Chunk]:
@@ -70,13 +92,28 @@ def decode(tags: Sequence[str], scheme: SchemeName, repair: Repair = "conlleval"
     """
     if scheme == "plain":
         return Decoded([], 0)
+    spans: list[Chunk] = []
+    repaired: set[int] = set()
+    for number, layer in enumerate(split_layers(tags) if scheme == "layers" else [tags]):
+        own, wrong = _read(layer, scheme, repair)
+        twice = [chunk for chunk in own if number and chunk in spans]
+        if twice and repair == "error":
+            first = Span(*twice[0])
+            raise SchemeError(f"the span {_describe(first)} is annotated in two layers", first.start)
+        repaired.update(wrong, *(range(start, end) for start, end, _ in twice))
+        spans += [chunk for chunk in own if chunk not in twice] if twice else own
+    return Decoded([Span(*chunk) for chunk in sorted(spans)], len(repaired))
+
+
+def _read(tags: Sequence[str], scheme: str, repair: Repair) -> tuple[list[Chunk], list[int]]:
+    """The spans of the tags of one layer, and the words whose tag was read as another."""
     roles = parse(tags, scheme)
     spans = _chunks(roles, STRICT[scheme] if repair == "drop" else LENIENT)
     expected = _roles(spans, len(tags), scheme)
     wrong = [index for index, pair in enumerate(zip(roles, expected, strict=True)) if pair[0] != pair[1]]
     if wrong and repair == "error":
         raise _ill_formed(tags, wrong[0], format_tag(expected[wrong[0]], scheme), scheme)
-    return Decoded([Span(*chunk) for chunk in spans], len(wrong))
+    return spans, wrong
 
 
 def _ill_formed(tags: Sequence[str], index: int, expected: str, scheme: str) -> SchemeError:
@@ -90,10 +127,11 @@ def _ill_formed(tags: Sequence[str], index: int, expected: str, scheme: str) -> 
 def encode(spans: Iterable[Span], length: int, scheme: SchemeName) -> list[str]:
     """The tags of a sentence of `length` words with these spans, given in any order.
 
-    IO cannot separate adjacent spans of one type: see `merged`.
+    IO cannot separate adjacent spans of one type: see `merged`. `layers` holds spans that overlap, each of them once.
 
     Raises:
-        ValueError: two spans overlap, one lies outside the sentence or has no type, or the scheme is `plain`.
+        ValueError: two spans overlap, one lies outside the sentence or has no type, or the scheme is `plain`; in
+            `layers`, a type contains the separator of layers instead.
     """
     if scheme == "plain":
         raise ValueError("spans cannot be written as plain tags")
@@ -101,9 +139,24 @@ def encode(spans: Iterable[Span], length: int, scheme: SchemeName) -> list[str]:
     for span in ordered:
         if not 0 <= span.start < span.end <= length or not span.type:
             raise ValueError(f"{_describe(span)} has no type, or is not inside a sentence of {length} words")
+    if scheme == "layers":
+        return _encode_layers(ordered, length)
     for left, right in pairwise(ordered):
         if right.start < left.end:
             raise ValueError(f"{_describe(left)} and {_describe(right)} overlap: a word has only one tag")
+    return _layer_tags(ordered, length, scheme)
+
+
+def _encode_layers(spans: Sequence[Span], length: int) -> list[str]:
+    for span in spans:
+        if SEPARATOR in span.type:
+            raise ValueError(f"the type `{span.type}` contains `{SEPARATOR}`, which separates layers of tags")
+    layers = [sorted(layer) for layer in assign_layers(set(spans))]
+    return join_layers([_layer_tags(layer, length, "layers") for layer in layers])
+
+
+def _layer_tags(ordered: Iterable[Span], length: int, scheme: str) -> list[str]:
+    """The tags of spans that do not overlap."""
     roles = _roles(((span.start, span.end, span.type) for span in ordered), length, scheme)
     return [format_tag(role, scheme) for role in roles]
 
@@ -133,7 +186,8 @@ def convert(
 
     Raises:
         SchemeError: `source` does not have a tag; with `error`, a tag is ill-formed.
-        ValueError: `source` is `plain` and `target` is not.
+        ValueError: `source` is `plain` and `target` is not, or spans overlap in `layers` that `target` cannot hold:
+            `encodable` leaves some out.
     """
     if target == "plain":
         return list(tags), 0
@@ -150,6 +204,20 @@ def merged(spans: Iterable[Span]) -> list[Span]:
         for left, right in pairwise(sorted(spans))
         if left.end == right.start and left.type == right.type
     ]
+
+
+def encodable(spans: Iterable[Span], scheme: SchemeName) -> tuple[list[Span], list[Span]]:
+    """Split spans into those that tags of a scheme can hold together, and the rest, both in order of the sentence.
+
+    `layers` holds all of them, but a span that is there twice only once; for other schemes see `resolve_overlaps`.
+    """
+    if scheme != "layers":
+        return resolve_overlaps(spans)
+    kept: dict[Span, None] = {}
+    repeated: list[Span] = []
+    for span in sorted(spans):
+        repeated.append(span) if span in kept else kept.setdefault(span)
+    return list(kept), repeated
 
 
 def resolve_overlaps(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:

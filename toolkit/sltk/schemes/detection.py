@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
+from .layers import is_layer_tag, is_layered
 from .rules import OUTSIDE, allowed, parse, parse_tag
 from .styles import TagStyle, canonical, nearly_all_once, odd_type, style_of, suspicions
 
@@ -90,6 +91,8 @@ class TagDetector:
 
     def reading(self, scheme: ReaderScheme = "auto", style: ReaderStyle = "auto") -> TagReading:
         """The declared scheme and style, or those that fit the tags."""
+        if scheme == "layers" or (scheme == style == "auto" and self._is_layered()):
+            return TagReading("layers")
         own_style = self.style(scheme, style)
         if scheme == "plain":
             return self._plain(is_declared=True)
@@ -121,7 +124,7 @@ class TagDetector:
         None for tags in the form `B-PER`, even if some are not, which `decode` reports, and for plain tags.
         """
         counts = self.counts()
-        if scheme == "plain":
+        if scheme in ("plain", "layers"):
             return None
         if declared != "auto":
             fitting = (tag for tag, _ in counts.most_common() if canonical(tag, declared) not in (None, "O"))
@@ -138,7 +141,14 @@ class TagDetector:
         """
         return "plain" if _mostly_plain(self._pairs) else self._likeliest()
 
+    def _is_layered(self) -> bool:
+        """Whether all tags are those of `layers`, and one of them has more than one part."""
+        counts = self.counts()
+        return any(map(is_layered, counts)) and all(map(is_layer_tag, counts))
+
     def _likeliest(self) -> SchemeName:
+        if self._is_layered():
+            return "layers"
         return min(_DETECTABLE, key=lambda scheme: _ill_formed(self._pairs, scheme))
 
     def canonical(self, style: TagStyle | None) -> TagDetector:
@@ -183,7 +193,7 @@ def _mostly_plain(pairs: TagPairs) -> bool:
 
 def _has_usual_form(tag: str) -> bool:
     """Whether a scheme has the tag."""
-    return any(parse_tag(tag, scheme) for scheme in _DETECTABLE)
+    return any(parse_tag(tag, scheme) for scheme in _DETECTABLE) or is_layered(tag)
 
 
 def _ill_formed(pairs: TagPairs, scheme: str) -> int:

@@ -19,6 +19,8 @@ TransitionTable = Mapping[tuple[str, str, bool], tuple[bool, bool, bool]]
 """(role before, role, same type) → whether the word continues the span, closes the one before, opens one."""
 
 OUTSIDE: Role = ("O", "")
+SEPARATOR = "|"
+"""Separates the layers in a tag of the scheme `layers`."""
 
 
 class SchemeError(ValueError):
@@ -54,6 +56,8 @@ RULES: dict[str, Rules] = {
     "BILOU": Rules({"B": "B", "I": "I", "E": "L", "S": "U"}, "BS", "ES"),
     # BMEWO writes W for a single-word span.
     "BMES": Rules({"B": "B", "I": "M", "E": "E", "S": "S"}, "BS", "ES", {"W": "S"}),
+    # The rules of one layer: see `layers.py`.
+    "layers": Rules({"B": "B", "I": "I"}, "B", "BI"),
 }
 SCHEMES: tuple[str, ...] = (*RULES, "plain")
 """The names of all schemes."""
@@ -91,9 +95,11 @@ def allowed(before: Role, role: Role, scheme: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def parse_tag(tag: str, scheme: str) -> Role | None:
-    """The role and type of a tag; None if the scheme has no such tag."""
+    """The role and type of a tag; None if the scheme has no such tag. In `layers`, the tag is that of one layer."""
     if tag == "O":
         return OUTSIDE
+    if scheme == "layers" and SEPARATOR in tag:
+        return None
     letter, hyphen, type_ = tag[:1], tag[1:2], tag[2:]
     rules = RULES[scheme]
     roles = {**{written: role for role, written in rules.letters.items()}, **rules.aliases}

@@ -31,7 +31,7 @@ NO_TYPE = "_"
 _LETTER_SETS = tuple(
     frozenset((*rules.letters.values(), *rules.aliases, "O"))
     for scheme, rules in RULES.items()
-    if scheme != "IO"
+    if scheme not in ("IO", "layers")
 )
 _LETTER = "[BIESLUMWbieslumw]"
 _SEPARATOR = "[-_:./|\u2010-\u2015\u2212\ufe58\ufe63\uff0d]"

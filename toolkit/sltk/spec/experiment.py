@@ -219,7 +219,9 @@ class Experiment(RunSpec):
         description="splits text into words",
     )
     scheme: SchemeName = Field(
-        default="IOB2", description="tag scheme for training; data in other schemes is converted"
+        default="IOB2",
+        description="tag scheme for training; data in other schemes is converted. It is `layers` for heads whose spans "
+        "may overlap",
     )
     max_length: int | None = Field(
         default=None,
@@ -265,6 +267,25 @@ class Experiment(RunSpec):
                     f"{about}: leave out `thresholds` and `calibration_bins`", f"metrics.{number}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _check_scheme(self) -> Experiment:
+        """Heads whose spans may overlap have the scheme `layers`, and no others have it."""
+        if self.head.finds_overlaps and "scheme" not in self.model_fields_set:
+            self.__dict__["scheme"] = "layers"  # the model is frozen, so a validator cannot assign it
+        if self.head.finds_overlaps == (self.scheme == "layers"):
+            return self
+        if self.type == "instruct":
+            about = "a model that generates spans finds none that overlap: `scheme: layers` is for taggers"
+            raise RefusedError(about, "scheme")
+        name = self.head.type_name
+        if self.head.finds_overlaps:
+            about = f"head `{name}` finds spans that overlap, which {self.scheme} cannot hold"
+            raise RefusedError(f"{about}: leave out `scheme`, or set `scheme: layers`", "scheme")
+        about = f"head `{name}` gives each word one tag, so its spans cannot overlap as those of `scheme: layers` do"
+        raise RefusedError(
+            about, "scheme", notes=["`head: {type: span}` and `{type: layered}` find such spans"]
+        )
 
     @model_validator(mode="after")
     def _check_head(self) -> Experiment:

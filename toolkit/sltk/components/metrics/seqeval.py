@@ -15,7 +15,7 @@ from .counting import Counts, TallyMetric, WordCounts, exact_scores, signature
 from .span_metric import READ_AS_BIOES, SpanMetric
 from .verification import SCHEMES, Verifier, Verify
 
-SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES"]
+SpanScheme = Literal["IOB1", "IOB2", "IO", "BIOES", "BILOU", "BMES", "layers"]
 
 EQUAL_TO = "seqeval-1.2.2"
 """The release of seqeval that the tests compare with. (It strips hyphens off the ends of types.)"""

@@ -47,12 +47,14 @@ def char_range(span: Span, offsets: list[tuple[int, int]]) -> tuple[int, int]:
 def written_tags(prediction: Prediction) -> list[str]:
     """The tags that encode the spans: ill-formed ones, which mark no span, are left out.
 
-    Of overlapping spans, those that training would use are encoded. Plain tags, and tags of an unknown scheme, stay.
+    Of spans that the scheme cannot hold together, those that training would use are encoded. Plain tags, and tags of an
+    unknown scheme, stay.
     """
     if prediction.scheme in (None, "plain"):
         return prediction.tags
-    spans, _ = schemes.resolve_overlaps(prediction.spans)
-    return schemes.encode(spans, len(prediction.words), cast(SchemeName, prediction.scheme))
+    scheme = cast(SchemeName, prediction.scheme)
+    spans, _ = schemes.encodable(prediction.spans, scheme)
+    return schemes.encode(spans, len(prediction.words), scheme)
 
 
 def highlights(prediction: Prediction) -> list[Highlight]:
