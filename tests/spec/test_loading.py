@@ -122,9 +122,9 @@ ERRORS = [
            |
          6 |     lable_column: 3
            |     ^^^^^^^^^^^^ did you mean `label_column`?
-           = allowed: path (required), limit, allow_empty = false, encoding = utf-8, encoding_errors = strict, \
-scheme = auto, repair = conlleval, tag_style = auto, tag_names, outside, missing, word_column = 0, \
-label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTART-
+           = allowed: path (required), limit, limit_seed, allow_empty = false, encoding = utf-8, \
+encoding_errors = strict, scheme = auto, repair = conlleval, tag_style = auto, tag_names, outside, missing, \
+word_column = 0, label_column = -1, labels = tags, separator, comment, document_marker = -DOCSTART-
 
         error: unknown head `crff`
           --> spec.yaml:9:9   (head.type)

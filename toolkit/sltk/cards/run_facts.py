@@ -133,6 +133,8 @@ def _data(
     readers: Mapping[str, Any], counted: Mapping[str, Any], scored: Mapping[str, Any]
 ) -> dict[str, SplitFacts]:
     facts = {}
+    if readers.get("folds"):
+        readers = {**readers, "test": {"type": "folds", **readers["folds"]}}
     for split in SPLITS:
         if not readers.get(split):
             continue
@@ -149,6 +151,11 @@ def _source(reader: Mapping[str, Any]) -> tuple[str, bool]:
     kind = str(reader.get("type"))
     if kind == "holdout":
         return "held out of the training data", False
+    if kind == "folds":
+        return (
+            f"fold {reader.get('fold')} of {reader.get('k')} of the training data (cross-validation)",
+            False,
+        )
     if kind == "huggingface" and reader.get("name"):
         return str(reader["name"]), True
     names = [_portable(value) for value in _paths(reader)]

@@ -105,8 +105,9 @@ def check_kind(spec: Path, command: str) -> None:
     """
     from ..yamltree.extends import spec_kind
 
-    commands = {"sweep": "sweep", "search": "search", "pretraining": "pretrain", "run": command}
-    expected = commands[spec_kind(spec)]
+    commands = {"sweep": "sweep", "search": "search", "pretraining": "pretrain"}
+    # A spec with folds is a run as soon as `--set` says which one; otherwise, its error says both ways.
+    expected = commands.get(spec_kind(spec), command)
     if expected != command:
         raise UsageError(f"`{spec}` is not a spec for `sltk {command}`: run `sltk {expected} {spec}`")
 

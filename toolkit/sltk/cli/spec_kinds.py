@@ -101,7 +101,7 @@ def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedS
         searched = search.plan(spec, overrides, policy)
         plan = searched.sweep
         return CheckedSearch(previews(plan), plan, searched)
-    if kind == "sweep":
+    if kind in ("sweep", "folds"):
         plan = sweeps.plan(spec, overrides, policy)
         return CheckedSweep(previews(plan), plan)
     if kind == "pretraining":

@@ -8,7 +8,7 @@ A component holds its options as typed fields and imports nothing heavy: it impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -38,7 +38,15 @@ class Reader(Component):
 
     slot: ClassVar[str] = "reader"
 
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {"limit_seed": None}
+
     limit: int | None = Field(default=None, ge=1, lt=2**63, description="read at most this many sentences")
+    limit_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="seed of the choice of `limit` sentences, of which a larger limit keeps those of a smaller one; "
+        "unset: the first ones",
+    )
     allow_empty: bool = Field(
         default=False, description="train or score on data without a single span, which is otherwise an error"
     )

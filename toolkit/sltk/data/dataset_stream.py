@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..components.readers.holdout import HoldoutReader
+from ..components.readers.dividing import DividingReader
 from ..components.slots import Reader
 from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
@@ -49,7 +49,7 @@ def open_split(data: DataSpec, scheme: SchemeName, name: str) -> SentenceSource:
         DataError: see `load_splits`.
     """
     reader = getattr(data, name, None)
-    if reader is None or isinstance(reader, HoldoutReader) or (name == "train" and _is_divided(data)):
+    if reader is None or isinstance(reader, DividingReader) or (name == "train" and _is_divided(data)):
         return load_splits(data, scheme, [name])[name]
     return DatasetStream(reader, scheme, name)
 
@@ -66,4 +66,4 @@ def open_splits(data: DataSpec, scheme: SchemeName) -> dict[str, SentenceSource]
 
 
 def _is_divided(data: DataSpec) -> bool:
-    return any(isinstance(getattr(data, name), HoldoutReader) for name in SPLITS)
+    return any(isinstance(getattr(data, name), DividingReader) for name in SPLITS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
+from ..components.readers.sampling import limited
 from ..components.slots import Reader
 from ..errors import DataError
 from ..schemes.detection import TagDetector, TagReading
@@ -42,7 +42,7 @@ class RawDataset:
 
 def read(reader: Reader) -> Iterator[Sentence]:
     """Yield the reader's sentences, at most `limit`, without empty words."""
-    return map(without_empty_words, islice(reader.read(), reader.limit))
+    return map(without_empty_words, limited(reader))
 
 
 def read_checked(reader: Reader) -> Iterator[Sentence]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..components.readers.holdout import HoldoutReader
+from ..components.readers.dividing import DividingReader
+from ..components.readers.folds import FoldReader
 from ..components.slots import Reader
 from ..errors import DataError, Problem, nearest
 from ..files.data_files import is_missing
@@ -53,7 +54,7 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
         if name not in readers:
             message = f"there is no {name} data; this spec has {', '.join(readers) or 'none'}"
             raise DataError(Problem(message, suggestion=nearest(name, readers)))
-    held_out = {name: reader for name, reader in readers.items() if isinstance(reader, HoldoutReader)}
+    held_out = {name: reader for name, reader in readers.items() if isinstance(reader, DividingReader)}
     parts: dict[str, RawDataset] = {}
     if held_out and ("train" in requested or held_out.keys() & set(requested)):
         parts = _divide_train(readers, held_out)
@@ -65,13 +66,18 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     return splits
 
 
-def _divide_train(readers: dict[str, Reader], held_out: dict[str, HoldoutReader]) -> dict[str, RawDataset]:
-    """The training data and the parts held out of it, before conversion to a scheme."""
+def _divide_train(readers: dict[str, Reader], held_out: dict[str, DividingReader]) -> dict[str, RawDataset]:
+    """The training data and the parts held out of it, before conversion to a scheme.
+
+    The test part of a fold is taken first, so that it depends on no other key: the parts of all folds are disjoint.
+    """
     if "train" not in readers or "train" in held_out:
         raise DataError("`holdout` takes sentences out of train, but there is no train data")
     train = read_raw(readers["train"])
     rest, parts = train.sentences, {}
-    for name, reader in held_out.items():
+    for name, reader in sorted(held_out.items(), key=lambda each: not isinstance(each[1], FoldReader)):
         rest, part = reader.divide(rest)
         parts[name] = replace(train, sentences=part)
+    for reader in held_out.values():
+        rest = reader.training_part(rest)
     return {"train": replace(train, sentences=rest), **parts}

@@ -179,7 +179,8 @@ class LabellingPreview(RunPreview[Experiment]):
         """Count each split, compare the splits, and warn about anomalies."""
         from .audit import audit  # here: it imports numpy
 
-        return audit(self.loaded)
+        with self.loaded.locate_errors():
+            return audit(self.loaded)
 
 
 def check_models(runs: Iterable[RunPreview[Any]], missing: Iterable[Problem] = ()) -> None:

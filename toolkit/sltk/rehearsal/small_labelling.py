@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import run
+from ..components.readers.dividing import DividingReader
 from ..components.readers.holdout import HoldoutReader
 from ..components.readers.jsonl import JsonlReader
 from ..components.slots import Head, Reader
@@ -83,28 +84,26 @@ def _small_instruct(
 
 
 def _small_data(experiment: Experiment, folder: Path, progress: Progress) -> DataSpec:
-    splits = {name: getattr(experiment.data, name) for name in SPLITS}
     readers = {
         name: _small_reader(name, reader, experiment, folder, progress)
-        for name, reader in splits.items()
-        if reader is not None
+        for name, reader in experiment.data.readers().items()
     }
-    return experiment.data.model_copy(update=readers)
+    return experiment.data.model_copy(update={**readers, "folds": None})
 
 
 def _small_reader(
     name: str, reader: Reader, experiment: Experiment, folder: Path, progress: Progress
 ) -> Reader:
     """The reader for a few of its sentences, or for its example if its data is not on this machine."""
-    if isinstance(reader, HoldoutReader):
+    if isinstance(reader, DividingReader):
         train = experiment.data.train
-        if reader.by == "document" and not isinstance(train, HoldoutReader):
+        if reader.by == "document" and not isinstance(train, DividingReader):
             progress.note(
                 f"rehearsal: {name}: same as train, whose first sentences may belong to one document"
             )
             return _small_reader(name, train, experiment, folder, progress)
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
-        return reader.model_copy(update={"count": 4, "fraction": None, "allow_empty": True})
+        return HoldoutReader(count=4, seed=reader.seed, allow_empty=True)
     absent = next(absences(reader), None)
     if absent is None:
         limit, is_bare = _few_with_annotation(reader)

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from ..components.readers.dividing import DividingReader
+from ..components.readers.folds import FoldReader
 from ..components.registry import RefusedError, registry
 from ..components.slots import Aligner, Backbone, Head, Metric, Reader, Splitter
 from ..components.strict import StrictModel
@@ -31,6 +33,7 @@ from ..schemes.names import SchemeName
 from ..types import PrecisionSetting
 from ..yamltree.scalars import resolve_import
 from . import sharding_rules
+from .fold_settings import FoldSpec
 from .instruct_settings import InstructSpec
 from .recipes import RECIPES, RecipeName
 
@@ -49,6 +52,34 @@ class DataSpec(StrictModel):
         description="sentences to score during training; `{type: holdout}` takes a part of `train`",
     )
     test: Reader | None = Field(default=None, description="sentences to score after training")
+    folds: FoldSpec | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # as in run directories of earlier versions
+        description="cross-validation: test on a part of `train`, and train on the others",
+    )
+
+    @model_validator(mode="after")
+    def _set_test_of_fold(self) -> DataSpec:
+        if self.folds is None:
+            return self
+        if self.test is not None:
+            raise RefusedError(
+                "`folds` tests on parts of `train`: leave out `test`, or write `test: null`", "test"
+            )
+        # The model is frozen, so a validator cannot assign the attribute.
+        self.__dict__["test"] = self.folds.reader(allow_empty=self.train.allow_empty)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_test_of_fold(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the test part of a fold, which `folds` gives."""
+        values: dict[str, Any] = handler(self)
+        return values if self.folds is None else {key: item for key, item in values.items() if key != "test"}
+
+    def readers(self) -> dict[str, Reader]:
+        """The reader of each split that the run has."""
+        readers = {name: getattr(self, name) for name in ("train", "validation", "test")}
+        return {name: reader for name, reader in readers.items() if reader is not None}
 
 
 class TrainerSpec(StrictModel):
@@ -168,11 +199,6 @@ class TrainerSpec(StrictModel):
 def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     """The factory of a default component, which is looked up when it is needed: imports register nothing."""
     return lambda: registry.find(slot, name)(**options)
-
-
-def _is_sentence_holdout(reader: Reader | None) -> bool:
-    """Whether a reader is a `holdout` that takes single sentences, not whole documents."""
-    return reader is not None and reader.type_name == "holdout" and getattr(reader, "by", None) == "sentence"
 
 
 def default_metrics(scheme: str | None) -> list[Any]:
@@ -296,9 +322,8 @@ class Experiment(RunSpec):
     @model_validator(mode="after")
     def _check_annotation(self) -> Experiment:
         """Readers of plain text have no tags to learn or to score."""
-        for name in DataSpec.model_fields:
-            reader = getattr(self.data, name)
-            if reader is not None and not reader.has_annotation:
+        for name, reader in self.data.readers().items():
+            if not reader.has_annotation:
                 about = f"reader `{reader.type_name}` reads text without annotation here"
                 notes = [
                     "text is for `sltk pretrain` and `sltk predict`; `sltk list reader` shows all readers"
@@ -309,13 +334,10 @@ class Experiment(RunSpec):
     @model_validator(mode="after")
     def _set_splitter_of_readers(self) -> Experiment:
         """Readers without their own splitter split text like prediction does."""
-        readers = {name: getattr(self.data, name) for name in DataSpec.model_fields}
         changes = {
             name: reader.model_copy(update={"splitter": self.splitter})
-            for name, reader in readers.items()
-            if reader is not None
-            and "splitter" in type(reader).model_fields
-            and "splitter" not in reader.model_fields_set
+            for name, reader in self.data.readers().items()
+            if "splitter" in type(reader).model_fields and "splitter" not in reader.model_fields_set
         }
         # The model is frozen, so a validator cannot assign the attribute.
         self.__dict__["data"] = self.data.model_copy(update=changes)
@@ -323,11 +345,21 @@ class Experiment(RunSpec):
 
     @model_validator(mode="after")
     def _check_document_context(self) -> Experiment:
-        """A `holdout` of single sentences would separate them from their documents."""
-        holdouts = [name for name in DataSpec.model_fields if _is_sentence_holdout(getattr(self.data, name))]
-        if self.document_context and holdouts:
-            about = "`holdout` takes sentences away from their neighbours, which `document_context` needs"
-            advice = f"set `by: document` in {holdouts[0]}, or give it a separate file"
+        """A part of single sentences would be separated from its documents."""
+        if not self.document_context:
+            return self
+        for name, reader in self.data.readers().items():
+            if isinstance(reader, FoldReader) and reader.by == "sentence":
+                what, advice = "folds", "set `by: document` in folds"
+            elif isinstance(reader, DividingReader) and reader.by == "sentence":
+                what, advice = reader.type_name, f"set `by: document` in {name}, or give it a separate file"
+            elif reader.limit_seed is not None:
+                what, advice = "limit_seed", f"leave it out in {name}"
+            elif self.data.folds is not None and self.data.folds.train_limit is not None:
+                what, advice = "train_limit", "leave it out in folds"
+            else:
+                continue
+            about = f"`{what}` takes sentences away from their neighbours, which `document_context` needs"
             raise RefusedError(f"{about}: {advice}", "document_context")
         return self
 

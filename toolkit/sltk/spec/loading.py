@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import InvalidSpecError, ModelError, Problem, SpecError, UsageError
+from ..errors import DataError, InvalidSpecError, ModelError, Problem, SpecError, UsageError
 from ..yamltree.extends import Reading, read, with_overrides
 from ..yamltree.lookup import child, entry_at, faults
 from ..yamltree.scalars import resolve_import, source_text, written_text
@@ -45,7 +45,7 @@ class Loaded(Generic[M]):
         """Add positions to errors raised inside whose problems name a path of the spec."""
         try:
             yield
-        except (SpecError, ModelError) as error:
+        except (SpecError, DataError, ModelError) as error:
             raise type(error)([self.located(problem) for problem in error.problems]) from error
 
     def located(self, problem: Problem) -> Problem:

@@ -27,6 +27,7 @@ from ..yamltree.extends import Reading
 from ..yamltree.source import Node, core_scalar
 from . import comparison_text
 from .common_values import split_common
+from .fold_axis import with_folds, with_sweep
 from .run_names import run_names, value_text
 from .sweep_spec import SweepPart
 from .variations import Combination, apply_settings, combinations
@@ -176,11 +177,12 @@ def plan_from(reading: Reading, policy: ImportPolicy | None = None) -> Plan:
     Raises:
         InvalidSpecError: see `plan`.
     """
+    reading = with_sweep(reading)
     _check_is_sweep(reading)
     part = loading.validate(reading, SweepPart, policy)
     keys = reading.tree.value
     base = Node(reading.tree.mark, {key: entry for key, entry in keys.items() if key not in _SWEEP_KEYS})
-    settings = list(combinations(keys["sweep"].node))
+    settings = list(with_folds(base, combinations(keys["sweep"].node)))
     if len(settings) > MOST_RUNS:
         raise InvalidSpecError(part.problem("sweep", f"{len(settings):,} runs; at most {MOST_RUNS:,}"))
     runs = _validated_runs(base, settings, reading.settings)
@@ -196,7 +198,11 @@ def _check_is_sweep(reading: Reading) -> None:
         return
     near = nearest("sweep", [key for key in keys if key not in Experiment.model_fields])
     mark = keys[near].key if near else reading.tree.mark
-    notes = () if near else ("`sltk train` runs it; a sweep has `sweep: {grid: {seed: [120, 121]}}`",)
+    notes = (
+        ()
+        if near
+        else ("`sltk train` runs it; a sweep has `sweep: {grid: {seed: [120, 121]}}`, or `data.folds`",)
+    )
     message = "this is the spec of a run, not of a sweep: it has no `sweep`"
     raise InvalidSpecError(mark.problem(message, suggestion="sweep" if near else None, notes=notes))
 

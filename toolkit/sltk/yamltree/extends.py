@@ -17,9 +17,9 @@ from ..files.paths import expanded, resolved
 from .lookup import child, node_text
 from .overlay import overlay, parse_override
 from .scalars import resolve_path
-from .source import Mark, Node, parse_yaml
+from .source import Entry, Mark, Node, parse_yaml
 
-SpecKind = Literal["search", "sweep", "pretraining", "run"]
+SpecKind = Literal["search", "sweep", "pretraining", "folds", "run"]
 _KIND_KEYS: dict[str, SpecKind] = {"search": "search", "sweep": "sweep", "objective": "pretraining"}
 """The key that identifies each kind, in order of precedence."""
 _SIBLINGS = {
@@ -74,7 +74,18 @@ def spec_kind(path: str | Path, overrides: Sequence[str] = ()) -> SpecKind:
         tree = read(path, overrides).tree
     except SpecError:
         return "run"
-    return next((kind for key, kind in _KIND_KEYS.items() if child(tree, key) is not None), "run")
+    kinds = (kind for key, kind in _KIND_KEYS.items() if child(tree, key) is not None)
+    return next(kinds, "run" if open_folds(tree) is None else "folds")
+
+
+def open_folds(tree: Node) -> Entry | None:
+    """`data.folds`, if it does not say which fold a run tests, so that the spec stands for all of them."""
+    data = child(tree, "data")
+    folds = None if data is None else child(data.node, "folds")
+    if folds is None or not isinstance(folds.node.value, dict):
+        return None
+    fold = child(folds.node, "fold")
+    return folds if fold is None or fold.node.value is None else None
 
 
 def _read_file(

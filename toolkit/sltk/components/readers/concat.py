@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
 from pydantic import Field
 
@@ -12,6 +11,7 @@ from ...types import Sentence
 from ..examples import text_sentences
 from ..registry import register
 from ..slots import Reader
+from .sampling import limited
 
 
 @register.reader("concat")
@@ -28,7 +28,7 @@ class ConcatReader(Reader):
     def read(self) -> Iterator[Sentence]:
         """Yield the sentences without annotation: tags of different sources may have different meanings."""
         for reader in self.readers:
-            for sentence in islice(reader.read(), reader.limit):
+            for sentence in limited(reader):
                 yield replace(sentence, tags=None, spans=None)
 
     example_sentences = text_sentences

@@ -73,10 +73,15 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
             subwords[name] = subword_counter.counts()
     between = compare(splits, counts, indices)
     warnings = [
-        loaded.problem(f"data.{finding.split}", finding.message, notes=finding.notes)
+        loaded.problem(_place(experiment, finding.split), finding.message, notes=finding.notes)
         for finding in findings.find(experiment, counts, subwords, between)
     ]
     return Audit(counts, subwords, tokens, between, warnings)
+
+
+def _place(experiment: Experiment, split: str) -> str:
+    """The key of the spec that gives a split."""
+    return "data.folds" if split == "test" and experiment.data.folds is not None else f"data.{split}"
 
 
 __all__ = ["Audit", "audit"]
