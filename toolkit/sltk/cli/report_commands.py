@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .app import app, print_info, print_result, print_table
 from .terminal import results_are_stored
 
 if TYPE_CHECKING:
+    from ..inspection.error_kinds import KindCounts
     from ..reports.assembly import Report
+
+
+class ErrorSplit(StrEnum):
+    """The data of the page of errors."""
+
+    test = "test"
+    validation = "validation"
+
 
 _COMPARISON_COLUMNS = ("comparison", "difference", "95 % (sentences)", "p t", "p randomisation")
 """The columns that a terminal has room for."""
@@ -25,7 +37,25 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="folder of the report  [default: reports/NAME]"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="folder of the report  [default: reports/NAME]; with --errors, a file  "
+            "[default: reports/NAME-errors.html]",
+        ),
+    ] = None,
+    errors: Annotated[
+        bool,
+        typer.Option(
+            "--errors",
+            help="write a page with gold against predicted spans instead: of one run directory, or of two side "
+            "by side. It contains the text of the data",
+        ),
+    ] = False,
+    split: Annotated[
+        ErrorSplit | None,
+        typer.Option("--split", help="with --errors: the data to show  [default: test, else validation]"),
     ] = None,
     tasks: Annotated[
         bool, typer.Option("--tasks", help="treat runs on different data as separate tasks, not as an error")
@@ -58,7 +88,15 @@ def report(
     """Write report.html, report.md, table.tex, results.csv and figures of all finished runs in and below DIR.
 
     Example: `sltk report runs/absa --output reports/absa --records absa.jsonl`
+
+    `sltk report --errors runs/tiny` writes a page with the errors of one run, to be filtered in a browser.
     """
+    if errors:
+        others = {"--tasks": tasks, "--baseline": baseline, "--compare": compare, "--records": records}
+        _report_errors(sources, output, split, [name for name, value in others.items() if value])
+        return
+    if split is not None:
+        raise UsageError("`--split` chooses the data of the page of errors: use it with `--errors`")
     from ..reports.assembly import write_report
 
     result = write_report(
@@ -66,6 +104,33 @@ def report(
     )
     with results_are_stored():
         _print_report(result)
+
+
+def _report_errors(
+    sources: Sequence[Path], output: Path | None, split: ErrorSplit | None, others: Sequence[str]
+) -> None:
+    """Write the page of errors, and print the number of errors of each kind."""
+    from ..inspection.error_browser import write_error_browser
+    from ..inspection.error_kinds import count_kinds
+
+    if others:
+        raise UsageError(f"{', '.join(f'`{name}`' for name in others)} does not go with `--errors`")
+    file, runs = write_error_browser(sources, output, split=split.value if split else None)
+    with results_are_stored():
+        for run in runs:
+            rows = count_kinds(run.comparisons())
+            total = ["together", *(f"{sum(column):,}" for column in _columns(rows))]
+            cells = [[row.kind, f"{row.number:,}", f"{row.gold:,}", f"{row.predicted:,}"] for row in rows]
+            print_result(f"{run.name}: {run.split}, {len(run.sentences):,} sentences")
+            print_table(("kind", "times", "gold spans", "predicted spans"), [*cells, total])
+            if not run.has_scores:
+                print_info(f"note: `{run.folder}` stores no scores, so the page shows no confidence")
+        print_result(f"errors: {file}")
+
+
+def _columns(rows: Sequence[KindCounts]) -> Iterator[list[int]]:
+    for name in ("number", "gold", "predicted"):
+        yield [getattr(row, name) for row in rows]
 
 
 def _print_report(result: Report) -> None:

@@ -1,7 +1,9 @@
-"""The frame of a self-contained web page without scripts, light or dark like the browser."""
+"""The frame of a self-contained web page, light or dark like the browser; without scripts unless one is given."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -13,7 +15,7 @@ _OPENING = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>
 {common}{style}</style>
@@ -23,12 +25,29 @@ _OPENING = """<!doctype html>
 ENDING = "</body>\n</html>\n"
 
 
-def opening(title: str, style: str, language: str = "en") -> str:
+_WITHOUT_SCRIPT = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def opening(title: str, style: str, language: str = "en", script: str | None = None) -> str:
     """The page up to its content; `style` adds to `common_style`.
 
-    The title may be any text. Pictures must be `data:` URLs.
+    The title may be any text. Pictures must be `data:` URLs. A page with a script allows exactly this script and this
+    style, by their hashes: neither event handlers nor `style` attributes in its markup.
     """
-    return _OPENING.format(title=escape_text(title), common=common_style(), style=style, language=language)
+    common = common_style()
+    policy = _WITHOUT_SCRIPT
+    if script is not None:
+        policy = (
+            f"default-src 'none'; style-src {_hash(f'{chr(10)}{common}{style}')}; script-src {_hash(script)}"
+        )
+    return _OPENING.format(
+        title=escape_text(title), common=common, style=style, language=language, policy=policy
+    )
+
+
+def _hash(content: str) -> str:
+    """The content of an element as a Content Security Policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 @cache

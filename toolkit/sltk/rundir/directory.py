@@ -6,7 +6,7 @@ environment.json      versions, device, revision, seed, proof of the mask
 checkpoints/          the newest checkpoint, and the best one if it is selected: for --resume
 log.jsonl             loss, learning rate, scores, notes
 model/                see models/saving.py
-predictions/SPLIT.conll
+predictions/SPLIT.conll, and SPLIT.scores.jsonl
 corpus/, steps/       of `sltk pretrain`: token ids during training, and snapshots of the model
 tensorboard/, …       with `trainer.log_to`: see trackers/
 metrics.json          written last: a run that has it is finished
@@ -41,6 +41,7 @@ from .environment import TrainedModel, attention, environment, mask_proof
 from .log import LoggedProgress
 from .ownership import foreign_files, read_from
 from .pretrained_origin import origin_of
+from .scored_predictions import write_scores
 
 
 class RunDirectory:
@@ -289,11 +290,16 @@ class RunDirectory:
         self.discard_corpus()
 
     def write_predictions(self, split: str, predictions: Iterable[Prediction]) -> None:
-        """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag as scored, even if it is ill-formed."""
+        """Write `predictions/SPLIT.conll`: word, gold tag, predicted tag as scored, even if it is ill-formed.
+
+        Beside it, `SPLIT.scores.jsonl` has the scores of words and spans, if the model gives any.
+        """
         if processes.is_main_process():
+            predictions = list(predictions)
             writer: Any = registry.find("writer", "conll")()
             with atomic.open_text(self.predictions / f"{split}.conll") as file:
                 file.writelines(writer.render(replace(each, scheme=None) for each in predictions))
+            write_scores(self.predictions / f"{split}.scores.jsonl", predictions)
 
     def experiment(self, policy: ImportPolicy) -> Experiment:
         """Load the spec of a finished labelling run, and run its `imports:` if `policy` lets them.
