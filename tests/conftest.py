@@ -87,6 +87,7 @@ tensorboard_library = optional("tensorboard", "tensorboard")
 onnx_library = optional("onnx", "onnxscript", "onnxruntime", "onnx")
 serve_library = optional("serve", "uvicorn", "fastapi")
 gguf_library = optional("gguf", "gguf")
+optuna_library = optional("search", "optuna")
 presidio_library = optional("dev", "presidio_analyzer")
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from ..components.registry import SAME_AS
 from ..pretraining.pretrain_spec import PretrainSpec
 from ..search.search_spec import SearchPart
+from ..search.tuning.tuning_spec import TuningPart
 from ..spec.experiment import Experiment
 from ..sweeps.sweep_spec import SweepPart
 
@@ -28,14 +29,12 @@ def spec_schema() -> dict[str, Any]:
     keys are checked. `${NAME}` is allowed in place of a number or a truth value.
     """
     definitions: dict[str, Any] = {}
-    run, pretraining, sweep, search = (
+    run, pretraining, sweep, search, tuning = (
         _without_definitions(model, definitions)
-        for model in (Experiment, PretrainSpec, SweepPart, SearchPart)
+        for model in (Experiment, PretrainSpec, SweepPart, SearchPart, TuningPart)
     )
-    own = {
-        key: part["properties"][key]
-        for part, key in ((sweep, "sweep"), (sweep, "executor"), (search, "search"))
-    }
+    own = {key: sweep["properties"][key] for key in ("sweep", "executor")}
+    own["search"] = {"anyOf": [part["properties"]["search"] for part in (search, tuning)]}
     extends = {"type": "string", "description": "another spec that this one starts from"}
     top = {
         name: {"description": field.description}

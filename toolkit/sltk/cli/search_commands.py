@@ -1,4 +1,4 @@
-"""`sltk search`: the best mask at a fraction of the cost of training all masks."""
+"""`sltk search`: the best mask, or the best values of any keys, without training them all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .app import (
     JsonOption,
     RetryOption,
@@ -26,9 +27,13 @@ from .terminal import results_are_stored
 
 if TYPE_CHECKING:
     from ..search import SearchResult
+    from ..search.tuning import TuningPlan, TuningResult
+
+_MOST_ROWS = 25
+"""Trials to print; all of them are in search.json."""
 
 
-@app.command("search", short_help="Find the best mask without training all masks.")
+@app.command("search", short_help="Find the best mask, or the best values of any keys.")
 def search(
     spec: SpecArgument,
     output: Annotated[
@@ -36,27 +41,37 @@ def search(
         typer.Option("--output", "-o", metavar="DIR", help="folder of the search  [default: runs/NAME]"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show masks, strategy and budget, and run nothing")
+        bool, typer.Option("--dry-run", help="show what would be searched, and run nothing")
     ] = False,
     retry: RetryOption = False,
     extend: Annotated[
-        bool, typer.Option("--extend", help="if the folder holds a sweep of other runs: add these runs to it")
+        bool,
+        typer.Option(
+            "--extend", help="of masks: if the folder holds a sweep of other runs, add these runs to it"
+        ),
     ] = False,
     json: JsonOption = False,
     set_: SetOption = None,
     threads: ThreadsOption = None,
     trust_code: TrustOption = False,
 ) -> None:
-    """Find the mask with the best validation score within the budget of SPEC's `search:`.
+    """Find the mask, or the values of the keys in `space`, with the best validation score, as SPEC's `search:` says.
 
-    The folder is that of a sweep. To continue an interrupted search, repeat the command: finished runs are not
-    repeated. `sltk sweep` can train the remaining runs.
+    To continue an interrupted search, repeat the command: finished runs are not repeated. The folder of a search over
+    masks is that of a sweep, and `sltk sweep` can train the remaining runs.
     """
     from .. import search as searching
     from ..preview.run_preview import check_models
+    from ..search import tuning
     from .spec_kinds import previews
     from .sweep_display import SearchDisplay, search_lines
 
+    if tuning.has_space(spec, set_ or ()):
+        if extend:
+            raise UsageError("--extend is for searches over masks: raise `search.trials` to add trials")
+        values = tuning.plan(spec, set_ or (), import_policy(trust_code))
+        _tune(values, output or Path("runs") / values.name, dry_run=dry_run, retry=retry, json=json)
+        return
     plan = searching.plan(spec, set_ or (), import_policy(trust_code))
     check_models(previews(plan.sweep), plan.sweep.missing_packages())
     state = searching.begin(plan)
@@ -101,3 +116,52 @@ def _print_outcome(result: SearchResult, folder: Path) -> None:
     spent = f"{result.spent:.2f} full runs, {result.share:.1%} of training all {result.masks} masks"
     print_result(f"cost: {spent}; {time_text(result.seconds)}")
     print_result(f"its run: {folder / 'runs' / result.run}")
+
+
+def _tune(plan: TuningPlan, folder: Path, *, dry_run: bool, retry: bool, json: bool) -> None:
+    """Search over values of keys, and print the trials."""
+    from ..preview.run_preview import check_models
+    from ..search import tuning
+    from .spec_kinds import tuning_previews
+    from .tuning_display import TuningDisplay, space_lines
+
+    check_models(tuning_previews(plan), plan.missing_packages())
+    for line in space_lines(plan):
+        print_info(line)
+    if dry_run:
+        return
+    state = tuning.begin(plan)
+    with TuningDisplay(state) as display:
+        result = tuning.run(plan, folder, state=state, retry=retry, watcher=display)
+    with results_are_stored():
+        if json:
+            print_json(asdict(result))
+        else:
+            _print_trials(plan, result, folder)
+
+
+def _print_trials(plan: TuningPlan, result: TuningResult, folder: Path) -> None:
+    from ..search.tuning.tuning_runner import sorted_trials
+    from .sweep_display import time_text
+    from .tuning_display import counts_text, score_cells, short_keys
+
+    trials = sorted_trials(result.trials)
+    names = short_keys(list(plan.space))
+    rows = [
+        (
+            trial["name"],
+            *score_cells(trial),
+            *(plan.space[key].shown(trial["parameters"][key]) for key in names),
+        )
+        for trial in trials[:_MOST_ROWS]
+    ]
+    print_table(["trial", "validation", "epochs", *names.values()], rows)
+    if len(trials) > _MOST_ROWS:
+        print_result(f"… and {len(trials) - _MOST_ROWS} more in {folder / 'search.json'}")
+    test = f", test {result.test:.4f}" if result.test is not None else ""
+    print_result(f"best trial: {result.best}, validation {result.validation:.4f}{test}")
+    if result.importance:
+        shares = ", ".join(f"{names[key]} {share:.0%}" for key, share in result.importance.items())
+        print_result(f"importance: {shares}")
+    print_result(f"trials: {counts_text(result.count)}; {time_text(result.seconds)}")
+    print_result(f"its spec: {folder / 'best.yaml'}; its run: {folder / 'runs' / str(result.best)}")

@@ -18,10 +18,12 @@ from ..pretraining.pretraining_preview import PretrainingPreview
 from ..preview.model_check import study_only
 from ..preview.run_preview import LabellingPreview, RunPreview, raise_if
 from ..preview.summary import component_text
+from ..search import tuning
 from ..spec import loading
 from ..spec.imports import ImportPolicy
 from ..yamltree.extends import spec_kind
 from .sweep_display import search_lines
+from .tuning_display import space_lines
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,29 @@ class CheckedSearch(CheckedSweep):
         return super().as_json() | {"search": self.search.settings.model_dump(mode="json")}
 
 
+@dataclass(frozen=True)
+class CheckedTuning(CheckedSpec):
+    """A spec whose `search:` has a `space`: a run in which the values of some keys are searched."""
+
+    plan: tuning.TuningPlan
+
+    def missing_packages(self) -> list[Problem]:
+        """Problems with the packages of the search and of its executor."""
+        return self.plan.missing_packages()
+
+    def summary(self) -> Iterator[str]:
+        """The keys with their ranges, and the summary of a run with the first values."""
+        yield f"{self.plan.name}: a search, executor {component_text(self.plan.executor)}"
+        yield from space_lines(self.plan)
+        yield "\nA run with the first value of each key:"
+        yield from super().summary()
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings of the search, and the resolved spec with the first values."""
+        values = self.plan.resolved()
+        return super().as_json() | {"search": values["search"], "executor": values["executor"]}
+
+
 def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedSpec:
     """Load a spec of any kind; `policy` decides which `imports:` may run.
 
@@ -97,6 +122,9 @@ def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedS
         InputError: the spec is invalid; `problems` lists all errors.
     """
     kind = spec_kind(spec, overrides)
+    if kind == "search" and tuning.has_space(spec, overrides):
+        planned = tuning.plan(spec, overrides, policy)
+        return CheckedTuning(tuning_previews(planned), planned)
     if kind == "search":
         searched = search.plan(spec, overrides, policy)
         plan = searched.sweep
@@ -116,3 +144,8 @@ def load(spec: Path, overrides: Sequence[str], policy: ImportPolicy) -> CheckedS
 def previews(plan: sweeps.Plan) -> list[LabellingPreview]:
     """The runs of a sweep before they start."""
     return [LabellingPreview(run.loaded) for run in plan.runs]
+
+
+def tuning_previews(plan: tuning.TuningPlan) -> list[LabellingPreview]:
+    """Runs that have each choice of a search, and each end of a range, once; the first has the first value of each."""
+    return [LabellingPreview(run.loaded) for run in plan.variants()]

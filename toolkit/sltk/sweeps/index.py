@@ -17,7 +17,8 @@ from typing import Literal
 
 from ..errors import RunError
 
-State = Literal["waiting", "running", "done", "failed", "damaged"]
+State = Literal["waiting", "running", "done", "pruned", "failed", "damaged"]
+"""`pruned`: ended early on purpose, and without a model."""
 VERSION = 1
 
 
@@ -30,7 +31,7 @@ class Row:
     """Digest of its spec."""
     state: State = "waiting"
     reason: str = ""
-    """The reason why it failed or counts as damaged."""
+    """The reason why it failed, was ended early or counts as damaged."""
     deaths: int = 0
     """Number of times in a row that its process died without progress."""
     interruptions: int = 0

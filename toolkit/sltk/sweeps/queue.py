@@ -122,7 +122,10 @@ class RunQueue:
             self._watcher.note(f"{name}: {event['message']}")
 
     def finished(self, name: str, metrics: dict[str, Any]) -> None:
-        """Record that a run is done."""
+        """Record that a run is done, or that it ended early on purpose, with the reason as `pruned`."""
+        if "pruned" in metrics:
+            self._end(replace(self._timed(name), state="pruned", reason=str(metrics["pruned"])))
+            return
         self._end(finished_row(self._timed(name), self.folder / "runs" / name))
 
     def failed(self, name: str, failure: Failure) -> None:

@@ -164,7 +164,7 @@ def run(
             queue = RunQueue(
                 folder, rows, index, watcher, fill, force, select.limit, select.arguments, plan.flawed
             )
-            _execute(queue, executor or plan.executor, watcher, is_shard=select.shard is not None)
+            execute_queue(queue, executor or plan.executor, watcher, is_shard=select.shard is not None)
             return Outcome(folder, queue.rows, queue.stopped, plan.flawed)
 
 
@@ -186,7 +186,8 @@ def read_status(
     return Status(_rows(select.of(plan), folder, indexed), flawed=plan.flawed)
 
 
-def _execute(queue: RunQueue, executor: Executor, watcher: Watcher, *, is_shard: bool) -> None:
+def execute_queue(queue: RunQueue, executor: Executor, watcher: Watcher, *, is_shard: bool = False) -> None:
+    """Execute the runs of a queue, and those that its `fill` adds; what is running at an error waits again."""
     watcher.began(queue.status())
     try:
         if not queue.is_idle():

@@ -103,13 +103,18 @@ class Variation(StrictModel):
         return self
 
 
-class SweepPart(StrictModel):
-    """The keys of a sweep spec beyond those of a run, which are checked for each run."""
+class ExecutorPart(StrictModel):
+    """The key of a spec of several runs that says where they are executed."""
 
     model_config = ConfigDict(extra="allow")
 
-    imports: list[ImportPath] = Field(default=[])
-    sweep: Variation = Field(description="the settings that vary")
     executor: Executor = Field(
         default_factory=component("executor", "local"), description="where the runs are executed"
     )
+
+
+class SweepPart(ExecutorPart):
+    """The keys of a sweep spec beyond those of a run, which are checked for each run."""
+
+    imports: list[ImportPath] = Field(default=[])
+    sweep: Variation = Field(description="the settings that vary")

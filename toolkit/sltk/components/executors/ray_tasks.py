@@ -140,7 +140,7 @@ def run_job(job: dict[str, Any], working_directory: str, threads: int) -> dict[s
     with suppress(OSError):
         os.chdir(working_directory)
     folder = Path(job["folder"]).parent.parent
-    if not (folder / "sweep.yaml").exists():
+    if not any((folder / plan).exists() for plan in ("sweep.yaml", "search.yaml")):
         message = f"node {platform.node()} does not see `{folder}`: the folder of a sweep must be shared by all nodes"
         return {"event": "failed", "kind": "error", "message": message}
     cpus.use_threads(threads)
