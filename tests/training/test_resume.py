@@ -26,8 +26,9 @@ DROPOUT = {"type": "linear", "dropout": 0.3}
 
 
 def small(**trainer: Any) -> dict[str, Any]:
-    """Nine updates with dropout, and a checkpoint every two updates and after each epoch."""
-    return tiny.spec({"epochs": 3, "save_every": 2, **trainer}, data=tiny.all_splits(), head=DROPOUT)
+    """Nine updates with dropout and two learning rates, and a checkpoint every two updates and after each epoch."""
+    settings = {"epochs": 3, "save_every": 2, "head_learning_rate": 0.02, "layer_decay": 0.5}
+    return tiny.spec({**settings, **trainer}, data=tiny.all_splits(), head=DROPOUT)
 
 
 class Events:

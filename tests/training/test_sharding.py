@@ -117,8 +117,14 @@ BERT = {**tiny.BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob":
 HALF = {"max_steps": 1, "precision": "bf16", "optimizer": "sgd", "learning_rate": 1.0}
 """One update, with the gradient itself as the step: later ones round to other bfloat16 numbers."""
 TRAINERS: dict[str, dict[str, Any]] = {
-    "full": {"select": "best", "early_stopping": 2, "epochs": 3},
-    "lora": {"gradient_checkpointing": True},
+    "full": {
+        "select": "best",
+        "early_stopping": 2,
+        "epochs": 3,
+        "head_learning_rate": 0.02,
+        "layer_decay": 0.5,
+    },
+    "lora": {"gradient_checkpointing": True, "layer_decay": 0.5},
     "bfloat16": {"max_steps": 3},
     "encoder": {"recipe": "as_released", "gradient_accumulation": 2, "batch_size": 4},
     "accumulated": {

@@ -39,6 +39,7 @@ from .schemes.names import SchemeName
 from .spec import loading
 from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
 from .spec.imports import ImportPolicy
+from .spec.learning_rates import LearningRates
 from .spec.loading import Loaded
 from .spec.writing import digest
 from .trackers.tracked_progress import tracked
@@ -138,6 +139,7 @@ def _run_in(
 ) -> dict[str, Any]:
     """Prepare → train → score → save."""
     # transformers' Trainer takes seconds to import.
+    from .training import parameter_groups
     from .training.attention_record import AttentionRecord
     from .training.collective import SharedControl, check_device, check_same_run
     from .training.fit import fit
@@ -157,6 +159,8 @@ def _run_in(
             if force:
                 run.check_inputs(kind.readers, spec.backbone)
             kind.prepare(progress, resume=resume)
+            backbone = kind.model.network.backbone
+            parameter_groups.check(backbone, LearningRates(spec.trainer, len(backbone.flags)))
             check_same_run(digest(spec), kind.model, kind.fingerprints)
             log = run.start(spec, kind.model, kind.fingerprints, progress, resume=resume, force=force)
     finally:

@@ -187,13 +187,18 @@ def _scores(run: Path, spec: dict[str, Any], split: str, scores: dict[str, Any])
     )
 
 
+_LORA_SETTINGS = ("r", "alpha", "rslora", "dora", "dropout")
+
+
 def _settings(
     backbone: Mapping[str, Any], trainer: Mapping[str, Any], spec: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The settings that decide what is learned, with those of LoRA, by their keys in a spec."""
     settings = {key: trainer[key] for key in _SETTINGS if trainer.get(key) is not None}
     lora = backbone.get("lora") or {}
-    settings |= {f"lora.{key}": lora[key] for key in ("r", "alpha", "dropout") if key in lora}
+    settings |= {f"lora.{key}": lora[key] for key in _LORA_SETTINGS if key in lora}
+    if saved := lora.get("modules_to_save"):
+        settings["lora.modules_to_save"] = ", ".join(saved)
     return settings | {"seed": spec.get("seed")}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -76,8 +76,6 @@ class Component(StrictModel):
     slot: ClassVar[str] = ""
     type_name: ClassVar[str] = ""
     """The name under which it is registered; empty for a slot."""
-    unwritten_defaults: ClassVar[Mapping[str, Any]] = {}
-    """Keys that are written only if they differ from this value; specs of earlier versions lack them."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -95,11 +93,7 @@ class Component(StrictModel):
 
     @model_serializer(mode="wrap")
     def _with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        for key, default in self.unwritten_defaults.items():
-            if key in values and values[key] == default:
-                del values[key]
-        return {"type": self.type_name, **values}
+        return {"type": self.type_name, **self.without_defaults(handler(self))}
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from pydantic.annotated_handlers import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
@@ -106,6 +106,20 @@ class StrictModel(BaseModel):
     def required_packages(self) -> Mapping[str, str]:
         """The optional packages needed with these values; by default `requires`."""
         return self.requires
+
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Keys that are written only if they differ from this value; specs of earlier versions lack them."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return self.without_defaults(handler(self))
+
+    def without_defaults(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values to write: without those of `unwritten_defaults` that have their default."""
+        unwritten = self.unwritten_defaults
+        return {
+            key: value for key, value in values.items() if key not in unwritten or value != unwritten[key]
+        }
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -90,9 +90,9 @@ def save_adapter(network: Any, folder: Path) -> None:
 def _save_fresh(network: Any, folder: Path) -> None:
     """Save frozen fresh weights, which no hub has, under their names without adapters."""
     state = {
-        name.replace(".base_layer.", "."): value
+        name.replace(".base_layer.", ".").replace(".original_module.", "."): value
         for name, value in network.state_dict().items()
-        if "lora_" not in name
+        if "lora_" not in name and ".modules_to_save." not in name
     }
     if getattr(network, "hf_quantizer", None) is None:
         network.save_pretrained(folder, state_dict=state)

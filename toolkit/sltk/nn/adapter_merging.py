@@ -19,6 +19,8 @@ _ADAPTER_MODULES = (
     "lora_embedding_A",
     "lora_embedding_B",
     "lora_magnitude_vector",
+    "modules_to_save",
+    "original_module",
 )
 
 
@@ -65,6 +67,9 @@ def _stored_transposed(config: Any) -> set[str]:
 
 def _own(module: Any, transposed: bool) -> dict[str, Tensor]:
     """The weights and buffers of a module itself; for a layer with adapters, their sum."""
+    if "original_module" in module._modules:  # trained whole, in a copy
+        (name,) = module.active_adapters
+        module = module.modules_to_save[name]
     layer = getattr(module, "base_layer", module)
     saved = set(layer.state_dict())
     own = {key: value.detach() for key, value in layer.named_parameters(recurse=False)}
@@ -74,12 +79,23 @@ def _own(module: Any, transposed: bool) -> dict[str, Tensor]:
         own["weight"] = weight.T.contiguous() if transposed else weight
     if layer is not module:
         delta = _delta(module)
-        own["weight"] = own["weight"].float() + (delta.T if transposed else delta)
+        changed = own["weight"].float() + (delta.T if transposed else delta)
+        own["weight"] = changed * _norm_factor(module, changed, transposed)
     return own
 
 
+def _norm_factor(module: Any, weight: Tensor, transposed: bool) -> Tensor | float:
+    """What DoRA multiplies the weights of each output with, so that they have the norm that it has trained."""
+    if not module.lora_magnitude_vector:
+        return 1.0
+    (name,) = module.active_adapters
+    trained: Tensor = module.lora_magnitude_vector[name].weight.detach().float()
+    factor = trained / torch.linalg.norm(weight, dim=0 if transposed else 1)
+    return factor if transposed else factor.unsqueeze(1)
+
+
 def _delta(module: Any) -> Tensor:
-    """The sum of the adapters of a layer, to add to its weight [out, in]: `alpha / r * B @ A`."""
+    """The sum of the adapters of a layer, to add to its weight [out, in]: `scale * B @ A`."""
     changes = [
         module.lora_B[name].weight.detach().float()
         @ module.lora_A[name].weight.detach().float()

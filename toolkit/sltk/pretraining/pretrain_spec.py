@@ -11,7 +11,7 @@ from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
 from ..masks import is_causal
 from ..spec import sharding_rules
-from ..spec.experiment import RunSpec, TrainerSpec
+from ..spec.experiment import RunSpec, TrainerSpec, check_layer_decay, check_saved_modules
 
 Objective = Literal["clm", "mlm", "mntp"]
 
@@ -103,6 +103,10 @@ class PretrainSpec(RunSpec):
                 "`merge` needs a pretrained model: with `init: random`, the weights before training are noise"
             )
             raise RefusedError(about, "merge")
+        check_saved_modules(backbone)
+        if self.merge not in (None, 1) and backbone.lora is not None and backbone.lora.dora:
+            about = "`merge` scales the change that an adapter makes, and that of `dora` has no single scale"
+            raise RefusedError(about, "merge")
         if backbone.adapter is not None and self.merge is not None:
             about = "`merge` scales an adapter that starts at zero: leave it out, or start without `backbone.adapter`"
             raise RefusedError(about, "merge")
@@ -145,6 +149,10 @@ class PretrainSpec(RunSpec):
             raise RefusedError("pre-training keeps the last model: `select: last`", "trainer.select")
         if self.trainer.early_stopping is not None:
             raise RefusedError("pre-training does not stop early", "trainer.early_stopping")
+        if self.trainer.head_learning_rate is not None:
+            about = "`head_learning_rate` is for labelling runs: a language model has no new head"
+            raise RefusedError(about, "trainer.head_learning_rate")
+        check_layer_decay(self)
         if self.trainer.sharding != "none":
             sharding_rules.check_model("pre-training", self.backbone)
         if self.snapshots is not None and self.trainer.max_steps is not None:

@@ -29,7 +29,7 @@ from .model_check import (
     unscalable,
     unseen_words,
 )
-from .summary import Row, backbone_rows, changed_text, component_text, trainer_text
+from .summary import Row, backbone_rows, changed_text, component_text, rate_rows, trainer_text
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -124,7 +124,10 @@ class RunPreview(ABC, Generic[S]):
             self.data_rows(),
             backbone_rows(spec.backbone),
             self.model_rows(),
-            [("trainer", trainer_text(spec.trainer))],
+            [
+                ("trainer", trainer_text(spec.trainer)),
+                *rate_rows(spec.trainer, needs.blocks if needs else None),
+            ],
             needs.rows() if needs is not None else (),
         ]
         for label, text in (row for group in rows for row in group):

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..components.registry import Component
+from ..components.strict import StrictModel
 from ..spec.experiment import TrainerSpec
+from ..spec.learning_rates import LearningRates
 from ..spec.options import shown_value
 
 Row = tuple[str, str]
@@ -38,8 +40,10 @@ def backbone_rows(backbone: Component) -> Iterator[Row]:
     yield "backbone", component_text(backbone, leave_out=tuple(parts))
     for key, label in parts.items():
         value: Any = getattr(backbone, key, None)
-        if isinstance(value, BaseModel):
-            settings = {name: getattr(value, name) for name in type(value).model_fields}
+        if isinstance(value, StrictModel):
+            settings = value.without_defaults(
+                {name: getattr(value, name) for name in type(value).model_fields}
+            )
             yield label, ", ".join(f"{k} {shown_value(v)}" for k, v in settings.items() if v is not None)
         elif value is not None:
             yield label, shown_value(value)
@@ -62,3 +66,10 @@ def trainer_text(trainer: TrainerSpec) -> str:
     }
     others = changed_text(trainer, leave_out=tuple(shown))
     return ", ".join(filter(None, (length, batch, trainer.optimizer, rate, trainer.schedule, others)))
+
+
+def rate_rows(trainer: TrainerSpec, blocks: int | None) -> Iterator[Row]:
+    """The learning rates of the parts of the network, if they differ."""
+    rates = LearningRates(trainer, blocks or 0)
+    if not rates.are_equal and (blocks or trainer.layer_decay == 1):
+        yield "rates", rates.text()

@@ -65,6 +65,9 @@ def small_backbone(backbone: B, progress: Progress) -> B:
                 f"rehearsal: LoRA on its query and value projections instead of {lora.target_modules}"
             )
             lora = lora.model_copy(update={"target_modules": None})
+        if lora is not None and lora.modules_to_save is not None:
+            progress.note(f"rehearsal: no `modules_to_save` instead of {lora.modules_to_save}")
+            lora = lora.model_copy(update={"modules_to_save": None})
     blocks = tiny_blocks(backbone.unmask, source.shape.blocks if source.shape is not None else None)
     exits_early = backbone.blocks != "all"
     config = tiny_config(family, blocks + exits_early)

@@ -9,8 +9,10 @@ from typing import Any
 
 from ..components.aligners.subword import SubwordAligner
 from ..components.backbones.pretrained import PretrainedBackbone
+from ..components.heads.classifying import ClassifyingHead
 from ..errors import Problem, UsageError, nearest
 from ..masks import same_form
+from ..spec.experiment import TrainerSpec
 from ..sweeps import comparison_text
 from .comparability import by_data, flat
 from .mask_order import sort_key
@@ -22,8 +24,13 @@ _IRRELEVANT = ("imports", "trainer.save_every", "trainer.log_to", "trainer.eval_
 """Keys that may differ between the runs of one configuration: they change scores by rounding at most."""
 _DEFAULTS = {
     f"{slot}.{key}": value
-    for slot, component in (("backbone", PretrainedBackbone), ("aligner", SubwordAligner))
-    for key, value in component.unwritten_defaults.items()
+    for slot, part in (
+        ("backbone", PretrainedBackbone),
+        ("aligner", SubwordAligner),
+        ("head", ClassifyingHead),
+        ("trainer", TrainerSpec),
+    )
+    for key, value in part.unwritten_defaults.items()
 }
 """Values of keys that a run directory leaves out if they have their default."""
 

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.readers.dividing import DividingReader
 from ..components.readers.folds import FoldReader
 from ..components.registry import RefusedError, registry
@@ -88,6 +89,7 @@ class TrainerSpec(StrictModel):
     required_by: ClassVar[str] = "log_to"
     earlier_defaults: ClassVar[Mapping[str, Any]] = {"gradient_checkpointing": False}
     """Defaults of earlier versions whose effect on a run is that of today's default."""
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {"head_learning_rate": None, "layer_decay": 1.0}
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
     max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
@@ -101,6 +103,16 @@ class TrainerSpec(StrictModel):
         "many as fit on a GPU, and for the batches as they are on a CPU; not with `recipe: as_released`",
     )
     learning_rate: float = Field(default=2e-4, gt=0, description="peak learning rate")
+    head_learning_rate: float | None = Field(
+        default=None, gt=0, description="peak learning rate of head and aligner; null for `learning_rate`"
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="factor of the learning rate from each block to the one below it; embeddings are below the first "
+        "block, and the last block has `learning_rate`",
+    )
     optimizer: Optimizer = Field(
         default="adamw", description="the 8-bit optimizers need a GPU; without one, `adamw` is used"
     )
@@ -211,6 +223,33 @@ def folder_name(name: str) -> str:
     if name in (".", "..") or set(name) & set("/\\") or printable(name) != name:
         raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes and control characters")
     return name
+
+
+def check_layer_decay(spec: RunSpec) -> None:
+    """Check that there are blocks whose rates `layer_decay` can divide.
+
+    Raises:
+        RefusedError: there are none.
+    """
+    if spec.trainer.layer_decay == 1:
+        return
+    if not isinstance(spec.backbone, PretrainedBackbone):
+        about = f"`layer_decay` is for transformers models, and `{spec.backbone.type_name}` is none"
+        raise RefusedError(about, "trainer.layer_decay")
+    if spec.backbone.freeze and spec.backbone.lora is None:
+        raise RefusedError("`layer_decay` has no effect with `freeze: true`", "trainer.layer_decay")
+
+
+def check_saved_modules(backbone: Backbone) -> None:
+    """Check that no layer of a model with an output layer is trained in a copy.
+
+    Raises:
+        RefusedError: one is.
+    """
+    lora = getattr(backbone, "lora", None)
+    if lora is not None and lora.modules_to_save is not None:
+        about = "`modules_to_save` is for taggers: the output layer of a language model may share the weights"
+        raise RefusedError(about, "backbone.lora.modules_to_save")
 
 
 _TAGGER_KEYS = {"aligner", "document_context", "head", "on_overflow"}
@@ -385,6 +424,7 @@ class Experiment(RunSpec):
             if getattr(self.backbone, key, False):
                 about = f"`{key}` is for taggers: a model that generates text reads it once, without padding"
                 raise RefusedError(about, f"backbone.{key}")
+        check_saved_modules(self.backbone)
         return self
 
     @model_validator(mode="after")
@@ -401,6 +441,14 @@ class Experiment(RunSpec):
             sharding_rules.check_model(
                 "tagger" if self.type == "tagger" else "instruction tuning", self.backbone
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> Experiment:
+        if self.type == "instruct" and self.trainer.head_learning_rate is not None:
+            about = "`head_learning_rate` is for `type: tagger`; a model that generates spans has no new head"
+            raise RefusedError(about, "trainer.head_learning_rate")
+        check_layer_decay(self)
         return self
 
     @model_validator(mode="after")

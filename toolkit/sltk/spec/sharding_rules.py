@@ -25,6 +25,8 @@ def check_model(kind: str, backbone: Backbone) -> None:
         reason = "cannot shard quantized weights: leave out `quantization`, or `sharding`"
     elif backbone.freeze:
         reason = "is not supported with `freeze: true`"
+    elif backbone.lora is not None and (backbone.lora.dora or backbone.lora.modules_to_save):
+        reason = "is not supported with `dora` or `modules_to_save`"
     if reason is not None:
         raise RefusedError(f"{_ABOUT} {reason}", "trainer.sharding", notes=[_NOTE])
 

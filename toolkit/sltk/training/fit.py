@@ -15,6 +15,7 @@ from ..preview.pass_plan import PassPlan
 from ..runtime import cost, processes
 from ..runtime.progress import Progress
 from ..spec.experiment import TrainerSpec
+from ..spec.learning_rates import LearningRates
 from ..spec.recipes import RECIPES
 from . import pass_choice
 from .checkpoints import ResumePoint
@@ -126,6 +127,9 @@ def make_trainer(
     batches = math.ceil(len(task.examples) / (spec.batch_size * processes.world_size()))
     saving = Saving(spec.save_every, math.ceil(batches / spec.gradient_accumulation))
     reporter = _Reporter(progress)
+    rates = LearningRates(spec, len(task.network.backbone.flags))
+    if not rates.are_equal:
+        progress.note(f"peak learning rates: {rates.text()}")
     callbacks: list[TrainerCallback] = [saving, reporter, *task.callbacks]
     if spec.early_stopping is not None:
         callbacks.append(Patience(spec.early_stopping))
@@ -143,6 +147,7 @@ def make_trainer(
         note=progress.note,
         scaler=_scaler(task, progress),
         record=task.record,
+        rates=rates,
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer

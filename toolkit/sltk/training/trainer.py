@@ -31,8 +31,9 @@ from ..nn.batching import batch_on
 from ..nn.trainable import TrainableModule
 from ..preview.pass_plan import PassPlan
 from ..runtime import processes
+from ..spec.learning_rates import LearningRates
 from ..spec.recipes import Recipe
-from . import sharded_optimizer, trainer_methods
+from . import parameter_groups, sharded_optimizer, trainer_methods
 from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
 from .epoch_batches import EpochBatches, Examples
 from .gradient_average import average_gradients
@@ -55,6 +56,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         note: receives a line when memory runs out and an update is repeated.
         scaler: scales the loss, for float16.
         record: receives the plan, again if it changes.
+        rates: the learning rates of the parts of the network.
     """
 
     def __init__(
@@ -71,10 +73,11 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         plan: PassPlan,
         note: Callable[[str], None],
         record: Callable[[dict[str, Any]], None],
+        rates: LearningRates,
         spec_digest: str | None = None,
         scaler: LossScaler | None = None,
     ) -> None:
-        self._recipe = recipe
+        self._recipe, self._rates = recipe, rates
         self._spec_digest = spec_digest
         self._data_seed = data_seed
         self._score = evaluate
@@ -165,9 +168,14 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return 0
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """Create the optimizer; the gates of a learned mask have their own learning rate, and no weight decay."""
+        """Create the optimizer, with groups of weights by learning rate.
+
+        The gates of a learned mask have their own learning rate, and no weight decay.
+        """
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
+        if is_new:
+            parameter_groups.separate(optimizer, self.model, self._rates)
         gates = self.model.gates
         if gates is not None and is_new:
             own = list(gates.parameters())

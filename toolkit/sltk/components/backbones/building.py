@@ -120,7 +120,9 @@ def _check_shape(spec: PretrainedBackbone, config: Any) -> tuple[bool, ...]:
     except masks.MaskError as error:
         raise ModelError(Problem(str(error), path="backbone.unmask")) from error
     if spec.lora is not None:
-        lora.targets(_skeleton(config), spec.lora.target_modules)
+        skeleton = _skeleton(config)
+        lora.targets(skeleton, spec.lora.target_modules)
+        lora.saved_modules(skeleton, spec.lora, quantized=spec.quantization is not None)
     return flags
 
 

@@ -54,6 +54,50 @@ def targets(model: nn.Module, target_modules: list[str] | str | None) -> list[st
     return list(target_modules)
 
 
+def saved_modules(model: nn.Module, spec: LoRA, *, quantized: bool = False) -> list[str]:
+    """The full names of the layers that are trained whole.
+
+    Args:
+        model: the model, or one without weights.
+        spec: the adapters.
+        quantized: whether the linear layers of the model will be quantized.
+
+    Raises:
+        ModelError: a name is no single layer of the model, or one that gets an adapter, or that will be quantized.
+    """
+    layers = {name: part for name, part in model.named_modules() if name and _is_layer(part)}
+    linear = {name for name, part in layers.items() if is_linear(part)}
+    adapted = {
+        full for full in linear for name in targets(model, spec.target_modules) if _ends_with(full, name)
+    }
+    names: dict[str, None] = {}
+    problems: list[Problem] = []
+    for number, name in enumerate(spec.modules_to_save or ()):
+        matches = [full for full in layers if _ends_with(full, name)]
+        path = f"backbone.lora.modules_to_save.{number}"
+        if not matches:
+            known = sorted({full.rsplit(".", 1)[-1] for full in layers})
+            notes = (f"layers: {', '.join(known)}",)
+            about = f"the model has no single layer `{name}`"
+            problems.append(Problem(about, path=path, suggestion=nearest(name, known), notes=notes))
+        elif not adapted.isdisjoint(matches):
+            about = f"`{name}` gets an adapter, so it cannot be trained whole too"
+            problems.append(Problem(about, path=path, notes=("leave it out of `target_modules`, or here",)))
+        elif quantized and not linear.isdisjoint(matches):
+            problems.append(Problem(f"`{name}` is quantized, so it cannot be trained whole", path=path))
+        names |= dict.fromkeys(matches)
+    if problems:
+        raise ModelError(problems)
+    return list(names)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module has weights, and no modules inside that have some."""
+    return any(True for _ in module.parameters(recurse=False)) and not any(
+        True for child in module.children() for _ in child.parameters()
+    )
+
+
 def _query_and_value(linear: Iterable[str]) -> list[str]:
     known = set(linear)
     match = next((names for names in QUERY_AND_VALUE if known.issuperset(names)), None)
@@ -85,14 +129,34 @@ def with_adapters(model: Any, spec: LoRA, saved: Path | None) -> nn.Module:
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
         target_modules=targets(model, names),
+        use_rslora=spec.rslora,
+        use_dora=spec.dora,
         bias="none",
         fan_in_fan_out=any(stores_transposed(part) for part in model.modules()),
     )
+    whole = saved_modules(model, spec)
     adapted: nn.Module = get_peft_model(model, config)
+    for name in whole:
+        _train_whole(model, name)
+    config.modules_to_save = whole or None
     if saved is not None:
         _replace_weights(adapted, saved / _WEIGHTS)
         adapted.requires_grad_(False)
     return adapted
+
+
+def _train_whole(model: nn.Module, name: str) -> None:
+    """Train a float32 copy of a layer in its place, as peft does with its `modules_to_save`.
+
+    peft itself compares ends of names, so that `norm` would be `input_layernorm` too.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    parent, _, last = name.rpartition(".")
+    wrapper = ModulesToSaveWrapper(model.get_submodule(name), _NAME)
+    wrapper.modules_to_save.float()
+    wrapper.set_adapter(_NAME)
+    setattr(model.get_submodule(parent), last, wrapper)
 
 
 def _check_saved(folder: Path, spec: LoRA) -> list[str]:
@@ -102,7 +166,13 @@ def _check_saved(folder: Path, spec: LoRA) -> list[str]:
         UsageError: it has not, or a file is missing or damaged.
     """
     settings = read_json(folder / _SETTINGS)
-    for key, expected in {"r": spec.r, "lora_alpha": spec.alpha, **_PLAIN}.items():
+    expected_values = {
+        "r": spec.r,
+        "lora_alpha": spec.alpha,
+        "use_dora": spec.dora,
+        "use_rslora": spec.rslora,
+    }
+    for key, expected in {**expected_values, **_PLAIN}.items():
         if (settings.get(key) or None) != (expected or None):
             raise damaged(folder / _SETTINGS, f"`{key}` is {settings.get(key)}, expected {expected}")
     names = settings.get("target_modules")
@@ -147,10 +217,10 @@ def _stored_shapes(path: Path, unused: frozenset[str] = frozenset()) -> dict[str
     return {name: tuple(entry["shape"]) for name, entry in read_header(path).items() if name not in unused}
 
 
-_PLAIN: dict[str, Any] = dict.fromkeys(
-    ("alpha_pattern", "rank_pattern", "use_dora", "use_rslora", "modules_to_save", "layer_replication")
-)
+_PLAIN: dict[str, Any] = dict.fromkeys(("alpha_pattern", "rank_pattern", "layer_replication"))
 """Settings of peft that sltk does not use, and that would change the result."""
+_NAME = "default"
+"""The name of the only adapter in a peft model."""
 _WEIGHTS, _SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _DESCRIPTIONS = ("pretraining.json", "sltk.json")
 """Files next to an adapter that name its base model, written by `sltk pretrain` and `sltk train`."""
@@ -182,7 +252,7 @@ def start_from(
     folder = _adapter_folder(Path(adapter))
     manifest.verify(folder.parent, below=f"{folder.name}/")
     _check_base(folder, base)
-    differing = list(_differences(model.peft_config["default"], folder))
+    differing = list(_differences(model.peft_config[_NAME], folder))
     if differing:
         message = f"the adapter in `{folder}` was trained with settings that differ from `lora`"
         raise ModelError(Problem(message, path="backbone.lora", notes=tuple(differing)))
@@ -274,6 +344,12 @@ def _differences(settings: Any, folder: Path) -> Iterator[str]:
         "r": (saved.get("r"), settings.r),
         "alpha": (saved.get("lora_alpha"), settings.lora_alpha),
         "target_modules": (sorted(names), sorted(settings.target_modules)),
+        "rslora": (bool(saved.get("use_rslora")), settings.use_rslora),
+        "dora": (bool(saved.get("use_dora")), settings.use_dora),
+        "modules_to_save": (
+            sorted(saved.get("modules_to_save") or ()),
+            sorted(settings.modules_to_save or ()),
+        ),
     }
     pairs |= {key: (saved.get(key) or None, None) for key in _PLAIN}
     for name, (theirs, ours) in pairs.items():

@@ -40,11 +40,26 @@ class Quantization(StrictModel):
 class LoRA(StrictModel):
     """Low-rank adapters, with peft; the other weights of the backbone are frozen."""
 
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {
+        "rslora": False,
+        "dora": False,
+        "modules_to_save": None,
+    }
+
     r: int = Field(default=64, ge=1, description="rank")
     alpha: float = Field(default=16, gt=0, description="scale of the update is alpha / r")
+    rslora: bool = Field(default=False, description="scale of the update is alpha / sqrt(r) instead (rsLoRA)")
+    dora: bool = Field(
+        default=False,
+        description="train the norm of each output's weights apart from their direction (DoRA); slower, more memory",
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout before the adapter")
     target_modules: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] | None = Field(
         default=None, description="names of the linear layers; unset: the query and value projections"
+    )
+    modules_to_save: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="names of further layers that are trained whole: embeddings, norms, linear layers",
     )
 
 
@@ -142,6 +157,9 @@ class PretrainedBackbone(Backbone):
             )
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
+        if self.dtype in ("bfloat16", "float16") and self.lora is not None and self.lora.modules_to_save:
+            about = f"layers in `modules_to_save` are float32, and those around them {self.dtype}: leave out `dtype`"
+            raise RefusedError(about, "lora.modules_to_save")
         return self
 
     def _split_gguf_name(self) -> None:
