@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .. import schemes
 from ..runtime.progress import Progress
 from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
@@ -30,6 +32,7 @@ class DataSummary:
     """Spans that are left out because they overlap others, which the scheme cannot hold."""
     changes: Changes = field(default_factory=Changes)
     tags: set[str] = field(default_factory=set)
+    """In the scheme `layers`, those of single layers."""
 
 
 def summarize(dataset: SentenceSource) -> DataSummary:
@@ -45,9 +48,14 @@ def summarize(dataset: SentenceSource) -> DataSummary:
         summary.spans += len(sentence.spans or ())
         summary.overlapping += sum(unused.reason.endswith(OVERLAPPING) for unused in sentence.unused)
         summary.changes.add(sentence.unused)
-        summary.tags.update(sentence.tags or ())
+        summary.tags.update(_known_by_name(sentence.tags or (), dataset.scheme))
     summary.repaired = dataset.repaired
     return summary
+
+
+def _known_by_name(tags: Sequence[str], scheme: SchemeName) -> Iterable[str]:
+    """The tags as a model numbers them."""
+    return tags if scheme != "layers" else (part for tag in tags for part in tag.split(schemes.SEPARATOR))
 
 
 def report_data(splits: dict[str, Dataset], progress: Progress) -> None:

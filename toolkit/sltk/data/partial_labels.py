@@ -30,10 +30,15 @@ class PartialLabels:
         self._transitions = [np.array(each) for each in schemes.transitions(labels.tags, labels.scheme)]
 
     def of(self, sentence: Sentence) -> NDArray[np.bool_] | None:
-        """[W, L]: whether each word may have each tag; None if its corpus annotates all types of the model."""
+        """[W, L]: whether each word may have each tag; None if its corpus annotates all types of the model.
+
+        In the scheme `layers`, whether a layer of the word may have each tag where it has `O`.
+        """
         hidden = sentence.unannotated(self._types)
         if not hidden or not len(sentence):
             return None
+        if self._labels.scheme == "layers":
+            return np.tile(self._hidden_or_outside(hidden), (len(sentence), 1))
         index, tags = self._labels.index, sentence.tags or []
         own = np.array([index[tag] for tag in tags])
         allowed = own[:, None] == np.arange(len(self._labels))
@@ -41,6 +46,10 @@ class PartialLabels:
         is_outside = np.array([tag == _OUTSIDE for tag in tags])
         allowed |= is_outside[:, None] & is_hidden
         return _well_formed(allowed, *self._transitions)
+
+    def _hidden_or_outside(self, hidden: frozenset[str]) -> NDArray[np.bool_]:
+        """[L]: whether a tag may be what `O` hides; in layers, spans of hidden types may be anywhere."""
+        return np.array([tag == _OUTSIDE or self._type_of[tag] in hidden for tag in self._labels.tags])
 
 
 def _well_formed(

@@ -33,6 +33,11 @@ class TagDecoder:
     def __post_init__(self) -> None:
         check_scheme(self.labels.scheme, self.decisions)
 
+    @property
+    def columns(self) -> int:
+        """Scores per word: one per tag."""
+        return len(self.labels)
+
     def predictions(self, sentences: Sequence[Sentence], scores_WL: Floats) -> list[Prediction]:
         """Label sentences, given one score per tag for each of their words.
 

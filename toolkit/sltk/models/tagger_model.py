@@ -83,10 +83,12 @@ def check_decisions(model: TaggerModel, decisions: Decisions) -> None:
 
     Raises:
         UsageError: its tags are plain, and the decisions need a scheme of spans; or its head has a `decode` of its own,
-            which cannot be constrained, and gives no probabilities of the tags that it does not choose.
+            which cannot be constrained, and gives no probabilities of the tags that it does not choose; or it chooses
+            spans, and the decisions are about tags.
     """
     check_scheme(model.labels.scheme, decisions)
     if not model.network.head.decodes_itself:
+        model.network.head.decoder(model.labels, decisions)
         return
     name = f"the head `{model.head.type_name}` chooses tags in a way of its own (`decode`)"
     if decisions.decode == "constrained":
@@ -113,7 +115,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
     network = model.network
-    decoder = TagDecoder(model.labels, network.head.transitions(), decisions or model.decisions)
+    decoder = network.head.decoder(model.labels, decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         batches: Iterator[Any] = (_batch(model, part) for part in parts)
@@ -122,7 +124,8 @@ def predict(
                 return decoder.predictions(labelled, as_numpy(network.emissions(batches)))
             is_whole = len(parts) == 1
             tags_W, scores_W = network.decode(next(batches)) if is_whole else network.decode_parts(batches)
-        return decoder.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
+        own = TagDecoder(model.labels, None, decisions or model.decisions)
+        return own.labelled(labelled, tags_W.cpu().numpy(), as_numpy(scores_W))
 
     sentence_tokens = network.backbone.sentence_tokens(batch_tokens)
     if model.batch_sentences is not None:

@@ -14,6 +14,7 @@ from ..components.slots import Aligner, Head, Reader
 from ..data import coverage, splits
 from ..data.datasets import Dataset, label_set
 from ..data.partial_labels import PartialLabels
+from ..data.tag_numbers import TagNumbers
 from ..errors import DataError, Problem, SpecError
 from ..files.data_files import all_files
 from ..nn import sharding
@@ -128,9 +129,9 @@ def encode(dataset: Dataset, model: TaggerModel, progress: Progress) -> list[Sam
     encodings, cache = token_cache.encode(model.encoder, dataset.sentences)
     if cache is not None:
         progress.note(f"subwords read from the cache {cache}")
-    number_of, partial = model.labels.index, PartialLabels(model.labels)
+    number_tags, partial = TagNumbers.of(model.labels, dataset.sentences), PartialLabels(model.labels)
     samples = [
-        Sample(encoding, [number_of[tag] for tag in sentence.tags or ()], number, partial.of(sentence))
+        Sample(encoding, number_tags(sentence.tags or ()), number, partial.of(sentence))
         for number, (sentence, encoding) in enumerate(zip(dataset.sentences, encodings, strict=True))
         if encoding.words
     ]

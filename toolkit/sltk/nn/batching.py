@@ -27,7 +27,8 @@ class Batch(TypedDict):
     first_W: Tensor
     last_W: Tensor
     labels: Tensor
-    """Gold tag numbers, [W]; transformers' Trainer counts items by this name."""
+    """Gold tag numbers, [W], or [W, D] with one per layer in the scheme `layers`; transformers' Trainer counts items by
+    this name."""
     words_per_sentence: tuple[int, ...]
     numbers: tuple[int, ...]
     allowed_WL: NotRequired[Tensor]
@@ -64,10 +65,12 @@ def pack(samples: Sequence[Sample]) -> Batch:
 
 
 def _allowed(sample: Sample, labels: int) -> NDArray[np.bool_]:
-    """[W, L]: the tags that each word may have: its own, or all if it has no loss."""
+    """[W, L]: the tags that each word may have: its own, or all if it has no loss; in layers, those in place of `O`."""
     if sample.allowed is not None:
         return sample.allowed
     tags_W = np.array(sample.tags, dtype=np.int64)
+    if tags_W.ndim == 2:
+        tags_W = np.minimum(tags_W[:, 0], 0)  # the number of `O`, or -100
     return (tags_W[:, None] == np.arange(labels)) | (tags_W == IGNORED)[:, None]
 
 

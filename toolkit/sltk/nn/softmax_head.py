@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..decoding import Transitions, best_tags
+from ..decoding import Decisions, Decoder, TagDecoder, Transitions, best_tags
+from ..schemes.labels import LabelSet
 from .classification_loss import ClassificationLoss
 
 
@@ -56,7 +57,12 @@ class HeadModule(nn.Module):
         """`tags_W` and `scores_W`: the number of each word's best tag and its probability.
 
         By default, the most probable tags according to `emissions` and `transitions`.
+
+        Raises:
+            NotImplementedError: the head chooses spans, or several tags per word: `decoder` labels sentences.
         """
+        if type(self).decoder is not HeadModule.decoder:
+            raise NotImplementedError(f"{type(self).__name__} has no single tag per word: use `decoder`")
         scores_WL = as_numpy(self.emissions(vectors_WH))
         best = best_tags(scores_WL, torch.as_tensor(lengths_S).tolist(), self.transitions())
         device = vectors_WH.device
@@ -66,6 +72,14 @@ class HeadModule(nn.Module):
         """`decode` for one long sentence whose word vectors come in parts. By default, all vectors are held at once."""
         vectors_WH = torch.cat(list(parts))
         return self.decode(vectors_WH, (len(vectors_WH),))
+
+    def decoder(self, labels: LabelSet, decisions: Decisions) -> Decoder:
+        """What turns `emissions` into predictions; by default, the best tags according to `transitions`.
+
+        Raises:
+            UsageError: the head cannot decide as `decisions` say.
+        """
+        return TagDecoder(labels, self.transitions(), decisions)
 
     @property
     def decodes_itself(self) -> bool:

@@ -55,9 +55,14 @@ class TrainableModule(nn.Module):
             sharding.assign(parameters[name], value)
 
 
+def has_loss(labels: Tensor) -> Tensor:
+    """[W]: whether each word has a loss, from its tag numbers [W], or [W, D] in the scheme `layers`."""
+    return (labels if labels.dim() == 1 else labels[:, 0]) != IGNORED
+
+
 def loss_per_label(
     total: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None
 ) -> dict[str, Tensor]:
     """`{"loss"}`: the summed loss divided by the labels of this batch, or of all batches of one update if given."""
-    count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    count = has_loss(labels).sum() if num_items_in_batch is None else num_items_in_batch
     return {"loss": total / (count.clamp(min=1) if isinstance(count, Tensor) else count)}

@@ -55,11 +55,14 @@ def substituted(experiment: Experiment, folder: Path, progress: Progress) -> Exp
 
 
 def _small_head(head: Head, progress: Progress) -> Head:
-    """The head with balanced weights in place of those of single tags, which few sentences may lack."""
-    if not isinstance(getattr(head, "class_weights", None), dict):
-        return head
-    progress.note("rehearsal: balanced class weights instead of those of single tags")
-    return head.model_copy(update={"class_weights": "balanced"})
+    """The head with limits and weights that fit few sentences: found from them, not given."""
+    limits = {key: "auto" for key in ("max_width", "layers") if isinstance(getattr(head, key, None), int)}
+    for key in limits:
+        progress.note(f"rehearsal: `{key}: auto` instead of {getattr(head, key)}")
+    if isinstance(getattr(head, "class_weights", None), dict):
+        limits["class_weights"] = "balanced"
+        progress.note("rehearsal: balanced class weights instead of those of single tags")
+    return head.model_copy(update=limits) if limits else head
 
 
 def _small_instruct(

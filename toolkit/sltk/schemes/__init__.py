@@ -29,10 +29,11 @@ from .coding import (
 )
 from .detection import detect, transitions
 from .layers import split_layers
-from .rules import SCHEMES, SchemeError
+from .rules import SCHEMES, SEPARATOR, SchemeError
 
 __all__ = [
     "SCHEMES",
+    "SEPARATOR",
     "Chunk",
     "Decoded",
     "SchemeError",

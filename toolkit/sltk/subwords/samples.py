@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,15 @@ class Sample:
     """One encoded sentence, with the numbers of its gold tags (-100: no loss for this word)."""
 
     encoding: Encoding
-    tags: list[int]
+    tags: list[int] | list[list[int]]
+    """One number per word; in the scheme `layers`, one per word and layer."""
     number: int = 0
     """Position in the data set, which identifies the sentence in error messages."""
     allowed: NDArray[np.bool_] | None = None
-    """[W, L], the tags that each word may have, in a partly labelled sentence; None: those of `tags`."""
+    """[W, L], the tags that each word may have, in a partly labelled sentence; None: those of `tags`.
+
+    In the scheme `layers`, it is about each layer where `tags` has `O`.
+    """
 
     @property
     def tokens(self) -> int:
@@ -54,7 +59,12 @@ def _part(sample: Sample, windows: list[Window]) -> Sample:
 
 def without_loss(sample: Sample) -> Sample:
     """A copy that adds no loss, for a process that has no sentences left while others still train."""
-    return replace(sample, tags=[IGNORED] * len(sample.tags), allowed=None)
+    ignored: Any = [_ignored(tag) for tag in sample.tags]
+    return replace(sample, tags=ignored, allowed=None)
+
+
+def _ignored(tag: int | list[int]) -> int | list[int]:
+    return [IGNORED] * len(tag) if isinstance(tag, list) else IGNORED
 
 
 def by_token_budget(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from ..files.memory_shortage import is_out_of_memory
+from ..nn.trainable import has_loss
 from ..preview.pass_plan import PassPlan
 from ..runtime import processes
-from ..subwords.samples import IGNORED, by_token_budget
+from ..subwords.samples import by_token_budget
 
 Samples = Sequence[Any]
 Batch = Mapping[str, Any]
@@ -37,7 +38,7 @@ class Update:
     @property
     def labels(self) -> int:
         """Number of words with a loss."""
-        return sum(int((batch["labels"] != IGNORED).sum()) for batch in self.passes)
+        return sum(int(has_loss(batch["labels"]).sum()) for batch in self.passes)
 
     @property
     def numbers(self) -> list[int]:

@@ -1,0 +1,175 @@
+"""The `span` head."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ...decoding.span_choice import Overlap
+from ...decoding.span_scoring import ScorerName
+from ...errors import Problem, SpecError
+from ...runtime.progress import current
+from ...schemes import resolve_overlaps
+from ...types import Sentence, Span
+from ..registry import RefusedError, register
+from ..slots import Head
+from .classifying import ClassifyingHead
+
+if TYPE_CHECKING:
+    from ...nn.softmax_head import HeadModule
+    from ...schemes.labels import LabelSet
+
+
+@register.head("span")
+class SpanHead(ClassifyingHead):
+    """Classifies every span of up to `max_width` words as one type or none, so that spans may overlap.
+
+    Its scheme is `layers`. `class_weights` has weights of types, and of `O` for candidates that are no span.
+    """
+
+    finds_overlaps: ClassVar[bool] = True
+
+    scorer: ScorerName = Field(
+        default="mlp",
+        description="scores of a candidate: a hidden layer over the vectors of its first word, its last word and its "
+        "width (mlp), or a biaffine form of the vectors of its first and its last word (biaffine)",
+    )
+    size: int = Field(
+        default=128, ge=1, description="size of the hidden layer, or of the vectors of the biaffine form"
+    )
+    max_width: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="words of the longest candidates; `auto` is the least that reaches `coverage`",
+    )
+    coverage: float = Field(
+        default=0.995,
+        ge=0,
+        le=1,
+        description="share of the training spans that candidates must cover; a smaller `max_width` is an error",
+    )
+    negatives: Literal["all"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        default="all",
+        description="share of the candidates without a span that training scores, other ones in each update; their "
+        "loss is divided by it, so the expected loss stays the same",
+    )
+    overlap: Overlap = Field(
+        default="nested",
+        description="which predicted spans may overlap: none, those of which one contains the other (nested), or any",
+    )
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="dropout rate for the input of each layer in training"
+    )
+
+    @model_validator(mode="after")
+    def _check_decisions(self) -> SpanHead:
+        if self.decode != "head":
+            about = "head `span` chooses spans, not tags: `overlap` says which may overlap"
+            raise RefusedError(f"{about}; leave out `decode`", "decode")
+        if self.span_score != "product":
+            about = "a span of head `span` has one probability, which is its score"
+            raise RefusedError(f"{about}: leave out `span_score`", "span_score")
+        return self
+
+    def classes(self, labels: LabelSet) -> Sequence[str]:
+        """`O` for no span, and the types."""
+        return ("O", *labels.types)
+
+    def class_counts(self, sentences: Sequence[Sentence], labels: LabelSet) -> Counter[str]:
+        """How many candidates have each class."""
+        width = self._width()
+        counts: Counter[str] = Counter()
+        for sentence in sentences:
+            kept = {(span.start, span.end): span.type for span in sorted(sentence.spans or (), reverse=True)}
+            counts.update(type_ for (start, end), type_ in kept.items() if end - start <= width)
+            counts["O"] += sum(max(0, len(sentence) - words + 1) for words in range(1, width + 1))
+        counts["O"] -= counts.total() - counts["O"]
+        return counts
+
+    def fitted(self, sentences: Sequence[Sentence], labels: LabelSet) -> Head:
+        """A copy with the width limit and the class weights; what candidates do not cover is reported.
+
+        Raises:
+            SpecError: the width limit covers less than `coverage`; or see `ClassifyingHead.fitted`.
+        """
+        widths = Counter(span.end - span.start for each in sentences for span in each.spans or ())
+        least = _least_width(widths, self.coverage)
+        width = least if self.max_width == "auto" else self.max_width
+        covered, total = sum(n for words, n in widths.items() if words <= width), widths.total()
+        share = f"{covered / max(total, 1):.2%} of the {total:,} training spans"
+        if covered < self.coverage * total:
+            about = f"candidates of up to {width} words cover {share}, less than `coverage: {self.coverage}`"
+            notes = (
+                f"`max_width: {least}` covers enough",
+                "or lower `head.coverage` to train without the others",
+            )
+            raise SpecError(Problem(about, path="head.max_width", notes=notes))
+        longest = max(widths, default=0)
+        current().note(
+            f"head span: candidates of up to {width} words cover {share}; the longest has {longest}"
+        )
+        for note in _lost(sentences, self.overlap):
+            current().note(f"head span: {note}")
+        return ClassifyingHead.fitted(self.model_copy(update={"max_width": width}), sentences, labels)
+
+    def _width(self) -> int:
+        if self.max_width == "auto":
+            raise ValueError("`fitted` finds the width of `max_width: auto`: call it before `build`")
+        return self.max_width
+
+    def build(self, hidden_size: int, labels: LabelSet) -> HeadModule:
+        """A fresh float32 head for word vectors of `hidden_size`."""
+        from ...nn.span_head import BiaffineSpanScorer, MlpSpanScorer, SpanHeadModule
+
+        kind = MlpSpanScorer if self.scorer == "mlp" else BiaffineSpanScorer
+        classes = len(self.classes(labels))
+        scorer = kind(hidden_size, self.size, self._width(), classes, self.dropout)
+        share = 1.0 if self.negatives == "all" else self.negatives
+        return SpanHeadModule(scorer, labels, self.overlap, share, self.criterion(labels))
+
+
+def _least_width(widths: Counter[int], coverage: float) -> int:
+    """The smallest width that covers this share of spans."""
+    covered = 0
+    for width, count in sorted(widths.items()):
+        covered += count
+        if covered >= coverage * widths.total():
+            return width
+    return 1
+
+
+def _lost(sentences: Sequence[Sentence], overlap: Overlap) -> list[str]:
+    """What the head cannot learn or predict, whatever the width."""
+    twins = excluded = 0
+    for spans in (sentence.spans or () for sentence in sentences):
+        distinct = {(span.start, span.end): span for span in spans}
+        twins += len(spans) - len(distinct)
+        if overlap == "none":
+            excluded += len(resolve_overlaps(distinct.values())[1])
+        elif overlap == "nested":
+            excluded += _crossing([*distinct.values()])
+    notes = []
+    if twins:
+        notes.append(
+            f"{twins:,} training spans have the words of another type's, and a candidate has one type: only the first "
+            "type by name is learned; `head: {type: layered}` learns both"
+        )
+    if excluded:
+        notes.append(
+            f"{excluded:,} training spans overlap others as `overlap: {overlap}` excludes in predictions"
+        )
+    return notes
+
+
+def _crossing(spans: Sequence[Span]) -> int:
+    """How many spans cross a longer or an earlier one."""
+    ranked = sorted(spans, key=lambda span: (span.start - span.end, span.start))
+    return sum(
+        any(
+            other.start < span.start < other.end < span.end or span.start < other.start < span.end < other.end
+            for other in ranked[:number]
+        )
+        for number, span in enumerate(ranked)
+    )

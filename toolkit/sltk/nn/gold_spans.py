@@ -1,0 +1,49 @@
+"""The gold class of each candidate span, from the tags of the layers of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemes.labels import LabelSet
+from ..schemes.rules import parse_tag
+from ..subwords.samples import IGNORED
+
+Integers = NDArray[np.int64]
+
+
+def candidate_classes(
+    tags_WD: Integers, lengths_S: Sequence[int], labels: LabelSet, max_width: int
+) -> Integers:
+    """[W, K]: the class of the span that begins at each word and has 1, 2, … K words.
+
+    0 is no span, other classes are types in their order, and -100 is a span that crosses the end of its sentence, or
+    begins at a word without a loss. Of two gold spans over the same words, the one on the first layer counts; wider
+    spans than K do not.
+    """
+    lengths = np.asarray(lengths_S, dtype=np.int64)
+    left_W = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(tags_WD))
+    classes_WK = np.zeros((len(tags_WD), max_width), dtype=np.int64)
+    for layer in range(tags_WD.shape[1] - 1, -1, -1):
+        for start, width, type_ in _spans(tags_WD[:, layer], labels):
+            if width <= max_width:
+                classes_WK[start, width - 1] = type_ + 1
+    is_outside = np.arange(1, max_width + 1) > left_W[:, None]
+    classes_WK[is_outside | (tags_WD[:, :1] == IGNORED)] = IGNORED
+    return classes_WK
+
+
+def _spans(tags_W: Integers, labels: LabelSet) -> Iterator[tuple[int, int, int]]:
+    """First word, width and type of the spans of one layer, whose tags are well-formed."""
+    numbers = {type_: number for number, type_ in enumerate(labels.types)}
+    roles = [parse_tag(tag, labels.scheme) or ("O", "") for tag in labels.tags]
+    types_L = np.array([numbers.get(type_, -1) for _, type_ in roles])
+    begins_L = np.array([role == "B" for role, _ in roles])
+    inside_L = np.array([role == "I" for role, _ in roles])
+    known_W = np.maximum(tags_W, 0)
+    begins = np.flatnonzero(begins_L[known_W] & (tags_W != IGNORED))
+    ends = np.append(np.flatnonzero(~inside_L[known_W] | (tags_W == IGNORED)), len(tags_W))
+    after = ends[np.searchsorted(ends, begins, side="right")]
+    return zip(begins.tolist(), (after - begins).tolist(), types_L[known_W[begins]].tolist(), strict=True)
