@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sltk import schemes
 from sltk.decoding import Decisions, LayeredDecoder, SpanDecoder, TagDecoder, keep_spans, stored_decoder
-from sltk.decoding.span_choice import Choice, choose
+from sltk.decoding.span_choice import SpanChoice, choose
 from sltk.decoding.span_scoring import BiaffineScorer, MlpScorer
 from sltk.errors import UsageError
 from sltk.schemes.labels import LabelSet
@@ -25,17 +25,17 @@ CANDIDATES = st.lists(
     unique_by=lambda drawn: drawn[:2],
 ).map(
     lambda drawn: [
-        Choice(start, start + width, type_, odds / 8, 1 / (1 + math.exp(-odds / 8)))
+        SpanChoice(start, start + width, type_, odds / 8, 1 / (1 + math.exp(-odds / 8)))
         for start, width, type_, odds in drawn
     ]
 )
 
 
-def overlap(left: Choice, right: Choice) -> bool:
+def overlap(left: SpanChoice, right: SpanChoice) -> bool:
     return bool(set(range(left.start, left.end)) & set(range(right.start, right.end)))
 
 
-def crossing(left: Choice, right: Choice) -> bool:
+def crossing(left: SpanChoice, right: SpanChoice) -> bool:
     one, other = set(range(left.start, left.end)), set(range(right.start, right.end))
     return bool(one & other) and not (one <= other or other <= one)
 
@@ -122,7 +122,7 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
             for start in range(length - width + 1)
         }
         likely = [
-            Choice(*place, p.index(max(p)) - 1, math.log(max(p) / p[0]), max(p))
+            SpanChoice(*place, p.index(max(p)) - 1, math.log(max(p) / p[0]), max(p))
             for place, p in probabilities.items()
             if p.index(max(p))
         ]
@@ -143,7 +143,7 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
         assert decided["entropy"][number].uncertainty == pytest.approx(entropy, rel=1e-4)
         first, found = first + length, found + len(expected)
     assert found > 1
-    again = stored_decoder(SpanDecoder(LABELS, scorer, overlapping).values(), LABELS, Decisions())
+    again = stored_decoder(SpanDecoder(LABELS, scorer, overlapping).values(), LABELS)
     assert again.predictions(sentences, features) == SpanDecoder(LABELS, scorer, overlapping).predictions(
         sentences, features
     )

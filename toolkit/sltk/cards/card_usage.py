@@ -161,6 +161,12 @@ def _onnx(description: Mapping[str, Any], onnx: Mapping[str, Any]) -> str:
         f"{escaped(onnx['output'])}: one score per {escaped(unit)} and label, in the order "
         "of `id2label` in config.json.",
     ]
+    if description["scheme"] == "layers":
+        lines[1] = (
+            f"The graph takes {escaped(', '.join(onnx['inputs']))}, padded on the right, and gives "
+            f"{escaped(onnx['output'])}: numbers per {escaped(unit)}, of which decoder.json makes spans, which may "
+            "overlap."
+        )
     if unit == "subword":
         is_last = components.get("aligner", {}).get("type") == "last_subword"
         lines.append(f"The scores of a word are those of its {'last' if is_last else 'first'} subword.")

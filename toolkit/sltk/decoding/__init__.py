@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._imports import on_first_use
 
 if TYPE_CHECKING:
-    from .any_decoder import Decoder, stored_decoder
+    from .any_decoder import ScoreDecoder, stored_decoder
     from .chains import Chain, best_paths, marginals
     from .decisions import Decisions, check_scheme
     from .decoder import TagDecoder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .tag_transitions import FORBIDDEN, Transitions
 
 __all__ = [
-    "FORBIDDEN", "Chain", "Decisions", "Decoder", "LayeredDecoder", "SpanDecoder", "TagDecoder", "Thresholds",
+    "FORBIDDEN", "Chain", "Decisions", "LayeredDecoder", "ScoreDecoder", "SpanDecoder", "TagDecoder", "Thresholds",
     "Transitions", "best_paths", "best_tags", "check_scheme", "copy_thresholds", "keep_spans", "marginals",
     "read_thresholds", "stored_decoder",
 ]  # fmt: skip
@@ -35,7 +35,7 @@ __getattr__ = on_first_use(
         **dict.fromkeys(("Decisions", "check_scheme"), "decoding.decisions"),
         **dict.fromkeys(("FORBIDDEN", "Transitions"), "decoding.tag_transitions"),
         **dict.fromkeys(("Thresholds", "copy_thresholds", "read_thresholds"), "decoding.stored_thresholds"),
-        **dict.fromkeys(("Decoder", "stored_decoder"), "decoding.any_decoder"),
+        **dict.fromkeys(("ScoreDecoder", "stored_decoder"), "decoding.any_decoder"),
         "LayeredDecoder": "decoding.layered_decoder",
         "SpanDecoder": "decoding.span_decoder",
         "TagDecoder": "decoding.decoder",

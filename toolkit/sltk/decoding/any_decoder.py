@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence
-from .decisions import Decisions
 from .layered_decoder import LayeredDecoder
+from .span_choice import Overlap
 from .span_decoder import SpanDecoder
 from .span_scoring import scorer_of
 from .tag_transitions import Floats
 
 
-class Decoder(Protocol):
+class ScoreDecoder(Protocol):
     """Labels sentences, given the scores of their words."""
 
     @property
@@ -25,15 +25,21 @@ class Decoder(Protocol):
         """Label sentences, given the scores [W, L] of all their words, sentence after sentence."""
 
 
-def stored_decoder(values: Mapping[str, Any], labels: LabelSet, decisions: Decisions) -> Decoder:
+def stored_decoder(values: Mapping[str, Any], labels: LabelSet) -> LayeredDecoder | SpanDecoder:
     """The decoder whose method `values` returned these.
 
     Raises:
         KeyError, TypeError, ValueError: they are damaged.
-        UsageError: it cannot decide like this.
     """
-    if values["type"] == "layers":
-        return LayeredDecoder(labels, values["layers"], decisions)
-    if values["type"] != "spans" or values["overlap"] not in ("none", "nested", "any"):
-        raise ValueError(f"unknown decoder `{values['type']}`")
-    return SpanDecoder(labels, scorer_of(values), values["overlap"], decisions)
+    kind = values["type"]
+    if kind == "layers":
+        layers = int(values["layers"])
+        if layers < 1:
+            raise ValueError(f"{layers} layers")
+        return LayeredDecoder(labels, layers)
+    if kind != "spans" or values["overlap"] not in get_args(Overlap):
+        raise ValueError(f"unknown decoder: `type: {kind}`, `overlap: {values.get('overlap')}`")
+    scorer = scorer_of(values)
+    if scorer.classes != len(labels.types) + 1:
+        raise ValueError(f"it scores {scorer.classes} classes, and there are {len(labels.types)} types")
+    return SpanDecoder(labels, scorer, values["overlap"])

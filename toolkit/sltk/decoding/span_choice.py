@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 Overlap = Literal["none", "nested", "any"]
 
 
-class Choice(NamedTuple):
+class SpanChoice(NamedTuple):
     """A candidate whose best class is a type: words from `start` to `end`, half-open."""
 
     start: int
@@ -26,14 +26,14 @@ class Choice(NamedTuple):
     """The probability of its type."""
 
 
-def choose(candidates: Sequence[Choice], overlap: Overlap) -> list[Choice]:
+def choose(candidates: Sequence[SpanChoice], overlap: Overlap) -> list[SpanChoice]:
     """The candidates that are predicted, in order of the sentence."""
     if overlap == "any":
         return sorted(candidates)
     return sorted(without_overlap(candidates) if overlap == "none" else without_crossing(candidates))
 
 
-def without_overlap(candidates: Sequence[Choice]) -> list[Choice]:
+def without_overlap(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
     """The set without overlaps with the highest sum of log odds (weighted interval scheduling).
 
     Where candidates are independent, the probability of a set is the product of the odds of its spans, up to a
@@ -56,16 +56,16 @@ def without_overlap(candidates: Sequence[Choice]) -> list[Choice]:
     return chosen
 
 
-def without_crossing(candidates: Sequence[Choice]) -> list[Choice]:
+def without_crossing(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
     """Candidates by score, highest first and then from left to right, each unless it crosses a chosen one."""
-    chosen: list[Choice] = []
+    chosen: list[SpanChoice] = []
     for each in sorted(candidates, key=lambda each: (-each.score, each.start, each.end, each.type)):
         if not any(_cross(each, other) for other in chosen):
             chosen.append(each)
     return chosen
 
 
-def _cross(left: Choice, right: Choice) -> bool:
+def _cross(left: SpanChoice, right: SpanChoice) -> bool:
     """Whether spans overlap and neither contains the other."""
     if left.start > right.start:
         left, right = right, left

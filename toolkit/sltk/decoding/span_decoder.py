@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Sentence, Span
 from .decisions import Decisions
-from .span_choice import Choice, Overlap, choose
+from .span_choice import Overlap, SpanChoice, choose
 from .span_scoring import Candidates, SpanScorer
 from .tag_transitions import Floats, Integers
 
@@ -96,10 +96,10 @@ class SpanDecoder:
         return [float(value) for value in values_S]
 
 
-def _likely(candidates: Candidates, starts: Integers, sentences: int) -> list[list[Choice]]:
+def _likely(candidates: Candidates, starts: Integers, sentences: int) -> list[list[SpanChoice]]:
     """For each sentence, the candidates that are a span more probably than not, by their best type."""
     log_NC = candidates.log_NC
-    likely: list[list[Choice]] = [[] for _ in range(sentences)]
+    likely: list[list[SpanChoice]] = [[] for _ in range(sentences)]
     if not len(log_NC):
         return likely
     types_N = log_NC[:, 1:].argmax(1)
@@ -111,12 +111,12 @@ def _likely(candidates: Candidates, starts: Integers, sentences: int) -> list[li
         odds = float(best_N[row] - log_NC[row, 0])
         score = float(np.exp(best_N[row]))
         likely[number].append(
-            Choice(start, start + int(candidates.widths_N[row]), int(types_N[row]), odds, score)
+            SpanChoice(start, start + int(candidates.widths_N[row]), int(types_N[row]), odds, score)
         )
     return likely
 
 
-def _word_scores(candidates: Candidates, chosen: Sequence[Sequence[Choice]], starts: Integers) -> Floats:
+def _word_scores(candidates: Candidates, chosen: Sequence[Sequence[SpanChoice]], starts: Integers) -> Floats:
     """[W]: the probability that exactly the chosen spans cover each word: a product over candidates that cover it."""
     classes_N, words = np.zeros(len(candidates.starts_N), dtype=np.int64), int(starts[-1])
     places = [

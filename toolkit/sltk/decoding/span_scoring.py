@@ -84,7 +84,7 @@ class MlpScorer(SpanScorer):
     @property
     def size(self) -> int:
         """Number of numbers per word, 2P."""
-        return 2 * self.output_PC.shape[0]
+        return 2 * len(self.output_PC)
 
     @property
     def classes(self) -> int:
@@ -109,7 +109,7 @@ class BiaffineScorer(SpanScorer):
     @property
     def size(self) -> int:
         """Number of numbers per word, 2P."""
-        return 2 * (self.pairs_CQQ.shape[1] - 1)
+        return 2 * (int(self.pairs_CQQ.shape[1]) - 1)
 
     @property
     def classes(self) -> int:
@@ -129,9 +129,20 @@ SCORERS: dict[str, type[SpanScorer]] = {"mlp": MlpScorer, "biaffine": BiaffineSc
 
 
 def scorer_of(values: Mapping[str, Any]) -> SpanScorer:
-    """The scorer with the weights that `SpanScorer.values` returned."""
+    """The scorer with the weights that `SpanScorer.values` returned.
+
+    Raises:
+        KeyError, TypeError, ValueError: they are damaged.
+    """
     kind = SCORERS[values["scorer"]]
-    return kind(*(np.asarray(values[field.name], dtype=np.float32) for field in fields(kind)))
+    weights = [np.asarray(values[field.name], dtype=np.float32) for field in fields(kind)]
+    if not all(np.isfinite(each).all() for each in weights):
+        raise ValueError("its weights are not finite numbers")
+    scorer = kind(*weights)
+    one = np.zeros((1, scorer.size // 2), np.float32)
+    if scorer.scores(one, one, scorer.max_width).shape != (1, scorer.classes):
+        raise ValueError(f"its weights have the shapes {[each.shape for each in weights]}")
+    return scorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@
     tokenizer.json, tokenizer_config.json   for other programs: they read text as sltk does
     config.json                             the family, and the names of the labels
     transitions.json                        scores of adjacent tags, with a CRF
+    decoder.json                            what makes spans of the output, if they may overlap
 
 The graph takes batches that are padded on the right, and builds the mask of each block from `attention_mask`.
 """
@@ -20,12 +21,13 @@ from typing import Any
 from ..cards import write_card
 from ..components.aligners.subword import shift_of
 from ..components.backbones.pretrained import PretrainedBackbone
-from ..decoding import copy_thresholds
+from ..decoding import LayeredDecoder, SpanDecoder, copy_thresholds
 from ..errors import Problem, UsageError
 from ..files import atomic, manifest
 from ..models import kinds, memory_advice, saving
 from ..models.backbone_files import stored_backbone
 from ..models.description import DESCRIPTION, read_description
+from ..models.integrity import DECODER
 from ..models.tagger_model import TaggerModel
 from ..nn.padded_tagger import PaddedTagger
 from ..nn.tagger import Tagger
@@ -133,6 +135,9 @@ def _write_rest(
     transitions = network.head.transitions()
     if transitions is not None:
         atomic.write_json(folder / "transitions.json", transitions.values())
+    decoder = network.head.decoder(model.labels, model.decisions)
+    if isinstance(decoder, LayeredDecoder | SpanDecoder):
+        atomic.write_json(folder / DECODER, decoder.values())
     config = copy.deepcopy(stock.config)
     config.id2label, config.label2id = dict(enumerate(model.labels.tags)), dict(model.labels.index)
     config.save_pretrained(folder)

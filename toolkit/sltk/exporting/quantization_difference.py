@@ -15,9 +15,11 @@ from ..models.instruct.model import InstructModel
 from ..models.tagger_model import TaggerModel
 from ..nn.batching import batch_on, pack
 from ..nn.packing import Packing
+from ..nn.softmax_head import as_numpy
 from ..runtime.progress import Progress
 from ..subwords.samples import Sample
 from ..subwords.tokenization import Encoding
+from ..types import Sentence
 from .exported_backbone import load_exported
 from .gate_texts import Case, cases
 
@@ -39,23 +41,29 @@ def report_difference(model: TaggerModel | InstructModel, folder: Path, progress
 def _tags(model: TaggerModel, exported: TaggerModel, texts: Sequence[Case]) -> str | None:
     if not texts:
         return None
-    (tags_W, scores_W), (other_tags_W, other_scores_W) = _labels(model, texts), _labels(exported, texts)
-    changed = int((tags_W != other_tags_W).sum())
-    difference = float((scores_W - other_scores_W).abs().max())
+    (tags, scores), (other_tags, other_scores) = _labels(model, texts), _labels(exported, texts)
+    changed = sum(one != other for one, other in zip(tags, other_tags, strict=True))
+    difference = max(abs(one - other) for one, other in zip(scores, other_scores, strict=True))
     return (
-        f"on {len(tags_W)} words that both labelled, {changed} tags differ, "
+        f"on {len(tags)} words that both labelled, {changed} tags differ, "
         f"and probabilities of the best tag by at most {difference:.2g}"
     )
 
 
-def _labels(model: TaggerModel, texts: Sequence[Case]) -> tuple[Tensor, Tensor]:
-    """`tags_W` and `scores_W` of the words of all texts."""
+def _labels(model: TaggerModel, texts: Sequence[Case]) -> tuple[list[Any], list[float]]:
+    """The tags of the words of all texts, and their probabilities."""
     samples = [Sample(Encoding([case.window], len(case.words)), [0] * len(case.words)) for case in texts]
     batch: Any = batch_on(pack(samples), model.device)
-    model.network.eval()
+    network = model.network.eval()
     with torch.inference_mode():
-        tags_W, scores_W = model.network.decode(batch)
-    return tags_W.cpu(), scores_W.cpu()
+        if network.head.decodes_itself:
+            tags_W, scores_W = network.decode(batch)
+            return tags_W.tolist(), scores_W.tolist()
+        emissions = as_numpy(network.emissions([batch]))
+    sentences = [Sentence([""] * len(case.words)) for case in texts]
+    predictions = network.head.decoder(model.labels, model.decisions).predictions(sentences, emissions)
+    tags = [tag for prediction in predictions for tag in prediction.tags]
+    return tags, [score for prediction in predictions for score in prediction.scores or ()]
 
 
 def _next_tokens(model: InstructModel, exported: InstructModel) -> str:

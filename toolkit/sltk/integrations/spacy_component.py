@@ -87,6 +87,9 @@ class SltkComponent:
         predictions = iter(self.model.labeller.predict(part.words for doc in parts for part in doc))
         for doc, doc_parts in zip(docs, parts, strict=True):
             spans = [span for part in doc_parts for span in part.spans(doc, next(predictions))]
+            if self.target == "ents" and self.model.labeller.labels.scheme == "layers":
+                # The first of overlapping entities stays, and the others are listed in `doc._.sltk_left_out`.
+                spans.sort(key=lambda pair: (pair[0].start - pair[0].end, pair[0].start, pair[0].label_))
             self._annotate(doc, [(span, score) for span, score in spans if self._is_sure(score)])
         yield from docs
 

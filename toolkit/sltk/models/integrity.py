@@ -16,6 +16,8 @@ TOKENIZER = "tokenizer/tokenizer.json"
 """The tokenizer of an ONNX export that sltk reads: that of the run. Other programs read the one beside `tokenizer/`."""
 TRANSITIONS = "transitions.json"
 """Scores of adjacent tags in an ONNX export of a CRF."""
+DECODER = "decoder.json"
+"""How an ONNX export of a head with overlapping spans turns the output of the graph into spans."""
 
 
 def verify(folder: Path, progress: Progress) -> None:
@@ -42,7 +44,13 @@ def check_complete(folder: Path, description: dict[str, Any]) -> None:
     """
     if "onnx" in description:
         has_chain = description["components"]["head"].get("type") == "crf"
-        required = {description["onnx"]["file"]: True, TOKENIZER: True, TRANSITIONS: has_chain}
+        overlaps = description["scheme"] == "layers"
+        required = {
+            description["onnx"]["file"]: True,
+            TOKENIZER: True,
+            TRANSITIONS: has_chain,
+            DECODER: overlaps,
+        }
     else:
         required = _parts(description)
     missing = [name for name, is_required in required.items() if is_required and not (folder / name).exists()]

@@ -4,13 +4,14 @@ transformers.
     model.onnx          the graph, with masks and head; model.onnx.data has its weights if they are large
     tokenizer/          the tokenizer of the run; the tokenizer.json beside it is for other programs
     transitions.json    scores of adjacent tags, with a CRF
+    decoder.json        what makes spans of the output of the graph, if they may overlap
     sltk.json           everything else, as for other models; `onnx` says how the graph is called
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..components.slots import Splitter
-from ..decoding import Decisions, TagDecoder, Transitions, check_scheme
+from ..decoding import Decisions, ScoreDecoder, TagDecoder, Transitions, check_scheme, stored_decoder
 from ..errors import Problem, UsageError
 from ..files.damage import damaged, open_regular, read_json, report_damage
 from ..runtime.progress import Progress
@@ -29,7 +30,7 @@ from ..subwords.tokenization import SubwordEncoder
 from ..types import PrecisionSetting, Prediction, Sentence
 from .batched_labelling import label
 from .description import DESCRIPTION, read_description, stored_values
-from .integrity import TOKENIZER, TRANSITIONS
+from .integrity import DECODER, TOKENIZER, TRANSITIONS
 from .kinds import Apply
 from .onnx_scorer import OnnxScorer
 
@@ -48,9 +49,19 @@ class OnnxTagger:
     decisions: Decisions
     encoder: SubwordEncoder
     transitions: Transitions | None
+    stored: dict[str, Any] | None
+    """The content of decoder.json, with a head whose spans may overlap."""
     scorer: OnnxScorer
     copies: int = 1
     """How often the graph reads each sentence."""
+
+    def decoder(self, decisions: Decisions) -> ScoreDecoder:
+        """What turns the output of the graph into predictions.
+
+        Raises:
+            UsageError: it cannot decide like this, or decoder.json is damaged.
+        """
+        return _decoder(self.folder, self.stored, self.labels, self.transitions, decisions)
 
     @cached_property
     def splitter(self) -> Splitter:
@@ -74,11 +85,15 @@ def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None
     about, components = description["onnx"], description["components"]
     head = components["head"]
     labels = LabelSet.stored(description["labels"], description["scheme"])
+    decisions = Decisions(head.get("decode", "head"), head.get("span_score", "product"))
+    transitions = _transitions(folder, len(labels.tags))
+    stored = read_json(folder / DECODER) if labels.scheme == "layers" else None
+    columns = _decoder(folder, stored, labels, transitions, decisions).columns
     return OnnxTagger(
         folder=folder,
         components=components,
         labels=labels,
-        decisions=Decisions(head.get("decode", "head"), head.get("span_score", "product")),
+        decisions=decisions,
         encoder=SubwordEncoder(
             _tokenizer(folder, about["tokens"]),
             description["spacing"],
@@ -87,8 +102,9 @@ def load(folder: Path, *, merge: bool = True, precision: PrecisionSetting | None
             description.get("document_context", 0),
             about["vectors"],
         ),
-        transitions=_transitions(folder, len(labels.tags)),
-        scorer=OnnxScorer(folder / about["file"], about, len(labels.tags), _takes_last(folder, description)),
+        transitions=transitions,
+        stored=stored,
+        scorer=OnnxScorer(folder / about["file"], about, columns, _takes_last(folder, description)),
         copies=about.get("copies", 1),
     )
 
@@ -97,9 +113,11 @@ def check_decisions(model: OnnxTagger, decisions: Decisions) -> None:
     """Check that the model can decide like this.
 
     Raises:
-        UsageError: its tags are plain, and the decisions need a scheme of spans.
+        UsageError: its tags are plain, and the decisions need a scheme of spans; or it chooses spans, and the decisions
+            are about tags.
     """
     check_scheme(model.labels.scheme, decisions)
+    model.decoder(decisions)
 
 
 def predict(
@@ -112,7 +130,7 @@ def predict(
     apply: Apply = map,
 ) -> Iterator[Prediction]:
     """Label sentences in order, with at most `window` of them in memory, as `batched_labelling.label` describes."""
-    decoder = TagDecoder(model.labels, model.transitions, decisions or model.decisions)
+    decoder = model.decoder(decisions or model.decisions)
 
     def label_batch(labelled: Sequence[Sentence], parts: Sequence[Sequence[Sample]]) -> list[Prediction]:
         return decoder.predictions(labelled, np.concatenate(list(map(model.scorer.word_scores, parts))))
@@ -124,6 +142,20 @@ def predict(
 def extra_scores(model: OnnxTagger, predictions: Sequence[Prediction], score: Any) -> dict[str, Any]:
     """A tagger adds no scores to those of the metrics."""
     return {}
+
+
+def _decoder(
+    folder: Path,
+    stored: dict[str, Any] | None,
+    labels: LabelSet,
+    transitions: Transitions | None,
+    decisions: Decisions,
+) -> ScoreDecoder:
+    if stored is None:
+        return TagDecoder(labels, transitions, decisions)
+    with report_damage(folder / DECODER):
+        decoder = stored_decoder(stored, labels)
+    return replace(decoder, decisions=decisions)
 
 
 def _takes_last(folder: Path, description: dict[str, Any]) -> bool:

@@ -71,7 +71,8 @@ def _allowed(sample: Sample, labels: int) -> NDArray[np.bool_]:
     tags_W = np.array(sample.tags, dtype=np.int64)
     if tags_W.ndim == 2:
         tags_W = np.minimum(tags_W[:, 0], 0)  # the number of `O`, or -100
-    return (tags_W[:, None] == np.arange(labels)) | (tags_W == IGNORED)[:, None]
+    allowed: NDArray[np.bool_] = (tags_W[:, None] == np.arange(labels)) | (tags_W == IGNORED)[:, None]
+    return allowed
 
 
 def batch_on(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..decoding import Decisions, Decoder, LayeredDecoder
+from ..decoding import Decisions, LayeredDecoder, ScoreDecoder
 from ..schemes.labels import LabelSet
 from .classification_loss import ClassificationLoss
 from .softmax_head import HeadModule, Scorer
@@ -30,7 +30,9 @@ class LayeredHeadModule(HeadModule):
         super().__init__()
         self.scorer, self.layers, self.criterion = scorer, layers, criterion
 
-    def loss(self, vectors_WH: Tensor, tags_WD: Tensor, lengths_S: Tensor | Sequence[int]) -> Tensor:
+    def loss(  # type: ignore[override]  # a hidden span might be on any layer: partly labelled sentences are refused
+        self, vectors_WH: Tensor, tags_WD: Tensor, lengths_S: Tensor | Sequence[int]
+    ) -> Tensor:
         """Sum of the losses of the words on all layers; layers that the head does not have are left out."""
         scores_WL = self.emissions(vectors_WH)
         scores_XL = scores_WL.reshape(len(scores_WL) * self.layers, -1)
@@ -43,7 +45,7 @@ class LayeredHeadModule(HeadModule):
         scores_WL: Tensor = self.scorer(vectors_WH)
         return scores_WL
 
-    def decoder(self, labels: LabelSet, decisions: Decisions) -> Decoder:
+    def decoder(self, labels: LabelSet, decisions: Decisions) -> ScoreDecoder:
         """Decodes each layer by itself, and joins their spans."""
         return LayeredDecoder(labels, self.layers, decisions)
 

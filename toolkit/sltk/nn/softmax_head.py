@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..decoding import Decisions, Decoder, TagDecoder, Transitions, best_tags
+from ..decoding import Decisions, ScoreDecoder, TagDecoder, Transitions, best_tags
 from ..schemes.labels import LabelSet
 from .classification_loss import ClassificationLoss
 
@@ -73,7 +73,7 @@ class HeadModule(nn.Module):
         vectors_WH = torch.cat(list(parts))
         return self.decode(vectors_WH, (len(vectors_WH),))
 
-    def decoder(self, labels: LabelSet, decisions: Decisions) -> Decoder:
+    def decoder(self, labels: LabelSet, decisions: Decisions) -> ScoreDecoder:
         """What turns `emissions` into predictions; by default, the best tags according to `transitions`.
 
         Raises:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..decoding import Decisions, Decoder, SpanDecoder
+from ..decoding import Decisions, ScoreDecoder, SpanDecoder
 from ..decoding.span_choice import Overlap
 from ..decoding.span_scoring import BiaffineScorer, MlpScorer, SpanScorer, candidate_rows
 from ..schemes.labels import LabelSet
@@ -190,7 +190,7 @@ class SpanHeadModule(HeadModule):
         """[W, 2P]: the vectors of each word as the first and as the last one of a span, which `decoder` reads."""
         return self.scorer.features(vectors_WH)
 
-    def decoder(self, labels: LabelSet, decisions: Decisions) -> Decoder:
+    def decoder(self, labels: LabelSet, decisions: Decisions) -> ScoreDecoder:
         """Scores the candidates, and chooses among them."""
         return SpanDecoder(labels, self.scorer.stored(), self.overlap, decisions)
 
