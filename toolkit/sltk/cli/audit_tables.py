@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _MOST_TYPES = 20
 """Maximum number of types shown one per row; ACE05 has 33. `--json` has all."""
 
+_MOST_CONFLICTS = 10
+"""Maximum number of texts with several labels that are shown."""
+
+_LONGEST_TEXT = 60
+
 _Rows = Iterator[tuple[str, ...]]
 C = TypeVar("C")
 
@@ -34,7 +39,7 @@ def show_audit(console: Console, audit: Audit) -> None:
             table.add_row(*map(shown, cells))
         table.add_section()
     console.print(table)
-    for line in _notes(audit):
+    for line in [*_notes(audit), *_conflicts(audit)]:
         console.print(shown(line))
 
 
@@ -107,6 +112,18 @@ def _anomalies(audit: Audit) -> _Rows:
             cells = (f"{shared[name]:,}" if name in shared else "" for name in splits)
             yield (f"  also in {other}", *cells)
     yield _row(splits, "same words, different tags", lambda split: f"{split.noise_count:,}")
+    yield from _near_duplicates(audit)
+
+
+def _near_duplicates(audit: Audit) -> _Rows:
+    if audit.near is None:
+        return
+    numbers = {(each.split, each.other): each.sentences for each in audit.near.overlaps}
+    cells = (f"{numbers[name, name]:,}" for name in audit.splits)
+    yield (f"near duplicates ({audit.near.similarity:g})", *cells)
+    for other in list(audit.splits)[:-1]:
+        counts = (numbers.get((name, other)) if name != other else None for name in audit.splits)
+        yield (f"  of {other}", *("" if count is None else f"{count:,}" for count in counts))
 
 
 def _notes(audit: Audit) -> Iterator[str]:
@@ -119,3 +136,19 @@ def _notes(audit: Audit) -> Iterator[str]:
         yield f"note: {audit.tokens.note}"
     elif audit.tokens.limit is None:
         yield "note: the maximum length of the model is unknown"
+
+
+def _conflicts(audit: Audit) -> Iterator[str]:
+    """The texts whose label is another elsewhere, the most surprising first."""
+    conflicts = audit.conflicts
+    if not conflicts.count:
+        return
+    shown = min(conflicts.count, _MOST_CONFLICTS)
+    which = "" if shown == conflicts.count else f" (the first {shown}; --json has more)"
+    yield ""
+    yield f"span texts with another label elsewhere: {conflicts.count:,}{which}"
+    for each in conflicts.listed[:shown]:
+        places = ", ".join(each.places) + (", …" if each.count > len(each.places) else "")
+        label, regular = (name or "no label" for name in (each.label, each.regular))
+        text = each.text if len(each.text) <= _LONGEST_TEXT else f"{each.text[: _LONGEST_TEXT - 1]}…"
+        yield f"  `{text}`: {label} {each.count:,}x, elsewhere {regular} {each.regular_count:,}x: {places}"

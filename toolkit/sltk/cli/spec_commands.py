@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, InvalidSpecError, Problem
+from ..errors import InputError, InvalidSpecError, Problem, UsageError
 from .app import (
     ImportsOption,
     JsonOption,
@@ -36,6 +36,15 @@ def check(
     data: Annotated[
         bool, typer.Option("--data", help="also read the data: count it, and warn about anomalies")
     ] = False,
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            "--near-duplicates",
+            metavar="SHARE",
+            help="with --data: share of common word pairs from which sentences are near duplicates, above 0 to 1; "
+            "0 does not look for them  [default: 0.7]",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="treat warnings as errors")] = False,
     json: JsonOption = False,
     set_: SetOption = None,
@@ -47,9 +56,10 @@ def check(
     """
     from .spec_kinds import load
 
+    _check_options(data, near_duplicates)
     try:
         checked = load(spec, set_ or (), import_policy(trust_code))
-        warnings, report = _check(checked, data=data)
+        warnings, report = _check(checked, data=data, similarity=near_duplicates)
     except InputError as error:
         if json:
             problems = [_as_json(each) for each in error.problems]
@@ -71,7 +81,17 @@ def check(
         raise typer.Exit(2)
 
 
-def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataReport | None]:
+def _check_options(data: bool, similarity: float | None) -> None:
+    if similarity is not None:
+        if not 0 <= similarity <= 1:
+            raise UsageError(f"`--near-duplicates` is a share from 0 to 1, not {similarity:g}")
+        if not data:
+            raise UsageError("`--near-duplicates` is about the data: use it with `--data`")
+
+
+def _check(
+    checked: CheckedSpec, *, data: bool, similarity: float | None = None
+) -> tuple[list[Problem], DataReport | None]:
     """Check models and files, and with `data` the data.
 
     Returns:
@@ -95,7 +115,7 @@ def _check(checked: CheckedSpec, *, data: bool) -> tuple[list[Problem], DataRepo
         return [*missing, *models], None
     if missing:
         raise InvalidSpecError(missing)
-    reports, warnings = audit_data(checked.runs)
+    reports, warnings = audit_data(checked.runs, similarity)
     return [*models, *warnings], reports[0] if len(checked.runs) == 1 else None
 
 

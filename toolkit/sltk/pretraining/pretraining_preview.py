@@ -104,7 +104,7 @@ class PretrainingPreview(RunPreview[PretrainSpec]):
         copies = 2 * 4 * found.parameters if is_copied else 0
         return replace(found, memory_cpu_bytes=found.memory_cpu_bytes + copies)
 
-    def audit(self) -> TextCounts:
+    def audit(self, similarity: float | None = None) -> TextCounts:
         """Count sentences and words, without holding the text in memory."""
         counts = {}
         for name, sentences in sources(self.loaded.spec).items():

@@ -80,8 +80,12 @@ class RunPreview(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def audit(self) -> DataReport:
+    def audit(self, similarity: float | None = None) -> DataReport:
         """Read the data and examine it.
+
+        Args:
+            similarity: from which similarity on sentences are near duplicates; 0 does not look for them, None is the
+                default.
 
         Raises:
             DataError: a source is missing or malformed.
@@ -178,12 +182,12 @@ class LabellingPreview(RunPreview[Experiment]):
         """Estimate the model size and memory."""
         return estimate_run(self.loaded.spec)
 
-    def audit(self) -> Audit:
+    def audit(self, similarity: float | None = None) -> Audit:
         """Count each split, compare the splits, and warn about anomalies."""
-        from .audit import audit  # here: it imports numpy
+        from .audit import SIMILARITY, audit  # here: it imports numpy
 
         with self.loaded.locate_errors():
-            return audit(self.loaded)
+            return audit(self.loaded, SIMILARITY if similarity is None else similarity)
 
 
 def check_models(runs: Iterable[RunPreview[Any]], missing: Iterable[Problem] = ()) -> None:
@@ -263,13 +267,15 @@ def missing_models(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
     return _once(problem for run in _distinct(runs, {"backbone"}) for problem in run.missing_model())
 
 
-def audit_data(runs: Iterable[RunPreview[Any]]) -> tuple[list[DataReport], list[Problem]]:
+def audit_data(
+    runs: Iterable[RunPreview[Any]], similarity: float | None = None
+) -> tuple[list[DataReport], list[Problem]]:
     """Read all data of the runs, without repetition: a report on each data, and each warning once.
 
     Raises:
         DataError: a source is missing or malformed.
     """
-    reports = [run.audit() for run in _distinct(runs, _DATA)]
+    reports = [run.audit(similarity) for run in _distinct(runs, _DATA)]
     return reports, _once(warning for report in reports for warning in report.warnings)
 
 

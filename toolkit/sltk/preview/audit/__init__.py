@@ -1,7 +1,8 @@
 """The audit of a spec's data, before any weights are loaded: `sltk check --data`.
 
-`counts` examines one split, `subword_counts` its tokenization, `between` compares the splits, and `findings` turns
-the results into warnings.
+`counts` examines one split, `subword_counts` its tokenization, `between` compares the splits, `near_duplicates` finds
+sentences that are nearly equal, `label_conflicts` span texts with several labels, and `findings` turns the results into
+warnings.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from ...spec.loading import Loaded
 from . import findings
 from .between import Between, compare
 from .counts import SplitCounter, SplitCounts
+from .label_conflicts import Conflicts, LabelConflicts
+from .near_duplicates import SIMILARITY, NearDuplicates, NearDuplicateSearch
 from .repetition import SentenceIndex
 from .subword_counts import SubwordCounter, SubwordCounts, Tokens, tokens_of
 
@@ -30,6 +33,9 @@ class Audit:
     """By split; empty if the tokenizer is not on this machine."""
     tokens: Tokens
     between: Between
+    near: NearDuplicates | None
+    """None if they were not looked for."""
+    conflicts: Conflicts
     warnings: list[Problem]
 
     def as_json(self) -> dict[str, Any]:
@@ -44,11 +50,24 @@ class Audit:
             "limit": self.tokens.limit,
             "note": self.tokens.note,
         }
-        return {"data": splits, "between": asdict(self.between), "tokenizer": tokens}
+        return {
+            "data": splits,
+            "between": asdict(self.between),
+            "near_duplicates": asdict(self.near) if self.near is not None else None,
+            "label_conflicts": asdict(self.conflicts),
+            "tokenizer": tokens,
+        }
 
 
-def audit(loaded: Loaded[Experiment]) -> Audit:
-    """Read all splits and examine them; in memory are 16 bytes per sentence, and what is listed.
+def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
+    """Read all splits and examine them.
+
+    In memory are 16 bytes per sentence, what is listed, and up to fixed limits the pairs of adjacent words and the
+    texts of spans.
+
+    Args:
+        loaded: the spec.
+        similarity: from which similarity on sentences are near duplicates; 0 does not look for them.
 
     Raises:
         DataError: a source is missing or malformed, or has no span.
@@ -60,23 +79,31 @@ def audit(loaded: Loaded[Experiment]) -> Audit:
     counts: dict[str, SplitCounts] = {}
     subwords: dict[str, SubwordCounts] = {}
     indices: dict[str, SentenceIndex] = {}
+    search = NearDuplicateSearch(similarity) if similarity else None
+    conflicts = LabelConflicts()
     for name, split in splits.items():
         check_not_empty(split, getattr(experiment.data, name))
         counter = SplitCounter()
         subword_counter = SubwordCounter(tokens.encoder, tokens.limit) if tokens.encoder else None
+        if search is not None:
+            search.start(name)
         for sentence in split:
             counter.add(sentence, split.scheme == "plain")
+            conflicts.add(sentence)
+            if search is not None:
+                search.add(sentence)
             if subword_counter is not None:
                 subword_counter.add(sentence)
         counts[name], indices[name] = counter.counts(split), counter.index
         if subword_counter is not None:
             subwords[name] = subword_counter.counts()
     between = compare(splits, counts, indices)
+    near = None if search is None else search.find(list(splits.values()), list(indices.values()))
     warnings = [
         loaded.problem(_place(experiment, finding.split), finding.message, notes=finding.notes)
-        for finding in findings.find(experiment, counts, subwords, between)
+        for finding in findings.find(experiment, counts, subwords, between, near)
     ]
-    return Audit(counts, subwords, tokens, between, warnings)
+    return Audit(counts, subwords, tokens, between, near, conflicts.find(list(splits.values())), warnings)
 
 
 def _place(experiment: Experiment, split: str) -> str:
@@ -84,4 +111,4 @@ def _place(experiment: Experiment, split: str) -> str:
     return "data.folds" if split == "test" and experiment.data.folds is not None else f"data.{split}"
 
 
-__all__ = ["Audit", "audit"]
+__all__ = ["SIMILARITY", "Audit", "audit"]

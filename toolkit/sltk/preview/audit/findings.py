@@ -11,6 +11,7 @@ from ...schemes.label_text import distinct, look_alike
 from ...spec.experiment import Experiment
 from .between import Between, Overlap
 from .counts import SplitCounts
+from .near_duplicates import NearDuplicates
 from .repetition import Noise
 from .subword_counts import SubwordCounts
 
@@ -32,12 +33,13 @@ def find(
     splits: dict[str, SplitCounts],
     subwords: dict[str, SubwordCounts],
     between: Between,
+    near: NearDuplicates | None,
 ) -> list[Finding]:
     """Find anomalies in each split, and then between splits."""
     findings = [finding for name, counts in splits.items() for finding in _within(name, counts)]
     for name, counts in subwords.items():
         findings += _of_subwords(name, counts, experiment.on_overflow == "error")
-    return findings + list(_between(splits, between))
+    return [*findings, *_between(splits, between), *(_near(near) if near is not None else ())]
 
 
 def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
@@ -107,6 +109,26 @@ def _look_alike_note(group: Counter[str]) -> str:
 def _overlap(overlap: Overlap, sentences: int) -> Finding:
     message = f"sentences that also occur in {overlap.other}: {overlap.sentences} of {sentences}"
     return Finding(overlap.split, message, tuple(_shortened(text) for text in overlap.places[:_SHOWN]))
+
+
+def _near(near: NearDuplicates) -> Iterator[Finding]:
+    """Sentences of one split that are nearly equal to some in another: scores on them say little about new text."""
+    for each in near.overlaps:
+        if each.sentences and each.split != each.other:
+            message = (
+                f"sentences that are nearly equal to one in {each.other}: {each.sentences} "
+                f"({each.share:.1%}, with {each.span_share:.1%} of the spans; similarity {near.similarity:g} or more)"
+            )
+            pairs = each.pairs[:_SHOWN]
+            lines = (
+                (f"{pair.place}: {' '.join(pair.words)}", f"{pair.other_place}: {' '.join(pair.other_words)}")
+                for pair in pairs
+            )
+            yield Finding(each.split, message, tuple(_shortened(line) for both in lines for line in both))
+    for split, count in near.left_out.items():
+        yield Finding(
+            split, f"sentences that were not searched for near duplicates, because of memory: {count}"
+        )
 
 
 def _noise_notes(noise: list[Noise]) -> tuple[str, ...]:
