@@ -26,6 +26,8 @@ class Span:
     type: str
     score: float | None = field(default=None, compare=False)
     """For predicted spans, the model's confidence; by default, the product of the tag probabilities of the words."""
+    fragments: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    """The words of each part of a discontinuous span, half-open, if this is its hull or one of its parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,11 @@ def test_a_file_without_layers_is_not_annotated(tmp_path: Path) -> None:
     ("cells", "spans", "reason"),
     [
         ([("Vera", "*"), ("Haag", "PER")], [("Haag", "PER")], "`Vera` has no value that could be its type"),
-        ([("Vera", "PER[1]"), ("x", "_"), ("Haag", "PER[1]")], [], "words between its parts: discontinuous"),
+        (
+            [("Vera", "PER[1]"), ("x", "_"), ("Haag", "PER[1]")],
+            [],
+            "`Vera x Haag` (PER) has 2 parts: discontinuous",
+        ),
         ([("Vera", "PER[1]"), ("Haag", "LOC[1]")], [], "has several types: PER, LOC"),
     ],
 )

@@ -330,6 +330,17 @@ def test_html_marks_the_words_of_a_span() -> None:
     )
 
 
+def test_html_nests_spans_and_shows_where_one_is_cut() -> None:
+    """Boxes are inside boxes; a span that crosses another is in two pieces, which are open towards each other."""
+    source = written(HtmlWriter(), cut("a b c d", [Span(0, 3, "X"), Span(1, 2, "Y"), Span(1, 4, "Z")]))
+    line = source.split("<li")[1]
+    assert (
+        '<mark style="--hue:30">a <mark class="cut" style="--hue:252.5"><mark style="--hue:115">b'
+        "<small>Y</small></mark> c</mark><small>X</small></mark>"
+        '<mark class="rest" style="--hue:252.5"> d<small>Z</small></mark></li>'
+    ) in line
+
+
 def test_html_has_a_legend_of_types_in_distinct_colours() -> None:
     """The footer counts each type, in the colour of its spans."""
     batch = [cut("a b", [Span(0, 1, "X"), Span(1, 2, "Y")]), cut("a", [Span(0, 1, "X")])]

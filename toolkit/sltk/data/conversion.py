@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from .. import schemes
 from ..components.slots import Reader
 from ..schemes.names import SchemeName
-from ..types import Prediction
+from ..types import Prediction, Sentence, Span
 from .changes import Changes
-from .datasets import Dataset, to_dataset
+from .datasets import OVERLAPPING, REPEATED, Dataset, left_out_span, repair_of, to_dataset
 from .raw import RawDataset
 from .sentence_stream import SentenceStream
 
@@ -21,7 +22,8 @@ class Conversion:
     """
 
     def __init__(self, reader: Reader, scheme: SchemeName | None = None) -> None:
-        """`scheme` is that of the output; None keeps the scheme of the source, and writes spans in IOB2.
+        """`scheme` is that of the output; None keeps that of the source, and writes spans in IOB2, or layers if some
+        overlap.
 
         Raises:
             DataError: see `read_checked`.
@@ -29,7 +31,8 @@ class Conversion:
         self._stream = SentenceStream(reader)
         self.repaired, self.changes = 0, Changes()
         self.reading = self._stream.reading
-        self.scheme: SchemeName = scheme or (self.reading.scheme if self.reading else "IOB2")
+        of_spans: SchemeName = "layers" if self._stream.needs_layers else "IOB2"
+        self.scheme: SchemeName = scheme or (self.reading.scheme if self.reading else of_spans)
 
     def predictions(self) -> Iterator[Prediction]:
         """Yield the gold annotation as predictions.
@@ -40,16 +43,25 @@ class Conversion:
         for raw in self._stream.chunks():
             data = to_dataset(raw, self.scheme)
             self.repaired += data.repaired
-            self.changes.add(data.unused)
-            yield from _gold_predictions(raw, data)
+            # Writers report overlapping spans that their format does not hold.
+            self.changes.add(unused for unused in data.unused if not unused.reason.endswith(OVERLAPPING))
+            yield from self._gold_predictions(raw, data)
+
+    def _gold_predictions(self, raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
+        """Predictions with the gold annotation, of sentences without it, so that it is not written twice.
+
+        `spans` include overlapping ones, for writers that support them; `tags` do so in the scheme `layers`.
+        """
+        for sentence, converted in zip(raw.sentences, data, strict=True):
+            bare = replace(converted, tags=None, spans=None)
+            spans, repeated = schemes.encodable(_annotated(sentence, raw, converted), "layers")
+            if data.scheme != "layers":
+                self.changes.add(left_out_span(span, sentence, REPEATED) for span in repeated)
+            yield Prediction(bare, list(converted.tags or ()), None, spans, scheme=data.scheme)
 
 
-def _gold_predictions(raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
-    """Predictions with the gold annotation, of sentences without it, so that it is not written twice.
-
-    `spans` include overlapping ones, for writers that support them; `tags` do not.
-    """
-    for sentence, converted in zip(raw.sentences, data, strict=True):
-        bare = replace(converted, tags=None, spans=None)
-        spans = sentence.spans if sentence.spans is not None else converted.spans
-        yield Prediction(bare, list(converted.tags or ()), None, sorted(spans or ()), scheme=data.scheme)
+def _annotated(sentence: Sentence, raw: RawDataset, converted: Sentence) -> list[Span]:
+    """All spans of a sentence, of which the converted one has those that its scheme holds."""
+    if sentence.spans is None and raw.scheme == "layers":
+        return schemes.decode(sentence.tags or (), raw.scheme, repair_of(raw.reader)).spans
+    return (converted.spans if sentence.spans is None else sentence.spans) or []

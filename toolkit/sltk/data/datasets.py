@@ -103,7 +103,7 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
         notes = raw.reader.annotation_notes(first)
         raise raw.error(f"reader `{raw.reader.type_name}` finds no tags or spans here", first, *notes)
     _check_plain(raw, scheme)
-    repair: Repair = getattr(raw.reader, "repair", "conlleval")
+    repair = repair_of(raw.reader)
     sentences, repaired = [], 0
     for sentence in raw.sentences:
         try:
@@ -115,6 +115,12 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
         sentences.append(converted)
         repaired += count
     return Dataset(sentences, scheme, raw.reading, repaired, name)
+
+
+def repair_of(reader: Reader) -> Repair:
+    """How the reader says to read ill-formed tags; readers of spans say nothing."""
+    repair: Repair = getattr(reader, "repair", "conlleval")
+    return repair
 
 
 def label_set(data: Dataset) -> LabelSet:
@@ -152,15 +158,16 @@ def _convert(
         spans, repaired = decoded.spans, decoded.repaired
     spans, dropped = schemes.encodable(spans, scheme)
     reason = REPEATED if scheme == "layers" else OVERLAPPING
-    unused += tuple(_unused(span, sentence, reason) for span in dropped)
+    unused += tuple(left_out_span(span, sentence, reason) for span in dropped)
     if scheme == "IO":
         reason = "follows a span of the same type directly: IO merges the two"
-        unused += tuple(_unused(span, sentence, reason) for span in schemes.merged(spans))
+        unused += tuple(left_out_span(span, sentence, reason) for span in schemes.merged(spans))
     tags = schemes.encode(spans, len(sentence), scheme)
     return replace(sentence, tags=tags, spans=spans, unused=unused), repaired
 
 
-def _unused(span: Span, sentence: Sentence, reason: str) -> Unused:
+def left_out_span(span: Span, sentence: Sentence, reason: str) -> Unused:
+    """The report of a span that is left out; the reason completes a sentence about it."""
     words = " ".join(sentence.words[span.start : span.end])
     return Unused(sentence.file or "(data)", sentence.line, f"`{words}` ({span.type}) {reason}", span.type)
 

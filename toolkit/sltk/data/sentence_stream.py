@@ -11,6 +11,7 @@ from itertools import islice
 
 from ..components.slots import Reader
 from ..files.opening import is_stream
+from ..schemes import SEPARATOR, has_overlaps
 from ..types import Sentence
 from .raw import RawDataset, read_checked, tag_reading
 
@@ -28,8 +29,20 @@ class SentenceStream:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self._held = None if _is_rereadable(reader) else list(read_checked(reader))
-        self.reading = tag_reading(self.sentences(), reader)
+        self.needs_layers = False
+        """Whether spans overlap somewhere, so that only the tags of `layers` hold them, and can hold all types."""
+        self.reading = tag_reading(self._watched(), reader)
         """How the tags of all sentences are read; None if there are none."""
+
+    def _watched(self) -> Iterator[Sentence]:
+        """The sentences; whether spans overlap is known after the last."""
+        overlaps, fits = False, True
+        for sentence in self.sentences():
+            spans = sentence.spans or ()
+            overlaps = overlaps or has_overlaps(spans)
+            fits = fits and not any(SEPARATOR in span.type for span in spans)
+            yield sentence
+        self.needs_layers = overlaps and fits
 
     def sentences(self) -> Iterator[Sentence]:
         """Yield the sentences as they are read.

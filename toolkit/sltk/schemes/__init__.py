@@ -28,7 +28,7 @@ from .coding import (
     tags_of,
 )
 from .detection import detect, transitions
-from .layers import split_layers
+from .layers import has_overlaps, split_layers
 from .rules import SCHEMES, SEPARATOR, SchemeError
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "detect",
     "encodable",
     "encode",
+    "has_overlaps",
     "merged",
     "resolve_overlaps",
     "split_layers",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from ..types import Span
 from .rules import SEPARATOR, SchemeError, parse_tag
@@ -54,6 +55,11 @@ def _join(parts: Sequence[str]) -> str:
     while depth > 1 and parts[depth - 1] == "O":
         depth -= 1
     return SEPARATOR.join(parts[:depth])
+
+
+def has_overlaps(spans: Iterable[Span]) -> bool:
+    """Whether two of the spans share a word."""
+    return any(right.start < left.end for left, right in pairwise(sorted(spans)))
 
 
 def assign_layers(spans: Iterable[Span]) -> list[list[Span]]:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from ..components.backbones.pretrained import PretrainedBackbone
+from ..components.metrics.seqeval import cannot_flatten
 from ..components.readers.dividing import DividingReader
 from ..components.readers.folds import FoldReader
 from ..components.registry import RefusedError, registry
@@ -326,6 +327,9 @@ class Experiment(RunSpec):
             if self.scheme == "plain" and metric.needs_spans:
                 about = f"metric `{metric.type_name}` counts spans, but plain tags mark none: use `accuracy`"
                 raise RefusedError(about, f"metrics.{number}")
+            own_scheme = getattr(metric, "scheme", None)
+            if self.head.finds_overlaps and own_scheme not in (None, "layers"):
+                raise RefusedError(cannot_flatten(own_scheme), f"metrics.{number}.scheme")
             if self.type == "instruct" and metric.needs_probabilities:
                 about = f"metric `{metric.type_name}` needs probabilities, but a model that generates spans has none"
                 raise RefusedError(

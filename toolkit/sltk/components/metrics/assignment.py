@@ -46,13 +46,15 @@ class _Search:
             if column != end:
                 self._column_price[column] = self._column_price.get(column, 0) - (length - distance)
                 self._row_price[self._row_of[column]] += length - distance
-        column: int | None = end
-        while column is not None:
-            holder = via[column]
-            self._row_of[column] = holder
-            before = self.column_of.get(holder)
-            self.column_of[holder] = column
-            column = None if holder == row else before
+        free, holder = end, via[end]
+        while holder != row:
+            before = self.column_of[holder]
+            self._assign(holder, free)
+            free, holder = before, via[before]
+        self._assign(row, free)
+
+    def _assign(self, row: int, column: int) -> None:
+        self.column_of[row], self._row_of[column] = column, row
 
     def _shortest_path(self, row: int) -> tuple[dict[int, int], dict[int, int], int, int]:
         """Distances of the columns settled, the row before each column, the free column and its distance."""

@@ -6,12 +6,13 @@ As in seqeval, precision is 0 if nothing was predicted, and recall is 0 if there
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import eq
 from typing import Any
 
-from ...schemes import Chunk
+from ...schemes import SEPARATOR, Chunk
 from ...schemes.names import SchemeName
 from ..slots import Metric, Tally
 
@@ -81,10 +82,20 @@ class Counts:
         }
 
 
+@lru_cache(maxsize=65536)
+def tags_of_word(tag: str) -> tuple[str, ...]:
+    """The tags of a word in the scheme `layers`, in any order; `O` if it has no other.
+
+    Which layer a span is on depends on the other spans of its sentence, so tags are compared without it.
+    """
+    return tuple(sorted(part for part in tag.split(SEPARATOR) if part != "O")) or ("O",)
+
+
 @dataclass(slots=True)
 class WordCounts:
-    """Number of sentences, of words, and of words with the correct tag."""
+    """Number of sentences, of words, and of words with the correct tag; in `layers`, with all correct tags."""
 
+    scheme: SchemeName
     sentences: int = 0
     words: int = 0
     correct: int = 0
@@ -102,7 +113,7 @@ class WordCounts:
                 f"sentence {number} has {len(gold)} gold tags but {len(predicted)} predicted ones"
             )
         self.words += len(gold)
-        self.correct += sum(map(eq, gold, predicted))
+        self.correct += sum(correct_words(gold, predicted, self.scheme))
 
     @property
     def accuracy(self) -> float:
@@ -112,6 +123,13 @@ class WordCounts:
     def sizes(self) -> dict[str, int]:
         """The numbers of sentences and words."""
         return {"sentences": self.sentences, "words": self.words}
+
+
+def correct_words(gold: Sequence[str], predicted: Sequence[str], scheme: SchemeName) -> Iterator[bool]:
+    """Whether each word of a sentence has the correct tag, or in `layers` all correct tags."""
+    if scheme == "layers":
+        return map(eq, map(tags_of_word, gold), map(tags_of_word, predicted))
+    return map(eq, gold, predicted)
 
 
 def exact_scores(counts: Counts, words: WordCounts) -> dict[str, Any]:
@@ -126,9 +144,11 @@ def exact_scores(counts: Counts, words: WordCounts) -> dict[str, Any]:
     }
 
 
-def span_scores(sentences: SpanPairs, gold: TagSequences, predicted: TagSequences) -> dict[str, Any]:
+def span_scores(
+    sentences: SpanPairs, gold: TagSequences, predicted: TagSequences, scheme: SchemeName
+) -> dict[str, Any]:
     """The scores of sentences that are all in memory; see `exact_scores`."""
-    return exact_scores(Counts.of_spans(sentences), word_counts(gold, predicted))
+    return exact_scores(Counts.of_spans(sentences), word_counts(gold, predicted, scheme))
 
 
 class TallyMetric(Metric):
@@ -177,7 +197,7 @@ def prf(gold: int, predicted: int, correct: float) -> dict[str, float]:
     }
 
 
-def word_counts(gold: TagSequences, predicted: TagSequences) -> WordCounts:
+def word_counts(gold: TagSequences, predicted: TagSequences, scheme: SchemeName) -> WordCounts:
     """The counts of all sentences, of which both sides must have the same number.
 
     Raises:
@@ -185,7 +205,7 @@ def word_counts(gold: TagSequences, predicted: TagSequences) -> WordCounts:
     """
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold sentences but {len(predicted)} predicted ones")
-    counts = WordCounts()
+    counts = WordCounts(scheme)
     for right, guess in zip(gold, predicted, strict=True):
         counts.add(right, guess)
     return counts

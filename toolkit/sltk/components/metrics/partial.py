@@ -50,7 +50,7 @@ class PartialMetric(SpanMetric):
             ValueError: gold and predicted differ in length.
         """
         sentences = self.pairs(gold, predicted, scheme)
-        words = word_counts(gold, predicted)
+        words = word_counts(gold, predicted, scheme)
         per_type = _per_type(sentences)
         return {
             **_summary(sentences),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ... import schemes
+from ...errors import SpecError
 from ...schemes.names import SchemeName
 from ..registry import register
 from ..slots import Tally
@@ -21,13 +22,18 @@ EQUAL_TO = "seqeval-1.2.2"
 """The release of seqeval that the tests compare with. (It strips hyphens off the ends of types.)"""
 
 
+def cannot_flatten(scheme: str) -> str:
+    """Why tags in `layers` cannot be scored in another scheme, for a message."""
+    return f"spans in `layers` may overlap, which {scheme} cannot hold: leave out `scheme`"
+
+
 @register.metric("seqeval")
 class SeqevalMetric(TallyMetric, SpanMetric):
     """Precision, recall and F1 of spans: the same scores as the package seqeval, computed in linear time.
 
     `strict` counts spans that are well-formed from their first word to their last, like seqeval's `mode="strict"`
     with this scheme; `conlleval` lets a stray I- open a span, like the conlleval script and seqeval without a mode.
-    IO and BMES, which seqeval does not have, are counted by the same rules.
+    IO, BMES and `layers`, which seqeval does not have, are counted by the same rules; in `layers`, spans may overlap.
     """
 
     scheme: SpanScheme | None = Field(
@@ -44,9 +50,11 @@ class SeqevalMetric(TallyMetric, SpanMetric):
         """Micro `precision`, `recall`, `f1`; `macro_f1`, `weighted_f1`; `accuracy` over words; `per_type`.
 
         Raises:
-            SpecError: the tags are plain.
+            SpecError: the tags are plain, or in `layers`, which `scheme` cannot hold.
         """
         self.check_scheme(scheme)
+        if scheme == "layers" and self.scheme not in (None, "layers"):
+            raise SpecError(f"metric `seqeval`: {cannot_flatten(self.scheme)}")
         return _SpanTally(self, scheme)
 
     def spans(self, tags: Sequence[str], scheme: SchemeName) -> list[schemes.Chunk]:
@@ -78,7 +86,7 @@ class SeqevalMetric(TallyMetric, SpanMetric):
 class _SpanTally:
     def __init__(self, metric: SeqevalMetric, scheme: SchemeName) -> None:
         self._metric, self._scheme = metric, scheme
-        self._words, self._spans = WordCounts(), Counts()
+        self._words, self._spans = WordCounts(scheme), Counts()
         is_comparable = metric.mode == "strict" and metric.scheme in (None, scheme)
         self._verifier = Verifier(scheme, metric.verify if is_comparable else "never")
 

@@ -36,7 +36,7 @@ class SpanMetric(Metric):
         return "BIOES" if self.mode == "conlleval" and scheme in READ_AS_BIOES else scheme
 
     def spans(self, tags: Sequence[str], scheme: SchemeName) -> list[Chunk]:
-        """The spans of a sentence, in order and without overlap.
+        """The spans of a sentence, in order; they overlap only in the scheme `layers`.
 
         Raises:
             SchemeError: a tag that the scheme does not have.
@@ -63,7 +63,7 @@ class SpanMetric(Metric):
             ValueError: gold and predicted differ in length.
         """
         self.check_scheme(scheme)
-        word_counts(gold, predicted)
+        word_counts(gold, predicted, scheme)
         return [
             (self.spans(right, scheme), self.spans(guess, scheme))
             for right, guess in zip(gold, predicted, strict=True)

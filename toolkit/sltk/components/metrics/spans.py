@@ -14,7 +14,7 @@ from ...schemes.names import SchemeName
 from ...types import Prediction, span_score
 from ..registry import register
 from .calibration import above_thresholds, calibration
-from .counting import Counts, SpanPairs, TagSequences, signature, span_scores
+from .counting import Counts, SpanPairs, TagSequences, correct_words, signature, span_scores
 from .span_metric import SpanMetric
 
 WordScores = Sequence[Sequence[float] | None]
@@ -30,8 +30,9 @@ class SpansMetric(SpanMetric):
     A span is correct if both ends and the type are, in any scheme. `boundaries` ignores types, and `confusion` counts
     which types were predicted for which, for spans with correct ends. `intervals` are confidence intervals of the
     scores (percentile bootstrap over sentences). `thresholds` and `calibration_bins` use the model's probabilities,
-    so they need the predictions of a model. A span's score is the one that `sltk predict` writes (`span_score` of the
-    head), or the product of its words' tag probabilities if that has none.
+    so they need the predictions of a model; words are left out if a model scores spans alone. A span's score is the
+    one that `sltk predict` writes (`span_score` of the head), or the product of its words' tag probabilities if that
+    has none.
     """
 
     resamples: int = Field(
@@ -80,11 +81,11 @@ class SpansMetric(SpanMetric):
         """
         sentences = self.pairs(gold, predicted, scheme)
         return {
-            **span_scores(sentences, gold, predicted),
+            **span_scores(sentences, gold, predicted, scheme),
             "boundaries": _boundaries(sentences),
             "confusion": _confusion(sentences),
             **self._intervals(sentences),
-            **self._probability_scores(gold, predicted, sentences, scores, own),
+            **self._probability_scores(gold, predicted, sentences, scores, own, scheme),
             "signature": self._signature(scheme),
         }
 
@@ -116,26 +117,37 @@ class SpansMetric(SpanMetric):
         sentences: SpanPairs,
         scores: WordScores | None,
         own: OwnScores | None,
+        scheme: SchemeName,
     ) -> dict[str, Any]:
         if not self.needs_probabilities:
             return {}
-        if scores is None or any(each is None for each in scores):
+        has_words = scores is not None and None not in scores
+        if not has_words and not _all_scored(sentences, own):
             raise SpecError(
                 "`thresholds` and `calibration_bins` of the metric `spans` need a model's probabilities; "
                 "tags alone have none"
             )
         result: dict[str, Any] = {}
-        spans = _scored_spans(sentences, scores, own or [{}] * len(sentences))
+        nothing: WordScores = [()] * len(sentences)
+        spans = _scored_spans(sentences, scores or nothing, own or [{}] * len(sentences))
         if self.thresholds:
             support = sum(len(right) for right, _ in sentences)
             result["thresholds"] = above_thresholds(spans, support, self.thresholds)
         if self.calibration_bins:
-            words = _scored_words(gold, predicted, scores)
-            result["calibration"] = {
-                "words": calibration(words, self.calibration_bins),
-                "spans": calibration(spans, self.calibration_bins),
-            }
+            if has_words:
+                words = _scored_words(gold, predicted, scores or nothing, scheme)
+                result["calibration"] = {"words": calibration(words, self.calibration_bins)}
+            result.setdefault("calibration", {})["spans"] = calibration(spans, self.calibration_bins)
         return result
+
+
+def _all_scored(sentences: SpanPairs, own: OwnScores | None) -> bool:
+    """Whether the model gives all predicted spans a score, as models of spans do, which may give words none."""
+    return own is not None and all(
+        scores.get(span) is not None
+        for (_, predicted), scores in zip(sentences, own, strict=True)
+        for span in predicted
+    )
 
 
 def _scored_spans(sentences: SpanPairs, scores: WordScores, own: OwnScores) -> list[tuple[float, bool]]:
@@ -153,12 +165,12 @@ def _score(span: Chunk, words: Sequence[float], own: Mapping[Chunk, float | None
 
 
 def _scored_words(
-    gold: TagSequences, predicted: TagSequences, scores: WordScores
+    gold: TagSequences, predicted: TagSequences, scores: WordScores, scheme: SchemeName
 ) -> list[tuple[float, bool]]:
     return [
-        (score, tag == other)
+        (score, is_correct)
         for right, guess, words in zip(gold, predicted, scores, strict=True)
-        for tag, other, score in zip(right, guess, words or (), strict=True)
+        for score, is_correct in zip(words or (), correct_words(right, guess, scheme), strict=True)
     ]
 
 

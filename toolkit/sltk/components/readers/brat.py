@@ -14,6 +14,7 @@ from ...files.text_lines import TextLines, read_text
 from ...types import Sentence, Unused
 from ..registry import register
 from .brat_annotations import read_annotations
+from .discontinuous import DiscontinuousReader
 from .offset_units import CharSpan
 from .offsets import OffsetReader
 from .text_file import TextFileReader
@@ -21,11 +22,11 @@ from .unit_detection import UnitDetector
 
 
 @register.reader("brat")
-class BratReader(OffsetReader, TextFileReader):
+class BratReader(DiscontinuousReader, OffsetReader, TextFileReader):
     """brat standoff: a folder of .txt and .ann files, or one pair; a line of text is a sentence.
 
-    Lines that a span crosses are joined, and lines without a word are skipped. Discontinuous spans are left out and
-    reported, as are relations and other annotations that are not spans. Offsets that count each line end `\\r\\n` as
+    Lines that a span crosses are joined, and lines without a word are skipped. Relations and other annotations that
+    are not spans are left out and reported. Offsets that count each line end `\\r\\n` as
     one character, UTF-16 units or bytes are converted if the texts of all spans of a document agree.
     """
 
@@ -103,8 +104,7 @@ def _blocks(text: str, spans: Iterable[CharSpan]) -> Iterator[tuple[int, str, li
         inside = by_block.get(index, [])
         end = starts[after] if after < len(starts) else len(text)
         start, end = _trim(text, starts[index], end, inside)
-        moved = [replace(span, start=span.start - start, end=span.end - start) for span in inside]
-        yield index + 1, text[start:end], moved
+        yield index + 1, text[start:end], [span.moved(-start) for span in inside]
 
 
 def _trim(text: str, start: int, end: int, spans: Iterable[CharSpan]) -> tuple[int, int]:

@@ -27,7 +27,8 @@ from .conllu_rows import (
     pairs_of,
     surface_text,
 )
-from .entity_brackets import BracketFields, Mention, is_bracketed, mentions_of
+from .discontinuous import DiscontinuousReader, merged_parts, parts_report, spans_of_parts
+from .entity_brackets import BracketFields, is_bracketed, joined_parts, mentions_of
 from .text_file import TextFileReader
 
 _COLUMNS = {"upos": 3, "xpos": 4, "deprel": 7, "misc": MISC}
@@ -40,7 +41,7 @@ Labels = Literal["tags", "brackets"]
 
 
 @register.reader("conllu")
-class ConlluReader(TaggedReader, TextFileReader):
+class ConlluReader(DiscontinuousReader, TaggedReader, TextFileReader):
     """CoNLL-U: words with one column, or one key of MISC or FEATS, as their tag.
 
     Rows of multi-word tokens (`1-2`) and empty nodes (`1.1`) are not words; their number is reported.
@@ -187,14 +188,23 @@ class ConlluReader(TaggedReader, TextFileReader):
             raise DataError.at(str(error), self.path, rows[error.index].line) from error
         words_before = [0, *accumulate(row.kind == "word" for row in rows)]
         spans, unused = [], []
-        for mention in mentions:
-            span = Span(words_before[mention.start], words_before[mention.end], mention.type)
-            problem = _problem(mention, span)
-            if problem is None:
-                spans.append(span)
-            elif mention.part == 1:
-                reason = f"the mention `{mention.id}` ({mention.type}) {problem}"
-                unused.append(Unused(str(self.path), rows[mention.start].line, reason, mention.type))
+        for parts in joined_parts(mentions):
+            first, file, line = parts[0], str(self.path), rows[parts[0].start].line
+            name = f"the mention `{first.id}` ({first.type})"
+            places = [(words_before[part.start], words_before[part.end]) for part in parts]
+            places = [(start, end) for start, end in places if start < end]
+            if not places:
+                reason = f"{name} covers no word: it is on an empty node"
+                unused.append(Unused(file, line, reason, first.type))
+            elif len(parts) != first.parts:
+                reason = f"{name} has {len(parts)} of its {first.parts} parts in this sentence: left out"
+                unused.append(Unused(file, line, reason, first.type if first.part == 1 else None))
+            else:
+                if (number := len(merged_parts(places))) > 1:
+                    unused.append(
+                        parts_report(file, line, name, first.type, f"{number} parts", self.discontinuous)
+                    )
+                spans += spans_of_parts(places, first.type, self.discontinuous)
         return spans, unused
 
     def _tag(self, row: ConlluRow) -> str:
@@ -227,10 +237,3 @@ def _released(
         if kind == "brackets" and sentence.spans is None:
             sentence.tags, sentence.spans = None, []
         yield rows, sentence
-
-
-def _problem(mention: Mention, span: Span) -> str | None:
-    """Why a mention is left out."""
-    if mention.parts > 1:
-        return f"has {mention.parts} parts: discontinuous spans are not read"
-    return "covers no word: it is on an empty node" if span.start == span.end else None

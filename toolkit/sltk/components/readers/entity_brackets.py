@@ -6,7 +6,7 @@ The parts of an opening bracket are fields, whose order a comment declares: `# g
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...schemes.styles import NO_TYPE
@@ -98,6 +98,26 @@ def mentions_of(
         start, bracket = opened[-1]
         raise BracketError(f"the mention `({bracket[:40]}` is not closed in its sentence", start)
     return sorted(mentions, key=lambda mention: (mention.start, -mention.end))
+
+
+def joined_parts(mentions: Iterable[Mention]) -> list[list[Mention]]:
+    """The parts of each mention together, by its first part.
+
+    A part belongs to the last mention of its id and number of parts before it that ends with the part before.
+    """
+    joined: list[list[Mention]] = []
+    for mention in mentions:
+        others = reversed(joined) if mention.part > 1 else ()
+        whole = next((parts for parts in others if _precedes(parts[-1], mention)), None)
+        if whole is None:
+            joined.append([mention])
+        else:
+            whole.append(mention)
+    return joined
+
+
+def _precedes(part: Mention, other: Mention) -> bool:
+    return (part.id, part.parts, part.part + 1) == (other.id, other.parts, other.part)
 
 
 def _close(opened: list[tuple[int, str]], name: str, fields: BracketFields, index: int) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from ...types import Sentence, Unused
 from ..registry import register
 from ..slots import TaggedReader
+from .discontinuous import DiscontinuousReader
 from .json_records import JsonReader, JsonRecord
 from .json_spans import SpanKeys, char_span, word_offsets
 from .offset_units import CharSpan
@@ -18,10 +19,11 @@ from .unread_keys import check_unread
 
 
 @register.reader("jsonl")
-class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader):
+class JsonlReader(DiscontinuousReader, TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader):
     """JSON objects with `words` and `tags`, or with `text` and `spans: [{start, end, type}]` over its characters.
 
-    A span may also be `[start, end, type]`. If a span repeats its text, it is compared with the text at its offsets.
+    A span may also be `[start, end, type]`, and a discontinuous one has its parts in `fragments: [[start, end], …]`.
+    If a span repeats its text, it is compared with the text at its offsets.
     The output of the writer `jsonl` is read too: its `words` are objects with text, offsets and tag.
     """
 
@@ -40,6 +42,10 @@ class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader)
     type_field: str = Field(default="type", description="key in a span: its type")
     span_text_field: str | None = Field(
         default="text", description="key in a span: its text, if it is repeated; null: it is not compared"
+    )
+    fragments_field: str | None = Field(
+        default="fragments",
+        description="key in a span: the parts of a discontinuous span; null: only its start and end are read",
     )
 
     def annotation_keys(self) -> Sequence[str]:
@@ -138,7 +144,9 @@ class JsonlReader(TaggedReader, OffsetReader, PartlyAnnotatedReader, JsonReader)
         if self.spans_field is None or self.spans_field not in record:
             return None, []
         key = self.spans_field
-        keys = SpanKeys(self.start_field, self.end_field, self.type_field, self.span_text_field)
+        keys = SpanKeys(
+            self.start_field, self.end_field, self.type_field, self.span_text_field, self.fragments_field
+        )
         items = enumerate(record.get(key, list, "a list of spans"))
         return self.each(items, lambda each: char_span(each[1], record, f"{key}[{each[0]}]", keys))
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -38,11 +38,23 @@ class CharSpan:
     """Further parts of a span in several parts, in the order of the file."""
     path: str = ""
     """The place of the annotation in its record, for messages: `result[2]`."""
+    fragments: tuple[Part, ...] = ()
+    """The parts of a discontinuous span that is read, in order; `start` and `end` are then its hull."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """All parts, in the order of the file."""
         return ((self.start, self.end), *self.more)
+
+    @property
+    def pieces(self) -> tuple[Part, ...]:
+        """The characters to read: those of each part of a discontinuous span, otherwise of the whole span."""
+        return self.fragments or ((self.start, self.end),)
+
+    def moved(self, by: int) -> CharSpan:
+        """The span in a text that begins `by` characters before."""
+        fragments = tuple((start + by, end + by) for start, end in self.fragments)
+        return replace(self, start=self.start + by, end=self.end + by, fragments=fragments)
 
 
 class Unit(NamedTuple):

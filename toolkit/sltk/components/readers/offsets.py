@@ -21,6 +21,7 @@ from ...files.opening import is_stream
 from ...types import Sentence, Span, Unused
 from ..slots import FileReader, Reader, Splitter
 from ..splitters.regex import RegexSplitter
+from .discontinuous import Discontinuous, DiscontinuousReader, parts_report, spans_of_parts
 from .offset_units import UNITS, CharSpan, Places, Unit, merge_parts
 from .standoff import SKIP_NOTE, StandoffReader
 from .unit_detection import Declared, UnitDetector
@@ -128,9 +129,11 @@ class OffsetReader(SplittingReader, AligningReader, StandoffReader, FileReader):
                 unused.append(self.left_out(_problem(span, places, unit, file, line), span.type or None))
                 continue
             merged = merge_parts(parts, text)
-            unused += _parts_report(span, parts, merged, places, file, line)
-            if len(merged) == 1:
-                located.append(replace(span, start=merged[0][0], end=merged[0][1], text=None, more=()))
+            unused += self._parts_report(span, parts, merged, places, file, line)
+            if len(merged) == 1 or self._discontinuous != "skip":
+                fragments = tuple(merged) if len(merged) > 1 else ()
+                start, end = merged[0][0], merged[-1][1]
+                located.append(replace(span, start=start, end=end, text=None, more=(), fragments=fragments))
                 converted += unit != detector.default and parts != places.parts(span, detector.default)
         if converted:
             reason = f"offsets of {converted} span(s) count {unit}: converted to characters"
@@ -142,7 +145,28 @@ class OffsetReader(SplittingReader, AligningReader, StandoffReader, FileReader):
     ) -> Sentence:
         """A sentence of the text, as `annotated_sentence`; `offsets` are by default those of the splitter."""
         offsets = self.splitter.split(text) if offsets is None else offsets
-        return annotated_sentence(text, spans, offsets, self.misaligned, **origin)
+        return annotated_sentence(
+            text, spans, offsets, self.misaligned, discontinuous=self._discontinuous, **origin
+        )
+
+    @property
+    def _discontinuous(self) -> Discontinuous:
+        """What to do with discontinuous spans; only some formats have them."""
+        return self.discontinuous if isinstance(self, DiscontinuousReader) else "skip"
+
+    def _parts_report(
+        self, span: CharSpan, parts: Offsets, merged: Offsets, places: Places, file: str, line: int | None
+    ) -> Iterator[Unused]:
+        """A report of a span in several parts, unless only white space separates them."""
+        name, file, line = f"`{places.quote(parts)}` ({span.type})", span.file or file, span.line or line
+        is_ordered = all(before[1] <= after[0] for before, after in pairwise(parts))
+        how = "" if is_ordered else ", which are out of order or overlap"
+        if len(merged) > 1:
+            number = f"{len(merged)} parts{how}"
+            yield parts_report(file, line, name, span.type, number, self._discontinuous)
+        elif how:
+            text = places.quote(merged)
+            yield Unused(file, line, f"{name} has {len(parts)} parts{how}: read as `{text}`", adjusted=True)
 
 
 def _problem(span: CharSpan, places: Places, unit: Unit, file: str, line: int | None) -> DataError:
@@ -191,21 +215,6 @@ def _brackets(parts: Iterable[tuple[int, int]]) -> str:
     return "; ".join(f"[{start}, {end})" for start, end in parts)
 
 
-def _parts_report(
-    span: CharSpan, parts: Offsets, merged: Offsets, places: Places, file: str, line: int | None
-) -> Iterator[Unused]:
-    """A report of a span in several parts, unless only white space separates them."""
-    name, file, line = f"`{places.quote(parts)}` ({span.type})", span.file or file, span.line or line
-    is_ordered = all(before[1] <= after[0] for before, after in pairwise(parts))
-    how = "" if is_ordered else ", which are out of order or overlap"
-    if len(merged) > 1:
-        reason = f"{name} has {len(merged)} parts{how}: discontinuous spans are not read"
-        yield Unused(file, line, reason, span.type)
-    elif how:
-        text = places.quote(merged)
-        yield Unused(file, line, f"{name} has {len(parts)} parts{how}: read as `{text}`", adjusted=True)
-
-
 def annotated_sentence(
     text: str,
     spans: Sequence[CharSpan] | None,
@@ -216,6 +225,7 @@ def annotated_sentence(
     line: int | None,
     unused: Iterable[Unused] = (),
     document: str | None = None,
+    discontinuous: Discontinuous = "skip",
 ) -> Sentence:
     """A sentence with words at `offsets`, which `misaligned: split` divides at span ends, and its spans.
 
@@ -230,17 +240,23 @@ def annotated_sentence(
             raise DataError.at(message, span.file or file, span.line or line)
     original = _Words(offsets)
     if misaligned == "split":
-        offsets = list(_split(offsets, {place for span in spans or () for place in (span.start, span.end)}))
+        ends = {place for span in spans or () for piece in span.pieces for place in piece}
+        offsets = list(_split(offsets, ends))
     final = _Words(offsets)
     aligned: list[Span] = []
     reports = list(unused)
     for span in spans or ():
-        first, last = original.covered(span)
-        report = _report(text, span, original.offsets[first:last], misaligned, file, line)
-        if report is not None:
-            reports.append(report)
-        if report is None or report.adjusted:
-            aligned.append(Span(*final.covered(span), span.type))
+        parts: list[tuple[int, int]] = []
+        for start, end in span.pieces:
+            piece = replace(span, start=start, end=end)
+            first, last = original.covered(piece)
+            report = _report(text, piece, original.offsets[first:last], misaligned, file, line)
+            reports += [report] if report else []
+            if report is not None and not report.adjusted:
+                break
+            parts.append(final.covered(piece))
+        else:
+            aligned += spans_of_parts(parts, span.type, discontinuous)
     words = [text[start:end] for start, end in offsets]
     annotation = None if spans is None else aligned
     return Sentence(words, None, annotation, text, offsets, file, line, document, tuple(reports))

@@ -9,6 +9,7 @@ from pydantic import Field
 from ...errors import DataError
 from ...types import Sentence
 from ..registry import register
+from .discontinuous import DiscontinuousReader
 from .left_out import text_outside
 from .offsets import AligningReader, annotated_sentence
 from .standoff import PartlyAnnotatedReader, StandoffReader
@@ -21,7 +22,9 @@ _TEXT = "#Text="
 
 
 @register.reader("webanno")
-class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextFileReader):
+class WebAnnoReader(
+    DiscontinuousReader, AligningReader, StandoffReader, PartlyAnnotatedReader, TextFileReader
+):
     """WebAnno TSV 3 (WebAnno, INCEpTION): the spans of one layer, with the value of one feature as type.
 
     A file is one document, or several with a header each. Sentences that a span crosses are joined. Relations, chains
@@ -77,7 +80,7 @@ class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextF
                 raise DataError.at("the sentence at the end of the file has no tokens", self.path, line)
 
     def _finish(self, sentence: TokenSentence) -> Sentence:
-        spans, unused = sentence.spans(self.path)
+        spans, unused = sentence.spans(self.path, self.discontinuous)
         words = [(start, end) for start, end in sentence.offsets if sentence.text[start:end].strip()]
         unused += text_outside(sentence.text, words, str(self.path), sentence.line)
         finished = annotated_sentence(
@@ -89,6 +92,7 @@ class WebAnnoReader(AligningReader, StandoffReader, PartlyAnnotatedReader, TextF
             line=sentence.line,
             unused=(*sentence.unused, *unused),
             document=str(sentence.document),
+            discontinuous=self.discontinuous,
         )
         if not sentence.is_source:
             finished.text = finished.offsets = None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ...errors import DataError
 from ...types import Unused
+from .discontinuous import Discontinuous, parts_report
 from .offset_units import CharSpan, Places, Unit
 from .standoff import SKIP_NOTE, StandoffReader
 from .webanno_layers import Header, unescape, values
@@ -115,7 +116,7 @@ class TokenSentence:
         self.is_source = self.is_source and after.is_source
         self.extent = self.extent[0], after.extent[1]
 
-    def spans(self, path: Path) -> tuple[list[CharSpan], list[Unused]]:
+    def spans(self, path: Path, how: Discontinuous) -> tuple[list[CharSpan], list[Unused]]:
         """The annotations as spans, and reports of those without a value and those in several parts."""
         groups: dict[object, list[TokenMark]] = {}
         for place, mark in enumerate(self.marks):
@@ -133,12 +134,31 @@ class TokenSentence:
             elif start == end:
                 problem = "is empty"
             elif tokens != list(range(tokens[0], tokens[-1] + 1)):
-                problem = "has words between its parts: discontinuous spans are not read"
+                parts = _parts(marks)
+                unused.append(
+                    parts_report(str(path), first.line, name, first.value, f"{len(parts)} parts", how)
+                )
+                if how != "skip":
+                    spans.append(CharSpan(start, end, first.value, first.line, fragments=parts))
+                continue
             else:
                 spans.append(CharSpan(start, end, first.value, first.line))
                 continue
             unused.append(Unused(str(path), first.line, f"{name} {problem}", first.value))
         return spans, unused
+
+
+def _parts(marks: list[TokenMark]) -> tuple[tuple[int, int], ...]:
+    """The characters of each part of an annotation: its marks on tokens that follow each other."""
+    parts: list[tuple[int, int]] = []
+    before = -2
+    for mark in sorted(marks, key=lambda mark: (mark.token, mark.start)):
+        if mark.token > before + 1:
+            parts.append((mark.start, mark.end))
+        else:
+            parts[-1] = min(parts[-1][0], mark.start), max(parts[-1][1], mark.end)
+        before = mark.token
+    return tuple(parts)
 
 
 def locate_tokens(

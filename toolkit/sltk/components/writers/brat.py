@@ -101,7 +101,7 @@ class _Pair:
 
     def add(self, prediction: Prediction) -> None:
         """Write a sentence."""
-        spans = highlights(prediction)
+        spans = highlights(prediction, whole=True)
         line = _line(prediction, spans)
         if not self._length and line.startswith("\ufeff"):
             self._write("\ufeff")  # readers treat the first one of a file as a byte-order mark
@@ -183,10 +183,11 @@ def _between(text: str, start: int, end: int, spans: list[Highlight]) -> str:
 
 
 def _annotation(number: int, span: Highlight, type_: str, line: str, base: int) -> str:
-    """The line of one span; a span that crosses lines is written in parts, as brat does."""
+    """The line of one span; one that is discontinuous or crosses lines is written in parts, as brat does."""
     parts = [
-        (span.start + match.start(), span.start + match.end())
-        for match in re.finditer("[^\n]+", line[span.start : span.end])
+        (start + match.start(), start + match.end())
+        for start, end in span.parts or ((span.start, span.end),)
+        for match in re.finditer("[^\n]+", line[start:end])
     ]
     places = ";".join(f"{base + start} {base + end}" for start, end in parts)
     quoted = " ".join(line[start:end] for start, end in parts)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import cast
 
+from ... import schemes
 from ...errors import DataError
 from ...files.safety import breaks_cells, cell
+from ...schemes.names import SchemeName
 from ...types import Prediction, Sentence, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import change, written_tags
+from .highlights import change, joined_changes, written_tags
 
 
 @register.writer("conll")
 class ConllWriter(Writer):
     """Word, gold tag if there is one, predicted tag; separated by tabs, with a blank line after each sentence.
 
+    Spans that overlap are in the tags of the scheme `layers`: `B-ORG|B-LOC`. Other schemes hold the longest of them.
     Words are written unchanged, including white space, except that tabs, line feeds and carriage returns, which the
     format does not allow, become symbols: ␉, ␊, ␍. A sentence without words is not written.
     """
@@ -37,6 +42,17 @@ class ConllWriter(Writer):
             yield _block(sentence, written_tags(prediction))
 
     def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Spans that the tags do not hold, and what `_text_changes` lists."""
+        if prediction.scheme not in (None, "plain"):
+            _, lost = schemes.encodable(prediction.spans, cast(SchemeName, prediction.scheme))
+            for span in lost:
+                words = " ".join(prediction.words[span.start : span.end])
+                reason = f"`{words}` ({span.type}) overlaps a longer or an earlier span: the scheme layers holds both"
+                yield replace(change(prediction.sentence, reason), type=span.type, adjusted=False)
+        yield from joined_changes(prediction)
+        yield from self._text_changes(prediction)
+
+    def _text_changes(self, prediction: Prediction) -> Iterator[Unused]:
         """Words and tags with tabs or line ends, words that begin with U+FEFF, and sentences without words."""
         if not prediction.words:
             yield change(

@@ -6,7 +6,8 @@ This is the only place that decides, so that a prediction has the same spans in 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import cast
 
 from ... import schemes
@@ -24,6 +25,8 @@ class Highlight:
     end: int
     type: str
     score: float | None
+    parts: tuple[tuple[int, int], ...] = ()
+    """The characters of each part of a discontinuous span."""
 
 
 def change(sentence: Sentence, reason: str) -> Unused:
@@ -57,9 +60,37 @@ def written_tags(prediction: Prediction) -> list[str]:
     return schemes.encode(spans, len(prediction.words), scheme)
 
 
-def highlights(prediction: Prediction) -> list[Highlight]:
+def whole_spans(prediction: Prediction) -> list[Span]:
+    """The spans as they are annotated, for formats with discontinuous spans: those of its parts become its hull."""
+    wholes: list[Span] = []
+    joined: set[tuple[object, ...]] = set()
+    for span in prediction.spans:
+        if not span.fragments:
+            wholes.append(span)
+        elif (span.type, span.fragments) not in joined:
+            joined.add((span.type, span.fragments))
+            wholes.append(replace(span, start=span.fragments[0][0], end=span.fragments[-1][1]))
+    return sorted(wholes)
+
+
+def joined_changes(prediction: Prediction) -> Iterator[Unused]:
+    """A report of each discontinuous span, for formats that have none."""
+    for span in whole_spans(prediction):
+        if span.fragments:
+            words = " … ".join(" ".join(prediction.words[start:end]) for start, end in span.fragments)
+            how = (
+                "one span with everything between its parts"
+                if span in prediction.spans
+                else "a span for each part"
+            )
+            reason = f"`{words}` ({span.type}) is discontinuous, written as {how}"
+            yield change(prediction.sentence, reason)
+
+
+def highlights(prediction: Prediction, *, whole: bool = False) -> list[Highlight]:
     """The spans in characters, in order; of spans with the same start the longest comes first.
 
+    `whole` gives discontinuous spans as `whole_spans`, with their parts.
     Plain tags, as in part-of-speech tagging, mark no spans: each word with a tag other than `O` is highlighted.
     """
     _, offsets = text_and_offsets(prediction)
@@ -70,8 +101,13 @@ def highlights(prediction: Prediction) -> list[Highlight]:
             for (start, end), tag, score in zip(offsets, prediction.tags, scores, strict=True)
             if tag != "O"
         ]
-    spans = [Highlight(*char_range(span, offsets), span.type, span.score) for span in prediction.spans]
+    spans = [_highlight(span, offsets) for span in (whole_spans(prediction) if whole else prediction.spans)]
     return sorted(spans, key=lambda span: (span.start, -span.end, span.type))
+
+
+def _highlight(span: Span, offsets: list[tuple[int, int]]) -> Highlight:
+    parts = tuple(char_range(replace(span, start=start, end=end), offsets) for start, end in span.fragments)
+    return Highlight(*char_range(span, offsets), span.type, span.score, parts)
 
 
 def _is_plain(prediction: Prediction) -> bool:

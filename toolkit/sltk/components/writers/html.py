@@ -9,16 +9,19 @@ from pydantic import Field
 
 from ...files import web_page
 from ...files.web_page import escape_text
-from ...types import Prediction
+from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import Highlight, highlights, text_and_offsets
+from .highlights import Highlight, highlights, joined_changes, text_and_offsets
 
 _STYLE = """body { font-size: 1.05rem; line-height: 1.9; max-width: 52rem; }
 h1 { font-size: 1.3rem; font-weight: 600; }
 ol { list-style: none; padding: 0; counter-reset: s; }
 ol > li { counter-increment: s; position: relative; padding: .35rem 0 .35rem 3.2rem;
   border-top: 1px solid var(--rule); white-space: pre-wrap; overflow-wrap: anywhere; min-height: 1.9em; }
+ol > li:has(mark mark) { line-height: 2.5; }
+ol > li:has(mark mark mark) { line-height: 3.1; }
+ol > li:has(mark mark mark mark) { line-height: 3.7; }
 ol > li::before { content: counter(s); position: absolute; left: 0; color: var(--faint); font-size: .8rem; }
 footer { display: flex; flex-wrap: wrap; gap: .6rem 1rem; padding: 1rem 0; color: var(--faint);
   border-top: 2px solid var(--rule); position: sticky; bottom: 0; background: var(--paper);
@@ -31,10 +34,15 @@ footer mark { color: var(--ink); }
 class HtmlWriter(Writer):
     """A self-contained page: spans highlighted in one colour per type, with their scores, and a legend.
 
-    Follows the browser's light or dark mode. With plain tags, which form no spans, every word is highlighted.
+    Follows the browser's light or dark mode. Spans inside others are boxes in boxes; one that crosses another is in
+    pieces with a dashed side. With plain tags, which form no spans, every word is highlighted.
     """
 
     title: str = Field(default="Labelled text", description="title of the page")
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Discontinuous spans."""
+        return joined_changes(prediction)
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield the head of the page, one piece per sentence, and a legend with the count of each type."""
@@ -51,8 +59,10 @@ class HtmlWriter(Writer):
         yield _foot(sentences, counts)
 
 
-def _opening_tag(hue: float, score: float | None = None) -> str:
-    return f'<mark style="--hue:{hue:g}{"" if score is None else f";--score:{score:.4g}"}">'
+def _opening_tag(hue: float, score: float | None = None, pieces: str = "") -> str:
+    """`pieces` says which sides of a span are open because it crosses others: `cut`, `rest` or both."""
+    kind = f' class="{pieces}"' if pieces else ""
+    return f'<mark{kind} style="--hue:{hue:g}{"" if score is None else f";--score:{score:.4g}"}">'
 
 
 def _foot(sentences: int, counts: Counter[str]) -> str:
@@ -68,6 +78,13 @@ def _highlighted(text: str, spans: list[Highlight], hues: dict[str, float]) -> s
     """The text with highlighted spans. HTML elements must nest, so a span that crosses another is split."""
     pieces: list[str] = []
     open_spans: list[Highlight] = []  # outermost first
+
+    def open_mark(span: Highlight, kind: str = "") -> None:
+        is_cut = any(other.end < span.end for other in open_spans)
+        kind = f"{kind} cut".strip() if is_cut else kind
+        pieces.append(_opening_tag(hues[span.type], span.score, kind))
+        open_spans.append(span)
+
     places = sorted({0, len(text), *(place for span in spans for place in (span.start, span.end))})
     waiting = spans[::-1]
     for place, following in zip(places, [*places[1:], len(text)], strict=True):
@@ -76,12 +93,11 @@ def _highlighted(text: str, spans: list[Highlight], hues: dict[str, float]) -> s
             cut = open_spans.index(ending[0])
             reopened = [span for span in open_spans[cut:] if span.end > place]
             pieces += [_closing_tag(span, span.end <= place) for span in reversed(open_spans[cut:])]
-            pieces += [_opening_tag(hues[span.type], span.score) for span in reopened]
-            open_spans[cut:] = reopened
+            del open_spans[cut:]
+            for span in reopened:
+                open_mark(span, "rest")
         while waiting and waiting[-1].start <= place:
-            span = waiting.pop()
-            open_spans.append(span)
-            pieces.append(_opening_tag(hues[span.type], span.score))
+            open_mark(waiting.pop())
         pieces.append(escape_text(text[place:following]))
     return "".join(pieces)
 

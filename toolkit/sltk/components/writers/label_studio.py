@@ -13,7 +13,7 @@ from ...files.safety import json_text
 from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import change, highlights, text_and_offsets
+from .highlights import change, highlights, joined_changes, text_and_offsets
 
 _UNSTORABLE = {0: "␀"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
@@ -54,7 +54,8 @@ class LabelStudioWriter(Writer):
         yield "[]\n" if opening == "[\n" else "\n]\n"
 
     def changes(self, prediction: Prediction) -> Iterator[Unused]:
-        """Characters that a database does not store."""
+        """Discontinuous spans, and characters that a database does not store."""
+        yield from joined_changes(prediction)
         for word in prediction.words:
             if storable(word) != word:
                 reason = f"`{storable(word)}` has a NUL or half a surrogate pair, written as a symbol"

@@ -8,7 +8,7 @@ from ...files.safety import breaks_cells, cell
 from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import change, char_range, highlights, text_and_offsets
+from .highlights import change, char_range, highlights, joined_changes, text_and_offsets
 
 _COLUMNS = ("sentence", "start_word", "end_word", "start_char", "end_char", "type", "score", "text")
 
@@ -29,7 +29,8 @@ class SpansWriter(Writer):
                 yield "".join(_lines(number, prediction))
 
     def changes(self, prediction: Prediction) -> Iterator[Unused]:
-        """Spans whose text or type has tabs or line ends."""
+        """Discontinuous spans, and spans whose text or type has tabs or line ends."""
+        yield from joined_changes(prediction)
         for span in highlights(prediction) if prediction.spans else ():
             text = prediction.text[span.start : span.end]
             if breaks_cells(text + span.type):

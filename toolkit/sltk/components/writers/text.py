@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pydantic import Field
 
 from ...files.safety import printable
-from ...types import Prediction
+from ...types import Prediction, Unused
 from ..registry import register
 from ..slots import Writer
-from .highlights import highlights, text_and_offsets
+from .highlights import highlights, joined_changes, text_and_offsets
 
 _COLORS = (31, 32, 33, 34, 35, 36)  # ANSI colours that are visible in both dark and light terminals
 _RESET = "\x1b[0m"
@@ -24,6 +24,10 @@ class TextWriter(Writer):
     """
 
     color: bool = Field(default=False, description="colour spans by type, with ANSI escapes")
+
+    def changes(self, prediction: Prediction) -> Iterator[Unused]:
+        """Discontinuous spans."""
+        return joined_changes(prediction)
 
     def render(self, predictions: Iterable[Prediction]) -> Iterator[str]:
         """Yield one line per sentence."""
