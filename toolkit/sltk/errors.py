@@ -47,6 +47,8 @@ class Problem:
     suggestion: str | None = None
     """The nearest valid name."""
     notes: tuple[str, ...] = ()
+    at_key: bool = False
+    """Whether the last key of the path is wrong, not its value: the position is that of the key."""
 
     def __str__(self) -> str:
         lines = [f"error: {shorten(self.message)}"]

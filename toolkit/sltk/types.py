@@ -139,6 +139,9 @@ class Prediction:
     """Scheme of the tags, in which writers encode the spans; None: unknown, so that tags are written as they are."""
     uncertainty: float | None = None
     """The model's uncertainty about the sentence, if it was asked for."""
+    unscored: list[Span] = field(default_factory=list)
+    """Predicted spans (or words with plain tags) of types that the sentence's corpus does not annotate: nobody knows
+    whether they are right, so that `tags` and `spans` are without them where a model is scored."""
     as_trained: Prediction | None = field(default=None, repr=False, compare=False)
     """What the head chose, if constrained decoding was asked to compare itself with it."""
 

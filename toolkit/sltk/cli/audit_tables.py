@@ -14,7 +14,7 @@ from .rich_console import shown
 
 if TYPE_CHECKING:
     from ..preview.audit import Audit
-    from ..preview.audit.counts import Distribution
+    from ..preview.audit.counts import Distribution, SplitCounts
     from ..preview.audit.subword_counts import SubwordCounts
 
 _MOST_TYPES = 20
@@ -34,7 +34,14 @@ def show_audit(console: Console, audit: Audit) -> None:
     table = Table("data", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in audit.splits:
         table.add_column(shown(name), justify="right")
-    for rows in (_contents(audit), _types(audit), _words(audit), _subwords(audit), _anomalies(audit)):
+    for rows in (
+        _contents(audit),
+        _corpora(audit),
+        _types(audit),
+        _words(audit),
+        _subwords(audit),
+        _anomalies(audit),
+    ):
         for cells in rows:
             table.add_row(*map(shown, cells))
         table.add_section()
@@ -55,6 +62,22 @@ def _contents(audit: Audit) -> _Rows:
     yield _row(splits, "scheme", lambda split: split.scheme or "spans")
     if any(split.tag_style for split in splits.values()):
         yield _row(splits, "tag style", lambda split: split.tag_style.name if split.tag_style else "B-PER")
+
+
+def _corpora(audit: Audit) -> _Rows:
+    """The sentences of each corpus, and those whose corpus does not annotate all types of the model."""
+    splits = audit.splits
+    for name in dict.fromkeys(name for split in splits.values() for name in split.corpora):
+        counts = (split.corpora[name].sentences if name in split.corpora else 0 for split in splits.values())
+        yield (f"sentences of {name}", *(f"{count:,}" for count in counts))
+    if any(split.corpora for split in splits.values()):
+        yield _row(splits, "partly labelled", lambda split: f"{_partly_labelled(audit, split):,}")
+
+
+def _partly_labelled(audit: Audit, split: SplitCounts) -> int:
+    types = audit.splits["train"].types.keys()
+    corpora = (each for each in split.corpora.values() if each.annotated is not None)
+    return sum(each.sentences for each in corpora if types - (each.annotated or set()))
 
 
 def _types(audit: Audit) -> _Rows:
@@ -127,6 +150,9 @@ def _near_duplicates(audit: Audit) -> _Rows:
 
 
 def _notes(audit: Audit) -> Iterator[str]:
+    for name, counts in audit.splits.items():
+        for corpus, count in counts.corpora.items():
+            yield f"{name}: corpus {corpus} annotates {count.annotates}"
     for split, types in audit.between.alone.items():
         counts = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())
         yield f"only in {split}: {counts}"

@@ -30,6 +30,15 @@ def show_scores(console: Console, title: str, scores: Scores) -> None:
     for table in _tables(title, scores):
         console.print(table)
     console.print(shown(scores.get("signature", ""), "dim"), soft_wrap=True)
+    if "corpora" in scores:
+        console.print()
+        console.print(_corpora(title, scores))
+    if unscored := scores.get("unscored"):
+        counts = ", ".join(f"{name} {count:,}" for name, count in unscored.items())
+        console.print(
+            shown(f"predicted where the corpus does not annotate the type, not scored: {counts}"),
+            soft_wrap=True,
+        )
     if "as_trained" in scores:
         console.print()
         _show_comparison(console, title, scores)
@@ -111,6 +120,18 @@ def _by_type(title: str, scores: Scores) -> Table:
     for key, value in scores.items():
         if key not in _KNOWN and isinstance(value, int | float):
             add(key, {"f1": value})
+    return table
+
+
+def _corpora(title: str, scores: Scores) -> Table:
+    """One row per corpus, and the scores of all."""
+    key = "f1" if "f1" in scores else "accuracy"
+    shown_scores = _COLUMNS if key == "f1" else (key,)
+    table = _table(f"{title}: corpora", "corpus", (*shown_scores, "sentences", "support", "not scored"))
+    for name, values in (*scores["corpora"].items(), ("all", scores)):
+        numbers = (_number(values.get(column)) for column in shown_scores)
+        counts = (values.get("sentences"), values.get("support"), sum(values.get("unscored", {}).values()))
+        _row(table, name, *numbers, *map(_count, counts))
     return table
 
 

@@ -74,6 +74,10 @@ class Reader(Component):
                 if isinstance(inner, Reader):
                     yield from inner.paths(f"{at}.{number}")
 
+    def with_inner(self, change: Callable[[Reader], Reader]) -> Reader:
+        """The reader, with changed readers of its annotated sources; by default, it has none."""
+        return self
+
     def annotation_notes(self, sentence: Sentence) -> Iterator[str]:
         """Where the reader looks for annotation, for the error that it finds none in `sentence` and the others."""
         yield from ()

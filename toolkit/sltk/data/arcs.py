@@ -16,9 +16,9 @@ from ..components.slots import Reader
 from ..components.splitters.spacy import load_spacy
 from ..errors import DataError, UsageError
 from ..types import Sentence
+from .corpora import open_sentences
 from .datasets import to_dataset
 from .raw import RawDataset, source_of
-from .sentence_stream import SentenceStream
 
 Parser = Callable[[Sequence[str]], list[int | None]]
 """Maps words to the index of each word's head; None for the root."""
@@ -35,7 +35,7 @@ def arc_directions(reader: Reader, parser: Parser | None = None) -> dict[str, An
     Raises:
         DataError: raised by the reader; or no sentence has a tree.
     """
-    stream = SentenceStream(reader)
+    stream = open_sentences(reader)
     sentences = without_tree = 0
 
     def labelled() -> Iterator[tuple[Sentence, Sequence[str | None]]]:

@@ -10,9 +10,9 @@ from ..components.slots import Reader
 from ..schemes.names import SchemeName
 from ..types import Prediction, Sentence, Span
 from .changes import Changes
+from .corpora import open_sentences
 from .datasets import OVERLAPPING, REPEATED, Dataset, left_out_span, repair_of, to_dataset
 from .raw import RawDataset
-from .sentence_stream import SentenceStream
 
 
 class Conversion:
@@ -28,7 +28,7 @@ class Conversion:
         Raises:
             DataError: see `read_checked`.
         """
-        self._stream = SentenceStream(reader)
+        self._stream = open_sentences(reader)
         self.repaired, self.changes = 0, Changes()
         self.reading = self._stream.reading
         of_spans: SchemeName = "layers" if self._stream.needs_layers else "IOB2"

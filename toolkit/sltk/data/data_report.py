@@ -12,6 +12,7 @@ from ..schemes.names import SchemeName
 from ..types import Sentence
 from .changes import Changes
 from .datasets import OVERLAPPING, Dataset, SentenceSource, unseen_types
+from .source_counts import SourceCounts
 
 _SHOWN = 5
 KEEP_OVERLAPS = "`head: {type: span}` and `{type: layered}` find spans that overlap"
@@ -33,6 +34,8 @@ class DataSummary:
     changes: Changes = field(default_factory=Changes)
     tags: set[str] = field(default_factory=set)
     """In the scheme `layers`, those of single layers."""
+    corpora: SourceCounts = field(default_factory=SourceCounts)
+    """Counts of each corpus, if the data has several."""
 
 
 def summarize(dataset: SentenceSource) -> DataSummary:
@@ -49,6 +52,7 @@ def summarize(dataset: SentenceSource) -> DataSummary:
         summary.overlapping += sum(unused.reason.endswith(OVERLAPPING) for unused in sentence.unused)
         summary.changes.add(sentence.unused)
         summary.tags.update(_known_by_name(sentence.tags or (), dataset.scheme))
+        summary.corpora.add(sentence)
     summary.repaired = dataset.repaired
     return summary
 
@@ -71,6 +75,8 @@ def report_summary(data: DataSummary, name: str, progress: Progress) -> None:
     """Report the size of a dataset, and what was repaired or left out."""
     span_count = "" if data.scheme == "plain" else f", {data.spans:,} spans"
     progress.note(f"{name}: {data.sentences:,} sentences, {data.words:,} words{span_count}")
+    for line in data.corpora.lines():
+        progress.note(f"  {line}")
     if data.reading and data.reading.style and data.scheme != "plain":
         progress.note(f"{name}: {data.reading.style}")
     if data.reading and data.reading.warning:

@@ -10,8 +10,9 @@ from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
 from ..spec.experiment import DataSpec
 from ..types import Sentence
+from .corpora import open_sentences
+from .corpus_types import resolved
 from .datasets import SentenceSource, to_dataset
-from .sentence_stream import SentenceStream
 from .splits import SPLITS, load_splits
 
 
@@ -24,7 +25,7 @@ class DatasetStream:
 
     def __init__(self, reader: Reader, scheme: SchemeName, name: str = "data") -> None:
         self.name, self.scheme = name, scheme
-        self._stream = SentenceStream(reader)
+        self._stream = open_sentences(reader)
         self.repaired = 0
         """Number of repaired tags; known after all sentences have been gone through."""
 
@@ -48,7 +49,7 @@ def open_split(data: DataSpec, scheme: SchemeName, name: str) -> SentenceSource:
     Raises:
         DataError: see `load_splits`.
     """
-    reader = getattr(data, name, None)
+    reader = getattr(resolved(data, [name]), name, None)
     if reader is None or isinstance(reader, DividingReader) or (name == "train" and _is_divided(data)):
         return load_splits(data, scheme, [name])[name]
     return DatasetStream(reader, scheme, name)
@@ -62,7 +63,9 @@ def open_splits(data: DataSpec, scheme: SchemeName) -> dict[str, SentenceSource]
     """
     if _is_divided(data):
         return dict(load_splits(data, scheme))
-    return {name: open_split(data, scheme, name) for name in SPLITS if getattr(data, name) is not None}
+    data = resolved(data, SPLITS)
+    readers = {name: reader for name in SPLITS if (reader := getattr(data, name)) is not None}
+    return {name: DatasetStream(reader, scheme, name) for name, reader in readers.items()}
 
 
 def _is_divided(data: DataSpec) -> bool:

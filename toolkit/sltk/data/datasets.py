@@ -104,7 +104,7 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
         raise raw.error(f"reader `{raw.reader.type_name}` finds no tags or spans here", first, *notes)
     _check_plain(raw, scheme)
     repair = repair_of(raw.reader)
-    sentences, repaired = [], 0
+    sentences, repaired = [], raw.repaired
     for sentence in raw.sentences:
         try:
             converted, count = _convert(sentence, raw.reading, scheme, repair)

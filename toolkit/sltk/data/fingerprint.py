@@ -1,8 +1,9 @@
 """Fingerprints of the training data: a resumed run uses them to detect changed data.
 
 The digest covers what a model can learn from: words, tags, the text around them, documents, labels, and the types that
-the corpus of a partly labelled sentence annotates, as they were read. The digest of tokenized data (subwords/token_cache.py) is another: it depends on the tokenizer and ignores tags.
-So is that of a report (reports/predictions.py), which treats the schemes of two runs as the same.
+the corpus of a partly labelled sentence annotates, as they were read. The digest of tokenized data
+(subwords/token_cache.py) is another: it depends on the tokenizer and ignores tags. So is that of a report
+(reports/predictions.py), which treats the schemes of two runs as the same.
 """
 
 from __future__ import annotations

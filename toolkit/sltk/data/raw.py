@@ -24,6 +24,8 @@ class RawDataset:
     sentences: list[Sentence]
     reading: TagReading | None
     """How the tags are read, as declared or detected; None if the sentences have spans or no annotation."""
+    repaired: int = 0
+    """Number of tags that were repaired to get these spans."""
 
     @property
     def scheme(self) -> SchemeName | None:

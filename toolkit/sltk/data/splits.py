@@ -13,9 +13,11 @@ from ..errors import DataError, Problem, nearest
 from ..files.data_files import is_missing
 from ..files.text_lines import missing_file_notes
 from ..schemes.names import SchemeName
+from .corpora import read_all
+from .corpus_types import resolved
 from .datasets import Dataset, to_dataset
 from .empty_data import check_not_empty
-from .raw import RawDataset, read_raw
+from .raw import RawDataset
 
 if TYPE_CHECKING:
     from ..spec.experiment import DataSpec
@@ -46,6 +48,7 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
         DataError: see `load`; or the spec lacks one of the splits, has no `train` to hold out from, or a split has no
             span, see `check_not_empty`.
     """
+    data = resolved(data, SPLITS if names is None else [*names, "train"])
     readers: dict[str, Reader] = {
         name: reader for name in SPLITS if (reader := getattr(data, name)) is not None
     }
@@ -59,7 +62,7 @@ def load_splits(data: DataSpec, scheme: SchemeName, names: Sequence[str] | None 
     if held_out and ("train" in requested or held_out.keys() & set(requested)):
         parts = _divide_train(readers, held_out)
     splits = {
-        name: to_dataset(parts.get(name) or read_raw(readers[name]), scheme, name) for name in requested
+        name: to_dataset(parts.get(name) or read_all(readers[name]), scheme, name) for name in requested
     }
     for name, dataset in splits.items():
         check_not_empty(dataset, readers[name])
@@ -73,11 +76,11 @@ def _divide_train(readers: dict[str, Reader], held_out: dict[str, DividingReader
     """
     if "train" not in readers or "train" in held_out:
         raise DataError("`holdout` takes sentences out of train, but there is no train data")
-    train = read_raw(readers["train"])
+    train = read_all(readers["train"])
     rest, parts = train.sentences, {}
     for name, reader in sorted(held_out.items(), key=lambda each: not isinstance(each[1], FoldReader)):
         rest, part = reader.divide(rest)
-        parts[name] = replace(train, sentences=part)
+        parts[name] = replace(train, sentences=part, repaired=0)
     for reader in held_out.values():
         rest = reader.training_part(rest)
     return {"train": replace(train, sentences=rest), **parts}

@@ -8,9 +8,10 @@ from typing import Any
 from ..components.slots import Reader
 from ..schemes.styles import TagStyle
 from .changes import Changes
+from .corpora import open_sentences
 from .datasets import to_dataset
 from .raw import RawDataset
-from .sentence_stream import SentenceStream
+from .source_counts import SourceCounts
 
 
 def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
     Raises:
         DataError: raised by the reader; or a tag is not in its scheme.
     """
-    stream = SentenceStream(reader)
+    stream = open_sentences(reader)
     counts = _Counts(changes or Changes())
     for raw in stream.chunks():
         counts.add(raw)
@@ -42,6 +43,7 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
         **style_as_json(stream.reading.style if stream.reading else None),
         **({"warning": stream.reading.warning} if stream.reading and stream.reading.warning else {}),
         "repaired": counts.repaired,
+        **counts.corpora.as_json(),
         **counts.changes.as_json(),
     }
 
@@ -53,12 +55,14 @@ class _Counts:
         self.documents: set[tuple[str | None, str]] = set()
         self.spans: Counter[str] = Counter()
         self.tags: Counter[str] = Counter()
+        self.corpora = SourceCounts()
 
     def add(self, raw: RawDataset) -> None:
         """Count some sentences."""
         self.sentences += len(raw.sentences)
         for sentence in raw.sentences:
             self.words += len(sentence)
+            self.corpora.add(sentence)
             if sentence.document is not None:
                 self.documents.add((sentence.file, sentence.document))
             self.tags.update(sentence.tags or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from ..spec.experiment import Experiment
 from ..types import Prediction
 from .kinds import Apply, LabellingModel, type_of
 from .labeller import Labeller
+from .partial_scoring import by_corpus, scorable, unscored
 
 
 def label_dataset(
@@ -31,11 +33,12 @@ def label_dataset(
 ) -> Iterator[Prediction]:
     """Yield the predictions of all sentences, and check that every word gets a tag.
 
-    `apply` applies a function to all batches: `processes.divide` leaves a share of them to each process.
+    They are without spans of types that the corpus of a sentence does not annotate: see `scorable`. `apply` applies a
+    function to all batches: `processes.divide` leaves a share of them to each process.
     """
     stream = Labeller(model, batch_tokens, progress, decisions, apply).stream(dataset)
     for number, prediction in enumerate(check_predictions(dataset, stream, progress), 1):
-        yield prediction
+        yield scorable(prediction, model.labels)
         if number % 256 == 0:
             progress.labelled(256)
 
@@ -59,12 +62,23 @@ class RunningScores:
         self._needs_all = None in tallies or type_of(model).HAS_EXTRA_SCORES
         self._tallies = [tally for tally in tallies if tally is not None]
         self._predictions: list[Prediction] = []
+        self._unscored: Counter[str] = Counter()
+        self._corpora: dict[str, RunningScores] = {}
 
     def add(self, prediction: Prediction) -> None:
-        """Count a prediction."""
+        """Count a prediction, also for its corpus."""
         if self._needs_all:
             self._predictions.append(prediction)
             return
+        corpus = prediction.sentence.corpus
+        if corpus is not None:
+            if corpus not in self._corpora:
+                self._corpora[corpus] = RunningScores(*self._about)
+            self._corpora[corpus]._count(prediction)
+        self._count(prediction)
+
+    def _count(self, prediction: Prediction) -> None:
+        self._unscored.update(span.type for span in prediction.unscored)
         for tally in self._tallies:
             tally.add(prediction.sentence.tags or (), prediction.tags)
 
@@ -72,15 +86,30 @@ class RunningScores:
         """The scores of all predictions so far."""
         if self._needs_all:
             return split_scores(*self._about, self._predictions)
-        return _named(self._about[1], [tally.scores() for tally in self._tallies])
+        scores = _named(self._about[1], [tally.scores() for tally in self._tallies])
+        scores |= unscored(self._unscored)
+        if self._corpora:
+            scores["corpora"] = {name: part.result() for name, part in self._corpora.items()}
+        return scores
 
 
 def split_scores(
     model: LabellingModel, metrics: Sequence[Metric], scheme: SchemeName, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
-    """One split of `metrics.json`: the scores of all metrics, and the extra scores of the type of model."""
+    """One split of `metrics.json`: the scores of all metrics, and the extra scores of the type of model.
+
+    If the data has several corpora, the same scores of each are under `corpora`.
+    """
     score = partial(metric_scores, metrics, scheme)
-    return score(predictions) | type_of(model).extra_scores(model, predictions, score)
+
+    def scores_of(part: Sequence[Prediction]) -> dict[str, Any]:
+        types = Counter(span.type for prediction in part for span in prediction.unscored)
+        return score(part) | type_of(model).extra_scores(model, part, score) | unscored(types)
+
+    scores = scores_of(predictions)
+    if corpora := by_corpus(predictions):
+        scores["corpora"] = {name: scores_of(part) for name, part in corpora.items()}
+    return scores
 
 
 def metric_scores(

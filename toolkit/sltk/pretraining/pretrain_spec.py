@@ -113,6 +113,14 @@ class PretrainSpec(RunSpec):
         return self
 
     @model_validator(mode="after")
+    def _text_has_no_annotation(self) -> PretrainSpec:
+        for key in ("corpus", "validation"):
+            if getattr(getattr(self, key), "sources", None):
+                about = "pre-training reads text without annotation: give `readers` instead of `sources`"
+                raise RefusedError(about, f"{key}.sources")
+        return self
+
+    @model_validator(mode="after")
     def _masking_has_an_objective(self) -> PretrainSpec:
         if self.objective == "clm":
             for key in ("mask_token", "mask_fraction"):

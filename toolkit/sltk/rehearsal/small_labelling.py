@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import run
+from ..components.readers.concat import ConcatReader
 from ..components.readers.dividing import DividingReader
 from ..components.readers.holdout import HoldoutReader
 from ..components.readers.jsonl import JsonlReader
@@ -107,6 +108,8 @@ def _small_reader(
             return _small_reader(name, train, experiment, folder, progress)
         progress.note(f"rehearsal: {name}: 4 sentences held out of train")
         return HoldoutReader(count=4, seed=reader.seed, allow_empty=True)
+    if isinstance(reader, ConcatReader):
+        return _small_corpora(name, reader, experiment, folder, progress)
     absent = next(absences(reader), None)
     if absent is None:
         limit, is_bare = _few_with_annotation(reader)
@@ -114,6 +117,20 @@ def _small_reader(
         return reader.model_copy(update={"limit": limit, "allow_empty": reader.allow_empty or is_bare})
     progress.note(f"rehearsal: {name}: examples instead of {absent}")
     return _example(name, reader, experiment, folder)
+
+
+def _small_corpora(
+    name: str, reader: ConcatReader, experiment: Experiment, folder: Path, progress: Progress
+) -> ConcatReader:
+    """Each corpus for a few of its sentences; examples have other types than the corpus that they stand for."""
+    small = []
+    for number, source in enumerate(reader.sources):
+        inner = _small_reader(f"{name}.{number}", source.reader, experiment, folder, progress)
+        update: dict[str, Any] = {"reader": inner}
+        if isinstance(inner, JsonlReader) and inner.path.parent == folder:
+            update |= {"labels": None, "annotates": None}
+        small.append(source.model_copy(update=update))
+    return reader.model_copy(update={"sources": small})
 
 
 def _few_with_annotation(reader: Reader) -> tuple[int, bool]:

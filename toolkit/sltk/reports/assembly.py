@@ -18,7 +18,15 @@ from .comparability import flat
 from .comparisons import compare_declared, missing_comparisons
 from .discovery import CollectedRuns, collect
 from .pages import Picture, Section
-from .result_tables import ResultTable, choice_text, response_table, run_table, score_table, type_table
+from .result_tables import (
+    ResultTable,
+    choice_text,
+    corpus_table,
+    response_table,
+    run_table,
+    score_table,
+    type_table,
+)
 from .run_records import write_records
 from .significance_tables import significance_tables
 from .study import StudyTask
@@ -166,6 +174,7 @@ def _sections(
             arm_table(task) if task.has_arms else score_table(task),
             response_table(task),
             type_table(task) if diagnostics.has_types(task) else None,
+            corpus_table(task),
             *significance_tables(task),
             cost_table(task) if task.has_arms else None,
             learning_table(task) if task.has_arms else None,

@@ -43,11 +43,23 @@ def differences(one: RunRecord, other: RunRecord) -> list[str]:
     return lines + [f"{split}: only one of the runs is scored on it" for split in unshared]
 
 
+_USE_OF_CORPORA = {"annotates", "labels", "weight"}
+"""What a run makes of the corpora of its training data. Arms of a study may differ in it: they have the same text."""
+
+
 def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
-    yield from flat(record.data)
+    yield from (
+        (key, _text_only(value) if key == "train.reader.sources" else value)
+        for key, value in flat(record.data)
+        if key != "train.reader.temperature"
+    )
     for split, scores in record.scores.items():
         # Signatures contain the version of sltk, but runs of different versions may be compared.
         yield f"{split}.scored by", re.sub(r"\|sltk:[^|]*", "", str(scores.get("signature", "")))
+
+
+def _text_only(sources: Any) -> Any:
+    return [{key: item for key, item in each.items() if key not in _USE_OF_CORPORA} for each in sources]
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

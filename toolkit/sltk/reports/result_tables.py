@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .run_records import RunRecord
-from .study import Configuration, StudyTask, mean_of_known, points
+from .study import Configuration, StudyTask, Summary, mean_of_known, points
 
 _DROPPED = ("malformed", "unknown_type", "unmatched", "lost_sentences", "cut")
 """Counts of unusable output in metrics.json."""
@@ -69,6 +69,23 @@ def type_table(task: StudyTask) -> ResultTable:
         rows.append((name, *map(points, means), f"{scores[0].get('support', 0):,}"))
     note = f"{best.label} on {split}, mean of {len(best.runs)} seed{'s' if len(best.runs) > 1 else ''}."
     return ResultTable("Types", ("type", "precision", "recall", "F1", "support"), rows, note)
+
+
+def corpus_table(task: StudyTask) -> ResultTable | None:
+    """The score of each configuration on each corpus of the last split; None if no run names corpora."""
+    split = task.splits[-1]
+    by_label = {each.label: each.corpus_scores(split) for each in task.configurations}
+    names = list(dict.fromkeys(name for scores in by_label.values() for name in scores))
+    if not names:
+        return None
+    rows = [
+        (each.label, *(Summary.of(by_label[each.label][name]).points() if name in by_label[each.label] else ""
+                       for name in names), each.summary(split).points())
+        for each in task.configurations
+    ]  # fmt: skip
+    unscored = "Predictions of types that a corpus does not annotate are not scored."
+    note = f"{task.measure_name} on {split} in points. {unscored}"
+    return ResultTable("Corpora", ("configuration", *names, "all"), rows, note)
 
 
 def response_table(task: StudyTask) -> ResultTable | None:

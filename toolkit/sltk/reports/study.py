@@ -87,6 +87,14 @@ class Configuration:
                 by_type.setdefault(name, []).append(scores)
         return by_type
 
+    def corpus_scores(self, split: str) -> dict[str, list[float]]:
+        """The score of each corpus, one per seed, if the data has several."""
+        by_corpus: dict[str, list[float]] = {}
+        for record in self.runs.values():
+            for name, scores in record.scores[split].get("corpora", {}).items():
+                by_corpus.setdefault(name, []).append(float(scores[record.measure]))
+        return by_corpus
+
     def cost(self, key: str) -> float | None:
         """Mean over seeds of a cost of training: a key of `train` in metrics.json."""
         return mean_of_known(record.train.get(key) for record in self.runs.values())

@@ -21,6 +21,7 @@ from pydantic import (
 
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.metrics.seqeval import cannot_flatten
+from ..components.readers.concat import ConcatReader
 from ..components.readers.dividing import DividingReader
 from ..components.readers.folds import FoldReader
 from ..components.registry import RefusedError, registry
@@ -214,6 +215,16 @@ def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     return lambda: registry.find(slot, name)(**options)
 
 
+def _sampling_key(reader: Reader | None) -> str | None:
+    """The key that says how often a corpus of `concat` is read, if there is one."""
+    if not isinstance(reader, ConcatReader):
+        return None
+    if reader.temperature is not None:
+        return "temperature"
+    weighted = (n for n, source in enumerate(reader.sources) if source.weight is not None)
+    return next((f"sources.{number}.weight" for number in weighted), None)
+
+
 def default_metrics(scheme: str | None) -> list[Any]:
     """The default metrics: accuracy of words for plain tags, scores of spans for other schemes."""
     return [registry.find("metric", "accuracy" if scheme == "plain" else "seqeval")()]
@@ -375,16 +386,26 @@ class Experiment(RunSpec):
         return self
 
     @model_validator(mode="after")
+    def _check_sampling(self) -> Experiment:
+        """Only training reads some sentences more often than others."""
+        for name in ("validation", "test"):
+            if (key := _sampling_key(getattr(self.data, name))) is not None:
+                about = f"`{key.rpartition('.')[2]}` says how often sentences are trained on: {name} reads each once"
+                raise RefusedError(about, f"data.{name}.{key}")
+        return self
+
+    @model_validator(mode="after")
     def _set_splitter_of_readers(self) -> Experiment:
         """Readers without their own splitter split text like prediction does."""
-        changes = {
-            name: reader.model_copy(update={"splitter": self.splitter})
-            for name, reader in self.data.readers().items()
-            if "splitter" in type(reader).model_fields and "splitter" not in reader.model_fields_set
-        }
+        changes = {name: self._split_like_prediction(reader) for name, reader in self.data.readers().items()}
         # The model is frozen, so a validator cannot assign the attribute.
         self.__dict__["data"] = self.data.model_copy(update=changes)
         return self
+
+    def _split_like_prediction(self, reader: Reader) -> Reader:
+        if "splitter" in type(reader).model_fields and "splitter" not in reader.model_fields_set:
+            return reader.model_copy(update={"splitter": self.splitter})
+        return reader.with_inner(self._split_like_prediction)
 
     @model_validator(mode="after")
     def _check_document_context(self) -> Experiment:

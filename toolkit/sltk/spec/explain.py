@@ -104,7 +104,7 @@ def _flatten(error: ValidationError, owners: _Owners, prefix: tuple[Any, ...] = 
 
 def with_position(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
     """The problem with the position of `path` in the tree."""
-    mark = mark_at(tree, path)
+    mark = mark_at(tree, path, key=problem.at_key)
     return mark.problem(problem.message, path_text(path), suggestion=problem.suggestion, notes=problem.notes)
 
 

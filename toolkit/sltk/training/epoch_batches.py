@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 
 from ..nn.batching import pack
 from ..subwords.samples import without_loss as drop_loss
+from .corpus_draws import CorpusDraws
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -19,7 +20,7 @@ class EpochBatches(Sampler[list[int]]):
 
     Batch k of a run with n processes has `n * batch_size` samples, `batch_size` for each process. If the last batch
     leaves a process without samples, that process gets `-1 - position`: a sample to compute without a loss, so
-    that no sample is trained on twice and no process waits for another.
+    that no sample is trained on twice and no process waits for another. With `draws`, an epoch reads what they say.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class EpochBatches(Sampler[list[int]]):
         rank: int = 0,
         processes: int = 1,
         on_epoch: Callable[[int], None] | None = None,
+        draws: CorpusDraws | None = None,
     ) -> None:
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.rank, self.processes = rank, processes
         self.epoch = 0
         self._on_epoch = on_epoch
+        self._draws = draws
 
     @property
     def batch_sampler(self) -> EpochBatches:
@@ -53,6 +56,9 @@ class EpochBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.samples, generator=generator).tolist()
+        if self._draws is not None:
+            drawn = self._draws.epoch(self.seed, self.epoch)
+            order = [drawn[place] for place in order]
         together = self.batch_size * self.processes
         for start in range(0, self.samples, together):
             shared = order[start : start + together]
@@ -73,9 +79,12 @@ class Examples(torch.utils.data.Dataset[Any]):
     """Returns the same sample without a loss, for a process that the last batch leaves without samples."""
     on_epoch: Callable[[int], None] | None = None
     """Called with the number of each epoch before its samples are read."""
+    draws: CorpusDraws | None = None
+    """Which samples an epoch reads; None for each sample once."""
 
     def __len__(self) -> int:
-        return len(self.samples)
+        """The number of samples that an epoch reads."""
+        return len(self.samples) if self.draws is None else len(self.draws)
 
     def __getitem__(self, position: int) -> Any:
         """Return the sample at a position; a negative position returns it without its loss."""

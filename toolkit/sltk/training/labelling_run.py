@@ -22,6 +22,7 @@ from ..runtime.progress import Progress
 from ..spec.experiment import Experiment
 from ..spec.writing import digest
 from ..types import Prediction
+from .corpus_draws import CorpusDraws
 from .epoch_batches import Examples
 from .fit import Fitted
 from .frozen_training import FrozenTraining
@@ -64,9 +65,13 @@ class LabellingRun(RunKind[Experiment]):
         frozen = FrozenTraining.of(self.model, self._samples, self.spec, self.run.folder, self._progress)
         self._frozen = frozen
         collate = self._type.collate if frozen is None else frozen.vectors.collate
+        corpora = [training[sample.number].corpus for sample in self._samples]
+        draws = CorpusDraws.of(self.spec.data.train, corpora)
+        for line in () if draws is None else draws.lines():
+            self._progress.note(f"train: {line}")
         return Task(
             self.model.network,
-            Examples(self._samples, collate, self._type.without_loss),
+            Examples(self._samples, collate, self._type.without_loss, draws=draws),
             self.model.device,
             self.spec.seed,
             evaluate=self._evaluate if "validation" in self._splits else None,

@@ -123,6 +123,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             args.process_index,
             args.world_size,
             examples.on_epoch,
+            examples.draws,
         )
         return DataLoader(examples, batch_sampler=batches, collate_fn=list)
 

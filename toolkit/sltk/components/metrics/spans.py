@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -167,10 +168,12 @@ def _score(span: Chunk, words: Sequence[float], own: Mapping[Chunk, float | None
 def _scored_words(
     gold: TagSequences, predicted: TagSequences, scores: WordScores, scheme: SchemeName
 ) -> list[tuple[float, bool]]:
+    """The probability of each word's tag; not of those that are scored in place of unknown ones, which have none."""
     return [
         (score, is_correct)
         for right, guess, words in zip(gold, predicted, scores, strict=True)
         for score, is_correct in zip(words or (), correct_words(right, guess, scheme), strict=True)
+        if not math.isnan(score)
     ]
 
 

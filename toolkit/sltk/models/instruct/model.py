@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from ...components.backbones import precision as devices
 from ...data.datasets import Dataset
 from ...decoding import Decisions
-from ...errors import UsageError
+from ...errors import Problem, SpecError, UsageError
 from ...nn.language_model import LanguageModel
 from ...runtime.progress import Progress
 from ...schemes.labels import LabelSet
@@ -156,7 +156,12 @@ def encode(dataset: Dataset, model: InstructModel, progress: Progress) -> list[P
 
     Raises:
         DataError: a prompt with its response exceeds the model's maximum length.
+        SpecError: sentences are partly labelled: a response lists all spans.
     """
+    if any(sentence.unannotated(model.labels.types) for sentence in dataset):
+        message = "a model that generates spans cannot be trained on partly labelled sentences"
+        reason = "a response lists all spans of a sentence, and these corpora do not annotate all types"
+        raise SpecError(Problem(message, path="type", notes=(reason, "use `type: tagger`")))
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
         progress.note("every weight is frozen: the model is used without training")
         return []

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...data.changes import Changes
 from ...data.datasets import SentenceSource
+from ...data.source_counts import SourceCount, SourceCounts
 from ...data.statistics import style_as_json
 from ...schemes.styles import TagStyle
 from ...types import Sentence
@@ -70,12 +71,18 @@ class SplitCounts:
     """Sentences, each counted once, whose words are tagged in more than one way."""
     noise: list[Noise]
     """The first of them."""
+    corpora: dict[str, SourceCount]
+    """Counts of each corpus, if the data has several."""
 
     def as_json(self) -> dict[str, Any]:
         """All counts, JSON-ready."""
         counts = asdict(self)
         del counts["tag_style"]
-        return {**counts, **style_as_json(self.tag_style), **self.changes.as_json()}
+        del counts["corpora"]
+        more = (
+            {"corpora": {name: each.as_json() for name, each in self.corpora.items()}} if self.corpora else {}
+        )
+        return {**counts, **more, **style_as_json(self.tag_style), **self.changes.as_json()}
 
 
 class SplitCounter:
@@ -88,6 +95,7 @@ class SplitCounter:
         self._documents: set[tuple[str | None, str]] = set()
         self._types: Counter[str] = Counter()
         self._changes = Changes()
+        self._corpora = SourceCounts()
 
     def add(self, sentence: Sentence, is_plain: bool) -> None:
         """Count a sentence."""
@@ -100,6 +108,7 @@ class SplitCounter:
             (sentence.tags or ()) if is_plain else (span.type for span in sentence.spans or ())
         )
         self._changes.add(sentence.unused)
+        self._corpora.add(sentence)
         self.index.add(sentence)
 
     def counts(self, split: SentenceSource) -> SplitCounts:
@@ -121,4 +130,5 @@ class SplitCounter:
             duplicates=duplicates,
             noise_count=len(noisy),
             noise=noise_within(split, self.index, noisy),
+            corpora=self._corpora.corpora,
         )
