@@ -116,6 +116,7 @@ def test_trials_are_ordinary_runs_and_hopeless_ones_are_stopped(
             assert (len(trial["scores"]), trial["validation"]) == (1, None)
         else:
             assert len(trial["scores"]) == 2
+            assert not (run / "checkpoints").exists()
             metrics = json.loads((run / "metrics.json").read_text())
             assert trial["validation"] == metrics["validation"]["accuracy"] == max(trial["scores"])
     states = {"done": "COMPLETE", "pruned": "PRUNED"}
@@ -194,7 +195,7 @@ def test_a_finished_search_trains_nothing_and_more_trials_extend_it(
     with pytest.raises(UsageError, match="was started with another spec") as caught:
         tuning.run(tuning.plan(spec(seed=4)), folder)
     assert "search.seed: 3 → 4" in str(caught.value)
-    with pytest.raises(UsageError, match=r"not a search over a `space` and holds other files \(checkpoints"):
+    with pytest.raises(UsageError, match=r"not a search over a `space` and holds other files \(environment.json"):
         tuning.run(tuning.plan(spec()), folder / "runs" / str(result.best))
     more = tuning.run(tuning.plan(spec(trials=6)), folder, watcher=watcher)
     assert watcher.names == ["trial-0005"]

@@ -71,8 +71,8 @@ def train_trial(
     """Train a trial.
 
     Returns:
-        Its metrics, or `{"pruned": reason}` if it was stopped early: then it has no model, and its checkpoints are
-        removed.
+        Its metrics, or `{"pruned": reason}` if it was stopped early: then it has no model. Checkpoints are removed at
+        the end in both cases, since they would be most of the disk space of a search.
     """
     callback = PruneTrial(folder, number, parameters, PruningSpec(**pruning), past)
     directory = RunDirectory(folder)
@@ -86,4 +86,5 @@ def train_trial(
         return {"pruned": reason_text(stopped.pruned)}
     if not (folder / TRIAL).exists():  # there were no updates
         write_trial(folder, number, parameters)
+    atomic.remove(directory.checkpoints)
     return metrics
