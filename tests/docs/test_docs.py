@@ -141,11 +141,14 @@ def test_yaml_validates(block: Block, tmp_path: Path) -> None:
     for name, text in (shipped | BASES | python_files()).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     whole = re.search("^(name|extends):", block.text, re.MULTILINE)
-    base = "sweep.yaml" if re.search("^(sweep|search|executor):", block.text, re.MULTILINE) else "base.yaml"
+    is_sweep = re.search("^(sweep|search|executor):", block.text, re.MULTILINE) and "space:" not in block.text
+    base = "sweep.yaml" if is_sweep else "base.yaml"
     spec = tmp_path / "spec.yaml"
     spec.write_text(block.text if whole else f"extends: {base}\n{block.text}", encoding="utf-8")
     kind = spec_kind(spec)
-    if kind in ("sweep", "search"):
+    if tuning.has_space(spec):
+        assert tuning.plan(spec).size > 1
+    elif kind in ("sweep", "search"):
         assert sweeps.plan(spec).runs
     elif kind == "pretraining":
         assert loading.load_as(PretrainSpec, spec).spec.name

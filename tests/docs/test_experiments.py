@@ -17,6 +17,7 @@ from sltk.pretraining.pretrain_spec import PretrainSpec
 from sltk.pretraining.pretraining_preview import PretrainingPreview
 from sltk.preview.estimate import estimate_run
 from sltk.preview.run_preview import LabellingPreview, check_models, missing_data
+from sltk.search import tuning
 from sltk.spec import loading
 from sltk.spec.experiment import Experiment
 from sltk.yamltree.extends import spec_kind
@@ -24,7 +25,8 @@ from sltk.yamltree.extends import spec_kind
 ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 SWEEPS = [name for name in ALL if name.startswith("sweep_")]
 PRETRAINING = [name for name in ALL if spec_kind(EXPERIMENTS / f"{name}.yaml") == "pretraining"]
-SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING]
+SEARCHES = [name for name in ALL if name not in SWEEPS and tuning.has_space(EXPERIMENTS / f"{name}.yaml")]
+SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING + SEARCHES]
 MODELS = {
     "llama2_7b": ("meta-llama/Llama-2-7b-hf", 33_554_432),
     "mistral_7b": ("mistralai/Mistral-7B-v0.1", 27_262_976),
@@ -62,6 +64,14 @@ def test_every_spec_is_valid_without_data_or_models(name: str) -> None:
     for problem in missing_data([run]):
         assert problem.location is not None
         assert problem.location.line
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_value_of_a_search_is_valid_without_data_or_models(name: str) -> None:
+    """Choices and both ends of each range."""
+    plan = tuning.plan(EXPERIMENTS / f"{name}.yaml")
+    check_models([LabellingPreview(run.loaded) for run in plan.variants()])
+    assert plan.name == name
 
 
 @pytest.mark.parametrize("name", PRETRAINING)

@@ -21,6 +21,7 @@ from sltk.components.executors.execution import execute
 from sltk.components.registry import register
 from sltk.components.slots import Executor
 from sltk.errors import RunError, UsageError
+from sltk.reports.assembly import write_report
 from sltk.runtime.jobs import Work, dispatch
 from sltk.search import tuning
 
@@ -182,6 +183,21 @@ def test_a_killed_search_loses_and_doubles_no_trial(
     assert tuning.run(tuning.plan(spec()), folder).trials == found[0].trials
 
 
+def test_the_report_draws_the_search(found: tuple[tuning.TuningResult, Path], tmp_path: Path) -> None:
+    """History, slices and a table of all trials; only validation scores of trials, and no tests between them."""
+    result, folder = found
+    report = write_report(folder, tmp_path / "report")
+    figures = {path.stem for path in (tmp_path / "report/figures").iterdir()}
+    assert {"search_history", "search_slices"} <= figures
+    text = (tmp_path / "report/report.md").read_text()
+    assert "5 trials by random (seed 3): 2 finished, 3 stopped early." in text
+    assert all(trial["name"] in text for trial in result.trials)
+    assert "differences between them are not tested" in text
+    assert "Differences" not in text
+    assert [task.splits for task in report.tasks] == [["validation"]]
+    assert any("3 early stopped runs left out" in note for note in report.runs.notes)
+
+
 def test_a_finished_search_trains_nothing_and_more_trials_extend_it(
     found: tuple[tuning.TuningResult, Path],
 ) -> None:
@@ -195,7 +211,9 @@ def test_a_finished_search_trains_nothing_and_more_trials_extend_it(
     with pytest.raises(UsageError, match="was started with another spec") as caught:
         tuning.run(tuning.plan(spec(seed=4)), folder)
     assert "search.seed: 3 → 4" in str(caught.value)
-    with pytest.raises(UsageError, match=r"not a search over a `space` and holds other files \(environment.json"):
+    with pytest.raises(
+        UsageError, match=r"not a search over a `space` and holds other files \(environment.json"
+    ):
         tuning.run(tuning.plan(spec()), folder / "runs" / str(result.best))
     more = tuning.run(tuning.plan(spec(trials=6)), folder, watcher=watcher)
     assert watcher.names == ["trial-0005"]

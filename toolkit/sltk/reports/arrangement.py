@@ -87,6 +87,8 @@ def _task(
     for record, setting in zip(records, settings, strict=True):
         series = ", ".join(settings_text(setting, varied))
         runs = groups.setdefault((series, masks.get(record.mask or "")), {})
+        if record.seed in runs and record.trial and runs[record.seed].scores == record.scores:
+            continue  # two searches have tried the same values
         if record.seed in runs:
             raise UsageError(_duplicate(runs[record.seed], record))
         runs[record.seed] = record

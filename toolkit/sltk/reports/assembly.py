@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..files import atomic
 from ..files.paths import resolved
 from ..files.writable import check_file, check_folder
-from . import arm_figures, diagnostics, figures, pages, plotting, pretraining_curves
+from . import arm_figures, diagnostics, figures, pages, plotting, pretraining_curves, search_figures
 from .arm_tables import arm_table, cost_table, learning_table
 from .arrangement import arrange
 from .comparability import flat
@@ -28,6 +28,7 @@ from .result_tables import (
     type_table,
 )
 from .run_records import write_records
+from .search_results import SearchRecord, trial_table, with_scores
 from .significance_tables import significance_tables
 from .study import StudyTask
 
@@ -78,7 +79,7 @@ def write_report(
     separate = separate or runs.varies_data
     tasks = arrange(runs.records, separate=separate, baseline=baseline, compare=compare)
     with atomic.new_folder(output) as folder:
-        _write_files(tasks, runs.notes, folder)
+        _write_files(tasks, runs, folder)
     if records is not None:
         write_records(records, runs.records)
     return Report(output, runs, tasks)
@@ -97,7 +98,7 @@ def _check_output(output: Path) -> None:
 def _others(output: Path) -> Iterator[str]:
     """What is in a folder and is not part of a report; everything, if the folder holds no report."""
     is_report = (output / "report.html").exists()
-    known = {kind.name for kind in _KINDS}
+    known = {kind.name for kind in (*_KINDS, *_SEARCH_KINDS)}
     for path in output.iterdir():
         if path.name not in FILES or not is_report:
             yield path.name
@@ -105,9 +106,11 @@ def _others(output: Path) -> Iterator[str]:
             yield from (f"{path.name}/{figure.name}" for figure in path.iterdir() if figure.stem not in known)
 
 
-def _write_files(tasks: Sequence[StudyTask], notes: Sequence[str], folder: Path) -> None:
+def _write_files(tasks: Sequence[StudyTask], runs: CollectedRuns, folder: Path) -> None:
     pictures = list(_pictures(tasks, folder / "figures"))
-    sections = list(_sections(tasks, notes, pictures))
+    searches = list(_search_sections(runs.searches, folder / "figures"))
+    summary, *others = _sections(tasks, runs.notes, pictures)
+    sections = [summary, *searches, *others]
     count = sum(len(list(task.records())) for task in tasks)
     title = f"Report on {count} run{'s' if count > 1 else ''}"
     atomic.write_text(folder / "report.html", pages.html(title, sections))
@@ -153,6 +156,44 @@ _KINDS = (
     _Kind("arm_cost", "Score against time per word; times are comparable on one machine only",
           arm_figures.cost, lambda task: _shows_arms(task) and arm_figures.has_cost(task)),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _SearchKind:
+    """A kind of figure of searches over values of keys."""
+
+    name: str
+    caption: str
+    draw: Callable[[Sequence[SearchRecord]], Any]
+    applies: Callable[[SearchRecord], bool] = lambda search: True
+
+
+_SEARCH_KINDS = (
+    _SearchKind(
+        "search_history", "Validation score of each trial, and the best so far", search_figures.history
+    ),
+    _SearchKind(
+        "search_importance",
+        "Importance of each key for what makes a trial good (PED-ANOVA), in percent",
+        search_figures.importances,
+        lambda search: bool(search.importance),
+    ),
+    _SearchKind("search_slices", "Validation score by the value of each key", search_figures.slices),
+)
+
+
+def _search_sections(searches: Sequence[SearchRecord], folder: Path) -> Iterator[Section]:
+    """One section for all searches, with their figures and their trials."""
+    drawable, pictures = with_scores(searches), []
+    if not searches:
+        return
+    with plotting.style():
+        for kind in _SEARCH_KINDS:
+            if chosen := [search for search in drawable if kind.applies(search)]:
+                plotting.save(kind.draw(chosen), folder, kind.name)
+                pictures.append(Picture(kind.name, kind.caption, (folder / f"{kind.name}.png").read_bytes()))
+    sentences = [search.summary() for search in searches]
+    yield Section("Search", sentences, [trial_table(search) for search in searches], pictures)
 
 
 def _pictures(tasks: Sequence[StudyTask], folder: Path) -> Iterator[Picture]:

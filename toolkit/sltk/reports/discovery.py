@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import Problem, UsageError
+from ..files.paths import resolved
 from ..spec.stored import read_mapping
 from .run_reader import read_run
 from .run_records import RunRecord, is_records, read_records
+from .search_results import SearchRecord, is_stopped_early, read_search
 from .sweep_plans import SweepPlans
 
 
@@ -21,6 +23,9 @@ class CollectedRuns:
     records: list[RunRecord] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     pretraining: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    """Trials of a search that were stopped early."""
+    searches: list[SearchRecord] = field(default_factory=list)
     duplicates: int = 0
     varies_data: bool = False
     """Whether runs belong to a sweep over the data, so that several data sets are intended."""
@@ -32,7 +37,11 @@ class CollectedRuns:
         if self.duplicates:
             runs = "1 run was" if self.duplicates == 1 else f"{self.duplicates} runs were"
             notes.append(f"{runs} given twice and counted once")
-        for kind, folders in (("unfinished", self.unfinished), ("pre-training", self.pretraining)):
+        for kind, folders in (
+            ("unfinished", self.unfinished),
+            ("pre-training", self.pretraining),
+            ("early stopped", self.stopped),
+        ):
             if folders:
                 runs = "run" if len(folders) == 1 else "runs"
                 notes.append(f"{len(folders)} {kind} {runs} left out: {', '.join(folders[:5])}")
@@ -55,15 +64,24 @@ def collect(paths: Sequence[Path]) -> CollectedRuns:
     sources = list(dict.fromkeys(source for path in paths for source in _sources(path)))
     records: list[RunRecord] = []
     plans = SweepPlans()
+    searches: dict[Path, SearchRecord | None] = {}
     for source in sources:
         if source.is_file():
             records += read_records(source)
-        elif not (source / "metrics.json").is_file():  # which is written last
-            runs.unfinished.append(str(source))
+            continue
+        folder = resolved(source).parent.parent
+        if folder not in searches:
+            searches[folder] = read_search(folder)
+        if not (source / "metrics.json").is_file():  # which is written last
+            is_stopped = searches[folder] is not None and is_stopped_early(source)
+            (runs.stopped if is_stopped else runs.unfinished).append(str(source))
         elif "corpus" in read_mapping(source / "metrics.json"):
             runs.pretraining.append(str(source))
+        elif (search := searches[folder]) is not None:
+            records.append(read_run(source).model_copy(update={"trial": f"{search.name}/{source.name}"}))
         else:
             records.append(plans.placed(read_run(source), source))
+    runs.searches = [search for search in searches.values() if search is not None]
     if not records:
         raise UsageError(_no_runs(paths, runs))
     unique: dict[str, RunRecord] = {}

@@ -87,6 +87,11 @@ class RunRecord(_Frozen):
         description="set if the sweep names its runs",
         exclude_if=lambda value: value is None,  # as in records of earlier versions
     )
+    trial: str | None = Field(
+        default=None,
+        description="its name, if the run is a trial of a search over values of keys",
+        exclude_if=lambda value: value is None,
+    )
     mask: str | None = Field(default=None, description="the mask as written in the spec")
     seed: int
     settings: dict[str, Any] = Field(description="the resolved spec without name, seed and data")

@@ -16,7 +16,9 @@ _REJECTIONS = {8: " (in 3 of 100 studies)", 16: " (in 8 of 100 studies)", 32: " 
 
 
 def significance_tables(task: StudyTask) -> Iterator[ResultTable]:
-    """The tables of all tests that the runs of a task allow."""
+    """The tables of all tests that the runs of a task allow; none of the trials of a search."""
+    if task.is_search:
+        return
     if task.compare:
         if declared := compare_declared(task):
             yield declared_table(task, declared)

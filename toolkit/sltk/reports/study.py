@@ -117,8 +117,17 @@ class StudyTask:
 
     @cached_property
     def splits(self) -> list[str]:
-        """The splits that all runs are scored on, validation first."""
-        return [split for split in SPLITS if all(run.score(split) is not None for run in self.records())]
+        """The splits that all runs are scored on, validation first.
+
+        Of a search only validation, so that no trial is chosen by its test score.
+        """
+        splits = [split for split in SPLITS if all(run.score(split) is not None for run in self.records())]
+        return splits[:1] if self.is_search else splits
+
+    @property
+    def is_search(self) -> bool:
+        """Whether all runs are trials of a search over values of keys, each chosen by the scores of earlier ones."""
+        return all(run.trial is not None for run in self.records())
 
     def records(self) -> Iterator[RunRecord]:
         """Every run."""
@@ -174,6 +183,10 @@ class StudyTask:
     def notes(self) -> list[str]:
         """Limits on the comparison of these runs, which may still appear in one table."""
         notes = []
+        if self.is_search:
+            notes.append(
+                "trials were chosen by the scores of earlier ones: differences between them are not tested"
+            )
         if len({tuple(each.runs) for each in self.configurations}) > 1:
             notes.append(
                 "not all configurations have the same seeds; paired tests use the seeds that both have"
