@@ -25,6 +25,7 @@ from repository import ROOT
 from sltk import extend, sweeps
 from sltk.cli.app import app
 from sltk.pretraining.pretrain_spec import PretrainSpec
+from sltk.search import tuning
 from sltk.spec import loading
 from sltk.yamltree.extends import spec_kind
 
