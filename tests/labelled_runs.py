@@ -48,6 +48,7 @@ def write_run(
     }
     stored = {"name": folder.name, "seed": 1, "scheme": "IOB2", "data": {}, "backbone": {}, **spec}
     (folder / "spec.yaml").write_text(json.dumps(stored), encoding="utf-8")
+    (folder / "environment.json").write_text('{"format": 1}', encoding="utf-8")
     metrics = json.loads((folder / "metrics.json").read_text()) if (folder / "metrics.json").exists() else {}
     (folder / "metrics.json").write_text(json.dumps({**metrics, split: counts}), encoding="utf-8")
     return folder

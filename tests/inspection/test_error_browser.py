@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from labelled_runs import write_run
+from repository import ROOT
 from sltk.cli import main
 from sltk.inspection.error_kinds import KINDS, count_kinds
 from sltk.inspection.run_errors import read_errors
@@ -101,6 +102,18 @@ def test_runs_without_scores_have_no_confidence(
     assert "stores no scores" in capsys.readouterr().err
     data = data_of((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert data["sentences"][0][2] == [[[[0, 1, 1]], [[KINDS.index("wrong type"), [0], [0]]]]]
+
+
+def test_runs_of_earlier_versions_can_be_shown() -> None:
+    """A stored run has no scores; its kinds add up to the counts that were scored."""
+    errors = read_errors(ROOT / "tests/stored_runs/tagger")
+    scored = json.loads((ROOT / "tests/stored_runs/tagger/metrics.json").read_text())["test"]
+    rows = count_kinds(errors.comparisons())
+    assert not errors.has_scores
+    assert [sum(row.gold for row in rows), sum(row.predicted for row in rows)] == [
+        scored["support"],
+        scored["predicted"],
+    ]
 
 
 def test_plain_tags_are_spans_of_one_word(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +27,9 @@ from .app import (
 from .terminal import results_are_stored
 
 if TYPE_CHECKING:
+    from ..inspection.suspects import Suspects
     from ..preview.run_preview import DataReport
+    from ..spec.imports import ImportPolicy
     from .spec_kinds import CheckedSpec
 
 
@@ -45,6 +48,15 @@ def check(
             "0 does not look for them  [default: 0.7]",
         ),
     ] = None,
+    suspects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--suspects",
+            metavar="DIR",
+            help="with --data: list probable annotation errors, with which finished runs in DIR disagree that were not "
+            "trained on the sentence, such as a sweep over `data.folds`; may be repeated",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="treat warnings as errors")] = False,
     json: JsonOption = False,
     set_: SetOption = None,
@@ -56,10 +68,12 @@ def check(
     """
     from .spec_kinds import load
 
-    _check_options(data, near_duplicates)
+    _check_options(data, near_duplicates, suspects or ())
     try:
-        checked = load(spec, set_ or (), import_policy(trust_code))
+        policy = import_policy(trust_code)
+        checked = load(spec, set_ or (), policy)
         warnings, report = _check(checked, data=data, similarity=near_duplicates)
+        disagreement = _find_suspects(checked, suspects, policy) if suspects else None
     except InputError as error:
         if json:
             problems = [_as_json(each) for each in error.problems]
@@ -69,24 +83,50 @@ def check(
     with results_are_stored():  # the exit code is the result
         if json:
             shown = {"spec": str(spec), "sound": True, "warnings": [_as_json(each) for each in warnings]}
-            print_json({**shown, **checked.as_json(), **(report.as_json() if report is not None else {})})
+            found = {} if disagreement is None else {"suspects": disagreement.as_json()}
+            data_keys = report.as_json() if report is not None else {}
+            print_json({**shown, **checked.as_json(), **data_keys, **found})
         else:
             for line in checked.summary():
                 print_result(line)
             if report is not None:
                 _show_data(report)
+            if disagreement is not None:
+                _show_suspects(disagreement)
             _conclude(warnings)
     if strict and warnings:
         print_info("`--strict` treats warnings as errors.")
         raise typer.Exit(2)
 
 
-def _check_options(data: bool, similarity: float | None) -> None:
+def _check_options(data: bool, similarity: float | None, suspects: Sequence[Path]) -> None:
+    if suspects and not data:
+        raise UsageError("`--suspects` is about the data: use it with `--data`")
     if similarity is not None:
         if not 0 <= similarity <= 1:
             raise UsageError(f"`--near-duplicates` is a share from 0 to 1, not {similarity:g}")
         if not data:
             raise UsageError("`--near-duplicates` is about the data: use it with `--data`")
+
+
+def _find_suspects(checked: CheckedSpec, folders: Sequence[Path], policy: ImportPolicy) -> Suspects:
+    """Compare the data of a spec, in a sweep that of its first run, with the predictions of finished runs."""
+    from ..inspection.suspects import find_suspects
+    from ..preview.run_preview import LabellingPreview
+
+    run = checked.runs[0]
+    if not isinstance(run, LabellingPreview):
+        raise UsageError("`--suspects` is about annotation, which the text of pre-training does not have")
+    return find_suspects(run.loaded.spec, folders, policy)
+
+
+def _show_suspects(suspects: Suspects) -> None:
+    from .suspect_list import suspect_lines
+
+    for line in suspect_lines(suspects):
+        print_result(line)
+    for note in suspects.notes:
+        print_info(f"note: {note}")
 
 
 def _check(
