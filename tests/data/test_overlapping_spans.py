@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
-from sltk import SpecError
+from sltk import DataError, SpecError
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.data import datasets
@@ -88,3 +89,71 @@ def test_a_flat_head_refuses_layers(tmp_path):
     assert caught.value.problems[0].path == "scheme"
     assert "head `linear` gives each word one tag" in str(caught.value)
     assert "`head: {type: span}` and `{type: layered}`" in str(caught.value.problems[0].notes)
+
+
+COLUMNS = "New NNP B-NP I-LOC\nYork NNP I-NP I-LOC\nbank NN I-NP O\n. . O O\n\nBo NNP B-NP I-PER\n"
+
+
+def column_file(tmp_path, text=COLUMNS):
+    path = tmp_path / "columns.conll"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_several_columns_are_layers(tmp_path):
+    """The spans of all columns are read, each column in its own scheme."""
+    data = datasets.load(ConllReader(path=column_file(tmp_path), label_column=[2, -1]), "layers")
+    assert [sentence.spans for sentence in data] == [
+        [Span(0, 2, "LOC"), Span(0, 3, "NP")],
+        [Span(0, 1, "NP"), Span(0, 1, "PER")],
+    ]
+    assert data.sentences[0].tags == ["B-NP|B-LOC", "I-NP|I-LOC", "I-NP", "O"]
+    flat = datasets.load(ConllReader(path=column_file(tmp_path), label_column=[2, 3]), "IOB2")
+    assert [unused.type for unused in flat.unused] == ["LOC", "PER"]
+
+
+def test_repairs_of_columns_are_counted(tmp_path):
+    """An ill-formed tag is repaired with a report, or an error at its line."""
+    path = column_file(tmp_path, COLUMNS.replace("Bo NNP B-NP", "Bo NNP I-NP"))
+    reader = ConllReader(path=path, label_column=[2, 3], scheme="IOB2")
+    reasons = [unused.reason for unused in datasets.load(reader, "layers").unused]
+    assert reasons == [
+        "1 ill-formed tags repaired in column 3",
+        "1 ill-formed tags repaired in column 2",
+        "1 ill-formed tags repaired in column 3",
+    ]
+    with pytest.raises(DataError, match=r"column 3, word 1, `New`: `I-LOC` .* ill-formed IOB2") as caught:
+        datasets.load(reader.model_copy(update={"repair": "error"}), "layers")
+    assert caught.value.problems[0].location.line == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"label_column": [1, 2]}, r"the tags in column 1 are plain \(`NNP`\) and mark no spans"),
+        ({"label_column": [2, 7]}, "expected ≥ 8 columns, found 4"),
+        ({"label_column": [2, 3], "scheme": "BIOES"}, None),
+    ],
+)
+def test_columns_without_spans_are_errors(tmp_path, keys, message):
+    """A column that marks no spans, or is not there, is an error; a declared scheme is that of each column."""
+    reader = ConllReader(path=column_file(tmp_path), **keys)
+    if message is None:
+        assert datasets.load(reader, "layers").unused
+        return
+    with pytest.raises(DataError, match=message):
+        datasets.load(reader, "layers")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"labels": "brackets"}, "leave out `labels: brackets`"),
+        ({"scheme": "plain"}, "leave out `scheme: plain`"),
+        ({"outside": "_"}, "`outside` is for one `label_column`, and there are 2"),
+    ],
+)
+def test_keys_for_one_column_are_refused(keys, message):
+    """Keys whose meaning needs one column are errors about these keys."""
+    with pytest.raises(ValidationError, match=message):
+        ConllReader(path="x", label_column=[2, 3], **keys)

@@ -19,6 +19,7 @@ from sltk.schemes.labels import LabelSet
 from sltk.types import Sentence, Span
 
 LABELS = LabelSet.of_types(["A", "B"], "layers")
+CLASSES = [(), ("A",), ("B",), ("A", "B")]
 CANDIDATES = st.lists(
     st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 1), st.integers(1, 60)),
     max_size=9,
@@ -75,8 +76,8 @@ def random_scorer(name, size=3, width=3):
     numbers = np.random.default_rng(5)
     draw = lambda *shape: numbers.normal(size=shape).astype(np.float32)  # noqa: E731
     if name == "mlp":
-        return MlpScorer(draw(width, size), draw(size, 3), draw(3))
-    return BiaffineScorer(draw(width, 3), draw(3, size + 1, size + 1))
+        return MlpScorer(draw(width, size), draw(size, 4), draw(4))
+    return BiaffineScorer(draw(width, 4), draw(4, size + 1, size + 1))
 
 
 def written_out(scorer, start, end, width):
@@ -85,14 +86,14 @@ def written_out(scorer, start, end, width):
         hidden = [max(a + b + c, 0) for a, b, c in zip(start, end, scorer.widths_KP[width - 1], strict=True)]
         scores = [
             sum(h * w for h, w in zip(hidden, scorer.output_PC[:, c], strict=True)) + scorer.bias_C[c]
-            for c in range(3)
+            for c in range(4)
         ]
     else:
         left, right = [*start, 1.0], [*end, 1.0]
         scores = [
             sum(x * scorer.pairs_CQQ[c, i, j] * y for i, x in enumerate(left) for j, y in enumerate(right))
             + scorer.widths_KP[width - 1, c]
-            for c in range(3)
+            for c in range(4)
         ]
     total = sum(map(math.exp, scores))
     return [math.exp(score) / total for score in scores]
@@ -106,9 +107,9 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
     features = np.random.default_rng(1).normal(size=(10, 6)).astype(np.float32)
     sentences = [Sentence(["w"] * length) for length in lengths]
     decided = {
-        measure: SpanDecoder(LABELS, scorer, overlapping, Decisions(uncertainty=measure)).predictions(
-            sentences, features
-        )
+        measure: SpanDecoder(
+            LABELS, CLASSES, scorer, overlapping, Decisions(uncertainty=measure)
+        ).predictions(sentences, features)
         for measure in ("margin", "entropy")
     }
     first, found = 0, 0
@@ -122,17 +123,18 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
             for start in range(length - width + 1)
         }
         likely = [
-            SpanChoice(*place, p.index(max(p)) - 1, math.log(max(p) / p[0]), max(p))
+            SpanChoice(*place, p.index(max(p)), math.log(max(p) / p[0]), max(p))
             for place, p in probabilities.items()
             if p.index(max(p))
         ]
         expected = choose(likely, overlapping)
-        assert [(s.start, s.end, s.type) for s in prediction.spans] == [
-            (each.start, each.end, "AB"[each.type]) for each in expected
-        ]
-        assert [span.score for span in prediction.spans] == pytest.approx([each.score for each in expected])
+        spans = [(each.start, each.end, type_) for each in expected for type_ in CLASSES[each.number]]
+        assert [(s.start, s.end, s.type) for s in prediction.spans] == spans
+        for span in prediction.spans:
+            p = probabilities[span.start, span.end]
+            assert span.score == pytest.approx(p["AB".index(span.type) + 1] + p[3], rel=1e-4)
         assert schemes.decode(prediction.tags, "layers", "error").spans == prediction.spans
-        classes = {(each.start, each.end): each.type + 1 for each in expected}
+        classes = {(each.start, each.end): each.number for each in expected}
         for word in range(length):
             covering = [place for place in probabilities if place[0] <= word < place[1]]
             exactly = math.prod(probabilities[place][classes.get(place, 0)] for place in covering)
@@ -141,12 +143,12 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
         assert prediction.uncertainty == pytest.approx(max(margins), rel=1e-4)
         entropy = -sum(q * math.log(q) for p in probabilities.values() for q in p) / length
         assert decided["entropy"][number].uncertainty == pytest.approx(entropy, rel=1e-4)
-        first, found = first + length, found + len(expected)
+        first, found = first + length, found + len(spans)
     assert found > 1
-    again = stored_decoder(SpanDecoder(LABELS, scorer, overlapping).values(), LABELS)
-    assert again.predictions(sentences, features) == SpanDecoder(LABELS, scorer, overlapping).predictions(
-        sentences, features
-    )
+    again = stored_decoder(SpanDecoder(LABELS, CLASSES, scorer, overlapping).values(), LABELS)
+    assert again.predictions(sentences, features) == SpanDecoder(
+        LABELS, CLASSES, scorer, overlapping
+    ).predictions(sentences, features)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_predictions_follow_from_the_probabilities_of_all_candidates(name, overl
 def test_decisions_about_tags_are_refused(changes):
     """A head that chooses spans has no tags to constrain, and one probability per span."""
     with pytest.raises(UsageError, match="chooses spans, not tags"):
-        SpanDecoder(LABELS, random_scorer("mlp"), "none", Decisions(**changes))
+        SpanDecoder(LABELS, CLASSES, random_scorer("mlp"), "none", Decisions(**changes))
 
 
 @pytest.mark.parametrize("decode", ["head", "constrained"])

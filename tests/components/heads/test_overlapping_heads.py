@@ -24,6 +24,7 @@ from sltk.types import Sentence, Span
 from tiny import RecordingProgress
 
 LABELS = LabelSet.of_types(["A", "B"], "layers")
+CLASSES = [(), ("A",), ("B",), ("A", "B")]
 
 
 def sentence(length: int, *spans: tuple[int, int, str], **more: Any) -> Sentence:
@@ -63,14 +64,15 @@ def value(loss: torch.Tensor) -> float:
 
 
 def gold_class(sentence: Sentence, start: int, end: int) -> int:
-    types = sorted(s.type for s in sentence.spans or () if (s.start, s.end) == (start, end))
-    return "AB".index(types[0]) + 1 if types else 0
+    return CLASSES.index(
+        tuple(sorted(s.type for s in sentence.spans or () if (s.start, s.end) == (start, end)))
+    )
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 7])
 def test_every_candidate_has_its_gold_class(width):
-    """The classes of candidates are those of the spans; of two types over the same words, the first by name counts."""
-    classes = candidate_classes(TAGS.numpy(), LENGTHS, LABELS, width)
+    """The class of a candidate has the types of the spans over its words; without such a class, the first by name."""
+    classes = candidate_classes(TAGS.numpy(), LENGTHS, LABELS, width, CLASSES)
     first = 0
     for each in SENTENCES:
         for start, words in itertools.product(range(len(each)), range(1, width + 1)):
@@ -78,13 +80,16 @@ def test_every_candidate_has_its_gold_class(width):
             expected = gold_class(each, start, start + words) if inside else -100
             assert classes[first + start, words - 1] == expected
         first += len(each)
-    ignored = candidate_classes(np.full_like(TAGS.numpy(), -100), LENGTHS, LABELS, width)
+    flat = candidate_classes(TAGS.numpy(), LENGTHS, LABELS, width, CLASSES[:3])
+    assert (flat == np.where(classes == 3, 1, classes)).all()
+    ignored = candidate_classes(np.full_like(TAGS.numpy(), -100), LENGTHS, LABELS, width, CLASSES)
     assert (ignored == -100).all()
 
 
 @pytest.mark.parametrize("scorer", ["mlp", "biaffine"])
 @pytest.mark.parametrize(
-    "keys", [{}, {"class_weights": {"O": 0.5, "B": 3}}, {"loss": "focal"}, {"max_width": 3, "coverage": 0}]
+    "keys",
+    [{}, {"class_weights": {"O": 0.5, "B": 3, "A+B": 2}}, {"loss": "focal"}, {"max_width": 3, "coverage": 0}],
 )
 def test_the_loss_is_the_sum_over_all_candidates(scorer, keys):
     """It equals a written-out sum over all spans of each sentence, whose scores are those of the decoder."""
@@ -100,7 +105,7 @@ def test_the_loss_is_the_sum_over_all_candidates(scorer, keys):
         class_ = gold_class(SENTENCES[number], start - starts[number], start - starts[number] + width)
         loss = -log_C[class_]
         if "class_weights" in keys:
-            loss *= (0.5, 1, 3)[class_]
+            loss *= (0.5, 1, 3, 2)[class_]
         if "loss" in keys:
             loss *= (1 - np.exp(log_C[class_])) ** 2
         total, count = total + loss, count + 1
@@ -145,7 +150,7 @@ def test_sampled_negatives_have_the_expected_loss_of_all():
 
 
 def test_hidden_types_may_be_anywhere_without_a_gold_span():
-    """Where a corpus does not annotate B, a candidate is no span or a B with the sum of both probabilities."""
+    """Where a corpus does not annotate B, a candidate has its own type and B, or not B, with the sum of both."""
     module = span_module()
     partly = [sentence(5, (0, 2, "A"), annotated=frozenset("A")), sentence(2, (0, 2, "B"))]
     lengths, tags, vectors = [5, 2], labels_of(partly), VECTORS[:7]
@@ -158,7 +163,7 @@ def test_hidden_types_may_be_anywhere_without_a_gold_span():
     for start, width, log_C in zip(candidates.starts_N, candidates.widths_N, candidates.log_NC, strict=True):
         place = (int(start), int(width))
         if place == (0, 2):
-            expected -= log_C[1]
+            expected -= np.logaddexp(log_C[1], log_C[3])
         elif place == (5, 2):
             expected -= log_C[2]
         else:
@@ -198,6 +203,9 @@ def test_the_width_is_the_least_that_covers_enough(coverage, width, share):
     assert head.max_width == width
     expected = f"head span: candidates of up to {width} words cover {share} of the 8 training spans; the longest has 5"
     assert expected in notes
+    assert "head span: words with several types have a class of their own: A+B" in notes
+    assert head.combinations == [["A", "B"]]
+    notes = fitted(SpanHead(coverage=coverage, combinations=[]))[1]
     assert any("1 training spans have the words of another type's" in note for note in notes)
 
 
@@ -217,6 +225,7 @@ def test_spans_that_decoding_excludes_are_counted(overlap, count):
     ("head", "path", "message", "note"),
     [
         (SpanHead(max_width=2), "head.max_width", "up to 2 words cover 50.00% of the 8", "`max_width: 5`"),
+        (SpanHead(combinations=[["A", "C"]]), "head.combinations.0", "no type `C`", "it has: A, B"),
         (LayeredHead(layers=1), "head.layers", "1 layer holds 37.50% of the 8", "`layers: 3`"),
     ],
 )
@@ -232,8 +241,9 @@ def test_a_limit_that_loses_too_many_spans_is_an_error(head, path, message, note
 
 def test_balanced_weights_count_candidates():
     """A class of `span` has the candidates with it, and `O` all others; of `layered`, the words of all layers."""
-    counts = SpanHead(max_width=5).class_counts(SENTENCES, LABELS)
-    assert counts == {"A": 3, "B": 4, "O": 15 + 1 + 10 + 6 - 7}
+    counts = SpanHead(max_width=5, combinations=[["B", "A"]]).class_counts(SENTENCES, LABELS)
+    assert counts == {"A": 2, "B": 4, "A+B": 1, "O": 15 + 1 + 10 + 6 - 7}
+    assert SpanHead(max_width=5, combinations=[]).class_counts(SENTENCES, LABELS)["A"] == 3
     tags = LayeredHead(layers=3).class_counts(SENTENCES, LABELS)
     assert tags["B-A"] == 3
     assert tags["B-B"] == 5

@@ -40,6 +40,9 @@ def stored_decoder(values: Mapping[str, Any], labels: LabelSet) -> LayeredDecode
     if kind != "spans" or values["overlap"] not in get_args(Overlap):
         raise ValueError(f"unknown decoder: `type: {kind}`, `overlap: {values.get('overlap')}`")
     scorer = scorer_of(values)
-    if scorer.classes != len(labels.types) + 1:
-        raise ValueError(f"it scores {scorer.classes} classes, and there are {len(labels.types)} types")
-    return SpanDecoder(labels, scorer, values["overlap"])
+    classes = [tuple(types) for types in values["classes"]]
+    if classes[:1] != [()] or {type_ for types in classes for type_ in types} != set(labels.types):
+        raise ValueError(f"`classes` are not classes of the types {', '.join(labels.types)}")
+    if scorer.classes != len(classes):
+        raise ValueError(f"it scores {scorer.classes} classes, and there are {len(classes)}")
+    return SpanDecoder(labels, classes, scorer, values["overlap"])

@@ -15,15 +15,16 @@ Overlap = Literal["none", "nested", "any"]
 
 
 class SpanChoice(NamedTuple):
-    """A candidate whose best class is a type: words from `start` to `end`, half-open."""
+    """A candidate that is a span more probably than not: words from `start` to `end`, half-open."""
 
     start: int
     end: int
-    type: int
+    number: int
+    """The number of its best class; 0 is no span."""
     odds: float
-    """Log of the probability of its type, divided by that of no span; above 0."""
+    """Log of the probability of this class, divided by that of no span; above 0."""
     score: float
-    """The probability of its type."""
+    """The probability of this class."""
 
 
 def choose(candidates: Sequence[SpanChoice], overlap: Overlap) -> list[SpanChoice]:
@@ -39,7 +40,7 @@ def without_overlap(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
     Where candidates are independent, the probability of a set is the product of the odds of its spans, up to a
     constant: so this is the most probable set without overlaps.
     """
-    ordered = sorted(candidates, key=lambda each: (each.end, each.start, each.type))
+    ordered = sorted(candidates, key=lambda each: (each.end, each.start, each.number))
     ends = [each.end for each in ordered]
     best = [0.0]
     """The highest sum among the first n candidates."""
@@ -59,7 +60,7 @@ def without_overlap(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
 def without_crossing(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
     """Candidates by score, highest first and then from left to right, each unless it crosses a chosen one."""
     chosen: list[SpanChoice] = []
-    for each in sorted(candidates, key=lambda each: (-each.score, each.start, each.end, each.type)):
+    for each in sorted(candidates, key=lambda each: (-each.score, each.start, each.end, each.number)):
         if not any(_cross(each, other) for other in chosen):
             chosen.append(each)
     return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class SpanDecoder:
     """
 
     labels: LabelSet
+    classes: Sequence[Sequence[str]]
+    """The types of each class; the first one is no span, and has none."""
     scorer: SpanScorer
     overlap: Overlap
     decisions: Decisions = field(default_factory=Decisions)
@@ -48,32 +50,42 @@ class SpanDecoder:
 
     def values(self) -> dict[str, Any]:
         """What it needs besides labels and decisions, ready for JSON."""
-        return {"type": "spans", "overlap": self.overlap, **self.scorer.values()}
+        classes = [list(types) for types in self.classes]
+        return {"type": "spans", "overlap": self.overlap, "classes": classes, **self.scorer.values()}
 
     def predictions(self, sentences: Sequence[Sentence], scores_WL: Floats) -> list[Prediction]:
         """Label sentences, given the vectors of their words.
 
-        The score of a span is the probability of its type. That of a word is the probability that exactly the
-        predicted spans cover it, where candidates are independent of each other.
+        The score of a span is the probability of its type, in all classes that have it. That of a word is the
+        probability that exactly the predicted spans cover it, where candidates are independent of each other.
         """
         lengths = [len(sentence.words) for sentence in sentences]
         candidates = self.scorer.log_probabilities(scores_WL, lengths)
         starts = np.cumsum([0, *lengths])
-        chosen = [choose(each, self.overlap) for each in _likely(candidates, starts, len(sentences))]
+        chosen = [choose(each, self.overlap) for each in _likely(candidates, starts)]
         words_W = _word_scores(candidates, chosen, starts)
         unsure = self._uncertainties(candidates, starts)
         predictions = []
         for number, sentence in enumerate(sentences):
-            spans = [
-                Span(each.start, each.end, self.labels.types[each.type], each.score)
-                for each in chosen[number]
-            ]
-            tags = schemes.encode(spans, lengths[number], self.labels.scheme)
-            own = words_W[starts[number] : starts[number + 1]].tolist()
+            start, end = int(starts[number]), int(starts[number + 1])
+            spans = sorted(span for each in chosen[number] for span in self._spans(each, candidates, start))
+            tags = schemes.encode(spans, end - start, self.labels.scheme)
+            own = words_W[start:end].tolist()
             predictions.append(
                 Prediction(sentence, tags, own, spans, scheme=self.labels.scheme, uncertainty=unsure[number])
             )
         return predictions
+
+    def _spans(self, choice: SpanChoice, candidates: Candidates, first: int) -> Iterator[Span]:
+        """The spans of a candidate, one per type of its class."""
+        types = self.classes[choice.number]
+        if len(self.classes) == len(self.labels.types) + 1:  # no class has several types
+            yield Span(choice.start, choice.end, types[0], choice.score)
+            return
+        log_C = candidates.log_NC[candidates.row(first + choice.start, choice.end - choice.start)]
+        for type_ in types:
+            own = [number for number, each in enumerate(self.classes) if type_ in each]
+            yield Span(choice.start, choice.end, type_, min(1.0, float(np.exp(log_C[own]).sum())))
 
     def _uncertainties(self, candidates: Candidates, starts: Integers) -> Sequence[float | None]:
         """The uncertainty of each sentence, if asked for.
@@ -96,40 +108,28 @@ class SpanDecoder:
         return [float(value) for value in values_S]
 
 
-def _likely(candidates: Candidates, starts: Integers, sentences: int) -> list[list[SpanChoice]]:
-    """For each sentence, the candidates that are a span more probably than not, by their best type."""
+def _likely(candidates: Candidates, starts: Integers) -> list[list[SpanChoice]]:
+    """For each sentence, the candidates whose best class is a span."""
     log_NC = candidates.log_NC
-    likely: list[list[SpanChoice]] = [[] for _ in range(sentences)]
-    if not len(log_NC):
-        return likely
-    types_N = log_NC[:, 1:].argmax(1)
-    best_N = log_NC[np.arange(len(log_NC)), types_N + 1]
-    rows = np.flatnonzero(best_N > log_NC[:, 0])
+    likely: list[list[SpanChoice]] = [[] for _ in starts[1:]]
+    best_N = log_NC.argmax(1) if len(log_NC) else np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(best_N)
     numbers = np.searchsorted(starts, candidates.starts_N[rows], side="right") - 1
     for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
-        start = int(candidates.starts_N[row] - starts[number])
-        odds = float(best_N[row] - log_NC[row, 0])
-        score = float(np.exp(best_N[row]))
-        likely[number].append(
-            SpanChoice(start, start + int(candidates.widths_N[row]), int(types_N[row]), odds, score)
-        )
+        best, start = int(best_N[row]), int(candidates.starts_N[row] - starts[number])
+        odds, score = float(log_NC[row, best] - log_NC[row, 0]), float(np.exp(log_NC[row, best]))
+        likely[number].append(SpanChoice(start, start + int(candidates.widths_N[row]), best, odds, score))
     return likely
 
 
 def _word_scores(candidates: Candidates, chosen: Sequence[Sequence[SpanChoice]], starts: Integers) -> Floats:
     """[W]: the probability that exactly the chosen spans cover each word: a product over candidates that cover it."""
-    classes_N, words = np.zeros(len(candidates.starts_N), dtype=np.int64), int(starts[-1])
-    places = [
-        ((each.end - each.start) * (words + 1) + int(start) + each.start, each.type + 1)
-        for start, choices in zip(starts, chosen, strict=False)
-        for each in choices
-    ]
-    if places:
-        keys_N = candidates.widths_N * (words + 1) + candidates.starts_N  # ascending, as candidates are
-        keys, classes = np.array(places).T
-        classes_N[np.searchsorted(keys_N, keys)] = classes
+    classes_N = np.zeros(len(candidates.starts_N), dtype=np.int64)
+    for start, choices in zip(starts.tolist(), chosen, strict=False):
+        for each in choices:
+            classes_N[candidates.row(start + each.start, each.end - each.start)] = each.number
     log_N = candidates.log_NC[np.arange(len(classes_N)), classes_N]
-    changes = np.zeros(words + 1)
+    changes = np.zeros(int(starts[-1]) + 1)
     np.add.at(changes, candidates.starts_N, log_N)
     np.add.at(changes, candidates.starts_N + candidates.widths_N, -log_N)
     scores_W: Floats = np.exp(np.minimum(np.cumsum(changes[:-1]), 0.0))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -145,14 +146,23 @@ def scorer_of(values: Mapping[str, Any]) -> SpanScorer:
     return scorer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidate spans of packed sentences, with the log-probability of each class."""
+    """The candidate spans of packed sentences by width and place, with the log-probability of each class."""
 
     starts_N: Integers
     """The packed position of the first word."""
     widths_N: Integers
     log_NC: Floats
+
+    @cached_property
+    def _keys(self) -> Integers:
+        """Numbers in ascending order that identify candidates."""
+        return self.widths_N * (1 << 40) + self.starts_N
+
+    def row(self, start: int, width: int) -> int:
+        """The row of a candidate."""
+        return int(np.searchsorted(self._keys, width * (1 << 40) + start))
 
 
 def candidate_rows(lengths_S: Sequence[int], max_width: int) -> Iterator[tuple[int, Integers]]:

@@ -15,21 +15,35 @@ Integers = NDArray[np.int64]
 
 
 def candidate_classes(
-    tags_WD: Integers, lengths_S: Sequence[int], labels: LabelSet, max_width: int
+    tags_WD: Integers,
+    lengths_S: Sequence[int],
+    labels: LabelSet,
+    max_width: int,
+    classes: Sequence[Sequence[str]],
 ) -> Integers:
     """[W, K]: the class of the span that begins at each word and has 1, 2, … K words.
 
-    0 is no span, other classes are types in their order, and -100 is a span that crosses the end of its sentence, or
-    begins at a word without a loss. Of two gold spans over the same words, the one on the first layer counts; wider
-    spans than K do not.
+    0 is no span, and -100 is a span that crosses the end of its sentence, or begins at a word without a loss. Words
+    with several types that no class has together have the class of the first one; spans wider than K have none.
+
+    Args:
+        tags_WD: numbers of the tags of each layer.
+        lengths_S: words of each sentence.
+        labels: the tags.
+        max_width: K.
+        classes: the types of each class, in order; the first is no span.
     """
     lengths = np.asarray(lengths_S, dtype=np.int64)
     left_W = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(tags_WD))
-    classes_WK = np.zeros((len(tags_WD), max_width), dtype=np.int64)
-    for layer in range(tags_WD.shape[1] - 1, -1, -1):
-        for start, width, type_ in _spans(tags_WD[:, layer], labels):
+    types: dict[tuple[int, int], list[str]] = {}
+    for tags_W in tags_WD.T:
+        for start, width, type_ in _spans(tags_W, labels):
             if width <= max_width:
-                classes_WK[start, width - 1] = type_ + 1
+                types.setdefault((start, width - 1), []).append(labels.types[type_])
+    numbers = {tuple(each): number for number, each in enumerate(classes)}
+    classes_WK = np.zeros((len(tags_WD), max_width), dtype=np.int64)
+    for place, names in types.items():
+        classes_WK[place] = numbers.get(tuple(sorted(names)), numbers[min(names),])
     is_outside = np.arange(1, max_width + 1) > left_W[:, None]
     classes_WK[is_outside | (tags_WD[:, :1] == IGNORED)] = IGNORED
     return classes_WK

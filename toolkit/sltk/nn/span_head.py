@@ -108,6 +108,7 @@ class SpanHeadModule(HeadModule):
     Args:
         scorer: scores candidates.
         labels: their tags tell from the gold tags of a batch which spans there are.
+        classes: the types of each class; the first is no span.
         overlap: which predicted spans may overlap.
         negatives: the share of candidates without a span that have a loss in training, each time others. Their losses
             have the weight 1 / share, so that the expected loss is that of all candidates.
@@ -118,12 +119,13 @@ class SpanHeadModule(HeadModule):
         self,
         scorer: SpanScorerModule,
         labels: LabelSet,
+        classes: Sequence[Sequence[str]],
         overlap: Overlap,
         negatives: float,
         criterion: ClassificationLoss,
     ) -> None:
         super().__init__()
-        self.scorer, self.labels, self.overlap = scorer, labels, overlap
+        self.scorer, self.labels, self.classes, self.overlap = scorer, labels, classes, overlap
         self.negatives, self.criterion = negatives, criterion
 
     def loss(
@@ -135,12 +137,14 @@ class SpanHeadModule(HeadModule):
     ) -> Tensor:
         """Sum of the losses of the candidates in sentences with a loss.
 
-        In a partly labelled sentence, `allowed_WL` has the tags that `O` may hide: a candidate that is no gold span may
-        then have any of their types.
+        In a partly labelled sentence, `allowed_WL` has the tags that `O` may hide: a candidate may then have any of
+        their types besides its own.
         """
         features_WF = self.scorer.features(vectors_WH)
         lengths = torch.as_tensor(lengths_S).tolist()
-        classes_WK = candidate_classes(on_host(tags_WD).numpy(), lengths, self.labels, self.scorer.max_width)
+        classes_WK = candidate_classes(
+            on_host(tags_WD).numpy(), lengths, self.labels, self.scorer.max_width, self.classes
+        )
         scored = classes_WK != IGNORED
         if not self.training or self.negatives == 1:
             return self._losses(features_WF, lengths, scored, classes_WK, allowed_WL)
@@ -164,7 +168,7 @@ class SpanHeadModule(HeadModule):
     ) -> Tensor:
         """Sum of the losses of some candidates."""
         starts_WP, ends_WP = features_WF.chunk(2, 1)
-        hidden_WC = None if allowed_WL is None else self._hidden_types(on_host(allowed_WL))
+        hidden_WT = None if allowed_WL is None else self._hidden_types(on_host(allowed_WL))
         device, total = features_WF.device, features_WF.sum() * 0.0
         for width, begins in candidate_rows(lengths, self.scorer.max_width):
             own = begins[scored_WK[begins, width - 1]]
@@ -176,15 +180,22 @@ class SpanHeadModule(HeadModule):
                 starts_WP.index_select(0, rows), ends_WP.index_select(0, rows + (width - 1)), width
             )
             allowed_NC = (
-                None if hidden_WC is None else to_device(_allowed(known_N, hidden_WC[first_N]), device)
+                None if hidden_WT is None else to_device(self._allowed(known_N, hidden_WT[first_N]), device)
             )
             total = total + self.criterion(scores_NC, to_device(known_N, device), allowed_NC)
         return total
 
     def _hidden_types(self, allowed_WL: Tensor) -> Tensor:
-        """[W, C]: the classes that a candidate may have which begins at the word and is no gold span."""
-        begins = [self.labels.index[f"B-{type_}"] for type_ in self.labels.types]
-        return torch.cat([torch.ones(len(allowed_WL), 1, dtype=torch.bool), allowed_WL[:, begins]], 1)
+        """[W, T]: whether a candidate that begins at the word may have each type without an annotation."""
+        return allowed_WL[:, [self.labels.index[f"B-{type_}"] for type_ in self.labels.types]]
+
+    def _allowed(self, classes_N: Tensor, hidden_NT: Tensor) -> Tensor:
+        """[N, C]: the classes whose types are those of the gold class and any hidden ones."""
+        members_CT = torch.tensor([[type_ in each for type_ in self.labels.types] for each in self.classes])
+        own_N1T = members_CT[classes_N].unsqueeze(1)
+        has_own_NC = (members_CT | ~own_N1T).all(2)
+        has_others_NC = (members_CT & ~own_N1T & ~hidden_NT.unsqueeze(1)).any(2)
+        return has_own_NC & ~has_others_NC
 
     def emissions(self, vectors_WH: Tensor) -> Tensor:
         """[W, 2P]: the vectors of each word as the first and as the last one of a span, which `decoder` reads."""
@@ -192,10 +203,4 @@ class SpanHeadModule(HeadModule):
 
     def decoder(self, labels: LabelSet, decisions: Decisions) -> ScoreDecoder:
         """Scores the candidates, and chooses among them."""
-        return SpanDecoder(labels, self.scorer.stored(), self.overlap, decisions)
-
-
-def _allowed(classes_N: Tensor, hidden_NC: Tensor) -> Tensor:
-    """[N, C]: the class of a gold span, and what a candidate may hide that is none."""
-    own_NC = classes_N.unsqueeze(1) == torch.arange(hidden_NC.shape[1])
-    return torch.where((classes_N == 0).unsqueeze(1), hidden_NC, own_NC)
+        return SpanDecoder(labels, self.classes, self.scorer.stored(), self.overlap, decisions)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ...decoding.span_choice import Overlap
 from ...decoding.span_scoring import ScorerName
-from ...errors import Problem, SpecError
+from ...errors import Problem, SpecError, nearest
 from ...runtime.progress import current
 from ...schemes import resolve_overlaps
 from ...types import Sentence, Span
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @register.head("span")
 class SpanHead(ClassifyingHead):
-    """Classifies every span of up to `max_width` words as one type or none, so that spans may overlap.
+    """Classifies every span of up to `max_width` words as a type, several types or none, so that spans may overlap.
 
-    Its scheme is `layers`. `class_weights` has weights of types, and of `O` for candidates that are no span.
+    Its scheme is `layers`. `class_weights` has weights of classes: `O` for candidates that are no span, types, and
+    `A+B` for those with several types.
     """
 
     finds_overlaps: ClassVar[bool] = True
@@ -49,6 +50,11 @@ class SpanHead(ClassifyingHead):
         ge=0,
         le=1,
         description="share of the training spans that candidates must cover; a smaller `max_width` is an error",
+    )
+    combinations: Literal["auto"] | list[Annotated[list[str], Field(min_length=2)]] = Field(
+        default="auto",
+        description="types that the same words may have together, which are a class of their own; `auto`: those that "
+        "some words of the training data have",
     )
     negatives: Literal["all"] | Annotated[float, Field(gt=0, le=1)] = Field(
         default="all",
@@ -73,17 +79,25 @@ class SpanHead(ClassifyingHead):
             raise RefusedError(f"{about}: leave out `span_score`", "span_score")
         return self
 
+    def type_sets(self, labels: LabelSet) -> list[tuple[str, ...]]:
+        """The types of each class: none, each of them, and those of `combinations`."""
+        if self.combinations == "auto":
+            raise ValueError("`fitted` finds the `combinations: auto`: call it before `build`")
+        several = sorted({tuple(sorted(set(each))) for each in self.combinations})
+        return [(), *((type_,) for type_ in labels.types), *several]
+
     def classes(self, labels: LabelSet) -> Sequence[str]:
-        """`O` for no span, and the types."""
-        return ("O", *labels.types)
+        """`O` for no span, the types, and `A+B` for several types."""
+        return ["+".join(types) or "O" for types in self.type_sets(labels)]
 
     def class_counts(self, sentences: Sequence[Sentence], labels: LabelSet) -> Counter[str]:
         """How many candidates have each class."""
-        width = self._width()
+        width, names = self._width(), set(self.classes(labels))
         counts: Counter[str] = Counter()
         for sentence in sentences:
-            kept = {(span.start, span.end): span.type for span in sorted(sentence.spans or (), reverse=True)}
-            counts.update(type_ for (start, end), type_ in kept.items() if end - start <= width)
+            for (start, end), types in _by_place(sentence).items():
+                name = "+".join(types)
+                counts[name if name in names else types[0]] += end - start <= width
             counts["O"] += sum(max(0, len(sentence) - words + 1) for words in range(1, width + 1))
         counts["O"] -= counts.total() - counts["O"]
         return counts
@@ -110,9 +124,30 @@ class SpanHead(ClassifyingHead):
         current().note(
             f"head span: candidates of up to {width} words cover {share}; the longest has {longest}"
         )
-        for note in _lost(sentences, self.overlap):
+        combinations = self._combinations(sentences, labels)
+        for note in _lost(sentences, self.overlap, combinations):
             current().note(f"head span: {note}")
-        return ClassifyingHead.fitted(self.model_copy(update={"max_width": width}), sentences, labels)
+        changes = {"max_width": width, "combinations": combinations}
+        return ClassifyingHead.fitted(self.model_copy(update=changes), sentences, labels)
+
+    def _combinations(self, sentences: Sequence[Sentence], labels: LabelSet) -> list[list[str]]:
+        """The types that are a class together.
+
+        Raises:
+            SpecError: one of them is no type of the training data.
+        """
+        if self.combinations == "auto":
+            found = {types for sentence in sentences for types in _by_place(sentence).values()}
+            return [list(types) for types in sorted(found) if len(types) > 1]
+        for number, types in enumerate(self.combinations):
+            unknown = [type_ for type_ in types if type_ not in labels.types]
+            if unknown:
+                about = f"the training data has no type `{unknown[0]}`"
+                place, notes = f"head.combinations.{number}", (f"it has: {', '.join(labels.types)}",)
+                raise SpecError(
+                    Problem(about, path=place, suggestion=nearest(unknown[0], labels.types), notes=notes)
+                )
+        return self.combinations
 
     def _width(self) -> int:
         if self.max_width == "auto":
@@ -124,10 +159,10 @@ class SpanHead(ClassifyingHead):
         from ...nn.span_head import BiaffineSpanScorer, MlpSpanScorer, SpanHeadModule
 
         kind = MlpSpanScorer if self.scorer == "mlp" else BiaffineSpanScorer
-        classes = len(self.classes(labels))
-        scorer = kind(hidden_size, self.size, self._width(), classes, self.dropout)
+        classes = self.type_sets(labels)
+        scorer = kind(hidden_size, self.size, self._width(), len(classes), self.dropout)
         share = 1.0 if self.negatives == "all" else self.negatives
-        return SpanHeadModule(scorer, labels, self.overlap, share, self.criterion(labels))
+        return SpanHeadModule(scorer, labels, classes, self.overlap, share, self.criterion(labels))
 
 
 def _least_width(widths: Counter[int], coverage: float) -> int:
@@ -140,21 +175,35 @@ def _least_width(widths: Counter[int], coverage: float) -> int:
     return 1
 
 
-def _lost(sentences: Sequence[Sentence], overlap: Overlap) -> list[str]:
+def _by_place(sentence: Sentence) -> dict[tuple[int, int], tuple[str, ...]]:
+    """The types of the spans over the same words."""
+    types: dict[tuple[int, int], tuple[str, ...]] = {}
+    for span in sorted(set(sentence.spans or ())):
+        types[span.start, span.end] = (*types.get((span.start, span.end), ()), span.type)
+    return types
+
+
+def _lost(
+    sentences: Sequence[Sentence], overlap: Overlap, combinations: Sequence[Sequence[str]]
+) -> list[str]:
     """What the head cannot learn or predict, whatever the width."""
+    known = {tuple(sorted(types)) for types in combinations}
     twins = excluded = 0
-    for spans in (sentence.spans or () for sentence in sentences):
-        distinct = {(span.start, span.end): span for span in spans}
-        twins += len(spans) - len(distinct)
+    for places in map(_by_place, sentences):
+        twins += sum(len(types) - 1 for types in places.values() if len(types) > 1 and types not in known)
+        distinct = [Span(start, end, "") for start, end in places]
         if overlap == "none":
-            excluded += len(resolve_overlaps(distinct.values())[1])
+            excluded += len(resolve_overlaps(distinct)[1])
         elif overlap == "nested":
-            excluded += _crossing([*distinct.values()])
+            excluded += _crossing(distinct)
     notes = []
+    if known:
+        shown = ", ".join("+".join(types) for types in sorted(known))
+        notes.append(f"words with several types have a class of their own: {shown}")
     if twins:
         notes.append(
-            f"{twins:,} training spans have the words of another type's, and a candidate has one type: only the first "
-            "type by name is learned; `head: {type: layered}` learns both"
+            f"{twins:,} training spans have the words of another type's, with which `combinations` does not list them: "
+            "only the first type by name is learned"
         )
     if excluded:
         notes.append(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ...errors import DataError
+from ...files.opening import is_stream
 from ...files.text_lines import TextLines
 from ...types import Sentence, Span, Unused
 from ..registry import register
 from ..slots import TaggedReader
 from .brackets import BracketError, spans_of
 from .separators import Separator, separator_text
+from .tag_columns import joined
 from .text_file import TextFileReader
 
 _BLANKS = re.compile(r"[ \t]+")
@@ -31,8 +33,10 @@ class ConllReader(TaggedReader, TextFileReader):
     word_column: int = Field(
         default=0, description="column of the word, from 0; negative numbers count from the right"
     )
-    label_column: int | None = Field(
-        default=-1, description="column of the tag; null: words without annotation"
+    label_column: int | Annotated[list[int], Field(min_length=2)] | None = Field(
+        default=-1,
+        description="column of the tag; several columns: the spans of all of them, which may overlap; null: words "
+        "without annotation",
     )
     labels: Literal["tags", "brackets"] = Field(
         default="tags", description="content of the label column: one tag per word, or brackets around spans"
@@ -58,6 +62,18 @@ class ConllReader(TaggedReader, TextFileReader):
             raise ValueError("`labels: brackets` needs a `label_column`")
         return self
 
+    @model_validator(mode="after")
+    def _several_columns_have_spans(self) -> ConllReader:
+        if not isinstance(self.label_column, list):
+            return self
+        if self.labels == "brackets" or self.scheme in ("plain", "layers"):
+            key = "labels: brackets" if self.labels == "brackets" else f"scheme: {self.scheme}"
+            raise ValueError(f"several columns have one tag of a span per word each: leave out `{key}`")
+        for key in ("tag_names", "outside", "missing"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"`{key}` is for one `label_column`, and there are {len(self.label_column)}")
+        return self
+
     @property
     def has_annotation(self) -> bool:
         """Whether there is a column of tags."""
@@ -69,8 +85,11 @@ class ConllReader(TaggedReader, TextFileReader):
         Raises:
             DataError: the file cannot be read, a line has too few columns, or brackets do not match.
         """
+        if isinstance(self.label_column, list):
+            yield from self._read_columns(self.label_column)
+            return
         lines = self.open()
-        rows = _SentenceBuilder(self, lines)
+        rows = _SentenceBuilder(self, lines, self.label_column)
         documents = 0
         for number, line in lines:
             if not line or not line.strip(" \t"):
@@ -84,6 +103,15 @@ class ConllReader(TaggedReader, TextFileReader):
             else:
                 rows.add(number, line)
         yield from rows.finish()
+
+    def _read_columns(self, columns: list[int]) -> Iterator[Sentence]:
+        """The sentences with the spans of several columns; all of them are in memory, to detect their schemes."""
+        if is_stream(self.path):
+            raise DataError.at("a stream cannot be read once per column: give a file", self.path)
+        parts = {
+            column: list(self.model_copy(update={"label_column": column}).read_file()) for column in columns
+        }
+        yield from joined(parts, self.path, self.scheme, self.tag_style, self.repair)
 
     def _begins_document(self, line: str) -> bool:
         marker = self.document_marker
@@ -113,10 +141,10 @@ def split_blanks(line: str) -> list[str]:
 class _SentenceBuilder:
     """Collects the rows of a sentence."""
 
-    def __init__(self, reader: ConllReader, lines: TextLines) -> None:
+    def __init__(self, reader: ConllReader, lines: TextLines, label_column: int | None) -> None:
         self.reader, self.lines = reader, lines
         self.split = reader.split_function()
-        self.word, self.label = reader.word_column, reader.label_column
+        self.word, self.label = reader.word_column, label_column
         self.document: str | None = None
         self._start()
 
