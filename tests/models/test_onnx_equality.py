@@ -22,22 +22,30 @@ from sltk.types import Prediction
 pytestmark = pytest.mark.usefixtures("onnx_library")
 
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "byte-level BPE, first subword": ("smollm", {"unmask": "01"}, {"spacing": "source", "max_length": 24}),
+    "byte-level BPE, first subword, spans": (
+        "smollm",
+        {"unmask": "01"},
+        {"spacing": "source", "max_length": 24, "head": {"type": "span", "size": 8, "overlap": "none"}},
+    ),
     "byte-level BPE, one subword earlier": ("smollm", {"unmask": "10"}, {"aligner": {"shift": -1}}),
     "SentencePiece, last subword, CRF": (
         "llama2",
         {"unmask": "10"},
         {"aligner": {"type": "last_subword"}, "head": {"type": "crf"}, "max_length": 32},
     ),
-    "SentencePiece, document context": (
+    "SentencePiece, document context, layers": (
         "mistral",
         {"unmask": "all"},
-        {"document_context": 5, "max_length": 40},
+        {"document_context": 5, "max_length": 40, "head": {"type": "layered", "layers": 2}},
     ),
-    "WordPiece, mean": (
+    "WordPiece, mean, biaffine spans": (
         "bert",
         {"type": "encoder", "config": {**tiny.BERT, "max_position_embeddings": 40}},
-        {"aligner": {"type": "mean"}, "spacing": "source"},
+        {
+            "aligner": {"type": "mean"},
+            "spacing": "source",
+            "head": {"type": "span", "scorer": "biaffine", "size": 4},
+        },
     ),
 }
 """Tokenizer, backbone and further keys: each kind of tokenizer, head and granularity of the graph."""
