@@ -10,6 +10,7 @@ import pytest
 
 from sltk.cli import main
 from sltk.components.readers.ace05 import Ace05Reader
+from sltk.components.readers.brat import BratReader
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.readers.text import TextReader
@@ -187,3 +188,32 @@ def test_memory_for_tags_is_bounded(monkeypatch):
     assert detector.reading().scheme == "IOB2"
     detector.add(["y"] * 5)
     assert detector.reading().scheme == "plain"
+
+
+def test_counts_of_overlapping_and_discontinuous_spans(tmp_path, capsys):
+    """Spans that share words are counted by how, with the layers that hold them; others have no such keys."""
+    (tmp_path / "d.txt").write_text("a b c d e f g h\n")
+    text = "a b c d e f g h"
+    parts = ["X 0 7", "X 0 7", "Y 0 3", "X 4 7", "Y 4 7", "X 8 13", "X 10 15", "Y 0 1;14 15"]
+    quoted = [text[0:7], text[0:7], text[0:3], text[4:7], text[4:7], text[8:13], text[10:15], "a h"]
+    lines = [
+        f"T{number}\t{part}\t{own}\n" for number, (part, own) in enumerate(zip(parts, quoted, strict=True))
+    ]
+    (tmp_path / "d.ann").write_text("".join(lines))
+    nested = BratReader(path=tmp_path / "d.ann")
+    result = statistics(nested)
+    assert result["overlaps"] == {"spans": 6, "inside": 3, "same_words": 2, "crossing": 2, "layers": 3}
+    assert result["discontinuous"] == 1
+    assert statistics(nested.model_copy(update={"discontinuous": "hull"}))["discontinuous"] == 1
+    assert main(["stats", str(tmp_path / "d.ann"), "--reader", "brat"]) == 0
+    printed = capsys.readouterr()
+    assert (
+        "6 spans overlap: 3 inside others, 2 over the same words, 2 crossing; 3 layers hold all"
+        in printed.out
+    )
+    assert "1 discontinuous spans" in printed.out
+    assert "`head: {type: span}` and `{type: layered}`" in printed.err
+    path = tmp_path / "layers.conll"
+    path.write_text("a\tB-X|B-Y\nb\tI-X\n")
+    result = statistics(ConllReader(path=path))
+    assert (result["spans"], result["overlaps"]["inside"]) == ({"X": 1, "Y": 1}, 1)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..components.slots import Metric
     from ..data.changes import Changes
     from ..data.conversion import Conversion
+    from ..data.scoring import Scored
 
 InputArgument = Annotated[
     str, typer.Argument(metavar="INPUT", help="a file, a folder, or a pattern in quotes: `'data/*.conll'`")
@@ -85,10 +86,28 @@ def stats(
     kind = "spans" if counts["spans"] else "tags"
     rows = [(name, str(count)) for name, count in counts[kind].items()]
     print_table([kind, "count"], [*rows, ("all", str(sum(counts[kind].values())))])
+    _print_overlaps(counts)
     if dependencies:
         _print_arcs(counts["dependencies"])
     _print_changes(changes)
     _print_warning(counts.get("warning"))
+
+
+def _print_overlaps(counts: dict[str, Any]) -> None:
+    """Spans that share words with others, in which way, and the heads that find them; discontinuous spans."""
+    from ..data.data_report import KEEP_OVERLAPS
+
+    if overlaps := counts.get("overlaps"):
+        kinds = (
+            f"{overlaps['inside']} inside others, {overlaps['same_words']} over the same words, "
+            f"{overlaps['crossing']} crossing"
+        )
+        print_result(
+            f"{overlaps['spans']} spans overlap: {kinds}; {overlaps['layers']} layers hold all of them"
+        )
+        print_info(f"a head with one tag per word leaves some out: {KEEP_OVERLAPS}")
+    if number := counts.get("discontinuous"):
+        print_result(f"{number} discontinuous spans")
 
 
 def _print_arcs(counts: dict[str, Any]) -> None:
@@ -164,9 +183,23 @@ def score(
             help="file with predicted tags  [default: GOLD has both in its last two columns]",
         ),
     ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            "--reader",
+            metavar="TYPE",
+            help="format of both files, such as jsonl or brat: `sltk list reader`  [default: columns]",
+        ),
+    ] = None,
+    option: ReaderKeyOption = None,
     scheme: Annotated[
-        str, typer.Option("--scheme", metavar="NAME", help="scheme of the tags, or `auto` to detect it")
-    ] = "IOB2",
+        str | None,
+        typer.Option(
+            "--scheme",
+            metavar="NAME",
+            help="scheme of the tags, or `auto` to detect it  [default: IOB2; with --reader, one that holds all spans]",
+        ),
+    ] = None,
     tag_style: Annotated[
         str,
         typer.Option(
@@ -200,19 +233,26 @@ def score(
 ) -> None:
     """Score predicted tags like conlleval: two files, or one whose last two columns are gold and predicted.
 
+    With --reader, both are files or folders of any format, whose spans may overlap.
+
     Example: `sltk score gold.conll predicted.conll --metric partial`
     """
     run_imports(imports)
     from ..data.scoring import conlleval_report, other_types, scored_files
     from ..schemes import SCHEMES
 
-    tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES))
+    tag_scheme: Any = _check_scheme(scheme, ("auto", *SCHEMES)) if scheme else None
     if mode not in (None, "strict", "conlleval"):
         raise UsageError(f"unknown mode `{mode}`: expected `strict` or `conlleval`")
     tag_mode: Any = mode or "strict"
     style: Any = _check_style(tag_style)
     other = _metric(metric, metric_option or [], mode)
-    result = scored_files(gold, predicted, tag_scheme, tag_mode, other, style)
+    if reader is not None:
+        result = _scored_sources(gold, predicted, reader, option, tag_scheme, tag_mode, other, style)
+    elif option:
+        raise UsageError("`--option` needs `--reader`")
+    else:
+        result = scored_files(gold, predicted, tag_scheme or "IOB2", tag_mode, other, style)
     if json:
         print_json(result.as_json())
     elif other is None:
@@ -226,6 +266,34 @@ def score(
     for message in other_types(result.scores):
         _print_warning(message)
     _print_changes(result.changes)
+
+
+def _scored_sources(
+    gold: Path,
+    predicted: Path | None,
+    reader: str,
+    option: list[str] | None,
+    scheme: Any,
+    mode: Any,
+    metric: Metric | None,
+    style: str,
+) -> Scored:
+    """The scores of two sources of one format.
+
+    Raises:
+        UsageError: there is no second source, or an option is for columns.
+    """
+    from ..data.source_scoring import scored_sources
+    from .component_options import build_reader
+
+    if predicted is None:
+        raise UsageError(
+            "`--reader` needs a second file or folder: `sltk score GOLD PREDICTED --reader TYPE`"
+        )
+    if style != "auto":
+        raise UsageError(f"`--tag-style` is for columns: with --reader it is `--option tag_style={style}`")
+    sources = (build_reader(reader, str(source), option) for source in (gold, predicted))
+    return scored_sources(*sources, None if scheme == "auto" else scheme, mode, metric)
 
 
 def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:

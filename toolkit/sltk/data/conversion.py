@@ -8,10 +8,10 @@ from dataclasses import replace
 from .. import schemes
 from ..components.slots import Reader
 from ..schemes.names import SchemeName
-from ..types import Prediction, Sentence, Span
+from ..types import Prediction
 from .changes import Changes
 from .corpora import open_sentences
-from .datasets import OVERLAPPING, REPEATED, Dataset, left_out_span, repair_of, to_dataset
+from .datasets import OVERLAPPING, REPEATED, Dataset, annotated_spans, left_out_span, to_dataset
 from .raw import RawDataset
 
 
@@ -54,14 +54,7 @@ class Conversion:
         """
         for sentence, converted in zip(raw.sentences, data, strict=True):
             bare = replace(converted, tags=None, spans=None)
-            spans, repeated = schemes.encodable(_annotated(sentence, raw, converted), "layers")
+            spans, repeated = schemes.encodable(annotated_spans(sentence, raw, converted), "layers")
             if data.scheme != "layers":
                 self.changes.add(left_out_span(span, sentence, REPEATED) for span in repeated)
             yield Prediction(bare, list(converted.tags or ()), None, spans, scheme=data.scheme)
-
-
-def _annotated(sentence: Sentence, raw: RawDataset, converted: Sentence) -> list[Span]:
-    """All spans of a sentence, of which the converted one has those that its scheme holds."""
-    if sentence.spans is None and raw.scheme == "layers":
-        return schemes.decode(sentence.tags or (), raw.scheme, repair_of(raw.reader)).spans
-    return (converted.spans if sentence.spans is None else sentence.spans) or []

@@ -117,6 +117,13 @@ def to_dataset(raw: RawDataset, scheme: SchemeName, name: str = "data") -> Datas
     return Dataset(sentences, scheme, raw.reading, repaired, name)
 
 
+def annotated_spans(sentence: Sentence, raw: RawDataset, converted: Sentence) -> list[Span]:
+    """All spans of a sentence of `raw`, of which the converted one has those that its scheme holds."""
+    if sentence.spans is None and raw.scheme == "layers":
+        return schemes.decode(sentence.tags or (), raw.scheme, repair_of(raw.reader)).spans
+    return (converted.spans if sentence.spans is None else sentence.spans) or []
+
+
 def repair_of(reader: Reader) -> Repair:
     """How the reader says to read ill-formed tags; readers of spans say nothing."""
     repair: Repair = getattr(reader, "repair", "conlleval")

@@ -14,6 +14,7 @@ from ..components.metrics.span_metric import Mode, SpanMetric
 from ..components.slots import Metric
 from ..errors import DataError
 from ..schemes.label_text import twin_notes
+from ..schemes.layers import is_layered
 from ..schemes.names import ReaderScheme, ReaderStyle, SchemeName
 from ..schemes.styles import advice
 from .changes import Changes
@@ -89,31 +90,37 @@ def scored_files(
 
 def _score(files: TagFiles, mode: Mode, metric: Metric | None) -> Scored | None:
     """The scores of the files in their scheme; None if a tag is not in it."""
-    chosen, changes = metric or _default_metric(files.scheme, mode), Changes()
+    chosen, changes = metric or default_metric(files.scheme, mode), Changes()
     tally = tally_of(chosen, files.scheme)
     try:
         if tally is None:
             predictions = list(files.predictions())
             changes.add(unused for prediction in predictions for unused in prediction.sentence.unused)
             scores = chosen.score(predictions, files.scheme)
-            return Scored(scores, _notes(files), changes)
+            return Scored(scores, _notes(files, scores), changes)
         for sentence in files:
             tally.add(*sentence.tags)
             changes.add(sentence.unused())
     except schemes.SchemeError:
         return None
     scores = tally.scores()
-    return Scored(scores, _notes(files), changes)
+    return Scored(scores, _notes(files, scores), changes)
 
 
-def _default_metric(scheme: SchemeName, mode: Mode) -> Metric:
+def default_metric(scheme: SchemeName, mode: Mode) -> Metric:
+    """The metric without `--metric`: `accuracy` for plain tags, otherwise `seqeval`."""
     return AccuracyMetric() if scheme == "plain" else SeqevalMetric(mode=mode)
 
 
-def _notes(files: TagFiles) -> list[str]:
+def _notes(files: TagFiles, scores: dict[str, Any]) -> list[str]:
     """How the tags are written, if not in the form `B-PER`, and what is odd about them."""
     gold, predicted = files.styles
     warnings = [f"warning: {files.warning}"] if files.warning else []
+    tags = (name if is_layered(name) else f"B-{name}" for name in scores["per_type"])
+    layered = next(filter(is_layered, tags), None)
+    if layered is not None and files.scheme not in ("layers", "plain"):
+        about = f"`{layered}` looks like the tags of several layers, but is read as one"
+        warnings.append(f"warning: {about}: use `--scheme layers`")
     if gold == predicted:
         return [str(gold), *warnings] if gold else warnings
     sides = (("gold", gold), ("predicted", predicted))
@@ -131,7 +138,7 @@ def other_types(scores: dict[str, Any]) -> Iterator[str]:
 
 def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataError:
     """The error for the first tag that is not in the scheme, at its line: in the gold tags, or else in the others."""
-    metric = metric or _default_metric(files.scheme, mode)
+    metric = metric or default_metric(files.scheme, mode)
     scheme = metric.read_as(files.scheme) if isinstance(metric, SpanMetric) else files.scheme
     for side, file in enumerate((files.gold, files.predicted or files.gold)):
         for sentence in files:

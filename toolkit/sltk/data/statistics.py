@@ -9,7 +9,8 @@ from ..components.slots import Reader
 from ..schemes.styles import TagStyle
 from .changes import Changes
 from .corpora import open_sentences
-from .datasets import to_dataset
+from .datasets import annotated_spans, to_dataset
+from .overlaps import OverlapCounts
 from .raw import RawDataset
 from .source_counts import SourceCounts
 
@@ -18,9 +19,10 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
     """Counts of a source: the keys of `sltk stats --json`. `changes` counts annotation left out or changed as well.
 
     `spans` counts all annotated spans by type, including those that overlap or are not used; `tags` counts the tags
-    of the file, and is empty if it annotates spans. `tag_style` says how they are written if they do not have the
-    form `B-PER`, and `warning` what is odd about them; otherwise there are no such keys. `documents` is 0 if the
-    source marks none. `unused` lists what training on the source would leave out; `adjusted` lists spans that it
+    of the file, and is empty if it annotates spans. `overlaps` counts spans that share words, and `discontinuous` those
+    in several parts; both are there only if there are such spans. `tag_style` says how tags are written if they do not
+    have the form `B-PER`, and `warning` what is odd about them; otherwise there are no such keys. `documents` is 0 if
+    the source marks none. `unused` lists what training with a flat head would leave out; `adjusted` lists spans that it
     would use after splitting words or widening the span to whole words; both list at most 1,000. `changes` counts all
     of them by reason.
 
@@ -39,6 +41,7 @@ def statistics(reader: Reader, changes: Changes | None = None) -> dict[str, Any]
         "documents": len(counts.documents),
         "spans": _sorted(counts.spans),
         "tags": _sorted(counts.tags),
+        **counts.overlaps.as_json(),
         "scheme": stream.reading.scheme if stream.reading else None,
         **style_as_json(stream.reading.style if stream.reading else None),
         **({"warning": stream.reading.warning} if stream.reading and stream.reading.warning else {}),
@@ -56,6 +59,7 @@ class _Counts:
         self.spans: Counter[str] = Counter()
         self.tags: Counter[str] = Counter()
         self.corpora = SourceCounts()
+        self.overlaps = OverlapCounts()
 
     def add(self, raw: RawDataset) -> None:
         """Count some sentences."""
@@ -74,8 +78,9 @@ class _Counts:
         self.repaired += data.repaired
         self.changes.add(data.unused)
         for sentence, converted in zip(raw.sentences, data, strict=True):
-            annotated = sentence.spans if sentence.spans is not None else converted.spans
-            self.spans.update(span.type for span in annotated or ())
+            annotated = annotated_spans(sentence, raw, converted)
+            self.spans.update(span.type for span in annotated)
+            self.overlaps.add(sentence, annotated)
 
 
 def style_as_json(style: TagStyle | None) -> dict[str, dict[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from .. import schemes
 from ..components.metrics import SeqevalMetric
+from ..components.metrics.confusion import type_pairs
 from ..rundir.scored_predictions import TaggedSentence
 from ..schemes.names import SchemeName
 from .run_records import SentenceCounts
@@ -34,10 +35,7 @@ def count_spans(
         counts["gold"].append(len(gold))
         counts["predicted"].append(len(predicted))
         counts["correct"].append(len(set(gold).intersection(predicted)))
-        gold_types, predicted_types = ({span[:2]: span[2] for span in spans} for spans in (gold, predicted))
-        confusion.update(
-            (gold_types.get(ends, ""), predicted_types.get(ends, "")) for ends in gold_types | predicted_types
-        )
+        confusion.update(type_pairs(gold, predicted))
     return SentenceCounts(**counts), _sorted(confusion)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from ...schemes.names import SchemeName
 from ...types import Prediction, span_score
 from ..registry import register
 from .calibration import above_thresholds, calibration
+from .confusion import type_pairs
 from .counting import Counts, SpanPairs, TagSequences, correct_words, signature, span_scores
 from .span_metric import SpanMetric
 
@@ -187,27 +189,16 @@ def _boundaries(sentences: SpanPairs) -> dict[str, Any]:
 
 
 def _confusion(sentences: SpanPairs) -> dict[str, Any]:
-    """Spans with both ends correct by gold and predicted type; other gold and predicted spans by their type.
-
-    Of several spans over the same words, those of equal types are pairs, and the others in alphabetical order.
-    """
+    """Spans with both ends correct by gold and predicted type; other gold and predicted spans by their type."""
     types: dict[str, Counter[str]] = {}
     missed: Counter[str] = Counter()
     spurious: Counter[str] = Counter()
-    for gold, predicted in sentences:
-        correct = set(gold).intersection(predicted)
-        types_at: dict[tuple[int, int], list[str]] = {}
-        for span in sorted(set(predicted) - correct, reverse=True):
-            types_at.setdefault(span[:2], []).append(span[2])
-        for span in sorted(gold):
-            others = types_at.get(span[:2])
-            if span in correct:
-                types.setdefault(span[2], Counter())[span[2]] += 1
-            elif others:
-                types.setdefault(span[2], Counter())[others.pop()] += 1
-            else:
-                missed[span[2]] += 1
-        spurious.update(type_ for rest in types_at.values() for type_ in rest)
+    for pairs in starmap(type_pairs, sentences):
+        missed.update(right for right, guess in pairs if not guess)
+        spurious.update(guess for right, guess in pairs if not right)
+        for right, guess in pairs:
+            if right and guess:
+                types.setdefault(right, Counter())[guess] += 1
     return {
         "types": {type_: dict(sorted(types[type_].items())) for type_ in sorted(types)},
         "missed": dict(sorted(missed.items())),

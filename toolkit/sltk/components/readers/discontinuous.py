@@ -6,8 +6,8 @@ that writers whose format has discontinuous spans write it as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,10 @@ from ..slots import Reader
 Discontinuous = Literal["skip", "hull", "fragments"]
 Extent = tuple[int, int]
 
+LEFT_OUT = "discontinuous spans are left out (discontinuous: hull or fragments reads them)"
+"""Why a discontinuous span is not read."""
 _READ_AS = {
-    "skip": "discontinuous spans are left out (discontinuous: hull or fragments reads them)",
+    "skip": LEFT_OUT,
     "hull": "read as one span with everything between them",
     "fragments": "each is read as a span",
 }
@@ -26,6 +28,8 @@ _READ_AS = {
 
 class DiscontinuousReader(Reader):
     """A reader of a format with discontinuous spans."""
+
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {**Reader.unwritten_defaults, "discontinuous": "skip"}
 
     discontinuous: Discontinuous = Field(
         default="skip",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +27,11 @@ class JsonlReader(DiscontinuousReader, TaggedReader, OffsetReader, PartlyAnnotat
     If a span repeats its text, it is compared with the text at its offsets.
     The output of the writer `jsonl` is read too: its `words` are objects with text, offsets and tag.
     """
+
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {
+        **DiscontinuousReader.unwritten_defaults,
+        "fragments_field": "fragments",
+    }
 
     words_field: str = Field(default="words", description="key of the list of words")
     tags_field: str | None = Field(
