@@ -56,7 +56,9 @@ def test_a_run_directory_has_the_documented_files(run: Path) -> None:
         "base",
         "manifest.json",
     }
-    assert {path.name for path in (run / "predictions").iterdir()} == {"validation.conll", "test.conll"}
+    assert {path.name for path in (run / "predictions").iterdir()} == {
+        "validation.conll", "test.conll", "slices.json",
+    }  # fmt: skip
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint-36"]
 
 

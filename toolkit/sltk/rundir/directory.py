@@ -7,6 +7,7 @@ checkpoints/          the newest checkpoint, and the best one if it is selected:
 log.jsonl             loss, learning rate, scores, notes
 model/                see models/saving.py
 predictions/SPLIT.conll, and SPLIT.scores.jsonl
+predictions/slices.json
 corpus/, steps/       of `sltk pretrain`: token ids during training, and snapshots of the model
 tensorboard/, …       with `trainer.log_to`: see trackers/
 metrics.json          written last: a run that has it is finished
@@ -26,6 +27,7 @@ from ..data.fingerprint import Fingerprint, describe_changes
 from ..errors import InputError, Problem, UsageError
 from ..files import atomic, locking
 from ..files.damage import damaged
+from ..files.safety import json_text
 from ..files.writable import check_model_folder
 from ..models.description import check_format
 from ..runtime import agreement, processes
@@ -300,6 +302,13 @@ class RunDirectory:
             with atomic.open_text(self.predictions / f"{split}.conll") as file:
                 file.writelines(writer.render(replace(each, scheme=None) for each in predictions))
             write_scores(self.predictions / f"{split}.scores.jsonl", predictions)
+
+    def write_slices(self, splits: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write `predictions/slices.json`: for each split, the documents and the classes of spans (data/slices.py)."""
+        if processes.is_main_process() and splits:
+            atomic.write_text(
+                self.predictions / "slices.json", json_text({"format": 1, "splits": splits}) + "\n"
+            )
 
     def experiment(self, policy: ImportPolicy) -> Experiment:
         """Load the spec of a finished labelling run, and run its `imports:` if `policy` lets them.

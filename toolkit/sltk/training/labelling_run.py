@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ..components.metrics.seqeval import SeqevalMetric
 from ..components.slots import Reader
 from ..data.coverage import check_predictions
 from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
+from ..data.slices import documents_of, slice_codes
 from ..data.splits import readers_of
 from ..models import kinds, memory_advice, saving
 from ..models.backbone_files import base_of
@@ -101,6 +103,7 @@ class LabellingRun(RunKind[Experiment]):
     def score(self, fitted: Fitted, progress: Progress) -> dict[str, Any]:
         """Score validation and test, and write `predictions/SPLIT.conll`."""
         metrics: dict[str, Any] = {}
+        slices: dict[str, dict[str, Any]] = {}
         for name in [split for split in ("validation", "test") if split in self._splits]:
             progress.note(f"scoring {name}")
             if name == "validation" and fitted.is_evaluated and self._latest:
@@ -109,7 +112,17 @@ class LabellingRun(RunKind[Experiment]):
                 predictions = self._predictions(name, progress)
             self.run.write_predictions(name, predictions)
             metrics[name] = split_scores(self.model, self.spec.metrics, self.spec.scheme, predictions)
+            if self.spec.scheme != "plain":
+                slices[name] = self._slices(predictions)
+        self.run.write_slices(slices)
         return metrics
+
+    def _slices(self, predictions: list[Prediction]) -> dict[str, Any]:
+        """The documents of a split, and its spans in classes, for reports."""
+        first = self.spec.metrics[0]
+        metric = first if isinstance(first, SeqevalMetric) else SeqevalMetric()
+        codes = slice_codes(self._splits["train"], predictions, metric, self.spec.scheme)
+        return {"documents": documents_of([each.sentence for each in predictions]), "spans": codes}
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
         """The cost of training, and the speed of labelling validation and test."""
