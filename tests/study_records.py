@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from sltk.reports.run_records import Arm, RunRecord
+from sltk.reports.run_records import Arm, RunRecord, SentenceCounts
 
 TYPES = ("LOC", "ORG", "PER")
 
@@ -75,6 +75,52 @@ def named_arms(
             changes = {"name": name, "arm": arm, "sweep": f"context_{data}", "train": {**each.train, **cost}}
             made.append(each.model_copy(update=changes))
     return made
+
+
+def cross_validated(
+    configurations: Sequence[str] = ("0000", "1111"),
+    seeds: Sequence[int] = (1, 2),
+    *,
+    k: int = 4,
+    by: str = "document",
+    limit: int | None = None,
+) -> list[RunRecord]:
+    """One record per fold, mask and seed; the fold number n has 20 + n sentences, in documents of three."""
+    made = []
+    for fold in range(1, k + 1):
+        for each in study(configurations, seeds, data=f"fold{fold}", sentences=20 + fold, types=("A",)):
+            folds = {"k": k, "by": by, "seed": 42, "fold": fold, "train_limit": limit}
+            train = {"reader": {"type": "conll", "path": "news.train"}}
+            counts = {
+                split: (len(c), sum(c.gold), sum(c.predicted), sum(c.correct))
+                for split, c in each.counts.items()
+            }
+            scores = {
+                split: {
+                    **each.scores[split],
+                    "support": gold,
+                    "predicted": predicted,
+                    "correct": correct,
+                    "words": 9 * n,
+                }
+                for split, (n, gold, predicted, correct) in counts.items()
+            }
+            documents = {split: [number // 3 for number in range(len(c))] for split, c in each.counts.items()}
+            changes = {
+                "name": "cv", "data": {**each.data, "train": train, "folds": folds}, "scores": scores,
+                "documents": documents if by == "document" else {}, "train_sentences": limit or 63,
+                "slices": {"test": codes(each.counts["test"])},
+            }  # fmt: skip
+            made.append(each.model_copy(update=changes))
+    return made
+
+
+def codes(counts: SentenceCounts) -> list[str]:
+    """Classes of spans that fit the counts: correct spans have one word, others two."""
+    return [
+        correct * "b00000" + (gold - correct) * "g01000" + (predicted - correct) * "p01001"
+        for gold, predicted, correct in zip(counts.gold, counts.predicted, counts.correct, strict=True)
+    ]
 
 
 def record(rng, mask, seed, quality, gold, types, data, settings):

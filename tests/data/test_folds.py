@@ -154,6 +154,12 @@ def test_a_sweep_trains_every_fold(tmp_path: Path) -> None:
     assert tested == Counter({f"w{number}": 1 for number in range(24)})
 
 
+def test_no_fold_is_the_best_run(tmp_path: Path) -> None:
+    """Scores of folds are of different test data, so a sweep names none of them the best."""
+    plan = sweeps.plan(spec(tmp_path, {"k": 2}))
+    assert plan.flawed == {"fold=1", "fold=2"}
+
+
 def test_folds_multiply_a_grid(tmp_path: Path) -> None:
     """Folds are the last axis of a sweep; a fold in the spec, or in the grid, is not multiplied again."""
     grid = {"seed": [1, 2], "data.folds.k": [2, 3]}

@@ -57,7 +57,7 @@ def test_a_run_directory_has_the_documented_files(run: Path) -> None:
         "manifest.json",
     }
     assert {path.name for path in (run / "predictions").iterdir()} == {
-        "validation.conll", "test.conll", "slices.json",
+        "validation.conll", "test.conll", "validation.scores.jsonl", "test.scores.jsonl", "slices.json",
     }  # fmt: skip
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint-36"]
 

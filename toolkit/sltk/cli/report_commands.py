@@ -25,8 +25,8 @@ class ErrorSplit(StrEnum):
     validation = "validation"
 
 
-_COMPARISON_COLUMNS = ("comparison", "difference", "95 % (sentences)", "p t", "p randomisation")
-"""The columns that a terminal has room for."""
+_COMPARISON_COLUMNS = (0, 2, 4, 5, 7)
+"""The columns that a terminal has room for: the comparison, its difference and interval, p over seeds and sentences."""
 
 
 @app.command("report", short_help="Write tables, figures and significance tests of finished runs.")
@@ -151,10 +151,13 @@ def _print_report(result: Report) -> None:
         print_result(f"{table.note.replace('Bold:', '*:')}\n{choice_text(task)}\n")
         if comparisons := compare_declared(task):
             declared = declared_table(task, comparisons)
-            kept = [declared.columns.index(name) for name in _COMPARISON_COLUMNS]
-            print_table(_COMPARISON_COLUMNS, [tuple(row[place] for place in kept) for row in declared.rows])
+            heads, *rows = (
+                tuple(row[place] for place in _COMPARISON_COLUMNS)
+                for row in (declared.columns, *declared.rows)
+            )
+            print_table(heads, rows)
             print_result(
-                f"{task.measure_name} on {task.splits[-1]} in points: p over seeds (t) and over sentences, in "
+                f"{task.measure_name} on {task.splits[-1]} in points: p over seeds (t) and over {task.unit}s, in "
                 f"brackets after Holm's correction over {len(comparisons)}. The report has all tests.\n"
             )
         for note in task_notes(task):

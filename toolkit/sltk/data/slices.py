@@ -150,7 +150,7 @@ class RightContexts:
 def _contexts(words: Sequence[str], index: int, left: int) -> Iterator[tuple[str, ...]]:
     """The word with the one before it (`left` is 2) or alone (1), then also with its next 1, 2, … words."""
     before = (words[index - 1] if index else _START,) if left == 2 else (_SEVERAL,)
-    context = (*before, words[index])
+    context: tuple[str, ...] = (*before, words[index])
     yield context
     for place in range(index + 1, index + 1 + _MOST_RIGHT):
         context = (*context, words[place] if place < len(words) else _END)

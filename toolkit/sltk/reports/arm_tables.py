@@ -23,7 +23,7 @@ _PADDED = "they label in the padded batches of `batch_size` sentences, and the o
 
 def sentence_interval(configuration: Configuration, split: str) -> Interval | None:
     """95 % interval of the mean F1 by a bootstrap over sentences; None if a run has no counts."""
-    counts = [record.counts.get(split) for record in configuration.runs.values()]
+    counts = [record.unit_counts(split) for record in configuration.runs.values()]
     known = [each for each in counts if each is not None]
     return f1_mean_interval(known) if len(known) == len(counts) else None
 
@@ -37,11 +37,11 @@ def arm_table(task: StudyTask) -> ResultTable:
         intervals = sentence_interval(each, split), mean_interval(list(each.scores(split).values()))
         texts = (interval_text(interval, sign=False) for interval in intervals)
         rows.append((each.label, str(len(each.runs)), *scores, *texts))
-    columns = ("arm", "n", *task.splits, "95 % (sentences)", "95 % (seeds, t)")
+    columns = ("arm", "n", *task.splits, f"95 % ({task.unit}s)", "95 % (seeds, t)")
     best = task.best(task.splits[0])
     note = (
         f"{task.measure_name} in points, mean ± sample standard deviation over n seeds. Intervals of the mean on "
-        f"{split}: a bootstrap over sentences with these models, and t over seeds on these sentences. "
+        f"{split}: a bootstrap over {task.unit}s with these models, and t over seeds on these sentences. "
         f"Bold: best by {task.splits[0]}."
     )
     return ResultTable("Scores", columns, rows, note, task.configurations.index(best))

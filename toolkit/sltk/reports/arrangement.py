@@ -20,6 +20,8 @@ from .run_records import RunRecord
 from .study import Configuration, StudyTask
 
 MASK = "backbone.unmask"
+LIMIT = "data.train.limit"
+"""The largest number of training sentences: `data.train.limit` or `data.folds.train_limit`."""
 _IRRELEVANT = ("imports", "trainer.save_every", "trainer.log_to", "trainer.eval_batch_tokens")
 """Keys that may differ between the runs of one configuration: they change scores by rounding at most."""
 _DEFAULTS = {
@@ -84,8 +86,10 @@ def _task(
         return StudyTask(name, configurations, baseline, has_arms=True, compare=tuple(compare) or declared)
     varied = varied_keys(settings)
     groups: dict[tuple[str, str | None], dict[int, RunRecord]] = {}
+    curves: dict[str, str] = {}
     for record, setting in zip(records, settings, strict=True):
         series = ", ".join(settings_text(setting, varied))
+        curves[series] = ", ".join(settings_text(setting, _without_limit(varied)))
         runs = groups.setdefault((series, masks.get(record.mask or "")), {})
         if record.seed in runs and record.trial and runs[record.seed].scores == record.scores:
             continue  # two searches have tried the same values
@@ -93,7 +97,13 @@ def _task(
             raise UsageError(_duplicate(runs[record.seed], record))
         runs[record.seed] = record
     configurations = [
-        Configuration(series, mask, _label(series, mask, MASK in varied, runs), dict(sorted(runs.items())))
+        Configuration(
+            series,
+            mask,
+            _label(series, mask, MASK in varied, runs),
+            dict(sorted(runs.items())),
+            _label(curves[series], mask, MASK in varied, runs),
+        )
         for (series, mask), runs in groups.items()
     ]
     configurations.sort(key=lambda each: (_natural(each.series), sort_key(each.mask or "")))
@@ -112,17 +122,20 @@ def arms(
         members.setdefault(record.name, []).append(setting)
     varied = {name: varied_keys(own) for name, own in members.items()}
     groups: dict[str, dict[int, RunRecord]] = {}
+    curves: dict[str, str] = {}
     for record, setting in zip(records, settings, strict=True):
         own = varied[record.name]
-        mask_text = [str(setting.get(MASK) or "unset")] if MASK in own else []
-        runs = groups.setdefault(", ".join([record.name, *mask_text, *settings_text(setting, own)]), {})
+        start = [record.name, *([str(setting.get(MASK) or "unset")] if MASK in own else [])]
+        label = ", ".join([*start, *settings_text(setting, own)])
+        curves[label] = ", ".join([*start, *settings_text(setting, _without_limit(own))])
+        runs = groups.setdefault(label, {})
         if record.seed in runs:
             raise UsageError(_duplicate(runs[record.seed], record))
         runs[record.seed] = record
     configurations = []
     for label, runs in groups.items():
         mask = masks.get(next(iter(runs.values())).mask or "")
-        configurations.append(Configuration(label, mask, label, dict(sorted(runs.items()))))
+        configurations.append(Configuration(label, mask, label, dict(sorted(runs.items())), curves[label]))
     return sorted(configurations, key=lambda each: (_place(each), _natural(each.label)))
 
 
@@ -140,6 +153,7 @@ def _with_defaults(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def relevant_settings(record: RunRecord, masks: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """The dotted keys and values that define a configuration."""
+    yield LIMIT, record.train_limit
     for key, value in flat(record.settings):
         if key == MASK:
             yield key, masks.get(record.mask or "")
@@ -162,6 +176,10 @@ def varied_keys(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             varied.append(key)
     last = [key.rsplit(".", 1)[-1] for key in varied]
     return {key: name if last.count(name) == 1 else key for key, name in zip(varied, last, strict=True)}
+
+
+def _without_limit(varied: Mapping[str, str]) -> dict[str, str]:
+    return {key: name for key, name in varied.items() if key != LIMIT}
 
 
 def settings_text(setting: Mapping[str, Any], varied: Mapping[str, str]) -> list[str]:

@@ -11,15 +11,28 @@ from ..errors import UsageError
 from ..files import atomic
 from ..files.paths import resolved
 from ..files.writable import check_file, check_folder
-from . import arm_figures, diagnostics, figures, pages, plotting, pretraining_curves, search_figures
+from . import (
+    arm_figures,
+    diagnostics,
+    figures,
+    fold_tables,
+    pages,
+    plotting,
+    pretraining_curves,
+    search_figures,
+    size_curves,
+    slice_tables,
+)
 from .arm_tables import arm_table, cost_table, learning_table
 from .arrangement import arrange
 from .comparability import flat
 from .comparisons import compare_declared, missing_comparisons
 from .discovery import CollectedRuns, collect
+from .fold_pooling import pooled
 from .pages import Picture, Section
 from .result_tables import (
     ResultTable,
+    all_runs,
     choice_text,
     corpus_table,
     response_table,
@@ -77,7 +90,11 @@ def write_report(
         check_file(records)
     runs = collect(sources)
     separate = separate or runs.varies_data
-    tasks = arrange(runs.records, separate=separate, baseline=baseline, compare=compare)
+    scored, left_out = pooled(runs.records)
+    tasks = arrange(scored, separate=separate, baseline=baseline, compare=compare)
+    runs.left_out += left_out
+    # One task remains if only the fold, or the limit of the training data, varies.
+    runs.varies_data = runs.varies_data and len(tasks) > 1
     with atomic.new_folder(output) as folder:
         _write_files(tasks, runs, folder)
     if records is not None:
@@ -111,7 +128,7 @@ def _write_files(tasks: Sequence[StudyTask], runs: CollectedRuns, folder: Path) 
     searches = list(_search_sections(runs.searches, folder / "figures"))
     summary, *others = _sections(tasks, runs.notes, pictures)
     sections = [summary, *searches, *others]
-    count = sum(len(list(task.records())) for task in tasks)
+    count = sum(1 for _ in all_runs(tasks))
     title = f"Report on {count} run{'s' if count > 1 else ''}"
     atomic.write_text(folder / "report.html", pages.html(title, sections))
     atomic.write_text(folder / "report.md", pages.markdown(title, sections))
@@ -133,10 +150,17 @@ def _shows_arms(task: StudyTask) -> bool:
     return task.has_arms and not pretraining_curves.is_over_checkpoints(task)
 
 
+def _shows_configurations(task: StudyTask) -> bool:
+    others = task.has_arms, pretraining_curves.is_over_checkpoints(task), size_curves.has_sizes(task)
+    return not any(others)
+
+
 _KINDS = (
     _Kind("configurations", "Score by configuration: mean ± one standard deviation over seeds",
           figures.configurations,
-          lambda task: not task.has_arms and not pretraining_curves.is_over_checkpoints(task)),
+          _shows_configurations),
+    _Kind("training_size", "Score by number of training sentences: mean, 95 % interval by bootstrap, and each seed",
+          size_curves.figure, size_curves.has_sizes),
     _Kind("arms", "Score by arm: mean, 95 % interval over sentences, and each seed",
           arm_figures.arms, _shows_arms),
     _Kind("comparisons", "Differences between configurations: mean, 95 % intervals, and each seed",
@@ -151,6 +175,8 @@ _KINDS = (
           diagnostics.per_type, diagnostics.has_types),
     _Kind("confusion", "Confusion of types; colours show shares of a row",
           diagnostics.confusion, diagnostics.has_confusion),
+    _Kind("slices", "Difference between configurations in classes of spans, with 95 % intervals",
+          slice_tables.figure, lambda task: bool(slice_tables.slice_pairs(task))),
     _Kind("cost", "Score against training time; times are comparable on one machine only",
           diagnostics.cost, lambda task: not task.has_arms and diagnostics.has_cost(task)),
     _Kind("arm_cost", "Score against time per word; times are comparable on one machine only",
@@ -213,10 +239,14 @@ def _sections(
         tables = [
             pretraining_curves.table(task) if pretraining_curves.has_checkpoints(task) else None,
             arm_table(task) if task.has_arms else score_table(task),
+            size_curves.table(task) if size_curves.has_sizes(task) else None,
+            fold_tables.score_table(task) if task.folds else None,
             response_table(task),
             type_table(task) if diagnostics.has_types(task) else None,
             corpus_table(task),
             *significance_tables(task),
+            fold_tables.test_table(task) if task.folds else None,
+            *slice_tables.slice_tables(task),
             cost_table(task) if task.has_arms else None,
             learning_table(task) if task.has_arms else None,
         ]
@@ -237,10 +267,14 @@ def task_notes(task: StudyTask) -> list[str]:
 
 
 def main_table(task: StudyTask) -> ResultTable:
-    """The most important table of a task: checkpoints if these are all that varies, else scores."""
+    """The most important table of a task: that of what varies (checkpoints, training data, folds), else scores."""
     over_checkpoints = pretraining_curves.is_over_checkpoints(task)
     if over_checkpoints:
         return pretraining_curves.table(task)
+    if size_curves.has_sizes(task):
+        return size_curves.table(task)
+    if task.folds is not None:
+        return fold_tables.score_table(task)
     return arm_table(task) if task.has_arms else score_table(task)
 
 

@@ -45,13 +45,15 @@ def differences(one: RunRecord, other: RunRecord) -> list[str]:
 
 _USE_OF_CORPORA = {"annotates", "labels", "weight"}
 """What a run makes of the corpora of its training data. Arms of a study may differ in it: they have the same text."""
+_SETTINGS = ("train.reader.temperature", "train.reader.limit", "folds.train_limit")
+"""Keys of the training data that arms may differ in: the test data stays the same."""
 
 
 def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
     yield from (
         (key, _text_only(value) if key == "train.reader.sources" else value)
         for key, value in flat(record.data)
-        if key != "train.reader.temperature"
+        if key not in _SETTINGS
     )
     for split, scores in record.scores.items():
         # Signatures contain the version of sltk, but runs of different versions may be compared.

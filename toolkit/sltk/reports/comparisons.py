@@ -166,5 +166,5 @@ def _compare(sides: tuple[Configuration, ...], split: str, alternative: Alternat
 
 def _counts(configuration: Configuration, seeds: Sequence[int], split: str) -> list[SentenceCounts]:
     """Counts of the runs with these seeds; empty if one of them has none."""
-    counts = [configuration.runs[seed].counts.get(split) for seed in seeds]
+    counts = [configuration.runs[seed].unit_counts(split) for seed in seeds]
     return [] if None in counts else [each for each in counts if each is not None]

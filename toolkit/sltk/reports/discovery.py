@@ -26,6 +26,8 @@ class CollectedRuns:
     stopped: list[str] = field(default_factory=list)
     """Trials of a search that were stopped early."""
     searches: list[SearchRecord] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Notes on runs of cross-validations that are not complete."""
     duplicates: int = 0
     varies_data: bool = False
     """Whether runs belong to a sweep over the data, so that several data sets are intended."""
@@ -45,6 +47,7 @@ class CollectedRuns:
             if folders:
                 runs = "run" if len(folders) == 1 else "runs"
                 notes.append(f"{len(folders)} {kind} {runs} left out: {', '.join(folders[:5])}")
+        notes += self.left_out
         if self.varies_data:
             notes.append("the sweep varies its data, so each data set is a separate task")
         return notes

@@ -179,10 +179,9 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     heads = ("task", "run", "configuration", "mask", "seed", *map("_".join, scores), *_COSTS)
-    added = [
-        name for name in _ADDED_COSTS if any(name in run.train for task in tasks for run in task.records())
-    ]
-    rows.writerow([*heads, *added, "pretraining", "checkpoint"])
+    added = [name for name in _ADDED_COSTS if any(name in run.train for _, _, run in all_runs(tasks))]
+    has_folds = any("folds" in record.data for _, _, record in all_runs(tasks))
+    rows.writerow([*heads, *added, "pretraining", "checkpoint", *(["fold"] if has_folds else [])])
     for task, configuration, record in all_runs(tasks):
         origin = record.origin
         cells = (
@@ -191,6 +190,7 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
             *(record.train.get(name, "") for name in _COSTS),
             *(record.train.get(name, "") for name in added),
             *((origin.run, origin.snapshot) if origin else ("", "")),
+            *((record.data.get("folds", {}).get("fold", ""),) if has_folds else ()),
         )
         rows.writerow(map(csv_cell, cells))
     return file.getvalue()

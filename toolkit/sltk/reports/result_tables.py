@@ -127,14 +127,16 @@ def run_table(tasks: Sequence[StudyTask]) -> ResultTable:
     for _, configuration, record in all_runs(tasks):
         scores = (points(record.score(split)) for split in ("validation", "test"))
         costs = (str(record.train.get("steps", "")), f"{record.train.get('seconds', 0):,.0f}")
-        rows.append((record.name, configuration.label, str(record.seed), *scores, *costs))
+        fold = record.data.get("folds", {}).get("fold")
+        name = record.name if fold is None else f"{record.name}, fold {fold}"
+        rows.append((name, configuration.label, str(record.seed), *scores, *costs))
     columns = ("run", "configuration", "seed", "validation", "test", "updates", "seconds")
     return ResultTable("Runs", columns, rows)
 
 
 def all_runs(tasks: Sequence[StudyTask]) -> Iterator[tuple[StudyTask, Configuration, RunRecord]]:
-    """Every run with its task and configuration."""
+    """Every run with its task and configuration; for cross-validation, the run of each fold."""
     for task in tasks:
         for configuration in task.configurations:
             for record in configuration.runs.values():
-                yield task, configuration, record
+                yield from ((task, configuration, run) for run in record.fold_runs or (record,))

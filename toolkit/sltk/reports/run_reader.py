@@ -18,8 +18,10 @@ from ..schemes import SchemeError
 from ..spec.stored import read_mapping
 from .predictions import count_spans, gold_digest, tag_confusion
 from .run_records import LearningCurve, RunRecord
+from .stored_slices import read_slices
 
 SPLITS = ("validation", "test")
+_DATA = ("train", *SPLITS)
 _SEPARATE = ("name", "seed", "data")
 """Keys of a spec that have separate fields in a record."""
 _MOST_POINTS = 200
@@ -41,7 +43,12 @@ def read_run(folder: Path) -> RunRecord:
         if key not in spec:
             raise DataError.at(f"not the spec of a run: no `{key}`", folder / "spec.yaml")
     settings = {key: _portable(value) for key, value in spec.items() if key not in _SEPARATE}
-    data = {split: {"reader": _portable(reader)} for split, reader in spec["data"].items() if reader}
+    data = {key: {"reader": _portable(spec["data"][key])} for key in _DATA if spec["data"].get(key)}
+    folds = spec["data"].get("folds")
+    if folds:
+        data["folds"] = dict(folds)
+    # Runs of earlier versions have no `slices.json`; their records stay what they were.
+    knows_size = folds or (folder / "predictions" / "slices.json").exists()
     scores = {split: metrics[split] for split in SPLITS if isinstance(metrics.get(split), dict)}
     mask = settings["backbone"].get("unmask")
     with _locate(folder):
@@ -55,10 +62,19 @@ def read_run(folder: Path) -> RunRecord:
             train=metrics.get("train", {}),
             curve=_curve(folder / "log.jsonl"),
             **_counts(folder / "predictions", settings, scores, data),
+            **read_slices(folder / "predictions", scores, by_document=(folds or {}).get("by") == "document"),
+            train_sentences=_trained_on(environment) if knows_size else None,
             origin=_origin(folder, spec["backbone"], environment),
             environment={key: environment[key] for key in _ENVIRONMENT if key in environment},
             source=str(folder),
         )
+
+
+def _trained_on(environment: dict[str, Any]) -> int | None:
+    """The number of training sentences, as the run recorded it."""
+    data = environment.get("data")
+    train = data.get("train") if isinstance(data, dict) else None
+    return train.get("sentences") if isinstance(train, dict) else None
 
 
 _SOURCES = {

@@ -6,7 +6,7 @@ name folders of the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +61,15 @@ class SentenceCounts(_Frozen):
     def __len__(self) -> int:
         return len(self.gold)
 
+    def summed(self, groups: Sequence[int]) -> SentenceCounts:
+        """The counts of groups of sentences, from the group of each, numbered from 0."""
+        sums: dict[str, list[int]] = {}
+        for name in ("gold", "predicted", "correct"):
+            sums[name] = [0] * (max(groups, default=-1) + 1)
+            for group, count in zip(groups, getattr(self, name), strict=True):
+                sums[name][group] += count
+        return SentenceCounts(**sums)
+
 
 class LearningCurve(_Frozen):
     """Training as logged in `log.jsonl`: `[update, epoch, value]` of the loss and of the validation score."""
@@ -106,9 +115,27 @@ class RunRecord(_Frozen):
         default={},
         description="[gold type, predicted type, count], with an empty type where there is no span",
     )
+    slices: dict[str, list[str]] = Field(
+        default={},
+        description="the classes of the spans of each sentence, by split: see data/slices.py",
+        exclude_if=lambda value: not value,
+    )
+    documents: dict[str, list[int]] = Field(
+        default={},
+        description="the document of each sentence, by split, if whole documents are cross-validated",
+        exclude_if=lambda value: not value,
+    )
+    train_sentences: int | None = Field(
+        default=None,
+        description="number of sentences that the run was trained on, if its spec limits or divides them",
+        exclude_if=lambda value: value is None,
+    )
     origin: Origin | None = Field(default=None, description="the pre-trained model that the run starts from")
     environment: dict[str, Any] = {}
     source: str = Field(default="", exclude=True, description="source of the record")
+    fold_runs: list[RunRecord] = Field(
+        default=[], exclude=True, description="the runs of the folds that this record pools, in order"
+    )
 
     @property
     def measure(self) -> str:
@@ -119,6 +146,18 @@ class RunRecord(_Frozen):
         """The score of a split that ranks runs, as a fraction."""
         value = self.scores.get(split, {}).get(self.measure)
         return None if value is None else float(value)
+
+    @property
+    def train_limit(self) -> int | None:
+        """The largest number of sentences to train on: `data.train.limit`, or that of the folds."""
+        reader = self.data.get("train", {}).get("reader") or {}
+        limits = reader.get("limit"), self.data.get("folds", {}).get("train_limit")
+        return next((int(limit) for limit in reversed(limits) if limit is not None), None)
+
+    def unit_counts(self, split: str) -> SentenceCounts | None:
+        """Counts of the units that tests draw: sentences, or documents if these are cross-validated."""
+        counts, documents = self.counts.get(split), self.documents.get(split)
+        return counts if counts is None or documents is None else counts.summed(documents)
 
     def json_line(self) -> str:
         """The record as a line of a file of records."""

@@ -57,7 +57,7 @@ def _table(
     """One row of all tests for each comparison."""
     common = [note for note in family[0].notes() if all(note in each.notes() for each in family)]
     specific = ["; ".join(note for note in each.notes() if note not in common) for each in family]
-    intervals = ("95 % (seeds, t)", "95 % (sentences)")
+    intervals = ("95 % (seeds, t)", f"95 % ({task.unit}s)")
     first = "comparison" if title == "Comparisons" else "configuration"
     columns: tuple[str, ...] = (first, "seeds", "difference", *intervals, *_TESTS, "g")
     rows = [_comparison_row(name, each) for name, each in zip(names, family, strict=True)]
@@ -66,8 +66,8 @@ def _table(
     note = (
         f"Two-sided tests of {task.measure_name} on {task.splits[-1]}{against}: p, followed in "
         f"brackets by p after Holm's correction over {len(family)} comparison{'s' if len(family) > 1 else ''}. The "
-        "t-test and sign flips are over seeds, approximate randomisation over sentences; the second interval is a "
-        f"bootstrap over sentences. {more}g is the mean difference in standard deviations, corrected for few seeds."
+        f"t-test and sign flips are over seeds, approximate randomisation over {task.unit}s; the second interval is a "
+        f"bootstrap over {task.unit}s. {more}g is the mean difference in standard deviations, corrected for few seeds."
     )
     return ResultTable(title, columns, rows, " ".join([note, *(f"Note: {each}." for each in common)]))
 
@@ -93,10 +93,11 @@ def interval_text(interval: Interval | None, *, sign: bool = True) -> str:
 def _p_texts(each: Comparison) -> Iterator[str]:
     """p of each test, with the corrected one in brackets."""
     for test, corrected in zip(each.tests, each.corrected, strict=True):
-        yield "–" if test is None or test.p is None else f"{_p_text(test.p)} ({_p_text(corrected)})"
+        yield "–" if test is None or test.p is None else f"{p_text(test.p)} ({p_text(corrected)})"
 
 
-def _p_text(p: float | None) -> str:
+def p_text(p: float | None) -> str:
+    """A p-value with three decimals; a dash if there is none."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -120,7 +121,7 @@ def _unmasking_table(series: str, members: Mapping[str, Configuration], split: s
 def _test_row(name: str, result: TestResult) -> tuple[str, ...]:
     t = "" if result.statistic is None else f"{-result.statistic:.2f}"
     gain = points(-result.difference, sign=True)
-    return (name, str(result.n), gain, t, _p_text(result.p), "; ".join(result.notes))
+    return (name, str(result.n), gain, t, p_text(result.p), "; ".join(result.notes))
 
 
 def _pair_table(members: Mapping[str, Configuration], split: str) -> ResultTable:

@@ -58,6 +58,8 @@ class Configuration:
     mask: str | None
     label: str
     runs: dict[int, RunRecord]
+    curve: str = ""
+    """The label without the limit of the training data, which all points of a learning curve share."""
 
     @property
     def origin(self) -> Origin | None:
@@ -128,6 +130,18 @@ class StudyTask:
     def is_search(self) -> bool:
         """Whether all runs are trials of a search over values of keys, each chosen by the scores of earlier ones."""
         return all(run.trial is not None for run in self.records())
+
+    @property
+    def folds(self) -> dict[str, Any] | None:
+        """The settings of the cross-validation, if all runs pool the folds of one."""
+        records = list(self.records())
+        return records[0].data.get("folds") if all(record.fold_runs for record in records) else None
+
+    @property
+    def unit(self) -> str:
+        """What tests over the test data draw: `sentence`, or `document` where documents are cross-validated."""
+        split = self.splits[-1]
+        return "document" if all(split in record.documents for record in self.records()) else "sentence"
 
     def records(self) -> Iterator[RunRecord]:
         """Every run."""

@@ -100,10 +100,15 @@ class Plan:
 
     @property
     def flawed(self) -> frozenset[str]:
-        """The names of the runs that attend to padding on purpose: their scores depend on their batches."""
-        backbones = {run.name: run.experiment.backbone for run in self.runs}
+        """The names of the runs that are never the best.
+
+        Scores of runs that attend to padding depend on their batches, and those of folds are of different test data.
+        """
         return frozenset(
-            name for name, each in backbones.items() if getattr(each, "attend_to_padding", False)
+            run.name
+            for run in self.runs
+            if getattr(run.experiment.backbone, "attend_to_padding", False)
+            or run.experiment.data.folds is not None
         )
 
     def only(self, conditions: Sequence[str]) -> Plan:

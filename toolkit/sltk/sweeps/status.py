@@ -64,7 +64,7 @@ class Status:
     def best(self) -> Row | None:
         """The finished run with the best validation score (test score, if there is no validation data).
 
-        Runs that attend to padding do not count.
+        Runs that attend to padding, and folds of a cross-validation, do not count.
         """
         fair = [row for name, row in self.rows.items() if name not in self.flawed]
         scored = [row for row in fair if row.state == "done" and row.score is not None]

@@ -112,17 +112,19 @@ class LabellingRun(RunKind[Experiment]):
                 predictions = self._predictions(name, progress)
             self.run.write_predictions(name, predictions)
             metrics[name] = split_scores(self.model, self.spec.metrics, self.spec.scheme, predictions)
-            if self.spec.scheme != "plain":
-                slices[name] = self._slices(predictions)
+            slices[name] = self._slices(predictions)
         self.run.write_slices(slices)
         return metrics
 
     def _slices(self, predictions: list[Prediction]) -> dict[str, Any]:
-        """The documents of a split, and its spans in classes, for reports."""
+        """The documents of a split and, unless tags are plain, its spans in classes, for reports."""
+        documents = {"documents": documents_of([each.sentence for each in predictions])}
+        if self.spec.scheme == "plain":
+            return documents
         first = self.spec.metrics[0]
         metric = first if isinstance(first, SeqevalMetric) else SeqevalMetric()
         codes = slice_codes(self._splits["train"], predictions, metric, self.spec.scheme)
-        return {"documents": documents_of([each.sentence for each in predictions]), "spans": codes}
+        return {**documents, "spans": codes}
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
         """The cost of training, and the speed of labelling validation and test."""

@@ -85,6 +85,23 @@ def f1_interval(
     return _percentiles(resampled, confidence)
 
 
+def f1_intervals(
+    groups: Sequence[tuple[Sequence[SentenceCounts], Sequence[SentenceCounts]]],
+    confidence: float = 0.95,
+    *,
+    draws: int = 2_000,
+    seed: int = 0,
+) -> list[Interval]:
+    """The `f1_interval` of several differences on the same sentences, from the same resamples.
+
+    Raises:
+        ValueError: the runs are not on the same sentences, or one side has more runs.
+    """
+    counts = np.stack([_counts(a, b) for a, b in groups], axis=1)
+    resampled = _f1_difference(_bootstrap(counts, draws, seed))
+    return [_percentiles(resampled[:, place], confidence) for place in range(len(groups))]
+
+
 def f1_mean_interval(
     runs: Sequence[SentenceCounts], confidence: float = 0.95, *, draws: int = 2_000, seed: int = 0
 ) -> Interval:
