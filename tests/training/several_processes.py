@@ -39,7 +39,7 @@ results: dict[str, Any] = {}
 def spec(**changes: Any) -> dict[str, Any]:
     """Three updates per epoch in two processes, a checkpoint after each second update."""
     settings = {"epochs": 2, "batch_size": 4, "save_every": 2, "eval_batch_tokens": 64}
-    settings |= {"head_learning_rate": 0.02, "layer_decay": 0.5, **changes}
+    settings |= {"head_learning_rate": 0.02, "layer_decay": 0.5, "ema": 0.9, **changes}
     return tiny.spec(settings, data=tiny.all_splits())
 
 

@@ -155,13 +155,14 @@ def test_layers_that_cannot_be_trained_whole_are_refused(
     ("changes", "key"),
     [
         ({"trainer": {"sharding": "full"}, "lora": {"dora": True}}, "trainer.sharding"),
+        ({"quantization": {"type": "int8"}, "lora": {"dora": True}}, "backbone.lora.dora"),
         ({"dtype": "bfloat16", "lora": {"modules_to_save": ["norm"]}}, "backbone.lora.modules_to_save"),
         ({"type": "instruct", "lora": {"modules_to_save": ["norm"]}}, "backbone.lora.modules_to_save"),
     ],
 )
 def test_combinations_that_do_not_work_are_refused(changes: dict[str, Any], key: str) -> None:
     """Each is an error when the spec is read."""
-    own = {name: changes[name] for name in ("lora", "dtype") if name in changes}
+    own = {name: changes[name] for name in ("lora", "dtype", "quantization") if name in changes}
     spec = tiny.spec(changes.get("trainer"), backbone=tiny.backbone(unmask="none", **own))
     if "type" in changes:
         del spec["head"]

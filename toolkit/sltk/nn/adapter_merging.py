@@ -89,8 +89,8 @@ def _norm_factor(module: Any, weight: Tensor, transposed: bool) -> Tensor | floa
     if not module.lora_magnitude_vector:
         return 1.0
     (name,) = module.active_adapters
-    trained: Tensor = module.lora_magnitude_vector[name].weight.detach().float()
-    factor = trained / torch.linalg.norm(weight, dim=0 if transposed else 1)
+    trained = module.lora_magnitude_vector[name].weight.detach().float()
+    factor: Tensor = trained / torch.linalg.norm(weight, dim=0 if transposed else 1)
     return factor if transposed else factor.unsqueeze(1)
 
 

@@ -11,7 +11,7 @@ from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
 from ..masks import is_causal
 from ..spec import sharding_rules
-from ..spec.experiment import RunSpec, TrainerSpec, check_layer_decay, check_saved_modules
+from ..spec.experiment import RunSpec, TrainerSpec, check_average, check_layer_decay, check_saved_modules
 
 Objective = Literal["clm", "mlm", "mntp"]
 
@@ -161,6 +161,12 @@ class PretrainSpec(RunSpec):
             about = "`head_learning_rate` is for labelling runs: a language model has no new head"
             raise RefusedError(about, "trainer.head_learning_rate")
         check_layer_decay(self)
+        check_average(self)
+        if self.trainer.ema is not None and self.snapshots is not None:
+            about = (
+                "`snapshots` have the weights of training, not their average: leave out `ema`, or `snapshots`"
+            )
+            raise RefusedError(about, "trainer.ema")
         if self.trainer.sharding != "none":
             sharding_rules.check_model("pre-training", self.backbone)
         if self.snapshots is not None and self.trainer.max_steps is not None:

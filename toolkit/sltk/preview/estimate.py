@@ -254,7 +254,7 @@ def _trained(backbone: PretrainedBackbone, model: Shape) -> list[TrainedWeights]
     layers = {layer.path: layer for layer in _adapted(model, lora)}
     return [
         TrainedWeights(
-            layer.count * lora.r * (layer.inputs + layer.outputs),
+            layer.count * (lora.r * (layer.inputs + layer.outputs) + layer.outputs * lora.dora),
             layer.inputs, lora.r, layer.count, lora.r * max(layer.inputs, layer.outputs),
         )
         for layer in layers.values()

@@ -178,13 +178,14 @@ class TrainingMemory:
         return 2.0 * self._linear if needed else 0.0
 
     def _optimizer(self) -> float:
-        """Two averages per trained weight (8-bit on a GPU only), and the adapters themselves, which are float32."""
+        """Two averages per trained weight (8-bit on a GPU only), adapters, which are float32, and what `ema` keeps."""
         eight_bit = self.trainer.optimizer.endswith("8bit") and self.device == "gpu"
         averages = (
             0.0 if self.trainer.optimizer == "sgd" else 2 * (1 + 4 / _DOUBLE_BLOCK) if eight_bit else 8.0
         )
         adapters = 4 if self.backbone.lora is not None else 0
-        return (averages + adapters) * self._trained_parameters / self.shards
+        average = 4 if self.trainer.ema is not None else 0  # of the weights
+        return (averages + adapters + average) * self._trained_parameters / self.shards
 
     def _gathered(self) -> float:
         """Whole weights in a sharded run, and their gradients: of the embedding and of two blocks, for products."""

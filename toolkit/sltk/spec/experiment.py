@@ -91,7 +91,11 @@ class TrainerSpec(StrictModel):
     required_by: ClassVar[str] = "log_to"
     earlier_defaults: ClassVar[Mapping[str, Any]] = {"gradient_checkpointing": False}
     """Defaults of earlier versions whose effect on a run is that of today's default."""
-    unwritten_defaults: ClassVar[Mapping[str, Any]] = {"head_learning_rate": None, "layer_decay": 1.0}
+    unwritten_defaults: ClassVar[Mapping[str, Any]] = {
+        "head_learning_rate": None,
+        "layer_decay": 1.0,
+        "ema": None,
+    }
 
     epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
     max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
@@ -134,6 +138,13 @@ class TrainerSpec(StrictModel):
     )
     clip: float | None = Field(
         default=1.0, gt=0, description="maximum norm of the gradient; null for no clipping"
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay of a moving average of the trained weights, such as 0.999, which is evaluated and saved in "
+        "their place; null for none",
     )
     gradient_checkpointing: Literal["auto"] | bool = Field(
         default="auto",
@@ -192,7 +203,7 @@ class TrainerSpec(StrictModel):
     @model_validator(mode="after")
     def _check_sharding(self) -> TrainerSpec:
         if self.sharding != "none":
-            sharding_rules.check_training(self.optimizer, self.precision, self.micro_batch_tokens)
+            sharding_rules.check_training(self.optimizer, self.precision, self.micro_batch_tokens, self.ema)
         return self
 
     @model_validator(mode="after")
@@ -235,6 +246,19 @@ def folder_name(name: str) -> str:
     if name in (".", "..") or set(name) & set("/\\") or printable(name) != name:
         raise RefusedError(f"`{name}` cannot name a run directory: leave out slashes and control characters")
     return name
+
+
+def check_average(spec: RunSpec) -> None:
+    """Check that the trained weights are precise enough for a moving average.
+
+    Raises:
+        RefusedError: they are not.
+    """
+    dtype = getattr(spec.backbone, "dtype", "auto")
+    trains_all = getattr(spec.backbone, "trains_all_weights", False)
+    if spec.trainer.ema is not None and trains_all and dtype in ("bfloat16", "float16"):
+        about = f"a moving average of {dtype} weights would not follow them: leave out `backbone.dtype`"
+        raise RefusedError(about, "trainer.ema")
 
 
 def check_layer_decay(spec: RunSpec) -> None:
@@ -474,6 +498,7 @@ class Experiment(RunSpec):
             about = "`head_learning_rate` is for `type: tagger`; a model that generates spans has no new head"
             raise RefusedError(about, "trainer.head_learning_rate")
         check_layer_decay(self)
+        check_average(self)
         return self
 
     @model_validator(mode="after")

@@ -31,7 +31,9 @@ def check_model(kind: str, backbone: Backbone) -> None:
         raise RefusedError(f"{_ABOUT} {reason}", "trainer.sharding", notes=[_NOTE])
 
 
-def check_training(optimizer: str, precision: str, micro_batch_tokens: object) -> None:
+def check_training(
+    optimizer: str, precision: str, micro_batch_tokens: object, ema: float | None = None
+) -> None:
     """Check that training with these settings can be sharded.
 
     Raises:
@@ -44,5 +46,7 @@ def check_training(optimizer: str, precision: str, micro_batch_tokens: object) -
         reason = "is not supported with `precision: fp16`: use `bf16` or `fp32`"
     elif micro_batch_tokens != "auto":
         reason = "needs as many forward passes in each process: leave out `micro_batch_tokens`"
+    elif ema is not None:
+        reason = "is not supported with `ema`"
     if reason is not None:
         raise RefusedError(f"{_ABOUT} {reason}", "sharding")

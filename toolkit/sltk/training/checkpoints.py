@@ -1,6 +1,7 @@
 """Checkpoints: their files, and the newest one that a run can resume from.
 
 trained.safetensors                        the trained weights
+averaged.safetensors                       their moving average, with `trainer.ema`
 optimizer.pt, scheduler.pt, rng_state.pth  as transformers' Trainer writes them; read with `weights_only`
 trainer_state.json, session.json           step, history and callbacks; words and time
 manifest.json                              step, digest of the spec, and SHA-256 of each file
@@ -30,6 +31,7 @@ from ..runtime import processes
 from ..runtime.progress import Progress
 
 TRAINED = "trained.safetensors"
+AVERAGED = "averaged.safetensors"
 STATE = "trainer_state.json"
 SESSION = "session.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
@@ -181,6 +183,8 @@ class ResumePoint:
     """The digest of the spec; a checkpoint of another spec is not used."""
     selects_best: bool
     """Whether the weights of the best epoch are needed at the end."""
+    averages: bool = False
+    """Whether there is a moving average of the weights."""
 
     def newest(self, folder: Path, progress: Progress) -> Path | None:
         """The newest checkpoint that is complete and undamaged; None if there is no complete one.
@@ -242,11 +246,15 @@ class ResumePoint:
         elif None not in (self.spec_digest, about.get("spec")) and about["spec"] != self.spec_digest:
             raise damaged(path / manifest.NAME, "the checkpoint is from a run with another spec")
         self._check_weights(path / TRAINED)
+        if self.averages:
+            self._check_weights(path / AVERAGED, averaged=True)
         return state
 
-    def _check_weights(self, path: Path) -> None:
+    def _check_weights(self, path: Path, *, averaged: bool = False) -> None:
         found = {name: tuple(entry["shape"]) for name, entry in read_header(path).items()}
         for name, shape in self.network.trainable_shapes().items():
+            if averaged and name.startswith("gates."):
+                continue
             if found.pop(name, None) != shape:
                 raise damaged(path, f"`{name}` is missing, or its shape is not {list(shape)}")
         if found:
@@ -271,13 +279,13 @@ def _check_torch_files(folder: Path) -> None:
             raise damaged(path, f"its part `{part}` does not have its checksum")
 
 
-def read_trained(checkpoint: Path) -> dict[str, Tensor]:
-    """The trained weights in a checkpoint.
+def read_trained(checkpoint: Path, name: str = TRAINED) -> dict[str, Tensor]:
+    """The trained weights in a checkpoint, or those in another of its files.
 
     Raises:
         UsageError: the file is damaged, or contains NaN or an infinite value.
     """
-    path = checkpoint / TRAINED
+    path = checkpoint / name
     with report_damage(path):
         state: dict[str, Tensor] = load_file(str(path))
     for name, value in state.items():

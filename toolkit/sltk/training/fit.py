@@ -23,6 +23,7 @@ from .collective import check_setup, newest_checkpoint
 from .loss_scaling import LossScaler
 from .task import NetworkCallback, Task
 from .trainer import PackedTrainer
+from .weight_average import WeightAverage
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -64,7 +65,8 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
             f"sharding: {spec.sharding} has no effect in one process: start several with `torchrun`"
         )
     if resume:
-        point = ResumePoint(task.network, task.spec_digest, selects_best=spec.select == "best")
+        selects_best, averages = spec.select == "best", spec.ema is not None
+        point = ResumePoint(task.network, task.spec_digest, selects_best, averages)
         newest = newest_checkpoint(point, folder, progress)
         progress.note(f"resuming from {newest.name}" if newest else "no checkpoint yet: starting over")
     plan = pass_choice.choose(task, spec, newest, progress)
@@ -76,6 +78,7 @@ def fit(task: Task, spec: TrainerSpec, folder: Path, progress: Progress, *, resu
         final_step = trainer.state.best_global_step
         best = f"update {trainer.state.best_global_step}, {trainer.state.best_metric:.4f}"
         progress.note(f"selected the best epoch by validation: {best}")
+    trainer.use_average()
     evaluated = (entry["step"] for entry in reversed(trainer.state.log_history) if "eval_score" in entry)
     return Fitted(_cost(task, trainer), is_evaluated=next(evaluated, None) == final_step)
 
@@ -148,6 +151,7 @@ def make_trainer(
         scaler=_scaler(task, progress),
         record=task.record,
         rates=rates,
+        average=None if spec.ema is None else WeightAverage(task.network, spec.ema),
     )
     trainer.pop_callback(PrinterCallback)
     reporter.trainer = trainer

@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,21 @@ from ..runtime import processes
 from ..spec.learning_rates import LearningRates
 from ..spec.recipes import Recipe
 from . import parameter_groups, sharded_optimizer, trainer_methods
-from .checkpoints import SESSION, STATE, TRAINED, Session, check_optimizer, checkpoints, read_trained
+from .checkpoints import (
+    AVERAGED,
+    SESSION,
+    STATE,
+    TRAINED,
+    Session,
+    check_optimizer,
+    checkpoints,
+    read_trained,
+)
 from .epoch_batches import EpochBatches, Examples
 from .gradient_average import average_gradients
 from .loss_scaling import ADVICE, LossScaler
 from .micro_batches import MicroBatches, Update
+from .weight_average import WeightAverage
 
 trainer_methods.check(Trainer)
 
@@ -55,6 +66,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         plan: how updates are divided into forward passes.
         note: receives a line when memory runs out and an update is repeated.
         scaler: scales the loss, for float16.
+        average: follows the weights, and is evaluated and saved in their place.
         record: receives the plan, again if it changes.
         rates: the learning rates of the parts of the network.
     """
@@ -76,8 +88,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         rates: LearningRates,
         spec_digest: str | None = None,
         scaler: LossScaler | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
-        self._recipe, self._rates = recipe, rates
+        self._recipe, self._rates, self._average = recipe, rates, average
         self._spec_digest = spec_digest
         self._data_seed = data_seed
         self._score = evaluate
@@ -97,7 +110,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             train_dataset=examples,
             eval_dataset=examples if evaluate else None,  # required but never read: see `evaluate`
             data_collator=examples.collate,
-            callbacks=callbacks,
+            callbacks=callbacks if average is None else [average, *callbacks],
         )
         self.scaler = self.accelerator.scaler = scaler  # saved and restored by the Trainer
         self.micro_batches = MicroBatches(
@@ -252,7 +265,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         """Score the validation data with the `evaluate` of the task."""
         assert self._score is not None
         start_time, start_cpu = time.perf_counter(), time.process_time()
-        shared = processes.broadcast(self._score())  # so that all select the same epoch, and stop together
+        with self._average.in_use() if self._average is not None else nullcontext():
+            score = self._score()
+        shared = processes.broadcast(score)  # so that all select the same epoch, and stop together
         scores = {f"eval_{key}": value for key, value in shared.items()}
         self.session.evaluating += time.perf_counter() - start_time
         self.session.evaluating_cpu += time.process_time() - start_cpu
@@ -330,6 +345,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             path = Path(output_dir) / TRAINED
             save_file(trained, str(path))
             self._manifest.add(path)  # while the optimizer is written
+            if self._average is not None:
+                save_file(self._average.state(), str(path.with_name(AVERAGED)))
             self.session.micro_batch_tokens = self.micro_batches.budget
             atomic.write_json(Path(output_dir) / SESSION, self.session.as_json())
 
@@ -338,6 +355,15 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         state = read_trained(folder)
         with report_damage(folder / TRAINED):
             self.model.load_trainable_state(state)
+        if self._average is not None:
+            averages = read_trained(folder, AVERAGED)
+            with report_damage(folder / AVERAGED):
+                self._average.load(averages)
+
+    def use_average(self) -> None:
+        """End with the averaged weights, if there are some."""
+        if self._average is not None:
+            self._average.apply()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load both from a checkpoint; transformers would train with a new optimizer if the file did not fit."""

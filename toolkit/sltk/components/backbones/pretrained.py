@@ -157,6 +157,14 @@ class PretrainedBackbone(Backbone):
             )
         if self.quantization is not None and self.lora is None and not self.freeze:
             raise ValueError("quantized weights cannot be trained: add `lora`, or `freeze: true`")
+        if (
+            self.quantization is not None
+            and self.quantization.type == "int8"
+            and self.lora
+            and self.lora.dora
+        ):
+            about = "`dora` cannot read the norms of 8-bit weights: use `nf4`, or leave out `dora`"
+            raise RefusedError(about, "lora.dora")
         if self.dtype in ("bfloat16", "float16") and self.lora is not None and self.lora.modules_to_save:
             about = f"layers in `modules_to_save` are float32, and those around them {self.dtype}: leave out `dtype`"
             raise RefusedError(about, "lora.modules_to_save")
