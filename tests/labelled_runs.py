@@ -9,13 +9,16 @@ from typing import Any
 
 from sltk import schemes
 from sltk.rundir.directory import RunDirectory
+from sltk.schemes.names import SchemeName
 from sltk.types import Prediction, Sentence, Span
 
 Labelled = tuple[str, Sequence[Span], Sequence[Span]]
 """Words, gold spans, predicted spans."""
 
 
-def prediction(labelled: Labelled, scores: Sequence[float] | None = None) -> Prediction:
+def prediction(
+    labelled: Labelled, scores: Sequence[float] | None = None, scheme: SchemeName = "IOB2"
+) -> Prediction:
     """A prediction; each word has its score, or those of the span it is in."""
     text, gold, predicted = labelled
     words = text.split(" ")
@@ -24,9 +27,9 @@ def prediction(labelled: Labelled, scores: Sequence[float] | None = None) -> Pre
         if span.score is not None:
             own[span.start : span.end] = [span.score] * (span.end - span.start)
     has_scores = scores is not None or any(span.score is not None for span in predicted)
-    sentence = Sentence(words, tags=schemes.encode(gold, len(words), "IOB2"))
-    tags = schemes.encode(predicted, len(words), "IOB2")
-    return Prediction(sentence, tags, own if has_scores else None, list(predicted), scheme="IOB2")
+    sentence = Sentence(words, tags=schemes.encode(gold, len(words), scheme))
+    tags = schemes.encode(predicted, len(words), scheme)
+    return Prediction(sentence, tags, own if has_scores else None, list(predicted), scheme=scheme)
 
 
 def write_run(
@@ -39,7 +42,8 @@ def write_run(
 ) -> Path:
     """Write what a finished run leaves of the labels of a split."""
     own = [*scores, *[None] * (len(labelled) - len(scores))]
-    predictions = [prediction(each, score) for each, score in zip(labelled, own, strict=True)]
+    scheme = "layers" if spec.get("scheme") == "layers" else "IOB2"
+    predictions = [prediction(each, score, scheme) for each, score in zip(labelled, own, strict=True)]
     RunDirectory(folder).write_predictions(split, predictions)
     counts = {
         "support": sum(len(gold) for _, gold, _ in labelled),

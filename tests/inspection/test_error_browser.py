@@ -116,6 +116,19 @@ def test_runs_of_earlier_versions_can_be_shown() -> None:
     ]
 
 
+def test_nested_spans_have_kinds_and_scores(tmp_path: Path) -> None:
+    """Each of several spans over one word counts, and has its own score."""
+    gold = [Span(0, 4, "PER"), Span(2, 4, "ORG"), Span(2, 3, "LOC")]
+    predicted = [Span(0, 4, "PER", 0.9), Span(2, 4, "ORG", 0.8), Span(2, 3, "GPE", 0.7)]
+    folder = write_run(tmp_path / "nested", [("Ada of Lund University", gold, predicted)], scheme="layers")
+    (sentence,) = read_errors(folder).sentences
+    assert [(each.kind, sentence.confidence(each)) for each in sentence.comparisons] == [
+        ("correct", 0.9),
+        ("wrong type", 0.7),
+        ("correct", 0.8),
+    ]
+
+
 def test_plain_tags_are_spans_of_one_word(tmp_path: Path) -> None:
     """Each word is correct or has the wrong type."""
     folder = write_run(tmp_path / "pos", [("a b", [], [])], scheme="plain", metrics=[{"type": "accuracy"}])

@@ -83,6 +83,8 @@ def test_planted_errors_are_first(study: Path, capsys: pytest.CaptureFixture[str
     result = found(study, capsys)
     assert (result["runs"], result["sentences"], result["of"]) == (4, 48, 48)
     assert (result["probable"], result["disagreements"], result["notes"]) == (3, 6, [])
+    # Of 48 sentences, 47 have a gold span and all a predicted one; the three mistakes and three plants differ.
+    assert result["f1"] == pytest.approx(2 * 42 / (47 + 48), abs=1e-4)
     first, rest = result["listed"][:3], result["listed"][3:]
     numbers = [int(each["predicted"][0]["text"].removeprefix("name")) for each in first]
     assert sorted(numbers) == sorted(PLANTED)

@@ -154,8 +154,8 @@ def _notes(audit: Audit) -> Iterator[str]:
         for corpus, count in counts.corpora.items():
             yield f"{name}: corpus {corpus} annotates {count.annotates}"
     for split, types in audit.between.alone.items():
-        counts = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())
-        yield f"only in {split}: {counts}"
+        numbers = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())
+        yield f"only in {split}: {numbers}"
     if len(audit.splits) > 1:
         yield f"same words with different tags in different splits: {audit.between.noise_count:,}"
     if audit.tokens.note:

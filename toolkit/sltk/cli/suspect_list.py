@@ -17,6 +17,7 @@ def suspect_lines(suspects: Suspects) -> Iterator[str]:
     yield ""
     yield f"annotation compared with {runs}{left_out}"
     yield f"  sentences        {suspects.sentences:,} of {suspects.of:,}, by runs not trained on them"
+    yield f"  agreement        {100 * suspects.f1:.1f} (F1)"
     yield f"  disagreements    {suspects.disagreements:,}, of which {suspects.probable:,} probably in the annotation"
     shown = [each for each in suspects.listed if each.is_probable][:_SHOWN]
     if len(shown) < suspects.probable:

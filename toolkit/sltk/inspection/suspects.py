@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..components.metrics.counting import Counts
 from ..data.dataset_stream import open_splits
 from ..data.datasets import SentenceSource
 from ..errors import Location, Problem, UsageError
@@ -27,6 +28,8 @@ from .error_kinds import Kind, SpanComparison, compare_spans, tag_spans
 from .held_out_runs import HeldOutRun, find_runs, read_held_out, stored_words
 from .run_errors import ComparedSentence
 
+_LOW = 0.5
+"""Agreement below which a note says that so weak models find few errors."""
 LISTED = 1000
 """Number of suspects that are listed; the others are counted."""
 
@@ -84,6 +87,8 @@ class Suspects:
     """Sentences of the data that at least one run labelled without having been trained on it."""
     of: int
     """All sentences of the data."""
+    f1: float
+    """Agreement of the runs with the annotation of these sentences: F1 of spans, or accuracy of plain tags."""
     probable: int
     disagreements: int
     listed: list[Suspect]
@@ -112,6 +117,7 @@ def find_suspects(experiment: Experiment, paths: Sequence[Path], policy: ImportP
     others = [run.folder for run in runs if run.is_plain != is_plain]
     runs = [run for run in runs if run.is_plain == is_plain]
     suspects: list[Suspect] = []
+    counts = Counts()
     total = covered = 0
     for split in open_splits(experiment.data, experiment.scheme).values():
         for sentence in split:
@@ -122,7 +128,7 @@ def find_suspects(experiment: Experiment, paths: Sequence[Path], policy: ImportP
             labelled = [each for each in found if each is not None]
             covered += bool(labelled)
             if labelled:
-                suspects += _of_sentence(split, sentence, labelled, thresholds, is_plain)
+                suspects += _of_sentence(split, sentence, labelled, thresholds, is_plain, counts)
     notes = [note for run in runs for note in run.notes]
     if others:
         kind, other = ("plain tags", "spans") if is_plain else ("spans", "plain tags")
@@ -131,8 +137,12 @@ def find_suspects(experiment: Experiment, paths: Sequence[Path], policy: ImportP
         raise UsageError(_uncovered(runs, folders, notes))
     suspects.sort(key=lambda each: each.rank)
     probable = sum(each.is_probable for each in suspects)
+    f1 = counts.micro()["f1"]
+    if f1 < _LOW:
+        notes.append("the runs agree little with the annotation: most disagreements are errors of the models")
+    listed = suspects[:LISTED]
     return Suspects(
-        len(runs), len(unfinished), covered, total, probable, len(suspects), suspects[:LISTED], notes
+        len(runs), len(unfinished), covered, total, round(f1, 4), probable, len(suspects), listed, notes
     )
 
 
@@ -168,7 +178,9 @@ def _of_sentence(
     labelled: Sequence[ComparedSentence],
     thresholds: dict[str | None, float],
     is_plain: bool,
+    counts: Counts,
 ) -> Iterator[Suspect]:
+    """Yield the disagreements of runs with a sentence, and count how far they agree."""
     gold = (
         tag_spans(sentence.tags or ())
         if is_plain
@@ -183,24 +195,26 @@ def _of_sentence(
     for each in labelled:
         # What the corpus does not annotate is no disagreement.
         predicted = [span for span in each.predicted if span[2] not in hidden]
+        counts.add_spans(gold, predicted)
         for comparison in compare_spans(gold, predicted):
             if comparison.kind != "correct":
                 ways[comparison].append(each.confidence(comparison))
     for comparison, scores in ways.items():
         known = [score for score in scores if score is not None]
         score = sum(known) / len(known) if len(known) == len(scores) else None
+        gold_spans, predicted_spans = (
+            tuple(_span(span, sentence) for span in side) for side in (comparison.gold, comparison.predicted)
+        )
         yield Suspect(
-            split.name,
-            str(Location(sentence.file or "(data)", sentence.line_of(comparison.start))),
-            comparison.kind,
-            *(
-                tuple(_span(span, sentence) for span in side)
-                for side in (comparison.gold, comparison.predicted)
-            ),
-            len(scores),
-            len(labelled),
-            None if score is None else round(score, 4),
-            _threshold(comparison, thresholds),
+            split=split.name,
+            place=str(Location(sentence.file or "(data)", sentence.line_of(comparison.start))),
+            kind=comparison.kind,
+            gold=gold_spans,
+            predicted=predicted_spans,
+            runs=len(scores),
+            of=len(labelled),
+            score=None if score is None else round(score, 4),
+            threshold=_threshold(comparison, thresholds),
         )
 
 
