@@ -211,7 +211,7 @@ def test_counts_of_overlapping_and_discontinuous_spans(tmp_path, capsys):
         "6 spans overlap: 3 inside others, 2 over the same words, 2 crossing; 3 layers hold all"
         in printed.out
     )
-    assert "1 discontinuous spans" in printed.out
+    assert "discontinuous spans: 1" in printed.out
     assert "`head: {type: span}` and `{type: layered}`" in printed.err
     path = tmp_path / "layers.conll"
     path.write_text("a\tB-X|B-Y\nb\tI-X\n")

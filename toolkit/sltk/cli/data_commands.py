@@ -107,7 +107,7 @@ def _print_overlaps(counts: dict[str, Any]) -> None:
         )
         print_info(f"a head with one tag per word leaves some out: {KEEP_OVERLAPS}")
     if number := counts.get("discontinuous"):
-        print_result(f"{number} discontinuous spans")
+        print_result(f"discontinuous spans: {number}")
 
 
 def _print_arcs(counts: dict[str, Any]) -> None:
@@ -292,8 +292,8 @@ def _scored_sources(
         )
     if style != "auto":
         raise UsageError(f"`--tag-style` is for columns: with --reader it is `--option tag_style={style}`")
-    sources = (build_reader(reader, str(source), option) for source in (gold, predicted))
-    return scored_sources(*sources, None if scheme == "auto" else scheme, mode, metric)
+    one, other = (build_reader(reader, str(source), option) for source in (gold, predicted))
+    return scored_sources(one, other, None if scheme == "auto" else scheme, mode, metric)
 
 
 def _metric(name: str | None, options: list[str], mode: str | None) -> Metric | None:
