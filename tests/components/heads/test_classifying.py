@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+import tiny
+from sltk.cli import main
 from sltk.components.heads import LinearHead, MlpHead
 from sltk.components.slots import Head
 from sltk.errors import SpecError
@@ -66,6 +70,19 @@ def test_weights_are_reported_with_their_mean() -> None:
         "class weights: O 0.5, B-B 1, B-A 3, I-A 3; mean over the training data 1.5",
         "class weights: 1 without a training example, so their weights have no effect: I-B",
     ]
+
+
+def test_check_data_reports_the_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`sltk check --data` computes them without a model; an unknown name is an error at its key."""
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(tiny.spec(head={"type": "linear", "class_weights": "balanced"})))
+    assert main(["check", str(path), "--data"]) == 0
+    assert "note: class weights (balanced): O 0.1646, " in " ".join(capsys.readouterr().err.split())
+    path.write_text(yaml.safe_dump(tiny.spec(head={"type": "linear", "class_weights": {"positiv": 2}})))
+    assert main(["check", str(path), "--data"]) == 2
+    error = capsys.readouterr().err
+    assert "(head.class_weights.positiv)" in error
+    assert "did you mean `positive`?" in error
 
 
 def test_defaults_are_not_written() -> None:

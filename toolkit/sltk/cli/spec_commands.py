@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, InvalidSpecError, Problem, UsageError
+from ..runtime.progress import Progress, reporting_to
 from .app import (
     ImportsOption,
     JsonOption,
@@ -155,8 +156,16 @@ def _check(
         return [*missing, *models], None
     if missing:
         raise InvalidSpecError(missing)
-    reports, warnings = audit_data(checked.runs, similarity)
+    with reporting_to(_Notes()):
+        reports, warnings = audit_data(checked.runs, similarity)
     return [*models, *warnings], reports[0] if len(checked.runs) == 1 else None
+
+
+class _Notes(Progress):
+    """Prints what is learned from the data before training, such as class weights."""
+
+    def note(self, message: str) -> None:
+        print_info(f"note: {message}")
 
 
 def _show_data(report: DataReport) -> None:

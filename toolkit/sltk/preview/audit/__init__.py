@@ -7,14 +7,19 @@ warnings.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...components.heads.classifying import ClassifyingHead
+from ...components.slots import Head
 from ...data.dataset_stream import open_splits
 from ...data.empty_data import check_not_empty
 from ...errors import Problem
+from ...schemes.labels import LabelSet
 from ...spec.experiment import Experiment
 from ...spec.loading import Loaded
+from ...types import Sentence
 from . import findings
 from .between import Between, compare
 from .counts import SplitCounter, SplitCounts
@@ -72,6 +77,7 @@ def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
     Raises:
         DataError: a source is missing or malformed, or has no span.
         ModelError: the tokenizer's files are damaged.
+        SpecError: keys of the head do not fit the training data.
     """
     experiment = loaded.spec
     splits = open_splits(experiment.data, experiment.scheme)
@@ -97,6 +103,7 @@ def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
         counts[name], indices[name] = counter.counts(split), counter.index
         if subword_counter is not None:
             subwords[name] = subword_counter.counts()
+    _check_head(loaded, splits["train"], counts["train"])
     between = compare(splits, counts, indices)
     near = None if search is None else search.find(list(splits.values()), list(indices.values()))
     warnings = [
@@ -109,6 +116,21 @@ def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
 def _place(experiment: Experiment, split: str) -> str:
     """The key of the spec that gives a split."""
     return "data.folds" if split == "test" and experiment.data.folds is not None else f"data.{split}"
+
+
+def _check_head(loaded: Loaded[Experiment], training: Iterable[Sentence], counts: SplitCounts) -> None:
+    """Compute what the head learns from the training data before training, which it reports; see `Head.fitted`.
+
+    Raises:
+        SpecError: its keys do not fit the data.
+    """
+    head, scheme, fitted = loaded.spec.head, loaded.spec.scheme, type(loaded.spec.head).fitted
+    has_weights = getattr(head, "class_weights", None) is not None
+    if fitted is Head.fitted or (fitted is ClassifyingHead.fitted and not has_weights):
+        return
+    labels = LabelSet.plain(counts.types) if scheme == "plain" else LabelSet.of_types(counts.types, scheme)
+    with loaded.locate_errors():
+        head.fitted([*training], labels)
 
 
 __all__ = ["SIMILARITY", "Audit", "audit"]
