@@ -150,8 +150,8 @@ def _near_duplicates(audit: Audit) -> _Rows:
 
 
 def _notes(audit: Audit) -> Iterator[str]:
-    for name, counts in audit.splits.items():
-        for corpus, count in counts.corpora.items():
+    for name, each in audit.splits.items():
+        for corpus, count in each.corpora.items():
             yield f"{name}: corpus {corpus} annotates {count.annotates}"
     for split, types in audit.between.alone.items():
         numbers = ", ".join(f"{type_} ({count:,})" for type_, count in types.items())

@@ -148,10 +148,12 @@ def _problems(source: _Source, train: dict[str, _Source]) -> Iterator[Problem]:
     place, name = f"{source.place}.annotates", source.corpus.name
     for missing in sorted(source.types - set(annotates)):
         message = f"corpus `{name}` has spans of `{missing}`, which `annotates` does not list"
-        advice = f"add it, or leave these spans out with `labels: {{{missing}: O}}`"
-        yield Problem(
-            message, path=place, suggestion=nearest(missing, set(annotates) - source.types), notes=(advice,)
+        own = ", ".join(
+            f"{label}: O" for label in sorted(source.labels) if source.corpus.label_of(label) == missing
         )
+        advice = f"add it, or leave these spans out with `labels: {{{own}}}`"
+        near = nearest(missing, set(annotates) - source.types)
+        yield Problem(message, path=place, suggestion=near, notes=(advice,))
     known = source.types.union(*(other.types for other in train.values()))
     if train and all(other.is_whole for other in train.values()):
         for number, unknown in enumerate(annotates):

@@ -18,6 +18,7 @@ from ..data.raw import raw_examples, read
 from ..data.splits import SPLITS
 from ..errors import RunError
 from ..exporting import export
+from ..models.partial_scoring import scorable
 from ..runtime.progress import Progress
 from ..spec.experiment import DataSpec, Experiment
 from ..spec.instruct_settings import InstructSpec
@@ -173,7 +174,9 @@ def verify(small: Experiment, folder: Path, progress: Progress) -> None:
         _check_same(before, labelled, "loaded from its run directory")
     export(folder / "run", folder / "exported")
     unlabelled = [replace(prediction.sentence, tags=None, spans=None) for prediction in labelled]
-    exported = run.load(folder / "exported").predict(unlabelled)
+    labeller = run.load(folder / "exported")
+    # Scored predictions have no spans of types that the corpus of a sentence does not annotate.
+    exported = [scorable(each, labeller.model.labels) for each in labeller.predict(unlabelled)]
     _check_same([prediction.tags for prediction in labelled], exported, "exported and loaded")
     example = " ".join(f"{word}/{tag}" for word, tag in zip(exported[0].words, exported[0].tags, strict=True))
     progress.note(f"rehearsal: loaded and exported models agree; one prediction: {example}")
