@@ -149,7 +149,7 @@ def test_yaml_validates(block: Block, tmp_path: Path) -> None:
     kind = spec_kind(spec)
     if tuning.has_space(spec):
         assert tuning.plan(spec).size > 1
-    elif kind in ("sweep", "search"):
+    elif kind in ("sweep", "search", "folds"):
         assert sweeps.plan(spec).runs
     elif kind == "pretraining":
         assert loading.load_as(PretrainSpec, spec).spec.name

@@ -26,7 +26,9 @@ ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 SWEEPS = [name for name in ALL if name.startswith("sweep_")]
 PRETRAINING = [name for name in ALL if spec_kind(EXPERIMENTS / f"{name}.yaml") == "pretraining"]
 SEARCHES = [name for name in ALL if name not in SWEEPS and tuning.has_space(EXPERIMENTS / f"{name}.yaml")]
-SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING + SEARCHES]
+DESIGNS = ["curve_quickstart", "folds_quickstart"]
+"""Sweeps over the data of a spec: learning curves and cross-validation."""
+SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING + SEARCHES + DESIGNS]
 MODELS = {
     "llama2_7b": ("meta-llama/Llama-2-7b-hf", 33_554_432),
     "mistral_7b": ("mistralai/Mistral-7B-v0.1", 27_262_976),
@@ -72,6 +74,15 @@ def test_every_value_of_a_search_is_valid_without_data_or_models(name: str) -> N
     plan = tuning.plan(EXPERIMENTS / f"{name}.yaml")
     check_models([LabellingPreview(run.loaded) for run in plan.variants()])
     assert plan.name == name
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_evaluation_design_is_valid(name: str) -> None:
+    """Its runs load; the quickstart has no files to miss."""
+    plan = sweeps.plan(EXPERIMENTS / f"{name}.yaml")
+    check_models([LabellingPreview(run.loaded) for run in plan.runs])
+    assert plan.name == name
+    assert len(plan.runs) == {"curve_quickstart": 8, "folds_quickstart": 10}[name]
 
 
 @pytest.mark.parametrize("name", PRETRAINING)

@@ -25,7 +25,7 @@ from . import (
 )
 from .arm_tables import arm_table, cost_table, learning_table
 from .arrangement import arrange
-from .comparability import flat
+from .comparability import LIMITS, flat
 from .comparisons import compare_declared, missing_comparisons
 from .discovery import CollectedRuns, collect
 from .fold_pooling import pooled
@@ -282,7 +282,9 @@ def _data_lines(tasks: Sequence[StudyTask]) -> Iterator[str]:
     """Data and scoring of each task, and the versions of sltk that made the runs."""
     for task in tasks:
         first = next(task.records())
-        known = "; ".join(f"{key} {value}" for key, value in flat(first.data) if value is not None)
+        varied = LIMITS if size_curves.has_sizes(task) else ()
+        items = ((key, value) for key, value in flat(first.data) if key not in varied)
+        known = "; ".join(f"{key} {value}" for key, value in items if value is not None)
         yield f"{task.name}: {known}."
         for split, scores in first.scores.items():
             yield f"{split} scored by {scores.get('signature', 'an unnamed metric')}."

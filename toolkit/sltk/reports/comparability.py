@@ -45,7 +45,9 @@ def differences(one: RunRecord, other: RunRecord) -> list[str]:
 
 _USE_OF_CORPORA = {"annotates", "labels", "weight"}
 """What a run makes of the corpora of its training data. Arms of a study may differ in it: they have the same text."""
-_SETTINGS = ("train.reader.temperature", "train.reader.limit", "folds.train_limit")
+LIMITS = ("train.reader.limit", "folds.train_limit")
+"""Keys of a record's data that limit the number of training sentences."""
+_SETTINGS = ("train.reader.temperature", *LIMITS)
 """Keys of the training data that arms may differ in: the test data stays the same."""
 
 

@@ -81,6 +81,8 @@ def _rows(task: StudyTask, one: Configuration, other: Configuration) -> list[Sli
     names, groups = [], []
     for place, (dimension, classes) in enumerate(DIMENSIONS.items()):
         sides = [[_classes(each, seed, split, place) for seed in seeds] for each in (one, other)]
+        if not _have_same_gold([*sides[0], *sides[1]]):
+            continue
         for number, name in enumerate(classes):
             groups.append(([run[number] for run in sides[0]], [run[number] for run in sides[1]]))
             names.append((dimension, name))
@@ -100,6 +102,11 @@ def _classes(
     documents = record.documents.get(split)
     counts = class_counts(record.slices[split], dimension)
     return counts if documents is None else {key: each.summed(documents) for key, each in counts.items()}
+
+
+def _have_same_gold(runs: Sequence[dict[int, SentenceCounts]]) -> bool:
+    """Whether the gold spans are in the same classes in all runs: not if their training data differs."""
+    return all(run[key].gold == counts.gold for run in runs for key, counts in runs[0].items())
 
 
 def _mean_f1(runs: Sequence[SentenceCounts]) -> float:
