@@ -101,6 +101,7 @@ def test_runs_without_scores_have_no_confidence(
     assert main(["report", "--errors", str(folder), "-o", str(tmp_path / "page.html")]) == 0
     assert "stores no scores" in capsys.readouterr().err
     data = data_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert data["runs"] == ["old"]
     assert data["sentences"][0][2] == [[[[0, 1, 1]], [[KINDS.index("wrong type"), [0], [0]]]]]
 
 
@@ -120,7 +121,10 @@ def test_nested_spans_have_kinds_and_scores(tmp_path: Path) -> None:
     """Each of several spans over one word counts, and has its own score."""
     gold = [Span(0, 4, "PER"), Span(2, 4, "ORG"), Span(2, 3, "LOC")]
     predicted = [Span(0, 4, "PER", 0.9), Span(2, 4, "ORG", 0.8), Span(2, 3, "GPE", 0.7)]
-    folder = write_run(tmp_path / "nested", [("Ada of Lund University", gold, predicted)], scheme="layers")
+    folder = write_run(
+        tmp_path / "nested", [("Ada of Lund University", gold, predicted)], scheme="layers", name="study"
+    )
+    assert read_errors(folder).name == "study (nested)"
     (sentence,) = read_errors(folder).sentences
     assert [(each.kind, sentence.confidence(each)) for each in sentence.comparisons] == [
         ("correct", 0.9),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..components.metrics import SeqevalMetric
 from ..errors import DataError, Problem, UsageError
+from ..files.paths import resolved
 from ..rundir.scored_predictions import (
     SentenceScores,
     TaggedSentence,
@@ -102,7 +103,10 @@ def read_errors(folder: Path, split: str | None = None) -> RunErrors:
         raise DataError.at(str(error), path) from error
     if span_metric(spec) is not None:
         _check_counts(sentences, metrics[split], path)
-    return RunErrors(folder, str(spec.get("name", folder.name)), split, scheme, scores is not None, sentences)
+    name, folder_name = str(spec.get("name", "")), resolved(folder).name
+    # Runs of a sweep share the name of their spec.
+    shown = name if name == folder_name else " ".join(filter(None, (name, f"({folder_name})")))
+    return RunErrors(folder, shown, split, scheme, scores is not None, sentences)
 
 
 def _checked(folder: Path) -> Path:
