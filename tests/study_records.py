@@ -116,11 +116,13 @@ def cross_validated(
 
 
 def codes(counts: SentenceCounts) -> list[str]:
-    """Classes of spans that fit the counts: correct spans have one word, others two."""
-    return [
-        correct * "b00000" + (gold - correct) * "g01000" + (predicted - correct) * "p01001"
-        for gold, predicted, correct in zip(counts.gold, counts.predicted, counts.correct, strict=True)
-    ]
+    """Classes of spans that fit the counts: the first gold span of a sentence has one word, all others two."""
+    made = []
+    for gold, predicted, correct in zip(counts.gold, counts.predicted, counts.correct, strict=True):
+        letters = "b" * correct + "g" * (gold - correct)
+        spans = [f"{letter}0{min(place, 1)}000" for place, letter in enumerate(letters)]
+        made.append("".join(spans) + (predicted - correct) * "p01001")
+    return made
 
 
 def record(rng, mask, seed, quality, gold, types, data, settings):
