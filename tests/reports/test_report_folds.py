@@ -10,13 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sltk
 import study_records
+import tiny
+from sltk.components.readers.grammar import GrammarReader
 from sltk.data.slices import DIMENSIONS
 from sltk.errors import DataError, UsageError
 from sltk.reports import fold_tables, size_curves, slice_tables
 from sltk.reports.arrangement import arrange
 from sltk.reports.assembly import write_report
 from sltk.reports.comparisons import compare_with_baseline
+from sltk.reports.discovery import collect
 from sltk.reports.fold_pooling import pooled
 from sltk.reports.run_records import RunRecord, SentenceCounts, read_records, write_records
 from sltk.reports.significance.dependent_folds import corrected_interval, corrected_t
@@ -232,6 +236,24 @@ def test_classes_that_depend_on_other_training_data_are_not_compared(records: li
     ]
     ((_, _, rows),) = slice_tables.slice_pairs(task(changed))
     assert {row.dimension for row in rows} == set(DIMENSIONS) - {"same span in training"}
+
+
+def test_runs_of_folds_are_read_as_one(tmp_path: Path) -> None:
+    """A sweep over folds is one run of the report, whose counts and classes cover each sentence of the data once."""
+    spec = tiny.spec({"max_steps": 1, "epochs": 1}, executor={"type": "local", "isolated": False})
+    spec["data"] = {"train": {"type": "grammar", "count": 10}, "folds": {"k": 2}}
+    outcome = sltk.sweep(spec, tmp_path / "cv")
+    assert outcome.names("done") == ["fold=1", "fold=2"]
+    (run,), notes = pooled(collect([tmp_path / "cv"]).records)
+    assert notes == []
+    assert (len(run.counts["test"]), run.train_sentences) == (10, 5)
+    sentences = list(GrammarReader(count=10).read())
+    gold = sum(tag.startswith("B-") for sentence in sentences for tag in sentence.tags or ())
+    assert (sum(run.counts["test"].gold), run.scores["test"]["support"]) == (gold, gold)
+    assert sum(code.count("g") + code.count("b") for code in run.slices["test"]) == gold
+    assert sum(sum(counts.predicted) for counts in class_counts(run.slices["test"], 4).values()) == sum(
+        run.counts["test"].predicted
+    )
 
 
 def test_a_report_of_folds(records: list[RunRecord], tmp_path: Path) -> None:
