@@ -19,6 +19,11 @@ from sltk.models import evaluation, tagging
 from sltk.models.partial_scoring import by_corpus
 from sltk.nn.batching import batch_on, pack
 from sltk.nn.frozen_vectors import FrozenVectors, TrainingVectors
+from sltk.reports.arrangement import arrange
+from sltk.reports.comparability import differences
+from sltk.reports.discovery import collect
+from sltk.reports.result_tables import corpus_table
+from sltk.reports.run_records import Arm
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
 from sltk.subwords.samples import by_token_budget
@@ -124,13 +129,31 @@ def test_a_resumed_run_ends_the_same(
 
 def test_reports_show_corpora(trained: tuple[Path, tiny.RecordingProgress], tmp_path: Path) -> None:
     """`sltk report` has a table of corpora, also from records."""
-    from sltk.reports.arrangement import arrange
-    from sltk.reports.assembly import collect
-    from sltk.reports.result_tables import corpus_table
-
     table = corpus_table(arrange(collect([trained[0]]).records)[0])
     assert table is not None
     assert table.columns == ("configuration", "people", "places", "all")
+
+
+def test_arms_may_differ_in_their_use_of_corpora(trained: tuple[Path, tiny.RecordingProgress]) -> None:
+    """Arms that differ in what they make of the same training text can be compared; those on other text cannot."""
+    record = collect([trained[0]]).records[0].model_copy(update={"arm": Arm()})
+
+    def other(source: dict[str, Any], **reader: Any) -> Any:
+        train = record.data["train"]["reader"]
+        sources = [train["sources"][0] | source, *train["sources"][1:]]
+        return record.model_copy(
+            update={"data": record.data | {"train": {"reader": train | {"sources": sources} | reader}}}
+        )
+
+    assert (
+        differences(record, other({"annotates": "all", "weight": 2, "labels": {"PER": "X"}}, temperature=5))
+        == []
+    )
+    assert (
+        differences(*(run.model_copy(update={"arm": None}) for run in (record, other({"annotates": "all"}))))
+        != []
+    )
+    assert differences(record, other({"reader": {"type": "conll", "path": "other.conll"}})) != []
 
 
 def test_hidden_predictions_are_not_scored(data: dict[str, Any], trained: tuple[Path, Any]) -> None:

@@ -44,19 +44,19 @@ def differences(one: RunRecord, other: RunRecord) -> list[str]:
 
 
 _USE_OF_CORPORA = {"annotates", "labels", "weight"}
-"""What a run makes of the corpora of its training data. Arms of a study may differ in it: they have the same text."""
+"""What a run makes of the corpora of its training data. Named arms may differ in it: they have the same text."""
+_SAMPLING = "train.reader.temperature"
 LIMITS = ("train.reader.limit", "folds.train_limit")
-"""Keys of a record's data that limit the number of training sentences."""
-_SETTINGS = ("train.reader.temperature", *LIMITS)
-"""Keys of the training data that arms may differ in: the test data stays the same."""
+"""Keys of a record's data that limit the number of training sentences. Runs may differ in them: the test data stays the
+same."""
 
 
 def _identity(record: RunRecord) -> Iterator[tuple[str, Any]]:
-    yield from (
-        (key, _text_only(value) if key == "train.reader.sources" else value)
-        for key, value in flat(record.data)
-        if key not in _SETTINGS
-    )
+    for key, value in flat(record.data):
+        if record.arm is not None and key == "train.reader.sources":
+            yield key, _text_only(value)
+        elif key not in LIMITS and (record.arm is None or key != _SAMPLING):
+            yield key, value
     for split, scores in record.scores.items():
         # Signatures contain the version of sltk, but runs of different versions may be compared.
         yield f"{split}.scored by", re.sub(r"\|sltk:[^|]*", "", str(scores.get("signature", "")))
