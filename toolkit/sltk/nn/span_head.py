@@ -11,6 +11,7 @@ the same scores for predictions.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ from .softmax_head import HeadModule, as_numpy
 from .transfer import on_host, to_device
 
 Booleans = NDArray[np.bool_]
+_SPANS = 0.02
 
 
 class SpanScorerModule(nn.Module):
@@ -63,6 +65,8 @@ class MlpSpanScorer(SpanScorerModule):
         super().__init__(hidden_size, size, max_width, classes, dropout)
         self.widths = nn.Parameter(torch.zeros(max_width, size))
         self.output = nn.Linear(size, classes, dtype=torch.float32)
+        with torch.no_grad():
+            self.output.bias.copy_(_prior(classes))
 
     def forward(self, starts_NP: Tensor, ends_NP: Tensor, width: int) -> Tensor:
         """Scores [N, C]."""
@@ -82,7 +86,7 @@ class BiaffineSpanScorer(SpanScorerModule):
 
     def __init__(self, hidden_size: int, size: int, max_width: int, classes: int, dropout: float) -> None:
         super().__init__(hidden_size, size, max_width, classes, dropout)
-        self.widths = nn.Parameter(torch.zeros(max_width, classes))
+        self.widths = nn.Parameter(_prior(classes).repeat(max_width, 1))
         self.pairs = nn.Parameter(torch.empty(classes, size + 1, size + 1))
         nn.init.normal_(self.pairs, std=1 / (size + 1))
 
@@ -100,6 +104,16 @@ class BiaffineSpanScorer(SpanScorerModule):
     def stored(self) -> SpanScorer:
         """The same in numpy."""
         return BiaffineScorer(as_numpy(self.widths), as_numpy(self.pairs))
+
+
+def _prior(classes: int) -> Tensor:
+    """[C]: initial scores, with which a candidate is a span with probability `_SPANS`, of any type alike.
+
+    Otherwise the first updates would only learn that most candidates are no span (Lin et al., ICCV 2017, section 4.1).
+    """
+    prior = torch.zeros(classes)
+    prior[0] = math.log((1 - _SPANS) / _SPANS * max(1, classes - 1))
+    return prior
 
 
 class SpanHeadModule(HeadModule):
