@@ -288,7 +288,7 @@ def test_conversion_keeps_everything_that_the_writer_supports():
     )
     (line,) = JsonlWriter().render(Conversion(reader).predictions())
     assert '"type": "Y"' in line
-    assert '"tag": "I-X"' in line
+    assert '"tag": "I-X|B-Y"' in line
     assert "".join(ConllWriter().render(Conversion(tagged("VERB")).predictions())) == "w0\tVERB\n\n"
 
 

@@ -116,7 +116,7 @@ def _notes(files: TagFiles, scores: dict[str, Any]) -> list[str]:
     """How the tags are written, if not in the form `B-PER`, and what is odd about them."""
     gold, predicted = files.styles
     warnings = [f"warning: {files.warning}"] if files.warning else []
-    tags = (name if is_layered(name) else f"B-{name}" for name in scores["per_type"])
+    tags = (name if is_layered(name) else f"B-{name}" for name in scores.get("per_type", {}))
     layered = next(filter(is_layered, tags), None)
     if layered is not None and files.scheme not in ("layers", "plain"):
         about = f"`{layered}` looks like the tags of several layers, but is read as one"

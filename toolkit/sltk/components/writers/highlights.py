@@ -70,7 +70,7 @@ def whole_spans(prediction: Prediction) -> list[Span]:
         elif (span.type, span.fragments) not in joined:
             joined.add((span.type, span.fragments))
             wholes.append(replace(span, start=span.fragments[0][0], end=span.fragments[-1][1]))
-    return sorted(wholes)
+    return wholes
 
 
 def joined_changes(prediction: Prediction) -> Iterator[Unused]:
