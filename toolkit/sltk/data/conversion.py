@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .. import schemes
 from ..components.slots import Reader
 from ..schemes.names import SchemeName
 from ..types import Prediction
 from .changes import Changes
 from .corpora import open_sentences
-from .datasets import OVERLAPPING, REPEATED, Dataset, annotated_spans, left_out_span, to_dataset
+from .datasets import OVERLAPPING, REPEATED, Dataset, annotated_spans, to_dataset
 from .raw import RawDataset
 
 
@@ -43,18 +42,19 @@ class Conversion:
         for raw in self._stream.chunks():
             data = to_dataset(raw, self.scheme)
             self.repaired += data.repaired
-            # Writers report overlapping spans that their format does not hold.
-            self.changes.add(unused for unused in data.unused if not unused.reason.endswith(OVERLAPPING))
-            yield from self._gold_predictions(raw, data)
+            # Writers report the spans that their format does not hold.
+            self.changes.add(
+                unused for unused in data.unused if not unused.reason.endswith((OVERLAPPING, REPEATED))
+            )
+            yield from _gold_predictions(raw, data)
 
-    def _gold_predictions(self, raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
-        """Predictions with the gold annotation, of sentences without it, so that it is not written twice.
 
-        `spans` include overlapping ones, for writers that support them; `tags` do so in the scheme `layers`.
-        """
-        for sentence, converted in zip(raw.sentences, data, strict=True):
-            bare = replace(converted, tags=None, spans=None)
-            spans, repeated = schemes.encodable(annotated_spans(sentence, raw, converted), "layers")
-            if data.scheme != "layers":
-                self.changes.add(left_out_span(span, sentence, REPEATED) for span in repeated)
-            yield Prediction(bare, list(converted.tags or ()), None, spans, scheme=data.scheme)
+def _gold_predictions(raw: RawDataset, data: Dataset) -> Iterator[Prediction]:
+    """Predictions with the gold annotation, of sentences without it, so that it is not written twice.
+
+    `spans` include overlapping ones, for writers that support them; `tags` do so in the scheme `layers`.
+    """
+    for sentence, converted in zip(raw.sentences, data, strict=True):
+        bare = replace(converted, tags=None, spans=None)
+        spans = sorted(annotated_spans(sentence, raw, converted))
+        yield Prediction(bare, list(converted.tags or ()), None, spans, scheme=data.scheme)

@@ -47,7 +47,10 @@ class ConllWriter(Writer):
             _, lost = schemes.encodable(prediction.spans, cast(SchemeName, prediction.scheme))
             for span in lost:
                 words = " ".join(prediction.words[span.start : span.end])
-                reason = f"`{words}` ({span.type}) overlaps a longer or an earlier span: the scheme layers holds both"
+                why = "overlaps a longer or an earlier span: the scheme layers holds both"
+                if prediction.spans.count(span) > 1:
+                    why = "is annotated twice"
+                reason = f"`{words}` ({span.type}) {why}"
                 yield replace(change(prediction.sentence, reason), type=span.type, adjusted=False)
         yield from joined_changes(prediction)
         yield from self._text_changes(prediction)
