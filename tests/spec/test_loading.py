@@ -131,7 +131,7 @@ word_column = 0, label_column = -1, labels = tags, separator, comment, document_
            |
          9 |   type: crff
            |         ^^^^ did you mean `crf`?
-           = available heads: crf, linear, mlp""",
+           = available heads: crf, layered, linear, mlp, span""",
         id="unknown key and unknown component, both reported",
     ),
     pytest.param(
@@ -219,7 +219,7 @@ word_column = 0, label_column = -1, labels = tags, separator, comment, document_
         error: unknown head `crff`
           --> --set head.type=crff   (head.type)
            = did you mean `crf`?
-           = available heads: crf, linear, mlp
+           = available heads: crf, layered, linear, mlp, span
 
         error: expected a whole number, found `1.5`
           --> --set seed=1.5   (seed)""",

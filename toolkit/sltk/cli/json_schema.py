@@ -34,7 +34,8 @@ def spec_schema() -> dict[str, Any]:
         for model in (Experiment, PretrainSpec, SweepPart, SearchPart, TuningPart)
     )
     own = {key: sweep["properties"][key] for key in ("sweep", "executor")}
-    own["search"] = {"anyOf": [part["properties"]["search"] for part in (search, tuning)]}
+    masks, values = (part["properties"]["search"] for part in (search, tuning))
+    own["search"] = {"if": {"required": ["space"]}, "then": values, "else": masks}
     extends = {"type": "string", "description": "another spec that this one starts from"}
     top = {
         name: {"description": field.description}

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Overlap = Literal["none", "nested", "any"]
+ScorerName = Literal["mlp", "biaffine"]
+"""How candidates are scored: see `span_scoring`."""
 
 
 class SpanChoice(NamedTuple):

@@ -14,13 +14,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .span_choice import ScorerName
 from .tag_transitions import Floats, Integers
 
-ScorerName = Literal["mlp", "biaffine"]
 _ROWS = 16384
 """Candidates that are scored together."""
 

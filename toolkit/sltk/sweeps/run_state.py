@@ -112,7 +112,7 @@ def _metrics_damages(run: PlannedRun, folder: Path, row: Row) -> Iterator[str]:
         if not (folder / name).is_file():
             yield f"{name} is missing"
     for split in splits:
-        if not any((folder / "predictions").glob(f"{split}.*")):
+        if not (folder / "predictions" / f"{split}.conll").is_file():
             yield f"predictions/{split}.conll is missing"
 
 

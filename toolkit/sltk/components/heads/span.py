@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ...decoding.span_choice import Overlap
-from ...decoding.span_scoring import ScorerName
+from ...decoding.span_choice import Overlap, ScorerName
 from ...errors import Problem, SpecError, nearest
 from ...runtime.progress import current
 from ...schemes import resolve_overlaps
