@@ -186,7 +186,12 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
         origin = record.origin
         cells = (
             *(task.name, record.name, configuration.label, configuration.mask or "", record.seed),
-            *(record.scores.get(split, {}).get(name, "") for split, name in scores),
+            *(
+                ""
+                if task.is_search and split not in task.splits
+                else record.scores.get(split, {}).get(name, "")
+                for split, name in scores
+            ),
             *(record.train.get(name, "") for name in _COSTS),
             *(record.train.get(name, "") for name in added),
             *((origin.run, origin.snapshot) if origin else ("", "")),

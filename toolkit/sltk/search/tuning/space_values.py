@@ -58,7 +58,7 @@ class SpaceKey:
         """The choices by label, in the order of the spec; equal texts get a number."""
         labels: dict[str, Node] = {}
         for node in self._inner.value:
-            text = label = value_text(Setting(self.key, self.entry.key, node)) or "''"
+            text = label = self._label(node)
             count = 1
             while label in labels:
                 count += 1
@@ -66,15 +66,25 @@ class SpaceKey:
             labels[label] = node
         return labels
 
+    def _label(self, node: Node) -> str:
+        """A choice in text. It stays when a spec is stored: `1e-3` and `0.001` have the same."""
+        if isinstance(node.value, float):
+            return repr(float(node.value))
+        return value_text(Setting(self.key, self.entry.key, node)) or "''"
+
     def test_values(self) -> list[Value]:
-        """The values to validate: all choices, or both ends of the range and a value between them."""
+        """The values to validate: all choices, or both ends of the range."""
         if self.range.bounds is None:
             return list(self.choices)
         low, high = self.range.bounds
-        if self.range.kind == "int":
-            return [int(low), int(high)]
-        inside = low * (high / low) ** _INSIDE if self._is_log else low + (high - low) * _INSIDE
-        return [float(low), float(high), inside]
+        return [int(low), int(high)] if self.range.kind == "int" else [float(low), float(high)]
+
+    def inner_values(self) -> list[Value]:
+        """A value between the ends of a range of fractions, to validate if the ends are valid; else none."""
+        if self.range.bounds is None or self.range.kind == "int":
+            return []
+        low, high = self.range.bounds
+        return [low * (high / low) ** _INSIDE if self._is_log else low + (high - low) * _INSIDE]
 
     @property
     def _is_log(self) -> bool:

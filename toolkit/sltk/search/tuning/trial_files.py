@@ -106,5 +106,7 @@ def pruned_reason(folder: Path) -> str | None:
 
 
 def reason_text(pruned: Mapping[str, Any]) -> str:
-    """`stopped after epoch 2 of 5: 0.4312`."""
-    return f"stopped after epoch {pruned.get('epoch')}: {pruned.get('score')}"
+    """`stopped after epoch 2, validation 0.4312`."""
+    score = pruned.get("score")
+    shown = f", validation {score:.4f}" if isinstance(score, int | float) else ""
+    return f"stopped after epoch {pruned.get('epoch')}{shown}"

@@ -201,19 +201,21 @@ def _check_values(plan: TuningPlan) -> None:
     Raises:
         InvalidSpecError: a value is invalid; each error is reported once, at the value.
     """
-    problems: dict[Any, Problem] = {}
-    for parameters in _combinations(plan):
-        try:
-            plan.trial(0, parameters)
-        except SpecError as error:
-            problems |= {(problem.message, problem.location): problem for problem in error.problems}
-    if problems:
-        raise InvalidSpecError(list(problems.values()))
+    ends = {key: each.test_values() for key, each in plan.space.items()}
+    inside = {key: [*ends[key], *each.inner_values()] for key, each in plan.space.items()}
+    for values in (ends, inside):
+        problems: dict[Any, Problem] = {}
+        for parameters in _combinations(values):
+            try:
+                plan.trial(0, parameters)
+            except SpecError as error:
+                problems |= {(problem.message, problem.location): problem for problem in error.problems}
+        if problems:
+            raise InvalidSpecError(list(problems.values()))
 
 
-def _combinations(plan: TuningPlan) -> Iterator[dict[str, Value]]:
+def _combinations(values: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
     """Values to validate together: all combinations, or if these are too many, all pairs."""
-    values = {key: each.test_values() for key, each in plan.space.items()}
     first = {key: each[0] for key, each in values.items()}
     if math.prod(map(len, values.values())) <= _MOST_CHECKED:
         yield from (dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
