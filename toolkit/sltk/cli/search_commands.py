@@ -141,7 +141,7 @@ def _tune(plan: TuningPlan, folder: Path, *, dry_run: bool, retry: bool, json: b
 
 
 def _print_trials(plan: TuningPlan, result: TuningResult, folder: Path) -> None:
-    from ..search.tuning.tuning_runner import sorted_trials
+    from ..search.tuning.tuning_result import sorted_trials
     from .sweep_display import time_text
     from .tuning_display import counts_text, score_cells, short_keys
 

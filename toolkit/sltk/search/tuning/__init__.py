@@ -10,6 +10,8 @@ result = tuning.run(plan, "runs/search")
     trial_run.py       trains one trial; in the processes that train
     trial_files.py     trials as their run directories record them
     trial_storage.py   trials in Optuna's SQLite file
+    tuning_folder.py   what the folder of a search may hold
+    tuning_result.py   `search.json` and `best.yaml`
     tuning_runner.py   runs a search in its folder, and resumes it
 
 Imports neither torch nor Optuna before a search runs.
@@ -17,7 +19,8 @@ Imports neither torch nor Optuna before a search runs.
 
 from .trial_files import Trial
 from .tuning_plan import TuningPlan, has_space, plan
-from .tuning_runner import TuningResult, TuningState, begin, run
+from .tuning_result import TuningResult, TuningState
+from .tuning_runner import begin, run
 from .tuning_spec import TuningPart, TuningSpec
 
 __all__ = [

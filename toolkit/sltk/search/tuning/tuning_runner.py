@@ -10,82 +10,30 @@ SEARCH/logs/, index.sqlite   as in a sweep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from ...components.slots import Executor
-from ...errors import InputError, Problem, RunError, UsageError
+from ...errors import InputError, RunError, UsageError
 from ...files import atomic, locking
 from ...files.disk_space import disk_errors
-from ...files.safety import printable
-from ...files.writable import check_model_folder
-from ...spec.stored import differences, parse_stored_spec, read_mapping, with_new_keys
-from ...spec.writing import dump
 from ...sweeps.index import Index, Row
 from ...sweeps.queue import RunQueue
 from ...sweeps.run_state import read_row
 from ...sweeps.runner import execute_queue
 from ...sweeps.status import Watcher
-from .proposals import importance, propose
+from .proposals import propose
 from .pruning import PastTrial
 from .trial_files import Trial, pruned_reason
-from .trial_storage import FILE, TrialStorage
+from .trial_storage import TrialStorage
+from .tuning_folder import BEST, RESULT, check_folder, store_plan
 from .tuning_plan import TuningPlan
+from .tuning_result import TuningResult, TuningState, best_spec, result_of
 
-PLAN, RESULT, BEST = "search.yaml", "search.json", "best.yaml"
-_FILES = {PLAN, RESULT, BEST, "runs", "logs"}
 _MOST_FAILURES = 3
 """The search ends if this many trials have failed before any has succeeded."""
-
-
-@dataclass(frozen=True)
-class TuningResult:
-    """All trials of a search, and the best of them; scores are fractions."""
-
-    name: str
-    strategy: str
-    seed: int
-    measure: str
-    """The score that ranks trials: F1 or accuracy, of the first metric, on validation data."""
-    best: str | None
-    """The name of the best trial, which is that of its run under `runs/`; None if no trial is finished."""
-    validation: float | None
-    test: float | None
-    """Of the best trial. It was not used to choose it."""
-    seconds: float
-    """Wall-clock time of all training."""
-    space: dict[str, dict[str, Any]]
-    """The range of each key, as in the spec; for choices, their labels."""
-    importance: dict[str, float]
-    trials: list[dict[str, Any]]
-    """Each with `name`, `state`, `validation`, `scores` after each epoch, and `parameters`."""
-
-    def count(self, state: str) -> int:
-        """Number of trials in a state: done, pruned, failed, running."""
-        return sum(trial["state"] == state for trial in self.trials)
-
-
-@dataclass
-class TuningState:
-    """The trials so far; also watched by displays."""
-
-    plan: TuningPlan
-    trials: list[Trial] = field(default_factory=list)
-    note: str | None = None
-    """Why the search ended before the number of trials was reached."""
-
-    @property
-    def best(self) -> Trial | None:
-        """The finished trial with the best validation score; the first of several."""
-        done = [trial for trial in self.trials if trial.state == "done"]
-        return max(done, key=lambda trial: (trial.validation or 0.0, -trial.number), default=None)
-
-    def count(self, state: str) -> int:
-        """Number of trials in a state."""
-        return sum(trial.state == state for trial in self.trials)
 
 
 def begin(plan: TuningPlan) -> TuningState:
@@ -117,12 +65,12 @@ def run(
         RunError: the disk is full, or no trial was finished.
     """
     folder, watcher, state = Path(folder), watcher or Watcher(), state or begin(plan)
-    _check_folder(folder)
+    check_folder(folder)
     with (
         disk_errors(folder, "free some space, then run the same command again"),
         locking.lock(folder / ".locks" / "sweep"),
     ):
-        _store_plan(plan, folder)
+        store_plan(plan, folder)
         with closing(Index(folder / "index.sqlite")) as index, _storage(plan, folder, watcher) as storage:
             if index.replaced:
                 watcher.note(f"the index was damaged and has been rebuilt; the old file is {index.replaced}")
@@ -228,60 +176,12 @@ class _Trials:
             self.write(queue)
 
     def write(self, queue: RunQueue, *, final: bool = False) -> TuningResult:
-        """Write `search.json` and `best.yaml`; importance is computed at the end only, since it takes seconds."""
-        result = _result(self._state, queue.rows, final=final)
+        """Write `search.json` and `best.yaml`."""
+        result = result_of(self._state, queue.rows, final=final)
         atomic.write_json(self._folder / RESULT, asdict(result))
         if (best := self._state.best) is not None:
             atomic.write_text(self._folder / BEST, best_spec(self._state, best))
         return result
-
-
-def best_spec(state: TuningState, best: Trial) -> str:
-    """The spec of the best trial, which `sltk train` accepts, with a comment on where it comes from."""
-    plan = state.plan
-    values = "".join(
-        f"#   {printable(key)}: {printable(plan.space[key].shown(value))}\n"
-        for key, value in best.parameters.items()
-    )
-    score = f"validation {_measure(plan)}: {best.validation:.4f}"
-    chosen_by = f"{best.name}; strategy {plan.settings.strategy}, seed {plan.settings.seed}"
-    return (
-        f"# The best of {len(state.trials)} trials of `sltk search` by {score}\n"
-        f"# ({chosen_by}). What the search chose:\n"
-        f"{values}{dump(plan.trial(best.number, best.parameters).experiment)}"
-    )
-
-
-def _measure(plan: TuningPlan) -> str:
-    return "F1" if plan.first.experiment.metrics[0].needs_spans else "accuracy"
-
-
-def _result(state: TuningState, rows: dict[str, Row], *, final: bool) -> TuningResult:
-    plan, best = state.plan, state.best
-    return TuningResult(
-        name=plan.name,
-        strategy=plan.settings.strategy,
-        seed=plan.settings.seed,
-        measure=_measure(plan),
-        best=best.name if best is not None else None,
-        validation=best.validation if best is not None else None,
-        test=rows[best.name].test if best is not None else None,
-        seconds=round(sum(row.seconds for row in rows.values()), 3),
-        space={key: _range(plan, key) for key in plan.space},
-        importance=importance(plan.space, state.trials) if final else {},
-        trials=[_trial_values(trial) for trial in state.trials],
-    )
-
-
-def _range(plan: TuningPlan, key: str) -> dict[str, Any]:
-    each = plan.space[key]
-    values = list(each.choices) if each.range.bounds is None else list(each.range.bounds)
-    return {each.range.kind: values}
-
-
-def _trial_values(trial: Trial) -> dict[str, Any]:
-    values = {"name": trial.name, "state": trial.state, "validation": trial.validation}
-    return {**values, "scores": list(trial.scores), "parameters": dict(trial.parameters)}
 
 
 def _check_result(result: TuningResult, queue: RunQueue, folder: Path) -> None:
@@ -327,74 +227,3 @@ def _storage(plan: TuningPlan, folder: Path, watcher: Watcher) -> Iterator[Trial
         yield storage
     finally:
         storage.close()
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds no search over values of keys.
-
-    Raises:
-        UsageError: the folder is a file, or holds other files.
-    """
-    check_model_folder(folder)
-    if not folder.exists() or (folder / PLAN).exists():
-        return
-    if not folder.is_dir():
-        raise UsageError(f"`{folder}` is not a directory")
-    names = {path.name for path in folder.iterdir()} - _FILES
-    others = sorted(name for name in names if not name.startswith((".", "index.", FILE)))
-    if others:
-        shown = ", ".join(others[:3])
-        raise UsageError(
-            f"`{folder}` is not a search over a `space` and holds other files ({shown}); choose another --output"
-        )
-
-
-def _store_plan(plan: TuningPlan, folder: Path) -> None:
-    """Write `search.yaml`, or check that the folder was started with the same spec.
-
-    The number of trials may be changed, and the executor.
-
-    Raises:
-        UsageError: it was started with another spec.
-    """
-    path, now = folder / PLAN, plan.dump()
-    if path.exists():
-        try:
-            before = read_mapping(path)
-        except InputError as error:
-            message = f"`{path}` cannot be read: {error.problems[0].message}"
-            note = "remove it to write it again from the spec; trials of the spec are kept"
-            raise UsageError(Problem(message, notes=(note,))) from error
-        values = parse_stored_spec(now)
-        stored = with_new_keys(before, values, plan.first.experiment)
-        changed = list(differences(_comparable(stored), _comparable(values)))
-        if changed:
-            message = f"the search in `{folder}` was started with another spec"
-            notes = (*changed[:8], "another --output starts a new search")
-            raise UsageError(Problem(message, notes=notes))
-    atomic.write_text(path, now)
-
-
-def _comparable(values: dict[str, Any]) -> dict[str, Any]:
-    section = values.get("search")
-    kept = (
-        {key: value for key, value in section.items() if key != "trials"}
-        if isinstance(section, dict)
-        else section
-    )
-    return {**values, "search": kept, "executor": None}
-
-
-def sorted_trials(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trials from the best to the worst: finished ones, those stopped early, then failed ones."""
-    order = {"done": 0, "pruned": 1, "failed": 2, "running": 3}
-
-    def place(trial: dict[str, Any]) -> tuple[int, float, int]:
-        score = trial["validation"]
-        return (
-            order[trial["state"]],
-            -(max(trial["scores"], default=0.0) if score is None else score),
-            len(trial["scores"]),
-        )
-
-    return sorted(trials, key=place)
