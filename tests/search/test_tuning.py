@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,13 @@ def test_values_that_do_not_go_together_are_found_before_training() -> None:
         plan(space)
 
 
+def test_trials_are_stopped_early_only_if_the_spec_says_so() -> None:
+    """Scores of early epochs mislead; a mapping without a rule means the median, and one word is the rule."""
+    given = ({}, {"pruning": None}, {"pruning": {"min_epochs": 2}}, {"pruning": "halving"})
+    rules = [plan({"trainer.learning_rate": RATES}, **each).settings.pruning.rule for each in given]
+    assert rules == ["none", "none", "median", "halving"]
+
+
 def test_a_trial_is_the_spec_with_its_values() -> None:
     """A mask keeps its digits; a component is replaced as a whole; whole numbers fit `trainer.epochs`."""
     space = {
@@ -194,7 +202,20 @@ def test_tpe_finds_better_values_than_random_and_importance_names_the_key_that_m
     shares = importance(plan(SPACE).space, random)
     assert next(iter(shares)) == "trainer.learning_rate"
     assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
-    assert importance(plan(SPACE).space, random[:3]) == {}
+    assert importance(plan(SPACE).space, random[:9]) == {}
+
+
+@pytest.mark.usefixtures("optuna_library")
+def test_importance_is_that_of_the_only_key_that_matters() -> None:
+    """Also if that key has choices, and there are few trials."""
+    made = plan(SPACE)
+    trials = [
+        replace(trial, validation=0.5 if trial.parameters["head"] == "crf" else 0.3)
+        for trial in simulate(20, strategy="random")
+    ]
+    shares = importance(made.space, trials)
+    assert next(iter(shares)) == "head"
+    assert shares["head"] > 0.8
 
 
 @pytest.mark.usefixtures("optuna_library")

@@ -200,7 +200,7 @@ _SEARCH_KINDS = (
     ),
     _SearchKind(
         "search_importance",
-        "Importance of each key for what makes a trial good (PED-ANOVA), in percent",
+        "Importance: the share of each key in the variance of the scores (fANOVA), in percent",
         search_figures.importances,
         lambda search: bool(search.importance),
     ),

@@ -52,7 +52,7 @@ def _scatter(ax: Any, search: SearchRecord, places: Sequence[float]) -> None:
 
 
 def importances(searches: Sequence[SearchRecord]) -> Any:
-    """The share of each key in what makes trials good, most important first."""
+    """The share of each key in the variance of the scores, most important first."""
     drawable = [each for each in searches if each.importance]
     heights = [1.0 + 0.34 * max(2, len(each.importance)) for each in drawable]
     return draw_panels(_importance_panel, drawable, 5.2, heights)

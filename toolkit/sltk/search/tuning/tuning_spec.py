@@ -126,8 +126,8 @@ class TuningSpec(StrictModel):
     )
     trials: int = Field(default=20, ge=1, description="number of trials, including stopped and failed ones")
     pruning: Annotated[PruningSpec, BeforeValidator(_as_rule)] = Field(
-        default=PruningSpec(),
-        description="when a trial is stopped early; also only the rule: `pruning: none`",
+        default=PruningSpec(rule="none"),
+        description="when a trial is stopped early; also only the rule, as in `pruning: median`",
     )
     random_trials: int = Field(
         default=10, ge=1, description="of `tpe`: number of trials with random values before it is used"
