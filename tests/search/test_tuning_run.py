@@ -190,12 +190,13 @@ def test_the_report_draws_the_search(found: tuple[tuning.TuningResult, Path], tm
     figures = {path.stem for path in (tmp_path / "report/figures").iterdir()}
     assert {"search_history", "search_slices"} <= figures
     text = (tmp_path / "report/report.md").read_text()
-    assert "5 trials by random (seed 3): 2 finished, 3 stopped early." in text
+    done, pruned = result.count("done"), result.count("pruned")
+    assert f"5 trials by random (seed 3): {done} finished, {pruned} stopped early." in text
     assert all(trial["name"] in text for trial in result.trials)
     assert "differences between them are not tested" in text
     assert "Differences" not in text
     assert [task.splits for task in report.tasks] == [["validation"]]
-    assert any("3 early stopped runs left out" in note for note in report.runs.notes)
+    assert any(f"{pruned} early stopped runs left out" in note for note in report.runs.notes)
 
 
 def test_a_finished_search_trains_nothing_and_more_trials_extend_it(
