@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ..types import Span
+
 Overlap = Literal["none", "nested", "any"]
 ScorerName = Literal["mlp", "biaffine"]
 """How candidates are scored: see `span_scoring`."""
@@ -63,12 +65,12 @@ def without_crossing(candidates: Sequence[SpanChoice]) -> list[SpanChoice]:
     """Candidates by score, highest first and then from left to right, each unless it crosses a chosen one."""
     chosen: list[SpanChoice] = []
     for each in sorted(candidates, key=lambda each: (-each.score, each.start, each.end, each.number)):
-        if not any(_cross(each, other) for other in chosen):
+        if not any(cross(each, other) for other in chosen):
             chosen.append(each)
     return chosen
 
 
-def _cross(left: SpanChoice, right: SpanChoice) -> bool:
+def cross(left: Span | SpanChoice, right: Span | SpanChoice) -> bool:
     """Whether spans overlap and neither contains the other."""
     if left.start > right.start:
         left, right = right, left

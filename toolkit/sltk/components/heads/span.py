@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ...decoding.span_choice import Overlap, ScorerName
+from ...decoding.span_choice import Overlap, ScorerName, cross
 from ...errors import Problem, SpecError, nearest
 from ...runtime.progress import current
 from ...schemes import resolve_overlaps
@@ -214,10 +214,4 @@ def _lost(
 def _crossing(spans: Sequence[Span]) -> int:
     """How many spans cross a longer or an earlier one."""
     ranked = sorted(spans, key=lambda span: (span.start - span.end, span.start))
-    return sum(
-        any(
-            other.start < span.start < other.end < span.end or span.start < other.start < span.end < other.end
-            for other in ranked[:number]
-        )
-        for number, span in enumerate(ranked)
-    )
+    return sum(any(cross(span, other) for other in ranked[:number]) for number, span in enumerate(ranked))
