@@ -19,6 +19,7 @@ import sltk
 import tiny
 from repository import ROOT
 from served import running
+from sltk import schemes
 from sltk.components.readers.conll import ConllReader
 from sltk.components.readers.jsonl import JsonlReader
 from sltk.components.writers.conll import ConllWriter
@@ -26,7 +27,7 @@ from sltk.components.writers.jsonl import prediction_record
 from sltk.data.datasets import load
 from sltk.models.labeller import Labeller
 from sltk.models.whole_text import label_texts
-from sltk.types import Prediction
+from sltk.types import Prediction, Span
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -525,6 +526,34 @@ def test_spans_that_cross_are_split(window: Visit, records: list[dict[str, Any]]
         assert text == record["text"]
         assert sorted(map(str, spans)) == sorted(map(str, record["spans"]))
         assert pieces == [text[span["start"] : span["end"]] for span in spans]
+
+
+@settings(max_examples=10)
+@given(
+    records=st.lists(
+        st.sets(
+            st.tuples(st.integers(0, 4), st.integers(1, 5), st.sampled_from(["A", "B-x"])).map(
+                lambda place: Span(place[0], min(place[0] + place[1], 5), place[2])
+            )
+        ).map(sorted),
+        max_size=30,
+    )
+)
+def test_copied_tags_of_layers_are_those_of_the_spans(window: Visit, records: list[list[Span]]) -> None:
+    """Of any spans of five words, some of which are hidden, copied tags encode the others, as the scheme does."""
+    script = """async (records) => {
+      const { restricted } = await import("./formats.js");
+      const words = [...Array(5).keys()].map((start) => ({ text: "a", start, end: start + 1, tag: "?" }));
+      return records.map((spans) => {
+        const shown = spans.filter((_, number) => number % 3 < 2);
+        return restricted({ text: "aaaaa", words, spans }, shown, "layers");
+      });
+    }"""
+    spans = [[{"start": s.start, "end": s.end, "type": s.type} for s in record] for record in records]
+    for record, result in zip(records, window.page.evaluate(script, spans), strict=True):
+        shown = [span for number, span in enumerate(record) if number % 3 < 2]
+        assert [word["tag"] for word in result["words"]] == schemes.encode(shown, 5, "layers")
+        assert [Span(**span) for span in result["spans"]] == shown
 
 
 def test_the_policy_is_strict(visit: Visit) -> None:

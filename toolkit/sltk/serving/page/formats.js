@@ -3,14 +3,36 @@
 const SYMBOLS = { "\t": "␉", "\n": "␊", "\r": "␍" };
 
 /** A record with only these spans; words of no span, or of another one, get the tag `O`. */
-export function restricted(record, spans) {
+export function restricted(record, spans, scheme) {
   const kept = new Set(spans);
+  const words = scheme === "layers" ? layeredWords(record, spans) : flatWords(record, spans);
+  return { ...record, words, spans: record.spans.filter((span) => kept.has(span)) };
+}
+
+function flatWords(record, spans) {
   const tagged = taggedWords(record, spans);
-  return {
-    ...record,
-    words: record.words.map((word) => (tagged.has(word) ? word : { ...word, tag: "O" })),
-    spans: record.spans.filter((span) => kept.has(span)),
-  };
+  return record.words.map((word) => (tagged.has(word) ? word : { ...word, tag: "O" }));
+}
+
+/** Words with one tag for each layer, as in schemes/layers.py: the longest span first, each on the first free layer. */
+function layeredWords({ words }, spans) {
+  const firsts = new Map(words.map(({ start }, number) => [start, number]));
+  const lasts = new Map(words.map(({ end }, number) => [end, number]));
+  const places = spans.map(({ start, end, type }) => ({ first: firsts.get(start), last: lasts.get(end), type }));
+  const tags = words.map(() => []);
+  for (const { first, last, type } of places.sort(longestFirst)) {
+    let layer = 0;
+    while (tags[first][layer] || tags[last][layer]) layer++; // no span before this one is shorter
+    for (let number = first; number <= last; number++) {
+      tags[number][layer] = `${number === first ? "B" : "I"}-${type}`;
+    }
+  }
+  return words.map((word, number) => ({ ...word, tag: Array.from(tags[number], (tag) => tag ?? "O").join("|") || "O" }));
+}
+
+function longestFirst(one, other) {
+  const byLength = other.last - other.first - (one.last - one.first);
+  return byLength || one.first - other.first || (one.type < other.type ? -1 : 1);
 }
 
 /** The words whose tags come from these spans; of spans that overlap, tags encode only one. */

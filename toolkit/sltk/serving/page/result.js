@@ -40,7 +40,7 @@ export function offerThresholds(thresholds) {
 
 /** The record with only the spans that are shown. */
 export function shownRecord() {
-  return restricted(record, shownEntries().map(({ span }) => span));
+  return restricted(record, shownEntries().map(({ span }) => span), info.scheme);
 }
 
 function shownEntries() {
