@@ -136,6 +136,21 @@ def test_a_tokenizer_that_the_spec_trains_is_used(folder, capsys):
     assert report["data"]["train"]["subwords"]["over_limit"] == 2
 
 
+def test_the_head_reports_what_it_covers_and_costs(folder, capsys):
+    """Before training: as notes, and with `--json` as a list; without the data, the estimate refers to it."""
+    options = ["check", "spec.yaml", "--set", "head.type=span"]
+    assert main([*options, "--data", "--json"]) == 0
+    captured = capsys.readouterr()
+    covered, cost = json.loads(captured.out)["head"]
+    assert covered.startswith(
+        "head span: candidates of up to 1 words cover 100.00% of the 3 training spans; 0 lost"
+    )
+    assert "has 3 candidates: about" in cost
+    assert [line for line in captured.err.splitlines() if line] == [f"note: {covered}", f"note: {cost}"]
+    assert main(options) == 0
+    assert "head span: what it covers and costs depends on the data" in capsys.readouterr().out
+
+
 def test_the_audit_imports_no_torch(folder):
     """Subwords are counted without torch and without transformers."""
     code = (

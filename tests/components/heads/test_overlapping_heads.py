@@ -195,18 +195,55 @@ def fitted(head: Any) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("coverage", "width", "share"), [(1, 5, "100.00%"), (0.8, 3, "87.50%"), (0.1, 1, "37.50%")]
+    ("coverage", "width", "share", "lost"),
+    [(1, 5, "100.00%", 0), (0.8, 3, "87.50%", 1), (0.1, 1, "37.50%", 5)],
 )
-def test_the_width_is_the_least_that_covers_enough(coverage, width, share):
+def test_the_width_is_the_least_that_covers_enough(coverage, width, share, lost):
     """`auto` becomes a number, which the model stores; its share is reported."""
     head, notes = fitted(SpanHead(coverage=coverage))
     assert head.max_width == width
-    expected = f"head span: candidates of up to {width} words cover {share} of the 8 training spans; the longest has 5"
-    assert expected in notes
+    covers = f"candidates of up to {width} words cover {share} of the 8 training spans"
+    assert f"head span: {covers}; {lost} lost, the longest has 5 words" in notes
     assert "head span: words with several types have a class of their own: A+B" in notes
     assert head.combinations == [["A", "B"]]
     notes = fitted(SpanHead(coverage=coverage, combinations=[]))[1]
     assert any("1 training spans have the words of another type's" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"dropout": 0.0}, {"scorer": "biaffine"}, {"scorer": "biaffine", "dropout": 0.0}]
+)
+def test_the_reported_memory_is_what_an_update_keeps(keys):
+    """Per candidate, the tensors that autograd stores, here for sentences of 100 and of 200 words."""
+    kept = {}
+    for words in (100, 200):
+        long = sentence(words, (0, 2, "A"))
+        head = SpanHead(size=32, max_width=6, **keys).fitted([long], LABELS)
+        module, vectors = head.build(1, LABELS).train(), torch.randn(words, 1)
+        sizes: dict[int, int] = {}
+
+        def record(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+            loss = module.loss(vectors, labels_of([long]), [words])
+        kept[words] = sum(sizes.values())
+        del loss
+    per_candidate = (kept[200] - kept[100]) / (6 * 100)
+    assert head.candidate_bytes(3) == pytest.approx(per_candidate, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "part", "size"), [("all", "", 20.3), (0.1, ", about 3,002 of which an update scores", 2.0)]
+)
+def test_the_candidates_of_the_longest_sentence_are_reported(negatives, part, size):
+    """Their number, how many of them an update scores, and the memory for these."""
+    head, progress = SpanHead(max_width=6, size=56, coverage=0, negatives=negatives), RecordingProgress()
+    with reporting_to(progress):
+        head.fitted([sentence(5002, (0, 1, "A"), (3, 9, "B"))], LABELS)
+    count = f"5,002 words, has 29,997 candidates{part}: about {size} MiB in an update"
+    assert f"head span: the longest training sentence, {count}" in progress.notes
 
 
 @pytest.mark.parametrize(("overlap", "count"), [("none", 4), ("nested", 1), ("any", 0)])

@@ -118,6 +118,10 @@ def estimate_run(experiment: Experiment) -> Estimate | None:
     if instruct is not None:
         prompt = prompt_subwords(instruct)
         notes = (f"prompts have about {prompt} subwords in addition to the sentence",)
+    elif experiment.head.finds_overlaps:
+        notes = (
+            f"head {experiment.head.type_name}: what it covers and costs depends on the data: see `--data`",
+        )
     found = estimate(
         experiment.backbone,
         experiment.trainer,

@@ -27,6 +27,19 @@ class Progress:
         """Report that this many more sentences have been labelled."""
 
 
+class RecordedNotes(Progress):
+    """Passes notes on to other callbacks, and keeps them in `notes`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        """Keep a note, and pass it on."""
+        self.notes.append(message)
+        self._progress.note(message)
+
+
 _current: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 

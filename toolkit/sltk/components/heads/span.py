@@ -97,12 +97,12 @@ class SpanHead(ClassifyingHead):
             for (start, end), types in _by_place(sentence).items():
                 name = "+".join(types)
                 counts[name if name in names else types[0]] += end - start <= width
-            counts["O"] += sum(max(0, len(sentence) - words + 1) for words in range(1, width + 1))
+            counts["O"] += _candidates(len(sentence), width)
         counts["O"] -= counts.total() - counts["O"]
         return counts
 
     def fitted(self, sentences: Sequence[Sentence], labels: LabelSet) -> Head:
-        """A copy with the width limit and the class weights; what candidates do not cover is reported.
+        """A copy with the width limit and the class weights; what candidates cover and cost is reported.
 
         Raises:
             SpecError: the width limit covers less than `coverage`; or see `ClassifyingHead.fitted`.
@@ -120,14 +120,38 @@ class SpanHead(ClassifyingHead):
             )
             raise SpecError(Problem(about, path="head.max_width", notes=notes))
         longest = max(widths, default=0)
-        current().note(
-            f"head span: candidates of up to {width} words cover {share}; the longest has {longest}"
-        )
+        lost = f"{total - covered:,} lost, the longest has {longest} words"
+        current().note(f"head span: candidates of up to {width} words cover {share}; {lost}")
         combinations = self._combinations(sentences, labels)
         for note in _lost(sentences, self.overlap, combinations):
             current().note(f"head span: {note}")
-        changes = {"max_width": width, "combinations": combinations}
-        return ClassifyingHead.fitted(self.model_copy(update=changes), sentences, labels)
+        head = self.model_copy(update={"max_width": width, "combinations": combinations})
+        if sentences:
+            current().note(f"head span: {head._cost(max(sentences, key=len), labels)}")
+        return ClassifyingHead.fitted(head, sentences, labels)
+
+    def _cost(self, sentence: Sentence, labels: LabelSet) -> str:
+        """The candidates of the longest sentence, and the memory that an update needs for them."""
+        width = self._width()
+        count = scored = _candidates(len(sentence), width)
+        if self.negatives != "all":
+            gold = sum(end - start <= width for start, end in _by_place(sentence))
+            scored = gold + round(self.negatives * (count - gold))
+        part = "" if scored == count else f", about {scored:,} of which an update scores"
+        size = scored * self.candidate_bytes(len(self.type_sets(labels))) / 2**20
+        words = f"the longest training sentence, {len(sentence):,} words, has {count:,} candidates"
+        return f"{words}{part}: about {size:,.1f} MiB in an update"
+
+    def candidate_bytes(self, classes: int) -> int:
+        """Bytes that an update keeps of a candidate for its backward pass: on a CPU, a little less on a GPU.
+
+        Numbers are float32: the hidden layer, or both vectors and their product with the form of each class; what
+        dropout keeps; and log-probabilities. Three indices say which words and which class a candidate has.
+        """
+        numbers = self.size if self.scorer == "mlp" else (self.size + 1) * (2 + classes)
+        if self.dropout:
+            numbers += 2 * self.size
+        return 4 * (numbers + classes) + 3 * 8
 
     def _combinations(self, sentences: Sequence[Sentence], labels: LabelSet) -> list[list[str]]:
         """The types that are a class together.
@@ -162,6 +186,11 @@ class SpanHead(ClassifyingHead):
         scorer = kind(hidden_size, self.size, self._width(), len(classes), self.dropout)
         share = 1.0 if self.negatives == "all" else self.negatives
         return SpanHeadModule(scorer, labels, classes, self.overlap, share, self.criterion(labels))
+
+
+def _candidates(words: int, width: int) -> int:
+    """How many spans of up to `width` words a sentence has."""
+    return sum(words - each + 1 for each in range(1, min(words, width) + 1))
 
 
 def _least_width(widths: Counter[int], coverage: float) -> int:

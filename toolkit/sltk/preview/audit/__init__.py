@@ -16,6 +16,7 @@ from ...components.slots import Head
 from ...data.dataset_stream import open_splits
 from ...data.empty_data import check_not_empty
 from ...errors import Problem
+from ...runtime.progress import RecordedNotes, current, reporting_to
 from ...schemes.labels import LabelSet
 from ...spec.experiment import Experiment
 from ...spec.loading import Loaded
@@ -41,6 +42,8 @@ class Audit:
     near: NearDuplicates | None
     """None if they were not looked for."""
     conflicts: Conflicts
+    head: list[str]
+    """What the head learns from the training data before training, as it reports it."""
     warnings: list[Problem]
 
     def as_json(self) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class Audit:
             "near_duplicates": asdict(self.near) if self.near is not None else None,
             "label_conflicts": asdict(self.conflicts),
             "tokenizer": tokens,
+            "head": self.head,
         }
 
 
@@ -103,14 +107,15 @@ def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
         counts[name], indices[name] = counter.counts(split), counter.index
         if subword_counter is not None:
             subwords[name] = subword_counter.counts()
-    _check_head(loaded, splits["train"], counts["train"])
+    head = _fit_head(loaded, splits["train"], counts["train"])
     between = compare(splits, counts, indices)
     near = None if search is None else search.find(list(splits.values()), list(indices.values()))
     warnings = [
         loaded.problem(_place(experiment, finding.split), finding.message, notes=finding.notes)
         for finding in findings.find(experiment, counts, subwords, between, near)
     ]
-    return Audit(counts, subwords, tokens, between, near, conflicts.find(list(splits.values())), warnings)
+    found = conflicts.find(list(splits.values()))
+    return Audit(counts, subwords, tokens, between, near, found, head, warnings)
 
 
 def _place(experiment: Experiment, split: str) -> str:
@@ -118,8 +123,8 @@ def _place(experiment: Experiment, split: str) -> str:
     return "data.folds" if split == "test" and experiment.data.folds is not None else f"data.{split}"
 
 
-def _check_head(loaded: Loaded[Experiment], training: Iterable[Sentence], counts: SplitCounts) -> None:
-    """Compute what the head learns from the training data before training, which it reports; see `Head.fitted`.
+def _fit_head(loaded: Loaded[Experiment], training: Iterable[Sentence], counts: SplitCounts) -> list[str]:
+    """Compute what the head learns from the training data before training, and return what it reports of it.
 
     Raises:
         SpecError: its keys do not fit the data.
@@ -127,10 +132,12 @@ def _check_head(loaded: Loaded[Experiment], training: Iterable[Sentence], counts
     head, scheme, fitted = loaded.spec.head, loaded.spec.scheme, type(loaded.spec.head).fitted
     has_weights = getattr(head, "class_weights", None) is not None
     if fitted is Head.fitted or (fitted is ClassifyingHead.fitted and not has_weights):
-        return
+        return []
     labels = LabelSet.plain(counts.types) if scheme == "plain" else LabelSet.of_types(counts.types, scheme)
-    with loaded.locate_errors():
+    recorded = RecordedNotes(current())
+    with loaded.locate_errors(), reporting_to(recorded):
         head.fitted([*training], labels)
+    return recorded.notes
 
 
 __all__ = ["SIMILARITY", "Audit", "audit"]
