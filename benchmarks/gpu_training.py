@@ -30,7 +30,8 @@ from sltk.models import tagging
 from sltk.nn.batching import pack
 from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
-from sltk.spec.experiment import Experiment, TrainerSpec
+from sltk.spec.experiment import Experiment
+from sltk.spec.trainer_settings import TrainerSpec
 from sltk.subwords.samples import Sample, without_loss
 from sltk.training.epoch_batches import EpochBatches, Examples
 from sltk.training.fit import Saving, Task, make_trainer

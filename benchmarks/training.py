@@ -69,7 +69,8 @@ from sltk.nn.fused import onednn
 from sltk.nn.fused.linear_layer import FusedLinear
 from sltk.runtime.progress import Progress
 from sltk.schemes.detection import TagReading
-from sltk.spec.experiment import Experiment, TrainerSpec
+from sltk.spec.experiment import Experiment
+from sltk.spec.trainer_settings import TrainerSpec
 from sltk.subwords.samples import IGNORED, Sample, without_loss
 from sltk.training.epoch_batches import EpochBatches, Examples
 from sltk.training.fit import make_trainer

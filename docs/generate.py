@@ -15,8 +15,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from sltk.components.registry import SLOTS, registry
-from sltk.spec.experiment import DataSpec, Experiment, TrainerSpec
+from sltk.spec.data_settings import DataSpec
+from sltk.spec.experiment import Experiment
 from sltk.spec.options import field_rows
+from sltk.spec.trainer_settings import TrainerSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "toolkit" / "sltk"

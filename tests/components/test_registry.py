@@ -88,7 +88,9 @@ def test_every_builtin_component_is_documented():
 
 def test_every_key_of_a_spec_is_documented():
     """`Experiment` and its parts describe every field."""
-    from sltk.spec.experiment import DataSpec, Experiment, TrainerSpec
+    from sltk.spec.data_settings import DataSpec
+    from sltk.spec.experiment import Experiment
+    from sltk.spec.trainer_settings import TrainerSpec
 
     for model in (Experiment, DataSpec, TrainerSpec):
         assert all(field.description for field in model.model_fields.values()), model

@@ -14,7 +14,7 @@ from sltk.preview.estimate import estimate_run, training_memory
 from sltk.preview.memory import TrainingMemory, largest_batch, largest_pass
 from sltk.preview.pass_plan import PassPlan
 from sltk.spec import loading
-from sltk.spec.experiment import TrainerSpec
+from sltk.spec.trainer_settings import TrainerSpec
 
 GIB = 2**30
 LLAMA = {

@@ -23,6 +23,7 @@ SPECS = sorted(
     path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("[a-z]*.yaml") if path.parent.name != "tasks"
 )
 RUN = "{name: a, data: {train: {type: conll, path: a}}, backbone: {type: decoder, name: b}"
+FOLDS = RUN.replace("data: {", "data: {folds: {k: 5}, ")
 PRETRAIN = "{name: a, objective: clm, corpus: {type: text, path: a}, backbone: {type: decoder, name: b}"
 
 
@@ -84,6 +85,7 @@ def test_every_task_of_the_paper_is_valid_with_a_model(task: str, monkeypatch: p
         PRETRAIN + ", snapshots: 2, validation: {type: holdout}}",
         RUN + ", sweep: {grid: {seed: [1, 2]}}, executor: {type: local}}",
         RUN + ", search: {strategy: shared, masks: {every: 4}}}",
+        FOLDS + ", executor: {type: local, workers: 2}}",
         "{extends: a.yaml, objective: mlm, backbone: {unmask: all}}",
         "{extends: a.yaml, trainer: {epochs: 1}}",
     ],
@@ -106,6 +108,7 @@ def test_specs_of_all_kinds_are_valid(text: str) -> None:
         (RUN + ", sweep: {grid: {seed: []}}}", "$.sweep.grid.seed: "),
         (RUN + ", search: {strategy: lucky}}", "$.search.strategy: "),
         ("{extends: a.yaml, objektive: mlm}", "$: "),
+        (RUN + ", executor: {type: local}}", "$.data: 'folds'"),
     ],
 )
 def test_errors_in_a_spec_are_marked(text: str, place: str) -> None:

@@ -14,8 +14,8 @@ import sltk
 import tiny
 from sltk.errors import InvalidSpecError, ModelError
 from sltk.spec import loading
-from sltk.spec.experiment import TrainerSpec
 from sltk.spec.learning_rates import LearningRates
+from sltk.spec.trainer_settings import TrainerSpec
 
 PEAK, HEAD, DECAY = 0.01, 0.04, 0.5
 RATES = {"learning_rate": PEAK, "head_learning_rate": HEAD, "layer_decay": DECAY}

@@ -355,7 +355,7 @@ def test_weights_trained_in_half_precision_are_a_warning(
 def test_a_rehearsal_does_without_a_format_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A spec for a GPU can be rehearsed on a laptop."""
     from sltk.rehearsal.small_parts import small_trainer
-    from sltk.spec.experiment import TrainerSpec
+    from sltk.spec.trainer_settings import TrainerSpec
 
     monkeypatch.setattr(autocast, "AUTOCAST_DEVICES", {"cuda"})
     progress = tiny.RecordingProgress()

@@ -37,10 +37,11 @@ from .runtime import departures, launch_settings, processes
 from .runtime.progress import Progress, reporting_to
 from .schemes.names import SchemeName
 from .spec import loading
-from .spec.experiment import Experiment, RunSpec, TrainerSpec, default_metrics
+from .spec.experiment import Experiment, RunSpec, default_metrics
 from .spec.imports import ImportPolicy
 from .spec.learning_rates import LearningRates
 from .spec.loading import Loaded
+from .spec.trainer_settings import TrainerSpec
 from .spec.writing import digest
 from .trackers.tracked_progress import tracked
 from .types import PrecisionSetting, Prediction

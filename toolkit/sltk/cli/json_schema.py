@@ -26,7 +26,8 @@ def spec_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a spec of any kind: run, pre-training, sweep, search.
 
     A spec that `extends:` another, and a sweep, whose runs may add keys, need not be complete: only their top-level
-    keys are checked. `${NAME}` is allowed in place of a number or a truth value.
+    keys are checked. Other specs may have `executor:` if they have folds. `${NAME}` is allowed in place of a number or a
+    truth value.
     """
     definitions: dict[str, Any] = {}
     run, pretraining, sweep, search, tuning = (
@@ -35,6 +36,8 @@ def spec_schema() -> dict[str, Any]:
     )
     own = {key: sweep["properties"][key] for key in ("sweep", "executor")}
     masks, values = (part["properties"]["search"] for part in (search, tuning))
+    run["properties"]["executor"] = own["executor"]
+    run["dependentSchemas"] = {"executor": {"properties": {"data": {"required": ["folds"]}}}}
     own["search"] = {"if": {"required": ["space"]}, "then": values, "else": masks}
     extends = {"type": "string", "description": "another spec that this one starts from"}
     top = {

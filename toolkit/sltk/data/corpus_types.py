@@ -18,7 +18,7 @@ from .corpora import own_annotation
 from .sentence_stream import SentenceStream
 
 if TYPE_CHECKING:
-    from ..spec.experiment import DataSpec
+    from ..spec.data_settings import DataSpec
 
 _SHOWN = 20
 

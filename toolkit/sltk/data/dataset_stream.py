@@ -8,7 +8,7 @@ from ..components.readers.dividing import DividingReader
 from ..components.slots import Reader
 from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
-from ..spec.experiment import DataSpec
+from ..spec.data_settings import DataSpec
 from ..types import Sentence
 from .corpora import open_sentences
 from .corpus_types import resolved

@@ -20,7 +20,7 @@ from .empty_data import check_not_empty
 from .raw import RawDataset
 
 if TYPE_CHECKING:
-    from ..spec.experiment import DataSpec
+    from ..spec.data_settings import DataSpec
     from ..spec.loading import Loaded
 
 SPLITS = ("train", "validation", "test")

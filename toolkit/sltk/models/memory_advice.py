@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from ..files.memory_shortage import allocating
-from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
+from ..spec.trainer_settings import TrainerSpec
 
 _ESTIMATE = "`sltk check` estimates the memory of a run before it starts"
 

@@ -11,7 +11,8 @@ from ..components.registry import RefusedError
 from ..components.slots import Backbone, Reader
 from ..masks import is_causal
 from ..spec import sharding_rules
-from ..spec.experiment import RunSpec, TrainerSpec, check_average, check_layer_decay, check_saved_modules
+from ..spec.experiment import RunSpec, check_average, check_layer_decay, check_saved_modules
+from ..spec.trainer_settings import TrainerSpec
 
 Objective = Literal["clm", "mlm", "mntp"]
 

@@ -11,7 +11,8 @@ from ..components.backbones.pretrained import LoRA, PretrainedBackbone
 from ..components.slots import Backbone
 from ..families.model_shape import Linear, Shape
 from ..families.model_tables import GATED, QUERY_AND_VALUE
-from ..spec.experiment import Experiment, TrainerSpec
+from ..spec.experiment import Experiment
+from ..spec.trainer_settings import TrainerSpec
 from .memory import (
     VECTORS_IN_MEMORY,
     Device,

@@ -19,8 +19,8 @@ from typing import Literal
 from ..components.backbones.pretrained import PretrainedBackbone, Quantization
 from ..families.model_shape import Shape
 from ..families.model_tables import FAMILIES
-from ..spec.experiment import TrainerSpec
 from ..spec.instruct_settings import InstructSpec, fill
+from ..spec.trainer_settings import TrainerSpec
 from ..types import PrecisionSetting
 from .model_info import DTYPE_BYTES
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..spec.experiment import TrainerSpec
 from ..spec.recipes import RECIPES
+from ..spec.trainer_settings import TrainerSpec
 from .memory import TrainingMemory, largest_pass
 
 DRIVER_BYTES = 2**29

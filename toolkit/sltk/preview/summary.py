@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from ..components.registry import Component
 from ..components.strict import StrictModel
-from ..spec.experiment import TrainerSpec
 from ..spec.learning_rates import LearningRates
 from ..spec.options import shown_value
+from ..spec.trainer_settings import TrainerSpec
 
 Row = tuple[str, str]
 """Label and text of one line of a summary."""

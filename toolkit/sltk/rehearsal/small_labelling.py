@@ -20,7 +20,8 @@ from ..errors import RunError
 from ..exporting import export
 from ..models.partial_scoring import scorable
 from ..runtime.progress import Progress
-from ..spec.experiment import DataSpec, Experiment
+from ..spec.data_settings import DataSpec
+from ..spec.experiment import Experiment
 from ..spec.instruct_settings import InstructSpec
 from ..types import Prediction, Sentence
 from .small_parts import SENTENCES, absences, small_backbone, small_trainer

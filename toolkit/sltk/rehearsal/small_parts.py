@@ -12,7 +12,7 @@ from ..families.model_shape import tiny_config
 from ..files.data_files import is_missing
 from ..preview.model_info import ModelInfo
 from ..runtime.progress import Progress
-from ..spec.experiment import TrainerSpec
+from ..spec.trainer_settings import TrainerSpec
 
 B = TypeVar("B", bound=Backbone)
 

@@ -12,7 +12,7 @@ from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.heads.classifying import ClassifyingHead
 from ..errors import Problem, UsageError, nearest
 from ..masks import same_form
-from ..spec.experiment import TrainerSpec
+from ..spec.trainer_settings import TrainerSpec
 from ..sweeps import comparison_text
 from .comparability import by_data, flat
 from .mask_order import sort_key

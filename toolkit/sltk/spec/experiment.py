@@ -1,14 +1,14 @@
 """The keys of a run's spec: types, defaults and descriptions.
 
-Training defaults are those of Dukić & Šnajder (2024), section 3, where the paper gives them.
+Those of `data` and `trainer` are in modules of their own.
 Components (`{type: …}`) have their own keys: `sltk show SLOT NAME`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +21,6 @@ from pydantic import (
 
 from ..components.backbones.pretrained import PretrainedBackbone
 from ..components.metrics.seqeval import cannot_flatten
-from ..components.readers.concat import ConcatReader
 from ..components.readers.dividing import DividingReader
 from ..components.readers.folds import FoldReader
 from ..components.registry import RefusedError, registry
@@ -30,210 +29,19 @@ from ..components.strict import StrictModel
 from ..decoding.decisions import NO_CONSTRAINT
 from ..files.safety import printable
 from ..masks import is_causal
-from ..runtime.launch_settings import SpecSettings
-from ..runtime.optional_imports import install_extra, is_installed
 from ..schemes.names import SchemeName
-from ..types import PrecisionSetting
 from ..yamltree.scalars import resolve_import
 from . import sharding_rules
-from .fold_settings import FoldSpec
+from .data_settings import DataSpec, sampling_key
 from .instruct_settings import InstructSpec
-from .recipes import RECIPES, RecipeName
+from .trainer_settings import TrainerSpec
 
-Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
-Schedule = Literal["cosine", "linear", "constant"]
-Tracker = Literal["tensorboard", "wandb", "mlflow"]
 ImportPath = Annotated[Path, BeforeValidator(resolve_import)]
-
-
-class DataSpec(StrictModel):
-    """The data for training, validation and test."""
-
-    train: Reader = Field(description="sentences to train on")
-    validation: Reader | None = Field(
-        default=None,
-        description="sentences to score during training; `{type: holdout}` takes a part of `train`",
-    )
-    test: Reader | None = Field(default=None, description="sentences to score after training")
-    folds: FoldSpec | None = Field(
-        default=None,
-        exclude_if=lambda value: value is None,  # as in run directories of earlier versions
-        description="cross-validation: test on a part of `train`, and train on the others",
-    )
-
-    @model_validator(mode="after")
-    def _set_test_of_fold(self) -> DataSpec:
-        if self.folds is None:
-            return self
-        if self.test is not None:
-            raise RefusedError(
-                "`folds` tests on parts of `train`: leave out `test`, or write `test: null`", "test"
-            )
-        # The model is frozen, so a validator cannot assign the attribute.
-        self.__dict__["test"] = self.folds.reader(allow_empty=self.train.allow_empty)
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_test_of_fold(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the test part of a fold, which `folds` gives."""
-        values: dict[str, Any] = handler(self)
-        return values if self.folds is None else {key: item for key, item in values.items() if key != "test"}
-
-    def readers(self) -> dict[str, Reader]:
-        """The reader of each split that the run has."""
-        readers = {name: getattr(self, name) for name in ("train", "validation", "test")}
-        return {name: reader for name, reader in readers.items() if reader is not None}
-
-
-class TrainerSpec(StrictModel):
-    """Training settings."""
-
-    required_by: ClassVar[str] = "log_to"
-    earlier_defaults: ClassVar[Mapping[str, Any]] = {"gradient_checkpointing": False}
-    """Defaults of earlier versions whose effect on a run is that of today's default."""
-    unwritten_defaults: ClassVar[Mapping[str, Any]] = {
-        "head_learning_rate": None,
-        "layer_decay": 1.0,
-        "ema": None,
-    }
-
-    epochs: float = Field(default=5, gt=0, description="passes over the training data; a fraction is allowed")
-    max_steps: int | None = Field(default=None, ge=1, description="number of updates, instead of `epochs`")
-    batch_size: int = Field(default=16, ge=1, description="sentences per forward pass on each device")
-    gradient_accumulation: int = Field(
-        default=1, ge=1, description="forward passes per update; the paper uses 4"
-    )
-    micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        default="auto",
-        description="subwords per forward pass, into which the sentences of an update are packed anew; `auto` for as "
-        "many as fit on a GPU, and for the batches as they are on a CPU; not with `recipe: as_released`",
-    )
-    learning_rate: float = Field(default=2e-4, gt=0, description="peak learning rate")
-    head_learning_rate: float | None = Field(
-        default=None, gt=0, description="peak learning rate of head and aligner; null for `learning_rate`"
-    )
-    layer_decay: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="factor of the learning rate from each block to the one below it; embeddings are below the first "
-        "block, and the last block has `learning_rate`",
-    )
-    optimizer: Optimizer = Field(
-        default="adamw", description="the 8-bit optimizers need a GPU; without one, `adamw` is used"
-    )
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=(0.9, 0.95),
-        description="decay rates of Adam's running averages of the gradient and its square",
-    )
-    eps: float = Field(default=1e-5, gt=0, description="Adam's epsilon")
-    weight_decay: float = Field(
-        default=0.1, ge=0, description="weight decay; biases and norms are not decayed"
-    )
-    schedule: Schedule = Field(default="cosine", description="schedule of the learning rate after warm-up")
-    warmup: int | float = Field(
-        default=0,
-        ge=0,
-        description="updates of linear warm-up; a value below 1 is a share of all updates",
-    )
-    clip: float | None = Field(
-        default=1.0, gt=0, description="maximum norm of the gradient; null for no clipping"
-    )
-    ema: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="decay of a moving average of the trained weights, such as 0.999, which is evaluated and saved in "
-        "their place; null for none",
-    )
-    gradient_checkpointing: Literal["auto"] | bool = Field(
-        default="auto",
-        description="recompute activations in the backward pass: less memory, more time; `auto` does so on a GPU if "
-        "the estimate says that a forward pass does not fit otherwise",
-    )
-    precision: PrecisionSetting = Field(
-        default="auto",
-        description="number format of matrix products: `auto` is bf16 on GPUs that have it, fp32 elsewhere; trained "
-        "weights, the head and the loss are float32 in each",
-    )
-    sharding: Literal["none", "full"] = Field(
-        default="none",
-        description="with several processes: `full` keeps only a part of the weights, gradients and optimizer state "
-        "on each GPU, for models that do not fit one",
-    )
-    reuse_frozen: bool = Field(
-        default=True,
-        description="with `backbone.freeze: true`, compute the vectors of the backbone once and reuse them in every "
-        "epoch",
-    )
-    select: Literal["last", "best"] = Field(
-        default="last", description="keep the model of the last epoch, or the one with the best validation F1"
-    )
-    early_stopping: int | None = Field(
-        default=None, ge=1, description="stop after this many epochs without a better validation F1"
-    )
-    recipe: RecipeName = Field(
-        default="corrected",
-        description="how updates accumulate gradients and the schedule counts them: as in the paper's released code "
-        "(`as_released`), with accumulation corrected (`true_accumulation`), or with accumulation and schedule "
-        "corrected (`corrected`)",
-    )
-    save_every: int | None = Field(
-        default=None, ge=1, description="updates between checkpoints; null for one checkpoint per epoch"
-    )
-    log_to: list[Tracker] = Field(default=[], description="where to log in addition to log.jsonl")
-    eval_batch_tokens: int = Field(default=4096, ge=1, description="subwords per forward pass in evaluation")
-    data_seed: int | None = Field(
-        default=None, ge=0, description="seed of the order of sentences; null for `seed`"
-    )
-
-    def required_packages(self) -> Mapping[str, str]:
-        """The packages to log with; `tensorboardX` also writes for TensorBoard."""
-        has_tensorboard = is_installed("tensorboardX")
-        return {
-            name: install_extra(name)
-            for name in self.log_to
-            if not (name == "tensorboard" and has_tensorboard)
-        }
-
-    def launch_settings(self) -> SpecSettings:
-        """The settings that a launcher may contradict."""
-        return SpecSettings(self.precision, self.gradient_accumulation, self.clip)
-
-    @model_validator(mode="after")
-    def _check_sharding(self) -> TrainerSpec:
-        if self.sharding != "none":
-            sharding_rules.check_training(self.optimizer, self.precision, self.micro_batch_tokens, self.ema)
-        return self
-
-    @model_validator(mode="after")
-    def _check_passes(self) -> TrainerSpec:
-        if self.micro_batch_tokens != "auto" and not RECIPES[self.recipe].accumulates:
-            about = f"`recipe: {self.recipe}` keeps its batches: leave out `micro_batch_tokens`"
-            raise RefusedError(about, "micro_batch_tokens")
-        return self
-
-    @model_validator(mode="after")
-    def _check_warmup(self) -> TrainerSpec:
-        if isinstance(self.warmup, float) and self.warmup >= 1:
-            about = f"expected a share below 1 or a whole number of updates, found `{self.warmup}`"
-            raise RefusedError(about, "warmup")
-        return self
 
 
 def component(slot: str, name: str, **options: Any) -> Callable[[], Any]:
     """The factory of a default component, which is looked up when it is needed: imports register nothing."""
     return lambda: registry.find(slot, name)(**options)
-
-
-def _sampling_key(reader: Reader | None) -> str | None:
-    """The key that says how often a corpus of `concat` is read, if there is one."""
-    if not isinstance(reader, ConcatReader):
-        return None
-    if reader.temperature is not None:
-        return "temperature"
-    weighted = (n for n, source in enumerate(reader.sources) if source.weight is not None)
-    return next((f"sources.{number}.weight" for number in weighted), None)
 
 
 def default_metrics(scheme: str | None) -> list[Any]:
@@ -413,7 +221,7 @@ class Experiment(RunSpec):
     def _check_sampling(self) -> Experiment:
         """Only training reads some sentences more often than others."""
         for name in ("validation", "test"):
-            if (key := _sampling_key(getattr(self.data, name))) is not None:
+            if (key := sampling_key(getattr(self.data, name))) is not None:
                 about = f"`{key.rpartition('.')[2]}` says how often sentences are trained on: {name} reads each once"
                 raise RefusedError(about, f"data.{name}.{key}")
         return self

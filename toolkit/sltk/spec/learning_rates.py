@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .experiment import TrainerSpec
+from .trainer_settings import TrainerSpec
 
 Part = Literal["head", "input", "output"] | int
 """A part of a network: the number of a block, or what is before and after the blocks."""

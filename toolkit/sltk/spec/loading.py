@@ -18,7 +18,8 @@ from ..yamltree.extends import Reading, read, with_overrides
 from ..yamltree.lookup import child, entry_at, faults
 from ..yamltree.scalars import resolve_import, source_text, written_text
 from ..yamltree.source import Mark, Node, parse_yaml
-from .experiment import DataSpec, Experiment
+from .data_settings import DataSpec
+from .experiment import Experiment
 from .explain import problems_of, with_position
 from .imports import ImportedCode, ImportPolicy, find_code, find_stored_code
 from .typed_text import with_typed_text

@@ -14,9 +14,9 @@ from ..preview import pass_plan
 from ..preview.pass_plan import PassPlan
 from ..runtime import cost, processes
 from ..runtime.progress import Progress
-from ..spec.experiment import TrainerSpec
 from ..spec.learning_rates import LearningRates
 from ..spec.recipes import RECIPES
+from ..spec.trainer_settings import TrainerSpec
 from . import pass_choice
 from .checkpoints import ResumePoint
 from .collective import check_setup, newest_checkpoint

@@ -14,7 +14,7 @@ from ..preview.memory import largest_batch
 from ..preview.pass_plan import PassPlan
 from ..runtime import processes
 from ..runtime.progress import Progress
-from ..spec.experiment import TrainerSpec
+from ..spec.trainer_settings import TrainerSpec
 from .checkpoints import Session
 from .task import Task
 
