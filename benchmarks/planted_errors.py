@@ -1,9 +1,9 @@
 """How many wrong labels `sltk check --suspects` finds, if they are planted in an annotated corpus.
 
     sltk convert eng.train clean.conll --reader conll --option limit=3000 --writer conll --scheme IOB2
-    python benchmarks/planted_errors.py plant clean.conll planted     # experiments/sweep_minilm_planted_errors.yaml reads it
-    sltk sweep experiments/sweep_minilm_planted_errors.yaml --output planted/runs
-    sltk check experiments/sweep_minilm_planted_errors.yaml --data --suspects planted/runs --json > planted/check.json
+    python benchmarks/planted_errors.py plant clean.conll planted
+    sltk sweep experiments/folds_minilm_planted_errors.yaml --output planted/runs
+    sltk check experiments/folds_minilm_planted_errors.yaml --data --suspects planted/runs --json > planted/check.json
     python benchmarks/planted_errors.py score planted
 
 `plant` changes a share of the spans in `planted/train.conll`: a third get another type, a third lose their last word,

@@ -26,7 +26,7 @@ ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 SWEEPS = [name for name in ALL if name.startswith("sweep_")]
 PRETRAINING = [name for name in ALL if spec_kind(EXPERIMENTS / f"{name}.yaml") == "pretraining"]
 SEARCHES = [name for name in ALL if name not in SWEEPS and tuning.has_space(EXPERIMENTS / f"{name}.yaml")]
-DESIGNS = ["curve_quickstart", "folds_quickstart"]
+DESIGNS = ["curve_quickstart", "folds_minilm_planted_errors", "folds_quickstart"]
 """Sweeps over the data of a spec: learning curves and cross-validation."""
 SPECS = [name for name in ALL if name not in SWEEPS + PRETRAINING + SEARCHES + DESIGNS]
 MODELS = {

@@ -26,8 +26,8 @@ def spec_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a spec of any kind: run, pre-training, sweep, search.
 
     A spec that `extends:` another, and a sweep, whose runs may add keys, need not be complete: only their top-level
-    keys are checked. Other specs may have `executor:` if they have folds. `${NAME}` is allowed in place of a number or a
-    truth value.
+    keys are checked. Other specs may have `executor:` if they have folds. `${NAME}` is allowed in place of a number
+    or a truth value.
     """
     definitions: dict[str, Any] = {}
     run, pretraining, sweep, search, tuning = (
