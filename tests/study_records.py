@@ -115,6 +115,49 @@ def cross_validated(
     return made
 
 
+def repeated_folds(
+    configurations: Sequence[str] = ("0000", "1111"),
+    seeds: Sequence[int] = (1, 2),
+    fold_seeds: Sequence[int] = (42, 43, 44),
+    *,
+    k: int = 4,
+    sentences: int = 60,
+) -> list[RunRecord]:
+    """One record per seed of folds, fold, mask and seed, of a corpus in which place n has n % 4 gold spans."""
+    made = []
+    for fold_seed in fold_seeds:
+        order = np.random.default_rng(fold_seed).permutation(sentences)
+        for fold in range(1, k + 1):
+            rng = np.random.default_rng([fold_seed, fold])
+            positions = sorted(map(int, order[fold - 1 :: k]))
+            folds = {"k": k, "by": "sentence", "seed": fold_seed, "fold": fold, "train_limit": None}
+            for mask in configurations:
+                for seed in seeds:
+                    gold = {split: np.array(positions) % 4 for split in ("validation", "test")}
+                    each = record(rng, mask, seed, 0.5 + 0.1 * mask.count("1"), gold, ("A",), "news", {})
+                    scores = {}
+                    for split, counts in each.counts.items():
+                        sums = {
+                            "support": counts.gold,
+                            "predicted": counts.predicted,
+                            "correct": counts.correct,
+                        }
+                        sizes = {"words": 9 * len(counts), "sentences": len(counts)}
+                        scores[split] = each.scores[split] | {key: sum(n) for key, n in sums.items()} | sizes
+                    digest = {
+                        "gold": f"{fold_seed}-{fold}",
+                        "sentences": len(positions),
+                        "words": 9 * len(positions),
+                    }
+                    data = {"train": each.data["train"], "validation": {}, "test": digest, "folds": folds}
+                    changes = {
+                        "name": "cv", "data": data, "scores": scores, "positions": {"test": positions},
+                        "slices": {"test": codes(each.counts["test"])}, "train_sentences": sentences - len(positions),
+                    }  # fmt: skip
+                    made.append(each.model_copy(update=changes))
+    return made
+
+
 def codes(counts: SentenceCounts) -> list[str]:
     """Classes of spans that fit the counts: the first gold span of a sentence has one word, all others two."""
     made = []

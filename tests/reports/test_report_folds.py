@@ -137,11 +137,13 @@ def test_incomplete_folds(records: list[RunRecord]) -> None:
     """A set with a missing fold is left out and listed; if none is complete, that is an error with the missing ones."""
     scored, notes = pooled(records[1:])
     assert len(scored) == 3
-    assert notes == ["left out because folds are missing: cv, mask 0000, seed 1: fold 1 of 4"]
+    assert notes == [
+        "left out because folds are missing: cv, mask 0000, seed 1, folds with seed 42: fold 1 of 4"
+    ]
     few = [each for each in records if each.data["folds"]["fold"] in (1, 3)]
     with pytest.raises(UsageError, match="no cross-validation is complete") as caught:
         pooled(few)
-    assert "missing: cv, mask 0000, seed 1: fold 2, 4 of 4" in str(caught.value)
+    assert "missing: cv, mask 0000, seed 1, folds with seed 42: fold 2, 4 of 4" in str(caught.value)
     one = [each for each in records if each.data["folds"]["fold"] == 3]
     assert pooled(one) == (one, [])
     assert task(one).folds is None
@@ -281,5 +283,5 @@ def test_damaged_classes_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"slices\.json"):
         read_slices(tmp_path, ["test"], by_document=True)
     path.write_text('{"format": 1, "splits": {"test": {"documents": [0, 0], "spans": ["b01234", ""]}}}')
-    expected = {"slices": {"test": ["b01234", ""]}, "documents": {"test": [0, 0]}}
+    expected = {"slices": {"test": ["b01234", ""]}, "documents": {"test": [0, 0]}, "positions": {}}
     assert read_slices(tmp_path, ["validation", "test"], by_document=True) == expected

@@ -70,6 +70,8 @@ class Sentence:
     """The name of the corpus that the sentence is from, if the data has several."""
     annotated: frozenset[str] | None = None
     """The types that its corpus annotates; None: all. Any other type may hide behind an `O`."""
+    position: int | None = field(default=None, repr=False, compare=False)
+    """Its place in the data that cross-validation divides, from 0, if it is in the test part of a fold."""
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):

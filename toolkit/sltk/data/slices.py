@@ -89,6 +89,12 @@ def documents_of(sentences: Sequence[Sentence]) -> list[int] | None:
     return document_numbers(sentences) if any(each.document is not None for each in sentences) else None
 
 
+def positions_of(sentences: Sequence[Sentence]) -> list[int] | None:
+    """The place of each sentence in the data that cross-validation divides; None for other data."""
+    positions = [each.position for each in sentences]
+    return None if None in positions else [place for place in positions if place is not None]
+
+
 def _training_spans(training: Iterable[Sentence]) -> tuple[Counter[tuple[str, ...]], Counter[str]]:
     """How often the words of a span, and spans of a type, occur."""
     texts: Counter[tuple[str, ...]] = Counter()

@@ -23,7 +23,7 @@ _PADDED = "they label in the padded batches of `batch_size` sentences, and the o
 
 def sentence_interval(configuration: Configuration, split: str) -> Interval | None:
     """95 % interval of the mean F1 by a bootstrap over sentences; None if a run has no counts."""
-    counts = [record.unit_counts(split) for record in configuration.runs.values()]
+    counts = [each.unit_counts(split) for record in configuration.runs.values() for each in record.passes]
     known = [each for each in counts if each is not None]
     return f1_mean_interval(known) if len(known) == len(counts) else None
 

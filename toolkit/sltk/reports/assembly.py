@@ -241,6 +241,7 @@ def _sections(
             arm_table(task) if task.has_arms else score_table(task),
             size_curves.table(task) if size_curves.has_sizes(task) else None,
             fold_tables.score_table(task) if task.folds else None,
+            fold_tables.repetition_table(task),
             response_table(task),
             type_table(task) if diagnostics.has_types(task) else None,
             corpus_table(task),

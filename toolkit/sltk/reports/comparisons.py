@@ -37,7 +37,7 @@ class Comparison:
     scores: tuple[list[float], list[float]]
     """Scores of both, by seed; with `against`, the two differences."""
     counts: tuple[list[SentenceCounts], list[SentenceCounts]]
-    """Counts of both, by seed; empty if runs have none: another metric, or deleted predictions.
+    """Counts of both, by seed and repetition; empty if runs have none: another metric, or deleted predictions.
 
     With `against`, each side has those of its first configuration, then those of its second.
     """
@@ -64,8 +64,8 @@ class Comparison:
     @property
     def weights(self) -> list[float] | None:
         """The weight of each run in `counts`, for the functions of `significance.sentences`."""
-        seeds = len(self.scores[0])
-        return None if self.against is None else [1 / seeds] * seeds + [-1 / seeds] * seeds
+        half = len(self.counts[0]) // 2
+        return None if self.against is None else [1 / half] * half + [-1 / half] * half
 
     @cached_property
     def intervals(self) -> tuple[Interval, Interval | None]:
@@ -165,6 +165,6 @@ def _compare(sides: tuple[Configuration, ...], split: str, alternative: Alternat
 
 
 def _counts(configuration: Configuration, seeds: Sequence[int], split: str) -> list[SentenceCounts]:
-    """Counts of the runs with these seeds; empty if one of them has none."""
-    counts = [configuration.runs[seed].unit_counts(split) for seed in seeds]
+    """Counts of the runs with these seeds, and of their repetitions; empty if one of them has none."""
+    counts = [each.unit_counts(split) for seed in seeds for each in configuration.runs[seed].passes]
     return [] if None in counts else [each for each in counts if each is not None]

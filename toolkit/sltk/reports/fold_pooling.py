@@ -1,5 +1,7 @@
 """Pool the runs of the folds of a cross-validation: one record for each configuration and seed.
 
+If the folds have several seeds, that record has the mean of the pooled scores of its repetitions: fold_repetitions.py.
+
 Every sentence is in the test part of one fold, so the counts of all folds are those of the whole data. Scores are
 computed from the sum of these counts, not as a mean of the scores of folds: F1 is no mean over sentences, and a mean of
 F1 over small parts is biased (Forman and Scholz 2010).
@@ -9,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Problem, UsageError
 from .comparability import flat
-from .run_records import LearningCurve, RunRecord, SentenceCounts
+from .fold_repetitions import repeated
+from .record_means import common_environment, mean_count, mean_curve, means, summed_confusion
+from .run_records import RunRecord, SentenceCounts
 
 _COUNTS = ("support", "predicted", "correct")
 
@@ -25,6 +27,7 @@ def pooled(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """The records, with one for all folds of a configuration and seed, and notes on runs that are left out.
 
     Runs whose other folds are missing are left out if any set of folds is complete; otherwise they stay what they are.
+    So are configurations and seeds with fewer repetitions than others.
 
     Raises:
         UsageError: one fold was run twice with different results, or runs of several folds are all incomplete.
@@ -47,7 +50,8 @@ def pooled(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
             raise UsageError(_incomplete(incomplete))
         return list(records), []
     notes = [_left_out(incomplete)] if incomplete else []
-    return [*others, *(_pool([runs[fold] for fold in sorted(runs)]) for runs in complete)], notes
+    scored, more = repeated([_pool([runs[fold] for fold in sorted(runs)]) for runs in complete])
+    return [*others, *scored], [*notes, *more]
 
 
 def _k(runs: Mapping[int, RunRecord]) -> int:
@@ -67,36 +71,60 @@ def _common_folds(record: RunRecord) -> dict[str, Any]:
 
 
 def _pool(runs: Sequence[RunRecord]) -> RunRecord:
-    """One record of all folds, in their order."""
+    """One record of all folds. Sentences are in the order of the data if the runs store it, else in that of folds."""
     first = runs[0]
     splits = [split for split in first.scores if all(split in run.scores for run in runs)]
-    counted = [split for split in splits if all(split in run.counts for run in runs)]
+    order = {split: _order(runs, split) for split in splits}
+
+    def joined(field: str, join: Callable[[Sequence[Any]], Any]) -> dict[str, Any]:
+        parts = {split: [getattr(run, field).get(split) for run in runs] for split in splits}
+        known = {split: part for split, part in parts.items() if None not in part}
+        return {split: _sorted(join(part), order[split]) for split, part in known.items()}
+
+    documents = {split: _in_order(numbers) for split, numbers in joined("documents", _numbered).items()}
     return first.model_copy(
         update={
             "data": _data(runs),
             "scores": {split: _scores([run.scores[split] for run in runs]) for split in splits},
-            "train": _means([run.train for run in runs]),
-            "curve": _curve([run.curve for run in runs]),
-            "counts": {split: _joined([run.counts[split] for run in runs]) for split in counted},
+            "train": means([run.train for run in runs]),
+            "curve": mean_curve([run.curve for run in runs]),
+            "counts": joined("counts", _joined),
             "confusion": {
-                split: _confusion([run.confusion.get(split, []) for run in runs]) for split in splits
+                split: summed_confusion([run.confusion.get(split, []) for run in runs]) for split in splits
             },
-            "slices": {
-                split: [code for run in runs for code in run.slices[split]]
-                for split in splits
-                if all(split in run.slices for run in runs)
-            },
-            "documents": {
-                split: _numbered([run.documents[split] for run in runs])
-                for split in splits
-                if all(split in run.documents for run in runs)
-            },
-            "train_sentences": _mean_count([run.train_sentences for run in runs]),
-            "environment": _environment([run.environment for run in runs]),
+            "slices": joined("slices", lambda parts: [code for part in parts for code in part]),
+            "documents": documents,
+            "positions": {split: sorted(places) for split, places in order.items() if places is not None},
+            "train_sentences": mean_count([run.train_sentences for run in runs]),
+            "environment": common_environment([run.environment for run in runs]),
             "source": ", ".join(run.source for run in runs if run.source),
             "fold_runs": list(runs),
         }
     )
+
+
+def _order(runs: Sequence[RunRecord], split: str) -> list[int] | None:
+    """The place in the data of each sentence of all folds; None unless each place occurs exactly once."""
+    parts = [run.positions.get(split, []) for run in runs]
+    places = [place for part in parts for place in part]
+    scored = [run.counts.get(split, part) for run, part in zip(runs, parts, strict=True)]
+    is_known = all(parts) and list(map(len, scored)) == list(map(len, parts))
+    is_known = is_known and sorted(places) == list(range(len(places)))
+    return places if is_known else None
+
+
+def _sorted(values: Any, order: Sequence[int] | None) -> Any:
+    """Values per sentence, in the order of the places of their sentences."""
+    if order is None:
+        return values
+    ranks = sorted(range(len(order)), key=order.__getitem__)
+    return values.picked(ranks) if isinstance(values, SentenceCounts) else [values[rank] for rank in ranks]
+
+
+def _in_order(numbers: Sequence[int]) -> list[int]:
+    """Numbers of documents, from 0 by first occurrence."""
+    new: dict[int, int] = {}
+    return [new.setdefault(number, len(new)) for number in numbers]
 
 
 def _data(runs: Sequence[RunRecord]) -> dict[str, Any]:
@@ -162,43 +190,11 @@ def _ratios(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _means(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean of each number that all folds have."""
-    means: dict[str, Any] = {}
-    for key, value in folds[0].items():
-        values = [fold.get(key) for fold in folds]
-        if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
-            mean = fmean(values)  # type: ignore[arg-type]
-            means[key] = round(mean) if isinstance(value, int) else mean
-    return means
-
-
-def _curve(curves: Sequence[LearningCurve]) -> LearningCurve:
-    """The mean of curves with the same number of points; an empty one for others."""
-    means: dict[str, list[tuple[int, float, float]]] = {}
-    for name in ("loss", "validation"):
-        lists = [getattr(curve, name) for curve in curves]
-        if len(set(map(len, lists))) == 1:
-            means[name] = [
-                (round(fmean(p[0] for p in points)), fmean(p[1] for p in points), fmean(p[2] for p in points))
-                for points in zip(*lists, strict=True)
-            ]
-    return LearningCurve(**means)
-
-
 def _joined(parts: Sequence[SentenceCounts]) -> SentenceCounts:
     lists = {
         key: [n for part in parts for n in getattr(part, key)] for key in ("gold", "predicted", "correct")
     }
     return SentenceCounts(**lists)
-
-
-def _confusion(parts: Iterable[Iterable[tuple[str, str, int]]]) -> list[tuple[str, str, int]]:
-    sums: Counter[tuple[str, str]] = Counter()
-    for part in parts:
-        for gold, predicted, count in part:
-            sums[gold, predicted] += count
-    return [(*pair, count) for pair, count in sorted(sums.items())]
 
 
 def _numbered(parts: Iterable[Sequence[int]]) -> list[int]:
@@ -211,26 +207,14 @@ def _numbered(parts: Iterable[Sequence[int]]) -> list[int]:
     return numbers
 
 
-def _mean_count(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return round(fmean(known)) if len(known) == len(counts) else None
-
-
-def _environment(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The values that all folds share; where they differ, all of them as text."""
-    joined: dict[str, Any] = {}
-    for key, value in folds[0].items():
-        values = [fold.get(key) for fold in folds]
-        differ = any(each != value for each in values)
-        joined[key] = ", ".join(dict.fromkeys(map(str, values))) if differ else value
-    return joined
-
-
 def _shown(runs: Mapping[int, RunRecord]) -> str:
     first = next(iter(runs.values()))
     missing = [str(fold) for fold in range(1, _k(runs) + 1) if fold not in runs]
     mask = f", mask {first.mask}" if first.mask is not None else ""
-    return f"{first.name}{mask}, seed {first.seed}: fold {', '.join(missing)} of {_k(runs)}"
+    folds = f"fold {', '.join(missing)} of {_k(runs)}"
+    return (
+        f"{first.name}{mask}, seed {first.seed}, folds with seed {first.data['folds'].get('seed')}: {folds}"
+    )
 
 
 def _left_out(incomplete: Sequence[Mapping[int, RunRecord]]) -> str:

@@ -181,7 +181,9 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
     heads = ("task", "run", "configuration", "mask", "seed", *map("_".join, scores), *_COSTS)
     added = [name for name in _ADDED_COSTS if any(name in run.train for _, _, run in all_runs(tasks))]
     has_folds = any("folds" in record.data for _, _, record in all_runs(tasks))
-    rows.writerow([*heads, *added, "pretraining", "checkpoint", *(["fold"] if has_folds else [])])
+    is_repeated = any("seeds" in (task.folds or {}) for task in tasks)
+    folds = ["fold_seed", "fold"] if is_repeated else ["fold"] if has_folds else []
+    rows.writerow([*heads, *added, "pretraining", "checkpoint", *folds])
     for task, configuration, record in all_runs(tasks):
         origin = record.origin
         cells = (
@@ -195,7 +197,7 @@ def results_csv(tasks: Sequence[StudyTask]) -> str:
             *(record.train.get(name, "") for name in _COSTS),
             *(record.train.get(name, "") for name in added),
             *((origin.run, origin.snapshot) if origin else ("", "")),
-            *((record.data.get("folds", {}).get("fold", ""),) if has_folds else ()),
+            *(record.data.get("folds", {}).get(name.removeprefix("fold_"), "") for name in folds),
         )
         rows.writerow(map(csv_cell, cells))
     return file.getvalue()

@@ -124,11 +124,12 @@ def _response_row(label: str, responses: Sequence[dict[str, Any]]) -> tuple[str,
 def run_table(tasks: Sequence[StudyTask]) -> ResultTable:
     """All runs, one per row."""
     rows = []
-    for _, configuration, record in all_runs(tasks):
+    for task, configuration, record in all_runs(tasks):
         scores = (points(record.score(split)) for split in ("validation", "test"))
         costs = (str(record.train.get("steps", "")), f"{record.train.get('seconds', 0):,.0f}")
-        fold = record.data.get("folds", {}).get("fold")
-        name = record.name if fold is None else f"{record.name}, fold {fold}"
+        folds = record.data.get("folds", {})
+        divided = f", folds {folds.get('seed')}" if "seeds" in (task.folds or {}) else ""
+        name = record.name if "fold" not in folds else f"{record.name}{divided}, fold {folds['fold']}"
         rows.append((name, configuration.label, str(record.seed), *scores, *costs))
     columns = ("run", "configuration", "seed", "validation", "test", "updates", "seconds")
     return ResultTable("Runs", columns, rows)

@@ -82,6 +82,8 @@ _SOURCES = {
     "scores": "metrics.json",
     "curve": "log.jsonl",
     "environment": "environment.json",
+    "documents": "predictions/slices.json",
+    "positions": "predictions/slices.json",
 }
 """The file that a field of a record comes from; others come from spec.yaml."""
 

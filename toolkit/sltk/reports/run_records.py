@@ -61,6 +61,11 @@ class SentenceCounts(_Frozen):
     def __len__(self) -> int:
         return len(self.gold)
 
+    def picked(self, places: Sequence[int]) -> SentenceCounts:
+        """The counts of the sentences at these places, in this order."""
+        lists = {name: getattr(self, name) for name in type(self).model_fields}
+        return SentenceCounts(**{name: [values[place] for place in places] for name, values in lists.items()})
+
     def summed(self, groups: Sequence[int]) -> SentenceCounts:
         """The counts of groups of sentences, from the group of each, numbered from 0."""
         sums: dict[str, list[int]] = {}
@@ -125,6 +130,11 @@ class RunRecord(_Frozen):
         description="the document of each sentence, by split, if whole documents are cross-validated",
         exclude_if=lambda value: not value,
     )
+    positions: dict[str, list[int]] = Field(
+        default={},
+        description="the place of each sentence in the data that cross-validation divides, by split",
+        exclude_if=lambda value: not value,
+    )
     train_sentences: int | None = Field(
         default=None,
         description="number of sentences that the run was trained on, if its spec limits or divides them",
@@ -136,6 +146,16 @@ class RunRecord(_Frozen):
     fold_runs: list[RunRecord] = Field(
         default=[], exclude=True, description="the runs of the folds that this record pools, in order"
     )
+    repetitions: list[RunRecord] = Field(
+        default=[],
+        exclude=True,
+        description="one pooled record for each seed of `data.folds` that this record is the mean of, in order",
+    )
+
+    @property
+    def passes(self) -> list[RunRecord]:
+        """The records that have each test sentence once: repetitions of a cross-validation, or the record itself."""
+        return self.repetitions or [self]
 
     @property
     def measure(self) -> str:

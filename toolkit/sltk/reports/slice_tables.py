@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 from ..data.slices import DIMENSIONS
 from .comparisons import compare_declared
 from .plotting import COLORS, draw_panels, shown
 from .result_tables import ResultTable
-from .run_records import SentenceCounts
+from .run_records import RunRecord, SentenceCounts
 from .significance.paired import Interval
 from .significance.sentences import f1_intervals
 from .significance_tables import interval_text
@@ -39,7 +40,11 @@ class SliceRow:
 
 
 def _has(task: StudyTask, configuration: Configuration) -> bool:
-    return all(task.splits[-1] in run.slices for run in configuration.runs.values())
+    return all(task.splits[-1] in run.slices for run in _passes(configuration, configuration.runs))
+
+
+def _passes(configuration: Configuration, seeds: Iterable[int]) -> list[RunRecord]:
+    return [each for seed in seeds for each in configuration.runs[seed].passes]
 
 
 @lru_cache(maxsize=8)  # for the tables and the figure
@@ -80,8 +85,8 @@ def _rows(task: StudyTask, one: Configuration, other: Configuration) -> list[Sli
         return []
     names, groups = [], []
     for place, (dimension, classes) in enumerate(DIMENSIONS.items()):
-        sides = [[_classes(each, seed, split, place) for seed in seeds] for each in (one, other)]
-        if not _have_same_gold([*sides[0], *sides[1]]):
+        sides = [[_classes(run, split, place) for run in _passes(each, seeds)] for each in (one, other)]
+        if not _have_same_gold(*sides):
             continue
         for number, name in enumerate(classes):
             groups.append(([run[number] for run in sides[0]], [run[number] for run in sides[1]]))
@@ -90,23 +95,23 @@ def _rows(task: StudyTask, one: Configuration, other: Configuration) -> list[Sli
     return [
         SliceRow(*name, gold, _mean_f1(a), _mean_f1(b), interval if gold >= _FEWEST else None)
         for name, (a, b), interval in zip(names, groups, intervals, strict=True)
-        if (gold := sum(a[0].gold))
+        if (gold := round(fmean(sum(run.gold) for run in a)))
     ]
 
 
-def _classes(
-    configuration: Configuration, seed: int, split: str, dimension: int
-) -> dict[int, SentenceCounts]:
+def _classes(record: RunRecord, split: str, dimension: int) -> dict[int, SentenceCounts]:
     """The counts of each class of one run, by sentence or by document."""
-    record = configuration.runs[seed]
     documents = record.documents.get(split)
     counts = class_counts(record.slices[split], dimension)
     return counts if documents is None else {key: each.summed(documents) for key, each in counts.items()}
 
 
-def _have_same_gold(runs: Sequence[dict[int, SentenceCounts]]) -> bool:
-    """Whether the gold spans are in the same classes in all runs: not if their training data differs."""
-    return all(run[key].gold == counts.gold for run in runs for key, counts in runs[0].items())
+def _have_same_gold(
+    one: Sequence[dict[int, SentenceCounts]], other: Sequence[dict[int, SentenceCounts]]
+) -> bool:
+    """Whether the gold spans are in the same classes on both sides: not if their training data differs."""
+    pairs = zip(one, other, strict=True)
+    return all(left[key].gold == right[key].gold for left, right in pairs for key in left)
 
 
 def _mean_f1(runs: Sequence[SentenceCounts]) -> float:
@@ -141,7 +146,7 @@ def _pair_table(
 def _single_table(task: StudyTask, configuration: Configuration) -> ResultTable:
     split, cells = task.splits[-1], []
     for place, (dimension, classes) in enumerate(DIMENSIONS.items()):
-        runs = [_classes(configuration, seed, split, place) for seed in configuration.runs]
+        runs = [_classes(run, split, place) for run in _passes(configuration, configuration.runs)]
         for number, name in enumerate(classes):
             counts = [run[number] for run in runs]
             gold, predicted, correct = (

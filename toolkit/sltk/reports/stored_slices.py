@@ -1,4 +1,4 @@
-"""Read `predictions/slices.json`: the documents of scored sentences, and the classes of their spans."""
+"""Read `predictions/slices.json`: documents and positions of scored sentences, and the classes of their spans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _WIDTH = 1 + len(DIMENSIONS)
 
 
 def read_slices(folder: Path, splits: Iterable[str], *, by_document: bool) -> dict[str, Any]:
-    """The fields `slices`, of the last split, and `documents` of a record; empty for runs of earlier versions.
+    """The fields `slices`, of the last split, `documents` and `positions` of a record.
+
+    They are empty for runs of earlier versions.
 
     Raises:
         DataError: the file is damaged.
@@ -34,7 +36,8 @@ def read_slices(folder: Path, splits: Iterable[str], *, by_document: bool) -> di
     for split, codes in slices.items():
         if stored.get("format") != 1 or not isinstance(codes, list) or not all(map(_is_code, codes)):
             raise DataError.at(f"the file is damaged: `{split}` does not have the classes of spans", path)
-    return {"slices": slices, "documents": documents if by_document else {}}
+    positions = {split: values["positions"] for split, values in found.items() if "positions" in values}
+    return {"slices": slices, "documents": documents if by_document else {}, "positions": positions}
 
 
 def _is_code(value: object) -> bool:

@@ -304,7 +304,7 @@ class RunDirectory:
             write_scores(self.predictions / f"{split}.scores.jsonl", predictions)
 
     def write_slices(self, splits: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write `predictions/slices.json`: for each split, the documents and the classes of spans (data/slices.py)."""
+        """Write `predictions/slices.json`: documents, positions and classes of spans of each split (data/slices.py)."""
         if processes.is_main_process() and splits:
             atomic.write_text(
                 self.predictions / "slices.json", json_text({"format": 1, "splits": splits}) + "\n"

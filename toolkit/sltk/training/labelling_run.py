@@ -11,7 +11,7 @@ from ..components.slots import Reader
 from ..data.coverage import check_predictions
 from ..data.data_report import describe_sentence, report_data
 from ..data.fingerprint import fingerprints
-from ..data.slices import documents_of, slice_codes
+from ..data.slices import documents_of, positions_of, slice_codes
 from ..data.splits import readers_of
 from ..models import kinds, memory_advice, saving
 from ..models.backbone_files import base_of
@@ -117,14 +117,18 @@ class LabellingRun(RunKind[Experiment]):
         return metrics
 
     def _slices(self, predictions: list[Prediction]) -> dict[str, Any]:
-        """The documents of a split and, unless tags are plain, its spans in classes, for reports."""
-        documents = {"documents": documents_of([each.sentence for each in predictions])}
+        """For reports: the documents of a split, in cross-validation the positions of its sentences, and its spans in
+        classes, unless tags are plain."""
+        sentences = [each.sentence for each in predictions]
+        about: dict[str, Any] = {"documents": documents_of(sentences)}
+        if (positions := positions_of(sentences)) is not None:
+            about["positions"] = positions
         if self.spec.scheme == "plain":
-            return documents
+            return about
         first = self.spec.metrics[0]
         metric = first if isinstance(first, SeqevalMetric) else SeqevalMetric()
         codes = slice_codes(self._splits["train"], predictions, metric, self.spec.scheme)
-        return {**documents, "spans": codes}
+        return {**about, "spans": codes}
 
     def cost(self, fitted: Fitted) -> dict[str, Any]:
         """The cost of training, and the speed of labelling validation and test."""

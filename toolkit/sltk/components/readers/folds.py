@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -45,7 +46,9 @@ class FoldReader(DividingReader):
         """
         units = self.units(sentences, f"{KEY}.by")
         held_out = {unit for unit, fold in enumerate(self.assigned(sentences, units)) if fold == self.fold}
-        return divided(sentences, units, held_out)
+        rest, part = divided(sentences, units, held_out)
+        places = [place for place, unit in enumerate(units) if unit in held_out]
+        return rest, [replace(each, position=place) for place, each in zip(places, part, strict=True)]
 
     def training_part(self, rest: list[Sentence]) -> list[Sentence]:
         """At most `train_limit` sentences of those that no split takes."""
