@@ -1,10 +1,11 @@
 """How many wrong labels `sltk check --suspects` finds, if they are planted in an annotated corpus.
 
     sltk convert eng.train clean.conll --reader conll --option limit=3000 --writer conll --scheme IOB2
-    python benchmarks/planted_errors.py plant clean.conll planted
-    sltk sweep experiments/folds_minilm_planted_errors.yaml --output planted/runs
-    sltk check experiments/folds_minilm_planted_errors.yaml --data --suspects planted/runs --json > planted/check.json
-    python benchmarks/planted_errors.py score planted
+    python benchmarks/planted_errors.py plant clean.conll "$SLTK_DATA/planted"
+    sltk sweep experiments/folds_minilm_planted_errors.yaml
+    sltk check experiments/folds_minilm_planted_errors.yaml --set data.folds.fold=1 --data \
+        --suspects experiments/runs/folds_minilm_planted_errors --json > "$SLTK_DATA/planted/check.json"
+    python benchmarks/planted_errors.py score "$SLTK_DATA/planted"
 
 `plant` changes a share of the spans in `planted/train.conll`: a third get another type, a third lose their last word,
 or their label if they have one word, and a third lose their label. A suspect is a hit if it begins in a changed span.
