@@ -50,7 +50,7 @@ def report(
         typer.Option(
             "--errors",
             help="write a page with gold against predicted spans instead: of one run directory, or of two side "
-            "by side. It contains the text of the data",
+            "by side; all folds of a cross-validation are one. It contains the text of the data",
         ),
     ] = False,
     split: Annotated[

@@ -15,14 +15,14 @@ from typing import Any
 
 from ..errors import DataError, Problem, UsageError
 from ..files import atomic, web_page
-from ..files.paths import resolved
 from ..files.safety import encodable, json_text, printable
 from ..files.web_page import escape_text
 from ..files.writable import check_file, check_not_read
 from ..rundir.ownership import own_files
 from ..schemes import Chunk
 from .error_kinds import KINDS, KindCounts, SpanComparison, count_kinds
-from .run_errors import ComparedSentence, RunErrors, read_errors
+from .fold_errors import page_name, shown_runs
+from .run_errors import ComparedSentence, RunErrors
 
 MOST_RUNS = 2
 _LONGEST_WORD = 200
@@ -34,8 +34,10 @@ def write_error_browser(
 ) -> tuple[Path, list[RunErrors]]:
     """Write the errors of one run, or of two runs on the same sentences side by side, as a page.
 
+    The folds of a cross-validation are one run, with the test part of each.
+
     Args:
-        folders: run directories.
+        folders: run directories, or folders of a sweep over folds.
         output: the file to write, by default `reports/NAME-errors.html`.
         split: `test` or `validation`; by default, the test data, else the validation data.
 
@@ -43,25 +45,26 @@ def write_error_browser(
         The file, and what it shows of each run.
 
     Raises:
-        UsageError: a folder holds no finished run, or no such split, or there are too many runs.
+        UsageError: a folder holds no finished run, or no such split, folds are missing, or there are too many runs.
         DataError: a run directory is damaged, or two runs labelled different sentences or have different gold spans.
     """
     paths = [Path(folder) for folder in folders]
-    if len(paths) > MOST_RUNS:
+    shown = shown_runs(paths)
+    if len(shown) > MOST_RUNS:
         notes = (
             "runs of one configuration differ by chance; `sltk report` without `--errors` compares their scores",
+            "of a sweep over folds, give the run directories of one or two configurations",
         )
         raise UsageError(
-            Problem(f"`--errors` shows one run, or two side by side, not {len(paths)}", notes=notes)
+            Problem(f"`--errors` shows one run, or two side by side, not {len(shown)}", notes=notes)
         )
-    names = "-".join(resolved(path).name[:80] for path in paths) or "run"
-    output = Path(output) if output else Path("reports") / f"{names}-errors.html"
+    output = Path(output) if output else Path("reports") / f"{page_name(paths)}-errors.html"
     check_file(output)
-    runs = [read_errors(paths[0], split)]
-    runs += [read_errors(path, runs[0].split) for path in paths[1:]]
+    runs = [shown[0].read(split)]
+    runs += [each.read(runs[0].split) for each in shown[1:]]
     for other in runs[1:]:
         _check_same_gold(runs[0], other)
-    check_not_read([output], _read_files(paths))
+    check_not_read([output], _read_files([folder for each in shown for folder in each.folders]))
     atomic.write_text(output, page(runs))
     return output, runs
 

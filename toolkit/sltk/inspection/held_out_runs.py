@@ -46,7 +46,7 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     missing = [Problem(f"no such folder: `{path}`") for path in paths if not path.is_dir()]
     if missing:
         raise UsageError(missing)
-    folders = list(dict.fromkeys(folder for path in paths for folder in _runs_below(path)))
+    folders = list(dict.fromkeys(folder for path in paths for folder in runs_below(path)))
     finished = [folder for folder in folders if _is_finished(folder)]
     if not finished:
         places = ", ".join(f"`{path}`" for path in paths)
@@ -55,7 +55,8 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return finished, [folder for folder in folders if folder not in finished]
 
 
-def _runs_below(path: Path) -> Iterator[Path]:
+def runs_below(path: Path) -> Iterator[Path]:
+    """The run directories in and below a folder, in the order of their names."""
     for parent, folders, files in os.walk(path):
         if "spec.yaml" in files:
             yield Path(parent)
