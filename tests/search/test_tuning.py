@@ -128,6 +128,30 @@ def test_training_data_cannot_vary_below_a_holdout() -> None:
         tuning.plan(whole)
 
 
+def test_all_folds_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A spec that stands for all folds needs one of them, in a search over values and in one over masks."""
+    data = {"train": {"type": "grammar", "count": 20}, "validation": {"type": "holdout", "fraction": 0.2}}
+    for section, advice in (
+        ({"space": {"trainer.learning_rate": RATES}}, "`sltk sweep best.yaml --set data.folds.fold=null"),
+        ({"masks": {"every": 2}, "budget": 1.0}, "then train the best mask on all folds"),
+    ):
+        path = tmp_path / "search.yaml"
+        whole = {**tiny.spec(data={**data, "folds": {"k": 2}}), "search": section}
+        path.write_text(json.dumps(whole, indent=1))
+        assert main(["search", str(path), "--dry-run"]) == 2
+        message = capsys.readouterr().err
+        assert "so it cannot take the mean over folds" in message
+        assert "(data.folds)" in message
+        assert "`--set data.folds.fold=1` searches on the training part of one fold" in message
+        assert advice in message
+        assert main(["search", str(path), "--dry-run", "--set", "data.folds.fold=1"]) == 0
+
+
+def test_folds_cannot_vary() -> None:
+    """Scores of trials on other folds would not mean the same."""
+    assert "`data.folds.fold` cannot vary" in refused({"data.folds.fold": {"int": [1, 2]}})
+
+
 def test_values_that_do_not_go_together_are_found_before_training() -> None:
     """Values of several keys are validated together."""
     space = {"scheme": {"choice": ["IOB2", "plain"]}, "head.decode": {"choice": ["head", "constrained"]}}

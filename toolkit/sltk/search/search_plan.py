@@ -20,6 +20,7 @@ from ..sweeps.plan import Plan, PlannedRun, plan_from
 from ..yamltree.extends import Reading
 from ..yamltree.lookup import child
 from ..yamltree.source import Entry, Node
+from .open_folds import check_one_fold
 from .search_spec import SearchPart, SearchSpec
 from .space import FIRST_RUNS, Space
 
@@ -125,6 +126,9 @@ def plan(
         raise InvalidSpecError(
             reading.tree.mark.problem("this is not a search spec: it has no `search`", notes=(note,))
         )
+    check_one_fold(
+        reading.tree, "then train the best mask on all folds: `sltk sweep` of the spec without `search:`"
+    )
     loaded = loading.validate(reading, SearchPart, policy)
     sweep = plan_from(_with_sweep(reading, loaded), policy)
     plan = SearchPlan(sweep, _runs(sweep, loaded), loaded.spec.search, loaded)

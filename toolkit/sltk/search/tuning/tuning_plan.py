@@ -25,6 +25,7 @@ from ...sweeps.variations import apply_settings
 from ...yamltree.extends import Reading
 from ...yamltree.lookup import child
 from ...yamltree.source import Node
+from ..open_folds import check_one_fold
 from .space_values import Parameters, SpaceKey, Value
 from .tuning_spec import TuningPart, TuningSpec
 
@@ -32,8 +33,11 @@ _OWN_KEYS = ("search", "executor")
 _TUNING_KEYS = ("space", "trials", "pruning", "random_trials")
 _MOST_CHECKED = 256
 """Combinations of values to validate; with more, each pair of values is validated instead."""
-_FIXED = ("name", "imports", "metrics", "type", "data.validation", "data.test")
+_FIXED = ("name", "imports", "metrics", "type", "data.validation", "data.test", "data.folds")
 """Keys that may not vary: with them, scores of trials would not mean the same."""
+_ON_ALL_FOLDS = (
+    "`sltk sweep best.yaml --set data.folds.fold=null --output DIR` then trains the best values on all folds"
+)
 
 
 def run_name(number: int) -> str:
@@ -157,6 +161,7 @@ def plan(
             "a search over a `space` has no `sweep`: leave it out, or remove `space` to search its masks"
         )
         raise InvalidSpecError(loaded.problem("sweep", message))
+    check_one_fold(reading.tree, _ON_ALL_FOLDS)
     keys = {key: entry for key, entry in reading.tree.value.items() if key not in _OWN_KEYS}
     base = Node(reading.tree.mark, keys)
     plan = TuningPlan(loaded, base, tuple(reading.settings), part.spec.executor, part)
