@@ -19,6 +19,7 @@ from sltk.models import evaluation, tagging
 from sltk.models.partial_scoring import by_corpus
 from sltk.nn.batching import batch_on, pack
 from sltk.nn.frozen_vectors import FrozenVectors, TrainingVectors
+from sltk.preview.audit import audit
 from sltk.reports.arrangement import arrange
 from sltk.reports.comparability import differences
 from sltk.reports.discovery import collect
@@ -226,6 +227,23 @@ def test_a_head_without_the_parameter_is_refused(
     monkeypatch.setattr(SoftmaxHead, "loss", lambda self, vectors_WH, tags_W, lengths_S: vectors_WH.sum())
     with pytest.raises(SpecError, match="head `linear` cannot be trained on partly labelled sentences"):
         tagging.encode(training, model, Progress())
+
+
+def test_layers_are_refused_before_a_model_is_loaded(data: dict[str, Any], tmp_path: Path) -> None:
+    """A hidden span would move known ones to other layers: one error at `head`, which names the head `span`."""
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec(data, head={"type": "layered"})), encoding="utf-8")
+    absent = loading.load(
+        spec(data, head={"type": "layered"}, backbone={"type": "decoder", "name": "absent/model"})
+    )
+    for refused in (
+        lambda: tagging.build(absent.spec, tagging.load_splits(absent.spec)["train"]),
+        lambda: audit(loading.load(tmp_path / "spec.yaml")),
+    ):
+        with pytest.raises(SpecError, match="head `layered` cannot be trained on partly labelled") as error:
+            refused()
+        (problem,) = error.value.problems
+        assert problem.path == "head"
+        assert "`head: {type: span}`" in " ".join(problem.notes)
 
 
 def test_models_that_generate_are_refused(data: dict[str, Any], tmp_path: Path) -> None:

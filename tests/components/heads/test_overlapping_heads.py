@@ -169,7 +169,6 @@ def test_hidden_types_may_be_anywhere_without_a_gold_span():
         else:
             expected -= np.logaddexp(log_C[0], log_C[2]) if start < 5 else log_C[0]
     assert value(module.loss(vectors, tags, lengths, allowed_WL=allowed)) == pytest.approx(expected, rel=1e-5)
-    assert not LayeredHead().fitted(SENTENCES, LABELS).build(6, LABELS).takes_partial_labels
 
 
 def test_the_loss_of_layers_is_that_of_each_of_them():

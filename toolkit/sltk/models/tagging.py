@@ -66,11 +66,12 @@ def build(experiment: Experiment, training: Dataset) -> TaggerModel:
 
     Raises:
         ModelError: the backbone is not available, or cannot do what the spec requires.
+        SpecError: keys of the head do not fit the training data.
     """
     labels = label_set(training)
+    component = experiment.head.fitted(training.sentences, labels)  # first: its errors need no model
     backbone = build_backbone(experiment, lambda: (f" {sentence.with_text().text}" for sentence in training))
     torch.manual_seed(experiment.seed)  # the initial head does not depend on the backbone's random numbers
-    component = experiment.head.fitted(training.sentences, labels)
     head = component.build(backbone.hidden_size, labels)
     device = devices.device()
     network = Tagger(backbone, experiment.aligner.build().to(device), head.to(device))

@@ -30,7 +30,7 @@ class LayeredHeadModule(HeadModule):
         super().__init__()
         self.scorer, self.layers, self.criterion = scorer, layers, criterion
 
-    def loss(  # type: ignore[override]  # a hidden span might be on any layer: partly labelled sentences are refused
+    def loss(  # type: ignore[override]  # no partial labels: hidden spans would move known ones to other layers
         self, vectors_WH: Tensor, tags_WD: Tensor, lengths_S: Tensor | Sequence[int]
     ) -> Tensor:
         """Sum of the losses of the words on all layers; layers that the head does not have are left out."""

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from ...schemes.labels import LabelSet
 
 
+_PARTLY = "head `layered` cannot be trained on partly labelled sentences"
+_PARTLY_NOTES = (
+    "a span that its corpus does not annotate may contain annotated ones, which would then be on other layers",
+    "use `head: {type: span}`, which finds the same spans",
+    "or list all types under `annotates` in each source, if their corpora annotate them",
+)
+
+
 @register.head("layered")
 class LayeredHead(ClassifyingHead):
     """A linear layer and a softmax over tags for each layer of spans, so that spans may overlap.
@@ -54,8 +62,11 @@ class LayeredHead(ClassifyingHead):
         """A copy with the number of layers and the class weights; spans on further layers are reported.
 
         Raises:
-            SpecError: the layers hold less than `coverage`; or see `ClassifyingHead.fitted`.
+            SpecError: the layers hold less than `coverage`; or sentences are partly labelled; or see
+                `ClassifyingHead.fitted`.
         """
+        if any(sentence.unannotated(labels.types) for sentence in sentences):
+            raise SpecError(Problem(_PARTLY, path="head", notes=_PARTLY_NOTES))
         counts = Counter[int]()
         for sentence in sentences:
             for number, layer in enumerate(schemes.split_layers(sentence.tags or ()), 1):
