@@ -15,6 +15,7 @@ from typing import Any
 from ..components.slots import Reader
 from ..components.splitters.spacy import load_spacy
 from ..errors import DataError, UsageError
+from ..schemes import OUTSIDE
 from ..types import Sentence
 from .corpora import open_sentences
 from .datasets import to_dataset
@@ -22,8 +23,6 @@ from .raw import RawDataset, source_of
 
 Parser = Callable[[Sequence[str]], list[int | None]]
 """Maps words to the index of each word's head; None for the root."""
-
-_OUTSIDE = "O"
 
 
 def arc_directions(reader: Reader, parser: Parser | None = None) -> dict[str, Any]:
@@ -111,7 +110,7 @@ def _word_types(raw: RawDataset) -> list[list[str | None]]:
     """The type of each word of each sentence; None if it is outside."""
     if raw.scheme == "plain":
         tags = (sentence.tags or [] for sentence in raw.sentences)
-        return [[None if tag == _OUTSIDE else tag for tag in own] for own in tags]
+        return [[None if tag == OUTSIDE else tag for tag in own] for own in tags]
     word_types = []
     for sentence in to_dataset(raw, "IOB2"):
         types: list[str | None] = [None] * len(sentence)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
-from ..components.readers.concat import OUTSIDE, ConcatReader, Corpus
+from ..components.readers.concat import ConcatReader, Corpus
 from ..components.readers.sampling import nested_sample
 from ..components.slots import Reader
 from ..errors import DataError
 from ..schemes.detection import TagReading
 from ..schemes.names import SchemeName
-from ..schemes.rules import SEPARATOR
+from ..schemes.rules import OUTSIDE, SEPARATOR
 from ..types import Sentence, Span, Unused
 from .datasets import to_dataset
 from .raw import RawDataset

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..components.readers.concat import OUTSIDE, REST, ConcatReader, Corpus
+from ..components.readers.concat import REST, ConcatReader, Corpus
 from ..errors import Problem, SpecError, nearest
 from ..files.opening import is_stream
 from ..runtime import progress
+from ..schemes import OUTSIDE
 from .corpora import own_annotation
 from .sentence_stream import SentenceStream
 

@@ -133,16 +133,17 @@ def repair_of(reader: Reader) -> Repair:
 def label_set(data: Dataset) -> LabelSet:
     """The tags of a model trained on this data."""
     if data.scheme == "plain":
-        return LabelSet.plain(_types(data))
-    return LabelSet.of_types(_types(data), data.scheme)
+        return LabelSet.plain(types_of(data))
+    return LabelSet.of_types(types_of(data), data.scheme)
 
 
 def unseen_types(train: Dataset, other: Dataset) -> list[str]:
     """Types (or plain tags) of `other` that `train` lacks, so that a model of `train` cannot predict them."""
-    return sorted(_types(other) - _types(train))
+    return sorted(types_of(other) - types_of(train))
 
 
-def _types(data: Dataset) -> set[str]:
+def types_of(data: SentenceSource) -> set[str]:
+    """The types of the spans, or the plain tags, of annotated sentences."""
     if data.scheme == "plain":
         return {tag for sentence in data for tag in sentence.tags or ()}
     return {span.type for sentence in data for span in sentence.spans or ()}
@@ -208,6 +209,6 @@ def _tag_error(error: schemes.SchemeError, raw: RawDataset, sentence: Sentence) 
         f"word {error.index + 1}, `{word}`: {error}",
         sentence.file or source_of(raw.reader),
         sentence.line_of(error.index),
-        *twin_notes(tag, {"O", *known}),
+        *twin_notes(tag, {schemes.OUTSIDE, *known}),
         suggestion=None if tag in known else nearest(tag, known),
     )

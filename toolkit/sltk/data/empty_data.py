@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ..components.slots import Reader
 from ..errors import DataError
+from ..schemes import OUTSIDE
 from .data_report import summarize
 from .datasets import SentenceSource
 from .raw import source_of
 
-_NO_LABEL = {"O", "_"}
+_NO_LABEL = {OUTSIDE, "_"}
 _SHOWN = 3
 
 

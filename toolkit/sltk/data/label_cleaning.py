@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..components.slots import Reader
 from ..errors import DataError
+from ..schemes import OUTSIDE
 from ..schemes.label_text import clean, removed, visible
 from ..types import Sentence, Span, Unused
 
@@ -65,7 +66,7 @@ class LabelCleaner:
             note = "`missing: O` reads words without a tag as `O`"
             raise self._error("its tag is empty", sentence, index, note)
         if tag == self._outside:
-            return "O"
+            return OUTSIDE
         if self._names is None or tag in self._names:
             return tag
         if tag.isascii() and tag.isdigit() and int(tag) < len(self._names):

@@ -15,8 +15,6 @@ from .. import schemes
 from ..schemes.labels import LabelSet
 from ..types import Sentence
 
-_OUTSIDE = "O"
-
 
 class PartialLabels:
     """Finds the allowed tags of sentences for a model with these labels."""
@@ -24,9 +22,9 @@ class PartialLabels:
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         is_plain = labels.scheme == "plain"
-        self._types = frozenset(labels.tags) - {_OUTSIDE} if is_plain else frozenset(labels.types)
+        self._types = frozenset(labels.tags) - {schemes.OUTSIDE} if is_plain else frozenset(labels.types)
         # A plain tag is its own type.
-        self._type_of = {tag: tag if is_plain else tag[2:] for tag in labels.tags if tag != _OUTSIDE}
+        self._type_of = {tag: tag if is_plain else tag[2:] for tag in labels.tags if tag != schemes.OUTSIDE}
         self._transitions = [np.array(each) for each in schemes.transitions(labels.tags, labels.scheme)]
 
     def of(self, sentence: Sentence) -> NDArray[np.bool_] | None:
@@ -43,13 +41,13 @@ class PartialLabels:
         own = np.array([index[tag] for tag in tags])
         allowed = own[:, None] == np.arange(len(self._labels))
         is_hidden = np.array([self._type_of.get(tag) in hidden for tag in self._labels.tags])
-        is_outside = np.array([tag == _OUTSIDE for tag in tags])
+        is_outside = np.array([tag == schemes.OUTSIDE for tag in tags])
         allowed |= is_outside[:, None] & is_hidden
         return _well_formed(allowed, *self._transitions)
 
     def _hidden_or_outside(self, hidden: frozenset[str]) -> NDArray[np.bool_]:
         """[L]: whether a tag may be what `O` hides; in layers, spans of hidden types may be anywhere."""
-        return np.array([tag == _OUTSIDE or self._type_of[tag] in hidden for tag in self._labels.tags])
+        return np.array([tag == schemes.OUTSIDE or self._type_of[tag] in hidden for tag in self._labels.tags])
 
 
 def _well_formed(

@@ -146,7 +146,9 @@ def _first_bad_tag(files: TagFiles, mode: Mode, metric: Metric | None) -> DataEr
                 schemes.chunks(sentence.tags[side], scheme, strict=False)
             except schemes.SchemeError as error:
                 words = sentence.predicted if side else sentence.gold
-                notes = twin_notes(sentence.tags[side][error.index], ["O"]) or _advice(files, scheme)
+                notes = twin_notes(sentence.tags[side][error.index], [schemes.OUTSIDE]) or _advice(
+                    files, scheme
+                )
                 return DataError.at(str(error), file, words[error.index].line, *notes)
     raise AssertionError("no tag is wrong")
 

@@ -29,7 +29,7 @@ class TagNumbers:
         if self.labels.scheme != "layers":
             return [index[tag] for tag in tags]
         layers = schemes.split_layers(tags)
-        layers += [["O"] * len(tags)] * (self.depth - len(layers))
+        layers += [[schemes.OUTSIDE] * len(tags)] * (self.depth - len(layers))
         return [[index[tag] for tag in word] for word in zip(*layers, strict=True)]
 
 

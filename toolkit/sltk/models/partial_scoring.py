@@ -16,12 +16,10 @@ from .. import schemes
 from ..schemes.labels import LabelSet
 from ..types import Prediction, Span
 
-_OUTSIDE = "O"
-
 
 def scorable(prediction: Prediction, labels: LabelSet) -> Prediction:
     """The prediction without spans, or plain tags, of types that the corpus of its sentence does not annotate."""
-    types = set(labels.tags) - {_OUTSIDE} if labels.scheme == "plain" else labels.types
+    types = set(labels.tags) - {schemes.OUTSIDE} if labels.scheme == "plain" else labels.types
     hidden = prediction.sentence.unannotated(types)
     if not hidden:
         return prediction
@@ -48,12 +46,12 @@ def _without(prediction: Prediction, hidden: frozenset[str], labels: LabelSet) -
 def _tags(tags: list[str], hidden: frozenset[str], labels: LabelSet) -> list[str]:
     """The tags without those of hidden types. A span has one type, so that all others stay the same."""
     if labels.scheme == "plain":
-        return [_OUTSIDE if tag in hidden else tag for tag in tags]
+        return [schemes.OUTSIDE if tag in hidden else tag for tag in tags]
     if labels.scheme == "layers":  # spans of other types may move to lower layers
         chunks = schemes.chunks(tags, labels.scheme, strict=False)
         kept = [Span(*chunk) for chunk in chunks if chunk[2] not in hidden]
         return schemes.encode(kept, len(tags), labels.scheme)
-    return [_OUTSIDE if tag[2:] in hidden else tag for tag in tags]
+    return [schemes.OUTSIDE if tag[2:] in hidden else tag for tag in tags]
 
 
 def unscored(types: Counter[str]) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def choose(
         support.update(type_ for _, _, type_ in gold)
         for span in prediction.spans:
             scored[span.type].append((span.score or 0.0, (span.start, span.end, span.type) in gold))
-    roles = schemes.chunks([tag for tag in labels.tags if tag != "O"], labels.scheme, strict=False)
+    roles = schemes.chunks(
+        [tag for tag in labels.tags if tag != schemes.OUTSIDE], labels.scheme, strict=False
+    )
     names = sorted({type_ for _, _, type_ in roles} | scored.keys() | support.keys())
     return Thresholds(
         target={target[0]: target[1]},

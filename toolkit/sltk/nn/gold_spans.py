@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemes.labels import LabelSet
-from ..schemes.rules import parse_tag
+from ..schemes.rules import OUTSIDE_ROLE, parse_tag
 from ..subwords.samples import IGNORED
 
 Integers = NDArray[np.int64]
@@ -52,7 +52,7 @@ def candidate_classes(
 def _spans(tags_W: Integers, labels: LabelSet) -> Iterator[tuple[int, int, int]]:
     """First word, width and type of the spans of one layer, whose tags are well-formed."""
     numbers = {type_: number for number, type_ in enumerate(labels.types)}
-    roles = [parse_tag(tag, labels.scheme) or ("O", "") for tag in labels.tags]
+    roles = [parse_tag(tag, labels.scheme) or OUTSIDE_ROLE for tag in labels.tags]
     types_L = np.array([numbers.get(type_, -1) for _, type_ in roles])
     begins_L = np.array([role == "B" for role, _ in roles])
     inside_L = np.array([role == "I" for role, _ in roles])

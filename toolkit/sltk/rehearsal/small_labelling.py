@@ -20,6 +20,7 @@ from ..errors import RunError
 from ..exporting import export
 from ..models.partial_scoring import scorable
 from ..runtime.progress import Progress
+from ..schemes import OUTSIDE
 from ..spec.data_settings import DataSpec
 from ..spec.experiment import Experiment
 from ..spec.instruct_settings import InstructSpec
@@ -141,7 +142,7 @@ def _few_with_annotation(reader: Reader) -> tuple[int, bool]:
     searched = min(reader.limit or _SEARCHED, _SEARCHED)
     for sentence in read(reader.model_copy(update={"limit": searched})):
         count += 1
-        annotated += bool(sentence.spans) or any(tag != "O" for tag in sentence.tags or ())
+        annotated += bool(sentence.spans) or any(tag != OUTSIDE for tag in sentence.tags or ())
         if count >= SENTENCES and annotated >= _ANNOTATED:
             return count, False
     few = min(count, SENTENCES) if annotated == 0 and count else max(count, 1)

@@ -29,9 +29,10 @@ from .coding import (
 )
 from .detection import detect, transitions
 from .layers import has_overlaps, split_layers
-from .rules import SCHEMES, SEPARATOR, SchemeError
+from .rules import OUTSIDE, SCHEMES, SEPARATOR, SchemeError
 
 __all__ = [
+    "OUTSIDE",
     "SCHEMES",
     "SEPARATOR",
     "Chunk",

@@ -12,6 +12,7 @@ from .layers import assign_layers, join_layers, split_layers
 from .rules import (
     LENIENT,
     OUTSIDE,
+    OUTSIDE_ROLE,
     RULES,
     SEPARATOR,
     STRICT,
@@ -45,7 +46,7 @@ def tags_of(types: Iterable[str], scheme: SchemeName) -> list[str]:
     if scheme == "plain":
         return list(types)
     letters = RULES[scheme].letters.values()
-    return ["O", *(f"{letter}-{type_}" for type_ in types for letter in letters)]
+    return [OUTSIDE, *(f"{letter}-{type_}" for type_ in types for letter in letters)]
 
 
 def chunks(tags: Sequence[str], scheme: SchemeName, *, strict: bool) -> list[Chunk]:
@@ -68,7 +69,7 @@ def _chunks(roles: Iterable[Role], table: TransitionTable) -> list[Chunk]:
     """The spans of a sequence of roles; `start` is negative while no span is open."""
     spans: list[Chunk] = []
     start, before, type_before = -1, "O", ""
-    for index, (role, type_) in enumerate(chain(roles, (OUTSIDE,))):
+    for index, (role, type_) in enumerate(chain(roles, (OUTSIDE_ROLE,))):
         if role == before == "O":
             continue
         continues, closes, opens = table[before, role, type_ == type_before]
@@ -162,7 +163,7 @@ def _layer_tags(ordered: Iterable[Span], length: int, scheme: str) -> list[str]:
 
 
 def _roles(ordered: Iterable[Chunk], length: int, scheme: str) -> list[Role]:
-    roles, rules = [OUTSIDE] * length, RULES[scheme]
+    roles, rules = [OUTSIDE_ROLE] * length, RULES[scheme]
     inside, end_before, type_before = rules.role(False, False), -1, ""
     for start, end, type_ in ordered:
         roles[start:end] = [(inside, type_)] * (end - start)

@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from .layers import is_layer_tag, is_layered
-from .rules import OUTSIDE, allowed, parse, parse_tag
+from .rules import OUTSIDE_ROLE, allowed, parse, parse_tag
 from .styles import TagStyle, canonical, nearly_all_once, odd_type, style_of, suspicions
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def transitions(tags: Sequence[str], scheme: SchemeName) -> tuple[list[bool], li
         return [True] * len(tags), [[True] * len(tags) for _ in tags], [True] * len(tags)
     roles = parse(tags, scheme)
     pairs = [[allowed(before, role, scheme) for role in roles] for before in roles]
-    start = [allowed(OUTSIDE, role, scheme) for role in roles]
-    return start, pairs, [allowed(role, OUTSIDE, scheme) for role in roles]
+    start = [allowed(OUTSIDE_ROLE, role, scheme) for role in roles]
+    return start, pairs, [allowed(role, OUTSIDE_ROLE, scheme) for role in roles]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ..types import Span
-from .rules import SEPARATOR, SchemeError, parse_tag
+from .rules import OUTSIDE, SEPARATOR, SchemeError, parse_tag
 
 
 def split_layers(tags: Sequence[str]) -> list[list[str]]:
@@ -26,7 +26,9 @@ def split_layers(tags: Sequence[str]) -> list[list[str]]:
         expected = f"tags of IOB2 joined by `{SEPARATOR}`, such as `B-ORG{SEPARATOR}B-LOC`"
         raise SchemeError(f"`{tags[index]}` is not a tag of layers: expected {expected}", index)
     depth = max((len(each) for each in parts if each), default=1)
-    return [[each[layer] if layer < len(each) else "O" for each in parts if each] for layer in range(depth)]
+    return [
+        [each[layer] if layer < len(each) else OUTSIDE for each in parts if each] for layer in range(depth)
+    ]
 
 
 @lru_cache(maxsize=65536)
@@ -52,7 +54,7 @@ def join_layers(layers: Sequence[Sequence[str]]) -> list[str]:
 
 def _join(parts: Sequence[str]) -> str:
     depth = len(parts)
-    while depth > 1 and parts[depth - 1] == "O":
+    while depth > 1 and parts[depth - 1] == OUTSIDE:
         depth -= 1
     return SEPARATOR.join(parts[:depth])
 

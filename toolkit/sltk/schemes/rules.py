@@ -18,7 +18,9 @@ Role = tuple[str, str]
 TransitionTable = Mapping[tuple[str, str, bool], tuple[bool, bool, bool]]
 """(role before, role, same type) → whether the word continues the span, closes the one before, opens one."""
 
-OUTSIDE: Role = ("O", "")
+OUTSIDE = "O"
+"""The tag of a word outside all spans, in every scheme; with plain tags, that of a word without a label."""
+OUTSIDE_ROLE: Role = (OUTSIDE, "")
 SEPARATOR = "|"
 """Separates the layers in a tag of the scheme `layers`."""
 
@@ -90,14 +92,14 @@ LENIENT: TransitionTable = {
 def allowed(before: Role, role: Role, scheme: str) -> bool:
     """Whether `role` may follow `before` in a well-formed sequence; sentences are padded with O."""
     continues, closes, opens = STRICT[scheme][before[0], role[0], before[1] == role[1]]
-    return continues or ((closes or before == OUTSIDE) and (opens or role == OUTSIDE))
+    return continues or ((closes or before == OUTSIDE_ROLE) and (opens or role == OUTSIDE_ROLE))
 
 
 @lru_cache(maxsize=65536)
 def parse_tag(tag: str, scheme: str) -> Role | None:
     """The role and type of a tag; None if the scheme has no such tag. In `layers`, the tag is that of one layer."""
-    if tag == "O":
-        return OUTSIDE
+    if tag == OUTSIDE:
+        return OUTSIDE_ROLE
     if scheme == "layers" and SEPARATOR in tag:
         return None
     letter, hyphen, type_ = tag[:1], tag[1:2], tag[2:]
@@ -123,4 +125,4 @@ def parse(tags: Sequence[str], scheme: str) -> list[Role]:
 
 def format_tag(role: Role, scheme: str) -> str:
     """The tag for a role and type."""
-    return "O" if role == OUTSIDE else f"{RULES[scheme].letters[role[0]]}-{role[1]}"
+    return OUTSIDE if role == OUTSIDE_ROLE else f"{RULES[scheme].letters[role[0]]}-{role[1]}"

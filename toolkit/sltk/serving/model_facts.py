@@ -13,6 +13,7 @@ from ..decoding import read_thresholds
 from ..files import manifest
 from ..files.damage import read_json
 from ..models.description import is_model, read_description
+from ..schemes import OUTSIDE
 from ..schemes.labels import LabelSet
 
 _SCORES = ("precision", "recall", "f1", "accuracy", "support", "signature")
@@ -58,7 +59,7 @@ def _stored(path: Path) -> dict[str, Any]:
 
 def _types(labels: LabelSet) -> list[str]:
     """The types that a client can show: those of spans, or plain tags except `O`."""
-    return list(labels.types) or [tag for tag in labels.tags if tag != "O"]
+    return list(labels.types) or [tag for tag in labels.tags if tag != OUTSIDE]
 
 
 def _mask(mask: dict[str, Any]) -> dict[str, Any] | None:

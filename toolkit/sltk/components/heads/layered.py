@@ -55,7 +55,7 @@ class LayeredHead(ClassifyingHead):
         for sentence in sentences:
             own = schemes.split_layers(sentence.tags or ())[:layers]
             counts.update(tag for layer in own for tag in layer)
-            counts["O"] += (layers - len(own)) * len(sentence)
+            counts[schemes.OUTSIDE] += (layers - len(own)) * len(sentence)
         return counts
 
     def fitted(self, sentences: Sequence[Sentence], labels: LabelSet) -> Head:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from ...decoding.span_choice import Overlap, ScorerName, cross
 from ...errors import Problem, SpecError, nearest
 from ...runtime.progress import current
-from ...schemes import resolve_overlaps
+from ...schemes import OUTSIDE, resolve_overlaps
 from ...types import Sentence, Span
 from ..registry import RefusedError, register
 from ..slots import Head
@@ -87,7 +87,7 @@ class SpanHead(ClassifyingHead):
 
     def classes(self, labels: LabelSet) -> Sequence[str]:
         """`O` for no span, the types, and `A+B` for several types."""
-        return ["+".join(types) or "O" for types in self.type_sets(labels)]
+        return ["+".join(types) or OUTSIDE for types in self.type_sets(labels)]
 
     def class_counts(self, sentences: Sequence[Sentence], labels: LabelSet) -> Counter[str]:
         """How many candidates have each class."""
@@ -97,8 +97,8 @@ class SpanHead(ClassifyingHead):
             for (start, end), types in _by_place(sentence).items():
                 name = "+".join(types)
                 counts[name if name in names else types[0]] += end - start <= width
-            counts["O"] += _candidates(len(sentence), width)
-        counts["O"] -= counts.total() - counts["O"]
+            counts[OUTSIDE] += _candidates(len(sentence), width)
+        counts[OUTSIDE] -= counts.total() - counts[OUTSIDE]
         return counts
 
     def fitted(self, sentences: Sequence[Sentence], labels: LabelSet) -> Head:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from operator import eq
 from typing import Any
 
-from ...schemes import SEPARATOR, Chunk
+from ...schemes import OUTSIDE, SEPARATOR, Chunk
 from ...schemes.names import SchemeName
 from ..slots import Metric, Tally
 
@@ -88,7 +88,7 @@ def tags_of_word(tag: str) -> tuple[str, ...]:
 
     Which layer a span is on depends on the other spans of its sentence, so tags are compared without it.
     """
-    return tuple(sorted(part for part in tag.split(SEPARATOR) if part != "O")) or ("O",)
+    return tuple(sorted(part for part in tag.split(SEPARATOR) if part != OUTSIDE)) or (OUTSIDE,)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from ...errors import RunError
+from ...schemes import OUTSIDE
 from ...schemes.names import SchemeName
 
 Verify = Literal["auto", "always", "never"]
@@ -48,7 +49,7 @@ class Verifier:
             self._gold, self._predicted = [], []
 
     def _renamed(self, tags: Sequence[str]) -> list[str]:
-        return [tag if tag == "O" else f"{tag[0]}-{self._name(tag[2:])}" for tag in tags]
+        return [tag if tag == OUTSIDE else f"{tag[0]}-{self._name(tag[2:])}" for tag in tags]
 
     def _name(self, type_: str) -> str:
         return self._types.setdefault(type_, f"T{len(self._types)}")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ...files.safety import printable
+from ...schemes import OUTSIDE
 from ...types import Sentence
 from ..examples import text_sentences
 from ..registry import RefusedError, register
@@ -18,7 +19,6 @@ from ..slots import Reader
 from ..strict import StrictModel
 from .sampling import limited
 
-OUTSIDE = "O"
 REST = "*"
 """The key of `labels` for all labels that it does not name."""
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ...errors import DataError
+from ...schemes import OUTSIDE
 from ...types import Sentence, Span, Unused
 from ..examples import plain_sentences
 from ..registry import register
@@ -125,7 +126,7 @@ class ConlluReader(DiscontinuousReader, TaggedReader, TextFileReader):
         """Whether the labels of a sentence are tags or brackets; None if it has none."""
         if block.fields.declared:
             return "brackets"
-        labels = (label for label in map(self._label, block.rows) if label and label != "O")
+        labels = (label for label in map(self._label, block.rows) if label and label != OUTSIDE)
         first = next(labels, None)
         return None if first is None else "brackets" if is_bracketed(first) else "tags"
 
@@ -208,7 +209,7 @@ class ConlluReader(DiscontinuousReader, TaggedReader, TextFileReader):
         return spans, unused
 
     def _tag(self, row: ConlluRow) -> str:
-        default = {"misc": "O", "feats": "_"}.get(self.column.partition(":")[0])
+        default = {"misc": OUTSIDE, "feats": "_"}.get(self.column.partition(":")[0])
         tag = self._label(row) or self.missing or default
         if tag is None:
             message = f"word {row.first}, `{row.fields[FORM]}`, has no {self.column}"

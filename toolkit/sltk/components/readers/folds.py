@@ -17,6 +17,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ...errors import DataError, Problem
+from ...schemes import OUTSIDE
 from ...types import Sentence
 from .dividing import DividingReader, Unit, divided
 from .sampling import nested_sample
@@ -74,7 +75,7 @@ def labels_of(sentence: Sentence) -> list[str]:
     """The types of the spans of a sentence, or its tags other than `O`, one for each span or word."""
     if sentence.spans is not None:
         return [span.type for span in sentence.spans]
-    return [tag for tag in sentence.tags or () if tag != "O"]
+    return [tag for tag in sentence.tags or () if tag != OUTSIDE]
 
 
 def _assign(units: Sequence[Mapping[str, int]], k: int, seed: int) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from ...schemes import OUTSIDE
 from ...types import Sentence
 from ..registry import register
 from ..slots import Reader
@@ -92,11 +93,11 @@ def _sentence(rng: random.Random, part: Part) -> tuple[list[str], list[str]]:
     pairs: list[tuple[str, str]] = []
     for clause in range(rng.choice((1, 1, 2, 2, 3))):
         if clause:
-            pairs += [(word, "O") for word in rng.choice(_JOINS).split()]
+            pairs += [(word, OUTSIDE) for word in rng.choice(_JOINS).split()]
         pairs += _clause(rng, part)
     words = [word for word, _ in pairs]
     words[0] = words[0][0].upper() + words[0][1:]
-    return [*words, "."], [*(tag for _, tag in pairs), "O"]
+    return [*words, "."], [*(tag for _, tag in pairs), OUTSIDE]
 
 
 def _clause(rng: random.Random, part: Part) -> list[tuple[str, str]]:
@@ -128,9 +129,9 @@ def _fill(frame: str, term: str, opinion: str, polarity: str) -> list[tuple[str,
             first, *others = term.split()
             pairs += [(first, f"B-{polarity}"), *((other, f"I-{polarity}") for other in others)]
         elif word == "O":
-            pairs.append((opinion, "O"))
+            pairs.append((opinion, OUTSIDE))
         elif word == "A":
-            pairs.append(("an" if opinion[0] in "aeiou" else "a", "O"))
+            pairs.append(("an" if opinion[0] in "aeiou" else "a", OUTSIDE))
         else:
-            pairs.append((word, "O"))
+            pairs.append((word, OUTSIDE))
     return pairs

@@ -99,7 +99,7 @@ def highlights(prediction: Prediction, *, whole: bool = False) -> list[Highlight
         return [
             Highlight(start, end, tag, score)
             for (start, end), tag, score in zip(offsets, prediction.tags, scores, strict=True)
-            if tag != "O"
+            if tag != schemes.OUTSIDE
         ]
     spans = [_highlight(span, offsets) for span in (whole_spans(prediction) if whole else prediction.spans)]
     return sorted(spans, key=lambda span: (span.start, -span.end, span.type))

@@ -20,6 +20,7 @@ from ...decoding import Decisions
 from ...errors import Problem, SpecError, UsageError
 from ...nn.language_model import LanguageModel
 from ...runtime.progress import Progress
+from ...schemes import OUTSIDE
 from ...schemes.labels import LabelSet
 from ...spec.experiment import Experiment
 from ...spec.instruct_settings import InstructSpec
@@ -258,7 +259,7 @@ def _label(
     numbers = [number for number, sentence in enumerate(sentences) if sentence.words]
     prompts = model.encoder.prompts([sentences[number] for number in numbers])
     scheme = model.labels.scheme
-    predictions = [Prediction(sentence, ["O"] * len(sentence), scheme=scheme) for sentence in sentences]
+    predictions = [Prediction(sentence, [OUTSIDE] * len(sentence), scheme=scheme) for sentence in sentences]
 
     def respond(positions: Sequence[int]) -> list[Response]:
         start_time = time.perf_counter()
