@@ -108,6 +108,21 @@ def test_check_describes_a_sweep(spec: Path, capsys: pytest.CaptureFixture[str])
     assert [(each["line"], each["path"]) for each in problems] == [(13, "backbone.unmask")]
 
 
+HEADS = "{name: wide, head: {type: span}}, {name: deep, head: {type: layered}}"
+
+
+def test_check_fits_every_head_to_the_data(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--data` reports what each head covers, and a limit that loses too many spans is an error before any run."""
+    arguments = ["check", str(spec), "--data", "--set"]
+    assert main([*arguments, f"sweep={{list: [{HEADS}]}}"]) == 0
+    notes = capsys.readouterr().err
+    assert "head span: candidates of up to" in notes
+    assert "head layered: 1 layer holds 100.00%" in notes
+    narrow = "{name: narrow, head: {type: span, max_width: 1}}"
+    assert main([*arguments, f"sweep={{list: [{HEADS}, {narrow}]}}"]) == 2
+    assert "candidates of up to 1 words cover" in capsys.readouterr().err
+
+
 def test_missing_data_is_a_warning_of_check(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Missing data is reported once for all runs, with its line in the spec."""
     spec.write_text(

@@ -91,6 +91,14 @@ class RunPreview(ABC, Generic[S]):
             DataError: a source is missing or malformed.
         """
 
+    def fit_head(self) -> None:
+        """Compute what the head learns from the training data, which it reports. By default, there is no head.
+
+        Raises:
+            DataError: the training data is missing or malformed.
+            SpecError: keys of the head do not fit it.
+        """
+
     def check_model(self) -> None:
         """Check that mask and LoRA targets fit the model, as far as its shape is known.
 
@@ -189,6 +197,13 @@ class LabellingPreview(RunPreview[Experiment]):
         with self.loaded.locate_errors():
             return audit(self.loaded, SIMILARITY if similarity is None else similarity)
 
+    def fit_head(self) -> None:
+        """Compute what the head learns from the training data, which it reports; see `RunPreview.fit_head`."""
+        from .audit import fit_head
+
+        with self.loaded.locate_errors():
+            fit_head(self.loaded)
+
 
 def check_models(runs: Iterable[RunPreview[Any]], missing: Iterable[Problem] = ()) -> None:
     """Check that masks and LoRA targets fit the models, as far as their shapes are known, and that packages are there.
@@ -270,12 +285,18 @@ def missing_models(runs: Iterable[RunPreview[Any]]) -> list[Problem]:
 def audit_data(
     runs: Iterable[RunPreview[Any]], similarity: float | None = None
 ) -> tuple[list[DataReport], list[Problem]]:
-    """Read all data of the runs, without repetition: a report on each data, and each warning once.
+    """Read all data of the runs: a report on each data, and each warning once. Each head is fitted to its data.
 
     Raises:
         DataError: a source is missing or malformed.
+        SpecError: keys of a head do not fit the data.
     """
-    reports = [run.audit(similarity) for run in _distinct(runs, _DATA)]
+    runs = list(runs)
+    audited = {id(run): run.audit(similarity) for run in _distinct(runs, _DATA)}
+    for run in _distinct(runs, _DATA | {"head"}):
+        if id(run) not in audited:
+            run.fit_head()
+    reports = [*audited.values()]
     return reports, _once(warning for report in reports for warning in report.warnings)
 
 

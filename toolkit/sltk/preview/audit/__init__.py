@@ -13,7 +13,8 @@ from typing import Any
 
 from ...components.heads.classifying import ClassifyingHead
 from ...components.slots import Head
-from ...data.dataset_stream import open_splits
+from ...data.dataset_stream import open_split, open_splits
+from ...data.datasets import types_of
 from ...data.empty_data import check_not_empty
 from ...errors import Problem
 from ...runtime.progress import RecordedNotes, current, reporting_to
@@ -107,7 +108,7 @@ def audit(loaded: Loaded[Experiment], similarity: float = SIMILARITY) -> Audit:
         counts[name], indices[name] = counter.counts(split), counter.index
         if subword_counter is not None:
             subwords[name] = subword_counter.counts()
-    head = _fit_head(loaded, splits["train"], counts["train"])
+    head = _fit_head(loaded, splits["train"], counts["train"].types)
     between = compare(splits, counts, indices)
     near = None if search is None else search.find(list(splits.values()), list(indices.values()))
     warnings = [
@@ -123,21 +124,41 @@ def _place(experiment: Experiment, split: str) -> str:
     return "data.folds" if split == "test" and experiment.data.folds is not None else f"data.{split}"
 
 
-def _fit_head(loaded: Loaded[Experiment], training: Iterable[Sentence], counts: SplitCounts) -> list[str]:
-    """Compute what the head learns from the training data before training, and return what it reports of it.
+def fit_head(loaded: Loaded[Experiment]) -> None:
+    """Compute what the head learns from the training data before training, which it reports; see `Head.fitted`.
+
+    Raises:
+        DataError: the training data is missing or malformed.
+        SpecError: keys of the head do not fit it.
+    """
+    if not _learns(loaded.spec.head):
+        return
+    training = open_split(loaded.spec.data, loaded.spec.scheme, "train")
+    _fit_head(loaded, training, types_of(training))
+
+
+def _fit_head(loaded: Loaded[Experiment], training: Iterable[Sentence], types: Iterable[str]) -> list[str]:
+    """What the head reports of the training data; nothing if it learns nothing of it.
 
     Raises:
         SpecError: its keys do not fit the data.
     """
-    head, scheme, fitted = loaded.spec.head, loaded.spec.scheme, type(loaded.spec.head).fitted
-    has_weights = getattr(head, "class_weights", None) is not None
-    if fitted is Head.fitted or (fitted is ClassifyingHead.fitted and not has_weights):
+    head, scheme = loaded.spec.head, loaded.spec.scheme
+    if not _learns(head):
         return []
-    labels = LabelSet.plain(counts.types) if scheme == "plain" else LabelSet.of_types(counts.types, scheme)
+    labels = LabelSet.plain(types) if scheme == "plain" else LabelSet.of_types(types, scheme)
     recorded = RecordedNotes(current())
     with loaded.locate_errors(), reporting_to(recorded):
         head.fitted([*training], labels)
     return recorded.notes
 
 
-__all__ = ["SIMILARITY", "Audit", "audit"]
+def _learns(head: Head) -> bool:
+    """Whether a head learns something of the training data before training."""
+    fitted = type(head).fitted
+    if fitted is ClassifyingHead.fitted:
+        return getattr(head, "class_weights", None) is not None
+    return fitted is not Head.fitted
+
+
+__all__ = ["SIMILARITY", "Audit", "audit", "fit_head"]
