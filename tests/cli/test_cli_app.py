@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import sltk
+from labelled_runs import write_run
 from sltk.cli import main
 from sltk.cli.app import app
+from sltk.types import Span
 
 HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "seqeval", "numpy")
 
@@ -37,6 +39,16 @@ def folder(tmp_path, monkeypatch):
     Path("spec.yaml").write_text(SPEC)
     Path("train.conll").write_text(TRAIN)
     return tmp_path
+
+
+@pytest.fixture
+def run(folder):
+    """A finished run that labelled a sentence of the spec, and was trained on others."""
+    Path("other.conll").write_text("Cy\tB-PER\n")
+    data = {"train": {"type": "conll", "path": "other.conll"}}
+    backbone = {"type": "decoder", "name": "some/model"}
+    ann = Span(0, 1, "PER")
+    return write_run(folder / "run", [("Ann sings", [ann], [ann])], data=data, backbone=backbone)
 
 
 def process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +75,13 @@ def process(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("stats", "train.conll", "--reader", "conll"),
         ("convert", "train.conll", "-", "--reader", "conll", "--writer", "jsonl"),
         ("score", "train.conll", "train.conll"),
+        ("check", "spec.yaml", "--data", "--suspects", "run"),
+        ("report", "--errors", "run"),
     ],
     ids=" ".join,
 )
-def test_commands_without_a_model_import_no_framework(folder, arguments):
+@pytest.mark.usefixtures("run")
+def test_commands_without_a_model_import_no_framework(arguments):
     """Commands that need no model import neither torch nor transformers, nor anything that imports them.
 
     `score` compares its scores with those of seqeval, and `check --data` finds repeated sentences with numpy.
