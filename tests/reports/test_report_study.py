@@ -20,6 +20,7 @@ from sltk.reports.discovery import collect
 from sltk.reports.result_tables import choice_text
 from sltk.reports.run_reader import read_run
 from sltk.reports.run_records import read_records, write_records
+from sltk.reports.significance_tables import significance_tables
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,15 @@ def test_paired_tests_use_shared_seeds() -> None:
     (task,) = arrange(records)
     assert compare_with_baseline(task)[0].tests[0].n == 2
     assert any("not all configurations have the same seeds" in note for note in task.notes())
+
+
+def test_two_seeds_have_no_effect_size() -> None:
+    """The table shows a dash instead of g, and says why."""
+    for seeds, shown in ((1, 2), False), ((1, 2, 3), True):
+        (task,) = arrange(study_records.study(["00", "01"], seeds))
+        (table, *_) = significance_tables(task)
+        assert (table.rows[0][table.columns.index("g")] != "–") == shown
+        assert ("g is undefined for 2 pairs" in table.note) != shown
 
 
 def test_differences_of_the_machine_are_noted() -> None:

@@ -120,6 +120,15 @@ def test_effect_size_is_the_mean_in_standard_deviations():
     assert size.g == pytest.approx(size.d * (1 - 3 / 15))
 
 
+def test_two_pairs_have_no_corrected_effect_size():
+    """Hedges' correction of two pairs is a factor of 0, so there is no g, and a note with the reason instead."""
+    size = effect_size([3, 5], [1, 1])
+    assert size.d == pytest.approx(3 / np.sqrt(2))
+    assert (size.g, size.notes) == (None, ("g is undefined for 2 pairs",))
+    three = effect_size([3, 5, 4], [1, 1, 1])
+    assert three.g == pytest.approx(three.d * 4 / 7)
+
+
 def test_results_that_cannot_be_computed_have_a_reason():
     """One pair, or differences that do not vary, give a note instead of p, interval and effect size."""
     assert paired_t([1], [0]).p is None
@@ -128,6 +137,7 @@ def test_results_that_cannot_be_computed_have_a_reason():
     assert (same.p, same.notes) == (None, ("the differences do not vary: t is undefined",))
     assert t_interval([1, 1], [0, 0]).low is None
     assert effect_size([1, 1], [0, 0]).d is None
+    assert effect_size([1, 1], [0, 0]).notes == same.notes
     assert "only 3 pairs" in paired_t([1, 2, 4], [0, 0, 0]).notes
 
 

@@ -11,9 +11,11 @@ from ..sweeps.comparison_text import ComparisonError
 from .run_records import SentenceCounts
 from .significance.paired import (
     Alternative,
+    EffectSize,
     Interval,
     TestResult,
     differences,
+    effect_size,
     holm,
     paired_t,
     sign_flip,
@@ -73,6 +75,11 @@ class Comparison:
         over_sentences = f1_interval(*self.counts, weights=self.weights) if all(self.counts) else None
         return t_interval(*self.scores), over_sentences
 
+    @cached_property
+    def effect(self) -> EffectSize:
+        """The mean difference in standard deviations of the differences between seeds."""
+        return effect_size(*self.scores)
+
     @property
     def is_reliable(self) -> bool:
         """Whether p over sentences is below 0.05 after correction, and the interval over seeds excludes 0.
@@ -85,8 +92,9 @@ class Comparison:
         return p < _ALPHA and not interval.low <= 0 <= interval.high
 
     def notes(self) -> list[str]:
-        """The notes of all tests, without repetitions."""
-        return list(dict.fromkeys(note for test in self.tests if test is not None for note in test.notes))
+        """The notes of all tests and of the effect size, without repetitions."""
+        notes = [test.notes for test in self.tests if test is not None]
+        return list(dict.fromkeys(note for each in (*notes, self.effect.notes) for note in each))
 
 
 def compare_with_baseline(task: StudyTask) -> list[Comparison]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from .comparisons import Comparison, compare_all, compare_declared, compare_with_baseline
 from .result_tables import ResultTable
 from .significance.configurations import unmasking_over_seeds, unmasking_pairs, unmasking_test
-from .significance.paired import Interval, TestResult, effect_size
+from .significance.paired import Interval, TestResult
 from .study import Configuration, StudyTask, points
 
 _TESTS = ("p t", "p sign flip", "p randomisation")
@@ -74,8 +74,8 @@ def _table(
 
 def _comparison_row(name: str, each: Comparison) -> tuple[str, ...]:
     intervals = map(interval_text, each.intervals)
-    g = effect_size(*each.scores).g
-    return (*_difference(name, each), *intervals, *_p_texts(each), "" if g is None else f"{g:+.2f}")
+    g = each.effect.g
+    return (*_difference(name, each), *intervals, *_p_texts(each), "–" if g is None else f"{g:+.2f}")
 
 
 def _difference(name: str, each: Comparison) -> tuple[str, str, str]:

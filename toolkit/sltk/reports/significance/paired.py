@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _FEW = 5
 """With fewer pairs than this no test or interval can be trusted."""
+_FEWEST_FOR_G = 3
 _MOST_SIGNS = 2**14
 
 
@@ -52,11 +53,13 @@ class Interval:
 class EffectSize:
     """A mean difference in standard deviations of the differences (Cohen's d_z); None if they do not vary.
 
-    `g` is d with Hedges' correction, because d is too large for few pairs.
+    `g` is d with Hedges' correction, because d is too large for few pairs. Two pairs have no g: with one degree of
+    freedom d has no mean, and the correction multiplies it by 0. `notes` say why a value is missing.
     """
 
     d: float | None
     g: float | None
+    notes: tuple[str, ...] = ()
 
 
 def differences(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -121,9 +124,11 @@ def _rounded_sum(d: Floats, axis: int) -> Floats:
 def effect_size(a: ArrayLike, b: ArrayLike) -> EffectSize:
     """Cohen's d_z of paired scores, without and with Hedges' correction for few pairs."""
     d = differences(a, b)
-    if _no_variation(d):
-        return EffectSize(None, None)
+    if notes := _no_variation(d):
+        return EffectSize(None, None, notes)
     size = float(d.mean() / d.std(ddof=1))
+    if d.size < _FEWEST_FOR_G:
+        return EffectSize(size, None, (f"g is undefined for {d.size} pairs",))
     return EffectSize(size, size * (1 - 3 / (4 * (d.size - 1) - 1)))
 
 
