@@ -82,7 +82,10 @@ def test_every_evaluation_design_is_valid(name: str) -> None:
     plan = sweeps.plan(EXPERIMENTS / f"{name}.yaml")
     check_models([LabellingPreview(run.loaded) for run in plan.runs])
     assert plan.name == name
-    assert len(plan.runs) == {"curve_quickstart": 8, "folds_minilm_planted_errors": 5, "folds_quickstart": 10}[name]
+    assert (
+        len(plan.runs)
+        == {"curve_quickstart": 8, "folds_minilm_planted_errors": 5, "folds_quickstart": 10}[name]
+    )
 
 
 @pytest.mark.parametrize("name", PRETRAINING)

@@ -28,7 +28,7 @@ from sltk.pretraining import pretraining_run
 from sltk.runtime import agreement, departures, processes
 from sltk.runtime.progress import Progress
 from sltk.spec import loading
-from sltk.training import labelling_run, trainer
+from sltk.training import checkpointed_trainer, labelling_run
 
 RANK = int(os.environ["RANK"])
 FOLDER = Path(sys.argv[2])
@@ -195,10 +195,10 @@ def fail_in_one_process() -> None:
     fail("metric", 0, spec())
     labelling_run.selection_scores = original_scores
 
-    original_save = trainer.save_file
-    trainer.save_file = raising(DiskFullError("no space left", 28), 0, original_save)
+    original_save = checkpointed_trainer.save_file
+    checkpointed_trainer.save_file = raising(DiskFullError("no space left", 28), 0, original_save)
     fail("disk", 0, spec())
-    trainer.save_file = original_save
+    checkpointed_trainer.save_file = original_save
 
     fail("other folder", 1, spec(), FOLDER / f"folder-of-{RANK}")
     fail("other spec", 1, spec(epochs=2 + RANK))

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,11 +52,11 @@ class Events:
         import torch
 
         from sltk.models import saving
-        from sltk.training import trainer
+        from sltk.training import checkpointed_trainer
 
         for owner, name in (
-            (torch, "save"), (trainer, "save_file"), (saving, "save_file"), (os, "fsync"), (os, "replace"),
-            (os, "rename"), (trainer.shutil, "rmtree"),
+            (torch, "save"), (checkpointed_trainer, "save_file"), (saving, "save_file"), (os, "fsync"), (os, "replace"),
+            (os, "rename"), (shutil, "rmtree"),
         ):  # fmt: skip
             setattr(owner, name, self._counted(name, getattr(owner, name)))
 
