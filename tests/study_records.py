@@ -121,41 +121,48 @@ def repeated_folds(
     fold_seeds: Sequence[int] = (42, 43, 44),
     *,
     k: int = 4,
+    by: str = "sentence",
     sentences: int = 60,
 ) -> list[RunRecord]:
-    """One record per seed of folds, fold, mask and seed, of a corpus in which place n has n % 4 gold spans."""
+    """One record per seed of folds, fold, mask and seed, of a corpus in which place n has n % 4 gold spans.
+
+    With `by="document"`, three sentences in a row are a document.
+    """
     made = []
-    for fold_seed in fold_seeds:
-        order = np.random.default_rng(fold_seed).permutation(sentences)
-        for fold in range(1, k + 1):
-            rng = np.random.default_rng([fold_seed, fold])
-            positions = sorted(map(int, order[fold - 1 :: k]))
-            folds = {"k": k, "by": "sentence", "seed": fold_seed, "fold": fold, "train_limit": None}
-            for mask in configurations:
-                for seed in seeds:
-                    gold = {split: np.array(positions) % 4 for split in ("validation", "test")}
-                    each = record(rng, mask, seed, 0.5 + 0.1 * mask.count("1"), gold, ("A",), "news", {})
-                    scores = {}
-                    for split, counts in each.counts.items():
-                        sums = {
-                            "support": counts.gold,
-                            "predicted": counts.predicted,
-                            "correct": counts.correct,
-                        }
-                        sizes = {"words": 9 * len(counts), "sentences": len(counts)}
-                        scores[split] = each.scores[split] | {key: sum(n) for key, n in sums.items()} | sizes
-                    digest = {
-                        "gold": f"{fold_seed}-{fold}",
-                        "sentences": len(positions),
-                        "words": 9 * len(positions),
-                    }
-                    data = {"train": each.data["train"], "validation": {}, "test": digest, "folds": folds}
-                    changes = {
-                        "name": "cv", "data": data, "scores": scores, "positions": {"test": positions},
-                        "slices": {"test": codes(each.counts["test"])}, "train_sentences": sentences - len(positions),
-                    }  # fmt: skip
-                    made.append(each.model_copy(update=changes))
+    for fold_seed, fold in product(fold_seeds, range(1, k + 1)):
+        rng = np.random.default_rng([fold_seed, fold])
+        size = 3 if by == "document" else 1
+        units = np.random.default_rng(fold_seed).permutation(sentences // size)[fold - 1 :: k]
+        places = [size * int(unit) + place for unit in sorted(units) for place in range(size)]
+        made += [
+            repeated_fold(
+                rng, mask, seed, places, {"k": k, "by": by, "seed": fold_seed, "fold": fold}, sentences
+            )
+            for mask in configurations
+            for seed in seeds
+        ]
     return made
+
+
+def repeated_fold(rng, mask, seed, places, folds, sentences):
+    """The run that tests the sentences at `places`."""
+    gold = {split: np.array(places) % 4 for split in ("validation", "test")}
+    made = record(rng, mask, seed, 0.5 + 0.1 * mask.count("1"), gold, ("A",), "news", {})
+    counts, size = made.counts["test"], len(places)
+    scores = {
+        **made.scores["test"], "support": sum(counts.gold), "predicted": sum(counts.predicted),
+        "correct": sum(counts.correct), "words": 9 * size, "sentences": size,
+    }  # fmt: skip
+    test = {"gold": f"{folds['seed']}-{folds['fold']}", "sentences": size, "words": 9 * size}
+    changes = {
+        "name": "cv", "data": {"train": made.data["train"], "test": test, "folds": {**folds, "train_limit": None}},
+        "scores": {**made.scores, "test": scores}, "positions": {"test": places},
+        "slices": {"test": codes(counts)}, "train_sentences": sentences - size,
+    }  # fmt: skip
+    if folds["by"] == "document":
+        numbers = {place // 3: number for number, place in enumerate(places[::3])}
+        changes["documents"] = {"test": [numbers[place // 3] for place in places]}
+    return made.model_copy(update=changes)
 
 
 def codes(counts: SentenceCounts) -> list[str]:

@@ -69,6 +69,16 @@ def test_repetitions_have_the_sentences_in_the_order_of_the_data(records: list[R
     assert test.difference == pytest.approx(comparison.tests[0].difference)
 
 
+def test_documents_are_the_same_units_in_all_repetitions() -> None:
+    """Where documents are divided, tests draw whole documents: the same ones in each repetition."""
+    made = task(study_records.repeated_folds(by="document"))
+    assert made.unit == "document"
+    (comparison,) = compare_with_baseline(made)
+    expected = [sum(place % 4 for place in range(first, first + 3)) for first in range(0, 60, 3)]
+    assert [run.gold for side in comparison.counts for run in side] == [expected] * 12
+    assert "3 repetitions of 4 folds of documents" in fold_tables.score_table(made).note
+
+
 def test_tables_of_repetitions(records: list[RunRecord]) -> None:
     """The report shows the number of repetitions, each pooled score, and their mean and deviation."""
     made = task(records)
