@@ -143,7 +143,7 @@ class SpanHead(ClassifyingHead):
         return f"{words}{part}: about {size:,.1f} MiB in an update"
 
     def candidate_bytes(self, classes: int) -> int:
-        """Bytes that an update keeps of a candidate for its backward pass: on a CPU, a little less on a GPU.
+        """Bytes that an update keeps of a candidate for its backward pass, as torch does on a CPU.
 
         Numbers are float32: the hidden layer, or both vectors and their product with the form of each class; what
         dropout keeps; and log-probabilities. Three indices say which words and which class a candidate has.
