@@ -64,7 +64,7 @@ def refused(space: dict[str, Any], **search: Any) -> str:
         ("head.dropout", {"uniform": [0.5, 0.5]}, "the range is empty", "uniform"),
         ("head.dropout", {"log_uniform": [0, 0.5]}, "logarithmic range must be above 0", "log_uniform"),
         ("head.dropout", {"unifrom": [0, 0.5]}, "did you mean `uniform`", "unifrom"),
-        ("head.dropout", {"uniform": [0.1]}, "a longer list|at least 2", "uniform"),
+        ("head.dropout", {"uniform": [0.1]}, "expected a list of 2, found a list of 1", "uniform"),
         ("head.dropout", [0.1, 0.2], "expected a range", "head.dropout"),
         ("head.dropout", {}, "expected one of", "head.dropout"),
         ("head.dropout", {"uniform": [0, 0.5], "choice": [0.1]}, "expected one of", "head.dropout"),

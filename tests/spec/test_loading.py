@@ -193,7 +193,7 @@ word_column = 0, label_column = -1, labels = tags, separator, comment, document_
          5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}
            |                                 ^^^^
 
-        error: expected a longer list, found a list of 1
+        error: expected a list of 2, found a list of 1
           --> spec.yaml:5:39   (trainer.betas)
            |
          5 | trainer: {select: bset, warmup: soon, betas: [0.9], epochs: 0, gradient_checkpointing: maybe}

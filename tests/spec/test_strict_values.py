@@ -181,6 +181,26 @@ def test_the_error_is_at_the_value(tmp_path, line, message, column):
     assert (problem.message, problem.location.column) == (message, column)
 
 
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("trainer: {betas: []}", "expected a list of 2, found a list of 0"),
+        ("trainer: {betas: [0.9, 0.95, 0.99]}", "expected a list of at most 2, found a list of 3"),
+        (
+            "head: {type: linear, class_weights: {}}",
+            "expected `balanced` or a mapping of at least 1, found an empty mapping",
+        ),
+        ("metrics: [{type: seqeval}, {type: accuracy, nmae: x}]", "unknown key `nmae` for metric `accuracy`"),
+    ],
+)
+def test_a_collection_of_the_wrong_size_is_an_error(tmp_path, addition, message):
+    """The error says how many items are expected, and of what."""
+    (tmp_path / "s.yaml").write_text(f"{SPEC}{addition}\n")
+    with pytest.raises(InvalidSpecError) as error:
+        loading.load(tmp_path / "s.yaml")
+    assert [problem.message for problem in error.value.problems] == [message]
+
+
 def test_a_list_of_no_layers_is_an_error(tmp_path):
     """LoRA without a layer would train nothing."""
     (tmp_path / "s.yaml").write_text(SPEC.replace("lora: {}", "lora: {target_modules: []}"))

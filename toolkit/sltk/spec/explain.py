@@ -34,6 +34,7 @@ _EXPECTED = {
     "string_too_short": "text that is not empty",
     "too_long": "a list of at most {max_length}",
     "too_short": "a list of at least {min_length}",
+    "too_short_dict": "a mapping of at least {min_length}",
     "tuple": "a list",
 }
 
@@ -85,9 +86,13 @@ class _Owners:
 
 def _flatten(error: ValidationError, owners: _Owners, prefix: tuple[Any, ...] = ()) -> Iterator[_Fault]:
     tree = owners.tree
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    lengths = {item["loc"][:-1]: item["loc"][-1] for item in items if _is_missing_item(item)}
+    for item in items:
         if item["type"] == "default_factory_not_called":
             continue  # the default depends on another key, whose error is reported
+        if _is_missing_item(item) and lengths[item["loc"][:-1]] != item["loc"][-1]:
+            continue  # the last missing item of a list says how long it must be
         loc = (*prefix, *item["loc"])
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
@@ -96,10 +101,15 @@ def _flatten(error: ValidationError, owners: _Owners, prefix: tuple[Any, ...] = 
             key = cause.problem.path
             path = (*existing_path(tree, loc), *(key.split(".") if key else ()))
             yield _Fault(path, with_position(cause.problem, path, tree))
-        elif item["type"] == "extra_forbidden" or (item["type"] == "missing" and isinstance(loc[-1], str)):
+        elif item["type"] in ("extra_forbidden", "missing") and not _is_missing_item(item):
             yield _key_fault(item["type"] == "missing", loc, owners)
         else:
             yield _value_fault(item, existing_path(tree, loc), tree)
+
+
+def _is_missing_item(item: ErrorDetails) -> bool:
+    """Whether a list of fixed length is too short."""
+    return item["type"] == "missing" and isinstance(item["loc"][-1], int)
 
 
 def with_position(problem: Problem, path: Sequence[str], tree: Node) -> Problem:
@@ -130,8 +140,10 @@ def _key_fault(is_missing: bool, loc: tuple[Any, ...], owners: _Owners) -> _Faul
 
 def _value_fault(item: ErrorDetails, path: tuple[str, ...], tree: Node) -> _Fault:
     kind, context = item["type"], item.get("ctx", {})
-    if kind == "missing":
-        return _Fault(path, expected="a longer list")
+    if _is_missing_item(item):
+        return _Fault(path, expected=f"a list of {int(item['loc'][-1]) + 1}")
+    if kind == "too_short" and context.get("field_type") == "Dictionary":
+        kind = "too_short_dict"
     if kind == "literal_error":
         choices = tuple(re.findall(r"'([^']*)'", context["expected"])) or (context["expected"],)
         return _Fault(path, expected=_one_of(choices), choices=choices)

@@ -54,10 +54,14 @@ def shown_value(value: Any) -> str:
 
 
 def owner_text(model: type[BaseModel] | None, path: Sequence[str]) -> str:
-    """The owner of a key, for messages: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself."""
+    """The owner of a key, for messages: ` for reader `conll``, ` in `trainer``, or nothing for the spec itself.
+
+    An item of a list is named with its list: ` in `sources.0``.
+    """
     if model is not None and issubclass(model, Component) and model.type_name:
         return f" for {model.slot} `{model.type_name}`"
-    return f" in `{path[-1]}`" if path else ""
+    start = next((n for n in range(len(path) - 1, 0, -1) if not path[n].isdigit()), 0)
+    return f" in `{'.'.join(path[start:])}`" if path else ""
 
 
 def keys_with(model: type[BaseModel], key: str) -> Iterator[str]:

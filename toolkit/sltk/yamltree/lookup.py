@@ -59,7 +59,7 @@ def mark_at(tree: Node, path: Sequence[str], *, key: bool = False) -> Mark:
 def node_text(node: Node) -> str:
     """A short description of a node's value, for `expected …, found …`."""
     if isinstance(node.value, dict):
-        return "a mapping"
+        return "a mapping" if node.value else "an empty mapping"
     if isinstance(node.value, list):
         return f"a list of {len(node.value)}"
     if node.value is None:
