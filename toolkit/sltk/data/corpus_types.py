@@ -153,8 +153,7 @@ def _problems(source: _Source, train: dict[str, _Source]) -> Iterator[Problem]:
             f"{label}: O" for label in sorted(source.labels) if source.corpus.label_of(label) == missing
         )
         advice = f"add it, or leave these spans out with `labels: {{{own}}}`"
-        near = nearest(missing, set(annotates) - source.types)
-        yield Problem(message, path=place, suggestion=near, notes=(advice,))
+        yield Problem(message, path=place, notes=(advice,))
     known = source.types.union(*(other.types for other in train.values()))
     if train and all(other.is_whole for other in train.values()):
         for number, unknown in enumerate(annotates):

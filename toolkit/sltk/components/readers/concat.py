@@ -131,9 +131,8 @@ class ConcatReader(Reader):
 
     @model_validator(mode="after")
     def _check_sources(self) -> ConcatReader:
-        names = Counter(source.name for source in self.sources)
         for number, source in enumerate(self.sources):
-            if names[source.name] > 1:
+            if source.name in (earlier.name for earlier in self.sources[:number]):
                 raise RefusedError(f"two corpora have the name `{source.name}`", f"sources.{number}.name")
             if source.weight is not None and self.temperature is not None:
                 raise RefusedError(
