@@ -61,7 +61,10 @@ def test_a_flat_scheme_counts_what_it_leaves_out_and_names_the_heads(nested):
     report_data({"train": data}, progress)
     text = "\n".join(progress.notes)
     assert "`New York` (LOC) overlaps a longer or an earlier span" in text
-    assert "train: 4 spans overlap others: `head: {type: span}` and `{type: layered}` find spans that" in text
+    assert (
+        "train: 4 spans left out because they overlap others: `head: {type: span}` and `{type: layered}`"
+        in text
+    )
 
 
 def test_tags_in_layers_are_detected_and_flattened_with_a_count(tmp_path):

@@ -158,6 +158,16 @@ def test_invisible_characters_are_a_warning(folder: Path) -> None:
     assert finding.notes[0].startswith(f"{folder}/train.conll:1: `B-PER` is written with U+200B")
 
 
+def test_spans_that_a_flat_head_leaves_out_name_the_heads_that_find_them(folder: Path) -> None:
+    """The warning counts the spans inside others, and names `span` and `layered`."""
+    (folder / "train.conll").write_text("Lund B-ORG|B-LOC\nBank I-ORG\n\nInes B-PER\n")
+    (finding,) = (each for each in audited(folder).warnings if "left out or changed" in each.message)
+    assert finding.path == "data.train"
+    assert finding.notes[1].startswith(
+        "1 spans left out because they overlap others: `head: {type: span}` and `{type: layered}`"
+    )
+
+
 def test_the_limit_comes_from_the_model_or_from_the_spec(folder: Path) -> None:
     """The limit is `max_position_embeddings` of the config, unless `max_length` is set."""
     counts = audited(folder).subwords["train"]

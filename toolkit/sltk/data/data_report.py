@@ -29,8 +29,6 @@ class DataSummary:
     words: int = 0
     spans: int = 0
     repaired: int = 0
-    overlapping: int = 0
-    """Spans that are left out because they overlap others, which the scheme cannot hold."""
     changes: Changes = field(default_factory=Changes)
     tags: set[str] = field(default_factory=set)
     """In the scheme `layers`, those of single layers."""
@@ -49,7 +47,6 @@ def summarize(dataset: SentenceSource) -> DataSummary:
         summary.sentences += 1
         summary.words += len(sentence)
         summary.spans += len(sentence.spans or ())
-        summary.overlapping += sum(unused.reason.endswith(OVERLAPPING) for unused in sentence.unused)
         summary.changes.add(sentence.unused)
         summary.tags.update(_known_by_name(sentence.tags or (), dataset.scheme))
         summary.corpora.add(sentence)
@@ -87,8 +84,14 @@ def report_summary(data: DataSummary, name: str, progress: Progress) -> None:
         progress.note(f"{name}: {data.changes.count} annotations left out or changed:")
     for line in data.changes.lines(_SHOWN):
         progress.note(f"  {line}")
-    if data.overlapping:
-        progress.note(f"{name}: {data.overlapping:,} spans overlap others: {KEEP_OVERLAPS}")
+    if advice := overlap_advice(data.changes):
+        progress.note(f"{name}: {advice}")
+
+
+def overlap_advice(changes: Changes) -> str:
+    """Which heads find the spans that are left out because they overlap others; empty if there are none."""
+    count = sum(reason.count for reason in changes.reasons if reason.text.endswith(OVERLAPPING))
+    return f"{count:,} spans left out because they overlap others: {KEEP_OVERLAPS}" if count else ""
 
 
 def describe_sentence(sentence: Sentence) -> str:

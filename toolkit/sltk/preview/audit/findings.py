@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...data.data_report import overlap_advice
 from ...files.safety import printable
 from ...schemes.label_text import distinct, look_alike
 from ...spec.experiment import Experiment
@@ -39,7 +40,8 @@ def find(
     findings = [finding for name, counts in splits.items() for finding in _within(name, counts)]
     for name, counts in subwords.items():
         findings += _of_subwords(name, counts, experiment.on_overflow == "error")
-    return [*findings, *_between(splits, between), *(_near(near) if near is not None else ())]
+    tests_all = experiment.data.folds is not None
+    return [*findings, *_between(splits, between, tests_all), *(_near(near) if near is not None else ())]
 
 
 def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
@@ -48,8 +50,9 @@ def _within(name: str, counts: SplitCounts) -> Iterator[Finding]:
     if counts.repaired:
         yield Finding(name, f"ill-formed tags that were repaired: {counts.repaired}")
     if counts.changes.count:
-        notes = tuple(counts.changes.lines(_SHOWN))
-        yield Finding(name, f"annotations left out or changed: {counts.changes.count}", notes)
+        notes = (*counts.changes.lines(_SHOWN), overlap_advice(counts.changes))
+        message = f"annotations left out or changed: {counts.changes.count}"
+        yield Finding(name, message, tuple(filter(None, notes)))
     if counts.empty:
         yield Finding(name, f"sentences without words: {counts.empty}")
     if not counts.types:
@@ -72,13 +75,14 @@ def _of_subwords(name: str, counts: SubwordCounts, is_error: bool) -> Iterator[F
         yield Finding(name, message, tuple(counts.unknown_places[:_SHOWN]))
 
 
-def _between(splits: dict[str, SplitCounts], between: Between) -> Iterator[Finding]:
+def _between(splits: dict[str, SplitCounts], between: Between, tests_all: bool) -> Iterator[Finding]:
+    """Findings between splits; `tests_all` says that other folds test the training data of this one."""
     for name, counts in splits.items():
         unseen = sorted(counts.types.keys() - splits["train"].types.keys())
         if unseen:
             message = f"types that do not occur in train, so the model cannot learn them: {', '.join(unseen)}"
             yield Finding(name, message)
-    if alone := between.alone.get("train"):
+    if (alone := between.alone.get("train")) and not tests_all:
         message = f"types that occur only in train, so they are never scored: {', '.join(alone)}"
         yield Finding("train", message)
     if alike := _look_alikes(splits):
