@@ -256,7 +256,10 @@ def test_data_that_cannot_be_divided(
 
 
 def test_a_type_that_only_one_sentence_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The fold that tests it cannot learn it: a warning at the key of the folds, once."""
+    """The fold that tests it cannot learn it: a warning at the key of the folds that names the fold.
+
+    The folds that train on it do not test it, but another one does.
+    """
     values = spec(tmp_path, {"k": 3})
     with (tmp_path / "all.conll").open("a", encoding="utf-8") as file:
         file.write("\nz B-C\n")
@@ -265,3 +268,5 @@ def test_a_type_that_only_one_sentence_has(tmp_path: Path, capsys: pytest.Captur
     output = "".join(capsys.readouterr())
     assert output.count("types that do not occur in train, so the model cannot learn them: C") == 1
     assert "(data.folds)" in output
+    assert output.count("   = in fold ") == 1
+    assert "never scored" not in output

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..components.slots import Reader
 from ..data.splits import SPLITS, missing_files, readers_of
-from ..errors import InvalidSpecError, Problem
+from ..errors import InvalidSpecError, Location, Problem
 from ..runtime import jobs
 from ..spec.experiment import Experiment, RunSpec
 from ..spec.loading import Loaded
@@ -292,12 +292,43 @@ def audit_data(
         SpecError: keys of a head do not fit the data.
     """
     runs = list(runs)
-    audited = {id(run): run.audit(similarity) for run in _distinct(runs, _DATA)}
+    distinct = list(_distinct(runs, _DATA))
+    reports = [run.audit(similarity) for run in distinct]
+    audited = set(map(id, distinct))
     for run in _distinct(runs, _DATA | {"head"}):
         if id(run) not in audited:
             run.fit_head()
-    reports = [*audited.values()]
-    return reports, _once(warning for report in reports for warning in report.warnings)
+    return reports, _with_folds(map(_fold, distinct), reports)
+
+
+def _fold(run: RunPreview[Any]) -> int | None:
+    """The fold that a run tests, if it is one of a cross-validation."""
+    folds = getattr(getattr(run.loaded.spec, "data", None), "folds", None)
+    return None if folds is None else folds.fold
+
+
+def _with_folds(folds: Iterable[int | None], reports: Sequence[DataReport]) -> list[Problem]:
+    """Each warning once, with the folds that it is about unless it is about all."""
+    warnings: dict[tuple[str, Location | None], Problem] = {}
+    affected: dict[tuple[str, Location | None], set[int | None]] = {}
+    everywhere = set()
+    for fold, report in zip(folds, reports, strict=True):
+        everywhere.add(fold)
+        for warning in report.warnings:
+            key = warning.message, warning.location
+            warnings.setdefault(key, warning)
+            affected.setdefault(key, set()).add(fold)
+    return [
+        warning
+        if affected[key] == everywhere
+        else replace(warning, notes=(_folds_note(affected[key]), *warning.notes))
+        for key, warning in warnings.items()
+    ]
+
+
+def _folds_note(folds: Iterable[int | None]) -> str:
+    numbers = sorted(fold for fold in folds if fold is not None)
+    return f"in fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 _DATA = {"data", "scheme", "corpus", "validation"}
