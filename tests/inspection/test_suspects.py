@@ -162,10 +162,14 @@ def test_runs_without_scores_are_ranked_by_agreement(
 def test_wrong_folders_are_errors(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is missing or has no finished run, and `--suspects` without `--data`."""
     (tmp_path / "unfinished").mkdir()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "unfinished/spec.yaml").write_text("name: x\n")
     spec = str(study / "spec.yaml")
     for arguments, message in [
         (["--data", "--suspects", str(tmp_path / "nowhere")], "no such folder"),
+        (["--data", "--suspects", str(study / "sweeep")], "did you mean `sweep`?"),
+        (["--data", "--suspects", str(study / "spec.yaml")], "is a file, not a folder with runs"),
+        (["--data", "--suspects", str(tmp_path / "empty")], "expected run directories, or folders that"),
         (["--data", "--suspects", str(tmp_path)], "unfinished runs, and runs that label nothing: 1"),
         (["--suspects", str(study)], "use it with `--data`"),
     ]:

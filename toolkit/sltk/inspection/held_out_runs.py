@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.fingerprint import fingerprint
 from ..data.splits import load_splits
-from ..errors import Problem, UsageError
+from ..errors import Problem, UsageError, nearest
 from ..files.data_files import is_missing
 from ..files.safety import cell
 from ..rundir.directory import RunDirectory
@@ -43,7 +43,7 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         UsageError: a path does not exist, or there is no finished run in any of them.
     """
     paths = list(paths)
-    missing = [Problem(f"no such folder: `{path}`") for path in paths if not path.is_dir()]
+    missing = [_not_a_folder(path) for path in paths if not path.is_dir()]
     if missing:
         raise UsageError(missing)
     folders = list(dict.fromkeys(folder for path in paths for folder in runs_below(path)))
@@ -51,8 +51,17 @@ def find_runs(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     if not finished:
         places = ", ".join(f"`{path}`" for path in paths)
         note = f"unfinished runs, and runs that label nothing: {len(folders)}"
+        if not folders:
+            note = "expected run directories, or folders that contain some"
         raise UsageError(Problem(f"no finished labelling run in {places}", notes=(note,)))
     return finished, [folder for folder in folders if folder not in finished]
+
+
+def _not_a_folder(path: Path) -> Problem:
+    if path.exists():
+        return Problem(f"`{path}` is a file, not a folder with runs")
+    names = [each.name for each in path.parent.iterdir() if each.is_dir()] if path.parent.is_dir() else []
+    return Problem(f"no such folder: `{path}`", suggestion=nearest(path.name, names))
 
 
 def runs_below(path: Path) -> Iterator[Path]:
