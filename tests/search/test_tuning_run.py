@@ -184,11 +184,15 @@ def test_a_killed_search_loses_and_doubles_no_trial(
 
 
 def test_the_report_draws_the_search(found: tuple[tuning.TuningResult, Path], tmp_path: Path) -> None:
-    """History, slices and a table of all trials; only validation scores of trials, and no tests between them."""
+    """History, slices and a table of all trials; only validation scores of trials, and no tests between them.
+
+    Trials have their names everywhere, in their order, and the best is that of the search.
+    """
     result, folder = found
     report = write_report(folder, tmp_path / "report")
     figures = {path.stem for path in (tmp_path / "report/figures").iterdir()}
     assert {"search_history", "search_slices"} <= figures
+    assert not {"configurations", "slices"} & figures
     text = (tmp_path / "report/report.md").read_text()
     done, pruned = result.count("done"), result.count("pruned")
     assert f"5 trials by random (seed 3): {done} finished, {pruned} stopped early." in text
@@ -196,6 +200,9 @@ def test_the_report_draws_the_search(found: tuple[tuning.TuningResult, Path], tm
     assert "differences between them are not tested" in text
     assert "Differences" not in text
     assert [task.splits for task in report.tasks] == [["validation"]]
+    finished = [trial["name"] for trial in result.trials if trial["state"] == "done"]
+    assert [each.label for each in report.tasks[0].configurations] == finished
+    assert report.tasks[0].best("validation").label == result.best
     assert any(f"{pruned} early stopped runs left out" in note for note in report.runs.notes)
 
 

@@ -84,6 +84,8 @@ def _task(
         declared = tuple(text for each in records if each.arm is not None for text in each.arm.compare)
         configurations = arms(records, settings, masks)
         return StudyTask(name, configurations, baseline, has_arms=True, compare=tuple(compare) or declared)
+    if all(record.trial is not None for record in records):
+        return StudyTask(name, trials(records, settings, masks), baseline, compare=tuple(compare))
     varied = varied_keys(settings)
     groups: dict[tuple[str, str | None], dict[int, RunRecord]] = {}
     curves: dict[str, str] = {}
@@ -91,8 +93,6 @@ def _task(
         series = ", ".join(settings_text(setting, varied))
         curves[series] = ", ".join(settings_text(setting, _without_limit(varied)))
         runs = groups.setdefault((series, masks.get(record.mask or "")), {})
-        if record.seed in runs and record.trial and runs[record.seed].scores == record.scores:
-            continue  # two searches have tried the same values
         if record.seed in runs:
             raise UsageError(_duplicate(runs[record.seed], record))
         runs[record.seed] = record
@@ -137,6 +137,31 @@ def arms(
         mask = masks.get(next(iter(runs.values())).mask or "")
         configurations.append(Configuration(label, mask, label, dict(sorted(runs.items())), curves[label]))
     return sorted(configurations, key=lambda each: (_place(each), _natural(each.label)))
+
+
+def trials(
+    records: Sequence[RunRecord], settings: Sequence[Mapping[str, Any]], masks: Mapping[str, str]
+) -> list[Configuration]:
+    """The trials of searches by name, in their order; their values are in the table of the search.
+
+    Of trials with the same values and scores, the first one stands for all.
+    """
+    names = {record.trial or "": (record.trial or "").rpartition("/")[2] for record in records}
+    is_one_search = len(set(names.values())) == len(names)
+    distinct: list[tuple[RunRecord, Mapping[str, Any]]] = []
+    for record, setting in sorted(
+        zip(records, settings, strict=True), key=lambda each: _natural(each[0].trial or "")
+    ):
+        if not any(
+            (setting, record.seed, record.scores) == (other, first.seed, first.scores)
+            for first, other in distinct
+        ):
+            distinct.append((record, setting))
+    labels = [names[record.trial or ""] if is_one_search else record.trial or "" for record, _ in distinct]
+    return [
+        Configuration(label, masks.get(record.mask or ""), label, {record.seed: record}, label)
+        for label, (record, _) in zip(labels, distinct, strict=True)
+    ]
 
 
 def _place(configuration: Configuration) -> float:

@@ -151,7 +151,12 @@ def _shows_arms(task: StudyTask) -> bool:
 
 
 def _shows_configurations(task: StudyTask) -> bool:
-    others = task.has_arms, pretraining_curves.is_over_checkpoints(task), size_curves.has_sizes(task)
+    others = (
+        task.has_arms,
+        task.is_search,
+        pretraining_curves.is_over_checkpoints(task),
+        size_curves.has_sizes(task),
+    )
     return not any(others)
 
 

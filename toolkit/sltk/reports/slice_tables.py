@@ -51,8 +51,10 @@ def _passes(configuration: Configuration, seeds: Iterable[int]) -> list[RunRecor
 def slice_pairs(task: StudyTask) -> list[tuple[Configuration, Configuration, list[SliceRow]]]:
     """The pairs to compare class by class: those declared, else the best by validation with its baseline.
 
-    If the baseline is the best, it is compared with the best of the others.
+    If the baseline is the best, it is compared with the best of the others. Trials of a search are not compared.
     """
+    if task.is_search:
+        return []
     if task.compare:
         pairs = [(each.one, each.other) for each in compare_declared(task) if each.against is None][
             :_MOST_PAIRS

@@ -167,7 +167,9 @@ class StudyTask:
 
     def has_masks(self) -> bool:
         """Whether masks vary, so that they make the x axis and other settings make series."""
-        return not self.has_arms and len({configuration.mask for configuration in self.configurations}) > 1
+        if self.has_arms or self.is_search:
+            return False
+        return len({configuration.mask for configuration in self.configurations}) > 1
 
     def best(self, split: str) -> Configuration:
         """The configuration with the best mean on a split, the first one in case of a tie.
