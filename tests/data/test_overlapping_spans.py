@@ -134,7 +134,7 @@ def test_repairs_of_columns_are_counted(tmp_path):
     ("keys", "message"),
     [
         ({"label_column": [1, 2]}, r"the tags in column 1 are plain \(`NNP`\) and mark no spans"),
-        ({"label_column": [2, 7]}, "expected ≥ 8 columns, found 4"),
+        ({"label_column": [2, 7]}, "expected ≥ 8 columns for `label_column: 7`, found 4"),
         ({"label_column": [2, 3], "scheme": "BIOES"}, None),
     ],
 )

@@ -189,7 +189,7 @@ def test_rows_of_words_alone_have_any_width(write, separator):
     path = write("Ada\nsings\tx\ty\n\tz\n" if separator is None else "Ada\nsings\tx\ty\nold\t\n")
     (sentence,) = ConllReader(path=path, separator=separator, label_column=None).read()
     assert (sentence.words[:2], len(sentence.words), sentence.tags) == (["Ada", "sings"], 3, None)
-    with pytest.raises(DataError, match=r"expected ≥ 2 columns, found 1"):
+    with pytest.raises(DataError, match=r"expected ≥ 2 columns for `word_column: 1`, found 1"):
         list(ConllReader(path=path, separator=separator, label_column=None, word_column=1).read())
 
 

@@ -194,13 +194,20 @@ class _SentenceBuilder:
 
         Rows of words alone need their word: what follows it is not read.
         """
-        columns = [column for column in (self.word, self.label) if column is not None]
-        least = max(len(columns), *(column + 1 if column >= 0 else -column for column in columns))
+        keys = {"word_column": self.word, "label_column": self.label}
+        reach = {
+            f"{key}: {column}": column + 1 if column >= 0 else -column
+            for key, column in keys.items()
+            if column is not None
+        }
+        farthest = max(reach, key=lambda key: reach[key])
+        least = max(len(reach), reach[farthest])
         notes = tuple(self._advice(line, width))
         if self.words and self.label is not None:
             message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {width}"
         elif width < least:
-            message = f"expected ≥ {least} columns, found {width}"
+            reason = f" for `{farthest}`" if least > len(reach) else ""
+            message = f"expected ≥ {least} columns{reason}, found {width}"
         elif self.label is not None and self.word % width == self.label % width:
             message = (
                 f"with {width} columns, word_column {self.word} and label_column {self.label} are the same"
