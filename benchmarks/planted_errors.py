@@ -7,8 +7,9 @@
         --suspects experiments/runs/folds_minilm_planted_errors --json > "$SLTK_DATA/planted/check.json"
     python benchmarks/planted_errors.py score "$SLTK_DATA/planted"
 
-`plant` changes a share of the spans in `planted/train.conll`: a third get another type, a third lose their last word,
-or their label if they have one word, and a third lose their label. A suspect is a hit if it begins in a changed span.
+`plant` changes a share of the spans in `planted/train.conll`: a quarter get another type, a quarter lose their last
+word, or their label if they have one word, and a quarter lose their label; as many words as the last quarter, which
+are in no span, get a label. A suspect is a hit if it begins in a changed place.
 A suspect that is no hit need not be wrong: the corpus has errors of its own.
 """
 
@@ -21,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-KINDS = ("type", "end", "dropped")
+KINDS = ("type", "end", "dropped", "added")
 
 
 def spans_of(lines: list[str]) -> list[tuple[int, int, str]]:
@@ -43,10 +44,15 @@ def plant(source: Path, folder: Path, share: float, seed: int) -> None:
     spans = spans_of(lines)
     draw = random.Random(seed)
     types = sorted({label for _, _, label in spans})
+    outside = [(n, n + 1, "O") for n, line in enumerate(lines) if line.endswith("\tO") and line[0].isalpha()]
+    places = draw.sample(spans, round(share * len(spans)))
+    added = len(places) // len(KINDS)
+    places[:added] = draw.sample(outside, added)
     planted = []
-    for number, (start, end, label) in enumerate(sorted(draw.sample(spans, round(share * len(spans))))):
-        kind = KINDS[number % len(KINDS)]
-        new = {"type": draw.choice([other for other in types if other != label]), "end": label}.get(kind)
+    for number, (start, end, label) in enumerate(sorted(places)):
+        kind = "added" if label == "O" else KINDS[number % (len(KINDS) - 1)]
+        other = draw.choice([each for each in types if each != label])
+        new = {"type": other, "added": other, "end": label}.get(kind)
         last = end - 1 if kind == "end" else end
         for line in range(start, end):
             word = lines[line].rpartition("\t")[0]

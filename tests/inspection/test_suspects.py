@@ -13,6 +13,7 @@ import tiny
 from labelled_runs import Labelled, write_run
 from sltk import schemes
 from sltk.cli import main
+from sltk.inspection.suspects import Suspect
 from sltk.types import Span
 
 TYPES = ["PER", "LOC", "ORG"]
@@ -54,6 +55,27 @@ def write_conll(path: Path, numbers: Sequence[int]) -> dict[str, Any]:
         blocks.append("".join(f"{word} {tag}\n" for word, tag in zip(words, tags, strict=True)))
     path.write_text("\n".join(blocks))
     return {"type": "conll", "path": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"score": 0.98, "threshold": 0.93}, {"score": 0.995, "threshold": 0.994}),
+        ({"score": 0.98}, {"score": 0.95}),
+        ({"score": 0.95, "runs": 4}, {"score": 0.96, "runs": 3}),
+        ({"score": 0.91, "runs": 3}, {"score": 0.99, "runs": 2}),
+        ({"score": 0.89}, {"score": 0.5}),
+        ({"score": 1.0, "threshold": 1.0}, {"score": 0.99, "threshold": 1.0}),
+        ({"score": None, "runs": 4}, {"score": None, "runs": 3}),
+    ],
+)
+def test_suspects_are_ranked_by_their_margin_over_the_usual_score(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Labels differ in how sure models usually are of them, so a score counts relative to its threshold."""
+    common = {"split": "train", "place": "a:1", "kind": "missed", "gold": (), "predicted": (), "of": 4}
+    usual = {"runs": 4, "threshold": 0.9}
+    assert Suspect(**{**common, **usual, **first}).rank < Suspect(**{**common, **usual, **second}).rank
 
 
 @pytest.fixture(scope="module")

@@ -70,10 +70,24 @@ class Suspect:
         return 2 * self.runs > self.of and confident
 
     @property
+    def margin(self) -> float:
+        """How far the score is on the way from the threshold to 1, or below it, on the way from 0, minus 1.
+
+        Scores alone do not compare: models are surer of a word without a label than of any type.
+        """
+        if self.score is None:
+            return 1.0
+        if self.threshold is None:  # no model has ever been right about these labels
+            return 0.0
+        if self.score < self.threshold:
+            return self.score / self.threshold - 1
+        return 1.0 if self.threshold >= 1 else (self.score - self.threshold) / (1 - self.threshold)
+
+    @property
     def rank(self) -> tuple[bool, float, float]:
-        """Sorts probable errors first, then by the mean confidence in the disagreement over all runs."""
+        """Sorts probable errors first, then by the margin, less if fewer runs disagree."""
         share = self.runs / self.of
-        return not self.is_probable, -share * (1.0 if self.score is None else self.score), -share
+        return not self.is_probable, -self.margin * (share if self.margin > 0 else 1), -share
 
 
 @dataclass
