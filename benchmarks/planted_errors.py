@@ -3,8 +3,8 @@
     sltk convert eng.train clean.conll --reader conll --option limit=3000 --writer conll --scheme IOB2
     python benchmarks/planted_errors.py plant clean.conll "$SLTK_DATA/planted"
     sltk sweep experiments/folds_minilm_planted_errors.yaml
-    sltk check experiments/folds_minilm_planted_errors.yaml --set data.folds.fold=1 --data \
-        --suspects experiments/runs/folds_minilm_planted_errors --json > "$SLTK_DATA/planted/check.json"
+    sltk check experiments/folds_minilm_planted_errors.yaml --data \\
+        --suspects runs/folds_minilm_planted_errors --json > "$SLTK_DATA/planted/check.json"
     python benchmarks/planted_errors.py score "$SLTK_DATA/planted"
 
 `plant` changes a share of the spans in `planted/train.conll`: a quarter get another type, a quarter lose their last
