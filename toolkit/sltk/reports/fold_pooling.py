@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import Problem, UsageError
 from .comparability import flat
 from .fold_repetitions import repeated
-from .record_means import common_environment, mean_count, mean_curve, means, summed_confusion
+from .record_means import joint_values
 from .run_records import RunRecord, SentenceCounts
 
 _COUNTS = ("support", "predicted", "correct")
@@ -83,21 +83,14 @@ def _pool(runs: Sequence[RunRecord]) -> RunRecord:
 
     documents = {split: _in_order(numbers) for split, numbers in joined("documents", _numbered).items()}
     return first.model_copy(
-        update={
+        update=joint_values(runs, splits)
+        | {
             "data": _data(runs),
             "scores": {split: _scores([run.scores[split] for run in runs]) for split in splits},
-            "train": means([run.train for run in runs]),
-            "curve": mean_curve([run.curve for run in runs]),
             "counts": joined("counts", _joined),
-            "confusion": {
-                split: summed_confusion([run.confusion.get(split, []) for run in runs]) for split in splits
-            },
             "slices": joined("slices", lambda parts: [code for part in parts for code in part]),
             "documents": documents,
             "positions": {split: sorted(places) for split, places in order.items() if places is not None},
-            "train_sentences": mean_count([run.train_sentences for run in runs]),
-            "environment": common_environment([run.environment for run in runs]),
-            "source": ", ".join(run.source for run in runs if run.source),
             "fold_runs": list(runs),
         }
     )

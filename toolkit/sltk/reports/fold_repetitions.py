@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .record_means import common_environment, mean_count, mean_curve, means, summed_confusion
+from .record_means import joint_values, means
 from .run_records import RunRecord
 
 _Repetitions = dict[int, RunRecord]
@@ -153,20 +153,12 @@ def _mean_record(repetitions: Sequence[RunRecord], data: Mapping[str, Any]) -> R
     first = repetitions[0]
     splits = [split for split in first.scores if all(split in each.scores for each in repetitions)]
     return first.model_copy(
-        update={
+        update=joint_values(repetitions, splits)
+        | {
             "data": dict(data),
             "scores": {split: _scores([each.scores[split] for each in repetitions]) for split in splits},
-            "train": means([each.train for each in repetitions]),
-            "curve": mean_curve([each.curve for each in repetitions]),
             "counts": {},
             "slices": {},
-            "confusion": {
-                split: summed_confusion(each.confusion.get(split, []) for each in repetitions)
-                for split in splits
-            },
-            "train_sentences": mean_count([each.train_sentences for each in repetitions]),
-            "environment": common_environment([each.environment for each in repetitions]),
-            "source": ", ".join(each.source for each in repetitions if each.source),
             "fold_runs": [run for each in repetitions for run in each.fold_runs],
             "repetitions": list(repetitions),
         }

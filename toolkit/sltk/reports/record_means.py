@@ -7,7 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from .run_records import LearningCurve
+from .run_records import LearningCurve, RunRecord
+
+
+def joint_values(runs: Sequence[RunRecord], splits: Sequence[str]) -> dict[str, Any]:
+    """The fields of a record that are combined in the same way for folds and for repetitions."""
+    return {
+        "train": means([run.train for run in runs]),
+        "curve": _mean_curve([run.curve for run in runs]),
+        "confusion": {
+            split: _summed_confusion(run.confusion.get(split, []) for run in runs) for split in splits
+        },
+        "train_sentences": _mean_count([run.train_sentences for run in runs]),
+        "environment": _common_environment([run.environment for run in runs]),
+        "source": ", ".join(run.source for run in runs if run.source),
+    }
 
 
 def means(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -21,7 +35,7 @@ def means(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
+def _mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
     """The mean of curves with the same number of points; an empty one for others."""
     found: dict[str, list[tuple[int, float, float]]] = {}
     for name in ("loss", "validation"):
@@ -34,13 +48,13 @@ def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
     return LearningCurve(**found)
 
 
-def mean_count(counts: Sequence[int | None]) -> int | None:
+def _mean_count(counts: Sequence[int | None]) -> int | None:
     """The mean of counts, as an integer; None if one is unknown."""
     known = [count for count in counts if count is not None]
     return round(fmean(known)) if len(known) == len(counts) else None
 
 
-def summed_confusion(parts: Iterable[Iterable[tuple[str, str, int]]]) -> list[tuple[str, str, int]]:
+def _summed_confusion(parts: Iterable[Iterable[tuple[str, str, int]]]) -> list[tuple[str, str, int]]:
     """The counts of all parts, by gold and predicted type."""
     sums: Counter[tuple[str, str]] = Counter()
     for part in parts:
@@ -49,7 +63,7 @@ def summed_confusion(parts: Iterable[Iterable[tuple[str, str, int]]]) -> list[tu
     return [(*pair, count) for pair, count in sorted(sums.items())]
 
 
-def common_environment(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _common_environment(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The values that all runs share; where they differ, all of them as text."""
     joined: dict[str, Any] = {}
     for key, value in runs[0].items():
