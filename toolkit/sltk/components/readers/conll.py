@@ -138,6 +138,11 @@ def split_blanks(line: str) -> list[str]:
     return _BLANKS.split(line.strip(" \t"))
 
 
+def _reach(column: int) -> int:
+    """How many columns a file needs to have this one."""
+    return column + 1 if column >= 0 else -column
+
+
 class _SentenceBuilder:
     """Collects the rows of a sentence."""
 
@@ -194,20 +199,13 @@ class _SentenceBuilder:
 
         Rows of words alone need their word: what follows it is not read.
         """
-        keys = {"word_column": self.word, "label_column": self.label}
-        reach = {
-            f"{key}: {column}": column + 1 if column >= 0 else -column
-            for key, column in keys.items()
-            if column is not None
-        }
-        farthest = max(reach, key=lambda key: reach[key])
-        least = max(len(reach), reach[farthest])
+        columns = [column for column in (self.word, self.label) if column is not None]
+        least = max(len(columns), *map(_reach, columns))
         notes = tuple(self._advice(line, width))
         if self.words and self.label is not None:
             message = f"expected {self.width} columns as in line {self.word_lines[0]}, found {width}"
         elif width < least:
-            reason = f" for `{farthest}`" if least > len(reach) else ""
-            message = f"expected ≥ {least} columns{reason}, found {width}"
+            message = f"expected ≥ {least} columns{self._reason(least, len(columns))}, found {width}"
         elif self.label is not None and self.word % width == self.label % width:
             message = (
                 f"with {width} columns, word_column {self.word} and label_column {self.label} are the same"
@@ -217,6 +215,12 @@ class _SentenceBuilder:
             self.width = width
             return
         raise DataError.at(message, self.reader.path, number, *notes)
+
+    def _reason(self, least: int, columns: int) -> str:
+        """The key whose column is the farthest, if more columns are needed than are read."""
+        keys = {"word_column": self.word, "label_column": self.label}
+        farthest = (f"`{key}: {n}`" for key, n in keys.items() if n is not None and _reach(n) == least)
+        return f" for {next(farthest)}" if least > columns else ""
 
     def _advice(self, line: str, width: int) -> Iterator[str]:
         if width == 1 and self.label is not None:
