@@ -64,9 +64,8 @@ def shown_runs(paths: Sequence[Path]) -> list[ShownRun]:
         folders = list(_folds_below(path))
         for folder in folders or [path]:
             key, k, fold = _place(folder)
-            key = (
-                key if fold else str(len(groups))
-            )  # a run that is no fold stays alone, even if it is given twice
+            if not fold:  # stays alone, even if it is given twice
+                key = str(len(groups))
             sizes[key] = k
             groups.setdefault(key, []).append((fold, folder))
             if folders:
